@@ -1,0 +1,5 @@
+"""Errors whose message is written for the person who uses the demo."""
+
+
+class HermesError(Exception):
+    """Base of every error that a user can cause; `str(error)` is one clear sentence to show as it is."""

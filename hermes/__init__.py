@@ -1,0 +1,35 @@
+"""HERMES Live: stream a video through a video LLM whose KV cache is hierarchical memory, ask it, and see what it holds.
+
+The names below are the library; they are imported when first used, so that records can be read without torch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hermes.backbones.load import load
+    from hermes.errors import HermesError
+    from hermes.policies import POLICIES
+    from hermes.session import StreamSession
+    from hermes.snapshot import AnswerTrace, Snapshot
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "load": "hermes.backbones.load",
+    "HermesError": "hermes.errors",
+    "POLICIES": "hermes.policies",
+    "StreamSession": "hermes.session",
+    "AnswerTrace": "hermes.snapshot",
+    "Snapshot": "hermes.snapshot",
+}
+
+__all__ = ["POLICIES", "AnswerTrace", "HermesError", "Snapshot", "StreamSession", "load"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    raise AttributeError(f"module 'hermes' has no attribute '{name}'")

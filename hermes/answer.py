@@ -1,0 +1,119 @@
+"""One answer: the question prefilled on a branch of the memory, tokens decoded greedily, and what they read on record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hermes.backbones.attention import AttentionRecorder
+from hermes.backbones.base import Backbone
+from hermes.memory.cache import FRAME, KIND, PATCH, MemoryCache, Provenance
+from hermes.snapshot import PROMPT, SUMMARY, AnswerTrace
+
+REPLACEMENT = "\ufffd"
+
+
+class Answer:
+    """An iterator over the pieces of an answer. The memory it reads stays as it was when the question was asked.
+
+    Attributes:
+        first_token_seconds: Wall time from asking to the first token; nan before it.
+    """
+
+    def __init__(self, model: Backbone, memory: MemoryCache, ids: Tensor, max_new_tokens: int, asked: float) -> None:
+        """Branch off `memory`.
+
+        Args:
+            model: The model.
+            memory: The stream's memory; what the answer adds goes to a branch.
+            ids: Token ids of the question with the chat template around it [tokens].
+            max_new_tokens: Longest answer, in tokens.
+            asked: `time.perf_counter()` when it was asked.
+        """
+        self.model = model
+        self.first_token_seconds = float("nan")
+        self._memory = memory
+        self._branch: MemoryCache | None = memory.branch()
+        self._held = [layer.held() for layer in self._branch.layers]
+        lengths = [layer.length for layer in self._branch.layers]
+        # The last row of the question reads what becomes the first token; every later token is one row.
+        self._recorder = AttentionRecorder(lengths, [slice(-1, None)] * len(lengths))
+        self._ids = ids
+        self._max_new_tokens = max_new_tokens
+        self._asked = asked
+
+    def __iter__(self) -> Iterator[str]:
+        """Decode; each piece is readable text."""
+        produced: list[int] = []
+        shown = ""
+        for token in self._tokens():
+            produced.append(token)
+            text = self.model.tokenizer.decode(produced, skip_special_tokens=True)
+            if text.endswith(REPLACEMENT) or len(text) <= len(shown):
+                continue
+            yield text[len(shown) :]
+            shown = text
+
+    def _tokens(self) -> Iterator[int]:
+        ids, stop = self._ids, self.model.stop_ids
+        for i in range(self._max_new_tokens):
+            branch = self._branch
+            if branch is None:
+                return
+            positions = self.model.text_positions(branch.next_positions(), len(ids))
+            provenance = Provenance.of_text(len(ids), self.model.device)
+            hidden = self.model.prefill(self.model.embed(ids), positions, provenance, branch, self._recorder)
+            ids = self.model.logits(hidden[:, -1:])[0].argmax(-1)
+            token = int(ids)  # the one place where an answer waits for the device
+            if i == 0:
+                self.first_token_seconds = time.perf_counter() - self._asked
+            if token in stop:
+                return
+            yield token
+
+    def close(self) -> None:
+        """Let go of the branch."""
+        if self._branch is not None:
+            self._memory.release(self._branch)
+            self._branch = None
+
+    def trace(self, question: str, answer: str, asked_seconds: float, frames_seen: int) -> AnswerTrace:
+        """The record of this answer; see `AnswerTrace` for the arguments."""
+        flat, frames, patches, by_head, rest = [], [], [], [], []
+        heads = int(self.model.text_config.num_attention_heads)
+        for i, layer in enumerate(self._held):
+            mean = self._recorder.mean(i) if i in self._recorder.sums else torch.zeros(heads, layer.length)
+            mean = mean.to(layer.labels.device)
+            frame, kind = layer.labels[FRAME].long(), layer.labels[KIND]
+            on_frames = torch.zeros(mean.shape[0], frames_seen + 1, device=mean.device)
+            on_frames.index_add_(1, torch.where(frame < 0, frames_seen, frame), mean)
+            whole = mean.mean(0)
+            parts = torch.stack([whole[kind == PROMPT].sum(), whole[kind == SUMMARY].sum()])
+            rest.append(torch.cat((parts, (1 - whole.sum()).clamp(min=0)[None])))
+            by_head.append(on_frames[:, :frames_seen])
+            flat.append(whole)
+            frames.append(frame)
+            patches.append(layer.labels[PATCH])
+        heads_by_frame = torch.stack(by_head)
+        return AnswerTrace(
+            question=question,
+            answer=answer,
+            asked_seconds=asked_seconds,
+            frames_seen=frames_seen,
+            first_token_seconds=self.first_token_seconds,
+            attention=_numpy(heads_by_frame.mean(1), np.float32),
+            attention_heads=_numpy(heads_by_frame, np.float32),
+            attention_rest=_numpy(torch.stack(rest), np.float32),
+            attention_patch=_numpy(torch.cat(flat), np.float32),
+            token_frame=_numpy(torch.cat(frames), np.int32),
+            token_patch=_numpy(torch.cat(patches), np.int16),
+            offsets=np.cumsum([0] + [layer.length for layer in self._held]).astype(np.int64),
+        )
+
+
+def _numpy(tensor: Tensor, dtype: type) -> np.ndarray:
+    return tensor.cpu().numpy().astype(dtype)

@@ -1,0 +1,1 @@
+"""Video LLMs of transformers behind one interface: a family is one file that says only what differs."""

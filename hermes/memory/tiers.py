@@ -1,0 +1,103 @@
+"""Which layer belongs to which tier, and the published constants of each model family (paper section 3.2, table of constants).
+
+It knows nothing of caches or models: layer numbers in, constants out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hermes.errors import HermesError
+
+SENSORY, WORKING, LONG_TERM = range(3)
+SENSORY_SHARE = 0.1
+LONG_TERM_SHARE = 0.3
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """A constant that changes with depth: `start + change * p`, where p is how deep a working layer lies, 0 to 1."""
+
+    start: float
+    change: float = 0.0
+
+    def at(self, depth: float) -> float:
+        """Value at depth `depth`, 0 to 1."""
+        return self.start + self.change * depth
+
+
+@dataclass(frozen=True)
+class FamilyConstants:
+    """What the paper fixes for a model family.
+
+    Attributes:
+        alpha: Weight of recency against attention, one ramp a tier (sensory, working, long-term).
+        k: How fast recency falls with distance, one ramp a tier.
+        gamma: Weight of the next deeper layer in cross-layer smoothing, one number a tier.
+    """
+
+    alpha: tuple[Ramp, Ramp, Ramp]
+    k: tuple[Ramp, Ramp, Ramp]
+    gamma: tuple[float, float, float] = (0.1, 0.3, 0.4)
+
+
+LLAVA_ONEVISION = FamilyConstants(
+    alpha=(Ramp(1.0), Ramp(1.0, -0.9), Ramp(0.0)),
+    k=(Ramp(20.0), Ramp(20.0, -19.5), Ramp(0.0)),
+)
+QWEN2_5_VL = FamilyConstants(
+    alpha=(Ramp(1.0), Ramp(0.75, -0.6), Ramp(0.0)),
+    k=(Ramp(20.0), Ramp(20.0, -12.0), Ramp(0.0)),
+)
+FAMILIES = {"llava_onevision": LLAVA_ONEVISION, "qwen2_5_vl": QWEN2_5_VL}
+"""Published constants by transformers' model type."""
+
+
+def borders(num_layers: int) -> tuple[int, int]:
+    """Borders between the tiers: sensory `l < S`, working `S <= l < G`, long-term `l >= G`.
+
+    Args:
+        num_layers: Decoder layers, at least 1.
+
+    Returns:
+        `S = int(0.1 L)` and `G = int(0.7 L)`. `0.7 L` is taken as `L - 0.3 L` in exact tenths, so that it does not
+        depend on rounding.
+
+    Raises:
+        HermesError: `num_layers` is not positive.
+    """
+    if num_layers < 1:
+        raise HermesError(f"A decoder needs at least one layer, not {num_layers}.")
+    return num_layers // 10, (num_layers * 7) // 10
+
+
+def tier_of_layers(num_layers: int) -> tuple[int, ...]:
+    """Tier of every layer (`SENSORY`, `WORKING` or `LONG_TERM`), first layer first."""
+    sensory, long_term = borders(num_layers)
+    return tuple(SENSORY if i < sensory else WORKING if i < long_term else LONG_TERM for i in range(num_layers))
+
+
+def depth_of_layers(num_layers: int) -> tuple[float, ...]:
+    """How deep every layer lies among the working layers, `p = (l - S) / (G - S)` cut to 0 to 1."""
+    sensory, long_term = borders(num_layers)
+    span = max(long_term - sensory, 1)
+    return tuple(min(max((i - sensory) / span, 0.0), 1.0) for i in range(num_layers))
+
+
+@dataclass(frozen=True)
+class LayerConstants:
+    """The constants of one layer: its tier, `alpha` (0 to 1), `k` (at least 0) and `gamma` (0 to 1)."""
+
+    tier: int
+    alpha: float
+    k: float
+    gamma: float
+
+
+def layer_constants(family: FamilyConstants, num_layers: int) -> tuple[LayerConstants, ...]:
+    """The constants of every layer of a decoder with `num_layers` layers, first layer first."""
+    tiers, depths = tier_of_layers(num_layers), depth_of_layers(num_layers)
+    return tuple(
+        LayerConstants(t, family.alpha[t].at(p), family.k[t].at(p), family.gamma[t])
+        for t, p in zip(tiers, depths, strict=True)
+    )

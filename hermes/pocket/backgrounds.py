@@ -1,0 +1,155 @@
+"""Procedural backgrounds: textures, rooms, landscapes, blurred clutter. Nothing in them is a card."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+SIDE: Final = 192  # pixels a side; frames are cropped from this and scaled
+
+
+def _noise(rng: np.random.Generator, cells: int, octaves: int = 4) -> Floats:
+    """Smooth noise between 0 and 1."""
+    total = np.zeros((SIDE, SIDE), np.float32)
+    for octave in range(octaves):
+        grid = rng.random((cells * 2**octave + 1,) * 2, dtype=np.float32)
+        total += cv2.resize(grid, (SIDE, SIDE), interpolation=cv2.INTER_CUBIC) * 0.5**octave
+    low, high = total.min(), total.max()
+    return np.asarray((total - low) / (high - low + 1e-6), np.float32)
+
+
+def _tone(rng: np.random.Generator, muted: float = 0.35, vivid: float = 0.12) -> Floats:
+    """A muted colour, RGB 0 to 255; now and then (chance `vivid`) a strong one, as walls and clothes sometimes are."""
+    saturation = rng.uniform(0, 0.9 if rng.random() < vivid else muted)
+    hsv = np.array([[[rng.uniform(0, 360), saturation, rng.uniform(0.12, 0.95)]]], np.float32)
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255, np.float32)
+
+
+def _mix(a: Floats, b: Floats, share: Floats) -> Floats:
+    return np.asarray(a + (b - a) * share[..., None], np.float32)
+
+
+def _plain(rng: np.random.Generator) -> Floats:
+    base = _tone(rng)
+    ramp = np.linspace(0, 1, SIDE, dtype=np.float32)
+    angle = rng.uniform(0, 2 * np.pi)
+    share = np.cos(angle) * ramp[None, :] + np.sin(angle) * ramp[:, None]
+    return _mix(base, base * rng.uniform(0.5, 1.3), np.asarray((share - share.min()) / np.ptp(share), np.float32))
+
+
+def _cloudy(rng: np.random.Generator) -> Floats:
+    return _mix(_tone(rng), _tone(rng), _noise(rng, int(rng.integers(2, 9))))
+
+
+def _cloth(rng: np.random.Generator) -> Floats:
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
+    angle, period = rng.uniform(0, np.pi), rng.uniform(4, 40)
+    wave = np.sin((x * np.cos(angle) + y * np.sin(angle)) * 2 * np.pi / period + 3 * _noise(rng, 3))
+    if rng.random() < 0.5:
+        wave = wave * np.sin((y * np.cos(angle) - x * np.sin(angle)) * 2 * np.pi / period)
+    share = np.clip(wave * rng.uniform(0.5, 3) * 0.5 + 0.5, 0, 1)
+    return _mix(_tone(rng), _tone(rng), np.asarray(share, np.float32))
+
+
+def _wood(rng: np.random.Generator) -> Floats:
+    y, x = np.mgrid[0:SIDE, 0:SIDE].astype(np.float32)
+    if rng.random() < 0.5:
+        x, y = y, x
+    grain = np.sin(y / rng.uniform(2, 8) + 6 * _noise(rng, 2, 3) + x / 90) * 0.5 + 0.5
+    brown = np.array([rng.uniform(90, 210), rng.uniform(60, 150), rng.uniform(30, 100)], np.float32)
+    return _mix(brown, brown * rng.uniform(0.45, 0.8), np.asarray(grain, np.float32))
+
+
+def _room(rng: np.random.Generator) -> Floats:
+    image = _plain(rng)
+    floor = int(SIDE * rng.uniform(0.5, 0.95))
+    image[floor:] = _mix(_tone(rng), _tone(rng), _noise(rng, 4))[floor:]
+    for _ in range(int(rng.integers(1, 6))):  # furniture, windows, door frames
+        corner, extent = rng.integers(-20, SIDE, 2), rng.integers(20, 110, 2)
+        tone = _tone(rng, 0.3, 0)
+        cv2.rectangle(image, corner.tolist(), (corner + extent).tolist(), tone.tolist(), -1)
+        if rng.random() < 0.5:
+            cv2.rectangle(image, corner.tolist(), (corner + extent).tolist(), (tone * 0.6).tolist(), 2)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(1.5, 5)), np.float32)
+
+
+def _landscape(rng: np.random.Generator) -> Floats:
+    sky = np.array([rng.uniform(120, 220), rng.uniform(160, 225), rng.uniform(190, 250)], np.float32)
+    image = _mix(sky, np.full(3, 235, np.float32), _noise(rng, 3))
+    for _ in range(int(rng.integers(1, 4))):
+        line = SIDE * rng.uniform(0.25, 0.9) + 50 * (_noise(rng, 3)[0] - 0.5)
+        ground = np.array([rng.uniform(30, 170), rng.uniform(60, 170), rng.uniform(20, 120)], np.float32)
+        below = np.arange(SIDE)[:, None] > line[None, :]
+        image[below] = _mix(ground, ground * 0.5, _noise(rng, 12))[below]
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 3)), np.float32)
+
+
+def _clutter(rng: np.random.Generator) -> Floats:
+    image = _cloudy(rng)
+    for _ in range(int(rng.integers(6, 40))):
+        centre, axes = rng.integers(0, SIDE, 2), rng.integers(4, 45, 2)
+        angle = float(rng.uniform(0, 180))
+        cv2.ellipse(image, centre.tolist(), axes.tolist(), angle, 0, 360, _tone(rng, 0.4, 0).tolist(), -1)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(3, 9)), np.float32)
+
+
+def _person(rng: np.random.Generator) -> Floats:
+    image = (_room if rng.random() < 0.6 else _cloudy)(rng)
+    middle = np.array([SIDE * rng.uniform(0.3, 0.7), SIDE * rng.uniform(0.3, 0.55)])
+    head = rng.uniform(18, 38)
+    skin, hair, shirt = skin_tone(rng), _tone(rng, 0.3) * 0.4, _tone(rng, 0.6)
+    body = (middle + [0, head * 2.6]).astype(int)
+    cv2.ellipse(image, body.tolist(), (int(head * 2), int(head * 1.6)), 0, 0, 360, shirt.tolist(), -1)
+    cv2.circle(image, (middle - [0, head * 0.25]).astype(int).tolist(), int(head * 1.1), hair.tolist(), -1)
+    cv2.ellipse(image, middle.astype(int).tolist(), (int(head * 0.8), int(head)), 0, 0, 360, skin.tolist(), -1)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(1, 4)), np.float32)
+
+
+def _foliage(rng: np.random.Generator) -> Floats:
+    image = _mix(np.array([30, 60, 20], np.float32), np.array([120, 150, 70], np.float32), _noise(rng, 10))
+    for _ in range(150):
+        centre, axes = rng.integers(0, SIDE, 2), rng.integers(2, 12, 2)
+        leaf = np.array([rng.uniform(30, 150), rng.uniform(70, 170), rng.uniform(20, 90)])
+        cv2.ellipse(image, centre.tolist(), axes.tolist(), float(rng.uniform(0, 180)), 0, 360, leaf.tolist(), -1)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.5, 2)), np.float32)
+
+
+def _bricks(rng: np.random.Generator) -> Floats:
+    image = np.tile(_tone(rng, 0.2), (SIDE, SIDE, 1)).astype(np.float32)
+    height, width, base = int(rng.integers(10, 26)), int(rng.integers(24, 60)), _tone(rng, 0.5)
+    for row in range(SIDE // height + 1):
+        for column in range(-1, SIDE // width + 1):
+            left = column * width + (row % 2) * width // 2
+            tone = base * rng.uniform(0.75, 1.15)
+            cv2.rectangle(image, (left, row * height), (left + width - 3, (row + 1) * height - 3), tone.tolist(), -1)
+    return np.asarray(image + 20 * (_noise(rng, 16) - 0.5)[..., None], np.float32)
+
+
+def skin_tone(rng: np.random.Generator) -> Floats:
+    """A skin colour, RGB 0 to 255, from light to dark."""
+    light, dark = np.array([240, 205, 180], np.float32), np.array([85, 55, 40], np.float32)
+    return np.asarray(light + (dark - light) * rng.random(), np.float32)
+
+
+TRAINED: Final[tuple[Callable[[np.random.Generator], Floats], ...]] = (
+    _plain, _cloudy, _cloth, _wood, _room, _room, _landscape, _clutter, _person,
+)  # fmt: skip
+HELD_OUT: Final[tuple[Callable[[np.random.Generator], Floats], ...]] = (_foliage, _bricks)
+
+
+def make_background(rng: np.random.Generator, held_out: bool = False) -> Image:
+    """One background of `SIDE` x `SIDE` pixels, RGB.
+
+    Args:
+        rng: source of randomness.
+        held_out: take a family that no training frame uses (foliage, bricks).
+    """
+    families = HELD_OUT if held_out else TRAINED
+    return np.clip(families[int(rng.integers(len(families)))](rng), 0, 255).astype(np.uint8)

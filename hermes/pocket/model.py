@@ -1,0 +1,107 @@
+"""The pocket model: LLaVA-OneVision's own classes in pocket size, and the folder that holds one."""
+
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LlavaOnevisionConfig,
+    LlavaOnevisionForConditionalGeneration,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+    SiglipVisionConfig,
+)
+
+from hermes.pocket.tokenizer import build_tokenizer
+
+log = logging.getLogger(__name__)
+
+IMAGE: Final = 128  # pixels a side
+PATCH: Final = 16
+TOKENS: Final = 16  # a frame, after pooling 8 x 8 patches to 4 x 4
+WIDTH: Final = 128
+LAYERS: Final = 10
+# The mean and the spread of pixels that LLaVA-OneVision's processors use.
+MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
+STD: Final = (0.26862954, 0.26130258, 0.27577711)
+
+
+def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = LAYERS) -> LlavaOnevisionConfig:
+    """The configuration of a pocket model with this many decoder layers."""
+    vision = SiglipVisionConfig(
+        hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_hidden_layers=4, num_attention_heads=4, image_size=IMAGE,
+        patch_size=PATCH, vision_use_head=False,
+    )  # fmt: skip
+    text = Qwen2Config(
+        vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=layers,
+        num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=8192,
+        rope_parameters={"rope_type": "default", "rope_theta": 1e6}, tie_word_embeddings=True,
+        bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
+    )  # fmt: skip
+    return LlavaOnevisionConfig(
+        vision_config=vision, text_config=text,
+        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
+        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        vision_feature_layer=-1, vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9",
+        image_grid_pinpoints=[[IMAGE, IMAGE]], tie_word_embeddings=True,
+    )  # fmt: skip
+
+
+def build(seed: int = 0, layers: int = LAYERS) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
+    """A randomly initialised pocket model in float32, with its tokenizer."""
+    torch.manual_seed(seed)
+    tokenizer = build_tokenizer()
+    model = LlavaOnevisionForConditionalGeneration(build_config(tokenizer, layers))
+    return model.eval(), tokenizer
+
+
+def save(
+    folder: Path,
+    model: LlavaOnevisionForConditionalGeneration,
+    tokenizer: PreTrainedTokenizerFast,
+    about: dict[str, object],
+) -> None:
+    """Write a complete model folder: weights (float16), configuration, tokenizer, processor files, `hermes.json`.
+
+    Args:
+        folder: where to write; made if it is missing.
+        model: the model; left as it is.
+        tokenizer: its tokenizer.
+        about: what `hermes.json` says: name, about, guidance, max_new_tokens, suggested.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: value.to(torch.float16) for name, value in model.state_dict().items() if name != "lm_head.weight"}
+    half = LlavaOnevisionForConditionalGeneration(model.config).to(torch.float16)
+    half.load_state_dict(state, strict=False)
+    half.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, max_new_tokens=32
+    )
+    half.save_pretrained(folder, safe_serialization=True)
+    tokenizer.save_pretrained(folder)
+    pixels = {
+        "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
+        "image_mean": list(MEAN), "image_std": list(STD), "resample": 3, "rescale_factor": 1 / 255,
+        "size": {"height": IMAGE, "width": IMAGE},
+    }  # fmt: skip
+    processor = {
+        "processor_class": "LlavaOnevisionProcessor", "num_image_tokens": (IMAGE // PATCH) ** 2,
+        "vision_feature_select_strategy": "full", "image_token": "<image>", "video_token": "<video>",
+        "vision_aspect_ratio": "anyres_max_9",
+    }  # fmt: skip
+    image = {**pixels, "image_processor_type": "LlavaOnevisionImageProcessor", "do_pad": True,
+             "image_grid_pinpoints": [[IMAGE, IMAGE]], "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
+    video = {**pixels, "video_processor_type": "LlavaOnevisionVideoProcessor",
+             "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
+    for name, content in (
+        ("preprocessor_config.json", image),
+        ("video_preprocessor_config.json", video),
+        ("processor_config.json", processor),
+        ("hermes.json", about),
+    ):
+        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    log.info("wrote %s", folder)

@@ -1,0 +1,419 @@
+"""Plain English questions about a stream of cards, with their true answers and where the evidence lies.
+
+A question is asked after a frame; only what was shown up to and including that frame counts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, Event
+
+REFUSAL: Final = "I only know coloured cards."
+MOST: Final = 9  # above this many cards the true answer is "more than 9"
+KINDS: Final = ("now", "before", "first", "exists", "after", "attribute", "place", "count")
+EXTRA_KINDS: Final = ("when", "list", "other")
+
+
+class Timeline(Protocol):
+    """What questions need to know of a stream."""
+
+    @property
+    def events(self) -> list[Event]:
+        """Everything that is shown, in order."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """One question with its true answer.
+
+    Attributes:
+        kind: one of `KINDS` or `EXTRA_KINDS`.
+        text: the question as a person types it.
+        answer: the true answer as the model writes it.
+        evidence: start and end, in seconds, of what the answer rests on.
+        age: seconds from the end of the evidence to the moment of asking.
+        form: which phrasing family the text belongs to (one family has one way to guess).
+        subject: colour, shape or place words that the question names.
+    """
+
+    kind: str
+    text: str
+    answer: str
+    evidence: tuple[float, float]
+    age: float = 0.0
+    form: str = ""
+    subject: tuple[str, ...] = ()
+
+
+PHRASES: Final[dict[str, tuple[str, ...]]] = {
+    "now": (
+        "What is shown now?", "What is shown?", "What do you see?", "What can you see now?", "What card is this?",
+        "What am I holding?", "What is it?", "What is there right now?", "What do you see now?", "Which card is shown now?",
+        "What is this?",
+    ),
+    "now-colour": (
+        "What colour is it?", "What colour is the card?", "What colour is shown now?", "Which colour do you see?",
+        "What colour is this?", "What colour is the card now?", "What is the colour of the card?",
+    ),
+    "now-shape": (
+        "What shape is it?", "What shape is the card?", "What shape is shown now?", "Which shape do you see?",
+        "What shape is this?", "What is the shape of the card?",
+    ),
+    "now-place": (
+        "Where is it?", "Where is the card?", "Where is the card now?", "Where do you see it?", "Where is it now?",
+        "Where is this card?",
+    ),
+    "before": (
+        "What was shown just before?", "What was shown before this?", "What did you see before this?", "What was before?",
+        "What was the previous card?", "What came before this?", "Which card was shown just before this?",
+        "What was there just before?",
+    ),
+    "first": (
+        "What was the first card?", "What was the first object?", "What was shown first?", "What did you see first?",
+        "What came first?", "Which card was first?", "What was the very first card?", "What did the video start with?",
+    ),
+    "first-colour": ("What colour was the first card?", "What was the colour of the first card?",
+                     "Which colour was shown first?"),
+    "first-shape": ("What shape was the first card?", "What was the shape of the first card?",
+                    "Which shape was shown first?"),
+    "first-place": ("Where was the first card?", "Where was the first card shown?", "Where did you see the first card?"),
+    "exists": (
+        "Was there a {x}?", "Was there any {x}?", "Did you see a {x}?", "Have you seen a {x}?", "Was a {x} shown?",
+        "Has there been a {x}?", "Did a {x} appear?", "Was there a {x} so far?",
+    ),
+    "after": (
+        "What came after the {x}?", "What was shown after the {x}?", "What was after the {x}?",
+        "Which card came after the {x}?", "What followed the {x}?", "What did you see after the {x}?",
+        "What came next after the {x}?",
+    ),
+    "colour-of": ("What colour was the {x}?", "What was the colour of the {x}?", "Which colour was the {x}?",
+                  "What colour did the {x} have?"),
+    "shape-of": ("What shape was the {x}?", "What was the shape of the {x}?", "Which shape was the {x}?"),
+    "place": (
+        "Where was the {x}?", "Where did you see the {x}?", "Where was the {x} shown?", "In which place was the {x}?",
+        "Where did the {x} appear?",
+    ),
+    "count": (
+        "How many cards were shown?", "How many cards were there?", "How many cards did you see?",
+        "How many cards have you seen?", "How many cards so far?", "How many objects were shown?",
+    ),
+    "count-x": ("How many {x} were shown?", "How many {x} were there?", "How many {x} did you see?",
+                "How many {x} have you seen?"),
+    "when": ("When was the {x} shown?", "When did you see the {x}?", "When was the {x}?", "When did the {x} appear?"),
+    "list": (
+        "What was shown so far?", "What did you see so far?", "List the cards.", "List all cards.",
+        "Describe what was shown so far.", "Describe the video.", "What happened so far?", "What did you see?",
+        "Which cards were shown?", "Which cards did you see?",
+    ),
+    "other": (
+        "Who are you?", "What is your name?", "How are you?", "Hello.", "Tell me a joke.", "What time is it?",
+        "What is the weather?", "Who is the man?", "What is the man doing?", "Is there a dog?", "Was there a person?",
+        "How many people are there?", "What is the person doing?", "Can you sing?", "Why?", "What is two plus two?",
+        "Do you like music?", "Is it raining?", "Where are you?", "Read the text.", "What does the text say?",
+        "Who is the president?", "Where is the dog?", "What colour is the sky?", "How old are you?", "Are you happy?",
+        "Was there a cat?", "Is there a car?", "What colour is the car?", "Did you see a person?", "Hi!", "Thank you.",
+        "Write a poem.", "What did the woman say?", "Can you hear me?", "What will come next?", "Who came first?",
+    ),
+}  # fmt: skip
+
+# Frames for questions outside the world: {u} becomes a word that the tokenizer does not know.
+UNKNOWN_FRAMES: Final = (
+    "What is the {u}?", "Was there a {u}?", "Where was the {u}?", "Where is the {u}?", "Who is {u}?",
+    "What colour was the {u}?", "How many {u} were there?", "What came after the {u}?", "Did you see a {u}?",
+    "Tell me {u} {u}.", "{u} {u} {u}?", "{u}?", "What does {u} mean?", "Why is the {u} {u}?", "What is {u} {u}?",
+    "How do I {u} a {u}?", "Is {u} {u}?", "Can you {u}?", "Do you {u} the {u}?", "When was the {u}?",
+    "What did {u} {u}?", "Which {u} is {u}?", "Was there a red {u}?", "Was there a {u} circle?",
+)  # fmt: skip
+
+LISTED: Final = 8  # the most cards one list names
+_ALL = 10**9
+
+
+def capital(text: str) -> str:
+    """The text with its first letter in upper case."""
+    return text[:1].upper() + text[1:]
+
+
+def _card(event: Event | None) -> str:
+    return "Nothing." if event is None else f"{capital(event.colour)} {event.shape}."
+
+
+def _where(place: str) -> str:
+    return capital(place).replace("-", " ") + "."
+
+
+def _number(count: int) -> str:
+    return f"{count}." if count <= MOST else f"More than {MOST}."
+
+
+@dataclass(frozen=True)
+class _Past:
+    """The stream up to one moment."""
+
+    seen: list[Event]
+    now: Event | None
+    at: int
+    fps: float
+    rng: np.random.Generator
+
+    def ask(self, kind: str, form: str, answer: str, events: list[Event] | None = None, **words: str) -> Question:
+        phrases = PHRASES[form]
+        text = phrases[int(self.rng.integers(len(phrases)))].format(**words)
+        return self.put(kind, form, text, answer, events, words)
+
+    def put(
+        self, kind: str, form: str, text: str, answer: str, events: list[Event] | None, words: dict[str, str]
+    ) -> Question:
+        # Without an event to point at, the evidence is all that was shown so far.
+        start = min((e.start for e in events), default=0) if events else 0
+        end = max((min(e.end, self.at + 1) for e in events), default=self.at + 1) if events else self.at + 1
+        if form.startswith("now"):
+            start, end = self.at, self.at + 1
+        subject = tuple(w for w in words.get("x", "").replace("s ", " ").split() if w not in ("card", "cards"))
+        age = (self.at + 1 - end) / self.fps
+        return Question(kind, text, answer, (start / self.fps, end / self.fps), age, form, subject)
+
+    def pick(self, events: list[Event]) -> Event:
+        return events[int(self.rng.integers(len(events)))]
+
+    def unique(self, key: Callable[[Event], object]) -> list[Event]:
+        counts = Counter(key(event) for event in self.seen)
+        return [event for event in self.seen if counts[key(event)] == 1]
+
+
+def _ask_now(past: _Past) -> Question:
+    form = ("now", "now", "now-colour", "now-shape", "now-place")[int(past.rng.integers(5))]
+    if past.now is None:
+        return past.ask("now", form, "Nothing.")
+    where = past.now.place.replace("-", " ")
+    answer = {
+        "now": f"{capital(past.now.colour)} {past.now.shape}, {where}.",
+        "now-colour": f"{capital(past.now.colour)}.",
+        "now-shape": f"{capital(past.now.shape)}.",
+        "now-place": _where(past.now.place),
+    }[form]
+    return past.ask("now", form, answer, [past.now])
+
+
+def _ask_before(past: _Past) -> Question:
+    earlier = past.seen[:-1] if past.now is not None else past.seen
+    event = earlier[-1] if earlier else None
+    return past.ask("before", "before", _card(event), [event] if event else None)
+
+
+def _ask_first(past: _Past) -> Question:
+    if not past.seen:
+        return past.ask("first", "first", "Nothing.")
+    first = past.seen[0]
+    form = ("first", "first", "first-colour", "first-shape", "first-place")[int(past.rng.integers(5))]
+    answer = {
+        "first": _card(first),
+        "first-colour": f"{capital(first.colour)}.",
+        "first-shape": f"{capital(first.shape)}.",
+        "first-place": _where(first.place),
+    }[form]
+    return past.ask("first", form, answer, [first])
+
+
+def _ask_exists(past: _Past) -> Question:
+    rng = past.rng
+    colours, shapes = {e.colour for e in past.seen}, {e.shape for e in past.seen}
+    pairs = {(e.colour, e.shape) for e in past.seen}
+    wanted, level = bool(rng.random() < 0.5), int(rng.integers(4))
+    everything = [(c, s) for c in COLOURS for s in SHAPES]
+    if level == 0:
+        options = [c for c in COLOURS if (c in colours) == wanted]
+        text, hits = "card", lambda e, c: e.colour == c
+        word = options[int(rng.integers(len(options)))] if options else None
+        if word is not None:
+            events = [e for e in past.seen if hits(e, word)]
+            return past.ask("exists", "exists", "Yes." if wanted else "No.", events[-1:], x=f"{word} {text}")
+    if level == 1:
+        options = [s for s in SHAPES if (s in shapes) == wanted]
+        if options:
+            shape = options[int(rng.integers(len(options)))]
+            events = [e for e in past.seen if e.shape == shape]
+            return past.ask("exists", "exists", "Yes." if wanted else "No.", events[-1:], x=shape)
+    if not pairs:
+        wanted = False
+    if wanted:
+        event = past.pick(past.seen)
+        return past.ask("exists", "exists", "Yes.", [event], x=f"{event.colour} {event.shape}")
+    absent = [p for p in everything if p not in pairs]
+    # A wrong pair is most telling when both of its words were shown, on different cards.
+    near = [p for p in absent if p[0] in colours and p[1] in shapes]
+    options_p = near if near and rng.random() < 0.6 else absent
+    if not options_p:
+        event = past.pick(past.seen)
+        return past.ask("exists", "exists", "Yes.", [event], x=f"{event.colour} {event.shape}")
+    colour, shape = options_p[int(rng.integers(len(options_p)))]
+    return past.ask("exists", "exists", "No.", None, x=f"{colour} {shape}")
+
+
+def _ask_after(past: _Past) -> Question | None:
+    options = past.unique(lambda e: (e.colour, e.shape))
+    if not options:
+        return None
+    event = past.pick(options)
+    place = past.seen.index(event)
+    if place + 1 == len(past.seen) and past.rng.random() < 0.7 and len(options) > 1:
+        event = past.pick([e for e in options if e is not event])
+        place = past.seen.index(event)
+    following = past.seen[place + 1] if place + 1 < len(past.seen) else None
+    evidence = [event, following] if following else [event]
+    return past.ask("after", "after", _card(following), evidence, x=f"{event.colour} {event.shape}")
+
+
+def _ask_attribute(past: _Past) -> Question | None:
+    colour_by_shape = past.unique(lambda e: e.shape)
+    by_place = past.unique(lambda e: e.place)
+    by_both = past.unique(lambda e: (e.shape, e.place))
+    shape_by_colour = past.unique(lambda e: e.colour)
+    choices: list[tuple[str, str, Event]] = []
+    if colour_by_shape:
+        event = past.pick(colour_by_shape)
+        choices += [("colour-of", event.shape, event)] * 3
+    if by_both:
+        event = past.pick(by_both)
+        choices += [("colour-of", f"{event.shape} at the {event.place.replace('-', ' ')}", event)]
+    if by_place:
+        event = past.pick(by_place)
+        choices += [("colour-of", f"card at the {event.place.replace('-', ' ')}", event)]
+    if shape_by_colour:
+        event = past.pick(shape_by_colour)
+        choices += [("shape-of", f"{event.colour} card", event)] * 2
+    if not choices:
+        return None
+    form, name, event = choices[int(past.rng.integers(len(choices)))]
+    answer = event.colour if form == "colour-of" else event.shape
+    return past.ask("attribute", form, capital(answer) + ".", [event], x=name)
+
+
+def _ask_place(past: _Past) -> Question | None:
+    options: list[tuple[str, Event]] = []
+    pairs, shapes, colours = (
+        past.unique(lambda e: (e.colour, e.shape)),
+        past.unique(lambda e: e.shape),
+        past.unique(lambda e: e.colour),
+    )
+    if pairs:
+        event = past.pick(pairs)
+        options += [(f"{event.colour} {event.shape}", event)] * 3
+    if shapes:
+        event = past.pick(shapes)
+        options += [(event.shape, event)]
+    if colours:
+        event = past.pick(colours)
+        options += [(f"{event.colour} card", event)]
+    if not options:
+        return None
+    name, event = options[int(past.rng.integers(len(options)))]
+    return past.ask("place", "place", _where(event.place), [event], x=name)
+
+
+def _ask_count(past: _Past) -> Question:
+    choice = int(past.rng.integers(4))
+    if choice < 2:
+        return past.ask("count", "count", _number(len(past.seen)), past.seen)
+    if choice == 2:
+        colour = COLOURS[int(past.rng.integers(len(COLOURS)))]
+        if past.seen and past.rng.random() < 0.6:
+            colour = past.pick(past.seen).colour
+        found = [e for e in past.seen if e.colour == colour]
+        return past.ask("count", "count-x", _number(len(found)), found, x=f"{colour} cards")
+    shape = past.pick(past.seen).shape if past.seen else SHAPES[0]
+    found = [e for e in past.seen if e.shape == shape]
+    plural = shape + ("es" if shape == "cross" else "s")
+    return past.ask("count", "count-x", _number(len(found)), found, x=plural)
+
+
+def _ask_when(past: _Past) -> Question | None:
+    options = past.unique(lambda e: (e.colour, e.shape))
+    if not options or past.at < 11:
+        return None
+    event = past.pick(options)
+    part = (event.start + min(event.end, past.at + 1)) / 2 / (past.at + 1)
+    answer = "Early." if part < 1 / 3 else "In the middle." if part < 2 / 3 else "Late."
+    return past.ask("when", "when", answer, [event], x=f"{event.colour} {event.shape}")
+
+
+def _ask_list(past: _Past) -> Question | None:
+    if len(past.seen) > LISTED:
+        return None
+    names = [f"{e.colour} {e.shape}" for e in past.seen]
+    return past.ask("list", "list", capital(", ".join(names)) + "." if names else "Nothing.", past.seen)
+
+
+def _ask_other(past: _Past) -> Question:
+    phrases = PHRASES["other"]
+    if past.rng.random() < 0.5:
+        return past.put("other", "other", phrases[int(past.rng.integers(len(phrases)))], REFUSAL, None, {})
+    text = UNKNOWN_FRAMES[int(past.rng.integers(len(UNKNOWN_FRAMES)))].replace("{u}", "xyzzy")
+    return past.put("other", "other", text, REFUSAL, None, {})
+
+
+_ASK: Final[dict[str, Callable[[_Past], Question | None]]] = {
+    "now": _ask_now, "before": _ask_before, "first": _ask_first, "exists": _ask_exists, "after": _ask_after,
+    "attribute": _ask_attribute, "place": _ask_place, "count": _ask_count, "when": _ask_when, "list": _ask_list,
+    "other": _ask_other,
+}  # fmt: skip
+
+
+def _past(stream: Timeline, at: int, rng: np.random.Generator) -> _Past:
+    seen = [event for event in stream.events if event.start <= at]
+    now = seen[-1] if seen and at < seen[-1].end else None
+    return _Past(seen, now, at, stream.fps, rng)
+
+
+def ask(stream: Timeline, at: int, kind: str, rng: np.random.Generator) -> Question | None:
+    """One question of a kind after frame `at`, or None where the stream allows none (no unique card, say)."""
+    return _ASK[kind](_past(stream, at, rng))
+
+
+def ask_all(stream: Timeline, at: int, rng: np.random.Generator, extra: bool = False) -> list[Question]:
+    """One question of every kind that can be asked after frame `at`.
+
+    Args:
+        stream: the stream, with its events.
+        at: index of the last frame seen.
+        rng: chooses cards and phrasings.
+        extra: also ask the kinds of `EXTRA_KINDS`.
+
+    Returns:
+        Questions in the order of `KINDS`; a kind that has no well-defined question is left out.
+    """
+    past = _past(stream, at, rng)
+    asked = [_ASK[kind](past) for kind in (*KINDS, *EXTRA_KINDS)[: None if extra else len(KINDS)]]
+    return [question for question in asked if question is not None]
+
+
+def normal_words(text: str) -> list[str]:
+    """Lower-case words of an answer without punctuation."""
+    kept = "".join(char if char.isalnum() or char.isspace() else " " for char in text.lower())
+    return kept.split()
+
+
+def is_correct(question: Question, answer: str) -> bool:
+    """Whether an answer says exactly what the true answer says (case and punctuation aside)."""
+    return normal_words(answer) == normal_words(question.answer)
+
+
+def every_word() -> list[str]:
+    """All words that questions and answers are made of, lower-case, sorted, for the tokenizer."""
+    words: set[str] = set()
+    for phrases in (*PHRASES.values(), UNKNOWN_FRAMES):
+        for phrase in phrases:
+            words.update(normal_words(phrase.replace("{x}", " ").replace("{u}", " ")))
+    words.update(normal_words(REFUSAL), COLOURS, SHAPES, PLACES, (s + "s" for s in SHAPES), ("crosses", "cards", "at"))
+    words.update(normal_words("early in the middle late nothing yes no more than"), (str(n) for n in range(MOST + 1)))
+    return sorted(words)

@@ -1,0 +1,82 @@
+"""The pocket model's small word-level tokenizer, in transformers' own format."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from hermes.pocket.questions import capital, every_word
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
+
+SPECIAL: Final = ("<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
+SYSTEM: Final = "You watch coloured cards and answer questions."
+# Words that people use in prompts to this model beside those of the questions.
+MORE_WORDS: Final = (
+    "you watch and answer questions question system user assistant please every all each shown card cards objects object "
+    "video scene now current colours shapes places colour shape place summarise describe remember story far who when "
+    "order them their about ask me last newest latest seen visible one another other"
+)
+# One way to write a thing, so that the vocabulary stays small.
+SPELLINGS: Final = (
+    ("[Cc]olor", "colour"), ("what's", "what is"), ("where's", "where is"), ("who's", "who is"), ("center", "centre"),
+    ("upper[ -]", "top "), ("lower[ -]", "bottom "), ("(top|bottom)[ -](left|right)", None), ("plus sign", "cross"),
+    ("black-", "black "),
+)  # fmt: skip
+CHAT_TEMPLATE: Final = (
+    "{% if messages[0]['role'] != 'system' %}{{ '<|im_start|>system\n" + SYSTEM + "<|im_end|>' }}{% endif %}"
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + ' ' }}"
+    "{% if message['content'] is string %}{{ '\n' + message['content'] }}{% else %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'image') %}{{ '<image>' }}{% endfor %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'video') %}{{ '<video>' }}{% endfor %}"
+    "{% for content in message['content'] | selectattr('type', 'equalto', 'text') %}"
+    "{{ '\n' + content['text'] }}{% endfor %}{% endif %}{{ '<|im_end|>' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def vocabulary() -> list[str]:
+    """All tokens, special ones first; words with a capital are only ever written, never read."""
+    opening = (*COLOURS, *SHAPES, *PLACES, "yes", "no", "nothing", "i", "early", "in", "late", "more")
+    words = sorted({*every_word(), *MORE_WORDS.split()})
+    return [*SPECIAL, *".,?!'", *words, *(capital(word) for word in opening)]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """A fast tokenizer that lower-cases, splits punctuation off, and joins an answer to readable English."""
+    words = vocabulary()
+    core = Tokenizer(models.WordLevel({word: index for index, word in enumerate(words)}, unk_token="<unk>"))
+    steps: list[normalizers.Normalizer] = [normalizers.NFKC(), normalizers.Lowercase()]
+    for pattern, word in SPELLINGS:
+        if word is not None:
+            steps.append(normalizers.Replace(Regex(pattern), word))
+    for side in ("top", "bottom"):
+        for end in ("left", "right"):
+            steps.append(normalizers.Replace(Regex(f"{side}[ -]{end}"), f"{side}-{end}"))
+    core.normalizer = normalizers.Sequence(steps)
+    core.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[^\w<>|-]"), "isolated")]
+    )
+    core.decoder = decoders.Sequence([decoders.WordPiece(prefix="##", cleanup=True), decoders.Replace("-", " ")])
+    tokenizer = PreTrainedTokenizerFast(
+        tokenizer_object=core,
+        unk_token="<unk>",
+        pad_token="<pad>",
+        eos_token="<|im_end|>",
+        additional_special_tokens=["<|im_start|>", "<image>", "<video>"],
+        padding_side="left",
+        clean_up_tokenization_spaces=False,
+        processor_class="LlavaOnevisionProcessor",
+    )
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def answer_ids(tokenizer: PreTrainedTokenizerFast, answer: str) -> list[int]:
+    """Token ids of an answer as the model writes it: its first word with a capital, the end of turn last."""
+    ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
+    first = tokenizer.convert_tokens_to_ids(capital(tokenizer.convert_ids_to_tokens(ids[0])))
+    if first != tokenizer.unk_token_id:
+        ids = [first, *ids[1:]]
+    return [*ids, tokenizer.eos_token_id]

@@ -1,0 +1,197 @@
+"""Stage one: the vision tower and the projector learn to write the code book's codes."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from transformers import LlavaOnevisionForConditionalGeneration
+
+from hermes.pocket.backgrounds import Image, make_background
+from hermes.pocket.clock import Clock, Log, load_state, save_state
+from hermes.pocket.codes import CLASS_NORM, CodeBook, cell_cover, code_book
+from hermes.pocket.model import MEAN, PATCH, STD, WIDTH, build
+from hermes.pocket.render import draw, make_look, make_setting
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 48
+PEAK_RATE: Final = 1.5e-3
+BACKGROUNDS: Final = 900
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Single frames with their truth.
+
+    Attributes:
+        pixels: uint8 [N, H, W, 3].
+        mask: uint8 [N, H, W], 0 or 255.
+        labels: int64 [N, 3], colour, shape, place; -1 where nothing is shown.
+    """
+
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+
+
+def make_backgrounds(seed: int, count: int = BACKGROUNDS) -> list[Image]:
+    """A bank of backgrounds to crop from."""
+    rng = np.random.default_rng([seed, 17])
+    return [make_background(rng) for _ in range(count)]
+
+
+def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: float = 0.0) -> Pictures:
+    """Draw frames of random classes; one in nine shows nothing."""
+    pixels = np.empty((count, 128, 128, 3), np.uint8)
+    mask = np.empty((count, 128, 128), np.uint8)
+    labels = np.full((count, 3), -1, np.int64)
+    for index in range(count):
+        setting = make_setting(rng, bank[int(rng.integers(len(bank)))])
+        look = None
+        if rng.random() > 1 / 9:
+            labels[index] = rng.integers((len(COLOURS), len(SHAPES), len(PLACES)))
+            colour, shape, place = labels[index].tolist()
+            look = make_look(rng, COLOURS[colour], SHAPES[shape], PLACES[place], setting.aspect, big)
+        pixels[index], mask[index] = draw(rng, setting, look)
+    return Pictures(pixels, mask, labels)
+
+
+def to_pixel_values(pixels: NDArray[np.uint8]) -> Tensor:
+    """Normalise frames as the processor does: uint8 [N, H, W, 3] to float32 [N, 3, H, W]."""
+    values = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
+    return (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
+
+
+def init_vision(model: LlavaOnevisionForConditionalGeneration, seed: int) -> None:
+    """Smooth patch filters, and position embeddings large enough to be heard beside the content."""
+    generator = torch.Generator().manual_seed(seed)
+    tower = model.model.vision_tower
+    with torch.no_grad():
+        grid = torch.arange(PATCH).float() + 0.5
+        waves = torch.stack([torch.cos(torch.pi * k * grid / PATCH) for k in range(8)])
+        flat = torch.einsum("ay,bx->abyx", waves, waves).flatten(0, 1)
+        order = torch.argsort((torch.arange(8)[:, None] + torch.arange(8)[None]).flatten(), stable=True)
+        flat = F.normalize(flat[order][:40].flatten(1), dim=1)
+        mix = torch.randn(WIDTH, 3, 40, generator=generator) / (1 + torch.arange(40) / 6)
+        filters = torch.einsum("ocf,fp->ocp", mix, flat).view(WIDTH, 3, PATCH, PATCH)
+        tower.embeddings.patch_embedding.weight.copy_(filters / filters.flatten(1).norm(dim=1).view(-1, 1, 1, 1) / 2)
+        side = 8
+        row, column = torch.randn(2, side, WIDTH, generator=generator).unbind()
+        position = 0.7 * (row[:, None] + column[None])
+        tower.embeddings.position_embedding.weight.copy_(position.flatten(0, 1))
+        for linear in (model.model.multi_modal_projector.linear_1, model.model.multi_modal_projector.linear_2):
+            nn.init.normal_(linear.weight, std=WIDTH**-0.5, generator=generator)
+
+
+class VisionLoss(nn.Module):
+    """Distance to the codes, class scores against them, and object masks from the early layers."""
+
+    def __init__(self, book: CodeBook) -> None:
+        super().__init__()
+        self.book = book
+        self.masks = nn.ModuleList(nn.Linear(WIDTH, 1) for _ in range(2))
+
+    def forward(
+        self, features: Tensor, hidden: list[Tensor], labels: Tensor, mask: Tensor
+    ) -> tuple[Tensor, dict[str, float]]:
+        """Loss of one batch.
+
+        Args:
+            features: float [N, TOKENS, WIDTH], pooled.
+            hidden: float [N, patches, WIDTH] of the early layers.
+            labels: int64 [N, 3], -1 where nothing is shown.
+            mask: float [N, H, W], 0 or 1.
+        """
+        shown = labels[:, 0] >= 0
+        cover = cell_cover(mask)
+        safe = labels.clamp(min=0)
+        target = self.book.tokens(safe[:, 0], safe[:, 1], safe[:, 2], cover)
+        distance = F.mse_loss(features, target)
+        weight = cover * shown[:, None]
+        mean = (features * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1e-6)
+        scores, hits = torch.zeros(()), {}
+        for index, (name, codes) in enumerate(
+            (("colour", self.book.colour), ("shape", self.book.shape), ("place", self.book.place))
+        ):
+            logits = (mean[shown] @ codes.T) * (8 / CLASS_NORM**2)
+            scores = scores + F.cross_entropy(logits, labels[shown, index])
+            hits[name] = (logits.argmax(1) == labels[shown, index]).float().mean().item()
+        patches = F.adaptive_avg_pool2d(mask[:, None], 8).flatten(1)
+        seen = sum(
+            F.binary_cross_entropy_with_logits(head(state)[..., 0], patches)
+            for head, state in zip(self.masks, hidden, strict=True)
+        )
+        card = torch.einsum("ntd,d->nt", features, self.book.empty) / self.book.empty.square().sum()
+        hits["nothing"] = ((card.amin(1) > 0.5) != shown).float().mean().item()
+        return distance + 0.3 * scores + 0.3 * seen, {"mse": distance.item(), **hits}
+
+
+def encode(model: LlavaOnevisionForConditionalGeneration, values: Tensor) -> tuple[Tensor, list[Tensor]]:
+    """Pooled frame tokens [N, TOKENS, WIDTH] and the hidden states after the first two layers."""
+    states = model.model.vision_tower(values, output_hidden_states=True).hidden_states
+    tokens = model.model.apply_pooling(model.model.multi_modal_projector(states[-1]))
+    return tokens, list(states[1:3])
+
+
+def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> Path:
+    """Train tower and projector for some minutes.
+
+    Args:
+        folder: of the run; the state is kept in `vision.pt`, the log in `vision.jsonl`.
+        minutes: of training, restarts included.
+        seed: of weights and data.
+        grow: share of the time in which cards shrink from large to any size.
+
+    Returns:
+        Path of the trained state.
+    """
+    torch.set_num_threads(1)
+    path = folder / "vision.pt"
+    model, _ = build(seed, layers=1)
+    init_vision(model, seed)
+    loss_of = VisionLoss(code_book())
+    parts = nn.ModuleList([model.model.vision_tower, model.model.multi_modal_projector, loss_of])
+    optimiser = torch.optim.AdamW(parts.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    step, used = 0, 0.0
+    if state := load_state(path):
+        parts.load_state_dict(state["parts"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, used = state["step"], state["used"]
+    clock, out = Clock(minutes * 60, used), Log(folder / "vision.jsonl")
+    bank = make_backgrounds(seed)
+    parts.train()
+    total: dict[str, float] = {}
+    while clock.share < 1:
+        rng = np.random.default_rng([seed, 1, step])
+        pictures = make_pictures(rng, bank, BATCH, big=max(0.0, 1 - clock.share / grow))
+        mask = torch.from_numpy(pictures.mask).float() / 255
+        features, hidden = encode(model, to_pixel_values(pictures.pixels))
+        loss, hits = loss_of(features, hidden, torch.from_numpy(pictures.labels), mask)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = clock.rate(PEAK_RATE, floor=0.005)
+        optimiser.step()
+        step += 1
+        for name, value in {"loss": loss.item(), **hits}.items():
+            total[name] = total.get(name, 0.0) + value
+        if step % 50 == 0:
+            out.write(step=step, used=round(clock.used, 1), **{k: round(v / 50, 4) for k, v in total.items()})
+            total = {}
+        if step % 500 == 0:
+            save_state(
+                path, parts=parts.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used, seed=seed
+            )
+    save_state(path, parts=parts.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used, seed=seed)
+    log.info("vision: %d steps in %.0f s", step, clock.used)
+    return path

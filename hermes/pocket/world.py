@@ -1,0 +1,74 @@
+"""Streams of coloured cards, rendered from a seed, with the truth about every event."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hermes.pocket.backgrounds import Image, make_background
+from hermes.pocket.render import draw, make_look, make_setting
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, Tempo, make_events, shown_at
+
+__all__ = ["COLOURS", "PLACES", "SHAPES", "TEMPOS", "Event", "Stream", "Tempo", "render_stream"]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A rendered stream.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3], RGB.
+        times: float64 [T], seconds from the start.
+        events: the truth; starts and ends are frame indices.
+        fps: frames a second.
+    """
+
+    frames: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    events: list[Event] = field(default_factory=list)
+    fps: float = 2.0
+
+
+def render_stream(
+    seed: int,
+    frames: int,
+    fps: float = 2.0,
+    *,
+    size: int = 128,
+    aspect: float = 1.0,
+    tempo: str | Tempo = "calm",
+    events: list[Event] | None = None,
+    background: Image | None = None,
+    held_out: bool = False,
+) -> Stream:
+    """Render a stream; the same arguments give the same pixels.
+
+    Args:
+        seed: of everything random.
+        frames: how many.
+        fps: frames a second, which only sets `times`.
+        size: height of the frames in pixels (the model itself sees 128 x 128).
+        aspect: width over height of the frames.
+        tempo: how fast cards follow each other: a name of `TEMPOS` or a `Tempo`.
+        events: what happens, instead of events drawn from the seed.
+        background: uint8 RGB, 192 x 192, instead of a procedural one (a photograph, say).
+        held_out: use a procedural background of a family that training never shows.
+
+    Returns:
+        The stream with its events.
+    """
+    rng = np.random.default_rng([seed, frames])
+    if events is None:
+        events = make_events(rng, frames, TEMPOS[tempo] if isinstance(tempo, str) else tempo)
+    if background is None:
+        background = make_background(rng, held_out)
+    setting = make_setting(rng, background, aspect)
+    looks = {event: make_look(rng, event.colour, event.shape, event.place, aspect) for event in events}
+    width = round(size * aspect)
+    pictures = np.empty((frames, size, width, 3), np.uint8)
+    for index in range(frames):
+        event = shown_at(events, index)
+        pictures[index], _ = draw(rng, setting, looks[event] if event else None, size, width)
+    return Stream(pictures, np.arange(frames) / fps, list(events), fps)

@@ -1,0 +1,173 @@
+"""What a policy is: the rule that decides which cached tokens of a stream stay.
+
+A policy is a dataclass of settings with a few methods. It holds no tokens: the memory is handed to it.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.backbones.base import Backbone
+from hermes.errors import HermesError
+from hermes.memory.cache import MemoryCache, evict, reindex
+from hermes.memory.positions import RESERVE, Reindexing, must_compact
+
+
+PUBLISHED_CHUNK = 16
+"""Frames a chunk in the publication."""
+
+
+class BudgetError(HermesError):
+    """The budget is too small or too large for the model."""
+
+
+class ContextFullError(HermesError):
+    """The policy keeps more tokens than the model has positions for."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a policy sees after a chunk was encoded.
+
+    Attributes:
+        backbone: The model.
+        cache: The memory, to be changed in place.
+        measure_guidance: Attention of the guidance prompts on the video tokens of each layer that is wanted.
+    """
+
+    backbone: Backbone
+    cache: MemoryCache
+    measure_guidance: Callable[[Sequence[bool], str], list[Tensor | None]]
+
+    @property
+    def prompt_len(self) -> int:
+        """Prompt tokens at the head of every layer."""
+        return self.cache.prompt_len
+
+    def video_tokens(self) -> list[int]:
+        """Video tokens that each layer holds, `N_l`."""
+        return [layer.length - self.prompt_len for layer in self.cache.layers]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an eviction did, layer by layer: tokens evicted, of those folded into a summary, positions compacted or not."""
+
+    evicted: tuple[int, ...]
+    folded: tuple[int, ...]
+    reindexed: tuple[bool, ...]
+
+
+@dataclass
+class Policy(ABC):
+    """A rule for the memory of a stream.
+
+    Attributes:
+        name: Its name in page, command line and library.
+        title: Its name for people.
+        badge: How close it is to its publication, in a few words.
+        about: One sentence: what it keeps.
+        citation: Where it was published.
+        has_budget: Whether it keeps layers under a budget.
+        has_guidance: Whether it measures attention of guidance prompts.
+        budget: Video tokens that a layer may hold.
+        reindexing: When positions are compacted.
+    """
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    badge: ClassVar[str]
+    about: ClassVar[str]
+    citation: ClassVar[str]
+    has_budget: ClassVar[bool] = True
+    has_guidance: ClassVar[bool] = False
+
+    budget: int = 4000
+    reindexing: Reindexing = "lazy"
+
+    def check(self, backbone: Backbone) -> None:
+        """See that the settings fit the model.
+
+        Raises:
+            BudgetError: The budget is under one frame, or more than the model has positions for.
+            HermesError: `reindexing` is neither "lazy" nor "eager".
+        """
+        if self.reindexing not in ("lazy", "eager"):
+            raise HermesError(f"Re-indexing is either lazy or eager, not “{self.reindexing}”.")
+        if not self.has_budget:
+            return
+        chunk = PUBLISHED_CHUNK * backbone.tokens_per_frame
+        least, most = backbone.tokens_per_frame, backbone.max_positions - reserve(backbone) - chunk
+        if self.budget < least:
+            raise BudgetError(
+                f"A budget of {self.budget} is too small: a layer must hold at least one frame, which is {least} tokens."
+            )
+        if self.budget > most:
+            raise BudgetError(
+                f"A budget of {self.budget} is too large: this model was trained on {backbone.max_positions} positions, "
+                f"which leaves room for {most} video tokens and a question."
+            )
+
+    @abstractmethod
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Let go of what the rule does not keep, after a chunk was encoded; None if nothing was over budget."""
+
+    def make_room(self, step: Step, tokens: int) -> bool:
+        """See that `tokens` more positions fit into the model's range; compact positions if that is what it takes.
+
+        Returns:
+            Whether positions were compacted.
+
+        Raises:
+            ContextFullError: The policy keeps too much; nothing was changed.
+        """
+        most = step.backbone.max_positions - reserve(step.backbone) // 2
+        if _last_position(step) + tokens <= most:
+            return False
+        if not self.has_budget:
+            raise ContextFullError(
+                f"The memory is full: this policy keeps every token, and the model was trained on "
+                f"{step.backbone.max_positions} positions. Choose a policy with a budget to go on."
+            )
+        for layer in step.cache.layers:
+            reindex(layer, step.prompt_len, step.backbone.rotary)
+        if _last_position(step) + tokens > most:
+            raise ContextFullError(
+                f"A chunk of {tokens} tokens does not fit into this model's range beside a budget of {self.budget}: "
+                "push fewer frames at once or choose a smaller budget."
+            )
+        return True
+
+    def _evict_layers(self, step: Step, kept: Sequence[Tensor | None], summary: Sequence[bool]) -> Outcome:
+        """Keep `kept[l]` (video-token indices, ascending; None: all) in each layer; fold the rest where `summary[l]`."""
+        evicted, folded, compacted = [], [], []
+        prompt_len, backbone = step.prompt_len, step.backbone
+        prompt = torch.arange(prompt_len, device=backbone.device)
+        for layer, keep, fold in zip(step.cache.layers, kept, summary, strict=True):
+            if keep is None:
+                evicted.append(0)
+                folded.append(0)
+                compacted.append(False)
+                continue
+            whole = torch.cat((prompt, keep + prompt_len))
+            compact = must_compact(layer.positions[:, whole], self.reindexing, backbone.max_positions)
+            count = evict(layer, whole, prompt_len, backbone.rotary, summary=fold, compacted=compact)
+            evicted.append(count)
+            folded.append(count if fold else 0)
+            compacted.append(compact)
+        return Outcome(tuple(evicted), tuple(folded), tuple(compacted))
+
+
+def _last_position(step: Step) -> int:
+    return int(step.cache.next_positions().max())
+
+
+def reserve(backbone: Backbone) -> int:
+    """Positions kept free for a question and its answer: 1,024, or a quarter of a very short range."""
+    return min(RESERVE, backbone.max_positions // 4)

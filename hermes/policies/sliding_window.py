@@ -1,0 +1,31 @@
+"""Sliding window: the prompt and the newest tokens, the same in every layer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from hermes.policies.base import Outcome, Policy, Step
+
+
+@dataclass
+class SlidingWindow(Policy):
+    """Keeps the prompt and the newest `budget` video tokens."""
+
+    name: ClassVar[str] = "sliding-window"
+    title: ClassVar[str] = "Sliding window"
+    badge: ClassVar[str] = "baseline"
+    about: ClassVar[str] = "Keeps the newest tokens in every layer and forgets everything older."
+    citation: ClassVar[str] = "the usual baseline of streaming inference"
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Evict all but the newest tokens of each layer."""
+        counts = step.video_tokens()
+        if max(counts) <= self.budget:
+            return None
+        kept = [
+            torch.arange(n - self.budget, n, device=step.backbone.device) if n > self.budget else None for n in counts
+        ]
+        return self._evict_layers(step, kept, [False] * len(counts))

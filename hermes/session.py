@@ -1,0 +1,315 @@
+"""One stream and its memory: frames in, questions answered at any time, a snapshot at any time.
+
+Not thread-safe: whoever shares a session between threads (see `hermes.engine`) lets them take turns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hermes import storage
+from hermes.answer import Answer
+from hermes.backbones.base import Backbone, Frames
+from hermes.errors import HermesError
+from hermes.memory.cache import MemoryCache, Provenance
+from hermes.memory.guidance import measure, prompts_of_tiers
+from hermes.policies import Policy, Step, make_policy
+from hermes.policies.base import PUBLISHED_CHUNK, Outcome, reserve
+from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
+from hermes.take_snapshot import take_snapshot
+
+
+class FramesError(HermesError):
+    """Frames or times that cannot be pushed."""
+
+
+class QuestionError(HermesError):
+    """A question that cannot be asked."""
+
+
+@dataclass
+class SessionStats:
+    """What a session has done so far; wall times in seconds.
+
+    Attributes:
+        frames_seen: Frames pushed.
+        tokens_seen: Video tokens that the decoder prefilled.
+        encode_seconds: Time for preparing frames, vision tower and prefill.
+        management_seconds: Time for guidance, eviction and re-indexing.
+        questions: Questions answered.
+        first_token_seconds: Time from the last question to its first token; None before the first.
+    """
+
+    frames_seen: int = 0
+    tokens_seen: int = 0
+    encode_seconds: float = 0.0
+    management_seconds: float = 0.0
+    questions: int = 0
+    first_token_seconds: float | None = None
+
+
+@dataclass
+class _History:
+    """What a session remembers beside its cache."""
+
+    times: list[float] = field(default_factory=list)
+    evictions: list[Eviction] = field(default_factory=list)
+    conversation: tuple[str, str] | None = None
+    answer: AnswerTrace | None = None
+    sequence: int = 0
+
+
+class StreamSession:
+    """A stream of frames, its memory under a policy, and the conversation about it.
+
+    Attributes:
+        model: The backbone.
+        policy: The policy in force, with its settings.
+        chunk: Most frames that are prefilled at once (published: 16).
+        stats: What was done so far.
+    """
+
+    def __init__(
+        self,
+        model: Backbone,
+        policy: str | Policy = "hermes",
+        budget: int | None = None,
+        guidance: str | None = None,
+        reindexing: str | None = None,
+        chunk: int = PUBLISHED_CHUNK,
+    ) -> None:
+        """Begin an empty stream.
+
+        Args:
+            model: A backbone, from `hermes.load`.
+            policy: Name of a policy, or a policy with settings of its own.
+            budget: Video tokens that a layer may hold; None: the policy's default, where the model has room for it.
+            guidance: "forward" (paper) or "embedding" (released code); None: the policy's default.
+            reindexing: "lazy" (streams) or "eager" (offline video); None: the policy's default.
+            chunk: Most frames that are prefilled at once, at least 1.
+
+        Raises:
+            HermesError: A setting does not fit; the message says which and why.
+        """
+        if chunk < 1:
+            raise HermesError(f"A chunk has at least one frame, not {chunk}.")
+        if isinstance(policy, str):
+            policy = make_policy(policy, budget=budget, guidance=guidance, reindexing=reindexing)
+        policy.check(model)
+        self.model = model
+        self.policy = policy
+        self.chunk = chunk
+        self.stats = SessionStats()
+        self._history = _History()
+        self._cache: MemoryCache | None = None
+
+    # The stream ---------------------------------------------------------------------------------------------------
+
+    def push(self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]) -> None:
+        """Let the model see frames, in chunks; after each chunk no layer is over its budget.
+
+        Args:
+            frames: uint8 [T, H, W, 3] RGB.
+            times: Seconds of each frame on the stream's clock [T], rising, later than those before.
+
+        Raises:
+            FramesError: Shape, type or times do not fit; nothing was seen.
+            ContextFullError: The policy keeps too much for the model; what was seen before stays.
+        """
+        frames, seconds = self._checked(frames, times)
+        for start in range(0, len(frames), self.chunk):
+            self._push_chunk(frames[start : start + self.chunk], seconds[start : start + self.chunk])
+
+    @torch.inference_mode()
+    def _push_chunk(self, frames: Frames, seconds: npt.NDArray[np.float64]) -> None:
+        began = time.perf_counter()
+        model, tokens = self.model, len(frames) * self.model.tokens_per_frame
+        cache = self._opened_cache()
+        step = self._step(cache)
+        compacted = self.policy.make_room(step, tokens)
+        features = model.encode_frames(frames)
+        provenance = Provenance.of_frames(
+            self.stats.frames_seen, torch.from_numpy(seconds), model.tokens_per_frame, model.device
+        )
+        positions = model.frame_positions(cache.next_positions(), len(frames))
+        model.prefill(features.flatten(0, 1)[None].to(model.dtype), positions, provenance, cache)
+        encoded = time.perf_counter()
+        outcome = self.policy.after_encode(step)
+        self._history.times.extend(seconds.tolist())
+        self._history.sequence += 1
+        self.stats.frames_seen += len(frames)
+        self.stats.tokens_seen += tokens
+        self._note(outcome, compacted=compacted)
+        self.stats.encode_seconds += encoded - began
+        self.stats.management_seconds += time.perf_counter() - encoded
+
+    def _note(self, outcome: Outcome | None, *, compacted: bool) -> None:
+        """Put what an eviction did on record."""
+        if outcome is None and not compacted:
+            return
+        nothing = (0,) * self.model.num_layers
+        outcome = outcome or Outcome(nothing, nothing, (False,) * self.model.num_layers)
+        self._history.evictions.append(
+            Eviction(
+                sequence=self._history.sequence,
+                seconds=self._history.times[-1],
+                frames_seen=self.stats.frames_seen,
+                evicted=np.asarray(outcome.evicted, np.int64),
+                folded=np.asarray(outcome.folded, np.int64),
+                reindexed=np.asarray(outcome.reindexed, np.bool_) | compacted,
+            )
+        )
+
+    def _checked(
+        self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]
+    ) -> tuple[Frames, npt.NDArray[np.float64]]:
+        frames, seconds = np.asarray(frames), np.asarray(times, np.float64)
+        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
+            raise FramesError(
+                f"Frames must be uint8 [T, H, W, 3] in RGB; these are {frames.dtype} {list(frames.shape)}."
+            )
+        if min(frames.shape[1:3]) < 1 and len(frames):
+            raise FramesError("The frames are empty: they have no pixels.")
+        if seconds.shape != (len(frames),):
+            raise FramesError(f"There are {len(frames)} frames but {seconds.size} times; each frame needs one.")
+        before = self._history.times[-1:]
+        if not np.isfinite(seconds).all() or (np.diff(np.concatenate([before, seconds])) < 0).any():
+            raise FramesError("Times must be finite seconds that never go back, also not behind frames seen before.")
+        return frames, seconds
+
+    def _opened_cache(self) -> MemoryCache:
+        """The cache, with the prompt prefilled at its head."""
+        if self._cache is None:
+            model = self.model
+            ids = model.tokenize(model.head_text())
+            chunk = self.chunk * model.tokens_per_frame
+            budget = self.policy.budget if self.policy.has_budget else 4 * chunk
+            cache = model.new_cache(len(ids) + budget + chunk + 512)
+            zero = torch.zeros(model.num_layers, dtype=torch.long, device=model.device)
+            provenance = Provenance.of_text(len(ids), model.device, PROMPT)
+            model.prefill(model.embed(ids), model.text_positions(zero, len(ids)), provenance, cache)
+            cache.prompt_len = len(ids)
+            self._cache = cache
+        return self._cache
+
+    def _step(self, cache: MemoryCache) -> Step:
+        def measure_guidance(wanted: Sequence[bool], mode: str) -> list[Tensor | None]:
+            return measure(self.model, cache, self._tier_prompts(), wanted, mode)  # type: ignore[arg-type]
+
+        return Step(self.model, cache, measure_guidance)
+
+    def _tier_prompts(self) -> dict[int, str]:
+        guidance = self.model.card.guidance
+        return prompts_of_tiers(guidance["local"], guidance["global"], self._history.conversation)
+
+    # The conversation ---------------------------------------------------------------------------------------------
+
+    def ask(self, question: str, max_new_tokens: int | None = None) -> Iterator[str]:
+        """Ask about what was seen so far; the answer comes piece by piece, greedily decoded.
+
+        Frames may be pushed between pieces: the answer is read from the memory as it was when asked. Question and answer
+        are never stored in the memory.
+
+        Args:
+            question: What to ask.
+            max_new_tokens: Longest answer in tokens; None: the model's own limit.
+
+        Returns:
+            Pieces of text; together they are the answer. Closing the iterator stops the answer.
+
+        Raises:
+            QuestionError: The question is empty, too long, or asked before the first frame.
+        """
+        question = question.strip()
+        if not question:
+            raise QuestionError("The question is empty.")
+        if not self.stats.frames_seen:
+            raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
+        longest = max_new_tokens if max_new_tokens is not None else self.model.card.max_new_tokens
+        if longest < 1:
+            raise QuestionError(f"An answer needs at least one token, not {longest}.")
+        asked = time.perf_counter()
+        ids = self.model.tokenize(self.model.tail_text(question))
+        room = reserve(self.model) // 2 - min(longest, reserve(self.model) // 4)
+        if len(ids) > room:
+            raise QuestionError(f"The question is too long: it takes {len(ids)} tokens, and there is room for {room}.")
+        longest = min(longest, reserve(self.model) // 4)
+        answer = Answer(self.model, self._opened_cache(), ids, longest, asked)
+        return self._answering(question, answer)
+
+    def _answering(self, question: str, answer: Answer) -> Iterator[str]:
+        times = self._history.times
+        asked_seconds, frames_seen = times[-1], len(times)
+        pieces: list[str] = []
+        try:
+            for piece in answer:
+                self.stats.first_token_seconds = answer.first_token_seconds
+                pieces.append(piece)
+                yield piece
+        finally:
+            answer.close()
+            text = "".join(pieces).strip()
+            self.stats.first_token_seconds = answer.first_token_seconds
+            self.stats.questions += 1
+            self._history.conversation = (question, text)
+            self._history.answer = answer.trace(question, text, asked_seconds, frames_seen)
+            self._history.sequence += 1
+
+    # The memory, from outside -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What the memory holds now, as numpy arrays of its own."""
+        return take_snapshot(self)
+
+    def configure(self, policy: str | Policy | None = None, budget: int | None = None, **settings: str | None) -> None:
+        """Change policy, budget or settings; they hold from the next chunk on, and what was forgotten stays forgotten.
+
+        Args:
+            policy: Name of a policy, or a policy; None: the present one.
+            budget: Video tokens that a layer may hold; None: the present budget, or the policy's default.
+            **settings: Other settings of the policy by name (`guidance`, `reindexing`); None: as they are.
+
+        Raises:
+            HermesError: A setting does not fit; nothing was changed.
+        """
+        if not isinstance(policy, Policy):
+            if budget is None and self.policy.has_budget:
+                budget = self.policy.budget
+            for name in ("guidance", "reindexing"):
+                settings[name] = settings.get(name) or getattr(self.policy, name, None)
+            policy = make_policy(policy or self.policy.name, budget=budget, **settings)
+        policy.check(self.model)
+        self.policy = policy
+        self._history.sequence += 1
+
+    @property
+    def conversation(self) -> tuple[str, str] | None:
+        """The last question and its answer, which the guidance follows."""
+        return self._history.conversation
+
+    def save(self, path: str | Path) -> None:
+        """Write the session to a file that `StreamSession.load` reads; a loaded session answers exactly as this one."""
+        storage.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, model: Backbone) -> StreamSession:
+        """Read a session that was saved with the same model.
+
+        Raises:
+            HermesError: Not a session file, damaged, or saved with another model.
+        """
+        return storage.load(cls, Path(path), model)
+
+    def close(self) -> None:
+        """Let go of the memory; the session is empty afterwards."""
+        self._cache = None
+        self._history = _History()
+        self.stats = SessionStats()

@@ -1,0 +1,141 @@
+"""Sessions on disk: one safetensors file (no code in it, so untrusted files are safe to open), settings in its header."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hermes.backbones.base import Backbone
+from hermes.errors import HermesError
+from hermes.memory.cache import MemoryCache
+from hermes.memory.tiers import FamilyConstants, Ramp
+from hermes.policies import make_policy
+from hermes.snapshot import AnswerTrace, Eviction
+
+if TYPE_CHECKING:
+    from hermes.session import StreamSession
+
+FORMAT = "hermes-session-1"
+LAYER_FIELDS = ("keys", "values", "positions", "labels", "figures")
+
+
+class SessionFileError(HermesError):
+    """A file that is no session, or not one for this model."""
+
+
+def save(session: StreamSession, path: Path) -> None:
+    """Write `session` to `path`; the file appears whole or not at all.
+
+    Raises:
+        SessionFileError: The file cannot be written.
+    """
+    cache, history = session._cache, session._history  # noqa: SLF001 - storage is the session's other half
+    tensors: dict[str, Tensor] = {}
+    for i, layer in enumerate(cache.layers if cache else []):
+        held = layer.held()
+        tensors |= {f"layer.{i}.{name}": getattr(held, name).contiguous().clone() for name in LAYER_FIELDS}
+    tensors["times"] = torch.tensor(history.times, dtype=torch.float64)
+    header = {
+        "format": FORMAT,
+        "fingerprint": session.model.fingerprint,
+        "model": session.model.card.name,
+        "policy": {"name": session.policy.name, **asdict(session.policy)},
+        "chunk": session.chunk,
+        "prompt_len": cache.prompt_len if cache else 0,
+        "stats": asdict(session.stats),
+        "sequence": history.sequence,
+        "conversation": history.conversation,
+    }
+    if history.answer:
+        header["answer"] = _take_arrays(history.answer, "answer", tensors)
+    header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions)]
+    part = path.with_name(path.name + ".part")
+    try:
+        save_file(tensors, part, metadata={"session": json.dumps(header)})
+        part.replace(path)
+    except (OSError, SafetensorError) as error:
+        part.unlink(missing_ok=True)
+        raise SessionFileError(f"The session could not be written to {path}: {error}") from error
+
+
+def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession:
+    """Read a session; see `StreamSession.load`."""
+    if not path.is_file():
+        raise SessionFileError(f"There is no session file at {path}.")
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = json.loads((file.metadata() or {}).get("session", "null"))
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        if not isinstance(header, dict) or header.get("format") != FORMAT:
+            raise SessionFileError(f"{path.name} is not a session of this program.")
+        if header["fingerprint"] != model.fingerprint:
+            raise SessionFileError(
+                f"{path.name} was saved with the model “{header['model']}”; it cannot go on with “{model.card.name}”."
+            )
+        return _rebuild(cls, header, tensors, model)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
+        raise SessionFileError(f"{path.name} is damaged or not a session of this program.") from error
+
+
+def _rebuild(
+    cls: type[StreamSession], header: dict[str, Any], tensors: dict[str, Tensor], model: Backbone
+) -> StreamSession:
+    settings = dict(header["policy"])
+    if settings.get("constants"):
+        settings["constants"] = _constants(settings["constants"])
+    session = cls(model, make_policy(settings.pop("name"), **settings), chunk=header["chunk"])
+    history, stats = session._history, session.stats  # noqa: SLF001
+    for name, value in header["stats"].items():
+        setattr(stats, name, value)
+    history.times = tensors["times"].tolist()
+    history.sequence = header["sequence"]
+    history.conversation = tuple(header["conversation"]) if header["conversation"] else None
+    if "answer" in header:
+        history.answer = _put_arrays(AnswerTrace, header["answer"], "answer", tensors)
+    history.evictions = [
+        _put_arrays(Eviction, scalars, f"eviction.{i}", tensors) for i, scalars in enumerate(header["evictions"])
+    ]
+    if stats.frames_seen:
+        session._cache = _cache(header, tensors, model)  # noqa: SLF001
+    return session
+
+
+def _cache(header: dict[str, Any], tensors: dict[str, Tensor], model: Backbone) -> MemoryCache:
+    length = max(tensors[f"layer.{i}.keys"].shape[1] for i in range(model.num_layers))
+    cache = model.new_cache(length + 512)
+    cache.prompt_len = int(header["prompt_len"])
+    for i, layer in enumerate(cache.layers):
+        layer.length = tensors[f"layer.{i}.keys"].shape[1]
+        for name in LAYER_FIELDS:
+            getattr(layer, name)[:, : layer.length] = tensors[f"layer.{i}.{name}"].to(model.device)
+    return cache
+
+
+def _constants(values: dict[str, Any]) -> FamilyConstants:
+    alpha, k = (tuple(Ramp(**ramp) for ramp in values[name]) for name in ("alpha", "k"))
+    return FamilyConstants(alpha, k, tuple(values["gamma"]))  # type: ignore[arg-type]
+
+
+def _take_arrays(record: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Move a record's arrays into `tensors`; what is left goes into the header."""
+    scalars = {}
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if isinstance(value, np.ndarray):
+            tensors[f"{prefix}.{item.name}"] = torch.from_numpy(value)
+        else:
+            scalars[item.name] = value
+    return scalars
+
+
+def _put_arrays(cls: type[Any], scalars: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Any:
+    arrays = {f.name: tensors[f"{prefix}.{f.name}"].numpy() for f in fields(cls) if f"{prefix}.{f.name}" in tensors}
+    return cls(**scalars, **arrays)

@@ -6,6 +6,7 @@ playlists (which could make the decoder open other files or addresses) away from
 
 from __future__ import annotations
 
+import codecs
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final
 
@@ -128,7 +129,7 @@ def _is_text(head: bytes) -> bool:
     if b"\x00" in head:
         return head.startswith((b"\xff\xfe", b"\xfe\xff"))  # UTF-16
     try:
-        head[: max(1, len(head) - 3)].decode("utf-8")  # a character may be cut at the end
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the last character may be cut
     except UnicodeDecodeError:
         return False
     return True

@@ -159,7 +159,7 @@ class Snapshot:
     def kept_per_layer(self) -> Int:
         """Video tokens (vision and summary) that each layer holds [layers]."""
         video = (self.kind == VISION) | (self.kind == SUMMARY)
-        return np.add.reduceat(np.append(video, False).astype(np.int64), self.offsets[:-1])  # noqa: FBT003
+        return np.add.reduceat(np.append(video, False).astype(np.int64), self.offsets[:-1])
 
     def retention(self) -> Float:
         """Share of every frame that each tier still holds, mean over its layers [3, frames], 0 to 1."""

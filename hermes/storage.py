@@ -92,7 +92,7 @@ def _rebuild(
     if settings.get("constants"):
         settings["constants"] = _constants(settings["constants"])
     session = cls(model, make_policy(settings.pop("name"), **settings), chunk=header["chunk"])
-    history, stats = session._history, session.stats  # noqa: SLF001
+    history, stats = session._history, session.stats
     for name, value in header["stats"].items():
         setattr(stats, name, value)
     history.times = tensors["times"].tolist()
@@ -104,7 +104,7 @@ def _rebuild(
         _put_arrays(Eviction, scalars, f"eviction.{i}", tensors) for i, scalars in enumerate(header["evictions"])
     ]
     if stats.frames_seen:
-        session._cache = _cache(header, tensors, model)  # noqa: SLF001
+        session._cache = _cache(header, tensors, model)
     return session
 
 

@@ -62,7 +62,7 @@ def watched_attention(
     recorder: AttentionRecorder | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """transformers' attention function: SDPA, recorded where `recorder` is given."""
+    """Transformers' attention function: SDPA, recorded where `recorder` is given."""
     if recorder is not None and scaling is not None:
         recorder.record(int(module.layer_idx), query, key, attention_mask, scaling)  # type: ignore[arg-type]
     kwargs.pop("is_causal", None)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from hermes.backbones.attention import AttentionRecorder
 from hermes.memory.cache import MemoryCache, Provenance
@@ -21,7 +21,7 @@ from hermes.memory.positions import Rotary
 from hermes.memory.tiers import FamilyConstants, tier_of_layers
 
 LOCAL_GUIDANCE = (
-    "Describe the current scene: the objects that are visible now, what they are doing, and how they are placed in space."
+    "Describe the current scene: the objects that are visible now, what they are doing, and where they are."
 )
 GLOBAL_GUIDANCE = "Summarise the story of the video so far: who appeared, what happened, and when it happened."
 
@@ -61,7 +61,7 @@ class Backbone(ABC):
     family: str
     constants: FamilyConstants
 
-    def __init__(self, model: nn.Module, tokenizer: Any, card: Card) -> None:
+    def __init__(self, model: Any, tokenizer: Any, card: Card) -> None:
         """Wrap a loaded model; nothing of it is changed."""
         self.model = model
         self.tokenizer = tokenizer
@@ -74,7 +74,7 @@ class Backbone(ABC):
 
     @property
     @abstractmethod
-    def decoder(self) -> nn.Module:
+    def decoder(self) -> Any:
         """The language model: has `layers`, `norm`, `rotary_emb` and `embed_tokens`."""
 
     @property
@@ -113,7 +113,7 @@ class Backbone(ABC):
     @property
     def num_layers(self) -> int:
         """Decoder layers."""
-        return len(self.decoder.layers)  # type: ignore[arg-type]
+        return len(self.decoder.layers)
 
     @property
     def tokens_per_frame(self) -> int:
@@ -155,16 +155,16 @@ class Backbone(ABC):
     def fingerprint(self) -> str:
         """Short digest of the configuration and the embedding weights: tells whether two models are the same."""
         digest = hashlib.sha256(str(sorted(self.text_config.to_diff_dict().items())).encode())
-        weights = self.decoder.embed_tokens.weight[:: max(1, self.decoder.embed_tokens.weight.shape[0] // 64)]  # type: ignore[union-attr,index]
+        weights = self.decoder.embed_tokens.weight[:: max(1, self.decoder.embed_tokens.weight.shape[0] // 64)]
         digest.update(weights.detach().float().cpu().numpy().tobytes())
-        last = self.decoder.layers[-1].mlp.down_proj.weight[0]  # type: ignore[union-attr,index]
+        last = self.decoder.layers[-1].mlp.down_proj.weight[0]
         digest.update(last.detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     @property
     def stop_ids(self) -> frozenset[int]:
         """Tokens that end an answer."""
-        ids = getattr(self.model.generation_config, "eos_token_id", None)  # type: ignore[union-attr]
+        ids = getattr(self.model.generation_config, "eos_token_id", None)
         ids = ids if ids is not None else self.tokenizer.eos_token_id
         return frozenset(ids if isinstance(ids, list | tuple) else [ids])
 
@@ -175,7 +175,7 @@ class Backbone(ABC):
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of token ids [tokens] -> [1, tokens, hidden]."""
-        return self.decoder.embed_tokens(ids)[None]  # type: ignore[operator]
+        return self.decoder.embed_tokens(ids)[None]
 
     def text_positions(self, start: Tensor, tokens: int) -> Tensor:
         """Positions of `tokens` text tokens that begin at `start` [layers]: [axes, layers, tokens], same on all axes."""
@@ -189,8 +189,8 @@ class Backbone(ABC):
         )
 
     def rotary_embeddings(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin of `positions` [axes, layers, tokens], from the model's own embedding: [layers, tokens, dim]."""
-        return self.decoder.rotary_emb(hidden, positions[0] if self.axes == 1 else positions)  # type: ignore[operator]
+        """Cos and sin of `positions` [axes, layers, tokens], from the model's own embedding: [layers, tokens, dim]."""
+        return self.decoder.rotary_emb(hidden, positions[0] if self.axes == 1 else positions)
 
     @torch.inference_mode()
     def prefill(
@@ -221,7 +221,7 @@ class Backbone(ABC):
         cos, sin = self.rotary_embeddings(embeddings, positions)
         hidden, masks = embeddings, {}
         kwargs = {} if recorder is None else {"recorder": recorder}
-        for i, layer in enumerate(self.decoder.layers):  # type: ignore[arg-type,var-annotated]
+        for i, layer in enumerate(self.decoder.layers):
             past = cache.layers[i].length
             if past not in masks:
                 masks[past] = attention_mask(tokens, past, hidden.device, visible)
@@ -238,11 +238,11 @@ class Backbone(ABC):
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states: [1, tokens, hidden] -> float32 [1, tokens, vocabulary]."""
-        return self.model.lm_head(self.decoder.norm(hidden)).float()  # type: ignore[operator,union-attr]
+        return self.model.lm_head(self.decoder.norm(hidden)).float()
 
 
 def attention_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor | None:
-    """Which of `past + tokens` keys each of `tokens` new queries may see: bool [1, 1, tokens, keys]; None: all of them.
+    """Which of `past + tokens` keys each new query may see: bool [1, 1, tokens, keys]; None: all of them.
 
     `visible` [tokens, tokens] says it for the new keys; causal where None.
     """

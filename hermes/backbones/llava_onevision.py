@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from hermes.backbones.base import Backbone, Card, Frames
 from hermes.errors import HermesError
@@ -27,30 +27,29 @@ class LlavaOnevision(Backbone):
     family = "llava_onevision"
     constants = LLAVA_ONEVISION
 
-    def __init__(self, model: nn.Module, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
+    def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
         """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""
         super().__init__(model, tokenizer, card)
         size = preprocessor.get("size", {"height": 384, "width": 384})
         self.size = (int(size["width"]), int(size["height"]))
         self.resample = Image.Resampling(preprocessor.get("resample", Image.Resampling.BICUBIC))
         self.rescale = float(preprocessor.get("rescale_factor", 1 / 255))
-        channels = {"device": self.device, "dtype": torch.float32}
-        self.mean = torch.tensor(preprocessor.get("image_mean", [0.5] * 3), **channels)[:, None, None]
-        self.std = torch.tensor(preprocessor.get("image_std", [0.5] * 3), **channels)[:, None, None]
-        frequencies = self.decoder.rotary_emb.inv_freq.float()  # type: ignore[union-attr,operator]
-        self._rotary = Rotary.from_sections(frequencies)  # type: ignore[arg-type]
+        self.mean = _per_channel(preprocessor.get("image_mean"), self.device)
+        self.std = _per_channel(preprocessor.get("image_std"), self.device)
+        frequencies = self.decoder.rotary_emb.inv_freq.float()
+        self._rotary = Rotary.from_sections(frequencies)
         self._head, self._tail = self._split_template()
 
     @property
-    def decoder(self) -> nn.Module:
+    def decoder(self) -> Any:
         """The Qwen2 decoder."""
-        return self.model.model.language_model  # type: ignore[union-attr,return-value]
+        return self.model.model.language_model
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of a frame's tokens: the tower's patches, pooled 2x, rounded up."""
-        vision = self.model.config.vision_config  # type: ignore[union-attr]
-        side = -(-(vision.image_size // vision.patch_size) // 2)  # type: ignore[union-attr,operator]
+        vision = self.model.config.vision_config
+        side = -(-(vision.image_size // vision.patch_size) // 2)
         return side, side
 
     @property
@@ -74,7 +73,7 @@ class LlavaOnevision(Backbone):
     @torch.inference_mode()
     def encode_frames(self, frames: Frames) -> Tensor:
         """Tower, projector and pooling, all transformers' own: uint8 [T, H, W, 3] -> [T, P, hidden]."""
-        output = self.model.model.get_video_features(self.prepare(frames)[None])  # type: ignore[union-attr,operator]
+        output = self.model.model.get_video_features(self.prepare(frames)[None])
         features = output.pooler_output[0, :-1]  # without the image_newline
         return features.unflatten(0, (len(frames), self.tokens_per_frame))
 
@@ -96,8 +95,13 @@ class LlavaOnevision(Backbone):
         text = self.tokenizer.apply_chat_template(
             [{"role": "user", "content": content}], tokenize=False, add_generation_prompt=True
         )
-        token = self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id)  # type: ignore[union-attr]
+        token = self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id)
         head, found, tail = text.partition(token)
         if not found or SENTINEL not in tail:
             raise HermesError("This model's chat template has no place for a video followed by a question.")
         return head, tail
+
+
+def _per_channel(values: list[float] | None, device: torch.device) -> Tensor:
+    """One number a colour channel, 0.5 where the processor names none: float32 [3, 1, 1]."""
+    return torch.tensor(values or [0.5] * 3, device=device, dtype=torch.float32)[:, None, None]

@@ -53,7 +53,7 @@ def load(name: str | Path, device: str | torch.device | None = None, dtype: torc
     dtype = dtype or {"cuda": torch.bfloat16, "mps": torch.float16}.get(device.type, torch.float32)
     family = _family(source)
     try:
-        model = LlavaOnevisionForConditionalGeneration.from_pretrained(source, dtype=dtype)
+        model: Any = LlavaOnevisionForConditionalGeneration.from_pretrained(source, dtype=dtype)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except torch.OutOfMemoryError as error:
         raise ModelError(f"There is not enough memory on {device} for the model “{name}”.") from error
@@ -84,11 +84,15 @@ def _resolve(name: str) -> str:
             raise ModelError(f"The folder {path} holds no model: it has no config.json.")
         return str(path)
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
-        raise ModelError(f"There is no model “{name}”: neither “pocket”, nor a folder, nor a hub id such as “owner/name”.")
+        raise ModelError(
+            f"There is no model “{name}”: neither “pocket”, nor a folder, nor a hub id such as “owner/name”."
+        )
     try:
         hf_hub_download(name, "config.json", etag_timeout=10)
     except GatedRepoError as error:
-        raise ModelError(f"The model “{name}” is gated: accept its terms on the hub and log in with a token.") from error
+        raise ModelError(
+            f"The model “{name}” is gated: accept its terms on the hub and log in with a token."
+        ) from error
     except RepositoryNotFoundError as error:
         raise ModelError(f"There is no model “{name}” on the hub, or it is private.") from error
     except HFValidationError as error:

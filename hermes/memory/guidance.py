@@ -87,9 +87,7 @@ def measure(
             _attend_from_embeddings(backbone, embeddings, positions, branch, recorder, visible)
     finally:
         cache.release(branch)
-    return [
-        recorder.mean(i).mean(0)[cache.prompt_len :] if want else None for i, want in enumerate(wanted)
-    ]
+    return [recorder.mean(i).mean(0)[cache.prompt_len :] if want else None for i, want in enumerate(wanted)]
 
 
 def _attend_from_embeddings(
@@ -103,7 +101,7 @@ def _attend_from_embeddings(
     """Every wanted layer's attention as if the embeddings were its input, as in the released code."""
     branch.begin(positions, Provenance.of_text(embeddings.shape[1], backbone.device))
     cos, sin = backbone.rotary_embeddings(embeddings, positions)
-    for i, layer in enumerate(backbone.decoder.layers):  # type: ignore[arg-type,var-annotated]
+    for i, layer in enumerate(backbone.decoder.layers):
         if recorder.windows[i] is None:
             continue
         layer.self_attn(

@@ -1,4 +1,4 @@
-"""Which layer belongs to which tier, and the published constants of each model family (paper section 3.2, table of constants).
+"""Which layer belongs to which tier, and the published constants of each model family (paper section 3.2).
 
 It knows nothing of caches or models: layer numbers in, constants out.
 """
@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from hermes.errors import HermesError
 
 SENSORY, WORKING, LONG_TERM = range(3)
-SENSORY_SHARE = 0.1
-LONG_TERM_SHARE = 0.3
 
 
 @dataclass(frozen=True)
@@ -60,8 +58,7 @@ def borders(num_layers: int) -> tuple[int, int]:
         num_layers: Decoder layers, at least 1.
 
     Returns:
-        `S = int(0.1 L)` and `G = int(0.7 L)`. `0.7 L` is taken as `L - 0.3 L` in exact tenths, so that it does not
-        depend on rounding.
+        `S = int(0.1 L)` and `G = int(0.7 L)`, in exact tenths.
 
     Raises:
         HermesError: `num_layers` is not positive.

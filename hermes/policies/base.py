@@ -18,7 +18,6 @@ from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, evict, reindex
 from hermes.memory.positions import RESERVE, Reindexing, must_compact
 
-
 PUBLISHED_CHUNK = 16
 """Frames a chunk in the publication."""
 

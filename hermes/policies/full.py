@@ -15,7 +15,9 @@ class Full(Policy):
     name: ClassVar[str] = "full"
     title: ClassVar[str] = "Full cache"
     badge: ClassVar[str] = "baseline"
-    about: ClassVar[str] = "Keeps every token of every frame; memory and waiting grow until the model has no positions left."
+    about: ClassVar[str] = (
+        "Keeps every token of every frame; memory and waiting grow until the model has no positions left."
+    )
     citation: ClassVar[str] = "the usual KV cache"
     has_budget: ClassVar[bool] = False
 

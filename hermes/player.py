@@ -1,0 +1,141 @@
+"""A video file played on a clock: a thread of its own samples frames and hands them over when they are due.
+
+It knows no model. Whoever takes the frames sets the pace from behind: nothing is dropped, the clock waits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes import video
+from hermes.errors import HermesError
+
+logger = logging.getLogger(__name__)
+
+Frame = npt.NDArray[np.uint8]
+
+
+class Player:
+    """Plays one file once, at a sampling rate and a speed.
+
+    Attributes:
+        path: The file.
+        info: What is known of it.
+        position: Time of the newest frame handed over, in seconds; nan before the first.
+        finished: Whether the last frame was handed over.
+        error: Why it ended early, as a sentence; None if it did not.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        fps: float,
+        speed: float,
+        deliver: Callable[[Frame, float], bool],
+        done: Callable[[], None],
+    ) -> None:
+        """Open a file; `start` plays it.
+
+        Args:
+            path: The file.
+            fps: Frames a second of video that are sampled.
+            speed: Seconds of video a second of wall time; `inf`: as fast as frames are taken.
+            deliver: Takes a frame and its time; may block to slow the clock down; False ends the playing.
+            done: Called when the last frame was delivered or playing failed.
+
+        Raises:
+            VideoError: The file cannot be played; the message says why.
+        """
+        self.path = Path(path)
+        self.info = video.probe(self.path)
+        self.position = float("nan")
+        self.finished = False
+        self.error: str | None = None
+        self._speed = speed
+        self._fps = fps
+        self._deliver = deliver
+        self._done = done
+        self._running = threading.Event()
+        self._running.set()
+        self._ended = threading.Event()
+        self._moved = threading.Event()
+        self._sampler = video.sample(self.path, fps)
+        self._thread = threading.Thread(target=self._play, name=f"player {self.path.name}", daemon=True)
+
+    @property
+    def skipped(self) -> int:
+        """Frames that could not be decoded."""
+        return int(getattr(self._sampler, "skipped", 0))
+
+    @property
+    def speed(self) -> float:
+        """Seconds of video a second of wall time."""
+        return self._speed
+
+    @speed.setter
+    def speed(self, value: float) -> None:
+        self._speed = value
+        self._moved.set()
+
+    def start(self) -> None:
+        """Begin to play."""
+        self._thread.start()
+
+    def pause(self) -> None:
+        """Stop the clock."""
+        self._running.clear()
+        self._moved.set()
+
+    def resume(self) -> None:
+        """Let the clock go on."""
+        self._running.set()
+
+    def stop(self) -> None:
+        """End playing; frames not yet delivered are left out."""
+        self._ended.set()
+        self._running.set()
+        self._moved.set()
+
+    def _wait_until_due(self, seconds: float) -> bool:
+        """Wait while paused, and until `seconds` of video have passed at the present speed; False if stopped."""
+        last = time.monotonic()
+        left = seconds
+        while not self._ended.is_set():
+            if not self._running.is_set():
+                self._running.wait()
+                last = time.monotonic()
+            now = time.monotonic()
+            left -= (now - last) * self._speed
+            last = now
+            if left <= 0 or self._speed == float("inf"):
+                return True
+            self._moved.wait(min(left / self._speed, 1.0))
+            self._moved.clear()
+        return False
+
+    def _play(self) -> None:
+        before: float | None = None
+        try:
+            for frame, seconds in self._sampler:
+                ahead = seconds - before if before is not None else 0.0
+                began = time.monotonic()
+                if not self._wait_until_due(ahead) or not self._deliver(frame, seconds):
+                    return
+                self.position = before = seconds
+                logger.debug("delivered %.2f s after %.3f s", seconds, time.monotonic() - began)
+            self.finished = True
+        except HermesError as error:
+            self.error = str(error)
+        except Exception:
+            logger.exception("playing %s failed", self.path.name)
+            self.error = "The video could not be read any further."
+        finally:
+            if not self._ended.is_set():
+                self._done()

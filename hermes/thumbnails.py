@@ -1,0 +1,48 @@
+"""Small pictures of the frames seen, kept within a limit however long the stream is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+Frame = npt.NDArray[np.uint8]
+WIDTH = 96
+LIMIT = 4096
+NEWEST = 256
+
+
+class Thumbnails:
+    """JPEG thumbnails by frame number; past the limit every other old one goes, so that all parts keep pictures."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self._store: dict[int, bytes] = {}
+
+    def add(self, first: int, frames: Frame) -> None:
+        """Add frames [T, H, W, 3] numbered from `first`."""
+        for i, frame in enumerate(frames):
+            self._store[first + i] = jpeg(frame, WIDTH, 75)
+        if len(self._store) > LIMIT:
+            gone = set(sorted(self._store)[1:-NEWEST:2])
+            # A new mapping, so that other threads may read the old one meanwhile.
+            self._store = {i: picture for i, picture in self._store.items() if i not in gone}
+
+    def get(self, frames: Sequence[int]) -> dict[int, bytes]:
+        """Thumbnails of frames by number; those not kept are left out."""
+        store = self._store
+        return {i: store[i] for i in frames if i in store}
+
+    def clear(self) -> None:
+        """Let go of all."""
+        self._store = {}
+
+
+def jpeg(frame: Frame, width: int, quality: int) -> bytes:
+    """A frame as JPEG, at most `width` pixels wide."""
+    height = max(1, round(frame.shape[0] * width / frame.shape[1]))
+    small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) if frame.shape[1] > width else frame
+    done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])
+    return data.tobytes() if done else b""

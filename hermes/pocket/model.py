@@ -52,7 +52,9 @@ def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = LAYERS) -> Ll
     )  # fmt: skip
 
 
-def build(seed: int = 0, layers: int = LAYERS) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
+def build(
+    seed: int = 0, layers: int = LAYERS
+) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
     """A randomly initialised pocket model in float32, with its tokenizer."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()

@@ -17,6 +17,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from hermes.pocket.backgrounds import Image, make_background
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.codes import CLASS_NORM, CodeBook, cell_cover, code_book
+from hermes.pocket.half import half_is_faster
 from hermes.pocket.model import MEAN, PATCH, STD, WIDTH, build
 from hermes.pocket.render import draw, make_look, make_setting
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
@@ -166,6 +167,8 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
         parts.load_state_dict(state["parts"])
         optimiser.load_state_dict(state["optimiser"])
         step, used = state["step"], state["used"]
+    model.model.vision_tower.config._attn_implementation = "eager"  # the fused kernel's backward pass is slower here
+    half = half_is_faster()
     clock, out = Clock(minutes * 60, used), Log(folder / "vision.jsonl")
     bank = make_backgrounds(seed)
     parts.train()
@@ -174,8 +177,11 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
         rng = np.random.default_rng([seed, 1, step])
         pictures = make_pictures(rng, bank, BATCH, big=max(0.0, 1 - clock.share / grow))
         mask = torch.from_numpy(pictures.mask).float() / 255
-        features, hidden = encode(model, to_pixel_values(pictures.pixels))
-        loss, hits = loss_of(features, hidden, torch.from_numpy(pictures.labels), mask)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            features, hidden = encode(model, to_pixel_values(pictures.pixels))
+        loss, hits = loss_of(
+            features.float(), [state.float() for state in hidden], torch.from_numpy(pictures.labels), mask
+        )
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)

@@ -1,0 +1,209 @@
+"""The decoder's packed forward pass, its initialisation, and which past each layer may see while it trains.
+
+The layers are Qwen2's own modules; only the order of computation differs from generation: frames once, questions side
+by side. Which past a layer sees follows the memory that HERMES gives it later: the newest frames in the sensory
+layer, windows with survivors in the working layers, everything (with random evictions) in the long-term layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
+from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
+
+from hermes.pocket.codes import code_book
+from hermes.pocket.model import LAYERS
+from hermes.pocket.packing import FOREVER, IGNORED, Batch
+from hermes.pocket.questions import capital
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
+
+FIRST_LAYERS: Final = (0, 2, 4, 7, 8)  # trained first; the others are identities until they join
+SENSORY_END: Final = 1
+LONG_TERM: Final = 7
+PREVIOUS_AT: Final = 6  # after this layer (and all before it) a frame token should know the card before
+
+
+def init_decoder(model: LlavaOnevisionForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
+    """Start the decoder near looking things up: like attends to like, and what is attended to is copied.
+
+    Queries and keys of each layer start equal in the slow rotary pairs (whose angle hardly changes over thousands of
+    tokens), so that "red" finds red things at any age; values and outputs start as each other's transpose. Words of
+    classes start at the code of their class.
+    """
+    generator = torch.Generator().manual_seed(seed + 1)
+    book, text = code_book(), model.model.language_model
+    config = text.config
+    width, head = config.hidden_size, config.head_dim
+    heads, groups = config.num_attention_heads, config.num_key_value_heads
+    pairs = torch.arange(head) % (head // 2)
+    slow = (pairs >= head // 4).float().repeat(heads)[:, None]
+
+    def normal(*shape: int, std: float) -> Tensor:
+        return torch.randn(*shape, generator=generator) * std
+
+    with torch.no_grad():
+        words = normal(config.vocab_size, width, std=6 * width**-0.5)
+        for names, codes in ((COLOURS, book.colour), (SHAPES, book.shape), (PLACES, book.place)):
+            for name, code in zip(names, codes, strict=True):
+                for form in (name, capital(name), name + "s", name + "es"):
+                    index = tokenizer.convert_tokens_to_ids(form)
+                    if index != tokenizer.unk_token_id:
+                        words[index] = code + 0.15 * words[index]
+        text.embed_tokens.weight.copy_(words)
+        text.norm.weight.fill_(0.25)
+        for layer in text.layers:
+            attention, mlp = layer.self_attn, layer.mlp
+            key = normal(groups * head, width, std=1.2 * width**-0.5)
+            query = key.view(groups, 1, head, width).expand(-1, heads // groups, -1, -1).reshape(heads * head, width)
+            other = normal(heads * head, width, std=width**-0.5)
+            attention.k_proj.weight.copy_(key)
+            attention.q_proj.weight.copy_(slow * (query + 0.3 * other) + (1 - slow) * other)
+            value = normal(groups * head, width, std=width**-0.5)
+            back = value.view(groups, 1, head, width).expand(-1, heads // groups, -1, -1).reshape(heads * head, width)
+            attention.v_proj.weight.copy_(value)
+            attention.o_proj.weight.copy_(0.35 * back.T + normal(width, heads * head, std=0.1 * width**-0.5))
+            mlp.gate_proj.weight.copy_(normal(*mlp.gate_proj.weight.shape, std=width**-0.5))
+            mlp.up_proj.weight.copy_(normal(*mlp.up_proj.weight.shape, std=width**-0.5))
+            mlp.down_proj.weight.copy_(normal(*mlp.down_proj.weight.shape, std=0.3 * (2 * width) ** -0.5))
+            for linear in (attention.q_proj, attention.k_proj, attention.v_proj):
+                nn.init.zeros_(linear.bias)
+
+
+def silence(model: LlavaOnevisionForConditionalGeneration, layers: Sequence[int]) -> None:
+    """Make layers identities: their output projections become zero."""
+    with torch.no_grad():
+        for index in layers:
+            layer = model.model.language_model.layers[index]
+            nn.init.zeros_(layer.self_attn.o_proj.weight)
+            nn.init.zeros_(layer.mlp.down_proj.weight)
+
+
+def draw_lives(rng: np.random.Generator, batch: Batch, evict: float) -> list[Tensor]:
+    """For each layer, how many frames long each frame token stays visible, int64 [B, N].
+
+    Args:
+        rng: source of randomness.
+        batch: the batch.
+        evict: 0 to 1, the largest share of tokens that working and long-term layers lose early.
+    """
+    shape = batch.cover.shape
+    frames = int(batch.token_frame.max()) + 1
+    card = batch.cover.numpy() > 0.5
+    lives = []
+    for layer in range(LAYERS):
+        if layer < SENSORY_END:
+            window = rng.integers(1, 5, (shape[0], 1)).repeat(shape[1], 1)
+        elif layer < LONG_TERM:
+            depth = (layer - SENSORY_END) / (LONG_TERM - SENSORY_END)
+            window = rng.integers(4 + int(8 * depth), 12 + int(24 * depth), (shape[0], 1)).repeat(shape[1], 1)
+            stay = rng.random((shape[0], 1)) * depth
+            window = np.where(rng.random(shape) < np.where(card, 1.5 * stay, 0.5 * stay), FOREVER, window)
+            window = np.where(rng.random((shape[0], 1)) < 0.25 * depth, FOREVER, window)
+        else:
+            lost = rng.random((shape[0], 1)) * evict
+            gone = rng.random(shape) < np.where(card, 0.3 * lost, lost)
+            window = np.where(gone, rng.integers(2, max(frames, 3), shape), FOREVER)
+        lives.append(torch.from_numpy(window))
+    return lives
+
+
+class PackedDecoder(nn.Module):
+    """Runs packed batches through a model's decoder."""
+
+    def __init__(self, model: LlavaOnevisionForConditionalGeneration) -> None:
+        super().__init__()
+        self.text = model.model.language_model
+        width = self.text.config.hidden_size
+        self.previous_colour = nn.Linear(width, len(COLOURS) + 1)
+        self.previous_shape = nn.Linear(width, len(SHAPES) + 1)
+
+    def forward(self, batch: Batch, lives: list[Tensor], active: Sequence[int]) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Logits of the words, and what the frame tokens say about the card before.
+
+        Returns:
+            Logits float [B, Q, L, vocabulary]; the auxiliary loss; nothing else is kept.
+        """
+        text = self.text
+        streams, count, width = batch.tokens.shape
+        asked, length = batch.words.shape[1:]
+        first = len(batch.head)
+        prefix = first + count
+        head = text.embed_tokens(batch.head).expand(streams, -1, -1)
+        hidden = torch.cat([head, batch.tokens, text.embed_tokens(batch.words).flatten(1, 2)], 1)
+        position = torch.cat(
+            [torch.arange(first).expand(streams, -1), batch.token_position, batch.word_position.flatten(1)], 1
+        )
+        rotary = text.rotary_emb(hidden, position)
+        frame = F.pad(batch.token_frame, (first, 0), value=-1)
+        order = torch.ones(prefix, prefix, dtype=torch.bool).tril()
+        block = torch.ones(length, length, dtype=torch.bool).tril()
+        extra = torch.zeros(())
+        for index in active:
+            life = F.pad(lives[index], (first, 0), value=2 * FOREVER)[:, None]
+            see = order & (frame[:, :, None] - frame[:, None] <= life)
+            gap = batch.asked_frame[:, :, None] - frame[:, None]
+            ask_see = (gap >= 0) & (gap <= life)
+            hidden = self._layer(text.layers[index], hidden, rotary, see, ask_see, block, (prefix, asked, length))
+            if index in (4, PREVIOUS_AT):
+                seen = F.layer_norm(hidden[:, first:prefix].float(), (width,))
+                for side, head_of in enumerate((self.previous_colour, self.previous_shape)):
+                    extra = extra + F.cross_entropy(head_of(seen).flatten(0, 1), batch.previous[..., side].flatten())
+        words = text.norm(hidden[:, prefix:]).view(streams, asked, length, width)
+        return F.linear(words, text.embed_tokens.weight), extra, []
+
+    @staticmethod
+    def _layer(
+        layer: nn.Module,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        see: Tensor,
+        ask_see: Tensor,
+        block: Tensor,
+        sizes: tuple[int, int, int],
+    ) -> Tensor:
+        prefix, asked, length = sizes
+        attention = layer.self_attn
+        streams, total, _ = hidden.shape
+        seen = layer.input_layernorm(hidden)
+        shape = (streams, total, -1, attention.head_dim)
+        query = attention.q_proj(seen).view(shape).transpose(1, 2).float()
+        key = attention.k_proj(seen).view(shape).transpose(1, 2).float()
+        value = attention.v_proj(seen).view(shape).transpose(1, 2).float()
+        query, key = apply_rotary_pos_emb(query * attention.scaling, key, *rotary)
+        groups, repeats = key.shape[1], query.shape[1] // key.shape[1]
+        with torch.autocast("cpu", enabled=False):
+            query = query.view(streams, groups, repeats, total, -1)
+            key, value = key[:, :, None], value[:, :, None]
+            past_key, past_value = key[..., :prefix, :], value[..., :prefix, :]
+            scores = query[..., :prefix, :] @ past_key.transpose(-1, -2)
+            weights = scores.masked_fill_(~see[:, None, None], -1e9).softmax(-1)
+            past_out = weights @ past_value
+            # Questions: the frames before them, and their own words.
+            ask_query = query[..., prefix:, :]
+            far = ask_query @ past_key.transpose(-1, -2)
+            hide = ~ask_see[:, None, None].repeat_interleave(length, 3)
+            far = far.masked_fill_(hide, -1e9)
+            own = (*ask_query.shape[:3], asked, length, attention.head_dim)
+            own_kv = (*key.shape[:3], asked, length, attention.head_dim)
+            near = ask_query.reshape(own) @ key[..., prefix:, :].reshape(own_kv).transpose(-1, -2)
+            near = near.masked_fill_(~block, -1e9).flatten(3, 4)
+            weights = torch.cat([far, near], -1).softmax(-1)
+            ask_out = weights[..., :prefix] @ past_value
+            near_out = weights[..., prefix:].unflatten(3, (asked, length)) @ value[..., prefix:, :].reshape(own_kv)
+            ask_out = ask_out + near_out.flatten(3, 4)
+            mixed = torch.cat([past_out, ask_out], -2).flatten(1, 2).transpose(1, 2).flatten(2)
+        hidden = hidden + attention.o_proj(mixed)
+        return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+
+
+def answer_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Mean loss over answer tokens, and which questions were answered exactly, bool [B, Q]."""
+    loss = F.cross_entropy(logits.flatten(0, 2).float(), batch.target.flatten(), ignore_index=IGNORED)
+    right = (logits.argmax(-1) == batch.target) | (batch.target == IGNORED)
+    return loss, right.all(-1)

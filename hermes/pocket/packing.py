@@ -1,0 +1,233 @@
+"""Packed training batches: each stream's frames once, then many questions that each see only their own past."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import PreTrainedTokenizerFast
+
+from hermes.pocket.model import TOKENS
+from hermes.pocket.questions import Question, ask
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, Event, Tempo, make_events
+from hermes.pocket.tokenizer import answer_ids
+
+IGNORED: Final = -100
+FOREVER: Final = 10**6
+# How often each kind of question is drawn.
+SHARES: Final = {
+    "now": 1.0, "before": 1.2, "first": 1.0, "exists": 1.8, "after": 2.2, "attribute": 2.2, "place": 2.0, "count": 1.0,
+    "when": 0.3, "other": 0.5,
+}  # fmt: skip
+
+
+class FeatureSource(Protocol):
+    """Where frame tokens come from: synthetic codes, or the trained tower."""
+
+    def frames(
+        self, rng: np.random.Generator, labels: NDArray[np.int64], event: NDArray[np.int64]
+    ) -> tuple[Tensor, Tensor]:
+        """Tokens and how far a card covers each.
+
+        Args:
+            rng: source of randomness.
+            labels: int64 [B, F, 3], -1 where nothing is shown.
+            event: int64 [B, F], index of the event shown, -1 for none.
+
+        Returns:
+            float32 [B, F, TOKENS, WIDTH] and float32 [B, F, TOKENS].
+        """
+
+
+@dataclass(frozen=True)
+class Track:
+    """The events of one stream, as questions need them."""
+
+    events: list[Event]
+    fps: float = 1.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Shape of one batch.
+
+    Attributes:
+        streams: how many.
+        frames: of each stream.
+        kept: tokens kept of each frame, at their original positions.
+        asked: questions to each stream.
+        tempo: how fast cards follow each other.
+        stretch: the longest that time may jump between two frames (1: no jumps), as after evictions.
+        kinds: of the questions; empty for the usual mixture (which has no lists: their length would pad the rest).
+    """
+
+    streams: int
+    frames: int
+    kept: int
+    asked: int
+    tempo: Tempo
+    stretch: int = 1
+    kinds: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A packed batch. P tokens of head, N = frames x kept frame tokens, Q questions of length L.
+
+    Attributes:
+        head: int64 [P].
+        tokens: float [B, N, WIDTH].
+        token_position: int64 [B, N].
+        token_frame: int64 [B, N], index of the frame of each token.
+        cover: float [B, N].
+        previous: int64 [B, N, 2], colour and shape of the card before, as 1 + index, 0 for none.
+        words: int64 [B, Q, L].
+        word_position: int64 [B, Q, L].
+        asked_frame: int64 [B, Q], the last frame each question sees.
+        target: int64 [B, Q, L], the next word where it belongs to the answer, else `IGNORED`.
+        questions: the questions, B lists of Q.
+        guess: float [B, Q], how often naming something shown would be right.
+    """
+
+    head: Tensor
+    tokens: Tensor
+    token_position: Tensor
+    token_frame: Tensor
+    cover: Tensor
+    previous: Tensor
+    words: Tensor
+    word_position: Tensor
+    asked_frame: Tensor
+    target: Tensor
+    questions: list[list[Question]]
+    guess: Tensor
+
+
+class Words:
+    """Token ids of heads, questions and answers, remembered by their text."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.tokenizer = tokenizer
+        message = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}]
+        text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        head, tail = text.split("<video>")
+        self.head = tokenizer(head)["input_ids"]
+        self.opening = tokenizer(tail.partition("?")[2])["input_ids"]
+        self._known: dict[tuple[str, str], tuple[list[int], int]] = {}
+
+    def of(self, question: Question) -> tuple[list[int], int]:
+        """Ids of question, opening and answer, and how many come before the answer."""
+        key = (question.text, question.answer)
+        if key not in self._known:
+            asked = self.tokenizer(question.text)["input_ids"] + self.opening
+            self._known[key] = (asked + answer_ids(self.tokenizer, question.answer), len(asked))
+        return self._known[key]
+
+
+def guess_level(question: Question, track: Track, at: int) -> float:
+    """Chance that naming something that was shown (or the likelier of yes and no) is right."""
+    seen = [event for event in track.events if event.start <= at]
+    if question.kind in ("exists", "when"):
+        return 0.5
+    if question.kind == "other" or not seen:
+        return 1.0
+    if question.kind in ("before", "after") or question.form == "first":
+        return 1 / len({(e.colour, e.shape) for e in seen})
+    values = {"colour": [e.colour for e in seen], "shape": [e.shape for e in seen], "place": [e.place for e in seen]}
+    for name, listed in values.items():
+        if name in question.form and question.kind in ("attribute", "place", "first"):
+            return max(Counter(listed).values()) / len(listed)
+    return 1 / len(seen)
+
+
+class Packer:
+    """Makes packed batches, the same from the same generator."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast, source: FeatureSource) -> None:
+        self.words = Words(tokenizer)
+        self.source = source
+        self._pad = int(tokenizer.pad_token_id or 0)
+
+    def _asked(self, rng: np.random.Generator, track: Track, plan: Plan) -> list[tuple[Question, int]]:
+        kinds = plan.kinds or tuple(kind for kind in SHARES if kind != "when" or plan.stretch == 1)
+        shares = np.array([SHARES.get(kind, 1.0) for kind in kinds])
+        asked: list[tuple[Question, int]] = []
+        while len(asked) < plan.asked:
+            late = plan.kinds != ("list",) and rng.random() < 0.4
+            at = int(rng.integers(plan.frames * 3 // 4, plan.frames)) if late else int(rng.integers(plan.frames))
+            question = ask(track, at, kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))], rng)
+            if question is not None:
+                asked.append((question, at))
+        return asked
+
+    def make(self, rng: np.random.Generator, plan: Plan) -> Batch:
+        """Draw one batch."""
+        streams, frames = plan.streams, plan.frames
+        labels = np.full((streams, frames, 3), -1, np.int64)
+        event_of = np.full((streams, frames), -1, np.int64)
+        previous = np.zeros((streams, frames, 2), np.int64)
+        tracks = []
+        for row in range(streams):
+            events = make_events(rng, frames, plan.tempo)
+            tracks.append(Track(events))
+            for index, event in enumerate(events):
+                card = (COLOURS.index(event.colour), SHAPES.index(event.shape), PLACES.index(event.place))
+                labels[row, event.start : event.end] = card
+                event_of[row, event.start : event.end] = index
+                # "Previous" holds from here on, and through the next event, until the one after that.
+                after = events[index + 1].end if index + 1 < len(events) else frames
+                previous[row, event.end : after] = (card[0] + 1, card[1] + 1)
+        tokens, cover = self.source.frames(rng, labels, event_of)
+        keep = self._keep(rng, cover, plan.kept)
+        jumps = np.ones((streams, frames), np.int64)
+        if plan.stretch > 1:
+            long = rng.random((streams, frames)) < 0.3
+            jumps += np.where(long, rng.integers(0, plan.stretch, (streams, frames)), 0)
+        clock = np.cumsum(jumps, 1) - 1
+        start = len(self.words.head)
+        position = start + TOKENS * torch.from_numpy(clock)[..., None] + keep
+        asked = [self._asked(rng, track, plan) for track in tracks]
+        encoded = [[self.words.of(question) for question, _ in row] for row in asked]
+        length = max(len(ids) for row in encoded for ids, _ in row) - 1
+        words = torch.full((streams, plan.asked, length), self._pad)
+        target = torch.full((streams, plan.asked, length), IGNORED)
+        for row, items in enumerate(encoded):
+            for column, (ids, before) in enumerate(items):
+                words[row, column, : len(ids) - 1] = torch.tensor(ids[:-1])
+                target[row, column, before - 1 : len(ids) - 1] = torch.tensor(ids[before:])
+        at = torch.tensor([[when for _, when in row] for row in asked])
+        end = start + TOKENS * (torch.from_numpy(clock).gather(1, at) + 1)
+        width = tokens.shape[-1]
+        count = frames * plan.kept
+        return Batch(
+            head=torch.tensor(self.words.head),
+            tokens=tokens.gather(2, keep[..., None].expand(-1, -1, -1, width)).view(streams, count, width),
+            token_position=position.view(streams, count),
+            token_frame=torch.arange(frames).repeat_interleave(plan.kept).expand(streams, -1),
+            cover=cover.gather(2, keep).view(streams, count),
+            previous=torch.from_numpy(previous).repeat_interleave(plan.kept, 1),
+            words=words,
+            word_position=end[..., None] + torch.arange(length),
+            asked_frame=at,
+            target=target,
+            questions=[[question for question, _ in row] for row in asked],
+            guess=torch.tensor(
+                [[guess_level(q, track, when) for q, when in row] for row, track in zip(asked, tracks, strict=True)]
+            ),
+        )
+
+    @staticmethod
+    def _keep(rng: np.random.Generator, cover: Tensor, kept: int) -> Tensor:
+        """Which tokens of each frame are kept, sorted: mostly one with the card among them."""
+        if kept == TOKENS:
+            return torch.arange(TOKENS).expand(*cover.shape[:2], -1)
+        score = torch.from_numpy(rng.random(cover.shape)).float()
+        best = (score * (cover > 0.6)).argmax(-1, keepdim=True)
+        has = (cover.amax(-1, keepdim=True) > 0.6) & torch.from_numpy(rng.random((*cover.shape[:2], 1)) < 0.9)
+        score = score.scatter_add(-1, best, has.float())
+        return score.topk(kept, -1).indices.sort(-1).values

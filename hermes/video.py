@@ -99,6 +99,8 @@ class VideoSampler:
 
     Attributes:
         info: What the file says about itself.
+        size: Width and height of the frames given.
+        step: Seconds between sampling instants.
         skipped: Frames so far that were in the file but could not be decoded, as far as gaps in their times tell.
         ended_early: True once the file has ended well before the duration it promises (it was cut short).
 
@@ -128,10 +130,10 @@ class VideoSampler:
         longest = max(self.info.width, self.info.height)
         scale = min(1.0, max_side / longest)
         self.size = (max(1, round(self.info.width * scale)), max(1, round(self.info.height * scale)))
-        self._step = 1.0 / fps
+        self.step = 1.0 / fps
         self._start = start
         self._end = math.inf if end is None else end
-        self._tolerance = min(0.002, 0.1 * self._step)  # containers round times to a millisecond
+        self._tolerance = min(0.002, 0.1 * self.step)  # containers round times to a millisecond
         self._interval = 1.0 / (self.info.fps or ASSUMED_FPS)
         self._pace = _Pace(self._interval)
         self._instant = 0  # number of the next sampling instant
@@ -147,7 +149,7 @@ class VideoSampler:
         return self
 
     def __next__(self) -> tuple[np.ndarray, float]:
-        while self._advance(self._start + self._instant * self._step):
+        while self._advance(self._start + self._instant * self.step):
             if self._now >= self._end:
                 break
             frame = self._picture()
@@ -155,7 +157,7 @@ class VideoSampler:
             if frame is None:
                 self.skipped += 1
                 continue
-            passed = math.floor((self._now + self._tolerance - self._start) / self._step) + 1
+            passed = math.floor((self._now + self._tolerance - self._start) / self.step) + 1
             self._instant = max(self._instant, passed)
             self._given += 1
             return frame, self._now

@@ -1,0 +1,221 @@
+"""Stream a video file through a model, and print the answers to questions about it.
+
+A question without a time is asked when the video is over. Several questions in one run:
+
+  python -m hermes ask clip.webm --question "What is shown now?" --at 5 --question "What was the first card?"
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from hermes.errors import HermesError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from hermes.session import StreamSession
+    from hermes.video import VideoSampler
+
+DEFAULT_FPS: Final = 2.0
+
+
+@dataclass
+class Asked:
+    """A question, when to ask it (seconds; None: at the end), and what came of it."""
+
+    question: str
+    at: float | None
+    answer: str = ""
+    record: dict[str, Any] | None = None
+
+
+class _Pair(argparse.Action):
+    """Remembers `--question` and `--at` in the order in which they were typed."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
+        del parser, option
+        setattr(namespace, "asked", [*(getattr(namespace, "asked", None) or []), (self.dest, values)])  # noqa: B010
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.set_defaults(asked=[])
+    parser.add_argument("video", metavar="VIDEO", help="a video file")
+    parser.add_argument("--question", action=_Pair, metavar="Q", help="what to ask; may be given several times")
+    parser.add_argument(
+        "--at", action=_Pair, type=float, metavar="SECONDS", help="stream time at which to ask the question before it"
+    )
+    parser.add_argument(
+        "--fps", type=float, default=DEFAULT_FPS, help="frames a second to sample (default: %(default)g)"
+    )
+    parser.add_argument("--model", default="pocket", help='"pocket", a folder, or a hub id (default: %(default)s)')
+    parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
+    parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: the policy's)")
+    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of the answers alone")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Stream, ask, print."""
+    questions = pair_questions(args.asked)
+    from hermes.video import sample  # noqa: PLC0415  (a wrong file is found before torch is loaded)
+
+    with sample(args.video, args.fps) as frames:
+        session = _session(args)
+        ingest_seconds = _stream(session, frames, questions, talk=not args.json)
+        for warning in _warnings(frames, session, questions):
+            print(f"hermes: note: {warning}", file=sys.stderr)
+        if args.json:
+            print(json.dumps(_report(session, frames, questions, ingest_seconds), ensure_ascii=False))
+        session.close()
+    return 0
+
+
+def pair_questions(typed: Sequence[tuple[str, Any]]) -> list[Asked]:
+    """Pair questions with times: in order where there are as many of each, else a time belongs to the question before it.
+
+    Raises:
+        HermesError: no question, an empty one, a time that is no time, or a time without a question.
+    """
+    texts = [value for kind, value in typed if kind == "question"]
+    times = [value for kind, value in typed if kind == "at"]
+    if not texts:
+        raise HermesError("There is nothing to ask: give at least one --question.")
+    if any(not text.strip() for text in texts):
+        raise HermesError("The question is empty.")
+    if any(not 0 <= at < float("inf") for at in times):
+        raise HermesError("The time of a question (--at) must be 0 seconds or later.")
+    if len(times) == len(texts):
+        return [Asked(text, at) for text, at in zip(texts, times, strict=True)]
+    result: list[Asked] = []
+    for kind, value in typed:
+        if kind == "question":
+            result.append(Asked(value, None))
+        elif result and result[-1].at is None:
+            result[-1].at = value
+        else:
+            raise HermesError("Each --at belongs to the --question before it, and one of them has no question.")
+    return result
+
+
+def _session(args: argparse.Namespace) -> StreamSession:
+    import transformers  # noqa: PLC0415  (heavy)
+
+    import hermes  # noqa: PLC0415
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    model = hermes.load(args.model)
+    return hermes.StreamSession(model, policy=args.policy, budget=args.budget, guidance=args.guidance)
+
+
+def _stream(session: StreamSession, frames: VideoSampler, questions: list[Asked], *, talk: bool) -> float:
+    """Push all frames and ask each question once its time has come; returns the seconds that pushing took."""
+    waiting = sorted(questions, key=lambda asked: float("inf") if asked.at is None else asked.at)
+    pushing = 0.0
+    for batch in _batches(frames, [asked.at for asked in waiting if asked.at is not None], session.chunk):
+        while waiting and waiting[0].at is not None and batch[0][1] > waiting[0].at and session.stats.frames_seen:
+            _ask(session, waiting.pop(0), talk=talk, several=len(questions) > 1)
+        if not waiting:
+            break
+        began = time.perf_counter()
+        session.push(np.stack([frame for frame, _ in batch]), [at for _, at in batch])
+        pushing += time.perf_counter() - began
+    for asked in waiting:
+        _ask(session, asked, talk=talk, several=len(questions) > 1)
+    return pushing
+
+
+def _batches(frames: VideoSampler, times: list[float], most: int) -> Iterator[list[tuple[np.ndarray[Any, Any], float]]]:
+    """Frames in batches of at most `most`, none of which reaches across one of `times`."""
+    batch: list[tuple[np.ndarray[Any, Any], float]] = []
+    for frame, at in frames:
+        if len(batch) == most or (batch and any(batch[-1][1] <= limit < at for limit in times)):
+            yield batch
+            batch = []
+        batch.append((frame, at))
+    if batch:
+        yield batch
+
+
+def _ask(session: StreamSession, asked: Asked, *, talk: bool, several: bool) -> None:
+    if talk and several:
+        print(f"{asked.question}\n  ", end="")
+    pieces = []
+    for piece in session.ask(asked.question):
+        pieces.append(piece)
+        if talk:
+            print(piece, end="", flush=True)
+    if talk:
+        print()
+    asked.answer = "".join(pieces).strip()
+    first = session.stats.first_token_seconds
+    snapshot = session.snapshot()
+    asked.record = {
+        "question": asked.question,
+        "at": asked.at,
+        "asked_seconds": float(snapshot.seconds),
+        "answer": asked.answer,
+        "first_token_ms": None if first is None else round(first * 1000, 3),
+        "frames_seen": snapshot.frames_seen,
+        "tokens_seen": snapshot.tokens_seen,
+        "kept_per_layer": snapshot.kept_per_layer.tolist(),
+        "cache_bytes": snapshot.cache_bytes,
+    }
+
+
+def _warnings(frames: VideoSampler, session: StreamSession, questions: list[Asked]) -> Iterator[str]:
+    if frames.skipped:
+        yield f"{frames.skipped} frames of the video could not be decoded and were skipped."
+    if frames.ended_early:
+        yield "the video ended earlier than it promises: it was probably cut short."
+    end = session.snapshot().seconds
+    rate = 1.5 / (frames.info.fps or DEFAULT_FPS)
+    for asked in questions:
+        if (
+            asked.at is not None
+            and asked.record
+            and asked.record["asked_seconds"] == end < asked.at - rate - frames.step
+        ):
+            yield f"the video ends at {end:.1f} s, so the question for {asked.at:g} s was asked there."
+
+
+def _report(
+    session: StreamSession, frames: VideoSampler, questions: list[Asked], ingest_seconds: float
+) -> dict[str, Any]:
+    """What `--json` prints; `answer` is the last answer given in the order of the questions."""
+    from hermes.machine import peak_rss_bytes  # noqa: PLC0415  (only here)
+
+    snapshot, stats = session.snapshot(), session.stats
+    last = questions[-1].record or {}
+    report: dict[str, Any] = {
+        "answer": questions[-1].answer,
+        "model": snapshot.model,
+        "policy": snapshot.policy,
+        "budget": snapshot.budget if snapshot.budget >= 0 else None,
+        "guidance": snapshot.guidance,
+        "frames_seen": stats.frames_seen,
+        "tokens_seen": stats.tokens_seen,
+        "kept_per_layer": snapshot.kept_per_layer.tolist(),
+        "cache_bytes": snapshot.cache_bytes,
+        "ingest_fps": round(stats.frames_seen / ingest_seconds, 2) if ingest_seconds else None,
+        "first_token_ms": last.get("first_token_ms"),
+        "peak_rss_bytes": peak_rss_bytes(),
+        "seconds": float(snapshot.seconds),
+        "frames_skipped": frames.skipped,
+        "ended_early": frames.ended_early,
+    }
+    if len(questions) > 1:
+        report["answers"] = [asked.answer for asked in questions]
+        report["asked"] = [asked.record for asked in questions]
+    return report

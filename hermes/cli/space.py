@@ -1,0 +1,126 @@
+"""Build the folder to push to a Hugging Face Space: the demo, and a README.md that configures the Space.
+
+OUT_DIR must be new or empty, or a clone of a Space, whose files are then replaced. See Spaces.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Final
+
+from hermes.errors import HermesError
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PARTS: Final = ("app.py", "hermes", "ui", "assets", "requirements.txt", "LICENSE")
+LEFT_OUT: Final = ("__pycache__", "*.pyc", ".*", "*.test.js", "*.test.mjs")
+LARGEST: Final = 10_000_000
+"""Bytes: the hub refuses larger files without its large-file storage."""
+
+FRONT_MATTER: Final = """\
+---
+title: HERMES Live
+emoji: 🎞️
+colorFrom: indigo
+colorTo: gray
+sdk: gradio
+sdk_version: {gradio}
+python_version: "3.11"
+app_file: app.py
+suggested_hardware: cpu-basic
+fullWidth: true
+license: mit
+short_description: Chat with a live video, see what the model remembers
+tags:
+  - video
+  - streaming
+  - kv-cache
+  - interpretability
+---
+"""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="a new or empty folder, or a clone of the Space")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the folder and say what to do with it."""
+    count, size = build_space(ROOT, args.out_dir)
+    print(
+        f"{count} files, {size / 1e6:.1f} MB in {args.out_dir}. To publish: commit and push them to the Space (Spaces.md)."
+    )
+    return 0
+
+
+def front_matter(root: Path) -> str:
+    """The head of a Space's README.md, with the version of Gradio that requirements.txt pins."""
+    for line in (root / "requirements.txt").read_text(encoding="utf-8").splitlines():
+        if line.startswith("gradio=="):
+            return FRONT_MATTER.format(gradio=line.removeprefix("gradio==").strip())
+    raise HermesError("requirements.txt pins no version of gradio.")
+
+
+def build_space(root: Path, out: Path) -> tuple[int, int]:
+    """Copy what a Space needs from the project to `out`.
+
+    Args:
+        root: The project.
+        out: A folder that is new or empty, or a clone of a Space (its files are replaced, its history is kept).
+
+    Returns:
+        Number of files and their bytes in all.
+
+    Raises:
+        HermesError: something is missing or too large for the hub, or `out` holds other things. Nothing was changed.
+    """
+    missing = [part for part in (*PARTS, "README.md") if not (root / part).exists()]
+    if missing:
+        raise HermesError(f"This copy of the project is incomplete: {', '.join(missing)} missing.")
+    files = {file.relative_to(root): file for part in PARTS for file in _files(root / part)}
+    too_large = [f"{name} ({file.stat().st_size / 1e6:.1f} MB)" for name, file in files.items() if _is_large(file)]
+    if too_large:
+        raise HermesError(f"Larger than the 10 MB that the hub accepts in a Space: {', '.join(sorted(too_large))}.")
+    out = out.absolute()
+    if out == root or (root in out.parents and out.relative_to(root).parts[0] in PARTS):
+        raise HermesError("The folder for the Space must lie outside the project's own folders.")
+    _make_empty(out)
+    for name, file in files.items():
+        (out / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, out / name)
+    readme = front_matter(root) + "\n" + (root / "README.md").read_text(encoding="utf-8")
+    (out / "README.md").write_text(readme, encoding="utf-8")
+    return len(files) + 1, sum(file.stat().st_size for file in files.values()) + len(readme.encode())
+
+
+def _files(part: Path) -> list[Path]:
+    if part.is_file():
+        return [part]
+    return sorted(file for file in part.rglob("*") if file.is_file() and not _left_out(file.relative_to(part)))
+
+
+def _left_out(file: Path) -> bool:
+    return any(fnmatch(piece, pattern) for piece in file.parts for pattern in LEFT_OUT)
+
+
+def _is_large(file: Path) -> bool:
+    return file.stat().st_size > LARGEST
+
+
+def _make_empty(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise HermesError(f"{out} is a file, not a folder.")
+    out.mkdir(parents=True, exist_ok=True)
+    entries = [entry for entry in out.iterdir() if entry.name not in (".git", ".gitattributes")]
+    readme = out / "README.md"
+    is_clone = (out / ".git").exists() and readme.is_file() and "sdk:" in readme.read_text("utf-8", "replace")[:2000]
+    if entries and not is_clone:
+        raise HermesError(f"{out} is neither empty nor a clone of a Space; nothing was written.")
+    for entry in entries:
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

@@ -1,0 +1,62 @@
+"""Start the page: flags and environment in, a running server out.
+
+Every flag has an environment variable of the same meaning (HERMES_MODEL for --model …), for places without a command
+line such as Spaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+
+from hermes import POLICIES
+from hermes.engine import Engine, StreamSettings
+from ui.page import Options, build, launch_options
+from ui.sessions import Quota
+
+logger = logging.getLogger("hermes.app")
+
+
+def parse(arguments: list[str] | None = None) -> argparse.Namespace:
+    """Read flags; what is not given comes from the environment, then from the defaults."""
+    env = os.environ.get
+    start = StreamSettings()
+    parser = argparse.ArgumentParser(description="Stream a video, chat with it, and see what the model remembers.")
+    parser.add_argument("--host", default=env("HERMES_HOST", "127.0.0.1"), help="address to listen on (%(default)s)")
+    parser.add_argument("--port", type=int, default=int(env("HERMES_PORT", "7860")), help="port (%(default)s)")
+    parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id (%(default)s)")
+    parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), choices=list(POLICIES), help="%(default)s")
+    parser.add_argument("--budget", type=int, default=int(env("HERMES_BUDGET", str(start.budget))), help="video tokens a layer may hold (%(default)s)")
+    parser.add_argument("--streams", type=int, default=int(env("HERMES_STREAMS", "16")), help="streams at once (%(default)s)")
+    parser.add_argument("--clips", type=Path, default=Path(env("HERMES_CLIPS", str(Path(__file__).parent / "assets" / "clips"))), help="folder of clips")
+    parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Build the page and serve it until interrupted."""
+    flags = parse(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    quota = Quota()
+    models = tuple(dict.fromkeys((flags.model, "pocket")))
+    settings = StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget)
+    options = Options(settings, models, any_model="SPACE_ID" not in os.environ, clips=flags.clips, quota=quota)
+    engine = Engine(max_streams=flags.streams)
+    page = build(engine, POLICIES, options)
+    logger.info("Open http://%s:%d", flags.host, flags.port)
+    try:
+        page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **launch_options(quota))
+    finally:
+        engine.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,223 @@
+"""The page: its blocks and how events reach the handlers. No logic."""
+
+from __future__ import annotations
+
+import html
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+
+from hermes.errors import HermesError
+from ui import bundle
+from ui.clips import read_clips
+from ui.handlers import Handlers
+from ui.models import Shelf
+from ui.sessions import Quota, Sessions
+from ui.theme import theme
+from ui.visitor import Visitor
+
+if TYPE_CHECKING:
+    from hermes.engine import Engine, StreamSettings
+
+logger = logging.getLogger(__name__)
+
+TITLE = "HERMES Live"
+HEADER = """<header class="hl-head"><h1>HERMES Live</h1>
+<p>A video model watches a stream and must forget most of it. Ask it anything while it watches, and see what each of
+its layers still remembers.</p>
+<button type="button" class="hl-theme" aria-label="Switch between light and dark" title="Light or dark">
+<svg class="hl-icon" viewBox="0 0 24 24" aria-hidden="true"><path fill="currentColor"
+d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2v14a7 7 0 0 1 0-14z"/></svg></button></header>"""
+MOUNT = """const mount = () => window.HermesLive
+  ? window.HermesLive.mount("{part}", {{ element, props, trigger, watch, upload }}) : setTimeout(mount, 20);
+mount(); // events: {events}"""
+GUIDANCE = [("Forward pass (paper)", "forward"), ("Embeddings (released code)", "embedding")]
+RATES = [("0.5 a second", 0.5), ("1 a second", 1.0), ("2 a second", 2.0), ("4 a second", 4.0), ("8 a second", 8.0)]
+LIVE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
+
+
+@dataclass(frozen=True)
+class Options:
+    """What whoever starts the page decides.
+
+    Attributes:
+        settings: What a visitor begins with.
+        models: Names offered in the list of models.
+        any_model: Whether a visitor may name another folder or hub id.
+        clips: Folder of the bundled clips.
+        quota: Limits.
+    """
+
+    settings: StreamSettings
+    models: tuple[str, ...]
+    any_model: bool
+    clips: Path
+    quota: Quota = Quota()
+
+
+def _part(name: str, events: tuple[str, ...], **more: Any) -> gr.HTML:
+    """An HTML component that our own script fills; `events` are what it sends."""
+    listed = ", ".join(f'"{event}"' for event in events)
+    return gr.HTML(
+        html_template=f'<div class="hl-{name}"></div>',
+        js_on_load=MOUNT.format(part=name, events=listed),
+        apply_default_css=False,
+        elem_id=f"hl-{name}",
+        **more,
+    )
+
+
+def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.Blocks:
+    """Make the page. The model begins to load at once, in the background.
+
+    Args:
+        engine: Runs the streams.
+        policies: Name -> policy, each with `title`, `badge`, `about`, `has_budget` and `has_guidance`.
+        options: What whoever starts the page decides.
+    """
+    shelf = Shelf(engine)
+    clips = {clip.id: clip for clip in read_clips(options.clips)}
+    sessions = Sessions(
+        lambda: Visitor(options.settings, shelf, clips, policies), options.quota, Path(get_upload_folder())
+    )
+    handlers = Handlers(sessions)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
+        gr.HTML(
+            HEADER,
+            apply_default_css=False,
+            js_on_load="element.querySelector('.hl-theme').addEventListener('click', () => window.HermesLive.theme());",
+        )
+        with gr.Row(elem_id="hl-top", equal_height=True):
+            with gr.Column(scale=7):
+                player = _part(
+                    "player",
+                    ("poll", "act", "shot"),
+                    clips=[clip.card() for clip in clips.values()],
+                    limit_mb=options.quota.upload_mb,
+                )
+            with gr.Column(scale=5):
+                chat = _part("chat", ("ask", "halt"))
+        settings_row(handlers, policies, options)
+        board = _part("board", ())
+        _wire(page, handlers, player, chat, board)
+    sessions.keep_sweeping(threading.Event())
+    shelf.preload(options.settings.model)
+    return page
+
+
+def _wire(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, board: gr.HTML) -> None:
+    """Events to handlers. Frames, polls and chat never share a place in the queue."""
+
+    def poll(event: gr.EventData, request: gr.Request) -> tuple[Any, Any]:
+        return handlers.poll(event._data, request.session_hash)  # noqa: SLF001
+
+    def act(event: gr.EventData, request: gr.Request) -> None:
+        handlers.act(event._data, request.session_hash)  # noqa: SLF001
+
+    def shot(event: gr.EventData, request: gr.Request) -> None:
+        handlers.shot(event._data, request.session_hash)  # noqa: SLF001
+
+    def ask(event: gr.EventData, request: gr.Request) -> Iterator[str]:
+        yield from handlers.ask(event._data, request.session_hash)  # noqa: SLF001
+
+    def halt(request: gr.Request) -> None:
+        handlers.halt(request.session_hash)
+
+    def leave(request: gr.Request) -> None:
+        handlers.leave(request.session_hash)
+
+    player.poll(poll, None, [player, board], concurrency_limit=None, concurrency_id="poll", **LIVE)
+    player.act(act, None, None, concurrency_limit=None, concurrency_id="act", trigger_mode="multiple", **LIVE)
+    player.shot(shot, None, None, concurrency_limit=None, concurrency_id="shot", trigger_mode="multiple", **LIVE)
+    chat.ask(ask, None, chat, concurrency_limit=None, concurrency_id="chat", **LIVE)
+    chat.halt(halt, None, None, concurrency_limit=None, concurrency_id="halt", trigger_mode="multiple", **LIVE)
+    page.unload(leave)
+
+
+def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Options) -> None:
+    """Policy, budget, guidance, frame rate and model; each change says what it means for the stream that runs."""
+    now = options.settings
+    chosen = policies[now.policy]
+    with gr.Row(elem_id="hl-settings"):
+        policy = gr.Dropdown(
+            [(p.title, name) for name, p in policies.items()],
+            value=now.policy,
+            label="Policy",
+            info="The rule that decides what is forgotten.",
+        )
+        budget = gr.Slider(
+            0,
+            max(4096, 2 * now.budget),
+            value=now.budget,
+            step=16,
+            label="Budget",
+            info="Tokens that a layer may hold.",
+            interactive=chosen.has_budget,
+        )
+        guidance = gr.Dropdown(
+            GUIDANCE,
+            value=now.guidance,
+            label="Guidance",
+            info="How it guesses what will matter.",
+            interactive=chosen.has_guidance,
+        )
+        rate = gr.Dropdown(RATES, value=now.fps, label="Frames", info="How often it looks at the video.")
+        model = gr.Dropdown(
+            list(options.models),
+            value=now.model,
+            label="Model",
+            info="A folder or hub id works, too." if options.any_model else "Which model answers.",
+            allow_custom_value=options.any_model,
+        )
+        said = gr.HTML(_said("Changes apply from the next chunk of frames on."), elem_id="hl-said", apply_default_css=False)
+
+    def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
+        def change(value: Any, request: gr.Request) -> dict[Any, Any]:
+            try:
+                sentence = handlers.settings(request.session_hash, **{name: value})
+            except HermesError as error:
+                kept = getattr(handlers.sessions.get(request.session_hash).settings, name)
+                return {said: _said(str(error), bad=True), component: gr.update(value=kept)}
+            more = extra(value) if extra else {}
+            return {said: _said(sentence or "Nothing changed."), **more}
+
+        getattr(component, event)(
+            change, component, [said, component, budget, guidance], concurrency_limit=None, concurrency_id="settings", **LIVE
+        )
+
+    def usable(name: Any) -> dict[Any, Any]:
+        kind = policies[name]
+        return {budget: gr.update(interactive=kind.has_budget), guidance: gr.update(interactive=kind.has_guidance)}
+
+    on(policy, "policy", "input", usable)
+    on(budget, "budget", "release")
+    on(guidance, "guidance", "input")
+    on(rate, "fps", "input")
+    on(model, "model", "input")
+
+
+def _said(sentence: str, *, bad: bool = False) -> str:
+    """A sentence below the settings, spoken by screen readers."""
+    kind = ' style="color: var(--hl-danger)"' if bad else ""
+    return f'<p class="hl-said" role="status"{kind}>{html.escape(sentence)}</p>'
+
+
+def launch_options(quota: Quota) -> dict[str, Any]:
+    """What `launch` needs so that the page is our own: no footer, no run history, nothing from elsewhere."""
+    return {
+        "theme": theme(),
+        "head": bundle.head(),
+        "footer_links": [],
+        "run_history": False,
+        "max_file_size": f"{quota.upload_mb}mb",
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "quiet": True,
+    }

@@ -1,0 +1,151 @@
+// The conversation beside the stream: questions stamped with stream time, answers written as they are decoded.
+import { h, icon, setText } from "./dom.js";
+import { clock, whole } from "./format.js";
+
+/** Put the turns of a message into the list kept here; a new epoch starts afresh. Pure. */
+export function mergeTurns(turns, epoch, message) {
+  const list = message.epoch === epoch ? turns.slice() : [];
+  for (const turn of message.turns) {
+    const at = list.findIndex((known) => known.id === turn.id);
+    if (at >= 0) list[at] = turn;
+    else list.push(turn);
+  }
+  return list;
+}
+
+/** Questions that can be asked now come first; later ones follow in order of their time. Pure. */
+export function orderChips(chips, seconds) {
+  const due = (chip) => !(chip.at > 0) || (Number.isFinite(seconds) && seconds >= chip.at - 0.05);
+  return chips.map((chip) => ({ ...chip, due: due(chip) }));
+}
+
+/** Build the chat inside `element`; `send(type, data)` reaches the server. Returns {receive(message)}. */
+export function mountChat(element, bus, send) {
+  const model = h("p", { class: "hl-about-model" }, "Loading the model …");
+  const policy = h("p", { class: "hl-about-policy" });
+  const log = h("ol", { class: "hl-log", "aria-label": "Questions and answers", tabindex: "0" });
+  const empty = h("div", { class: "hl-log-empty" },
+    h("p", {}, "Ask about anything the stream has shown, while it runs."),
+    h("p", {}, "The answer comes from memory alone: the model does not look at the video again."));
+  const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions" });
+  const input = h("textarea", { rows: "1", placeholder: "Ask about the stream …", "aria-label": "Your question", enterkeyhint: "send" });
+  const go = h("button", { type: "submit", class: "hl-round", "aria-label": "Ask", title: "Ask (Enter)" }, icon("send"));
+  const halt = h("button", { type: "button", class: "hl-round", "aria-label": "Stop the answer", title: "Stop the answer", hidden: true }, icon("stop"));
+  const hint = h("p", { class: "hl-hint", role: "status" });
+  const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });
+  const form = h("form", { class: "hl-ask" }, input, go, halt);
+  element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat with the stream" },
+    h("header", { class: "hl-about" }, model, policy),
+    h("div", { class: "hl-log-wrap" }, empty, log), chips, form, hint, spoken));
+
+  let turns = [];
+  let epoch = null;
+  let asked = null;
+  let shownChips = "";
+  const nodes = new Map();
+
+  function ask(question) {
+    const text = question.trim();
+    if (!text) {
+      setText(hint, "Write a question first.");
+      input.focus();
+      return;
+    }
+    if (go.hidden) {
+      setText(hint, "One answer at a time: wait for it, or stop it.");
+      return;
+    }
+    setText(hint, "");
+    asked = text;
+    busy(true);
+    send("ask", { question: text });
+  }
+
+  function busy(on) {
+    go.hidden = on;
+    halt.hidden = !on;
+  }
+
+  function grow() {
+    input.style.height = "auto";
+    input.style.height = `${Math.min(input.scrollHeight, 132)}px`;
+  }
+
+  function draw(turn) {
+    let node = nodes.get(turn.id);
+    if (!node) {
+      const stamp = h("button", { type: "button", class: "hl-stamp", title: "Show this moment on the board", onclick: () => bus.say("goto", turn.at) });
+      node = { stamp, question: h("p", { class: "hl-q" }), answer: h("p", { class: "hl-a" }), foot: h("p", { class: "hl-foot" }) };
+      node.root = h("li", { class: "hl-turn" }, h("div", { class: "hl-turn-q" }, stamp, node.question), node.answer, node.foot);
+      nodes.set(turn.id, node);
+      log.append(node.root);
+    }
+    setText(node.stamp, turn.at === null ? "–:––" : clock(turn.at));
+    node.stamp.setAttribute("aria-label", turn.at === null ? "Asked before the first frame" : `Asked at ${clock(turn.at)} of the stream`);
+    node.stamp.disabled = turn.at === null;
+    setText(node.question, turn.question);
+    setText(node.answer, turn.answer);
+    node.root.dataset.state = turn.state;
+    const foot = { writing: "", error: "", stopped: "Stopped.", done: "" }[turn.state] ?? "";
+    const speed = turn.first_ms === null || turn.first_ms === undefined ? "" : `first token after ${whole(turn.first_ms)} ms`;
+    setText(node.foot, [foot, speed, turn.policy].filter(Boolean).join(" · "));
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    ask(input.value);
+  });
+  halt.addEventListener("click", () => send("halt", {}));
+  input.addEventListener("input", grow);
+  input.addEventListener("keydown", (event) => {
+    if (event.key === "Enter" && !event.shiftKey && !event.isComposing) {
+      event.preventDefault();
+      ask(input.value);
+    }
+  });
+
+  bus.on("view", (view) => {
+    const about = view.about;
+    setText(model, about.model ? `${about.model.name} answers. ${about.model.about}` : view.loading?.text ?? "Loading the model …");
+    if (policy.dataset.key !== about.policy.name) {
+      policy.dataset.key = about.policy.name;
+      policy.replaceChildren(h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge), ` Memory: ${about.policy.title}`);
+    }
+    showChips(orderChips(view.chips ?? [], view.clock));
+  });
+
+  function showChips(list) {
+    const key = JSON.stringify(list);
+    if (key === shownChips) return;
+    shownChips = key;
+    chips.replaceChildren(...list.map((chip) => h("button", {
+      type: "button", class: `hl-chip${chip.due ? "" : " is-later"}`, onclick: () => ask(chip.text),
+      title: chip.due ? null : `Best asked after ${clock(chip.at)}`,
+    }, chip.due ? null : h("span", { class: "hl-chip-at" }, clock(chip.at)), chip.text)));
+  }
+
+  return {
+    receive(message) {
+      if (message.epoch !== epoch) {
+        nodes.clear();
+        log.replaceChildren();
+      }
+      turns = mergeTurns(turns, epoch, message);
+      epoch = message.epoch;
+      empty.hidden = turns.length > 0;
+      const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+      message.turns.forEach(draw);
+      if (follow) log.scrollTop = log.scrollHeight;
+      const last = turns[turns.length - 1];
+      busy(last?.state === "writing");
+      if (!last || last.state === "writing") return;
+      const mine = asked !== null && input.value.trim() === asked;
+      if (mine && last.state !== "error") {
+        input.value = "";
+        grow();
+      }
+      asked = null;
+      setText(spoken, last.state === "error" ? `Not answered: ${last.answer}` : `Answer: ${last.answer}`);
+    },
+  };
+}

@@ -1,0 +1,135 @@
+// The board's state in the browser, and how a message from the server changes it. Pure: no DOM, no drawing.
+// A message is a key frame (`base` is null) or the difference to the message numbered `base`.
+
+export const TIERS = ["sensory", "working", "long-term"];
+
+/** Base64 text to bytes. */
+export function fromBase64(text) {
+  const raw = atob(text);
+  const out = new Uint8Array(raw.length);
+  for (let i = 0; i < raw.length; i += 1) out[i] = raw.charCodeAt(i);
+  return out;
+}
+
+/** Little-endian numbers out of base64 text. */
+export function numbers(text, Type) {
+  const data = fromBase64(text);
+  return new Type(data.buffer, 0, Math.floor(data.byteLength / Type.BYTES_PER_ELEMENT));
+}
+
+/** The state before anything was seen. */
+export function emptyState() {
+  return {
+    seq: null, meta: null, frames: 0, kept: null, times: new Float32Array(0),
+    held: [], history: [], answer: null, thumbs: new Map(), meters: null,
+  };
+}
+
+/**
+ * Apply one message. Returns the new state, or null where the message does not follow the state (a gap): the caller
+ * then asks for a key frame. Arrays are reused between states; the state object itself is new.
+ */
+export function apply(state, message) {
+  const key = message.base === null;
+  if (!key && (state.seq === null || message.base !== state.seq)) return null;
+  const next = key ? { ...emptyState(), thumbs: message.keep_thumbs ? state.thumbs : new Map() } : { ...state };
+  next.seq = message.seq;
+  if (message.meta) {
+    next.meta = message.meta;
+    if (key) {
+      next.kept = new Uint8Array(message.meta.layers * message.meta.columns);
+      next.times = new Float32Array(message.meta.columns).fill(NaN);
+    }
+  }
+  if (!next.meta) return null;
+  next.frames = message.frames ?? next.frames;
+  if (message.columns) patchColumns(next, message.columns);
+  if (message.held) next.held = message.held;
+  if (message.history) next.history = patchHistory(next.history, message.history);
+  if (message.answer !== undefined) next.answer = readAnswer(message.answer);
+  if (message.thumbs) {
+    next.thumbs = new Map(next.thumbs);
+    for (const [frame, jpeg] of Object.entries(message.thumbs)) next.thumbs.set(Number(frame), jpeg);
+  }
+  if (message.meters) next.meters = message.meters;
+  return next;
+}
+
+function patchColumns(state, patch) {
+  const index = numbers(patch.index, Uint16Array);
+  const values = fromBase64(patch.values);
+  const times = numbers(patch.times, Float32Array);
+  const { layers, columns } = state.meta;
+  for (let i = 0; i < index.length; i += 1) {
+    for (let layer = 0; layer < layers; layer += 1) state.kept[layer * columns + index[i]] = values[i * layers + layer];
+    state.times[index[i]] = times[i];
+  }
+}
+
+function patchHistory(history, rows) {
+  const next = history.slice();
+  for (const row of rows) next[row.at] = fromBase64(row.values);
+  return next;
+}
+
+function readAnswer(answer) {
+  return answer && { ...answer, attention: fromBase64(answer.attention) };
+}
+
+/** Columns that hold at least one frame. */
+export function seenColumns(state) {
+  return state.meta ? Math.ceil(state.frames / state.meta.bin) : 0;
+}
+
+/** Frames that lie in a column; the newest column may be partly filled. */
+export function framesIn(state, column) {
+  const { bin } = state.meta;
+  return Math.max(0, Math.min(bin, state.frames - column * bin));
+}
+
+/** Tokens of a column that a layer still holds, and of how many. Above 255 tokens a column the count is rounded. */
+export function keptTokens(state, layer, column) {
+  const { columns, bin, tokens_per_frame: per } = state.meta;
+  const raw = state.kept[layer * columns + column];
+  const of = framesIn(state, column) * per;
+  const full = bin * per;
+  const kept = full <= 255 ? raw : Math.round((raw * full) / 255);
+  return { kept: Math.min(kept, of), of, exact: full <= 255 };
+}
+
+/** Share of a column that a layer still holds, 0 to 1. */
+export function keptShare(state, layer, column) {
+  const { kept, of } = keptTokens(state, layer, column);
+  return of ? kept / of : 0;
+}
+
+/** Share of the last answer's attention that a layer spent on a column, 0 to 1; null without an answer. */
+export function readShare(state, layer, column) {
+  const { answer, meta } = state;
+  if (!answer || column >= answer.columns) return null;
+  return (answer.attention[layer * answer.columns + column] / 255) * answer.largest[layer < meta.layers ? layer : 0];
+}
+
+/** Mean of the answer's attention over all layers, per column. */
+export function readProfile(state) {
+  const { answer, meta } = state;
+  if (!answer) return new Float32Array(0);
+  const out = new Float32Array(answer.columns);
+  for (let layer = 0; layer < meta.layers; layer += 1) {
+    for (let c = 0; c < answer.columns; c += 1) {
+      out[c] += ((answer.attention[layer * answer.columns + c] / 255) * answer.largest[layer]) / meta.layers;
+    }
+  }
+  return out;
+}
+
+/** Runs of neighbouring layers of one tier: [{tier, first, last}]. */
+export function tierRuns(tiers) {
+  const runs = [];
+  tiers.forEach((tier, layer) => {
+    const last = runs[runs.length - 1];
+    if (last && last.tier === tier) last.last = layer;
+    else runs.push({ tier, first: layer, last: layer });
+  });
+  return runs;
+}

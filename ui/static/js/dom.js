@@ -1,0 +1,60 @@
+// Making elements. Text given by people only ever becomes a text node, never markup.
+
+/** Make an element: h("button", {class: "x", onclick: f}, "text", child). Null and false children are left out. */
+export function h(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value === null || value === undefined || value === false) continue;
+    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
+    else node.setAttribute(name, value === true ? "" : value);
+  }
+  node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
+  return node;
+}
+
+const PATHS = {
+  play: "M7 4.5v15l12-7.5z",
+  pause: "M7 5h3.5v14H7zM13.5 5H17v14h-3.5z",
+  stop: "M6 6h12v12H6z",
+  restart: "M12 5V1.8L7.2 6.2 12 10.6V7.2a5.3 5.3 0 1 1-5.3 5.3H4.5A7.5 7.5 0 1 0 12 5z",
+  send: "M3.4 20.4 21 12 3.4 3.6v6.5L14.5 12 3.4 13.9z",
+  moon: "M20.2 14.6A8.3 8.3 0 0 1 9.4 3.8a8.3 8.3 0 1 0 10.8 10.8z",
+  camera: "M3 7h11a1.5 1.5 0 0 1 1.5 1.5v7A1.5 1.5 0 0 1 14 17H3a1.5 1.5 0 0 1-1.5-1.5v-7A1.5 1.5 0 0 1 3 7zm13.8 3.6 5.7-3.2v9.2l-5.7-3.2z",
+  upload: "M11 15V7.8L8.1 10.7 6.7 9.3 12 4l5.3 5.3-1.4 1.4L13 7.8V15zM5 17h14v2.5H5z",
+};
+
+/** A small picture from the set above, hidden from screen readers. */
+export function icon(name) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  svg.classList.add("hl-icon");
+  const path = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  path.setAttribute("d", PATHS[name]);
+  path.setAttribute("fill", "currentColor");
+  svg.append(path);
+  return svg;
+}
+
+/** Set a node's text only where it changed, so that live regions and selections stay quiet. */
+export function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+/** A list of listeners by topic: how the parts of the page hear of each other. */
+export function makeBus() {
+  const listeners = new Map();
+  const last = new Map();
+  return {
+    on(topic, listener) {
+      if (!listeners.has(topic)) listeners.set(topic, []);
+      listeners.get(topic).push(listener);
+      if (last.has(topic)) listener(last.get(topic));
+    },
+    say(topic, value) {
+      last.set(topic, value);
+      for (const listener of listeners.get(topic) ?? []) listener(value);
+    },
+    last: (topic) => last.get(topic),
+  };
+}

@@ -1,0 +1,52 @@
+// How numbers, times and sizes are written on the page. Pure functions.
+
+/** Stream time for people: 0:07.5, 12:03, 1:02:03. Tenths only below one minute's worth of detail (`fine`). */
+export function clock(seconds, fine = false) {
+  if (!Number.isFinite(seconds)) return "–:––";
+  const tenths = Math.max(0, Math.round(seconds * 10));
+  const whole = Math.floor(tenths / 10);
+  const h = Math.floor(whole / 3600);
+  const m = Math.floor((whole % 3600) / 60);
+  const s = String(whole % 60).padStart(2, "0");
+  const tail = fine ? `.${tenths % 10}` : "";
+  return h ? `${h}:${String(m).padStart(2, "0")}:${s}${tail}` : `${m}:${s}${tail}`;
+}
+
+/** Bytes with three figures: 512 B, 3.4 MB. Decimal units, as memory sizes are printed by the command line. */
+export function bytes(count) {
+  if (!Number.isFinite(count)) return "–";
+  const units = ["B", "KB", "MB", "GB", "TB"];
+  let value = Math.max(0, count);
+  let unit = 0;
+  while (value >= 1000 && unit < units.length - 1) {
+    value /= 1000;
+    unit += 1;
+  }
+  return `${figures(value)} ${units[unit]}`;
+}
+
+/** A number with about three significant figures and no needless zeros. */
+export function figures(value) {
+  if (!Number.isFinite(value)) return "–";
+  const size = Math.abs(value);
+  if (size >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en-US");
+  return String(Number(value.toFixed(size >= 10 ? 1 : 2)));
+}
+
+/** A whole number with thousands separators. */
+export function whole(value) {
+  return Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : "–";
+}
+
+/** A share of one as a percentage: 0.004 -> "0.4 %". */
+export function percent(share) {
+  if (!Number.isFinite(share)) return "–";
+  const value = share * 100;
+  if (value > 0 && value < 0.1) return "under 0.1 %";
+  return `${value < 10 && value % 1 ? value.toFixed(1) : Math.round(value)} %`;
+}
+
+/** "1 frame", "2 frames". */
+export function count(number, noun) {
+  return `${whole(number)} ${noun}${number === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,55 @@
+// What the page's components call: each Gradio HTML component mounts its part here, and the parts share one bus.
+import { mountBoard } from "./board.js";
+import { mountChat } from "./chat.js";
+import { makeBus } from "./dom.js";
+import { mountPlayer } from "./player.js";
+
+const bus = makeBus();
+let board = null;
+
+/** Parse a component's value; an empty one is no message. */
+function message(props) {
+  return props.value ? JSON.parse(props.value) : null;
+}
+
+/** Mount a part: "player", "chat" or "board". Arguments are those that Gradio hands to `js_on_load`. */
+export function mount(part, { element, props, trigger, watch, upload }) {
+  const send = (type, data) => trigger(type, data);
+  let receive = null;
+  if (part === "board") {
+    board = mountBoard(element, bus);
+    receive = board.receive;
+  } else if (part === "chat") {
+    receive = mountChat(element, bus, send).receive;
+  } else {
+    const player = mountPlayer(element, {
+      clips: props.clips ?? [], limitMb: props.limit_mb, send, upload, bus, acknowledged: () => board?.acknowledged() ?? null,
+    });
+    receive = player.receive;
+    document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
+    bus.on("settings", player.pulse.now);
+    player.pulse.start();
+  }
+  watch("value", () => {
+    const next = message(props);
+    if (next) receive(next);
+  });
+}
+
+/** Light, dark, or as the system has it; remembered in the browser. */
+export function theme() {
+  const dark = !document.body.classList.contains("dark");
+  document.body.classList.toggle("dark", dark);
+  try {
+    localStorage.setItem("hermes-theme", dark ? "dark" : "light");
+  } catch { /* storage may be forbidden; the choice then lasts until the page closes */ }
+}
+
+/** Apply a remembered theme, unless the address names one. */
+export function rememberTheme() {
+  if (location.search.includes("__theme=")) return;
+  try {
+    const kept = localStorage.getItem("hermes-theme");
+    if (kept) document.body.classList.toggle("dark", kept === "dark");
+  } catch { /* storage may be forbidden */ }
+}

@@ -1,0 +1,68 @@
+// Colours and patterns of the board, read from the page's own tokens so that light and dark follow the theme.
+
+/** "#rrggbb" or "rgb(r, g, b)" to [r, g, b]. */
+export function parseColour(text) {
+  const value = text.trim();
+  if (value.startsWith("#")) {
+    const hex = value.length === 4 ? [...value.slice(1)].map((c) => c + c).join("") : value.slice(1, 7);
+    return [0, 2, 4].map((i) => Number.parseInt(hex.slice(i, i + 2), 16));
+  }
+  return (value.match(/[\d.]+/g) ?? ["0", "0", "0"]).slice(0, 3).map(Number);
+}
+
+/** [r, g, b] with an opacity, as CSS writes it. */
+export function rgba([r, g, b], alpha) {
+  return `rgba(${r}, ${g}, ${b}, ${alpha})`;
+}
+
+/** Opacity of a cell that holds this share of its tokens: one token must be visible, all of them strong. */
+export function shareAlpha(share) {
+  return share <= 0 ? 0 : 0.22 + 0.78 * Math.min(1, share);
+}
+
+/** Read the palette from an element's computed style. */
+export function readPalette(element) {
+  const style = getComputedStyle(element);
+  const colour = (name) => parseColour(style.getPropertyValue(name));
+  return {
+    tiers: [colour("--hl-sensory"), colour("--hl-working"), colour("--hl-longterm")],
+    read: colour("--hl-read"),
+    ink: colour("--hl-ink"),
+    quiet: colour("--hl-ink-3"),
+    line: colour("--hl-line"),
+    card: colour("--hl-card"),
+    font: style.fontFamily,
+  };
+}
+
+const tiles = new Map();
+
+/** A tier's pattern as a canvas pattern: hatched, dotted, or none, so that a tier never shows by hue alone. */
+export function tierPattern(ctx, tier, card, ratio) {
+  if (tier === 2) return null;
+  const key = `${tier}/${card}/${ratio}`;
+  if (!tiles.has(key)) {
+    const size = Math.round(6 * ratio);
+    const tile = document.createElement("canvas");
+    tile.width = size;
+    tile.height = size;
+    const pen = tile.getContext("2d");
+    pen.fillStyle = rgba(card, 0.5);
+    pen.strokeStyle = rgba(card, 0.5);
+    pen.lineWidth = 1.1 * ratio;
+    if (tier === 0) {
+      pen.beginPath();
+      for (const shift of [-size, 0, size]) {
+        pen.moveTo(shift - 1, size + 1);
+        pen.lineTo(shift + size + 1, -1);
+      }
+      pen.stroke();
+    } else {
+      pen.beginPath();
+      pen.arc(size / 2, size / 2, 1.05 * ratio, 0, 7);
+      pen.fill();
+    }
+    tiles.set(key, tile);
+  }
+  return ctx.createPattern(tiles.get(key), "repeat");
+}

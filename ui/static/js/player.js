@@ -1,0 +1,253 @@
+// The stream: where it comes from, the newest frame that the model has seen, and the controls.
+import { cameraProblem, makeCamera } from "./camera.js";
+import { h, icon, setText } from "./dom.js";
+import { clock, whole } from "./format.js";
+import { makePulse } from "./pulse.js";
+
+const SOURCES = [["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
+const SPEEDS = [1, 2, 4];
+
+/** What the main button says and does in a state. Pure. */
+export function mainButton(state, fresh) {
+  if (state === "playing") return { action: "pause", label: "Pause", icon: "pause" };
+  if (state === "paused") return { action: "resume", label: "Resume", icon: "play" };
+  if (state === "ended" && !fresh) return { action: "restart", label: "Play again", icon: "restart" };
+  return { action: "start", label: "Start", icon: "play" };
+}
+
+/** One line about the stream's state. Pure. */
+export function stateLine(view) {
+  const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
+  const lines = {
+    empty: "Ready", playing: `Streaming${behind}`, paused: "Paused · the memory stays", ended: "Ended · the memory stays, go on asking",
+    failed: "Stopped by a problem",
+  };
+  return lines[view.state] ?? "";
+}
+
+/** Build the player inside `element`. `kit`: {clips, limit_mb, send, upload, bus}. Returns {receive(view), pulse}. */
+export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknowledged }) {
+  let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
+  let kind = clips.length ? "clip" : "upload";
+  let chosen = { clip: clips[0]?.id ?? null, upload: null };
+  let shots = 0;
+  let frame = -1;
+  let noticeId = null;
+
+  const ui = build();
+  element.replaceChildren(ui.root);
+
+  const camera = makeCamera(
+    (jpeg) => {
+      shots += 1;
+      send("shot", { jpeg, number: shots });
+    },
+    () => shots - (view.received ?? 0) < 2,
+    () => Math.max(1, Math.min(10, view.fps ?? 2)),
+    (problem) => notice({ id: `camera${Date.now()}`, kind: "error", text: problem }),
+  );
+  ui.self.append(camera.video);
+
+  const pulse = makePulse(() => send("poll", { seq: acknowledged(), frame, hidden: document.hidden }));
+  const act = (action, more = {}) => send("act", { action, ...more });
+
+  function build() {
+    const tabs = SOURCES.map(([name, label]) => h("button", { type: "button", role: "tab", id: `hl-tab-${name}`, "aria-controls": "hl-source", onclick: () => choose(name) }, label));
+    const picture = h("img", { class: "hl-picture", alt: "", decoding: "sync", hidden: true });
+    const poster = h("img", { class: "hl-picture hl-poster", alt: "", hidden: true });
+    const self = h("div", { class: "hl-self", hidden: true });
+    const big = h("button", { type: "button", class: "hl-big", "aria-label": "Start the stream", onclick: () => press() }, icon("play"));
+    const loading = h("div", { class: "hl-loading", hidden: true, role: "status" }, h("p"), h("div", { class: "hl-bar" }, h("i")));
+    const tag = h("p", { class: "hl-tag", hidden: true }, "as the model sees it");
+    const time = h("p", { class: "hl-clock", "aria-label": "Stream clock" }, h("span", {}, "–:––"), h("small", {}, ""));
+    const line = h("p", { class: "hl-state", role: "status" }, "Ready");
+    const progress = h("div", { class: "hl-progress", "aria-hidden": "true" }, h("i"));
+    const main = h("button", { type: "button", class: "hl-button is-main", onclick: () => press() }, icon("play"), h("span", {}, "Start"));
+    const stop = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => press("stop") }, icon("stop"), h("span", {}, "Stop"));
+    const restart = h("button", { type: "button", class: "hl-button", disabled: true, title: "Empty the memory and start from the beginning", onclick: () => press("restart") }, icon("restart"), h("span", {}, "Restart"));
+    const speeds = SPEEDS.map((speed) => h("button", { type: "button", role: "radio", "aria-checked": speed === 1 ? "true" : "false", onclick: () => act("speed", { speed }) }, `${speed}×`));
+    const speed = h("div", { class: "hl-segments is-small", role: "radiogroup", "aria-label": "Speed" }, speeds);
+    const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
+    const source = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel" });
+    const root = h("section", { class: "hl-player", "aria-label": "Stream" },
+      h("div", { class: "hl-source-row" }, h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs), source),
+      h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading),
+      progress,
+      h("div", { class: "hl-controls" }, time, h("div", { class: "hl-buttons" }, main, stop, restart), speed),
+      line, notes);
+    return { root, tabs, source, picture, poster, self, big, loading, tag, time, line, progress, main, stop, restart, speed, speeds, notes };
+  }
+
+  function notice(note) {
+    if (!note || note.id === noticeId) return;
+    noticeId = note.id;
+    ui.notes.dataset.kind = note.kind;
+    ui.notes.hidden = false;
+    setText(ui.notes.firstChild, note.text);
+  }
+
+  function target() {
+    if (kind === "camera") return { kind };
+    return kind === "clip" ? { kind, id: chosen.clip } : { kind, path: chosen.upload?.path, name: chosen.upload?.name };
+  }
+
+  const sameSource = () => view.source.kind === kind && (kind !== "clip" || view.source.id === chosen.clip)
+    && (kind !== "upload" || view.source.id === chosen.upload?.path);
+
+  async function press(what) {
+    const action = what ?? mainButton(sameSource() ? view.state : "empty", false).action;
+    ui.notes.hidden = true;
+    if (action === "start" || action === "restart") {
+      if (kind === "upload" && !chosen.upload) return notice({ id: `u${Date.now()}`, kind: "info", text: "Choose a video file first." });
+      if (kind === "camera" && !camera.on) {
+        try {
+          await camera.open();
+        } catch (error) {
+          return notice({ id: `c${Date.now()}`, kind: "error", text: error.message || cameraProblem(error) });
+        }
+      }
+    }
+    if (action === "stop") camera.close();
+    if (action === "pause" || action === "resume") camera.hold(action === "pause");
+    act(action === "restart" && !sameSource() ? "start" : action, target());
+    return undefined;
+  }
+
+  function choose(name) {
+    kind = name;
+    if (name !== "camera" && camera.on) {
+      camera.close();
+      act("stop");
+    }
+    showSource();
+    draw();
+  }
+
+  function showSource() {
+    SOURCES.forEach(([name], i) => {
+      ui.tabs[i].setAttribute("aria-selected", name === kind);
+      ui.tabs[i].tabIndex = name === kind ? 0 : -1;
+      if (name === kind) ui.source.setAttribute("aria-labelledby", ui.tabs[i].id);
+    });
+    const panels = { clip: clipPanel, upload: uploadPanel, camera: cameraPanel };
+    ui.source.replaceChildren(panels[kind]());
+  }
+
+  function clipPanel() {
+    if (!clips.length) return h("p", { class: "hl-caption" }, "No clips are bundled with this copy. Upload a video, or use the webcam.");
+    return h("div", { class: "hl-clips", role: "radiogroup", "aria-label": "Clips" }, clips.map((clip) => h("button", {
+      type: "button", role: "radio", class: "hl-clip", "aria-checked": clip.id === chosen.clip ? "true" : "false", title: clip.about,
+      onclick: () => {
+        chosen.clip = clip.id;
+        showSource();
+        draw();
+        act("choose", target());
+      },
+    }, clip.poster ? h("img", { src: clip.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }), h("span", {}, clip.title), h("small", {}, clock(clip.seconds)))));
+  }
+
+  function uploadPanel() {
+    const input = h("input", { type: "file", accept: "video/*", class: "hl-hidden", id: "hl-file", onchange: () => input.files[0] && take(input.files[0]) });
+    const text = chosen.upload ? chosen.upload.name : `Drop a video here, or choose one (up to ${limitMb} MB)`;
+    const zone = h("label", { class: "hl-drop", for: "hl-file" }, icon("upload"), h("span", {}, chosen.upload?.busy ? `Uploading ${chosen.upload.name} …` : text), input);
+    zone.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      zone.classList.add("is-over");
+    });
+    zone.addEventListener("dragleave", () => zone.classList.remove("is-over"));
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+    });
+    return zone;
+  }
+
+  async function take(file) {
+    const before = chosen.upload;
+    if (file.size > limitMb * 1e6) return notice({ id: `u${Date.now()}`, kind: "error", text: `${file.name} has ${whole(file.size / 1e6)} MB; up to ${limitMb} MB are taken.` });
+    if (!file.size) return notice({ id: `u${Date.now()}`, kind: "error", text: `${file.name} is empty. Choose a video file.` });
+    chosen.upload = { name: file.name, busy: true };
+    showSource();
+    try {
+      const { path } = await upload(file);
+      chosen.upload = { name: file.name, path };
+      act("choose", target());
+    } catch {
+      chosen.upload = before;
+      notice({ id: `u${Date.now()}`, kind: "error", text: `${file.name} could not be uploaded. Check the connection, then try again.` });
+    }
+    showSource();
+    return draw();
+  }
+
+  function cameraPanel() {
+    return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), "Your camera stays off until you press Start. Frames go only to the computer that runs this page, and are not stored.");
+  }
+
+  function draw() {
+    const here = sameSource();
+    const fresh = !here;
+    const button = mainButton(here ? view.state : "empty", fresh);
+    setText(ui.main.lastChild, button.label);
+    if (ui.main.dataset.icon !== button.icon) {
+      ui.main.dataset.icon = button.icon;
+      ui.main.firstChild.replaceWith(icon(button.icon));
+    }
+    const running = view.state === "playing" || view.state === "paused";
+    ui.stop.disabled = !running;
+    ui.restart.disabled = !here || view.state === "empty";
+    ui.speed.hidden = kind === "camera";
+    ui.speeds.forEach((node, i) => node.setAttribute("aria-checked", SPEEDS[i] === view.speed ? "true" : "false"));
+    setText(ui.time.firstChild, clock(here ? view.clock : NaN, true));
+    setText(ui.time.lastChild, here && view.duration ? ` / ${clock(view.duration)}` : "");
+    setText(ui.line, here ? stateLine(view) : "Ready");
+    const share = here && view.duration ? Math.min(1, (view.clock || 0) / view.duration) : 0;
+    ui.progress.firstChild.style.transform = `scaleX(${Number.isFinite(share) ? share : 0})`;
+    const clip = clips.find((item) => item.id === chosen.clip);
+    const posterUrl = kind === "clip" ? clip?.poster : null;
+    ui.poster.hidden = !posterUrl || (here && !ui.picture.dataset.empty);
+    if (posterUrl && ui.poster.src !== posterUrl) ui.poster.src = posterUrl;
+    ui.picture.hidden = !here || Boolean(ui.picture.dataset.empty);
+    ui.self.hidden = !camera.on || kind !== "camera";
+    ui.tag.hidden = ui.picture.hidden;
+    ui.big.hidden = running && here || Boolean(view.loading) || (here && view.state === "ended");
+    ui.loading.hidden = !view.loading;
+    if (view.loading) {
+      setText(ui.loading.firstChild, view.loading.text);
+      ui.loading.querySelector("i").style.transform = `scaleX(${view.loading.share})`;
+    }
+  }
+
+  ui.picture.dataset.empty = "1";
+  ui.tabs[0].parentElement.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const at = SOURCES.findIndex(([name]) => name === kind);
+    choose(SOURCES[(at + step + SOURCES.length) % SOURCES.length][0]);
+    ui.tabs.find((tab) => tab.tabIndex === 0).focus();
+  });
+  showSource();
+  draw();
+
+  return {
+    pulse,
+    receive(next) {
+      view = next;
+      if (view.restarted) frame = -1;
+      if (view.frame) {
+        frame = view.frame.index;
+        ui.picture.src = `data:image/jpeg;base64,${view.frame.jpeg}`;
+        ui.picture.alt = `Frame ${frame + 1} as the model has seen it, at ${clock(view.clock)}`;
+        delete ui.picture.dataset.empty;
+      } else if (!view.frames) {
+        frame = -1;
+        ui.picture.dataset.empty = "1";
+      }
+      if (camera.on && (view.state === "ended" || view.state === "failed") && view.source.kind === "camera") camera.close();
+      notice(view.notice);
+      draw();
+      bus.say("view", view);
+      pulse.heard(view);
+    },
+  };
+}

@@ -1,0 +1,81 @@
+// The retention timeline of one tier: a line for every frame, born on the diagonal when it was seen, fading as the
+// tier lets go of it. Left to right: stream time. Bottom to top: the frame.
+import { cellPicture, putCell } from "./cells.js";
+import { clock } from "./format.js";
+import { rgba, shareAlpha, tierPattern } from "./palette.js";
+
+/** Share (0 to 1) of the frames in bin `frame` that a tier held at moment `at`; null where it is not known. */
+export function heldShare(history, tier, at, frame) {
+  const row = history[at];
+  if (!row || frame > at) return null;
+  const length = row.length / 3;
+  return frame < length ? row[tier * length + frame] / 255 : null;
+}
+
+/** Geometry of one small figure. */
+export function layoutRetention(width, meta) {
+  const size = { left: 2, top: 4, width: width - 4, height: Math.min(168, Math.max(110, Math.round(width * 0.72))) };
+  return { ...size, bins: meta.history_bins, total: size.height + 24 };
+}
+
+/** Moment and frame bin under a point, or null. */
+export function hitRetention(layout, state, x, y) {
+  const at = Math.floor(((x - layout.left) / layout.width) * layout.bins);
+  const frame = Math.floor((1 - (y - layout.top) / layout.height) * layout.bins);
+  if (at < 0 || frame < 0 || at >= state.history.length || frame > at) return null;
+  return { at, frame };
+}
+
+/** Words for a point of the figure. */
+export function describeRetention(state, tier, { at, frame }) {
+  const share = heldShare(state.history, tier, at, frame);
+  if (share === null) return null;
+  const column = (bin) => Math.min(state.times.length - 1, Math.floor((bin * state.meta.history_step) / state.meta.bin));
+  return {
+    title: `Frames around ${clock(state.times[column(frame)])}`,
+    lines: [`at ${clock(state.times[column(at)])} this tier held ${Math.round(share * 100)} % of them`],
+  };
+}
+
+/** Draw one tier's figure. */
+export function drawRetention(ctx, layout, tier, { state, palette, ratio, cursor }) {
+  const { left, top, width, height, bins } = layout;
+  ctx.fillStyle = rgba(palette.ink, 0.02);
+  ctx.fillRect(left, top, width, height);
+  const moments = state.history.length;
+  if (moments) {
+    const picture = cellPicture(`retention${tier}`, bins, bins, (data) => {
+      for (let at = 0; at < Math.min(moments, bins); at += 1) {
+        for (let frame = 0; frame <= at; frame += 1) {
+          const share = heldShare(state.history, tier, at, frame);
+          if (share === null) continue;
+          const row = bins - 1 - frame;
+          if (share > 0.004) putCell(data, bins, at, row, palette.tiers[tier], shareAlpha(share));
+          else putCell(data, bins, at, row, palette.ink, 0.05);
+        }
+      }
+    });
+    ctx.imageSmoothingEnabled = false;
+    ctx.drawImage(picture, left, top, width, height);
+    const pattern = tierPattern(ctx, tier, palette.card, ratio);
+    if (pattern) {
+      pattern.setTransform(new DOMMatrix().scale(1 / ratio));
+      ctx.fillStyle = pattern;
+      ctx.fillRect(left, top, width, height);
+    }
+    const now = left + (moments / bins) * width;
+    ctx.fillStyle = rgba(palette.ink, 0.35);
+    ctx.fillRect(Math.min(now, left + width) - 1, top, 1, height);
+  }
+  if (cursor) {
+    const bin = (cursor.column * state.meta.bin) / state.meta.history_step;
+    const y = top + height - ((Math.floor(bin) + 1) / bins) * height;
+    ctx.fillStyle = rgba(palette.ink, 0.16);
+    ctx.fillRect(left, y, width, Math.max(2, height / bins));
+  }
+  ctx.font = `500 11px ${palette.font}`;
+  ctx.fillStyle = rgba(palette.quiet, 1);
+  ctx.textBaseline = "top";
+  ctx.textAlign = "left";
+  ctx.fillText("stream time →", left, top + height + 7);
+}

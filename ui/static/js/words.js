@@ -1,0 +1,53 @@
+// The sentences that the board says about what it shows. Pure functions.
+import { clock, count, percent, whole } from "./format.js";
+import { TIERS, framesIn, keptTokens, readProfile, readShare } from "./codec.js";
+
+/** What a tier is for, in plain words. */
+export const TIER_WORDS = [
+  "what has just happened, in detail",
+  "recent things and important ones, mixed",
+  "a few anchors of the whole stream",
+];
+
+/** One cell of the board, as the tooltip shows it: heading and lines. */
+export function describeCell(state, cursor) {
+  const { meta, times } = state;
+  const { column, layer } = cursor;
+  const first = column * meta.bin;
+  const inside = framesIn(state, column);
+  const name = inside > 1 ? `Frames ${first + 1}–${first + inside}` : `Frame ${first + 1}`;
+  const { kept, of, exact } = keptTokens(state, layer, column);
+  const lines = [
+    `Layer ${layer + 1} of ${meta.layers} · ${TIERS[meta.tiers[layer]]}`,
+    `keeps ${exact ? "" : "about "}${whole(kept)} of ${count(of, "token")}`,
+  ];
+  const read = readShare(state, layer, column);
+  if (read !== null) lines.push(`last answer: ${percent(read)} of its attention`);
+  return { title: `${name} · ${clock(times[column], true)}`, lines };
+}
+
+/** The same for a live region: one sentence. */
+export function speakCell(state, cursor) {
+  const { title, lines } = describeCell(state, cursor);
+  return `${title.replace(" · ", " at ")}. ${lines.join(", ")}.`;
+}
+
+/** What the last answer read, in one sentence. */
+export function describeReading(state) {
+  const { answer, times } = state;
+  if (!answer) return "";
+  const profile = readProfile(state);
+  const order = Array.from(profile.keys()).sort((a, b) => profile[b] - profile[a]).slice(0, 3);
+  const top = order.filter((c) => profile[c] > 0).map((c) => `${clock(times[c])} (${percent(profile[c])})`);
+  const rest = answer.rest;
+  if (!top.length) return "It read no frame: all attention went to the prompt and the words.";
+  return `Most read: ${top.join(", ")}. Words and prompt took ${percent(rest.prompt + rest.text)}`
+    + (rest.summary > 0.0005 ? `, summary tokens ${percent(rest.summary)}.` : ".");
+}
+
+/** The line under the board's title: what is drawn, and whether frames are binned. */
+export function describeBoard(state) {
+  const { meta, frames } = state;
+  const binned = meta.bin > 1 ? ` Each column stands for ${meta.bin} frames.` : "";
+  return `${count(frames, "frame")} seen, ${whole(meta.tokens_per_frame)} tokens each, in ${meta.layers} layers.${binned}`;
+}

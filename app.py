@@ -27,14 +27,24 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read flags; what is not given comes from the environment, then from the defaults."""
     env = os.environ.get
     start = StreamSettings()
-    parser = argparse.ArgumentParser(description="Stream a video, chat with it, and see what the model remembers.")
-    parser.add_argument("--host", default=env("HERMES_HOST", "127.0.0.1"), help="address to listen on (%(default)s)")
-    parser.add_argument("--port", type=int, default=int(env("HERMES_PORT", "7860")), help="port (%(default)s)")
-    parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id (%(default)s)")
-    parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), choices=list(POLICIES), help="%(default)s")
-    parser.add_argument("--budget", type=int, default=int(env("HERMES_BUDGET", str(start.budget))), help="video tokens a layer may hold (%(default)s)")
-    parser.add_argument("--streams", type=int, default=int(env("HERMES_STREAMS", "16")), help="streams at once (%(default)s)")
-    parser.add_argument("--clips", type=Path, default=Path(env("HERMES_CLIPS", str(Path(__file__).parent / "assets" / "clips"))), help="folder of clips")
+    clips = Path(__file__).parent / "assets" / "clips"
+    parser = argparse.ArgumentParser(
+        description="Stream a video, chat with it, and see what the model remembers.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--host", default=env("HERMES_HOST", "127.0.0.1"), help="address to listen on")
+    parser.add_argument("--port", type=int, default=env("HERMES_PORT", "7860"), help="port")
+    parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id")
+    parser.add_argument(
+        "--policy", default=env("HERMES_POLICY", start.policy), choices=list(POLICIES), help="memory policy"
+    )
+    parser.add_argument(
+        "--budget", type=int, default=env("HERMES_BUDGET", str(start.budget)), help="tokens a layer may hold"
+    )
+    parser.add_argument("--streams", type=int, default=env("HERMES_STREAMS", "16"), help="most streams at once")
+    parser.add_argument(
+        "--clips", type=Path, default=env("HERMES_CLIPS", str(clips)), help="folder of the bundled clips"
+    )
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     return parser.parse_args(arguments)
 

@@ -67,7 +67,9 @@ def _read_clip(folder: Path, name: str) -> Clip:
         raise FileNotFoundError(path)
     seconds, poster = _look(path)
     questions = tuple((str(q["text"]), float(q.get("at", 0.0))) for q in about.get("questions", ()))
-    return Clip(name, path, str(about.get("title", name)), str(about.get("description", "")), seconds, questions, poster)
+    return Clip(
+        name, path, str(about.get("title", name)), str(about.get("description", "")), seconds, questions, poster
+    )
 
 
 def _look(path: Path) -> tuple[float, str]:

@@ -52,8 +52,11 @@ class Handlers:
 
     def act(self, data: Data, key: str | None) -> None:
         """A press of a button of the player. What goes wrong is told beside the stream."""
-        visitor = self.sessions.get(key)
         action = data.get("action")
+        try:
+            visitor = self.sessions.get(key)
+        except HermesError:
+            return  # there is no place; the next poll says so
         try:
             if data.get("kind") == "upload" and data.get("path"):
                 self.sessions.take_upload(key, str(data["path"]), str(data.get("name") or ""))

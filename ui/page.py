@@ -58,7 +58,7 @@ class Options:
     models: tuple[str, ...]
     any_model: bool
     clips: Path
-    quota: Quota = Quota()
+    quota: Quota
 
 
 def _part(name: str, events: tuple[str, ...], **more: Any) -> gr.HTML:
@@ -144,38 +144,39 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
     """Policy, budget, guidance, frame rate and model; each change says what it means for the stream that runs."""
     now = options.settings
     chosen = policies[now.policy]
-    with gr.Row(elem_id="hl-settings"):
-        policy = gr.Dropdown(
-            [(p.title, name) for name, p in policies.items()],
-            value=now.policy,
-            label="Policy",
-            info="The rule that decides what is forgotten.",
-        )
-        budget = gr.Slider(
-            0,
-            max(4096, 2 * now.budget),
-            value=now.budget,
-            step=16,
-            label="Budget",
-            info="Tokens that a layer may hold.",
-            interactive=chosen.has_budget,
-        )
-        guidance = gr.Dropdown(
-            GUIDANCE,
-            value=now.guidance,
-            label="Guidance",
-            info="How it guesses what will matter.",
-            interactive=chosen.has_guidance,
-        )
-        rate = gr.Dropdown(RATES, value=now.fps, label="Frames", info="How often it looks at the video.")
-        model = gr.Dropdown(
-            list(options.models),
-            value=now.model,
-            label="Model",
-            info="A folder or hub id works, too." if options.any_model else "Which model answers.",
-            allow_custom_value=options.any_model,
-        )
-        said = gr.HTML(_said("Changes apply from the next chunk of frames on."), elem_id="hl-said", apply_default_css=False)
+    with gr.Accordion(_summary(now, policies), open=False, elem_id="hl-settings") as box:
+        with gr.Row(elem_id="hl-controls"):
+            policy = gr.Dropdown(
+                [(p.title, name) for name, p in policies.items()],
+                value=now.policy,
+                label="Policy",
+                info="what is forgotten",
+            )
+            budget = gr.Slider(
+                0,
+                max(4096, 2 * now.budget),
+                value=now.budget,
+                step=16,
+                label="Budget",
+                info="tokens a layer may hold",
+                interactive=chosen.has_budget,
+            )
+            guidance = gr.Dropdown(
+                GUIDANCE,
+                value=now.guidance,
+                label="Guidance",
+                info="how it guesses what matters",
+                interactive=chosen.has_guidance,
+            )
+            rate = gr.Dropdown(RATES, value=now.fps, label="Frames", info="how often it looks")
+            model = gr.Dropdown(
+                list(options.models),
+                value=now.model,
+                label="Model",
+                info="name, folder or hub id" if options.any_model else "which one answers",
+                allow_custom_value=options.any_model,
+            )
+        said = gr.HTML(_said("Changes apply from the next chunk of frames on."), apply_default_css=False)
 
     def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
         def change(value: Any, request: gr.Request) -> dict[Any, Any]:
@@ -185,10 +186,16 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
                 kept = getattr(handlers.sessions.get(request.session_hash).settings, name)
                 return {said: _said(str(error), bad=True), component: gr.update(value=kept)}
             more = extra(value) if extra else {}
-            return {said: _said(sentence or "Nothing changed."), **more}
+            summary = _summary(handlers.sessions.get(request.session_hash).settings, policies)
+            return {said: _said(sentence or "Nothing changed."), box: gr.update(label=summary), **more}
 
         getattr(component, event)(
-            change, component, [said, component, budget, guidance], concurrency_limit=None, concurrency_id="settings", **LIVE
+            change,
+            component,
+            [said, box, component, budget, guidance],
+            concurrency_limit=None,
+            concurrency_id="settings",
+            **LIVE,
         )
 
     def usable(name: Any) -> dict[Any, Any]:
@@ -200,6 +207,13 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
     on(guidance, "guidance", "input")
     on(rate, "fps", "input")
     on(model, "model", "input")
+
+
+def _summary(settings: StreamSettings, policies: Mapping[str, Any]) -> str:
+    """The settings in one line, for the closed box."""
+    policy = policies[settings.policy]
+    budget = f", {settings.budget:,} tokens a layer" if policy.has_budget else ", no budget"
+    return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames a second"
 
 
 def _said(sentence: str, *, bad: bool = False) -> str:

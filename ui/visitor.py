@@ -61,7 +61,9 @@ class Turn:
 class Visitor:
     """What one browser tab has open. Methods may be called by any thread."""
 
-    def __init__(self, settings: StreamSettings, shelf: Shelf, clips: Mapping[str, Clip], policies: Mapping[str, Any]) -> None:
+    def __init__(
+        self, settings: StreamSettings, shelf: Shelf, clips: Mapping[str, Clip], policies: Mapping[str, Any]
+    ) -> None:
         self.settings = settings
         self.stream: LiveStream | None = None
         self.turns: list[Turn] = []
@@ -162,7 +164,7 @@ class Visitor:
             return
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
         if picture is not None and max(picture.shape[:2]) <= FRAME_SIDE:
-            stream.offer(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB))
+            stream.offer(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False))
 
     # Settings -----------------------------------------------------------------------------------------------------
 
@@ -205,10 +207,12 @@ class Visitor:
             turn.state, turn.answer = "error", "One answer at a time: wait for the last one, or stop it."
             yield self.chat(2)
             return
+        if stream is None:
+            turn.state, turn.answer = "error", "Nothing has been seen yet. Press Start, then ask."
+            yield self.chat(2)
+            return
         yield self.chat(2)
         try:
-            if stream is None:
-                raise HermesError("Nothing has been seen yet. Press Start, then ask.")
             for piece in stream.ask(question):
                 turn.answer += piece
                 yield self.chat(2)

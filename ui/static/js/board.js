@@ -94,7 +94,7 @@ export function mountBoard(element, bus) {
       ui.meter("cache", bytes(m.cache), `full cache: ${bytes(m.full)}`);
       ui.meter("ingest", m.fps > 0 ? three(m.fps) : "–", "frames a second");
       ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask to measure" : "to the first token");
-      ui.meter("dropped", whole(m.dropped), m.skipped ? `and ${whole(m.skipped)} unreadable` : "frames not seen");
+      ui.meter("dropped", whole(m.dropped), m.skipped ? `and ${whole(m.skipped)} unreadable` : "camera frames missed");
     }
     setText(ui.readingText, state.answer ? describeReading(state) : "");
     setText(ui.readingAsked, state.answer ? `“${state.answer.question}”` : "");

@@ -18,7 +18,7 @@ export function rowHeight(layers, narrow) {
 export function layoutLayers(width, meta) {
   const narrow = width < 620;
   const left = narrow ? 14 : 132;
-  const right = narrow ? 66 : 168;
+  const right = narrow ? 66 : 196;
   const runs = tierRuns(meta.tiers);
   const rows = rowLayout(runs, FILM + AXIS + 8, rowHeight(meta.layers, narrow), GAP);
   const scale = columnScale(meta.columns, left, width - left - right);
@@ -153,7 +153,7 @@ function drawBudget(ctx, { rows, gutter, width, narrow }, { state, palette }) {
   if (!held.length) return;
   const room = width - gutter - (narrow ? 4 : 44);
   const most = meta.budget > 0 ? meta.budget : Math.max(...held, 1);
-  const reach = meta.budget > 0 ? room * 0.94 : room;
+  const reach = meta.budget > 0 ? room * 0.92 : room;
   ctx.textAlign = "left";
   ctx.textBaseline = "top";
   ctx.font = `500 11px ${palette.font}`;

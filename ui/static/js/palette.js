@@ -47,8 +47,8 @@ export function tierPattern(ctx, tier, card, ratio) {
     tile.width = size;
     tile.height = size;
     const pen = tile.getContext("2d");
-    pen.fillStyle = rgba(card, 0.5);
-    pen.strokeStyle = rgba(card, 0.5);
+    pen.fillStyle = rgba(card, 0.4);
+    pen.strokeStyle = rgba(card, 0.4);
     pen.lineWidth = 1.1 * ratio;
     if (tier === 0) {
       pen.beginPath();

@@ -70,11 +70,11 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
     const source = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel" });
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
-      h("div", { class: "hl-source-row" }, h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs), source),
-      h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading),
+      h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs),
+      h("div", { class: "hl-stage" }, h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading), h("div", { class: "hl-side" }, source)),
       progress,
-      h("div", { class: "hl-controls" }, time, h("div", { class: "hl-buttons" }, main, stop, restart), speed),
-      line, notes);
+      h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time, line), h("div", { class: "hl-buttons" }, main, stop, restart), speed),
+      notes);
     return { root, tabs, source, picture, poster, self, big, loading, tag, time, line, progress, main, stop, restart, speed, speeds, notes };
   }
 

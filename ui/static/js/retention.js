@@ -78,4 +78,5 @@ export function drawRetention(ctx, layout, tier, { state, palette, ratio, cursor
   ctx.textBaseline = "top";
   ctx.textAlign = "left";
   ctx.fillText("stream time →", left, top + height + 7);
+  ctx.fillText("↑ frame", left + 6, top + 7);
 }

@@ -32,17 +32,26 @@ export function speakCell(state, cursor) {
   return `${title.replace(" · ", " at ")}. ${lines.join(", ")}.`;
 }
 
+/** The columns that an answer read most, at most `most` of them and not next to each other: [{column, share}]. */
+export function readPeaks(profile, most) {
+  const apart = Math.max(1, Math.round(profile.length / 30));
+  const order = Array.from(profile.keys()).sort((a, b) => profile[b] - profile[a]);
+  const peaks = [];
+  for (const column of order) {
+    if (peaks.length === most || profile[column] <= 0) break;
+    if (peaks.every((peak) => Math.abs(peak.column - column) > apart)) peaks.push({ column, share: profile[column] });
+  }
+  return peaks;
+}
+
 /** What the last answer read, in one sentence. */
 export function describeReading(state) {
   const { answer, times } = state;
   if (!answer) return "";
-  const profile = readProfile(state);
-  const order = Array.from(profile.keys()).sort((a, b) => profile[b] - profile[a]).slice(0, 3);
-  const top = order.filter((c) => profile[c] > 0).map((c) => `${clock(times[c])} (${percent(profile[c])})`);
-  const rest = answer.rest;
+  const top = readPeaks(readProfile(state), 3).map(({ column, share }) => `${clock(times[column], true)} (${percent(share)})`);
   if (!top.length) return "It read no frame: all attention went to the prompt and the words.";
-  return `Most read: ${top.join(", ")}. Words and prompt took ${percent(rest.prompt + rest.text)}`
-    + (rest.summary > 0.0005 ? `, summary tokens ${percent(rest.summary)}.` : ".");
+  const summary = answer.rest.summary > 0.0005 ? `, summary tokens ${percent(answer.rest.summary)}` : "";
+  return `Attention, mean of all layers. Most on ${top.join(", ")}. Prompt and words took ${percent(answer.rest.prompt + answer.rest.text)}${summary}.`;
 }
 
 /** The line under the board's title: what is drawn, and whether frames are binned. */

@@ -1,0 +1,99 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { bytes, clock, count, figures, percent, whole } from "../js/format.js";
+import { cameraProblem, sendSize } from "../js/camera.js";
+import { mergeTurns, orderChips } from "../js/chat.js";
+import { mainButton, stateLine } from "../js/player.js";
+import { parseColour, shareAlpha } from "../js/palette.js";
+import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/pulse.js";
+import { describeCell, describeReading, readPeaks, speakCell } from "../js/words.js";
+
+test("times, sizes and shares as people write them", () => {
+  assert.equal(clock(7.46, true), "0:07.5");
+  assert.equal(clock(59.97, true), "1:00.0");
+  assert.equal(clock(3723), "1:02:03");
+  assert.equal(clock(null), "–:––");
+  assert.equal(bytes(999), "999 B");
+  assert.equal(bytes(2_690_000), "2.69 MB");
+  assert.equal(bytes(1_500_000_000), "1.5 GB");
+  assert.equal(figures(47.84), "47.8");
+  assert.equal(whole(12345.6), "12,346");
+  assert.equal(percent(0.0002), "under 0.1 %");
+  assert.equal(percent(0.026), "2.6 %");
+  assert.equal(percent(0.5), "50 %");
+  assert.equal(count(1, "frame"), "1 frame");
+});
+
+const STATE = {
+  meta: { layers: 2, tiers: [0, 2], columns: 4, bin: 1, tokens_per_frame: 9 }, frames: 2, times: new Float32Array([0, 0.5, NaN, NaN]),
+  kept: new Uint8Array([9, 9, 0, 0, 3, 9, 0, 0]), answer: null,
+};
+
+test("a cell is told in full: frame, time, layer, tier, tokens kept of how many", () => {
+  const { title, lines } = describeCell(STATE, { column: 0, layer: 1 });
+  assert.equal(title, "Frame 1 · 0:00.0");
+  assert.deepEqual(lines, ["Layer 2 of 2 · long-term", "keeps 3 of 9 tokens"]);
+  assert.equal(speakCell(STATE, { column: 1, layer: 0 }), "Frame 2 at 0:00.5. Layer 1 of 2 · sensory, keeps 9 of 9 tokens.");
+});
+
+test("what an answer read names peaks that do not touch", () => {
+  const profile = new Float32Array([0.1, 0.3, 0.29, 0, 0.2]);
+  assert.deepEqual(readPeaks(profile, 2).map((peak) => peak.column), [1, 4]);
+  const answer = { columns: 2, attention: new Uint8Array(4), largest: [0, 0], rest: { prompt: 1, text: 0, summary: 0 } };
+  assert.match(describeReading({ ...STATE, answer }), /read no frame/);
+});
+
+test("the main button follows the stream", () => {
+  assert.equal(mainButton("playing", false).action, "pause");
+  assert.equal(mainButton("paused", false).action, "resume");
+  assert.equal(mainButton("ended", false).action, "restart");
+  assert.equal(mainButton("failed", false).action, "start");
+  assert.equal(stateLine({ state: "playing", behind: 2.34 }), "Streaming · the model is 2.3 s behind");
+});
+
+test("camera troubles are explained", () => {
+  assert.match(cameraProblem({ name: "NotAllowedError" }), /refused/);
+  assert.match(cameraProblem({ name: "NotFoundError" }), /No camera/);
+  assert.match(cameraProblem(null, false), /https/);
+  assert.deepEqual(sendSize(1920, 1080), [448, 252]);
+  assert.deepEqual(sendSize(320, 240), [320, 240]);
+});
+
+test("turns are merged by their number; a new epoch starts afresh", () => {
+  const first = mergeTurns([], 1, { epoch: 1, turns: [{ id: 1, answer: "a" }] });
+  const second = mergeTurns(first, 1, { epoch: 1, turns: [{ id: 1, answer: "ab" }, { id: 2, answer: "" }] });
+  assert.deepEqual(second.map((turn) => turn.answer), ["ab", ""]);
+  assert.equal(mergeTurns(second, 1, { epoch: 2, turns: [] }).length, 0);
+});
+
+test("suggested questions tell whether their time has come", () => {
+  const chips = orderChips([{ text: "now?", at: 0 }, { text: "later?", at: 10 }], 4);
+  assert.deepEqual(chips.map((chip) => chip.due), [true, false]);
+  assert.equal(orderChips([{ text: "later?", at: 10 }], null)[0].due, false);
+});
+
+test("colours are read and one token stays visible", () => {
+  assert.deepEqual(parseColour("#0b9a86"), [11, 154, 134]);
+  assert.deepEqual(parseColour("rgb(1, 2, 3)"), [1, 2, 3]);
+  assert.equal(shareAlpha(0), 0);
+  assert.ok(shareAlpha(1 / 36) > 0.2 && shareAlpha(1) === 1);
+});
+
+test("the pulse is quick when busy, slow when idle, slower when hidden, and never doubles", () => {
+  assert.equal(pause({ state: "playing" }, false), BUSY_MS);
+  assert.equal(pause({ state: "ended" }, false), IDLE_MS);
+  assert.equal(pause({ state: "playing" }, true), HIDDEN_MS);
+  const timers = new Map();
+  let next = 0;
+  const clockwork = { setTimeout: (f, ms) => (timers.set(++next, [f, ms]), next), clearTimeout: (id) => timers.delete(id) };
+  let asked = 0;
+  const pulse = makePulse(() => { asked += 1; }, clockwork, () => false);
+  pulse.start();
+  assert.equal(asked, 1);
+  assert.deepEqual([...timers.values()].map(([, ms]) => ms), [LOST_MS]);
+  pulse.heard({ state: "playing" });
+  assert.deepEqual([...timers.values()].map(([, ms]) => ms), [BUSY_MS]);
+  [...timers.values()][0][0]();
+  assert.equal(asked, 2);
+  assert.equal(timers.size, 1);
+});

@@ -134,7 +134,7 @@ class StreamSession:
         model, tokens = self.model, len(frames) * self.model.tokens_per_frame
         cache = self._opened_cache()
         step = self._step(cache)
-        compacted = self.policy.make_room(step, tokens)
+        self._note(self.policy.make_room(step, tokens))
         features = model.encode_frames(frames)
         provenance = Provenance.of_frames(
             self.stats.frames_seen, torch.from_numpy(seconds), model.tokens_per_frame, model.device
@@ -147,16 +147,14 @@ class StreamSession:
         self._history.sequence += 1
         self.stats.frames_seen += len(frames)
         self.stats.tokens_seen += tokens
-        self._note(outcome, compacted=compacted)
+        self._note(outcome)
         self.stats.encode_seconds += encoded - began
         self.stats.management_seconds += time.perf_counter() - encoded
 
-    def _note(self, outcome: Outcome | None, *, compacted: bool) -> None:
+    def _note(self, outcome: Outcome | None) -> None:
         """Put what an eviction did on record."""
-        if outcome is None and not compacted:
+        if outcome is None:
             return
-        nothing = (0,) * self.model.num_layers
-        outcome = outcome or Outcome(nothing, nothing, (False,) * self.model.num_layers)
         self._history.evictions.append(
             Eviction(
                 sequence=self._history.sequence,
@@ -164,7 +162,7 @@ class StreamSession:
                 frames_seen=self.stats.frames_seen,
                 evicted=np.asarray(outcome.evicted, np.int64),
                 folded=np.asarray(outcome.folded, np.int64),
-                reindexed=np.asarray(outcome.reindexed, np.bool_) | compacted,
+                reindexed=np.asarray(outcome.reindexed, np.bool_),
             )
         )
 

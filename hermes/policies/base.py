@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -117,23 +117,25 @@ class Policy(ABC):
     def after_encode(self, step: Step) -> Outcome | None:
         """Let go of what the rule does not keep, after a chunk was encoded; None if nothing was over budget."""
 
-    def make_room(self, step: Step, tokens: int) -> bool:
-        """See that `tokens` more positions fit into the model's range; compact positions if that is what it takes.
+    def make_room(self, step: Step, tokens: int) -> Outcome | None:
+        """See that `tokens` more positions fit into the model's range: let go of what is over budget, compact positions.
 
         Returns:
-            Whether positions were compacted.
+            What it took; None if there was room.
 
         Raises:
-            ContextFullError: The policy keeps too much; nothing was changed.
+            ContextFullError: The policy keeps too much.
         """
         most = step.backbone.max_positions - reserve(step.backbone) // 2
         if _last_position(step) + tokens <= most:
-            return False
+            return None
         if not self.has_budget:
             raise ContextFullError(
                 f"The memory is full: this policy keeps every token, and the model was trained on "
                 f"{step.backbone.max_positions} positions. Choose a policy with a budget to go on."
             )
+        nothing = (0,) * len(step.cache.layers)
+        outcome = self.after_encode(step) or Outcome(nothing, nothing, ())
         for layer in step.cache.layers:
             reindex(layer, step.prompt_len, step.backbone.rotary)
         if _last_position(step) + tokens > most:
@@ -141,7 +143,7 @@ class Policy(ABC):
                 f"A chunk of {tokens} tokens does not fit into this model's range beside a budget of {self.budget}: "
                 "push fewer frames at once or choose a smaller budget."
             )
-        return True
+        return replace(outcome, reindexed=(True,) * len(step.cache.layers))
 
     def _evict_layers(self, step: Step, kept: Sequence[Tensor | None], summary: Sequence[bool]) -> Outcome:
         """Keep `kept[l]` (video-token indices, ascending; None: all) in each layer; fold the rest where `summary[l]`."""

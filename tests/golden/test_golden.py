@@ -58,4 +58,6 @@ def test_reindexing(path):
         held = layer.held()
         for name, actual in (("keys", held.keys), ("values", held.values), ("positions", held.positions)):
             expected = vector[f"{name}_out_{i}"]
-            np.testing.assert_allclose(actual.numpy().reshape(expected.shape), expected, atol=1e-5, err_msg=f"layer {i}")
+            np.testing.assert_allclose(
+                actual.numpy().reshape(expected.shape), expected, atol=1e-5, err_msg=f"layer {i}"
+            )

@@ -1,0 +1,46 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import numpy as np
+import pytest
+import tiny
+
+import hermes
+
+
+@pytest.fixture(scope="session")
+def tiny_folder(tmp_path_factory):
+    return tiny.llava_onevision(tmp_path_factory.mktemp("tiny-llava"))
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tiny_folder):
+    return hermes.load(tiny_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def short_range_model(tmp_path_factory):
+    """A model of few positions, so that re-indexing has to happen."""
+    return hermes.load(tiny.llava_onevision(tmp_path_factory.mktemp("short"), max_positions=1400, seed=1), device="cpu")
+
+
+@pytest.fixture
+def noise():
+    """Makes frames of noise: `noise(count, height, width)` -> uint8 [T, H, W, 3] and times at 2 frames a second."""
+    generator = np.random.default_rng(7)
+
+    def make(count, height=24, width=32, start=0.0):
+        frames = generator.integers(0, 256, (count, height, width, 3), dtype=np.uint8)
+        return frames, start + np.arange(count) / 2
+
+    return make

@@ -1,0 +1,33 @@
+"""What must hold of every memory, whatever its policy: checked on a snapshot, reused by many tests."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hermes.snapshot import PROMPT, SUMMARY, VISION
+
+
+def check_memory(snapshot, max_positions: int) -> None:
+    """Assert the invariants of a snapshot."""
+    for index in range(snapshot.num_layers):
+        layer = snapshot.layer(index)
+        kind, frame, patch, position = layer["kind"], layer["frame"], layer["patch"], layer["position"]
+        prompt = snapshot.prompt_len
+        assert (kind[:prompt] == PROMPT).all(), "the prompt is never evicted"
+        assert (kind[prompt:] != PROMPT).all()
+        np.testing.assert_array_equal(position[:prompt], np.arange(prompt))
+        vision = kind == VISION
+        assert ((frame[vision] >= 0) & (frame[vision] < snapshot.frames_seen)).all(), "kept is a subset of seen"
+        assert ((patch[vision] >= 0) & (patch[vision] < snapshot.tokens_per_frame)).all()
+        where = frame[vision] * snapshot.tokens_per_frame + patch[vision]
+        assert (np.diff(where) > 0).all(), "tokens lie in stream order, none twice"
+        assert (np.diff(position) > 0).all(), "positions rise in stream order"
+        assert position.max() < max_positions, "positions stay inside the model's range"
+        if snapshot.budget >= 0:
+            assert len(kind) - prompt <= snapshot.budget, "no layer is over its budget"
+        assert (layer["mass"][kind != SUMMARY] == 1).all()
+        assert (layer["mass"][kind == SUMMARY] > 1).all() or not (kind == SUMMARY).any()
+        np.testing.assert_array_equal(
+            snapshot.kept[index], np.bincount(frame[vision], minlength=snapshot.frames_seen)[: snapshot.frames_seen]
+        )
+    assert snapshot.tokens_seen == snapshot.frames_seen * snapshot.tokens_per_frame

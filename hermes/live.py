@@ -256,6 +256,7 @@ class LiveStream:
         answer, self._answer = self._answer, None
         if answer is not None:
             answer.pieces.close()  # type: ignore[attr-defined]
+            self._publish(force=True)  # before the end is told, so that who waits for it sees the answer's trace
             answer.outbox.put(None)
 
     # Settings -----------------------------------------------------------------------------------------------------
@@ -388,7 +389,6 @@ class LiveStream:
         piece = None if answer.stopped else next(answer.pieces, None)
         if piece is None:
             self._finish_answer()
-            self._publish(force=True)
         else:
             answer.outbox.put(piece)
 

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 import torch
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
@@ -33,9 +33,7 @@ def tokenizer() -> PreTrainedTokenizerFast:
     vocabulary = {token: i for i, token in enumerate(SPECIAL + alphabet)}
     raw = Tokenizer(models.BPE(vocabulary, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    from tokenizers.decoders import ByteLevel
-
-    raw.decoder = ByteLevel()
+    raw.decoder = decoders.ByteLevel()
     return PreTrainedTokenizerFast(
         tokenizer_object=raw,
         pad_token="<pad>",

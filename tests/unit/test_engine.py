@@ -1,0 +1,237 @@
+"""The engine: streams take turns, answers and frames interleave, the newest camera frame wins, nothing is lost."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+import hermes
+from hermes import video
+from hermes.engine import Engine, StreamSettings
+from hermes.errors import HermesError
+
+
+@pytest.fixture
+def engine(tiny_model, short_range_model):
+    models = {"tiny": tiny_model, "short": short_range_model}
+
+    def loader(name):
+        if name not in models:
+            raise HermesError(f"There is no model “{name}”.")
+        return models[name]
+
+    engine = Engine(max_streams=3, loader=loader)
+    engine.load("tiny")
+    yield engine
+    engine.close()
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """Six seconds at 8 frames a second."""
+    path = tmp_path_factory.mktemp("clip") / "clip.webm"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 8, (64, 48))
+    random = np.random.default_rng(3)
+    for _ in range(48):
+        writer.write(random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    return path
+
+
+SETTINGS = StreamSettings(model="tiny", budget=40, fps=4, speed=float("inf"))
+
+
+def wait_for(condition, seconds=30.0):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.01)
+    raise AssertionError("it did not happen in time")
+
+
+def test_a_clip_is_seen_whole(engine, clip, tiny_model):
+    stream = engine.open(SETTINGS)
+    assert stream.view().state == "empty"
+    stream.play(clip, "A clip")
+    wait_for(lambda: stream.view().state == "ended")
+    view = stream.view()
+    assert (view.source, view.dropped, view.skipped, view.error) == ("A clip", 0, 0, None)
+    assert view.snapshot.frames_seen == 24
+    assert view.frame_index == 23
+    assert view.clock == pytest.approx(5.75, abs=0.2)
+    assert view.frame_jpeg.startswith(b"\xff\xd8")
+    assert set(stream.thumbnails(range(40))) == set(range(24))
+    # The same frames through the library give the same memory.
+    session = hermes.StreamSession(tiny_model, budget=40)
+    frames, times = zip(*video.sample(clip, 4), strict=True)
+    session.push(np.stack(frames), list(times))
+    np.testing.assert_array_equal(session.snapshot().frame_times, view.snapshot.frame_times)
+    stream.close()
+
+
+def test_answers_come_while_frames_go_on(engine, clip):
+    stream = engine.open(SETTINGS)
+    stream.play(clip)
+    wait_for(lambda: stream.view().snapshot is not None and stream.view().snapshot.frames_seen > 0)
+    answer = "".join(stream.ask("What is shown?"))
+    view = stream.view()
+    assert view.snapshot.answer.question == "What is shown?"
+    assert view.snapshot.answer.answer == answer.strip()
+    assert view.first_token_ms > 0
+    wait_for(lambda: stream.view().state == "ended")
+    assert stream.view().snapshot.frames_seen == 24
+
+
+def test_one_answer_at_a_time_and_stopping_it(engine, clip):
+    stream = engine.open(SETTINGS)
+    stream.play(clip)
+    wait_for(lambda: stream.view().state == "ended")
+    pieces = stream.ask("What is shown?")
+    with pytest.raises(HermesError, match="still being answered"):
+        stream.ask("And now?")
+    stream.stop_answer()
+    list(pieces)
+    wait_for(lambda: not stream.view().answering)
+    assert isinstance("".join(stream.ask("And now?")), str)
+
+
+def test_questions_before_the_first_frame(engine):
+    stream = engine.open(SETTINGS)
+    with pytest.raises(HermesError, match="Nothing has been seen"):
+        stream.ask("What is shown?")
+    with pytest.raises(HermesError, match="nothing to restart"):
+        stream.restart()
+
+
+def test_pause_stops_the_clock_and_resume_goes_on(engine, clip):
+    stream = engine.open(StreamSettings(model="tiny", budget=40, fps=4, speed=8))
+    stream.play(clip)
+    wait_for(lambda: stream.view().snapshot.frames_seen >= 3)
+    stream.pause()
+    wait_for(lambda: not stream._inbox)
+    time.sleep(0.05)
+    seen = stream.view().snapshot.frames_seen
+    time.sleep(0.6)
+    assert stream.view().snapshot.frames_seen <= seen + 1
+    assert stream.view().state == "paused"
+    stream.resume()
+    wait_for(lambda: stream.view().state == "ended")
+    assert stream.view().snapshot.frames_seen == 24
+    stream.restart()
+    assert stream.view().state == "playing"
+    wait_for(lambda: stream.view().state == "ended")
+    assert stream.view().snapshot.frames_seen == 24
+
+
+def test_stop_keeps_the_memory(engine, clip):
+    stream = engine.open(StreamSettings(model="tiny", budget=40, fps=4, speed=4))
+    stream.play(clip)
+    wait_for(lambda: stream.view().snapshot.frames_seen >= 3)
+    stream.stop()
+    assert stream.view().state == "ended"
+    assert isinstance("".join(stream.ask("What was shown?")), str)
+
+
+def test_the_newest_camera_frame_wins(engine):
+    stream = engine.open(SETTINGS)
+    stream.camera()
+    with stream._lock:  # the worker is kept busy
+        for i in range(10):
+            stream.offer(np.full((20, 30, 3), i * 20, np.uint8), float(i))
+    wait_for(lambda: stream.view().snapshot.frames_seen == 1)
+    view = stream.view()
+    assert view.dropped == 9
+    assert view.clock == 9.0
+
+
+def test_a_camera_may_change_its_size(engine):
+    stream = engine.open(SETTINGS)
+    stream.camera()
+    for i, size in enumerate([(20, 30), (48, 64), (17, 9)]):
+        stream.offer(np.zeros((*size, 3), np.uint8), float(i))
+        wait_for(lambda n=i: stream.view().snapshot.frames_seen == n + 1)
+    assert stream.view().error is None
+
+
+def test_two_streams_at_once_do_not_mix(engine, clip):
+    streams = [engine.open(SETTINGS) for _ in range(2)]
+    answers = {}
+
+    def visit(i):
+        streams[i].play(clip, f"visitor {i}")
+        wait_for(lambda: streams[i].view().state == "ended")
+        answers[i] = "".join(streams[i].ask("What is shown?"))
+
+    threads = [threading.Thread(target=visit, args=(i,)) for i in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    views = [stream.view() for stream in streams]
+    np.testing.assert_array_equal(views[0].snapshot.frame_times, views[1].snapshot.frame_times)
+    assert [view.source for view in views] == ["visitor 0", "visitor 1"]
+    assert set(answers) == {0, 1}
+    streams[0].close()
+    assert streams[1].view().snapshot.frames_seen == 24
+
+
+def test_settings_apply_from_the_next_chunk_on(engine, clip):
+    stream = engine.open(SETTINGS)
+    stream.play(clip)
+    wait_for(lambda: stream.view().state == "ended")
+    said = stream.change(StreamSettings(model="tiny", policy="sliding-window", budget=20, fps=4, speed=float("inf")))
+    assert any("next chunk" in sentence for sentence in said)
+    assert stream.view().snapshot.frames_seen == 24
+    with pytest.raises(HermesError, match="too small"):
+        stream.change(StreamSettings(model="tiny", budget=1))
+    assert stream.settings.budget == 20
+    with pytest.raises(HermesError, match="frame rate"):
+        stream.change(StreamSettings(model="tiny", fps=0))
+    with pytest.raises(HermesError, match="not loaded"):
+        stream.change(StreamSettings(model="short"))
+    engine.load("short")
+    said = stream.change(StreamSettings(model="short", budget=20, fps=4, speed=float("inf")))
+    assert any("begins again" in sentence for sentence in said)
+    wait_for(lambda: stream.view().state == "ended")
+
+
+def test_a_full_cache_fails_in_words_and_can_be_asked(engine, short_range_model):
+    engine.load("short")
+    stream = engine.open(StreamSettings(model="short", policy="full"))
+    stream.camera()
+    for i in range(short_range_model.max_positions // short_range_model.tokens_per_frame + 1):
+        stream.offer(np.zeros((8, 8, 3), np.uint8), float(i))
+        wait_for(lambda n=i: stream.view().error or stream.view().snapshot.frames_seen == n + 1)
+        if stream.view().error:
+            break
+    assert stream.view().state == "failed"
+    assert "memory is full" in stream.view().error
+    assert isinstance("".join(stream.ask("What was shown?")), str)
+
+
+def test_there_is_room_for_so_many(engine):
+    streams = [engine.open(SETTINGS) for _ in range(3)]
+    with pytest.raises(HermesError, match="3 people are streaming"):
+        engine.open(SETTINGS)
+    streams[0].close()
+    engine.open(SETTINGS)
+
+
+def test_bad_sources_leave_the_stream_as_it_was(engine, clip, tmp_path):
+    stream = engine.open(SETTINGS)
+    stream.play(clip, "A clip")
+    wait_for(lambda: stream.view().state == "ended")
+    text = tmp_path / "text.mp4"
+    text.write_text("not a video")
+    with pytest.raises(HermesError):
+        stream.play(text)
+    assert stream.view().source == "A clip"
+    assert stream.view().snapshot.frames_seen == 24
+    with pytest.raises(HermesError, match="There is no model"):
+        engine.load("nothing")
+    assert [m.name for m in engine.models()] == ["tiny"]

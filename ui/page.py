@@ -187,7 +187,8 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
                 return {said: _said(str(error), bad=True), component: gr.update(value=kept)}
             more = extra(value) if extra else {}
             summary = _summary(handlers.sessions.get(request.session_hash).settings, policies)
-            return {said: _said(sentence or "Nothing changed."), box: gr.update(label=summary), **more}
+            told = {said: _said(sentence)} if sentence else {}  # a list tells twice of one choice
+            return {**told, box: gr.update(label=summary), **more}
 
         getattr(component, event)(
             change,

@@ -1,0 +1,155 @@
+"""A running page and a browser for the browser tests: the real app in a process of its own, headless Chromium."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Error, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+QUIET = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+def find_browser() -> str | None:
+    """Path of a Chromium: HERMES_CHROMIUM, else one on the path; None: playwright's own."""
+    named = os.environ.get("HERMES_CHROMIUM")
+    if named:
+        if not shutil.which(named):
+            pytest.fail(f"HERMES_CHROMIUM names {named}, which cannot be run.", pytrace=False)
+        return named
+    return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class App:
+    """The app in a process of its own. `log` is what it wrote."""
+
+    def __init__(self, folder: Path, *flags: str) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}/"
+        self.log_path = folder / "app.log"
+        environment = os.environ | {
+            "OMP_NUM_THREADS": "1",
+            "HF_HUB_OFFLINE": "1",
+            "GRADIO_TEMP_DIR": str(folder / "uploads"),
+            "PYTHONUNBUFFERED": "1",
+        }
+        self._out = self.log_path.open("w")
+        self.process = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py"), "--port", str(self.port), *flags],
+            cwd=folder,
+            env=environment,
+            stdout=self._out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait(self, seconds: float = 90) -> App:
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                break
+            try:
+                with urllib.request.urlopen(self.url, timeout=5):
+                    return self
+            except (urllib.error.URLError, ConnectionError, TimeoutError):
+                time.sleep(0.2)
+        pytest.fail(f"The app did not start:\n{self.log}", pytrace=False)
+
+    @property
+    def log(self) -> str:
+        return self.log_path.read_text("utf-8", "replace")
+
+    def close(self) -> None:
+        os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self._out.close()
+
+
+@pytest.fixture(scope="session")
+def app(tmp_path_factory):
+    running = App(tmp_path_factory.mktemp("app"))
+    yield running.wait()
+    running.close()
+
+
+@pytest.fixture(scope="session")
+def playwright():
+    with sync_playwright() as running:
+        yield running
+
+
+def launch(playwright, *flags: str):
+    try:
+        return playwright.chromium.launch(executable_path=find_browser(), args=[*QUIET, *flags])
+    except Error as problem:
+        pytest.fail(
+            "The browser tests need Chromium and none could be started. Install one (Debian: apt-get install chromium; "
+            f"else: python -m playwright install chromium) or name it in HERMES_CHROMIUM.\n{problem}",
+            pytrace=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def browser(playwright):
+    running = launch(playwright, *CAMERA)
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def open_page(app, browser):
+    """Opens the page in a tab of its own; at the end no tab may have logged an error or asked another machine."""
+    troubles, contexts = [], []
+
+    def note(message):
+        if message.type in ("error", "warning"):
+            troubles.append(f"{message.type}: {message.text}")
+
+    def other(request):
+        if not request.url.startswith((app.url, "data:", "blob:")):
+            troubles.append(f"asked {request.url}")
+
+    def make(*, width=1440, height=900, dark=False, within=browser):
+        context = within.new_context(viewport={"width": width, "height": height})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", note)
+        page.on("pageerror", lambda error: troubles.append(f"uncaught: {error}"))
+        page.on("request", other)
+        page.goto(f"{app.url}?__theme={'dark' if dark else 'light'}")
+        page.get_by_role("button", name="Start", exact=True).wait_for()
+        return page
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert troubles == []

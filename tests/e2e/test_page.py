@@ -1,0 +1,291 @@
+"""The page in a browser, on the real engine with the model that ships."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+from conftest import launch
+from playwright.sync_api import expect
+
+SLOW = 30_000
+
+
+def start(page, clip=0, speed="4×"):
+    page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(clip).click()
+    page.get_by_role("radio", name=speed).click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SLOW)
+
+
+def board(page):
+    return page.get_by_role("application", name="What each layer still holds of each frame")
+
+
+def frames(page):
+    """Frames that the board says were seen."""
+    said = page.get_by_role("region", name="Memory board").get_by_text(re.compile(r"frames? seen, "))
+    return int(said.inner_text(timeout=SLOW).split()[0].replace(",", "")) if said.count() else 0
+
+
+def wait_frames(page, least, seconds=30):
+    end = time.monotonic() + seconds
+    while frames(page) < least:
+        assert time.monotonic() < end, f"only {frames(page)} frames after {seconds} s"
+        page.wait_for_timeout(100)
+
+
+def ask(page, question):
+    page.get_by_label("Your question").fill(question)
+    page.keyboard.press("Enter")
+
+
+def turns(page):
+    return page.get_by_role("list", name="Questions and answers").get_by_role("listitem")
+
+
+def picture(canvas):
+    """What a canvas shows, as text that changes when a pixel does."""
+    return canvas.evaluate("node => node.toDataURL()")
+
+
+def answered(turn):
+    expect(turn).to_have_attribute("data-state", re.compile("done|stopped"), timeout=SLOW)
+    return turn.locator(".hl-a").inner_text()
+
+
+def test_play_ask_and_see_the_memory(open_page):
+    page = open_page()
+    expect(page.get_by_text("Press Start")).to_be_visible()
+    start(page)
+    wait_frames(page, 12)
+    before = picture(board(page))
+    clock = page.get_by_label("Stream clock")
+    expect(clock).to_have_text(re.compile(r"^\d+:\d\d\.\d / \d+:\d\d$"))
+    seen = frames(page)
+    page.get_by_role("group", name="Suggested questions").get_by_role("button").first.click()
+    turn = turns(page).first
+    assert answered(turn)
+    expect(turn.get_by_role("button")).to_have_text(re.compile(r"^\d+:\d\d$"))  # the stamp
+    expect(turn).to_contain_text("first token after")
+    wait_frames(page, seen + 8)  # the stream went on
+    assert picture(board(page)) != before
+    expect(page.get_by_text(re.compile(r"^Attention, mean of all layers\. Most on \d"))).to_be_visible()
+    expect(page.get_by_text("full cache:")).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def test_the_cell_cursor_speaks(open_page):
+    page = open_page()
+    start(page)
+    wait_frames(page, 6)
+    board(page).focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    said = page.get_by_text(
+        re.compile(r"^Frame 1 at 0:00\.\d\. Layer 2 of \d+ · (sensory|working|long-term), keeps \d+ of \d+ tokens")
+    )
+    expect(said).to_have_count(1)
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text(re.compile(r"^Frame 2 at "))).to_have_count(1)
+    box = board(page).bounding_box()
+    page.mouse.move(box["x"] + 140, box["y"] + 95)  # hovering tells the same in a tooltip
+    expect(page.locator(".hl-tip")).to_contain_text(re.compile(r"keeps \d+ of \d+ tokens"))
+
+
+def test_pause_resume_stop_restart(open_page):
+    page = open_page()
+    start(page)
+    wait_frames(page, 6)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Paused")).to_be_visible()
+    page.wait_for_timeout(1500)
+    held = frames(page)
+    page.wait_for_timeout(1500)
+    assert frames(page) == held
+    page.get_by_role("button", name="Resume").click()
+    wait_frames(page, held + 2)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
+    ask(page, "What is shown now?")
+    assert answered(turns(page).first)  # the memory is still there
+    seen = frames(page)
+    page.get_by_role("button", name="Restart").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    end = time.monotonic() + 10
+    while frames(page) >= seen:
+        assert time.monotonic() < end, "restart did not empty the memory"
+        page.wait_for_timeout(100)
+
+
+def test_settings_apply_or_say_why_not(open_page):
+    page = open_page()
+    start(page)
+    wait_frames(page, 6)
+    page.get_by_role("button", name=re.compile("Memory settings")).click()
+    page.get_by_label("Policy").click()
+    page.get_by_role("option", name="Sliding window").click()
+    expect(page.get_by_text("apply from the next chunk on")).to_be_visible()
+    expect(page.locator(".hl-about-policy")).to_contain_text("Sliding window")
+    seen = frames(page)
+    budget = page.get_by_role("spinbutton", name=re.compile("Budget"))
+    budget.fill("0")
+    budget.press("Enter")
+    budget.blur()
+    expect(page.locator(".hl-said")).to_contain_text("budget", ignore_case=True)
+    expect(page.locator(".hl-said")).to_have_attribute("style", re.compile("danger"))
+    wait_frames(page, seen + 4)  # the stream went on
+
+
+def test_an_unknown_model_is_refused_and_the_stream_goes_on(open_page):
+    page = open_page()
+    start(page)
+    wait_frames(page, 4)
+    page.get_by_role("button", name=re.compile("Memory settings")).click()
+    model = page.get_by_label("Model")
+    model.fill("/nowhere/no-model")
+    model.press("Enter")
+    expect(page.locator(".hl-said")).to_have_attribute("style", re.compile("danger"), timeout=SLOW)
+    expect(page.locator(".hl-said")).to_contain_text("no-model")
+    wait_frames(page, frames(page) + 4)
+
+
+def test_webcam(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Webcam").click()
+    expect(page.get_by_text("stays off until you press Start")).to_be_visible()
+    page.get_by_role("button", name="Start", exact=True).click()
+    wait_frames(page, 3)
+    ask(page, "What is shown now?")
+    assert answered(turns(page).first)
+    page.get_by_role("button", name="Stop", exact=True).click()
+    expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
+    assert page.evaluate("document.querySelector('video').srcObject === null"), "the camera is still on"
+
+
+def test_camera_refused_or_missing_is_explained(open_page, playwright):
+    troubles = {
+        "--use-fake-device-for-media-stream": "The camera was refused",  # there is one, but nobody allows it
+        "--use-fake-ui-for-media-stream": "No camera was found",  # allowed, but there is none
+    }
+    for flag, sentence in troubles.items():
+        other = launch(playwright, flag)
+        page = open_page(within=other)
+        page.get_by_role("tab", name="Webcam").click()
+        page.get_by_role("button", name="Start", exact=True).click()
+        expect(page.get_by_role("alert")).to_contain_text(sentence)
+        page.get_by_role("tab", name="Clips").click()
+        start(page)
+        page.context.close()
+        other.close()
+
+
+def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
+    one, two = open_page(), open_page()
+    start(one, clip=0)
+    start(two, clip=1)
+    wait_frames(one, 6)
+    wait_frames(two, 6)
+    ask(one, "What is shown now?")
+    ask(two, "What was shown first?")
+    assert answered(turns(one).first)
+    assert answered(turns(two).first)
+    expect(turns(one)).to_have_count(1)
+    expect(turns(two)).to_have_count(1)
+    expect(turns(one).first).to_contain_text("What is shown now?")
+    left = app.log.count("a visitor left")
+    two.close()
+    seen = frames(one)
+    wait_frames(one, seen + 4)
+    end = time.monotonic() + 10
+    while app.log.count("a visitor left") == left:
+        assert time.monotonic() < end, "the closed tab's session was not freed"
+        one.wait_for_timeout(100)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("text.mp4", b"This is no video.\n" * 50), ("<script>alert(1)</script>.mp4", b"\x00\x01" * 4000)],
+    ids=["text", "script-name"],
+)
+def test_bad_uploads_are_explained_and_nothing_is_lost(open_page, name, content):
+    page = open_page()
+    start(page)
+    wait_frames(page, 4)
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("#hl-file").set_input_files({"name": name, "mimeType": "video/mp4", "buffer": content})
+    expect(page.locator(".hl-drop")).to_contain_text(name)
+    expect(page.locator(".hl-drop")).not_to_contain_text("Uploading")
+    page.get_by_role("button", name="Start", exact=True).click()
+    expect(page.get_by_role("alert")).to_be_visible(timeout=SLOW)
+    seen = frames(page)
+    wait_frames(page, seen + 4)  # what ran before goes on
+
+
+def test_an_empty_file_is_refused_at_once(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("#hl-file").set_input_files({"name": "nothing.mp4", "mimeType": "video/mp4", "buffer": b""})
+    expect(page.get_by_role("alert")).to_contain_text("nothing.mp4 is empty")
+
+
+def test_uploading_a_video_plays_it(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("#hl-file").set_input_files("tests/data/variable_rate.mp4")
+    expect(page.locator(".hl-drop")).to_contain_text("variable_rate.mp4")
+    expect(page.locator(".hl-drop")).not_to_contain_text("Uploading")
+    page.get_by_role("button", name="Start", exact=True).click()
+    wait_frames(page, 1)
+
+
+def test_questions_that_cannot_be_answered_say_why(open_page):
+    page = open_page()
+    page.get_by_role("button", name="Ask", exact=True).click()
+    expect(page.get_by_text("Write a question first.")).to_be_visible()
+    ask(page, "What is shown now?")
+    expect(turns(page).last).to_contain_text("Press Start, then ask")
+    expect(page.get_by_label("Your question")).to_have_value("What is shown now?")  # nothing lost
+    start(page)
+    wait_frames(page, 2)
+    ask(page, "why " * 2500)
+    expect(turns(page).nth(1)).to_have_attribute("data-state", "error", timeout=SLOW)
+    ask(page, "<script>window.hacked = 1</script><b>bold</b>")
+    expect(turns(page).nth(2)).to_have_attribute("data-state", re.compile("done|error"), timeout=SLOW)
+    expect(turns(page).nth(2)).to_contain_text("<script>window.hacked = 1</script><b>bold</b>")
+    assert page.evaluate("window.hacked") is None
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_nothing_is_cut_off(open_page, width, dark):
+    page = open_page(width=width, height=844, dark=dark)
+    start(page)
+    wait_frames(page, 6)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    outside = page.evaluate(
+        """width => [...document.querySelectorAll('button, canvas, input, textarea, h1, h2, h3, p, dd, li')]
+        .filter(node => node.checkVisibility() && !node.closest('.hl-hidden, .hl-source'))
+        .filter(node => {
+          const box = node.getBoundingClientRect();
+          return box.width > 1 && (box.right > width + 1 || box.left < -1);
+        }).map(node => node.outerHTML.slice(0, 120))""",
+        width,
+    )
+    assert outside == []
+
+
+def test_the_board_keeps_its_canvas_and_the_page_its_place(open_page):
+    """No remounting and no jump while frames and answers arrive."""
+    page = open_page()
+    start(page)
+    wait_frames(page, 4)
+    board(page).evaluate("node => { node.marked = true }")
+    top = page.get_by_role("heading", name="Memory board").bounding_box()["y"]
+    ask(page, "What is shown now?")
+    answered(turns(page).first)
+    wait_frames(page, frames(page) + 8)
+    assert board(page).evaluate("node => node.marked === true")
+    assert page.get_by_role("heading", name="Memory board").bounding_box()["y"] == top

@@ -1,0 +1,285 @@
+"""What a visitor can do, on the real engine with a tiny model: no browser, no Gradio."""
+
+from __future__ import annotations
+
+import base64
+import json
+import time
+
+import cv2
+import numpy as np
+import pytest
+
+import hermes
+from hermes.engine import Engine, StreamSettings
+from hermes.errors import HermesError
+from ui.clips import Clip, read_clips
+from ui.handlers import Handlers, wire
+from ui.models import Shelf
+from ui.sessions import Quota, Sessions
+from ui.visitor import Source, Visitor
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A clip of 20 seconds whose frames differ."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    for i in range(200):
+        frame = np.zeros((48, 64, 3), np.uint8)
+        cv2.circle(frame, (5 + i % 54, 24), 8, (0, 128 + i % 100, 255), -1)
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_folder):
+    running = Engine()
+    running.load(str(tiny_folder))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def make(engine, tiny_folder, film):
+    clips = {"film": Clip("film", film, "A film", "A ball rolls.", 20.0, (("What is shown?", 2.0),), "")}
+    shelf = Shelf(engine)
+    made = []
+
+    def new(**changes):
+        settings = StreamSettings(model=str(tiny_folder), budget=64, **{"speed": 4.0, **changes})
+        made.append(Visitor(settings, shelf, clips, hermes.POLICIES))
+        return made[-1]
+
+    yield new
+    for visitor in made:
+        visitor.close()
+
+
+def until(condition, seconds=20):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.02)
+
+
+def playing(make, least=4, **changes):
+    visitor = make(**changes)
+    visitor.start(visitor.source({"kind": "clip", "id": "film"}))
+    until(lambda: visitor.look(None, -1)[0]["frames"] >= least)
+    return visitor
+
+
+def test_before_anything_was_started(make):
+    visitor = make()
+    state, board = visitor.look(None, -1)
+    assert board is None
+    assert state["state"] == "empty"
+    assert state["clock"] is None
+    assert state["about"]["policy"]["badge"] == "training-free, as published"
+    last = list(visitor.ask("What is shown?"))[-1]["turns"][-1]
+    assert last["state"] == "error"
+    assert "Press Start" in last["answer"]
+
+
+def test_a_clip_plays_and_the_board_follows(make):
+    visitor = playing(make)
+    state, board = visitor.look(None, -1)
+    assert state["source"] == {"kind": "clip", "id": "film", "title": "A film"}
+    assert state["duration"] == pytest.approx(20, abs=0.5)
+    assert state["about"]["model"]["parameters"] > 0
+    assert state["chips"] == [{"text": "What is shown?", "at": 2.0}]
+    assert base64.b64decode(state["frame"]["jpeg"]).startswith(b"\xff\xd8")
+    assert board["base"] is None
+    assert board["meta"]["layers"] == 10
+    assert max(board["held"]) <= 64
+    json.loads(wire(board))
+
+
+def test_a_picture_is_sent_once(make):
+    visitor = playing(make)
+    visitor.transport("pause")
+    time.sleep(0.3)
+    state, _ = visitor.look(None, -1)
+    assert "frame" in state
+    assert "frame" not in visitor.look(None, state["frame"]["index"])[0]
+
+
+def test_an_answer_grows_and_is_stamped(make):
+    visitor = playing(make)
+    messages = list(visitor.ask("What is shown?"))
+    states = [message["turns"][-1]["state"] for message in messages]
+    assert states[0] == "writing"
+    assert states[-1] == "done"
+    last = messages[-1]["turns"][-1]
+    assert last["at"] >= 0
+    assert last["first_ms"] > 0
+    lengths = [len(message["turns"][-1]["answer"]) for message in messages]
+    assert lengths == sorted(lengths)
+
+
+def test_a_stopped_answer_keeps_what_was_said(make):
+    visitor = playing(make)
+    pieces = visitor.ask("What is shown?")
+    next(pieces)
+    before = next(pieces)["turns"][-1]["answer"]
+    visitor.halt()
+    last = list(pieces)[-1]["turns"][-1]
+    assert last["state"] == "stopped"
+    assert last["answer"].startswith(before)
+    assert list(visitor.ask("And now?"))[-1]["turns"][-1]["state"] == "done"
+
+
+def test_one_answer_at_a_time(make):
+    visitor = playing(make)
+    first = visitor.ask("What is shown?")
+    next(first)
+    assert "One answer at a time" in list(visitor.ask("And now?"))[-1]["turns"][-1]["answer"]
+    assert [turn["state"] for turn in list(first)[-1]["turns"]] == ["done", "error"]
+
+
+@pytest.mark.parametrize("question", ["", "   ", "why " * 2500])
+def test_bad_questions_say_why(make, question):
+    visitor = playing(make)
+    last = list(visitor.ask(question))[-1]["turns"][-1]
+    assert last["state"] == "error"
+    assert last["answer"].endswith(".")
+    assert last["question"] == question
+
+
+def test_settings_say_what_applies(make):
+    visitor = playing(make)
+    assert visitor.change() == []
+    assert "next chunk" in " ".join(visitor.change(policy="sliding-window"))
+    assert visitor.look(None, -1)[0]["about"]["policy"]["name"] == "sliding-window"
+    kept = visitor.settings
+    for wrong in ({"budget": 0}, {"fps": 0.0}, {"model": "/nowhere/at-all"}, {"policy": "no-such"}):
+        with pytest.raises(HermesError):
+            visitor.change(**wrong)
+        assert visitor.settings == kept
+    assert visitor.look(None, -1)[0]["state"] == "playing"
+
+
+def test_a_bad_source_leaves_the_stream_as_it_was(make, tmp_path):
+    visitor = playing(make)
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    with pytest.raises(HermesError):
+        visitor.start(Source("upload", str(text), text, "text.mp4"))
+    with pytest.raises(HermesError):
+        visitor.source({"kind": "clip", "id": "../../etc/passwd"})
+    with pytest.raises(HermesError):
+        visitor.source({"kind": "upload", "path": "/etc/passwd"})
+    assert visitor.look(None, -1)[0]["state"] == "playing"
+
+
+def test_restart_empties_the_board(make):
+    visitor = playing(make, least=8)
+    seq = visitor.look(None, -1)[1]["seq"]
+    visitor.restart()
+    assert visitor.look(None, -1)[0]["restarted"]
+    until(lambda: visitor.look(None, -1)[1] is not None)
+    board = visitor.look(seq, -1)[1]
+    assert board is None or board["base"] is None or board["seq"] != seq + 1
+
+
+def test_camera_pictures_are_checked(make):
+    visitor = make()
+    visitor.start(visitor.source({"kind": "camera"}))
+    good = base64.b64encode(cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()).decode()
+    for number, jpeg in enumerate(["", "%%%", "AAAA", "A" * 2_000_000, good], 1):
+        visitor.shot(jpeg, number)
+    until(lambda: visitor.look(None, -1)[0]["frames"] == 1)
+    assert visitor.look(None, -1)[0]["received"] == 5
+
+
+def test_a_missing_model_is_told(engine):
+    shelf = Shelf(engine)
+    shelf.preload("/nowhere/at-all")
+    until(lambda: shelf.state("/nowhere/at-all").error)
+    assert "/nowhere/at-all" in shelf.state("/nowhere/at-all").error
+
+
+def sessions(make, root, **quota):
+    return Sessions(make, Quota(**quota), root)
+
+
+def test_visitors_are_apart_counted_and_freed(make, tmp_path):
+    registry = sessions(make, tmp_path, visitors=2, idle_seconds=60)
+    one, two = registry.get("a"), registry.get("b")
+    assert one is not two
+    assert registry.get("a") is one
+    with pytest.raises(HermesError, match="places are taken"):
+        registry.get("c")
+    with pytest.raises(HermesError):
+        registry.get(None)
+    one.start(one.source({"kind": "clip", "id": "film"}))
+    registry.close("a")
+    assert one.stream is None
+    registry.close("a")
+    assert len(registry) == 1
+    assert registry.sweep(time.monotonic() + 59) == 0
+    assert registry.sweep(time.monotonic() + 61) == 1
+    assert len(registry) == 0
+
+
+def test_a_stream_that_starts_after_its_tab_closed_is_not_opened(make):
+    visitor = make()
+    visitor.close()
+    visitor.start(visitor.source({"kind": "clip", "id": "film"}))
+    assert visitor.stream is None
+
+
+def test_uploads_stay_inside_are_limited_and_deleted(make, tmp_path):
+    registry = sessions(make, tmp_path, uploads=2)
+    paths = []
+    for name in ("one", "two", "three"):
+        folder = tmp_path / name
+        folder.mkdir()
+        (folder / "clip.mp4").write_bytes(b"x")
+        paths.append(str(folder / "clip.mp4"))
+    registry.take_upload("a", paths[0], "clip.mp4")
+    registry.take_upload("b", paths[0], "clip.mp4")
+    for path in paths[1:]:
+        registry.take_upload("a", path, "clip.mp4")
+    assert list(registry.get("a").uploads) == paths[1:]
+    assert (tmp_path / "one" / "clip.mp4").exists(), "the other visitor still has it"
+    registry.close("a")
+    assert not (tmp_path / "two").exists()
+    registry.close("b")
+    assert not (tmp_path / "one").exists()
+    for outside in ("/etc/passwd", str(tmp_path / ".." / "x.mp4"), str(tmp_path)):
+        with pytest.raises(HermesError, match="not uploaded here"):
+            registry.take_upload("c", outside, "x")
+
+
+def test_handlers_tell_troubles_instead_of_raising(make, tmp_path):
+    handlers = Handlers(sessions(make, tmp_path, visitors=1))
+    handlers.act({"action": "start", "kind": "upload", "path": "/etc/passwd"}, "a")
+    state = json.loads(handlers.poll({"seq": None, "frame": -1}, "a")[0])
+    assert state["notice"]["kind"] == "error"
+    handlers.act({"action": "format the disk"}, "a")
+    handlers.act({"action": "speed", "speed": 1e9}, "a")
+    assert handlers.sessions.get("a").settings.speed == 4.0
+    refused = json.loads(handlers.poll({}, "b")[0])
+    assert "places are taken" in refused["notice"]["text"]
+    handlers.act({"action": "start"}, "b")
+    answers = [json.loads(value) for value in handlers.ask({"question": "<script>x</script>"}, "a")]
+    assert answers[-1]["turns"][-1]["question"] == "<script>x</script>"
+
+
+def test_text_cannot_look_like_markup_on_its_way():
+    assert "<" not in wire({"text": "<script>alert(1)</script>"})
+    assert json.loads(wire({"text": "<b>"})) == {"text": "<b>"}
+
+
+def test_clips_that_are_missing_are_left_out(tmp_path, film):
+    assert read_clips(tmp_path) == []
+    (tmp_path / "index.json").write_text(json.dumps({"clips": [{"name": "gone"}, {"name": "film"}]}))
+    (tmp_path / "film.webm").write_bytes(film.read_bytes())
+    (tmp_path / "film.json").write_text(json.dumps({"title": "Film", "questions": [{"text": "What?", "at": 3}]}))
+    (clip,) = read_clips(tmp_path)
+    assert clip.questions == (("What?", 3.0),)
+    assert clip.seconds == pytest.approx(20, abs=0.2)
+    assert clip.poster.startswith("data:image/jpeg;base64,")

@@ -22,7 +22,7 @@ from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.guidance import measure, prompts_of_tiers
 from hermes.policies import Policy, Step, make_policy
-from hermes.policies.base import PUBLISHED_CHUNK, Outcome, reserve
+from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, largest_budget, reserve
 from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
 from hermes.take_snapshot import take_snapshot
 
@@ -91,7 +91,7 @@ class StreamSession:
         Args:
             model: A backbone, from `hermes.load`.
             policy: Name of a policy, or a policy with settings of its own.
-            budget: Video tokens that a layer may hold; None: the policy's default, where the model has room for it.
+            budget: Video tokens that a layer may hold; None: the published 4,000, or what the model has room for.
             guidance: "forward" (paper) or "embedding" (released code); None: the policy's default.
             reindexing: "lazy" (streams) or "eager" (offline video); None: the policy's default.
             chunk: Most frames that are prefilled at once, at least 1.
@@ -102,6 +102,7 @@ class StreamSession:
         if chunk < 1:
             raise HermesError(f"A chunk has at least one frame, not {chunk}.")
         if isinstance(policy, str):
+            budget = min(DEFAULT_BUDGET, largest_budget(model)) if budget is None else budget
             policy = make_policy(policy, budget=budget, guidance=guidance, reindexing=reindexing)
         policy.check(model)
         self.model = model
@@ -272,15 +273,16 @@ class StreamSession:
 
         Args:
             policy: Name of a policy, or a policy; None: the present one.
-            budget: Video tokens that a layer may hold; None: the present budget, or the policy's default.
+            budget: Video tokens that a layer may hold; None: the present budget, or the default.
             **settings: Other settings of the policy by name (`guidance`, `reindexing`); None: as they are.
 
         Raises:
             HermesError: A setting does not fit; nothing was changed.
         """
         if not isinstance(policy, Policy):
-            if budget is None and self.policy.has_budget:
-                budget = self.policy.budget
+            if budget is None:
+                default = min(DEFAULT_BUDGET, largest_budget(self.model))
+                budget = self.policy.budget if self.policy.has_budget else default
             for name in ("guidance", "reindexing"):
                 settings[name] = settings.get(name) or getattr(self.policy, name, None)
             policy = make_policy(policy or self.policy.name, budget=budget, **settings)

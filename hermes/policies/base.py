@@ -18,6 +18,8 @@ from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, evict, reindex
 from hermes.memory.positions import RESERVE, Reindexing, must_compact
 
+DEFAULT_BUDGET = 4000
+"""Video tokens a layer in the publication (also 6,000)."""
 PUBLISHED_CHUNK = 16
 """Frames a chunk in the publication."""
 
@@ -87,7 +89,7 @@ class Policy(ABC):
     has_budget: ClassVar[bool] = True
     has_guidance: ClassVar[bool] = False
 
-    budget: int = 4000
+    budget: int = DEFAULT_BUDGET
     reindexing: Reindexing = "lazy"
 
     def check(self, backbone: Backbone) -> None:
@@ -101,8 +103,7 @@ class Policy(ABC):
             raise HermesError(f"Re-indexing is either lazy or eager, not “{self.reindexing}”.")
         if not self.has_budget:
             return
-        chunk = PUBLISHED_CHUNK * backbone.tokens_per_frame
-        least, most = backbone.tokens_per_frame, backbone.max_positions - reserve(backbone) - chunk
+        least, most = backbone.tokens_per_frame, largest_budget(backbone)
         if self.budget < least:
             raise BudgetError(
                 f"A budget of {self.budget} is too small: a layer must hold at least one frame, which is {least} tokens."
@@ -110,7 +111,7 @@ class Policy(ABC):
         if self.budget > most:
             raise BudgetError(
                 f"A budget of {self.budget} is too large: this model was trained on {backbone.max_positions} positions, "
-                f"which leaves room for {most} video tokens and a question."
+                f"which leaves room for {most} video tokens, a chunk and a question."
             )
 
     @abstractmethod
@@ -167,6 +168,11 @@ class Policy(ABC):
 
 def _last_position(step: Step) -> int:
     return int(step.cache.next_positions().max())
+
+
+def largest_budget(backbone: Backbone) -> int:
+    """Most video tokens a layer may hold so that a chunk and a question still fit into the model's range."""
+    return backbone.max_positions - reserve(backbone) - PUBLISHED_CHUNK * backbone.tokens_per_frame
 
 
 def reserve(backbone: Backbone) -> int:

@@ -164,3 +164,12 @@ def test_the_library_is_read_without_torch():
     """Records are read where there is no torch."""
     code = "import sys, hermes, hermes.snapshot; hermes.Snapshot; assert 'torch' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_the_default_budget_fits_the_model(tiny_model, short_range_model):
+    for model in (tiny_model, short_range_model):
+        session = hermes.StreamSession(model)
+        assert model.tokens_per_frame <= session.policy.budget <= min(4000, model.max_positions)
+        session.configure("full")
+        session.configure("sliding-window")
+        assert session.policy.budget <= model.max_positions

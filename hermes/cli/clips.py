@@ -1,0 +1,38 @@
+"""Make the clips that ship with the demo, each with a file of the truth about it.
+
+python -m hermes clips assets/clips
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from hermes.errors import HermesError
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "out_dir", metavar="OUT_DIR", type=Path, help="where to write; files of the same name are replaced"
+    )
+    parser.add_argument(
+        "--only", action="append", metavar="NAME", help="make only this clip; may be given several times"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make the clips."""
+    from hermes.pocket.clip_recipes import RECIPES  # noqa: PLC0415  (help comes without OpenCV)
+    from hermes.pocket.clips import write_clip, write_clips  # noqa: PLC0415
+
+    names = {recipe.name: recipe for recipe in RECIPES}
+    unknown = [name for name in args.only or [] if name not in names]
+    if unknown:
+        raise HermesError(f"There is no clip {unknown[0]}. There are: {', '.join(names)}.")
+    if args.only and not args.out_dir.is_dir():
+        raise HermesError(f"There is no folder {args.out_dir}.")
+    some = (write_clip(names[name], args.out_dir) for name in args.only or ())
+    for entry in some if args.only else write_clips(RECIPES, args.out_dir):
+        print(f"{entry['bytes'] / 1e6:5.2f} MB  {entry['seconds']:6.0f} s  {entry['file']}", flush=True)
+    return 0

@@ -1,0 +1,206 @@
+"""The clips that ship with the demo, each with the truth about it; made from seeds, so that anyone can make them again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hermes.errors import HermesError
+from hermes.pocket.backgrounds import make_background
+from hermes.pocket.paper import paper_frames
+from hermes.pocket.questions import Question, ask
+from hermes.pocket.render import draw, make_look, make_setting
+from hermes.pocket.timeline import Event, Tempo, make_events, shown_at
+
+Frame = NDArray[np.uint8]
+LICENCE: Final = "MIT, as the project: every picture is drawn by its code"
+TRIES: Final = 4000  # drawings of a question before its wording counts as impossible
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one clip is made.
+
+    Attributes:
+        name: File name without its ending.
+        title: For people.
+        description: One sentence.
+        seed: Of everything random.
+        seconds: Length.
+        questions: Suggestions: kind, words, and the second at which to ask.
+        shown: Shortest and longest time that a card is shown, in seconds.
+        pause: Shortest and longest time between cards, in seconds.
+        fps: Frames a second.
+        size: Width and height in pixels.
+        renderer: Who draws: the training generator, the same with backgrounds that training never shows, or another hand.
+        noise: Spread of sensor noise, 0 to 255 (0 makes small files).
+    """
+
+    name: str
+    title: str
+    description: str
+    seed: int
+    seconds: float
+    questions: tuple[tuple[str, str, float], ...]
+    shown: tuple[float, float] = (2.0, 3.0)
+    pause: tuple[float, float] = (1.0, 2.5)
+    fps: float = 4.0
+    size: tuple[int, int] = (448, 336)
+    renderer: Literal["training", "held-out", "paper"] = "training"
+    noise: float = 2.0
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """The events of a clip, in frames."""
+
+    events: list[Event]
+    fps: float
+
+
+def clip_events(recipe: Recipe) -> Timeline:
+    """What happens in a clip, without drawing it."""
+    rng = np.random.default_rng([recipe.seed, 0])
+    tempo = Tempo(_frames(recipe.shown, recipe.fps), _frames(recipe.pause, recipe.fps))
+    return Timeline(make_events(rng, round(recipe.seconds * recipe.fps), tempo), recipe.fps)
+
+
+def clip_frames(recipe: Recipe) -> Iterator[Frame]:
+    """The frames of a clip, uint8 [height, width, 3] RGB; the same recipe gives the same pixels."""
+    events, (width, height) = clip_events(recipe).events, recipe.size
+    count = round(recipe.seconds * recipe.fps)
+    if recipe.renderer == "paper":
+        yield from paper_frames(recipe.seed, events, count, recipe.fps, width, height)
+        return
+    rng = np.random.default_rng([recipe.seed, 1])
+    background = make_background(rng, recipe.renderer == "held-out")
+    setting = replace(make_setting(rng, background, width / height), noise=recipe.noise, shake=0.002)
+    looks = {event: make_look(rng, event.colour, event.shape, event.place, width / height) for event in events}
+    for index in range(count):
+        event = shown_at(events, index)
+        yield draw(rng, setting, looks[event] if event else None, height, width)[0]
+
+
+def clip_questions(recipe: Recipe) -> list[tuple[Question, float]]:
+    """The suggested questions of a clip with their true answers, and when to ask each.
+
+    Raises:
+        HermesError: a question of the recipe has no well-defined answer at its time.
+    """
+    return [(_question(clip_events(recipe), kind, text, at), at) for kind, text, at in recipe.questions]
+
+
+def write_clip(recipe: Recipe, folder: Path) -> dict[str, Any]:
+    """Write `NAME.webm` and `NAME.json`; returns what `index.json` says about the clip."""
+    video = folder / f"{recipe.name}.webm"
+    _write_video(video, clip_frames(recipe), recipe)
+    entry = {
+        "name": recipe.name,
+        "file": video.name,
+        "title": recipe.title,
+        "description": recipe.description,
+        "seconds": recipe.seconds,
+        "renderer": recipe.renderer,
+        "bytes": video.stat().st_size,
+    }
+    truth = {
+        **{key: entry[key] for key in ("title", "description", "file", "seconds", "renderer")},
+        "fps": recipe.fps,
+        "width": recipe.size[0],
+        "height": recipe.size[1],
+        "seed": recipe.seed,
+        "licence": LICENCE,
+        "events": [_event(event, recipe.fps) for event in clip_events(recipe).events],
+        "questions": [
+            {"kind": q.kind, "text": q.text, "answer": q.answer, "at": at, "evidence": list(q.evidence)}
+            for q, at in clip_questions(recipe)
+        ],
+    }
+    _write_json(folder / f"{recipe.name}.json", truth)
+    return entry
+
+
+def write_clips(recipes: tuple[Recipe, ...], folder: Path) -> Iterator[dict[str, Any]]:
+    """Write clips and, at the end, their `index.json`; yields each clip's entry when it is written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise HermesError(f"The folder {folder} cannot be made: {error.strerror}.") from error
+    entries = []
+    for recipe in recipes:
+        entries.append(write_clip(recipe, folder))
+        yield entries[-1]
+    _write_json(folder / "index.json", {"licence": LICENCE, "clips": entries})
+
+
+def _frames(seconds: tuple[float, float], fps: float) -> tuple[int, int]:
+    return round(seconds[0] * fps), round(seconds[1] * fps)
+
+
+def _question(timeline: Timeline, kind: str, text: str, at: float) -> Question:
+    """Draw questions of a kind until one has these words: then its answer and evidence are those of the question's code."""
+    for seed in range(TRIES):
+        question = ask(timeline, round(at * timeline.fps), kind, np.random.default_rng(seed))
+        if question is not None and question.text == text:
+            return question
+    raise HermesError(f"“{text}” has no well-defined answer at {at} s.")
+
+
+def _event(event: Event, fps: float) -> dict[str, Any]:
+    return {
+        "what": f"{event.colour} {event.shape}",
+        "colour": event.colour,
+        "shape": event.shape,
+        "where": event.place,
+        "start": event.start / fps,
+        "end": event.end / fps,
+    }
+
+
+def _write_video(path: Path, frames: Iterator[Frame], recipe: Recipe) -> None:
+    """VP8 in WebM, which browsers play and OpenCV writes without further software."""
+    code = cv2.VideoWriter.fourcc(*"VP80")
+    with _silent_stderr():  # OpenCV looks for VP8 under a wrong name first, finds it all the same, and says so
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, recipe.fps, recipe.size)
+    if not writer.isOpened():
+        raise HermesError(f"{path} cannot be written, or this OpenCV cannot write WebM.")
+    for frame in frames:
+        writer.write(np.ascontiguousarray(frame[..., ::-1]))
+    writer.release()
+    path.write_bytes(_without_chance(path.read_bytes(), recipe.name))
+
+
+@contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """Keeps C code from writing to standard error; for commands only, since it holds for the whole process."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
+
+
+def _without_chance(data: bytes, name: str) -> bytes:
+    """Replace the random identifier that WebM gives its track, so that making a clip again gives the same bytes."""
+    found = re.search(rb"\x73\xc5\x88(.{8})\x9c", data[:4096], re.DOTALL)
+    if found is None:
+        return data
+    return data.replace(found.group(1), hashlib.sha256(name.encode()).digest()[:8])
+
+
+def _write_json(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

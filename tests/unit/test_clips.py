@@ -1,0 +1,118 @@
+"""The bundled clips: they decode, are small, show what their truth files say, and can be made again."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hermes.errors import HermesError
+from hermes.pocket.clip_recipes import RECIPES
+from hermes.pocket.clips import clip_events, clip_frames, clip_questions, write_clip, write_clips
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
+from hermes.video import probe, sample
+
+CLIPS = Path(__file__).parents[2] / "assets" / "clips"
+INDEX = json.loads((CLIPS / "index.json").read_text(encoding="utf-8"))
+NAMES = [entry["name"] for entry in INDEX["clips"]]
+
+
+def truth(name: str) -> dict:
+    return json.loads((CLIPS / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def test_at_least_six_clips_and_nothing_unlisted():
+    assert len(NAMES) >= 6
+    assert {file.stem for file in CLIPS.glob("*.webm")} == set(NAMES) == {recipe.name for recipe in RECIPES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_file_is_small_and_decodes(name):
+    about, path = truth(name), CLIPS / f"{name}.webm"
+    assert path.stat().st_size < 2_000_000
+    info = probe(path)
+    assert info.duration == pytest.approx(about["seconds"], abs=1 / about["fps"])
+    assert (info.width, info.height, info.fps) == (about["width"], about["height"], about["fps"])
+    sampler = sample(path, about["fps"])
+    times = [at for _, at in sampler]
+    assert times == pytest.approx(np.arange(round(about["seconds"] * about["fps"])) / about["fps"], abs=0.002)
+    assert (sampler.skipped, sampler.ended_early) == (0, False)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_truth_is_well_formed(name):
+    about = truth(name)
+    assert about["title"]
+    assert about["description"].endswith((".", "?"))
+    assert "MIT" in about["licence"]
+    assert about["events"]
+    for event in about["events"]:
+        assert (event["colour"] in COLOURS, event["shape"] in SHAPES, event["where"] in PLACES) == (True, True, True)
+        assert event["what"] == f"{event['colour']} {event['shape']}"
+        assert 0 <= event["start"] < event["end"] <= about["seconds"]
+    assert all(a["end"] <= b["start"] for a, b in itertools.pairwise(about["events"]))
+    assert len(about["questions"]) >= 5
+    for question in about["questions"]:
+        start, end = question["evidence"]
+        assert 0 <= start < end <= question["at"] + 1 / about["fps"]
+        assert question["at"] < about["seconds"]
+        assert question["answer"].endswith(".")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_pictures_show_what_the_truth_says(name):
+    """Where a frame differs most from the clip's background, there the card is."""
+    about = truth(name)
+    picture_of = {
+        round(at, 2): frame.astype(np.float32)
+        for frame, at in sample(CLIPS / f"{name}.webm", about["fps"], max_side=96)
+    }
+    background = np.median(np.stack(list(picture_of.values())), axis=0)
+    right = 0
+    for event in about["events"]:
+        middle = np.floor((event["start"] + event["end"]) / 2 * about["fps"]) / about["fps"]
+        change = np.abs(picture_of[round(float(middle), 2)] - background).mean(-1)
+        cells = [cell.mean() for row in np.array_split(change, 3) for cell in np.array_split(row, 3, axis=1)]
+        right += PLACES[int(np.argmax(cells))] == event["where"]
+    assert right >= 0.7 * len(about["events"])  # an arm or an object before a card may change more than the card
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_truth_is_what_the_recipe_gives(recipe):
+    about = truth(recipe.name)
+    events = [(e.colour, e.shape, e.place, e.start / recipe.fps) for e in clip_events(recipe).events]
+    assert events == [(e["colour"], e["shape"], e["where"], e["start"]) for e in about["events"]]
+    answers = [(q.text, q.answer, list(q.evidence), at) for q, at in clip_questions(recipe)]
+    assert answers == [(q["text"], q["answer"], q["evidence"], q["at"]) for q in about["questions"]]
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
+def test_shipped_pictures_are_what_the_recipe_draws(recipe):
+    drawn = itertools.islice(clip_frames(recipe), 6)
+    for picture, (shipped, _) in zip(drawn, sample(CLIPS / f"{recipe.name}.webm", recipe.fps), strict=False):
+        assert np.abs(picture.astype(int) - shipped).mean() < 6  # what compression costs
+
+
+@pytest.mark.parametrize("renderer", ["training", "held-out", "paper"])
+def test_making_a_clip_again_gives_the_same_bytes(tmp_path, renderer):
+    recipe = replace(
+        RECIPES[0], seconds=4.0, renderer=renderer, questions=(("now", "What is shown now?", 3.0),), size=(64, 48)
+    )
+    contents = []
+    for folder in (tmp_path / "a", tmp_path / "b"):
+        list(write_clips((recipe,), folder))
+        contents.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert set(contents[0]) == {"quick-tour.webm", "quick-tour.json", "index.json"}
+    assert contents[0] == contents[1]
+    write_clip(replace(recipe, seed=99), tmp_path / "a")
+    assert (tmp_path / "a/quick-tour.webm").read_bytes() != contents[1]["quick-tour.webm"]
+
+
+def test_a_question_without_a_true_answer_is_refused():
+    recipe = replace(RECIPES[0], questions=(("place", "Where was the purple star?", 10.0),))
+    with pytest.raises(HermesError, match="no well-defined answer"):
+        clip_questions(recipe)

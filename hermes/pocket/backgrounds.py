@@ -105,7 +105,7 @@ def _person(rng: np.random.Generator) -> Floats:
     middle = np.array([SIDE * rng.uniform(0.3, 0.7), SIDE * rng.uniform(0.3, 0.55)])
     head = rng.uniform(18, 38)
     skin, hair, shirt = skin_tone(rng), _tone(rng, 0.3) * 0.4, _tone(rng, 0.6)
-    body = (middle + [0, head * 2.6]).astype(int)
+    body = (middle + np.array([0, head * 2.6])).astype(int)
     cv2.ellipse(image, body.tolist(), (int(head * 2), int(head * 1.6)), 0, 0, 360, shirt.tolist(), -1)
     cv2.circle(image, (middle - [0, head * 0.25]).astype(int).tolist(), int(head * 1.1), hair.tolist(), -1)
     cv2.ellipse(image, middle.astype(int).tolist(), (int(head * 0.8), int(head)), 0, 0, 360, skin.tolist(), -1)

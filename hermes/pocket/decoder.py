@@ -8,7 +8,7 @@ layer, windows with survivors in the working layers, everything (with random evi
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 FIRST_LAYERS: Final = (0, 2, 4, 7, 8)  # trained first; the others are identities until they join
 SENSORY_END: Final = 1
 LONG_TERM: Final = 7
+LOOKING: Final = (7, 8, 9)  # layers whose attention on the evidence is trained
 PREVIOUS_AT: Final = 6  # after this layer (and all before it) a frame token should know the card before
 
 
@@ -108,7 +109,7 @@ def draw_lives(rng: np.random.Generator, batch: Batch, evict: float) -> list[Ten
         else:
             lost = rng.random((shape[0], 1)) * evict
             gone = rng.random(shape) < np.where(card, 0.3 * lost, lost)
-            window = np.where(gone, rng.integers(2, max(frames, 3), shape), FOREVER)
+            window = np.where(gone, rng.integers(0, max(frames, 3), shape), FOREVER)
         lives.append(torch.from_numpy(window))
     return lives
 
@@ -123,11 +124,11 @@ class PackedDecoder(nn.Module):
         self.previous_colour = nn.Linear(width, len(COLOURS) + 1)
         self.previous_shape = nn.Linear(width, len(SHAPES) + 1)
 
-    def forward(self, batch: Batch, lives: list[Tensor], active: Sequence[int]) -> tuple[Tensor, Tensor, list[Tensor]]:
+    def forward(self, batch: Batch, lives: list[Tensor], active: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the words, and what the frame tokens say about the card before.
 
         Returns:
-            Logits float [B, Q, L, vocabulary]; the auxiliary loss; nothing else is kept.
+            Logits float [B, Q, L, vocabulary]; the loss of naming the card before; the loss of looking at the evidence.
         """
         text = self.text
         streams, count, width = batch.tokens.shape
@@ -143,30 +144,35 @@ class PackedDecoder(nn.Module):
         frame = F.pad(batch.token_frame, (first, 0), value=-1)
         order = torch.ones(prefix, prefix, dtype=torch.bool).tril()
         block = torch.ones(length, length, dtype=torch.bool).tril()
-        extra = torch.zeros(())
+        extra, looking = torch.zeros(()), torch.zeros(())
         for index in active:
             life = F.pad(lives[index], (first, 0), value=2 * FOREVER)[:, None]
             see = order & (frame[:, :, None] - frame[:, None] <= life)
             gap = batch.asked_frame[:, :, None] - frame[:, None]
             ask_see = (gap >= 0) & (gap <= life)
-            hidden = self._layer(text.layers[index], hidden, rotary, see, ask_see, block, (prefix, asked, length))
+            hidden, weights = self._layer(
+                text.layers[index], hidden, rotary, see, ask_see, block, (prefix, asked, length)
+            )
+            if index in LOOKING:
+                looking = looking + look_loss(weights[..., first:prefix].mean((1, 2)), batch, ask_see[..., first:])
             if index in (4, PREVIOUS_AT):
                 seen = F.layer_norm(hidden[:, first:prefix].float(), (width,))
                 for side, head_of in enumerate((self.previous_colour, self.previous_shape)):
                     extra = extra + F.cross_entropy(head_of(seen).flatten(0, 1), batch.previous[..., side].flatten())
         words = text.norm(hidden[:, prefix:]).view(streams, asked, length, width)
-        return F.linear(words, text.embed_tokens.weight), extra, []
+        return F.linear(words, text.embed_tokens.weight), extra, looking
 
     @staticmethod
     def _layer(
-        layer: nn.Module,
+        layer: Any,
         hidden: Tensor,
         rotary: tuple[Tensor, Tensor],
         see: Tensor,
         ask_see: Tensor,
         block: Tensor,
         sizes: tuple[int, int, int],
-    ) -> Tensor:
+    ) -> tuple[Tensor, Tensor]:
+        """One layer: its output, and how the questions' words look at prefix and own words."""
         prefix, asked, length = sizes
         attention = layer.self_attn
         streams, total, _ = hidden.shape
@@ -199,7 +205,30 @@ class PackedDecoder(nn.Module):
             ask_out = ask_out + near_out.flatten(3, 4)
             mixed = torch.cat([past_out, ask_out], -2).flatten(1, 2).transpose(1, 2).flatten(2)
         hidden = hidden + attention.o_proj(mixed)
-        return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+        return hidden + layer.mlp(layer.post_attention_layernorm(hidden)), weights
+
+
+def look_loss(weights: Tensor, batch: Batch, visible: Tensor) -> Tensor:
+    """How far words are from looking at the evidence of their question.
+
+    Half of the attention is enough; how the rest is spent is left to the model.
+
+    Args:
+        weights: float [B, Q * L, N], attention of the words on the frame tokens, mean over heads.
+        batch: the batch.
+        visible: bool [B, Q, N], frame tokens that the words may see in this layer.
+
+    Returns:
+        Cross-entropy between the evidence's events and the attention on their cards, mean over words that should look.
+    """
+    events = batch.evidence.shape[-1]
+    table = F.one_hot(batch.event, events).float()
+    mass = (weights @ table).unflatten(1, batch.look.shape[1:])
+    left = (visible.float() @ table) > 0  # events of which something is left in this layer
+    wanted = (batch.evidence * left)[:, :, None, :]
+    enough = torch.minimum(mass, 0.5 * wanted) + 1e-4
+    loss = -(wanted * (enough / (0.5 * wanted + 1e-4)).log()).sum(-1)
+    return (loss * batch.look).sum() / batch.look.sum().clamp(min=1)
 
 
 def answer_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

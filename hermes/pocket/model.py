@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from transformers import (
@@ -17,7 +17,7 @@ from transformers import (
     SiglipVisionConfig,
 )
 
-from hermes.pocket.tokenizer import build_tokenizer
+from hermes.pocket.tokenizer import build_tokenizer, token_id
 
 log = logging.getLogger(__name__)
 
@@ -37,16 +37,17 @@ def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = LAYERS) -> Ll
         hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_hidden_layers=4, num_attention_heads=4, image_size=IMAGE,
         patch_size=PATCH, vision_use_head=False,
     )  # fmt: skip
+    settings: dict[str, Any] = {"head_dim": 32}  # read by Qwen2, though its configuration does not declare it
     text = Qwen2Config(
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=layers,
-        num_attention_heads=4, num_key_value_heads=2, head_dim=32, max_position_embeddings=8192,
+        num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=8192, **settings,
         rope_parameters={"rope_type": "default", "rope_theta": 1e6}, tie_word_embeddings=True,
         bos_token_id=None, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
     return LlavaOnevisionConfig(
         vision_config=vision, text_config=text,
-        image_token_index=tokenizer.convert_tokens_to_ids("<image>"),
-        video_token_index=tokenizer.convert_tokens_to_ids("<video>"),
+        image_token_index=token_id(tokenizer, "<image>"),
+        video_token_index=token_id(tokenizer, "<video>"),
         vision_feature_layer=-1, vision_feature_select_strategy="full", vision_aspect_ratio="anyres_max_9",
         image_grid_pinpoints=[[IMAGE, IMAGE]], tie_word_embeddings=True,
     )  # fmt: skip
@@ -78,7 +79,8 @@ def save(
     """
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.to(torch.float16) for name, value in model.state_dict().items() if name != "lm_head.weight"}
-    half = LlavaOnevisionForConditionalGeneration(model.config).to(torch.float16)
+    half: Any = LlavaOnevisionForConditionalGeneration(model.config)
+    half = half.to(torch.float16)
     half.load_state_dict(state, strict=False)
     half.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, max_new_tokens=32

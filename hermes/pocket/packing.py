@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from hermes.pocket.model import TOKENS
-from hermes.pocket.questions import Question, ask
+from hermes.pocket.questions import PHRASES, Question, ask
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, Event, Tempo, make_events
 from hermes.pocket.tokenizer import answer_ids
 
@@ -22,7 +22,7 @@ FOREVER: Final = 10**6
 # How often each kind of question is drawn.
 SHARES: Final = {
     "now": 1.0, "before": 1.2, "first": 1.0, "exists": 1.8, "after": 2.2, "attribute": 2.2, "place": 2.0, "count": 1.0,
-    "when": 0.3, "other": 0.5,
+    "when": 0.3, "other": 0.5, "recall": 0.6,
 }  # fmt: skip
 
 
@@ -64,6 +64,7 @@ class Plan:
         tempo: how fast cards follow each other.
         stretch: the longest that time may jump between two frames (1: no jumps), as after evictions.
         kinds: of the questions; empty for the usual mixture (which has no lists: their length would pad the rest).
+        few: share of streams with cards of two or three colours only, in which a colour does not tell cards apart.
     """
 
     streams: int
@@ -73,6 +74,7 @@ class Plan:
     tempo: Tempo
     stretch: int = 1
     kinds: tuple[str, ...] = ()
+    few: float = 0.5
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,9 @@ class Batch:
         target: int64 [B, Q, L], the next word where it belongs to the answer, else `IGNORED`.
         questions: the questions, B lists of Q.
         guess: float [B, Q], how often naming something shown would be right.
+        event: int64 [B, N], index of the event whose card a token shows, E (one more than the last) for none.
+        evidence: float [B, Q, E + 1], share of the evidence that lies in each event; all 0 where there is none.
+        look: bool [B, Q, L], words that should look at the evidence.
     """
 
     head: Tensor
@@ -106,6 +111,9 @@ class Batch:
     target: Tensor
     questions: list[list[Question]]
     guess: Tensor
+    event: Tensor
+    evidence: Tensor
+    look: Tensor
 
 
 class Words:
@@ -113,8 +121,8 @@ class Words:
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
-        message = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}]
-        text = tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+        message: Any = [{"role": "user", "content": [{"type": "video"}, {"type": "text", "text": "?"}]}]
+        text = str(tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True))
         head, tail = text.split("<video>")
         self.head = tokenizer(head)["input_ids"]
         self.opening = tokenizer(tail.partition("?")[2])["input_ids"]
@@ -125,7 +133,8 @@ class Words:
         key = (question.text, question.answer)
         if key not in self._known:
             asked = self.tokenizer(question.text)["input_ids"] + self.opening
-            self._known[key] = (asked + answer_ids(self.tokenizer, question.answer), len(asked))
+            answer = answer_ids(self.tokenizer, question.answer) if question.answer else [self.tokenizer.eos_token_id]
+            self._known[key] = (asked + answer, len(asked))
         return self._known[key]
 
 
@@ -134,7 +143,7 @@ def guess_level(question: Question, track: Track, at: int) -> float:
     seen = [event for event in track.events if event.start <= at]
     if question.kind in ("exists", "when"):
         return 0.5
-    if question.kind == "other" or not seen:
+    if question.kind in ("other", "recall") or not seen:
         return 1.0
     if question.kind in ("before", "after") or question.form == "first":
         return 1 / len({(e.colour, e.shape) for e in seen})
@@ -143,6 +152,25 @@ def guess_level(question: Question, track: Track, at: int) -> float:
         if name in question.form and question.kind in ("attribute", "place", "first"):
             return max(Counter(listed).values()) / len(listed)
     return 1 / len(seen)
+
+
+def evidence_of(question: Question, track: Track, at: int) -> list[int]:
+    """Indices of the events that hold the answer; none for "now" (the newest frames hold it) and for refusals."""
+    seen = [index for index, event in enumerate(track.events) if event.start <= at]
+    if question.kind in ("recall", "list") or question.form == "count":
+        return seen
+    if question.kind in ("now", "other") or question.answer in ("No.", "Nothing.", "0."):
+        return []
+    start, end = (time * track.fps for time in question.evidence)
+    inside = [i for i in seen if start <= track.events[i].start < end]
+    if question.kind == "count":
+        return [i for i in inside if {track.events[i].colour, track.events[i].shape} & set(question.subject)]
+    return inside[-1:]
+
+
+def _few_colours(rng: np.random.Generator) -> list[int]:
+    colours = rng.permutation(len(COLOURS))[: int(rng.integers(2, 4))].tolist()
+    return [colour * len(SHAPES) + shape for colour in colours for shape in range(len(SHAPES))]
 
 
 class Packer:
@@ -160,7 +188,12 @@ class Packer:
         while len(asked) < plan.asked:
             late = plan.kinds != ("list",) and rng.random() < 0.4
             at = int(rng.integers(plan.frames * 3 // 4, plan.frames)) if late else int(rng.integers(plan.frames))
-            question = ask(track, at, kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))], rng)
+            kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
+            if kind == "recall":  # only asked for where it looks
+                text = PHRASES["list"][int(rng.integers(len(PHRASES["list"])))]
+                asked.append((Question("recall", text, "", (0.0, 0.0)), at))
+                continue
+            question = ask(track, at, kind, rng)
             if question is not None:
                 asked.append((question, at))
         return asked
@@ -173,7 +206,7 @@ class Packer:
         previous = np.zeros((streams, frames, 2), np.int64)
         tracks = []
         for row in range(streams):
-            events = make_events(rng, frames, plan.tempo)
+            events = make_events(rng, frames, plan.tempo, _few_colours(rng) if rng.random() < plan.few else None)
             tracks.append(Track(events))
             for index, event in enumerate(events):
                 card = (COLOURS.index(event.colour), SHAPES.index(event.shape), PLACES.index(event.place))
@@ -196,20 +229,32 @@ class Packer:
         length = max(len(ids) for row in encoded for ids, _ in row) - 1
         words = torch.full((streams, plan.asked, length), self._pad)
         target = torch.full((streams, plan.asked, length), IGNORED)
+        most = max(len(track.events) for track in tracks)
+        evidence = torch.zeros(streams, plan.asked, most + 1)
+        look = torch.zeros(streams, plan.asked, length, dtype=torch.bool)
         for row, items in enumerate(encoded):
             for column, (ids, before) in enumerate(items):
+                question, when = asked[row][column]
                 words[row, column, : len(ids) - 1] = torch.tensor(ids[:-1])
-                target[row, column, before - 1 : len(ids) - 1] = torch.tensor(ids[before:])
+                if question.answer:
+                    target[row, column, before - 1 : len(ids) - 1] = torch.tensor(ids[before:])
+                if found := evidence_of(question, tracks[row], when):
+                    evidence[row, column, found] = 1 / len(found)
+                    generic = question.kind in ("recall", "list")
+                    # Generic prompts look from their second word on, questions once their last word is read.
+                    look[row, column, slice(1, before) if generic else slice(before - 4, len(ids) - 1)] = True
         at = torch.tensor([[when for _, when in row] for row in asked])
         end = start + TOKENS * (torch.from_numpy(clock).gather(1, at) + 1)
         width = tokens.shape[-1]
         count = frames * plan.kept
+        kept_cover = cover.gather(2, keep).view(streams, count)
+        shown = torch.from_numpy(event_of).repeat_interleave(plan.kept, 1)
         return Batch(
             head=torch.tensor(self.words.head),
             tokens=tokens.gather(2, keep[..., None].expand(-1, -1, -1, width)).view(streams, count, width),
             token_position=position.view(streams, count),
             token_frame=torch.arange(frames).repeat_interleave(plan.kept).expand(streams, -1),
-            cover=cover.gather(2, keep).view(streams, count),
+            cover=kept_cover,
             previous=torch.from_numpy(previous).repeat_interleave(plan.kept, 1),
             words=words,
             word_position=end[..., None] + torch.arange(length),
@@ -219,6 +264,9 @@ class Packer:
             guess=torch.tensor(
                 [[guess_level(q, track, when) for q, when in row] for row, track in zip(asked, tracks, strict=True)]
             ),
+            event=torch.where((shown >= 0) & (kept_cover > 0.3), shown, most),
+            evidence=evidence,
+            look=look,
         )
 
     @staticmethod

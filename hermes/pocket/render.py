@@ -194,7 +194,10 @@ def draw(
     scale = side / np.array([width, height])
     matrix = np.array([[scale[0], 0, left + shift[0] * side], [0, scale[1], top + shift[1] * side]], np.float64)
     flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    frame = cv2.warpAffine(setting.background, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT)
+    frame: Image = np.asarray(
+        cv2.warpAffine(setting.background, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT),
+        np.uint8,
+    )
     mask = np.zeros((height, width), np.uint8)
     if look is not None:
         _draw_card(rng, frame, mask, look, shift, setting.shake)
@@ -205,11 +208,11 @@ def draw(
         grain = rng.standard_normal((height, width, 1), np.float32) * setting.noise
         lit += grain
     levels = 255 * np.linspace(0, 1, 256, dtype=np.float32) ** setting.gamma
-    frame = cv2.LUT(np.clip(lit, 0, 255).astype(np.uint8), levels.astype(np.uint8))
+    frame = np.asarray(cv2.LUT(np.clip(lit, 0, 255).astype(np.uint8), levels.astype(np.uint8)), np.uint8)
     spread = setting.blur * width / 128
     if spread > 0.2:
-        frame = cv2.GaussianBlur(frame, (0, 0), spread)
-    return np.asarray(frame, np.uint8), mask
+        frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), spread), np.uint8)
+    return frame, mask
 
 
 def _draw_card(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -50,15 +51,18 @@ TEMPOS: Final = {
 }
 
 
-def make_events(rng: np.random.Generator, frames: int, tempo: Tempo = TEMPOS["calm"]) -> list[Event]:
+def make_events(
+    rng: np.random.Generator, frames: int, tempo: Tempo = TEMPOS["calm"], cards: Sequence[int] | None = None
+) -> list[Event]:
     """Draw the events of one stream.
 
-    No colour-and-shape pair returns before all forty were shown, so "the red circle" names one card.
+    No colour-and-shape pair returns before all were shown, so "the red circle" names one card.
 
     Args:
         rng: source of randomness.
         frames: length of the stream.
         tempo: length of events and of the pauses between them.
+        cards: the pairs to draw from, each colour index x number of shapes + shape index; None for all forty.
 
     Returns:
         Events in order of time, none overlapping, all inside the stream.
@@ -68,7 +72,7 @@ def make_events(rng: np.random.Generator, frames: int, tempo: Tempo = TEMPOS["ca
     at = int(rng.integers(0, tempo.pause[1] + 1))
     while at < frames:
         if not deck:
-            deck = rng.permutation(len(COLOURS) * len(SHAPES)).tolist()
+            deck = rng.permutation(len(COLOURS) * len(SHAPES) if cards is None else np.asarray(cards)).tolist()
         card = deck.pop()
         end = min(at + int(rng.integers(tempo.shown[0], tempo.shown[1] + 1)), frames)
         place = PLACES[int(rng.integers(len(PLACES)))]

@@ -4,32 +4,77 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 from torch import nn
+from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.decoder import FIRST_LAYERS, PackedDecoder, answer_loss, draw_lives, init_decoder, silence
 from hermes.pocket.half import half_is_faster
 from hermes.pocket.model import LAYERS, build
-from hermes.pocket.packing import Batch, Packer, Plan
-from hermes.pocket.sources import SyntheticSource
+from hermes.pocket.packing import Batch, FeatureSource, Packer, Plan
 from hermes.pocket.timeline import TEMPOS
 
 log = logging.getLogger(__name__)
 
 DENSE, CALM = TEMPOS["dense"], TEMPOS["calm"]
-# From which share of the stage on which batches are drawn: short dense streams first, then longer ones.
-COURSE: Final[tuple[tuple[float, tuple[Plan, ...]], ...]] = (
-    (0.0, (Plan(16, 8, 3, 12, DENSE),)),
-    (0.05, (Plan(14, 16, 2, 14, DENSE), Plan(14, 12, 4, 14, DENSE))),
-    (0.2, (Plan(12, 24, 2, 14, DENSE), Plan(12, 16, 4, 14, DENSE), Plan(10, 32, 2, 14, DENSE, 8))),
-    (0.5, (Plan(10, 48, 2, 14, DENSE, 10), Plan(12, 24, 4, 14, DENSE), Plan(10, 64, 1, 14, CALM, 8),
-           Plan(10, 12, 16, 14, DENSE), Plan(12, 32, 3, 14, CALM))),
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage of the decoder's training.
+
+    Attributes:
+        name: of its files in the run's folder.
+        layers: that take part.
+        course: from which share of the stage on which batches are drawn.
+        rate: peak learning rate.
+        floor: share of the peak at which the rate ends.
+        evict: the largest share of tokens that long-term layers lose early.
+        previous: weight of the auxiliary loss (the card before, read from the frame tokens).
+        looking: weight of the auxiliary loss that makes words look at the evidence.
+        lists: share of batches that ask for lists of everything shown.
+        calm: share of batches whose cards follow each other calmly.
+    """
+
+    name: str
+    layers: Sequence[int]
+    course: Sequence[tuple[float, Sequence[Plan]]]
+    rate: float
+    floor: float
+    evict: float
+    previous: float = 0.15
+    looking: float = 0.15
+    lists: float = 0.12
+    calm: float = 0.15
+
+
+SYNTHETIC: Final = Stage(
+    name="decoder", layers=FIRST_LAYERS, rate=2e-3, floor=0.05, evict=0.5,
+    course=(
+        (0.0, (Plan(16, 8, 3, 12, DENSE),)),
+        (0.05, (Plan(14, 16, 2, 14, DENSE), Plan(14, 12, 4, 14, DENSE))),
+        (0.2, (Plan(14, 10, 4, 14, DENSE), Plan(12, 24, 2, 14, DENSE), Plan(12, 16, 4, 14, DENSE),
+               Plan(10, 32, 2, 14, DENSE, 8))),
+        (0.5, (Plan(10, 48, 2, 14, DENSE, 10), Plan(12, 24, 4, 14, DENSE), Plan(10, 64, 1, 14, CALM, 8),
+               Plan(10, 12, 16, 14, DENSE), Plan(12, 32, 3, 14, CALM))),
+    ),
+)  # fmt: skip
+GROWN: Final = Stage(
+    name="grown", layers=range(LAYERS), rate=1e-3, floor=0.01, evict=0.8, previous=0.1, calm=0.35,
+    course=(
+        (0.0, (Plan(10, 24, 3, 14, DENSE), Plan(10, 16, 5, 14, DENSE), Plan(8, 48, 2, 14, DENSE, 12))),
+        (0.3, (Plan(6, 24, 6, 14, DENSE), Plan(6, 12, 16, 14, DENSE), Plan(6, 96, 2, 14, DENSE, 8),
+               Plan(6, 64, 3, 14, CALM, 30), Plan(6, 128, 1, 14, CALM, 8))),
+        (0.7, (Plan(3, 32, 16, 20, CALM), Plan(3, 24, 16, 20, DENSE), Plan(2, 64, 16, 24, CALM),
+               Plan(4, 128, 2, 16, CALM, 8), Plan(1, 128, 16, 32, CALM), Plan(4, 64, 4, 16, CALM, 30))),
+    ),
 )  # fmt: skip
 
 
@@ -44,83 +89,97 @@ class Tally:
         """Count one batch."""
         for asked, hits, guesses in zip(batch.questions, right.tolist(), batch.guess.tolist(), strict=True):
             for question, hit, guess in zip(asked, hits, guesses, strict=True):
-                self.right[question.kind].append(float(hit))
-                self.guess[question.kind].append(guess)
+                if question.answer:
+                    self.right[question.kind].append(float(hit))
+                    self.guess[question.kind].append(guess)
 
     def line(self) -> dict[str, str]:
         """Accuracy and guess level of each kind, as "accuracy/guess"."""
         return {k: f"{np.mean(v):.2f}/{np.mean(self.guess[k]):.2f}" for k, v in sorted(self.right.items())}
 
 
-def train_decoder(folder: Path, minutes: float, seed: int, rate: float = 2e-3) -> Path:
-    """Train the first layers of the decoder on synthetic codes.
+def start_decoder(seed: int) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
+    """A model whose decoder is initialised for this training, with only its first layers awake."""
+    model, tokenizer = build(seed)
+    init_decoder(model, tokenizer, seed)
+    silence(model, [index for index in range(LAYERS) if index not in FIRST_LAYERS])
+    return model, tokenizer
+
+
+def train_decoder(
+    folder: Path, stage: Stage, minutes: float, seed: int, source: FeatureSource, begin: Path | None = None
+) -> Path:
+    """Train the decoder through one stage.
 
     Args:
-        folder: of the run; the state is kept in `decoder.pt`, the log in `decoder.jsonl`.
+        folder: of the run; the state is kept in `NAME.pt`, the log in `NAME.jsonl`.
+        stage: what to train on.
         minutes: of training, restarts included.
         seed: of weights and data.
-        rate: peak learning rate.
+        source: of frame tokens.
+        begin: state of the stage before, or None to start from nothing.
 
     Returns:
         Path of the trained state.
     """
     torch.set_num_threads(1)
-    path = folder / "decoder.pt"
-    model, tokenizer = build(seed)
-    init_decoder(model, tokenizer, seed)
-    silence(model, [index for index in range(LAYERS) if index not in FIRST_LAYERS])
+    path = folder / f"{stage.name}.pt"
+    model, tokenizer = start_decoder(seed)
     decoder = PackedDecoder(model)
-    trained = [p for n, p in decoder.named_parameters() if not _idle(n)]
-    optimiser = torch.optim.AdamW(
-        [
-            {"params": [p for p in trained if p.dim() > 1], "weight_decay": 0.02},
-            {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
-        ],
-        lr=rate, betas=(0.9, 0.98),
-    )  # fmt: skip
+    if begin is not None:
+        decoder.load_state_dict(torch.load(begin, weights_only=False)["decoder"])
+    trained = [p for n, p in decoder.named_parameters() if _joins(n, stage.layers)]
+    groups = [
+        {"params": [p for p in trained if p.dim() > 1], "weight_decay": 0.02},
+        {"params": [p for p in trained if p.dim() < 2], "weight_decay": 0.0},
+    ]
+    optimiser = torch.optim.AdamW(groups, lr=stage.rate, betas=(0.9, 0.98))
     step, used = 0, 0.0
     if state := load_state(path):
         decoder.load_state_dict(state["decoder"])
         optimiser.load_state_dict(state["optimiser"])
         step, used = state["step"], state["used"]
-    packer = Packer(tokenizer, SyntheticSource())
-    clock, out, half = Clock(minutes * 60, used), Log(folder / "decoder.jsonl"), half_is_faster()
-    tally, total = Tally(), np.zeros(2)
+    packer = Packer(tokenizer, source)
+    clock, out, half = Clock(minutes * 60, used), Log(folder / f"{stage.name}.jsonl"), half_is_faster()
+    tally, total = Tally(), np.zeros(3)
     while clock.share < 1:
-        rng = np.random.default_rng([seed, 2, step])
-        plans = next(plans for start, plans in reversed(COURSE) if clock.share >= start)
-        plan = plans[int(rng.integers(len(plans)))]
-        if rng.random() < 0.15:
-            plan = replace(plan, tempo=CALM)
-        if rng.random() < 0.12:
-            plan = replace(plan, kinds=("list",), asked=5)
-        batch = packer.make(rng, plan)
+        rng = np.random.default_rng([seed, 2, len(stage.layers), step])
+        batch = packer.make(rng, _draw_plan(rng, stage, clock.share))
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            logits, extra, _ = decoder(batch, draw_lives(rng, batch, 0.5), FIRST_LAYERS)
+            logits, extra, looking = decoder(batch, draw_lives(rng, batch, stage.evict), stage.layers)
         loss, right = answer_loss(logits, batch)
         optimiser.zero_grad(set_to_none=True)
-        (loss + 0.15 * extra).backward()
+        (loss + stage.previous * extra + stage.looking * looking).backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         for group in optimiser.param_groups:
-            group["lr"] = clock.rate(rate, floor=0.05)
+            group["lr"] = clock.rate(stage.rate, floor=stage.floor)
         optimiser.step()
         step += 1
         tally.add(batch, right)
-        total += (loss.item(), extra.item())
+        total += (loss.item(), extra.item(), looking.item())
         if step % 50 == 0:
             mean = total / 50
-            out.write(
-                step=step, used=round(clock.used), loss=round(mean[0], 3), extra=round(mean[1], 3), **tally.line()
-            )
-            tally, total = Tally(), np.zeros(2)
-        if step % 500 == 0:
+            losses = {"loss": mean[0], "previous": mean[1], "looking": mean[2]}
+            rounded = {name: round(value, 3) for name, value in losses.items()}
+            out.write(step=step, used=round(clock.used), **rounded, **tally.line())
+            tally, total = Tally(), np.zeros(3)
+        if step % 250 == 0 or clock.share >= 1:
             save_state(path, decoder=decoder.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used)
-    save_state(path, decoder=decoder.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used)
-    log.info("decoder: %d steps in %.0f s", step, clock.used)
+    log.info("%s: %d steps in %.0f s", stage.name, step, clock.used)
     return path
 
 
-def _idle(name: str) -> bool:
-    """Whether a parameter belongs to a layer that has not joined yet."""
+def _draw_plan(rng: np.random.Generator, stage: Stage, share: float) -> Plan:
+    plans = next(plans for start, plans in reversed(stage.course) if share >= start)
+    plan = plans[int(rng.integers(len(plans)))]
+    if rng.random() < stage.calm:
+        plan = replace(plan, tempo=CALM)
+    if rng.random() < stage.lists:
+        plan = replace(plan, kinds=("list",), asked=5)
+    return plan
+
+
+def _joins(name: str, layers: Sequence[int]) -> bool:
+    """Whether a parameter takes part in a stage: not in a layer that still sleeps."""
     parts = name.split(".")
-    return "layers" in parts and int(parts[parts.index("layers") + 1]) not in FIRST_LAYERS
+    return "layers" not in parts or int(parts[parts.index("layers") + 1]) in layers

@@ -117,14 +117,15 @@ class VisionLoss(nn.Module):
         safe = labels.clamp(min=0)
         target = self.book.tokens(safe[:, 0], safe[:, 1], safe[:, 2], cover)
         distance = F.mse_loss(features, target)
-        weight = cover * shown[:, None]
-        mean = (features * weight[..., None]).sum(1) / weight.sum(1, keepdim=True).clamp(min=1e-6)
+        on_card = cover * shown[:, None]
+        mean = (features * on_card[..., None]).sum(1) / on_card.sum(1, keepdim=True).clamp(min=1e-6)
         scores, hits = torch.zeros(()), {}
-        for index, (name, codes) in enumerate(
-            (("colour", self.book.colour), ("shape", self.book.shape), ("place", self.book.place))
+        # Shapes are by far the hardest, so their scores weigh most.
+        for index, (name, codes, weight) in enumerate(
+            (("colour", self.book.colour, 0.3), ("shape", self.book.shape, 1.0), ("place", self.book.place, 0.3))
         ):
             logits = (mean[shown] @ codes.T) * (8 / CLASS_NORM**2)
-            scores = scores + F.cross_entropy(logits, labels[shown, index])
+            scores = scores + weight * F.cross_entropy(logits, labels[shown, index])
             hits[name] = (logits.argmax(1) == labels[shown, index]).float().mean().item()
         patches = F.adaptive_avg_pool2d(mask[:, None], 8).flatten(1)
         seen = sum(
@@ -133,7 +134,7 @@ class VisionLoss(nn.Module):
         )
         card = torch.einsum("ntd,d->nt", features, self.book.empty) / self.book.empty.square().sum()
         hits["nothing"] = ((card.amin(1) > 0.5) != shown).float().mean().item()
-        return distance + 0.3 * scores + 0.3 * seen, {"mse": distance.item(), **hits}
+        return distance + scores + 0.3 * seen, {"mse": distance.item(), **hits}
 
 
 def encode(model: LlavaOnevisionForConditionalGeneration, values: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -167,7 +168,7 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
         parts.load_state_dict(state["parts"])
         optimiser.load_state_dict(state["optimiser"])
         step, used = state["step"], state["used"]
-    model.model.vision_tower.config._attn_implementation = "eager"  # the fused kernel's backward pass is slower here
+    model.model.vision_tower.set_attn_implementation("eager")  # the fused kernel's backward pass is slower here
     half = half_is_faster()
     clock, out = Clock(minutes * 60, used), Log(folder / "vision.jsonl")
     bank = make_backgrounds(seed)

@@ -1,0 +1,90 @@
+"""Measure how well the pocket model answers, by kind of question and by age of the evidence.
+
+Each accuracy stands beside its guess level: the best that ignores the evidence (the commonest answer, or naming what was
+shown most). Streams are rendered freshly and were never trained on.
+
+  python -m hermes eval pocket --streams 48 --frames 128 --policy hermes --budget 256
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("model", nargs="?", default="pocket", help='"pocket" or the folder of a pocket model')
+    parser.add_argument("--streams", type=int, default=24, help="how many streams (default: 24)")
+    parser.add_argument("--frames", type=int, default=64, help="frames of each stream (default: 64)")
+    parser.add_argument("--seed", type=int, default=0, help="of the streams (default: 0)")
+    parser.add_argument("--policy", default="full", help="full, sliding-window, hermes, … (default: full)")
+    parser.add_argument("--budget", type=int, help="video tokens a layer may hold")
+    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how the guidance is computed")
+    parser.add_argument("--prompt", help="global guidance prompt in place of the model's own")
+    parser.add_argument("--tempo", default="calm", choices=("dense", "calm", "slow"), help="how fast cards follow")
+    parser.add_argument("--background", default="trained", choices=("trained", "held-out"), help="background families")
+    parser.add_argument("--photos", type=Path, help="folder of photographs to use as backgrounds")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    import hermes  # noqa: PLC0415 - torch only when it is needed
+    from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
+
+    photos = _read_photos(args.photos) if args.photos else []
+    setup = Setup(
+        args.streams, args.frames, args.seed, args.policy, args.budget, args.guidance, args.tempo,
+        "photo" if photos else args.background,
+    )  # fmt: skip
+    model = hermes.load(args.model)
+    if args.prompt:
+        model.card = replace(model.card, guidance={**model.card.guidance, "global": args.prompt})
+    quiet = args.json or not sys.stderr.isatty()
+
+    def progress(done: int) -> None:
+        if not quiet:
+            print(f"\r{done} of {setup.streams} streams", end="", file=sys.stderr)
+
+    result = evaluate(model, setup, photos, progress)
+    print(json.dumps(result) if args.json else table(result))
+    return 0
+
+
+def table(result: dict[str, Any]) -> str:
+    """The result as text."""
+    setup = result["setup"]
+    budget = f", budget {setup['budget']}" if setup["budget"] else ""
+    lines = [
+        f"{setup['streams']} streams of {setup['frames']} frames, seed {setup['seed']}, {setup['policy']}{budget}",
+        f'guidance: "{result["guidance_prompts"]["global"]}"' if setup["policy"].startswith("hermes") else "",
+        f"{'':12}{'accuracy':>9}{'guess':>8}{'n':>6}  95 % interval",
+    ]
+    for part in ("kinds", "age_in_frames"):
+        for name, row in result[part].items():
+            low, high = row["interval"]
+            more = f"   within one {row['within_one']:.3f}" if "within_one" in row else ""
+            label = name if part == "kinds" else f"age {name}"
+            lines.append(
+                f"{label:12}{row['accuracy']:9.3f}{row['guess']:8.3f}{row['n']:6d}  {low:.3f} – {high:.3f}{more}"
+            )
+    return "\n".join(line for line in lines if line)
+
+
+def _read_photos(folder: Path) -> list[np.ndarray]:
+    from PIL import Image  # noqa: PLC0415
+
+    from hermes.errors import HermesError  # noqa: PLC0415
+
+    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+    if not files:
+        raise HermesError(f"There are no photographs in {folder}.")
+    return [np.asarray(Image.open(file).convert("RGB").resize((192, 192))) for file in files]

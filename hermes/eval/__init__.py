@@ -1,0 +1,1 @@
+"""Measurements of how well a model answers under a policy."""

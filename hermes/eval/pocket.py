@@ -1,0 +1,222 @@
+"""How well the pocket model answers, by kind of question and age of the evidence, beside what guessing would reach.
+
+Every stream is freshly rendered from a seed that training never uses. Questions are asked at its end, over the library's
+own `StreamSession`, so a policy is measured exactly as the demo runs it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hermes.backbones.base import Backbone
+from hermes.pocket.questions import KINDS, MOST, Question, ask, is_correct, normal_words
+from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
+from hermes.pocket.world import Stream, render_stream
+from hermes.session import StreamSession
+
+SEED_BASE: Final = 7_000_000  # seeds of evaluation streams start here
+SPREAD: Final = 8  # questions come after one of the last so many frames
+EACH: Final = 2  # questions of each kind a stream
+AGES: Final = ((0, 8), (8, 32), (32, 64), (64, 128), (128, 10**9))  # frames since the evidence
+PUSHED: Final = 64  # frames rendered streams are handed over at once
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What is measured.
+
+    Attributes:
+        streams: how many.
+        frames: of each stream.
+        seed: of the streams.
+        policy: name of the policy.
+        budget: video tokens a layer, None for the policy's default.
+        guidance: how the guidance is computed, None for the policy's default.
+        tempo: how fast cards follow each other.
+        background: "trained" families, "held-out" families, or "photo" (pictures handed in).
+    """
+
+    streams: int = 24
+    frames: int = 64
+    seed: int = 0
+    policy: str = "full"
+    budget: int | None = None
+    guidance: str | None = None
+    tempo: str = "calm"
+    background: str = "trained"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """One question with what the model said."""
+
+    stream: int
+    question: Question
+    said: str
+    correct: bool
+    near: bool
+    candidates: tuple[str, ...]
+
+
+def make_stream(setup: Setup, index: int, photos: Sequence[NDArray[np.uint8]] = ()) -> Stream:
+    """The stream of this index."""
+    seed = SEED_BASE + 10_000 * setup.seed + index
+    background = photos[index % len(photos)] if photos else None
+    return render_stream(
+        seed, setup.frames, tempo=setup.tempo, background=background, held_out=setup.background == "held-out"
+    )
+
+
+def draw_questions(setup: Setup, stream: Stream, index: int) -> tuple[int, list[Question]]:
+    """When to ask, and what: up to `EACH` different questions of each kind."""
+    rng = np.random.default_rng([SEED_BASE, setup.seed, index])
+    last = max(setup.frames - SPREAD, 0)
+    moments = list(range(last, setup.frames))
+    shown = [at for at in moments if any(e.start <= at < e.end for e in stream.events)]
+    at = int(rng.choice(shown if shown and rng.random() < 0.75 else moments))
+    questions: dict[str, Question] = {}
+    for kind in KINDS:
+        for _ in range(EACH):
+            question = ask(stream, at, kind, rng)
+            if question is not None:
+                questions.setdefault(question.text, question)
+    return at, list(questions.values())
+
+
+def named_candidates(question: Question, stream: Stream, at: int) -> tuple[str, ...]:
+    """Answers that name something shown so far and have the form of the true answer, one for each card shown."""
+    seen = [event for event in stream.events if event.start <= at]
+    words = normal_words(question.answer)
+    if question.kind in ("exists", "count"):
+        return ()
+    if words[0] in COLOURS and len(words) == 1:
+        return tuple(e.colour for e in seen)
+    if words[0] in SHAPES:
+        return tuple(e.shape for e in seen)
+    if " ".join(words).replace(" ", "-") in PLACES:
+        return tuple(e.place.replace("-", " ") for e in seen)
+    if len(words) > 2:
+        return tuple(f"{e.colour} {e.shape} {e.place.replace('-', ' ')}" for e in seen)
+    return tuple(f"{e.colour} {e.shape}" for e in seen)
+
+
+def guess_level(replies: Sequence[Reply]) -> float:
+    """The best share that answering without looking for the evidence reaches.
+
+    Either always the commonest true answer of each phrasing family (known from these very questions, which flatters the
+    guess), or the answer that is commonest among the cards shown in the stream.
+    """
+    by_form: dict[str, list[str]] = defaultdict(list)
+    for reply in replies:
+        by_form[reply.question.form].append(reply.question.answer)
+    blind = sum(max(Counter(answers).values()) for answers in by_form.values()) / len(replies)
+    naming = []
+    for reply in replies:
+        counts = Counter(reply.candidates)
+        truth = " ".join(normal_words(reply.question.answer))
+        best = max(counts.values(), default=0)
+        ties = [name for name, count in counts.items() if count == best]
+        naming.append((truth in ties) / len(ties) if ties else 0.0)
+    return max(blind, float(np.mean(naming)))
+
+
+def interval(replies: Sequence[Reply], value: Callable[[Reply], float], draws: int = 2000) -> tuple[float, float]:
+    """95 % bootstrap interval of a mean; whole streams are drawn, as questions of one stream depend on each other."""
+    sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
+    for reply in replies:
+        sums[reply.stream][0] += value(reply)
+        sums[reply.stream][1] += 1
+    table = np.array(list(sums.values()))
+    picks = np.random.default_rng(0).integers(0, len(table), (draws, len(table)))
+    drawn = table[picks].sum(1)
+    low, high = np.quantile(drawn[:, 0] / drawn[:, 1], [0.025, 0.975])
+    return round(float(low), 4), round(float(high), 4)
+
+
+def _near(question: Question, said: str) -> bool:
+    """For counts: within one of the truth ("more than 9" counts as 10)."""
+    values = []
+    for text in (question.answer, said):
+        words = normal_words(text)
+        number = next((int(w) for w in words if w.isdigit()), None)
+        if number is None:
+            return is_correct(question, said)
+        values.append(MOST + 1 if "more" in words else number)
+    return abs(values[0] - values[1]) <= 1
+
+
+def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> list[Reply]:
+    """Stream the frames through a session, then ask."""
+    at, questions = draw_questions(setup, stream, index)
+    session = StreamSession(model, policy=setup.policy, budget=setup.budget, guidance=setup.guidance)
+    for start in range(0, at + 1, PUSHED):
+        stop = min(start + PUSHED, at + 1)
+        session.push(stream.frames[start:stop], stream.times[start:stop])
+    replies = []
+    for question in questions:
+        said = "".join(session.ask(question.text)).strip()
+        correct = is_correct(question, said)
+        near = _near(question, said) if question.kind == "count" else correct
+        replies.append(Reply(index, question, said, correct, near, named_candidates(question, stream, at)))
+    session.close()
+    return replies
+
+
+def summarise(replies: Sequence[Reply], fps: float) -> dict[str, Any]:
+    """Accuracy, guess level, number and interval by kind and by age of the evidence."""
+
+    def row(chosen: Sequence[Reply]) -> dict[str, Any]:
+        found = {
+            "accuracy": round(float(np.mean([r.correct for r in chosen])), 4),
+            "guess": round(guess_level(chosen), 4),
+            "n": len(chosen),
+            "interval": interval(chosen, lambda r: float(r.correct)),
+        }
+        if chosen[0].question.kind == "count":
+            found["within_one"] = round(float(np.mean([r.near for r in chosen])), 4)
+        return found
+
+    kinds = {kind: [r for r in replies if r.question.kind == kind] for kind in KINDS}
+    memory = [r for r in replies if r.question.kind not in ("now", "exists", "count")]
+    ages = {}
+    for low, high in AGES:
+        chosen = [r for r in memory if low <= r.question.age * fps < high]
+        if chosen:
+            ages[f"{low}-{high}" if high < 10**9 else f"{low}+"] = row(chosen)
+    return {"kinds": {k: row(v) for k, v in kinds.items() if v}, "age_in_frames": ages}
+
+
+def evaluate(
+    model: Backbone,
+    setup: Setup,
+    photos: Sequence[NDArray[np.uint8]] = (),
+    progress: Callable[[int], None] | None = None,
+    only: Iterable[int] | None = None,
+) -> dict[str, Any]:
+    """Measure a model.
+
+    Args:
+        model: from `hermes.load`.
+        setup: what to measure.
+        photos: uint8 RGB backgrounds of 192 x 192 pixels, in place of procedural ones.
+        progress: called with the number of streams that are done.
+        only: indices of the streams to use, instead of all.
+
+    Returns:
+        What the command prints as JSON: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
+    """
+    replies: list[Reply] = []
+    fps = 2.0
+    for done, index in enumerate(only if only is not None else range(setup.streams), 1):
+        stream = make_stream(setup, index, photos)
+        fps = stream.fps
+        replies += answer_stream(model, setup, stream, index)
+        if progress is not None:
+            progress(done)
+    return {"setup": asdict(setup), "guidance_prompts": dict(model.card.guidance), **summarise(replies, fps)}

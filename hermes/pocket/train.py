@@ -1,0 +1,127 @@
+"""The whole training of the pocket model, from nothing to a folder that loads; every stage can be resumed."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import torch
+from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
+
+from hermes.pocket.bank import BankSource, keep_bank, make_bank, open_bank
+from hermes.pocket.decoder import PackedDecoder
+from hermes.pocket.model import save
+from hermes.pocket.sources import SyntheticSource
+from hermes.pocket.train_decoder import GROWN, SYNTHETIC, start_decoder, train_decoder
+from hermes.pocket.train_vision import init_vision, train_vision
+
+log = logging.getLogger(__name__)
+
+PARALLEL: Final = 0.42  # share of the time in which tower and decoder train side by side
+POLL: Final = 10.0  # seconds between two lines of progress
+ABOUT: Final[dict[str, object]] = {
+    "name": "HERMES pocket",
+    "about": "A LLaVA-OneVision with 2.3 million parameters, trained from nothing in about two hours on two CPU cores, on "
+    "rendered streams of coloured cards. It knows eight colours, five shapes and nine places, and nothing else.",
+    "guidance": {
+        "local": "What is shown now? What colour is it? Where is it?",
+        "global": "What was shown so far? Was there a red circle?",
+    },
+    "max_new_tokens": 32,
+    "suggested": [
+        "What is shown now?",
+        "Where is it?",
+        "What was shown just before?",
+        "What was the first card?",
+        "Was there a red card?",
+        "What came after the red circle?",
+        "Where was the blue star?",
+    ],
+}
+Progress = Callable[[str], None]
+
+
+def assemble(run: Path, seed: int) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
+    """The model that a run has trained so far: its tower, and the newest state of its decoder."""
+    model, tokenizer = start_decoder(seed)
+    init_vision(model, seed)
+    vision, grown = run / "vision.pt", run / f"{GROWN.name}.pt"
+    decoder = grown if grown.exists() else run / f"{SYNTHETIC.name}.pt"
+    if vision.exists():
+        parts = torch.load(vision, weights_only=False)["parts"]
+        for index, module in enumerate((model.model.vision_tower, model.model.multi_modal_projector)):
+            prefix = f"{index}."
+            module.load_state_dict({k[len(prefix) :]: v for k, v in parts.items() if k.startswith(prefix)})
+    if decoder.exists():
+        PackedDecoder(model).load_state_dict(torch.load(decoder, weights_only=False)["decoder"], strict=False)
+    return model.eval(), tokenizer
+
+
+def _train_first(run: Path, minutes: float, seed: int) -> None:
+    train_decoder(run, SYNTHETIC, minutes, seed, SyntheticSource())
+
+
+def _side_by_side(run: Path, minutes: float, seed: int, progress: Progress) -> None:
+    """Tower and first decoder layers, each in its own process with one thread."""
+    context = multiprocessing.get_context("spawn")
+    workers = [context.Process(target=job, args=(run, minutes, seed)) for job in (train_vision, _train_first)]
+    for worker in workers:
+        worker.start()
+    try:
+        while any(worker.is_alive() for worker in workers):
+            for worker in workers:
+                worker.join(POLL / len(workers))
+            for name in ("vision", SYNTHETIC.name):
+                if line := last_line(run / f"{name}.jsonl"):
+                    progress(f"{name}: {line}")
+    finally:
+        for worker in workers:
+            if worker.is_alive():
+                worker.terminate()
+    if any(worker.exitcode for worker in workers):
+        raise RuntimeError("A training process failed; its error is above.")
+
+
+def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress) -> Path:
+    """Train from nothing (or from where a run was stopped) and write the model folder.
+
+    Args:
+        run: folder of states and logs.
+        out: the model folder to write.
+        minutes: of training in all.
+        seed: of weights and data.
+        progress: gets one line of text now and then.
+
+    Returns:
+        `out`.
+    """
+    run.mkdir(parents=True, exist_ok=True)
+    _side_by_side(run, minutes * PARALLEL, seed, progress)
+    bank_file = run / "bank.pt"
+    if not bank_file.exists():
+        progress("frames: rendering and encoding the bank")
+        model, _ = assemble(run, seed)
+        scenes = int(min(max(minutes / 6, 1), 20))
+        keep_bank(bank_file, make_bank(model, seed, scenes, 30 * scenes))
+    progress("decoder: all layers, on the tower's own features")
+    source = BankSource(open_bank(bank_file))
+    train_decoder(run, GROWN, minutes * (1 - PARALLEL), seed, source, run / f"{SYNTHETIC.name}.pt")
+    model, tokenizer = assemble(run, seed)
+    save(out, model, tokenizer, ABOUT)
+    for name in ("vision", SYNTHETIC.name, GROWN.name):
+        shutil.copyfile(run / f"{name}.jsonl", out / f"training_{name}.jsonl")
+    progress(f"wrote {out}")
+    return out
+
+
+def last_line(path: Path) -> str:
+    """The newest line of a log, as text for people."""
+    if not path.exists():
+        return ""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return ", ".join(f"{k} {v}" for k, v in json.loads(lines[-1]).items()) if lines else ""

@@ -67,7 +67,7 @@ class Handlers:
             elif action == "restart":
                 visitor.restart()
             elif action == "speed" and data.get("speed") in SPEEDS:
-                visitor.change(speed=float(data["speed"]))
+                visitor.change(speed=SPEEDS[data["speed"]])
             else:
                 visitor.transport(str(action))
         except HermesError as error:

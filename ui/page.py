@@ -158,7 +158,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
                 value=now.budget,
                 step=16,
                 label="Budget",
-                info="tokens a layer may hold",
+                info="tokens per layer",
                 interactive=chosen.has_budget,
             )
             guidance = gr.Dropdown(
@@ -213,7 +213,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
 def _summary(settings: StreamSettings, policies: Mapping[str, Any]) -> str:
     """The settings in one line, for the closed box."""
     policy = policies[settings.policy]
-    budget = f", {settings.budget:,} tokens a layer" if policy.has_budget else ", no budget"
+    budget = f", {settings.budget:,} tokens per layer" if policy.has_budget else ", no budget"
     return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames a second"
 
 

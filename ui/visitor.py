@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from hermes import video
 from hermes.errors import HermesError
 from ui.board import BoardEncoder
 from ui.clips import Clip
@@ -31,7 +32,8 @@ logger = logging.getLogger(__name__)
 
 FRAME_BYTES = 1_500_000
 FRAME_SIDE = 2048
-SPEEDS = (1.0, 2.0, 4.0)
+SPEEDS = {1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf}
+"""What the browser calls a speed, and the speed: 0 is as fast as the model can."""
 _IDS = itertools.count(1)
 
 
@@ -76,6 +78,8 @@ class Visitor:
         self._encoder = BoardEncoder()
         self._chosen = Source("clip", next(iter(clips), ""))
         self._playing = Source("")
+        self._native_fps: float | None = None
+        self._fps = settings.fps
         self._starting = False
         self._restarted = False
         self._notice: dict[str, Any] | None = None
@@ -120,6 +124,7 @@ class Visitor:
         self._starting = True
         try:
             self._shelf.ensure(self.settings.model)
+            native = None if source.path is None else video.probe(source.path).fps
             with self._lock:
                 if self._closed:
                     return
@@ -129,7 +134,7 @@ class Visitor:
                     self.stream.camera()
                 else:
                     self.stream.play(str(source.path), source.title)
-                self._playing = source
+                self._playing, self._native_fps = source, native
                 self._begin()
         finally:
             self._starting = False
@@ -145,6 +150,7 @@ class Visitor:
         """A new memory: the board starts afresh."""
         with self._board_lock:
             self._encoder = BoardEncoder()
+            self._fps = min(self.settings.fps, self._native_fps or math.inf)
         self._restarted, self._notice, self._told_error, self._shots = True, None, None, 0
 
     def transport(self, action: str) -> None:
@@ -281,7 +287,7 @@ class Visitor:
                 snapshot,
                 acknowledged=acknowledged,
                 duration=view.duration,
-                fps=self.settings.fps,
+                fps=self._fps,
                 meters=meters,
                 thumbnails=stream.thumbnails,
             )
@@ -298,7 +304,7 @@ class Visitor:
             "duration": None,
             "behind": 0.0,
             "frames": 0,
-            "speed": self.settings.speed,
+            "speed": next((name for name, speed in SPEEDS.items() if speed == self.settings.speed), 1),
             "fps": self.settings.fps,
             "answering": False,
             "received": self._shots,
@@ -343,7 +349,8 @@ class Visitor:
     def _chips(self) -> list[dict[str, Any]]:
         clip = self._clips.get(self._chosen.id) if self._chosen.kind == "clip" else None
         if clip is not None and clip.questions:
-            return [{"text": text, "at": at} for text, at in clip.questions]
+            earliest = {text: at for text, at in sorted(clip.questions, key=lambda question: -question[1])}
+            return [{"text": text, "at": at} for text, at in sorted(earliest.items(), key=lambda question: question[1])]
         state = self._shelf.state(self.settings.model)
         return [{"text": text, "at": 0.0} for text in state.info.suggested] if state and state.info else []
 

@@ -5,7 +5,7 @@ import { clock, whole } from "./format.js";
 import { makePulse } from "./pulse.js";
 
 const SOURCES = [["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
-const SPEEDS = [1, 2, 4];
+const SPEEDS = [1, 2, 4, 0]; // 0: as fast as the model can
 
 /** What the main button says and does in a state. Pure. */
 export function mainButton(state, fresh) {
@@ -65,15 +65,15 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
     const main = h("button", { type: "button", class: "hl-button is-main", onclick: () => press() }, icon("play"), h("span", {}, "Start"));
     const stop = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => press("stop") }, icon("stop"), h("span", {}, "Stop"));
     const restart = h("button", { type: "button", class: "hl-button", disabled: true, title: "Empty the memory and start from the beginning", onclick: () => press("restart") }, icon("restart"), h("span", {}, "Restart"));
-    const speeds = SPEEDS.map((speed) => h("button", { type: "button", role: "radio", "aria-checked": speed === 1 ? "true" : "false", onclick: () => act("speed", { speed }) }, `${speed}×`));
+    const speeds = SPEEDS.map((speed) => h("button", { type: "button", role: "radio", "aria-checked": speed === 1 ? "true" : "false", title: speed ? null : "As fast as the model can", onclick: () => act("speed", { speed }) }, speed ? `${speed}×` : "Max"));
     const speed = h("div", { class: "hl-segments is-small", role: "radiogroup", "aria-label": "Speed" }, speeds);
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
     const source = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel" });
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
-      h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs),
+      h("div", { class: "hl-top-row" }, h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs), line),
       h("div", { class: "hl-stage" }, h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading), h("div", { class: "hl-side" }, source)),
       progress,
-      h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time, line), h("div", { class: "hl-buttons" }, main, stop, restart), speed),
+      h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time), h("div", { class: "hl-buttons" }, main, stop, restart), speed),
       notes);
     return { root, tabs, source, picture, poster, self, big, loading, tag, time, line, progress, main, stop, restart, speed, speeds, notes };
   }
@@ -136,14 +136,14 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
   function clipPanel() {
     if (!clips.length) return h("p", { class: "hl-caption" }, "No clips are bundled with this copy. Upload a video, or use the webcam.");
     return h("div", { class: "hl-clips", role: "radiogroup", "aria-label": "Clips" }, clips.map((clip) => h("button", {
-      type: "button", role: "radio", class: "hl-clip", "aria-checked": clip.id === chosen.clip ? "true" : "false", title: clip.about,
+      type: "button", role: "radio", class: "hl-clip", "aria-checked": clip.id === chosen.clip ? "true" : "false", 
       onclick: () => {
         chosen.clip = clip.id;
         showSource();
         draw();
         act("choose", target());
       },
-    }, clip.poster ? h("img", { src: clip.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }), h("span", {}, clip.title), h("small", {}, clock(clip.seconds)))));
+    }, clip.poster ? h("img", { src: clip.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }), h("span", {}, clip.title, h("b", {}, clock(clip.seconds))), h("small", {}, clip.about))));
   }
 
   function uploadPanel() {

@@ -18,6 +18,9 @@ const GLOSSARY = [
   ["Tier", "A group of layers with one habit: sensory, working or long-term memory."],
 ];
 
+/** Parts of a message that change what the figures show. */
+const DRAWN = ["meta", "columns", "held", "history", "answer", "thumbs"];
+
 /** Build the board inside `element`. Returns {receive(message), acknowledged()}. */
 export function mountBoard(element, bus) {
   const ui = buildBoard();
@@ -69,7 +72,7 @@ export function mountBoard(element, bus) {
     ui.readingEmpty.hidden = Boolean(state.answer);
     for (const figure of figures) {
       const width = figure.canvas.parentElement.clientWidth;
-      if (!width) continue;
+      if (!width || (figure.at && !near(figure.canvas))) continue; // drawn when it is scrolled to
       figure.at = figure.layout(width, state.meta);
       const ratio = Math.min(3, window.devicePixelRatio || 1);
       const tall = figure.height(figure.at);
@@ -83,6 +86,11 @@ export function mountBoard(element, bus) {
       ctx.clearRect(0, 0, width, tall);
       figure.draw(ctx, figure.at, { state, palette, ratio, cursor, images });
     }
+  }
+
+  function near(canvas) {
+    const box = canvas.getBoundingClientRect();
+    return box.bottom > -200 && box.top < innerHeight + 200;
   }
 
   function words() {
@@ -169,6 +177,7 @@ export function mountBoard(element, bus) {
     ui.layers.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   });
   new ResizeObserver(redraw).observe(ui.root);
+  document.addEventListener("scroll", redraw, { passive: true });
   new MutationObserver(() => {
     palette = readPalette(ui.root);
     redraw();
@@ -182,7 +191,7 @@ export function mountBoard(element, bus) {
       state = next ?? { ...state, seq: null };
       if (next && cursor && cursor.column >= seenColumns(state)) cursor = null;
       words();
-      redraw();
+      if (DRAWN.some((part) => message[part] !== undefined)) redraw();
     },
     acknowledged: () => state.seq,
   };

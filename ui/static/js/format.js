@@ -12,6 +12,8 @@ export function clock(seconds, fine = false) {
   return h ? `${h}:${String(m).padStart(2, "0")}:${s}${tail}` : `${m}:${s}${tail}`;
 }
 
+const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
+
 /** Bytes with three figures: 512 B, 3.4 MB. Decimal units, as memory sizes are printed by the command line. */
 export function bytes(count) {
   if (!Number.isFinite(count)) return "–";
@@ -29,13 +31,13 @@ export function bytes(count) {
 export function figures(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
-  if (size >= 100 || Number.isInteger(value)) return Math.round(value).toLocaleString("en-US");
+  if (size >= 100 || Number.isInteger(value)) return WHOLE.format(value);
   return String(Number(value.toFixed(size >= 10 ? 1 : 2)));
 }
 
 /** A whole number with thousands separators. */
 export function whole(value) {
-  return Number.isFinite(value) ? Math.round(value).toLocaleString("en-US") : "–";
+  return Number.isFinite(value) ? WHOLE.format(value) : "–";
 }
 
 /** A share of one as a percentage: 0.004 -> "0.4 %". */

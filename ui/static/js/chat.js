@@ -13,10 +13,14 @@ export function mergeTurns(turns, epoch, message) {
   return list;
 }
 
-/** Questions that can be asked now come first; later ones follow in order of their time. Pure. */
-export function orderChips(chips, seconds) {
+/** Which of the suggested questions to show: the `past` newest whose time has come and the `ahead` next ones. Pure. */
+export function pickChips(chips, seconds, past = 4, ahead = 2) {
   const due = (chip) => !(chip.at > 0) || (Number.isFinite(seconds) && seconds >= chip.at - 0.05);
-  return chips.map((chip) => ({ ...chip, due: due(chip) }));
+  const ready = chips.filter(due);
+  const later = chips.filter((chip) => !due(chip));
+  const room = past + ahead;
+  const next = later.slice(0, Math.max(ahead, room - ready.length));
+  return [...ready.slice(-(room - next.length)), ...next].slice(-room).map((chip) => ({ ...chip, due: due(chip) }));
 }
 
 /** Build the chat inside `element`; `send(type, data)` reaches the server. Returns {receive(message)}. */
@@ -111,7 +115,7 @@ export function mountChat(element, bus, send) {
       policy.dataset.key = about.policy.name;
       policy.replaceChildren(h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge), ` Memory: ${about.policy.title}`);
     }
-    showChips(orderChips(view.chips ?? [], view.clock));
+    showChips(pickChips(view.chips ?? [], view.clock));
   });
 
   function showChips(list) {

@@ -105,9 +105,13 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
         } catch (error) {
           return notice({ id: `c${Date.now()}`, kind: "error", text: error.message || cameraProblem(error) });
         }
+        showSource();
       }
     }
-    if (action === "stop") camera.close();
+    if (action === "stop" && camera.on) {
+      camera.close();
+      showSource();
+    }
     if (action === "pause" || action === "resume") camera.hold(action === "pause");
     act(action === "restart" && !sameSource() ? "start" : action, target());
     return undefined;
@@ -181,7 +185,8 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
   }
 
   function cameraPanel() {
-    return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), "Your camera stays off until you press Start. Frames go only to the computer that runs this page, and are not stored.");
+    return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), h("span", {}, camera.on ? "The camera is on. Press Stop to switch it off." : "Your camera stays off until you press Start."),
+      h("span", {}, "Its frames go only to the computer that runs this page, and are not stored."));
   }
 
   function draw() {

@@ -63,8 +63,8 @@ export function drawReading(ctx, layout, { state, palette, ratio, cursor }) {
   ctx.fillRect(asked, 4, 1, rows.bottom - 4);
   ctx.font = `500 11px ${palette.font}`;
   ctx.textBaseline = "top";
-  ctx.textAlign = asked > scale.left + scale.width - 52 ? "right" : "left";
-  ctx.fillText("asked here", asked + (ctx.textAlign === "left" ? 5 : -5), 4);
+  ctx.textAlign = "left";
+  if (asked < scale.left + scale.width - 64) ctx.fillText("asked here", asked + 5, 4);
   if (cursor && cursor.column < seenColumns(state)) {
     ctx.fillStyle = rgba(palette.ink, 0.12);
     ctx.fillRect(scale.x(cursor.column), 0, Math.max(scale.step, 3), rows.bottom);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { bytes, clock, count, figures, percent, whole } from "../js/format.js";
 import { cameraProblem, sendSize } from "../js/camera.js";
-import { mergeTurns, orderChips } from "../js/chat.js";
+import { mergeTurns, pickChips } from "../js/chat.js";
 import { mainButton, stateLine } from "../js/player.js";
 import { parseColour, shareAlpha } from "../js/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/pulse.js";
@@ -66,10 +66,14 @@ test("turns are merged by their number; a new epoch starts afresh", () => {
   assert.equal(mergeTurns(second, 1, { epoch: 2, turns: [] }).length, 0);
 });
 
-test("suggested questions tell whether their time has come", () => {
-  const chips = orderChips([{ text: "now?", at: 0 }, { text: "later?", at: 10 }], 4);
-  assert.deepEqual(chips.map((chip) => chip.due), [true, false]);
-  assert.equal(orderChips([{ text: "later?", at: 10 }], null)[0].due, false);
+test("suggested questions follow the clock, a few at a time", () => {
+  const chips = [0, 5, 10, 15, 20, 25, 30, 35].map((at) => ({ text: `at ${at}?`, at }));
+  const times = (seconds) => pickChips(chips, seconds).map((chip) => (chip.due ? chip.at : -chip.at));
+  assert.deepEqual(times(null), [0, -5, -10, -15, -20, -25]);
+  assert.deepEqual(times(12), [0, 5, 10, -15, -20, -25]);
+  assert.deepEqual(times(26), [10, 15, 20, 25, -30, -35]);
+  assert.deepEqual(times(99), [10, 15, 20, 25, 30, 35]);
+  assert.deepEqual(pickChips([], 3), []);
 });
 
 test("colours are read and one token stays visible", () => {

@@ -1,0 +1,130 @@
+"""Measure speed and memory of the policies on this machine: is a late frame as cheap as an early one?
+
+A stream of coloured cards is pushed; at each number of frames, ingest speed (preparing the pixels included), time to the
+first token, the cost of memory management and the memory held are measured, as medians over rounds in which all marks
+take turns. Close other programs for figures worth keeping.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Any, Final
+
+from hermes.errors import HermesError
+
+if TYPE_CHECKING:
+    from hermes.bench import PolicyBench
+
+DEFAULT_BUDGET: Final = 512
+"""Small enough to be full at frame 200 with the pocket model, so that later marks can be compared with that one."""
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("--model", default="pocket", help='"pocket", a folder, or a hub id (default: %(default)s)')
+    parser.add_argument("--policies", nargs="+", metavar="NAME", help="which policies (default: all)")
+    parser.add_argument(
+        "--budget", type=int, default=DEFAULT_BUDGET, help="tokens a layer may hold (default: %(default)s)"
+    )
+    parser.add_argument("--frames", type=_numbers, default=(200, 1000, 10_000), help="marks (default: 200,1000,10000)")
+    parser.add_argument("--chunk", type=int, default=16, help="frames pushed at once (default: %(default)s)")
+    parser.add_argument("--rounds", type=int, default=10, help="rounds that count (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="threads that torch may use (default: torch's own choice)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
+    import torch  # noqa: PLC0415  (heavy)
+    import transformers  # noqa: PLC0415
+
+    import hermes  # noqa: PLC0415
+    from hermes.bench import bench_frames, bench_policy  # noqa: PLC0415
+    from hermes.machine import describe_machine  # noqa: PLC0415
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if args.threads is not None:
+        if args.threads < 1:
+            raise HermesError(f"At least one thread is needed, not {args.threads}.")
+        torch.set_num_threads(args.threads)
+    policies = args.policies or list(hermes.POLICIES)
+    unknown = [name for name in policies if name not in hermes.POLICIES]
+    if unknown:
+        raise HermesError(f"There is no policy “{unknown[0]}”. There are: {', '.join(hermes.POLICIES)}.")
+    model = hermes.load(args.model)
+    about = {
+        "model": model.card.name,
+        "tokens_per_frame": model.tokens_per_frame,
+        "chunk": args.chunk,
+        "rounds": args.rounds,
+        "machine": describe_machine(),
+        "load_before": _load(),
+    }
+    frames = bench_frames(max(64, args.chunk))
+    results = []
+    for name in policies:
+        results.append(bench_policy(model, name, frames, args.frames, args.budget, args.chunk, args.rounds, _progress))
+        if not args.json:
+            _progress("")
+            if len(results) == 1:
+                _print_about(about)
+            _print_policy(results[-1])
+    about["load_after"] = _load()
+    if args.json:
+        _progress("")
+        print(json.dumps({**about, "policies": [result.as_dict() for result in results]}, ensure_ascii=False))
+    else:
+        print(f"Load of the machine (1 minute): {about['load_before']} before, {about['load_after']} after.")
+    return 0
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        return tuple(int(part.replace("_", "")) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"numbers with commas between them, not {text!r}") from None
+
+
+def _load() -> float | None:
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
+def _progress(text: str) -> None:
+    """One line on a terminal that each call overwrites."""
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _print_about(about: dict[str, Any]) -> None:
+    machine = about["machine"]
+    print(f"{about['model']}, {about['tokens_per_frame']} tokens a frame, chunks of {about['chunk']} frames")
+    print(
+        f"{machine['processor']}, {machine['cores']} cores ({machine['torch_threads']} threads), "
+        f"{machine['memory_bytes'] / 2**30:.0f} GiB, GPU: {machine['gpu'] or 'none'}; "
+        f"{machine['system']}, Python {machine['python']}, torch {machine['torch']}, "
+        f"transformers {machine['transformers']}\n"
+    )
+
+
+def _print_policy(result: PolicyBench) -> None:
+    budget = "no budget" if result.budget is None else f"budget {result.budget}"
+    print(f"{result.policy} ({budget}{f', guidance {result.guidance}' if result.guidance else ''})")
+    if result.marks:
+        print("  frames  ingest frames/s  first token ms  management/encoding    kept  cache MB  (full)  process MB")
+    for mark in result.marks:
+        print(
+            f"  {mark.frames:>6,}  {mark.ingest_fps:>15.1f}  {mark.first_token_ms:>14.1f}  {mark.management_share:>18.1%}  "
+            f"{mark.kept:>6,}  {mark.cache_bytes / 1e6:>8.2f}  {mark.full_cache_bytes / 1e6:>6.1f}  "
+            f"{mark.rss_bytes / 1e6:>10.0f}"
+        )
+    if result.flatness:
+        ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in result.flatness.items())
+        print(f"  last over first: {ratios}")
+    if result.stopped_at is not None:
+        print(f"  stopped at frame {result.stopped_at:,}: {result.reason}")
+    print(flush=True)

@@ -21,8 +21,10 @@ import numpy as np
 
 from hermes import video
 from hermes.errors import HermesError
+from ui import telling
 from ui.board import BoardEncoder
 from ui.clips import Clip
+from ui.conversation import Conversation
 from ui.models import Shelf
 
 if TYPE_CHECKING:
@@ -47,19 +49,6 @@ class Source:
     title: str = ""
 
 
-@dataclass
-class Turn:
-    """A question and what became of it: state "writing", "done", "stopped" or "error" (then `answer` says why)."""
-
-    id: int
-    question: str
-    at: float | None
-    answer: str = ""
-    state: str = "writing"
-    first_ms: float | None = None
-    policy: str = ""
-
-
 class Visitor:
     """What one browser tab has open. Methods may be called by any thread."""
 
@@ -68,7 +57,7 @@ class Visitor:
     ) -> None:
         self.settings = settings
         self.stream: LiveStream | None = None
-        self.turns: list[Turn] = []
+        self.conversation = Conversation()
         self.uploads: dict[str, str] = {}
         self._shelf = shelf
         self._clips = clips
@@ -85,8 +74,6 @@ class Visitor:
         self._notice: dict[str, Any] | None = None
         self._told_error: str | None = None
         self._shots = 0
-        self._epoch = next(_IDS)
-        self._count = 0
         self._closed = False
 
     # Source and transport -----------------------------------------------------------------------------------------
@@ -203,48 +190,13 @@ class Visitor:
 
     def ask(self, question: str) -> Iterator[dict[str, Any]]:
         """Ask; yields messages for the chat, the answer longer in each."""
-        stream = self.stream
-        clock = stream.view().clock if stream is not None else math.nan
-        turn = Turn(next(_IDS), question, None if math.isnan(clock) else clock, policy=self._policy("title"))
-        with self._lock:
-            busy = any(other.state == "writing" for other in self.turns)
-            self.turns.append(turn)
-        if busy:
-            turn.state, turn.answer = "error", "One answer at a time: wait for the last one, or stop it."
-            yield self.chat(2)
-            return
-        if stream is None:
-            turn.state, turn.answer = "error", "Nothing has been seen yet. Press Start, then ask."
-            yield self.chat(2)
-            return
-        yield self.chat(2)
-        try:
-            for piece in stream.ask(question):
-                turn.answer += piece
-                yield self.chat(2)
-            turn.first_ms = stream.view().first_token_ms
-            if turn.state == "writing":
-                turn.state = "done"
-        except HermesError as error:
-            turn.state, turn.answer = "error", str(error)
-        finally:
-            if turn.state == "writing":
-                turn.state = "stopped"
-        yield self.chat(2)
+        return self.conversation.ask(self.stream, question, str(self._policies[self.settings.policy].title))
 
     def halt(self) -> None:
         """Stop the answer that is being written; what was said so far stays."""
-        with self._lock:
-            for turn in self.turns:
-                if turn.state == "writing":
-                    turn.state = "stopped"
+        self.conversation.halt()
         if self.stream is not None:
             self.stream.stop_answer()
-
-    def chat(self, last: int | None = None) -> dict[str, Any]:
-        """The newest turns as a message for the browser."""
-        turns = self.turns[-last:] if last else self.turns
-        return {"epoch": self._epoch, "turns": [dict(vars(turn)) for turn in turns]}
 
     # What the browser is told -------------------------------------------------------------------------------------
 
@@ -252,107 +204,51 @@ class Visitor:
         """Show a sentence beside the stream: kind "error" or "info"."""
         self._notice = {"id": next(_IDS), "kind": kind, "text": text}
 
-    def look(self, acknowledged: int | None, frame: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    def look(self, acknowledged: int | None, shown: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The state for the player, and the message for the board (None: nothing new).
 
         Args:
             acknowledged: Number of the last board message that the browser applied.
-            frame: Number of the picture that the browser shows.
+            shown: Number of the picture that the browser shows.
         """
-        self._count += 1
         stream = self.stream
         view = stream.view() if stream is not None else None
         if view is not None and view.error and view.error != self._told_error:
             self._told_error = view.error
             self.tell("error", view.error)
-        state = self._player_state(view, frame)
-        board = None
-        if stream is not None and view is not None and view.snapshot is not None and view.snapshot.frames_seen:
-            board = self._board_message(stream, view, acknowledged)
-        return state, board
+        board = self._board_message(stream, view, acknowledged) if stream is not None and view is not None else None
+        return self._player_state(view, shown), board
 
     def _board_message(self, stream: LiveStream, view: LiveView, acknowledged: int | None) -> dict[str, Any] | None:
-        snapshot = view.snapshot
-        if snapshot is None:
+        if view.snapshot is None or not view.snapshot.frames_seen:
             return None
-        first = view.first_token_ms
-        meters = {
-            "fps": round(view.ingest_fps, 1),
-            "first": None if first is None else round(first),
-            "dropped": view.dropped,
-            "skipped": view.skipped,
-        }
         with self._board_lock:
             return self._encoder.encode(
-                snapshot,
+                view.snapshot,
                 acknowledged=acknowledged,
                 duration=view.duration,
                 fps=self._fps,
-                meters=meters,
+                meters=telling.meters(view),
                 thumbnails=stream.thumbnails,
             )
 
-    def _player_state(self, view: LiveView | None, frame: int) -> dict[str, Any]:
+    def _player_state(self, view: LiveView | None, shown: int) -> dict[str, Any]:
         restarted, self._restarted = self._restarted, False
-        loading = self._shelf.state(self.settings.model)
-        waiting = self._starting and (loading is None or (loading.info is None and not loading.error))
-        state: dict[str, Any] = {
-            "n": self._count,
-            "state": "empty",
+        model = self._shelf.state(self.settings.model)
+        clip = self._clips.get(self._chosen.id) if self._chosen.kind == "clip" else None
+        return {
+            "n": next(_IDS),
             "source": {"kind": self._playing.kind, "id": self._playing.id, "title": self._playing.title},
-            "clock": None,
-            "duration": None,
-            "behind": 0.0,
-            "frames": 0,
             "speed": next((name for name, speed in SPEEDS.items() if speed == self.settings.speed), 1),
             "fps": self.settings.fps,
-            "answering": False,
             "received": self._shots,
             "restarted": restarted,
             "notice": self._notice,
-            "loading": {"text": loading.text if loading else "Loading …", "share": loading.share if loading else 0.0}
-            if waiting
-            else None,
-            "about": self._about(),
-            "chips": self._chips(),
+            "loading": telling.waiting(model) if self._starting else None,
+            "about": telling.about(model, self._policies[self.settings.policy]),
+            "chips": telling.chips(clip, model),
+            **telling.stream_state(view, -1 if restarted else shown),
         }
-        if view is None:
-            return state
-        state |= {
-            "state": view.state,
-            "clock": None if math.isnan(view.clock) else round(view.clock, 2),
-            "duration": view.duration,
-            "behind": round(view.behind, 1),
-            "frames": view.frame_index + 1,
-            "answering": view.answering,
-        }
-        if view.frame_jpeg and (view.frame_index != frame or restarted):
-            state["frame"] = {"index": view.frame_index, "jpeg": base64.b64encode(view.frame_jpeg).decode("ascii")}
-        return state
-
-    def _policy(self, attribute: str) -> str:
-        return str(getattr(self._policies[self.settings.policy], attribute))
-
-    def _about(self) -> dict[str, Any]:
-        state = self._shelf.state(self.settings.model)
-        info = state.info if state else None
-        model = None
-        if info is not None:
-            model = {"name": info.title, "about": info.about, "parameters": info.parameters, "device": info.device}
-        return {
-            "model": model,
-            "progress": state.text if state else "",
-            "error": state.error if state else None,
-            "policy": {name: self._policy(name) for name in ("name", "title", "badge", "about")},
-        }
-
-    def _chips(self) -> list[dict[str, Any]]:
-        clip = self._clips.get(self._chosen.id) if self._chosen.kind == "clip" else None
-        if clip is not None and clip.questions:
-            earliest = {text: at for text, at in sorted(clip.questions, key=lambda question: -question[1])}
-            return [{"text": text, "at": at} for text, at in sorted(earliest.items(), key=lambda question: question[1])]
-        state = self._shelf.state(self.settings.model)
-        return [{"text": text, "at": 0.0} for text in state.info.suggested] if state and state.info else []
 
     def close(self) -> None:
         """Free the stream and its memory."""

@@ -110,7 +110,8 @@ export function mountChat(element, bus, send) {
 
   bus.on("view", (view) => {
     const about = view.about;
-    setText(model, about.model ? `${about.model.name} answers. ${about.model.about}` : view.loading?.text ?? "Loading the model …");
+    setText(model, about.model ? `${about.model.name} answers. ${about.model.about}` : about.error ?? (about.progress || "Loading the model …"));
+    model.dataset.kind = about.error ? "error" : "";
     if (policy.dataset.key !== about.policy.name) {
       policy.dataset.key = about.policy.name;
       policy.replaceChildren(h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge), ` Memory: ${about.policy.title}`);

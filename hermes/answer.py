@@ -49,7 +49,7 @@ class Answer:
     def __iter__(self) -> Iterator[str]:
         """Decode; each piece is readable text."""
         produced: list[int] = []
-        shown = ""
+        shown = text = ""
         for token in self._tokens():
             produced.append(token)
             text = self.model.tokenizer.decode(produced, skip_special_tokens=True)
@@ -57,6 +57,8 @@ class Answer:
                 continue
             yield text[len(shown) :]
             shown = text
+        if len(text) > len(shown):  # the answer broke off within a character
+            yield text[len(shown) :]
 
     def _tokens(self) -> Iterator[int]:
         ids, stop = self._ids, self.model.stop_ids

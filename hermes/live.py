@@ -401,9 +401,10 @@ class LiveStream:
         if batch:
             began = time.perf_counter()
             for frames, times in _same_size(batch):
-                first = self._session.stats.frames_seen
+                first, waiting = self._session.steps_seen, self._session.frames_waiting
                 self._session.push(frames, times)
-                self._remember(first, frames)
+                merged = self._session.layout.frames_per_step
+                self._remember(first, frames[merged - 1 - waiting :: merged])
             self._speeds.append((len(batch), time.perf_counter() - began))
         elif player is not None and self._state == "playing":
             if player.error is not None:
@@ -413,6 +414,8 @@ class LiveStream:
         self._publish(force=not self._inbox)
 
     def _remember(self, first: int, frames: Frame) -> None:
+        if not len(frames):
+            return
         self._thumbnails.add(first, frames)
         self._newest, self._frame_index = frames[-1], first + len(frames) - 1
 

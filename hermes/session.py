@@ -17,7 +17,7 @@ from torch import Tensor
 
 from hermes import storage
 from hermes.answer import Answer
-from hermes.backbones.base import Backbone, Frames
+from hermes.backbones.base import NOMINAL_SIZE, Backbone, Frames, Layout
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.guidance import measure, prompts_of_tiers
@@ -40,8 +40,8 @@ class SessionStats:
     """What a session has done so far; wall times in seconds.
 
     Attributes:
-        frames_seen: Frames pushed.
-        tokens_seen: Video tokens that the decoder prefilled.
+        frames_seen: Frames that the model has seen.
+        tokens_seen: Tokens of those frames, as the decoder prefilled them.
         encode_seconds: Time for preparing frames, vision tower and prefill.
         management_seconds: Time for guidance, eviction and re-indexing.
         questions: Questions answered.
@@ -111,6 +111,8 @@ class StreamSession:
         self.stats = SessionStats()
         self._history = _History()
         self._cache: MemoryCache | None = None
+        self._layout: Layout | None = None
+        self._pending: list[tuple[Frames, float]] = []  # frames that wait for the partner they are merged with
 
     # The stream ---------------------------------------------------------------------------------------------------
 
@@ -125,32 +127,58 @@ class StreamSession:
             FramesError: Shape, type or times do not fit; nothing was seen.
             ContextFullError: The policy keeps too much for the model; what was seen before stays.
         """
-        frames, seconds = self._checked(frames, times)
-        for start in range(0, len(frames), self.chunk):
-            self._push_chunk(frames[start : start + self.chunk], seconds[start : start + self.chunk])
+        self._pending.extend(self._checked(frames, times))
+        while (ready := self._ready_frames()) > 0:
+            chunk, self._pending = self._pending[:ready], self._pending[ready:]
+            try:
+                self._push_chunk(chunk)
+            except HermesError:
+                self._pending = []
+                raise
+
+    def _ready_frames(self) -> int:
+        """Frames of the next chunk: as many whole steps as there are; a frame without its partner waits for it."""
+        if not self._pending:
+            return 0
+        merged = self._layout_for(self._pending).frames_per_step
+        most = max(self.chunk // merged, 1) * merged
+        return min(len(self._pending) // merged * merged, most)
+
+    def _layout_for(self, pending: list[tuple[Frames, float]]) -> Layout:
+        """The stream's layout, fixed by the first frames: their size, and the time between them."""
+        if self._layout is not None:
+            return self._layout
+        height, width = pending[0][0].shape[:2]
+        gaps = np.diff([seconds for _, seconds in pending])
+        return self.model.layout(height, width, float(np.median(gaps)) if len(gaps) else None)
 
     @torch.inference_mode()
-    def _push_chunk(self, frames: Frames, seconds: npt.NDArray[np.float64]) -> None:
+    def _push_chunk(self, chunk: list[tuple[Frames, float]]) -> None:
         began = time.perf_counter()
-        model, tokens = self.model, len(frames) * self.model.tokens_per_frame
+        model, history = self.model, self._history
+        layout = self._layout_for(chunk)
         cache = self._opened_cache()
         step = self._step(cache)
-        self._note(self.policy.make_room(step, tokens))
-        features = model.encode_frames(frames)
-        provenance = Provenance.of_frames(
-            self.stats.frames_seen, torch.from_numpy(seconds), model.tokens_per_frame, model.device
-        )
-        positions = model.frame_positions(cache.next_positions(), len(frames))
-        model.prefill(features.flatten(0, 1)[None].to(model.dtype), positions, provenance, cache)
-        encoded = time.perf_counter()
+        seconds = np.array([at for _, at in chunk])
+        steps_before = len(history.times)
+        encoded = model.encode([frame for frame, _ in chunk], seconds, steps_before, layout)
+        tokens = encoded.embeddings.shape[1]
+        self._note(self.policy.make_room(step, int(encoded.offsets.max()) + 1))
+        # A step has the time of its last frame: only then was it seen whole.
+        step_seconds = seconds[layout.frames_per_step - 1 :: layout.frames_per_step]
+        provenance = Provenance.of_chunk(steps_before, torch.from_numpy(step_seconds), encoded.step, encoded.patch)
+        positions = model.chunk_positions(cache, encoded, steps_before, layout)
+        model.prefill(encoded.embeddings, positions, provenance, cache, encoded=encoded)
+        encoded_at = time.perf_counter()
         outcome = self.policy.after_encode(step)
-        self._history.times.extend(seconds.tolist())
-        self._history.sequence += 1
-        self.stats.frames_seen += len(frames)
+        self._layout = layout
+        history.times.extend(step_seconds.tolist())
+        history.sequence += 1
+        self.stats.frames_seen += len(chunk)
         self.stats.tokens_seen += tokens
         self._note(outcome)
-        self.stats.encode_seconds += encoded - began
-        self.stats.management_seconds += time.perf_counter() - encoded
+        self.stats.encode_seconds += encoded_at - began
+        self.stats.management_seconds += time.perf_counter() - encoded_at
 
     def _note(self, outcome: Outcome | None) -> None:
         """Put what an eviction did on record."""
@@ -169,7 +197,8 @@ class StreamSession:
 
     def _checked(
         self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]
-    ) -> tuple[Frames, npt.NDArray[np.float64]]:
+    ) -> Iterator[tuple[Frames, float]]:
+        """Frames and times in pairs, once they are known to fit."""
         frames, seconds = np.asarray(frames), np.asarray(times, np.float64)
         if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
             raise FramesError(
@@ -179,10 +208,10 @@ class StreamSession:
             raise FramesError("The frames are empty: they have no pixels.")
         if seconds.shape != (len(frames),):
             raise FramesError(f"There are {len(frames)} frames but {seconds.size} times; each frame needs one.")
-        before = self._history.times[-1:]
+        before = [at for _, at in self._pending[-1:]] or self._history.times[-1:]
         if not np.isfinite(seconds).all() or (np.diff(np.concatenate([before, seconds])) < 0).any():
             raise FramesError("Times must be finite seconds that never go back, also not behind frames seen before.")
-        return frames, seconds
+        return zip(frames, seconds.tolist(), strict=True)
 
     def _opened_cache(self) -> MemoryCache:
         """The cache, with the prompt prefilled at its head."""
@@ -230,7 +259,7 @@ class StreamSession:
         question = question.strip()
         if not question:
             raise QuestionError("The question is empty.")
-        if not self.stats.frames_seen:
+        if not self._history.times:
             raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
         longest = max_new_tokens if max_new_tokens is not None else self.model.card.max_new_tokens
         if longest < 1:
@@ -291,6 +320,21 @@ class StreamSession:
         self._history.sequence += 1
 
     @property
+    def steps_seen(self) -> int:
+        """Frames as the memory counts them: where a family merges frames, the merged ones are one."""
+        return len(self._history.times)
+
+    @property
+    def frames_waiting(self) -> int:
+        """Frames that wait for the partner they are merged with."""
+        return len(self._pending)
+
+    @property
+    def layout(self) -> Layout:
+        """How this stream's frames become tokens; before the first frame, what a 4:3 stream would have."""
+        return self._layout or self.model.layout(*NOMINAL_SIZE)
+
+    @property
     def conversation(self) -> tuple[str, str] | None:
         """The last question and its answer, which the guidance follows."""
         return self._history.conversation
@@ -310,6 +354,6 @@ class StreamSession:
 
     def close(self) -> None:
         """Let go of the memory; the session is empty afterwards."""
-        self._cache = None
+        self._cache, self._layout, self._pending = None, None, []
         self._history = _History()
         self.stats = SessionStats()

@@ -95,7 +95,7 @@ class Snapshot:
         grid: Rows and columns of a frame's tokens; their product is the tokens a frame.
         prompt_len: Prompt tokens at the head of every layer.
         tiers: Tier of each layer, an index into `TIERS` [layers].
-        frame_times: Time of every frame seen, in seconds [frames].
+        frame_times: Time of every frame seen, in seconds [frames]; frames that a model merges count as one.
         kept: Tokens of each frame that each layer still holds [layers, frames].
         offsets: Start of each layer in the flat arrays [layers + 1].
         frame: Frame of each token, -1 for prompt and summary tokens [tokens].
@@ -157,8 +157,8 @@ class Snapshot:
 
     @property
     def kept_per_layer(self) -> Int:
-        """Video tokens (vision and summary) that each layer holds [layers]."""
-        video = (self.kind == VISION) | (self.kind == SUMMARY)
+        """Tokens of the video (vision, text between frames, summaries) that each layer holds [layers]."""
+        video = self.kind != PROMPT
         return np.add.reduceat(np.append(video, False).astype(np.int64), self.offsets[:-1])
 
     def retention(self) -> Float:

@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hermes.backbones.base import Backbone
+from hermes.backbones.base import Backbone, Layout
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache
 from hermes.memory.tiers import FamilyConstants, Ramp
@@ -42,6 +42,8 @@ def save(session: StreamSession, path: Path) -> None:
     for i, layer in enumerate(cache.layers if cache else []):
         held = layer.held()
         tensors |= {f"layer.{i}.{name}": getattr(held, name).contiguous().clone() for name in LAYER_FIELDS}
+    for i, (frame, _) in enumerate(session._pending):  # noqa: SLF001
+        tensors[f"pending.{i}"] = torch.from_numpy(np.ascontiguousarray(frame))
     tensors["times"] = torch.tensor(history.times, dtype=torch.float64)
     header = {
         "format": FORMAT,
@@ -53,6 +55,9 @@ def save(session: StreamSession, path: Path) -> None:
         "stats": asdict(session.stats),
         "sequence": history.sequence,
         "conversation": history.conversation,
+        "layout": asdict(session._layout) if session._layout else None,  # noqa: SLF001
+        "pending": [seconds for _, seconds in session._pending],  # noqa: SLF001
+        "intact": [layer.intact for layer in cache.layers] if cache else [],
     }
     if history.answer:
         header["answer"] = _take_arrays(history.answer, "answer", tensors)
@@ -103,7 +108,14 @@ def _rebuild(
     history.evictions = [
         _put_arrays(Eviction, scalars, f"eviction.{i}", tensors) for i, scalars in enumerate(header["evictions"])
     ]
-    if stats.frames_seen:
+    if header["layout"]:
+        shape = header["layout"]
+        session._layout = Layout(
+            tuple(shape["grid"]), tuple(shape["pixels"]), shape["frames_per_step"], shape["interval"]
+        )
+    pending = [(tensors[f"pending.{i}"].numpy(), seconds) for i, seconds in enumerate(header["pending"])]
+    session._pending = pending
+    if history.times:
         session._cache = _cache(header, tensors, model)
     return session
 
@@ -114,6 +126,7 @@ def _cache(header: dict[str, Any], tensors: dict[str, Tensor], model: Backbone) 
     cache.prompt_len = int(header["prompt_len"])
     for i, layer in enumerate(cache.layers):
         layer.length = tensors[f"layer.{i}.keys"].shape[1]
+        layer.intact = bool(header["intact"][i])
         for name in LAYER_FIELDS:
             getattr(layer, name)[:, : layer.length] = tensors[f"layer.{i}.{name}"].to(model.device)
     return cache

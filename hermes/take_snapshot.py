@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from hermes.memory.cache import FRAME, GUIDANCE, IMPORTANCE, KIND, MASS, PATCH, RECENCY, MemoryCache
-from hermes.snapshot import Snapshot
+from hermes.snapshot import VISION, Snapshot
 
 if TYPE_CHECKING:
     from hermes.session import StreamSession
@@ -27,8 +27,8 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         labels, figures, positions = np.zeros((3, 0), np.int32), np.zeros((5, 0), np.float32), np.zeros(0)
     lengths = [layer.length for layer in cache.layers] or [0] * model.num_layers
     layer_of = np.repeat(np.arange(model.num_layers), lengths)
-    frames = session.stats.frames_seen
-    seen = labels[FRAME] >= 0
+    frames = len(history.times)
+    seen = labels[KIND] == VISION
     kept = np.bincount(layer_of[seen] * frames + labels[FRAME][seen], minlength=model.num_layers * frames)
     policy = session.policy
     return Snapshot(
@@ -39,7 +39,7 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         guidance=str(getattr(policy, "guidance", "none")),
         guidance_prompts=dict(model.card.guidance) if policy.has_guidance else {},
         seconds=history.times[-1] if history.times else float("nan"),
-        grid=model.grid,
+        grid=session.layout.grid,
         prompt_len=cache.prompt_len,
         tiers=np.asarray(model.tiers, np.int8),
         frame_times=np.asarray(history.times, np.float64),

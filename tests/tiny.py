@@ -11,11 +11,20 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    InternVLConfig,
+    InternVLForConditionalGeneration,
     LlavaOnevisionConfig,
     LlavaOnevisionForConditionalGeneration,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     SiglipVisionConfig,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
 )
 
 CHAT_TEMPLATE = (
@@ -24,11 +33,15 @@ CHAT_TEMPLATE = (
     "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-SPECIAL = ["<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<video>", "<image>"]
+SPECIAL = [
+    "<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<video>", "<image>", "<|vision_start|>", "<|vision_end|>",
+    "<|video_pad|>", "<|image_pad|>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<img>", "</img>",
+    "<IMG_CONTEXT>",
+]  # fmt: skip
 
 
-def tokenizer() -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer: every text can be written with it, and read back."""
+def tokenizer(video: str = "<video>") -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer: every text can be written with it, and read back. `video` is what a video becomes."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {token: i for i, token in enumerate(SPECIAL + alphabet)}
     raw = Tokenizer(models.BPE(vocabulary, merges=[]))
@@ -39,8 +52,8 @@ def tokenizer() -> PreTrainedTokenizerFast:
         pad_token="<pad>",
         unk_token="<unk>",
         eos_token="<|im_end|>",
-        extra_special_tokens={"image_token": "<image>", "video_token": "<video>", "im_start": "<|im_start|>"},
-        chat_template=CHAT_TEMPLATE,
+        extra_special_tokens={f"token_{i}": token for i, token in enumerate(SPECIAL[4:])},
+        chat_template=CHAT_TEMPLATE.replace("<video>", video),
     )
 
 
@@ -51,20 +64,7 @@ def llava_onevision(folder: Path, *, layers: int = 10, max_positions: int = 4096
     vision = SiglipVisionConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
     )
-    text = Qwen2Config(
-        vocab_size=len(words),
-        hidden_size=48,
-        intermediate_size=64,
-        num_hidden_layers=layers,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=max_positions,
-        rope_parameters={"rope_type": "default", "rope_theta": 10000.0},
-        bos_token_id=None,
-        eos_token_id=words.eos_token_id,
-        pad_token_id=words.pad_token_id,
-        initializer_range=0.2,
-    )
+    text = Qwen2Config(**_text(words, layers, max_positions))
     config = LlavaOnevisionConfig(
         vision_config=vision,
         text_config=text,
@@ -74,19 +74,123 @@ def llava_onevision(folder: Path, *, layers: int = 10, max_positions: int = 4096
         vision_feature_select_strategy="full",
     )
     model = LlavaOnevisionForConditionalGeneration(config).eval()
+    return _finish(model, words, folder, {"size": {"height": 32, "width": 32}, "resample": 3})
+
+
+def _text(words: PreTrainedTokenizerFast, layers: int, max_positions: int) -> dict[str, object]:
+    """What the decoders of all tiny models have in common."""
+    return {
+        "vocab_size": len(words),
+        "hidden_size": 48,
+        "intermediate_size": 64,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": max_positions,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 10000.0},
+        "bos_token_id": None,
+        "eos_token_id": words.eos_token_id,
+        "pad_token_id": words.pad_token_id,
+        "initializer_range": 0.2,
+    }
+
+
+def _finish(
+    model: PreTrainedModel, words: PreTrainedTokenizerFast, folder: Path, preprocessor: dict[str, object]
+) -> Path:
+    """Save weights, tokenizer, preprocessor and a card."""
     model.generation_config.eos_token_id = words.eos_token_id
     model.save_pretrained(folder)
     words.save_pretrained(folder)
-    preprocessor = {
-        "image_processor_type": "LlavaOnevisionImageProcessor",
-        "size": {"height": 32, "width": 32},
-        "resample": 3,
-        "rescale_factor": 1 / 255,
-        "image_mean": [0.48, 0.45, 0.40],
-        "image_std": [0.26, 0.25, 0.27],
-    }
-    (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+    numbers = {"rescale_factor": 1 / 255, "image_mean": [0.48, 0.45, 0.40], "image_std": [0.26, 0.25, 0.27]}
+    (folder / "preprocessor_config.json").write_text(json.dumps(numbers | preprocessor))
     guidance = {"local": "What is here?", "global": "What was there?"}
     card = {"name": f"tiny {folder.name}", "about": "Random weights, for tests.", "guidance": guidance}
     (folder / "hermes.json").write_text(json.dumps(card))
     return folder
+
+
+def qwen2_5_vl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+    """A Qwen2.5-VL of `layers` layers whose 4:3 frames have 2 x 3 tokens a pair."""
+    torch.manual_seed(seed)
+    words = tokenizer("<|vision_start|><|video_pad|><|vision_end|>")
+    text = _text(words, layers, max_positions)
+    text["rope_parameters"] = {"rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2]}
+    vision = {
+        "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 48, "patch_size": 4,
+        "spatial_merge_size": 2, "temporal_patch_size": 2, "window_size": 16, "fullatt_block_indexes": [1],
+        "tokens_per_second": 2,
+    }  # fmt: skip
+    config = Qwen2_5_VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+    )
+    model = Qwen2_5_VLForConditionalGeneration(config).eval()
+    return _finish(model, words, folder, {"min_pixels": 16 * 16, "max_pixels": 18 * 24, "resample": 3})
+
+
+def qwen3_vl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+    """A Qwen3-VL of `layers` layers whose 4:3 frames have 2 x 3 tokens a pair."""
+    torch.manual_seed(seed)
+    words = tokenizer("<|vision_start|><|video_pad|><|vision_end|>")
+    text = _text(words, layers, max_positions) | {"head_dim": 12}
+    text["rope_parameters"] = {
+        "rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2], "mrope_interleaved": True,
+    }  # fmt: skip
+    vision = {
+        "depth": 3, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 48, "patch_size": 4,
+        "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1],
+    }  # fmt: skip
+    config = Qwen3VLConfig(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=words.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=words.convert_tokens_to_ids("<|vision_end|>"),
+    )
+    model = Qwen3VLForConditionalGeneration(config).eval()
+    return _finish(model, words, folder, {"min_pixels": 16 * 16, "max_pixels": 18 * 24, "resample": 3})
+
+
+def smolvlm(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+    """A SmolVLM of `layers` layers and 4 tokens a frame."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    vision = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32,
+        "patch_size": 8,
+    }  # fmt: skip
+    config = SmolVLMConfig(
+        text_config={"model_type": "llama"} | _text(words, layers, max_positions),
+        vision_config=vision,
+        image_token_id=words.convert_tokens_to_ids("<image>"),
+        scale_factor=2,
+        pad_token_id=words.pad_token_id,
+    )
+    model = SmolVLMForConditionalGeneration(config).eval()
+    size = {"size": {"longest_edge": 40}, "max_image_size": {"longest_edge": 32}, "resample": 1}
+    return _finish(model, words, folder, size)
+
+
+def internvl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+    """An InternVL of `layers` layers and 4 tokens a frame."""
+    torch.manual_seed(seed)
+    words = tokenizer()
+    vision = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "image_size": [32, 32], "patch_size": [8, 8],
+    }  # fmt: skip
+    config = InternVLConfig(
+        text_config={"model_type": "qwen2"} | _text(words, layers, max_positions),
+        vision_config=vision,
+        image_token_id=words.convert_tokens_to_ids("<IMG_CONTEXT>"),
+        image_seq_length=4,
+    )
+    model = InternVLForConditionalGeneration(config).eval()
+    return _finish(model, words, folder, {"size": {"height": 32, "width": 32}, "resample": 3})
+
+
+FAMILIES = {f.__name__: f for f in (llava_onevision, qwen2_5_vl, qwen3_vl, smolvlm, internvl)}

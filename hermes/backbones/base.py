@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.attention import AttentionRecorder
+from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.positions import Rotary
 from hermes.memory.tiers import FamilyConstants, tier_of_layers
@@ -25,7 +28,12 @@ LOCAL_GUIDANCE = (
 )
 GLOBAL_GUIDANCE = "Summarise the story of the video so far: who appeared, what happened, and when it happened."
 
+SENTINEL = "\u241f"
+NOMINAL_SIZE = (336, 448)
+"""Height and width of a frame where none is known yet."""
+
 Frames = npt.NDArray[np.uint8]
+Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,56 @@ class Card:
     guidance: dict[str, str] = field(default_factory=lambda: {"local": LOCAL_GUIDANCE, "global": GLOBAL_GUIDANCE})
     max_new_tokens: int = 256
     suggested: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How the frames of a stream become tokens; fixed when a stream begins.
+
+    Attributes:
+        grid: Rows and columns of a step's vision tokens.
+        pixels: Width and height to which frames are resized.
+        frames_per_step: Frames that the vision tower merges into one step of time (1, or 2 for the Qwen family). The memory
+            counts steps: what it calls a frame is one step.
+        interval: Rotary positions from one step to the next, on the temporal axis of M-RoPE.
+    """
+
+    grid: tuple[int, int]
+    pixels: tuple[int, int]
+    frames_per_step: int = 1
+    interval: float = 1.0
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A chunk of frames as the decoder reads it: vision tokens, and text between them where the family writes any.
+
+    Attributes:
+        embeddings: [1, tokens, hidden].
+        step: Step of the chunk that each token belongs to, int64 [tokens].
+        patch: Patch of each vision token, -1 for text [tokens].
+        offsets: Positions relative to where the chunk begins, int64 [axes, tokens].
+        deepstack: Features added to the hidden states of the vision tokens after the first layers, one [vision tokens,
+            hidden] a layer; empty for most families.
+    """
+
+    embeddings: Tensor
+    step: Tensor
+    patch: Tensor
+    offsets: Tensor
+    deepstack: tuple[Tensor, ...] = ()
+
+    @classmethod
+    def of_vision(cls, features: Tensor) -> Encoded:
+        """Vision tokens [steps, patches, hidden] alone, on one position axis."""
+        steps, patches = features.shape[:2]
+        index = torch.arange(steps * patches, device=features.device)
+        return cls(features.flatten(0, 1)[None], index // patches, index % patches, index[None])
+
+    @property
+    def vision(self) -> Tensor:
+        """Which tokens are vision tokens, bool [tokens]."""
+        return self.patch >= 0
 
 
 class Backbone(ABC):
@@ -69,6 +127,8 @@ class Backbone(ABC):
         parameter = next(model.parameters())
         self.device: torch.device = parameter.device
         self.dtype: torch.dtype = parameter.dtype
+        self.frequencies: Tensor = self.decoder.rotary_emb.inv_freq.float()
+        self._template  # noqa: B018 - a template without a place for a video is found now, not at the first question
 
     # What a family says -------------------------------------------------------------------------------------------
 
@@ -79,29 +139,67 @@ class Backbone(ABC):
 
     @property
     @abstractmethod
-    def grid(self) -> tuple[int, int]:
-        """Rows and columns of a frame's tokens."""
-
-    @property
-    @abstractmethod
     def rotary(self) -> Rotary:
         """How positions become angles."""
 
     @abstractmethod
-    def encode_frames(self, frames: Frames) -> Tensor:
-        """Features of frames as the decoder reads them: uint8 [T, H, W, 3] RGB -> [T, P, hidden]."""
+    def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:
+        """How frames of `height` x `width` pixels become tokens; `seconds_per_frame` where it is known."""
 
     @abstractmethod
-    def frame_positions(self, start: Tensor, frames: int) -> Tensor:
-        """Positions of `frames` new frames that begin at `start` [layers]: [axes, layers, frames * P]."""
+    def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:
+        """A chunk of frames as the decoder reads it.
 
+        Args:
+            frames: T pictures, uint8 [H, W, 3] RGB; T is a multiple of `layout.frames_per_step`.
+            seconds: Time of each frame [T].
+            first_step: Steps that the stream has seen before.
+            layout: The stream's layout.
+        """
+
+    def chunk_positions(
+        self,
+        cache: MemoryCache,
+        encoded: Encoded,
+        first_step: int,  # noqa: ARG002
+        layout: Layout,  # noqa: ARG002
+    ) -> Tensor:
+        """Positions of a chunk's tokens in each layer: its largest position + 1 and on [axes, layers, tokens]."""
+        return cache.next_positions()[None, :, None] + encoded.offsets[:, None, :]
+
+    @property
     @abstractmethod
+    def video_marker(self) -> str:
+        """What the chat template writes for a video; everything before it is the head, everything behind it the tail."""
+
+    chat_template: str | None = None
+    """A chat template in place of the tokenizer's, where the family keeps it elsewhere."""
+    before_video = ""
+    after_video = ""
+    """Text that the family writes once before and behind a video."""
+
+    @cached_property
+    def _template(self) -> tuple[str, str]:
+        """The chat template around the video, rendered once with a sentinel for the question."""
+        content = [{"type": "video"}, {"type": "text", "text": SENTINEL}]
+        text = self.tokenizer.apply_chat_template(
+            [{"role": "user", "content": content}],
+            chat_template=self.chat_template,
+            tokenize=False,
+            add_generation_prompt=True,
+        )
+        head, found, tail = text.partition(self.video_marker)
+        if not found or SENTINEL not in tail:
+            raise HermesError("This model's chat template has no place for a video followed by a question.")
+        return head + self.before_video, self.after_video + tail
+
     def head_text(self) -> str:
         """System prompt and opening of the user turn: what stands before the video."""
+        return self._template[0]
 
-    @abstractmethod
     def tail_text(self, question: str) -> str:
         """What stands behind the video: the question, the end of the user turn, the opening of the answer."""
+        return self._template[1].replace(SENTINEL, question)
 
     # What all families share --------------------------------------------------------------------------------------
 
@@ -117,8 +215,9 @@ class Backbone(ABC):
 
     @property
     def tokens_per_frame(self) -> int:
-        """Tokens a frame."""
-        return self.grid[0] * self.grid[1]
+        """Vision tokens of one step of a 4:3 stream such as a webcam's; a stream's own layout may differ."""
+        rows, columns = self.layout(*NOMINAL_SIZE).grid
+        return rows * columns
 
     @property
     def max_positions(self) -> int:
@@ -188,6 +287,26 @@ class Backbone(ABC):
             self.num_layers, self.kv_heads, self.head_dim, self.axes, capacity, self.device, self.dtype
         )
 
+    def weave(self, features: Tensor, before: list[Tensor], after: Tensor) -> Encoded:
+        """A chunk of steps with text around each, on one position axis.
+
+        Args:
+            features: Vision tokens [steps, patches, hidden].
+            before: Ids of the text before each step.
+            after: Ids of the text after every step.
+        """
+        parts, step, patch = [], [], []
+        patches = torch.arange(features.shape[1], device=self.device)
+        closing = self.embed(after)[0]
+        for i, (feature, ids) in enumerate(zip(features, before, strict=True)):
+            parts += [self.embed(ids)[0], feature.to(self.dtype), closing]
+            text = (patches.new_full((len(ids),), -1), patches, patches.new_full((len(after),), -1))
+            patch.append(torch.cat(text))
+            step.append(torch.full_like(patch[-1], i))
+        embeddings = torch.cat(parts)[None]
+        offsets = torch.arange(embeddings.shape[1], device=self.device)[None]
+        return Encoded(embeddings, torch.cat(step), torch.cat(patch), offsets)
+
     def rotary_embeddings(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Cos and sin of `positions` [axes, layers, tokens], from the model's own embedding: [layers, tokens, dim]."""
         return self.decoder.rotary_emb(hidden, positions[0] if self.axes == 1 else positions)
@@ -201,6 +320,7 @@ class Backbone(ABC):
         cache: MemoryCache,
         recorder: AttentionRecorder | None = None,
         visible: Tensor | None = None,
+        encoded: Encoded | None = None,
     ) -> Tensor:
         """Run the decoder over `embeddings` on top of `cache`, which then holds them too.
 
@@ -212,6 +332,7 @@ class Backbone(ABC):
             recorder: Watches the attention.
             visible: Which new tokens each new token may see, bool [tokens, tokens]; causal where None. The past is always
                 visible.
+            encoded: The chunk that the embeddings come from, where it has deepstack features.
 
         Returns:
             Last hidden states before the final norm [1, tokens, hidden].
@@ -232,13 +353,15 @@ class Backbone(ABC):
                 past_key_values=cache,
                 **kwargs,
             )
+            if encoded is not None and i < len(encoded.deepstack):
+                hidden = hidden.index_add(1, encoded.vision.nonzero()[:, 0], encoded.deepstack[i][None])
         cache.commit(tokens)
         return hidden
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states: [1, tokens, hidden] -> float32 [1, tokens, vocabulary]."""
-        return self.model.lm_head(self.decoder.norm(hidden)).float()
+        return self.model.lm_head(self.decoder.norm(hidden)).float()  # every family keeps its head there
 
 
 def attention_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor | None:

@@ -17,14 +17,21 @@ from huggingface_hub.errors import (
     LocalEntryNotFoundError,
     RepositoryNotFoundError,
 )
-from transformers import AutoConfig, AutoTokenizer, LlavaOnevisionForConditionalGeneration
+from transformers import AutoConfig, AutoTokenizer
 
 from hermes.backbones.attention import NAME as ATTENTION
 from hermes.backbones.base import Backbone, Card
+from hermes.backbones.internvl import InternVL
 from hermes.backbones.llava_onevision import LlavaOnevision
+from hermes.backbones.qwen2_5_vl import Qwen25VL
+from hermes.backbones.qwen3_vl import Qwen3VL
+from hermes.backbones.smolvlm import SmolVLM
 from hermes.errors import HermesError
 
 logger = logging.getLogger(__name__)
+
+FAMILIES: dict[str, type[Any]] = {f.family: f for f in (LlavaOnevision, Qwen25VL, Qwen3VL, SmolVLM, InternVL)}
+"""Families by transformers' model type."""
 
 POCKET = Path(__file__).resolve().parents[2] / "assets" / "pocket"
 PREPROCESSOR_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
@@ -53,17 +60,18 @@ def load(name: str | Path, device: str | torch.device | None = None, dtype: torc
     dtype = dtype or {"cuda": torch.bfloat16, "mps": torch.float16}.get(device.type, torch.float32)
     family = _family(source)
     try:
-        model: Any = LlavaOnevisionForConditionalGeneration.from_pretrained(source, dtype=dtype)
+        model: Any = family.model_class.from_pretrained(source, dtype=dtype)
         tokenizer = AutoTokenizer.from_pretrained(source)
     except torch.OutOfMemoryError as error:
         raise ModelError(f"There is not enough memory on {device} for the model “{name}”.") from error
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"The model “{name}” is incomplete or damaged: {_first_line(error)}") from error
     model = model.to(device).eval().requires_grad_(False)
-    model.model.language_model.config._attn_implementation = ATTENTION  # noqa: SLF001 - transformers' own switch
     card = _card(source, str(name))
-    logger.info("loaded %s (%s) on %s in %s", card.name, family, device, dtype)
-    return LlavaOnevision(model, tokenizer, card, _preprocessor(source))
+    backbone: Backbone = family(model, tokenizer, card, _preprocessor(source))
+    backbone.text_config._attn_implementation = ATTENTION  # noqa: SLF001 - transformers' own switch
+    logger.info("loaded %s (%s) on %s in %s", card.name, backbone.family, device, dtype)
+    return backbone
 
 
 def _best_device() -> torch.device:
@@ -108,16 +116,16 @@ def _resolve(name: str) -> str:
     return name
 
 
-def _family(source: str) -> str:
+def _family(source: str) -> type[Any]:
     try:
         config = AutoConfig.from_pretrained(source)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The configuration of “{source}” cannot be read: {_first_line(error)}") from error
-    if config.model_type != LlavaOnevision.family:
+    if config.model_type not in FAMILIES:
         raise ModelError(
-            f"Models of the family “{config.model_type}” are not served; LLaVA-OneVision ({LlavaOnevision.family}) is."
+            f"Models of the family “{config.model_type}” are not served. These are: {', '.join(sorted(FAMILIES))}."
         )
-    return config.model_type
+    return FAMILIES[config.model_type]
 
 
 def _read_json(source: str, file: str) -> dict[str, Any] | None:

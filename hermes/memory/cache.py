@@ -41,16 +41,20 @@ class Provenance:
         return cls(labels, figures)
 
     @classmethod
-    def of_frames(cls, first: int, seconds: Tensor, tokens_per_frame: int, device: torch.device) -> Provenance:
-        """Provenance of whole frames: numbers from `first`, times `seconds` [frames], `tokens_per_frame` patches each."""
-        count = seconds.shape[0]
-        figures = torch.full((5, count * tokens_per_frame), torch.nan, device=device)
+    def of_chunk(cls, first: int, seconds: Tensor, step: Tensor, patch: Tensor) -> Provenance:
+        """Provenance of a chunk.
+
+        Args:
+            first: Number of its first frame.
+            seconds: Time of each of its frames [frames].
+            step: Frame of the chunk that each token belongs to, int64 [tokens].
+            patch: Patch of each token, -1 for text that the family writes between frames, int64 [tokens].
+        """
+        figures = torch.full((5, step.shape[0]), torch.nan, device=step.device)
         figures[MASS] = 1
-        figures[SECONDS] = seconds.to(device, torch.float32).repeat_interleave(tokens_per_frame)
-        frame = torch.arange(first, first + count, device=device).repeat_interleave(tokens_per_frame)
-        patch = torch.arange(tokens_per_frame, device=device).repeat(count)
-        labels = torch.stack((frame, patch, torch.full_like(frame, VISION))).to(torch.int32)
-        return cls(labels, figures)
+        figures[SECONDS] = seconds.to(step.device, torch.float32)[step]
+        kind = torch.where(patch >= 0, VISION, TEXT)
+        return cls(torch.stack((step + first, patch, kind)).to(torch.int32), figures)
 
 
 @dataclass
@@ -65,6 +69,7 @@ class LayerMemory:
         figures: float32 [5, capacity], see `Provenance`.
         length: Tokens held.
         lent: Whether a branch reads this storage and may write behind `length`.
+        intact: Whether no token was ever evicted and no position changed.
     """
 
     keys: Tensor
@@ -74,6 +79,7 @@ class LayerMemory:
     figures: Tensor
     length: int = 0
     lent: bool = False
+    intact: bool = True
 
     @property
     def capacity(self) -> int:
@@ -112,6 +118,7 @@ class LayerMemory:
     def retain(self, kept: Tensor) -> None:
         """Keep only the tokens `kept` (int64, ascending, whole layer's indices) and close the gaps."""
         self.reserve(0)
+        self.intact = False
         count = kept.shape[0]
         for storage in (self.keys, self.values, self.positions, self.labels, self.figures):
             storage[:, :count] = storage[:, kept]
@@ -169,6 +176,7 @@ def evict(layer: LayerMemory, kept: Tensor, prompt_len: int, rotary: Rotary, *, 
 def reindex(layer: LayerMemory, prompt_len: int, rotary: Rotary) -> None:
     """Compact a layer's positions and rotate its keys by the difference, in place (paper section 3.5)."""
     layer.reserve(0)
+    layer.intact = False
     held = layer.held()
     new = compact(held.positions, prompt_len)
     layer.keys[:, : layer.length] = rotate(held.keys, held.positions, new, rotary)

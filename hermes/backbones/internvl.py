@@ -1,0 +1,73 @@
+"""InternVL3 (1B, 2B): one square picture a frame, its number as text before it, Qwen2 decoder, 1D RoPE.
+
+Not published with HERMES: the constants are those of LLaVA-OneVision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import InternVLForConditionalGeneration
+
+from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
+from hermes.backbones.frames import FramePreparation
+from hermes.memory.positions import Rotary
+from hermes.memory.tiers import LLAVA_ONEVISION
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+START, END = "<img>", "</img>"
+
+
+class InternVL(Backbone):
+    """An InternVL model of transformers (the `-hf` checkpoints)."""
+
+    family = "internvl"
+    model_class = InternVLForConditionalGeneration
+    constants = LLAVA_ONEVISION
+    video_marker = "<video>"
+
+    def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
+        """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""
+        super().__init__(model, tokenizer, card)
+        height, width = model.config.vision_config.image_size
+        size = preprocessor.get("size") or {}
+        self.size = (int(size.get("width", width)), int(size.get("height", height)))
+        self._prepare = FramePreparation(preprocessor, MEAN, STD, self.device)
+
+    @property
+    def decoder(self) -> Any:
+        """The Qwen2 decoder."""
+        return self.model.model.language_model
+
+    @property
+    def rotary(self) -> Rotary:
+        """1D RoPE."""
+        return Rotary.from_sections(self.frequencies)
+
+    def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
+        """The tower's patches, shuffled together; the same for frames of every size."""
+        config = self.model.config
+        patch = config.vision_config.patch_size
+        columns, rows = (int(s // p * config.downsample_ratio) for s, p in zip(self.size, patch[::-1], strict=True))
+        return Layout((rows, columns), self.size)
+
+    def prepare(self, frames: Sequence[Frames] | Frames) -> Tensor:
+        """Frames as the tower reads them: T pictures uint8 [H, W, 3] -> [T, 3, height, width] of the model's dtype."""
+        return self._prepare(frames, self.size).to(self.dtype)
+
+    @torch.inference_mode()
+    def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002
+        """Tower, pixel shuffle and projector, transformers' own; before every frame its number, as it was trained."""
+        config = self.model.config
+        features = self.model.model.get_image_features(
+            self.prepare(frames),
+            vision_feature_layer=config.vision_feature_layer,
+            vision_feature_select_strategy=config.vision_feature_select_strategy,
+        ).pooler_output
+        # The processor joins frames by a line break; a stream writes it before every frame but the first.
+        numbers = range(first_step, first_step + len(frames))
+        texts = [self.tokenize(("\n" if i else "") + f"Frame{i + 1}: {START}") for i in numbers]
+        return self.weave(features, texts, self.tokenize(END))

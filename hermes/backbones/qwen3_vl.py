@@ -1,0 +1,70 @@
+"""Qwen3-VL (2B, 4B, 8B): time as text before every pair of frames, interleaved M-RoPE, deepstack features.
+
+Not published with HERMES: the constants are those of Qwen2.5-VL.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import Qwen3VLForConditionalGeneration
+
+from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
+from hermes.backbones.qwen2_5_vl import Qwen25VL
+from hermes.memory.cache import MemoryCache
+from hermes.memory.positions import Rotary
+
+START, END = "<|vision_start|>", "<|vision_end|>"
+
+
+class Qwen3VL(Qwen25VL):
+    """A Qwen3-VL model of transformers."""
+
+    family = "qwen3_vl"
+    model_class = Qwen3VLForConditionalGeneration
+    video_marker = f"{START}<|video_pad|>{END}"
+
+    def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
+        """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""
+        super().__init__(model, tokenizer, card, {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} | preprocessor)
+        sections = self.text_config.rope_parameters["mrope_section"]
+        index = torch.arange(len(self.frequencies), device=self.device)
+        axis = torch.zeros_like(index)
+        for number in (1, 2):
+            axis[(index % 3 == number) & (index < 3 * sections[number])] = number
+        self._rotary = Rotary(self.frequencies, axis)
+
+    def _interval(self, seconds_per_frame: float) -> float:  # noqa: ARG002
+        return 1.0
+
+    @torch.inference_mode()
+    def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002
+        """Tower and mergers, transformers' own; before every step its time, as the model's processor writes it."""
+        flat, grid = self.patches(frames, layout)
+        output = self.model.model.get_video_features(flat, grid)
+        steps = len(frames) // layout.frames_per_step
+        features = output.pooler_output[0].unflatten(0, (steps, -1))
+        middle = seconds.reshape(steps, -1)[:, [0, -1]].mean(1)
+        texts = [self.tokenize(f"<{at:.1f} seconds>{START}") for at in middle]
+        woven = self.weave(features, texts, self.tokenize(END))
+        offsets = self._offsets(woven, layout)
+        deepstack = tuple(features[0].to(self.dtype) for features in output.deepstack_features)
+        return Encoded(woven.embeddings, woven.step, woven.patch, offsets, deepstack)
+
+    def _offsets(self, woven: Encoded, layout: Layout) -> Tensor:
+        """Text counts on one by one; a step's grid takes as many positions as its longer side."""
+        rows, columns = layout.grid
+        # A step's first vision token stands where the text before it ends; the text behind it begins after the longer side.
+        advance = torch.where(woven.patch < 0, 1, 0)
+        advance[woven.patch == rows * columns - 1] = max(rows, columns)
+        start = advance.cumsum(0) - advance
+        row = torch.where(woven.patch >= 0, woven.patch // columns, 0)
+        column = torch.where(woven.patch >= 0, woven.patch % columns, 0)
+        return torch.stack((start, start + row, start + column))
+
+    def chunk_positions(self, cache: MemoryCache, encoded: Encoded, first_step: int, layout: Layout) -> Tensor:
+        """From each layer's largest position + 1 on: text ends every chunk, so this is also how a whole clip is counted."""
+        return Backbone.chunk_positions(self, cache, encoded, first_step, layout)

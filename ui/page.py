@@ -176,6 +176,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
                 info="name, folder or hub id" if options.any_model else "which one answers",
                 allow_custom_value=options.any_model,
             )
+        about = gr.HTML(_about(chosen), apply_default_css=False)
         said = gr.HTML(_said("Changes apply from the next chunk of frames on."), apply_default_css=False)
 
     def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
@@ -193,7 +194,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
         getattr(component, event)(
             change,
             component,
-            [said, box, component, budget, guidance],
+            [said, box, about, component, budget, guidance],
             concurrency_limit=None,
             concurrency_id="settings",
             **LIVE,
@@ -201,7 +202,11 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
 
     def usable(name: Any) -> dict[Any, Any]:
         kind = policies[name]
-        return {budget: gr.update(interactive=kind.has_budget), guidance: gr.update(interactive=kind.has_guidance)}
+        return {
+            about: _about(kind),
+            budget: gr.update(interactive=kind.has_budget),
+            guidance: gr.update(interactive=kind.has_guidance),
+        }
 
     on(policy, "policy", "input", usable)
     on(budget, "budget", "release")
@@ -217,6 +222,14 @@ def _summary(settings: StreamSettings, policies: Mapping[str, Any]) -> str:
     return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames a second"
 
 
+def _about(policy: Any) -> str:
+    """What a policy keeps, and where it was published."""
+    return (
+        f'<p class="hl-said"><strong>{html.escape(policy.title)}.</strong> {html.escape(policy.about)} '
+        f"{html.escape(policy.citation)}.</p>"
+    )
+
+
 def _said(sentence: str, *, bad: bool = False) -> str:
     """A sentence below the settings, spoken by screen readers."""
     kind = ' style="color: var(--hl-danger)"' if bad else ""
@@ -228,6 +241,7 @@ def launch_options(quota: Quota) -> dict[str, Any]:
     return {
         "theme": theme(),
         "head": bundle.head(),
+        "favicon_path": str(bundle.STATIC / "favicon.png"),
         "footer_links": [],
         "run_history": False,
         "max_file_size": f"{quota.upload_mb}mb",

@@ -2,6 +2,9 @@
 import { h, icon, setText } from "./dom.js";
 import { clock, whole } from "./format.js";
 
+/** After this long without a word from the server, a question counts as lost. */
+const LOST_MS = 15_000;
+
 /** Put the turns of a message into the list kept here; a new epoch starts afresh. Pure. */
 export function mergeTurns(turns, epoch, message) {
   const list = message.epoch === epoch ? turns.slice() : [];
@@ -14,7 +17,7 @@ export function mergeTurns(turns, epoch, message) {
 }
 
 /** Which of the suggested questions to show: the `past` newest whose time has come and the `ahead` next ones. Pure. */
-export function pickChips(chips, seconds, past = 4, ahead = 2) {
+export function pickChips(chips, seconds, past = 3, ahead = 1) {
   const due = (chip) => !(chip.at > 0) || (Number.isFinite(seconds) && seconds >= chip.at - 0.05);
   const ready = chips.filter(due);
   const later = chips.filter((chip) => !due(chip));
@@ -45,6 +48,7 @@ export function mountChat(element, bus, send) {
   let turns = [];
   let epoch = null;
   let asked = null;
+  let askedAt = 0;
   let shownChips = "";
   const nodes = new Map();
 
@@ -61,6 +65,7 @@ export function mountChat(element, bus, send) {
     }
     setText(hint, "");
     asked = text;
+    askedAt = performance.now();
     busy(true);
     send("ask", { question: text });
   }
@@ -115,6 +120,11 @@ export function mountChat(element, bus, send) {
     if (policy.dataset.key !== about.policy.name) {
       policy.dataset.key = about.policy.name;
       policy.replaceChildren(h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge), ` Memory: ${about.policy.title}`);
+    }
+    if (asked !== null && !view.answering && performance.now() - askedAt > LOST_MS && turns.at(-1)?.state !== "writing") {
+      asked = null;
+      busy(false);
+      setText(hint, "No answer came. Your question is still here: ask again.");
     }
     showChips(pickChips(view.chips ?? [], view.clock));
   });

@@ -17,6 +17,7 @@ export function mainButton(state, fresh) {
 
 /** One line about the stream's state. Pure. */
 export function stateLine(view) {
+  if (view.loading) return "Starts as soon as the model is ready";
   const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
   const lines = {
     empty: "Ready", playing: `Streaming${behind}`, paused: "Paused · the memory stays", ended: "Ended · the memory stays, go on asking",
@@ -205,7 +206,8 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
     ui.speeds.forEach((node, i) => node.setAttribute("aria-checked", SPEEDS[i] === view.speed ? "true" : "false"));
     setText(ui.time.firstChild, clock(here ? view.clock : NaN, true));
     setText(ui.time.lastChild, here && view.duration ? ` / ${clock(view.duration)}` : "");
-    setText(ui.line, here ? stateLine(view) : "Ready");
+    setText(ui.line, here || view.loading ? stateLine(view) : "Ready");
+    ui.main.disabled = Boolean(view.loading);
     const share = here && view.duration ? Math.min(1, (view.clock || 0) / view.duration) : 0;
     ui.progress.firstChild.style.transform = `scaleX(${Number.isFinite(share) ? share : 0})`;
     const clip = clips.find((item) => item.id === chosen.clip);

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.load import load
+from hermes.backbones.sources import Progress
 from hermes.errors import HermesError
 from hermes.live import LiveStream
 from hermes.live_view import LiveView, StreamSettings
@@ -64,15 +65,15 @@ class ModelInfo:
 class Engine:
     """Models, loaded once and shared, and the streams that use them."""
 
-    def __init__(self, max_streams: int = 16, loader: Callable[[str], Backbone] = load) -> None:
+    def __init__(self, max_streams: int = 16, loader: Callable[[str, Progress | None], Backbone] | None = None) -> None:
         """Start the worker.
 
         Args:
             max_streams: Most streams open at once.
-            loader: Loads a model by name.
+            loader: Loads a model by name; None: `hermes.load`.
         """
         self._max_streams = max_streams
-        self._loader = loader
+        self._loader = loader or (lambda name, progress: load(name, progress=progress))
         self._models: dict[str, Backbone] = {}
         self._loading = threading.Lock()
         self._streams: list[LiveStream] = []
@@ -83,7 +84,7 @@ class Engine:
 
     # Models -------------------------------------------------------------------------------------------------------
 
-    def load(self, name: str, progress: Callable[[str, float], None] | None = None) -> ModelInfo:
+    def load(self, name: str, progress: Progress | None = None) -> ModelInfo:
         """Load a model, or find it loaded. Streams of other models go on meanwhile.
 
         Args:
@@ -95,9 +96,7 @@ class Engine:
         """
         with self._loading:
             if name not in self._models:
-                if progress:
-                    progress(f"Loading {name}", 0.1)
-                self._models[name] = self._loader(name)
+                self._models[name] = self._loader(name, progress)
             if progress:
                 progress(f"{name} is ready", 1.0)
             return ModelInfo.of(name, self._models[name])

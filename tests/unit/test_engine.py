@@ -19,7 +19,7 @@ from hermes.errors import HermesError
 def engine(tiny_model, short_range_model):
     models = {"tiny": tiny_model, "short": short_range_model}
 
-    def loader(name):
+    def loader(name, progress):  # noqa: ARG001 - as the engine calls it
         if name not in models:
             raise HermesError(f"There is no model “{name}”.")
         return models[name]

@@ -1,0 +1,166 @@
+"""Where a model comes from: the folder that ships, a local folder, or the hub; nothing here knows what is inside.
+
+Local folders are tried first, so that the hub is asked only for what can be there.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    EntryNotFoundError,
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+)
+
+from hermes.errors import HermesError
+
+logger = logging.getLogger(__name__)
+
+POCKET = Path(__file__).resolve().parents[2] / "assets" / "pocket"
+FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "tokenizer*")
+LARGE = 10**9
+"""Bytes from which on a download is announced with its size and licence."""
+
+Progress = Callable[[str, float], None]
+
+
+class ModelError(HermesError):
+    """A model that cannot be loaded; the message says why and what to do."""
+
+
+def find(name: str, progress: Progress | None = None) -> Path:
+    """The folder of a model, downloaded if it is on the hub.
+
+    Args:
+        name: "pocket", a folder, or a hub id such as "owner/name".
+        progress: Told what happens and how far it is, 0 to 1.
+
+    Raises:
+        ModelError: Unknown, unreachable, gated, or without a configuration.
+    """
+    if name == "pocket":
+        if not (POCKET / "config.json").is_file():
+            raise ModelError(f"The pocket model is missing: {POCKET} has no config.json.")
+        return POCKET
+    path = Path(name).expanduser()
+    if path.is_dir():
+        if not (path / "config.json").is_file():
+            raise ModelError(f"The folder {path} holds no model: it has no config.json.")
+        return path
+    if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
+        raise ModelError(
+            f"There is no model “{name}”: neither “pocket”, nor a folder, nor a hub id such as “owner/name”."
+        )
+    return _download(name, progress)
+
+
+def _download(name: str, progress: Progress | None) -> Path:
+    try:
+        hf_hub_download(name, "config.json", etag_timeout=10)
+        size = _announce(name, progress)
+        folder = snapshot_download(name, allow_patterns=list(FILES), etag_timeout=10)
+        logger.info("%s: %.1f GB from the hub or its cache", name, size / 1e9)
+        return Path(folder)
+    except GatedRepoError as error:
+        raise ModelError(
+            f"The model “{name}” is gated: accept its terms on the hub and log in with a token."
+        ) from error
+    except RepositoryNotFoundError as error:
+        raise ModelError(f"There is no model “{name}” on the hub, or it is private.") from error
+    except HFValidationError as error:
+        raise ModelError(f"“{name}” is not a valid hub id.") from error
+    except (LocalEntryNotFoundError, OfflineModeIsEnabled) as error:
+        raise ModelError(
+            f"The hub cannot be reached, and “{name}” is not on this machine. Check the connection, or give a local folder."
+        ) from error
+    except EntryNotFoundError as error:
+        raise ModelError(f"“{name}” holds no model: it has no config.json.") from error
+    except (HfHubHTTPError, OSError) as error:
+        raise ModelError(f"The hub did not give “{name}”: {first_line(error)}") from error
+
+
+def _announce(name: str, progress: Progress | None) -> int:
+    """Tell size and licence before a large download starts; returns the size in bytes, 0 where the hub does not tell."""
+    try:
+        info = HfApi().model_info(name, files_metadata=True, timeout=10)
+    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
+        return 0  # offline, with the files in the cache
+    size = sum(file.size or 0 for file in info.siblings or [] if file.rfilename.endswith(".safetensors"))
+    licence = info.card_data.license if info.card_data else None
+    if size > LARGE:
+        sentence = f"Downloading {name}: {size / 1e9:.1f} GB, licence {licence or 'not stated'}"
+        logger.warning("%s", sentence)
+        if progress:
+            progress(sentence, 0.05)
+    return size
+
+
+def read_json(folder: Path, file: str) -> dict[str, Any] | None:
+    """A JSON file of a model; None where it has no such file.
+
+    Raises:
+        ModelError: The file cannot be read.
+    """
+    path = folder / file
+    if not path.is_file():
+        return None
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} of the model in {folder} cannot be read: {first_line(error)}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{file} of the model in {folder} is not a JSON object.")
+    return content
+
+
+def count_weights(folder: Path) -> int:
+    """Numbers in a folder's safetensors files, read from their headers alone.
+
+    Raises:
+        ModelError: There are none, or one of the files is missing or cut short.
+    """
+    index = read_json(folder, "model.safetensors.index.json")
+    names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+    total = 0
+    for name in names:
+        path = folder / name
+        if not path.is_file():
+            raise ModelError(f"The model in {folder} is incomplete: {name} is missing.")
+        total += _weights_in(path)
+    return total
+
+
+def _weights_in(path: Path) -> int:
+    try:
+        with path.open("rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            header = json.loads(file.read(min(length, 100_000_000)))
+        tensors = [entry for key, entry in header.items() if key != "__metadata__"]
+        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
+    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        raise ModelError(f"{path.name} of the model in {path.parent} is damaged.") from error
+    if path.stat().st_size < 8 + length + end:
+        raise ModelError(f"The model in {path.parent} is incomplete: {path.name} was cut short. Download it again.")
+    total = 0
+    for entry in tensors:
+        count = 1
+        for dimension in entry["shape"]:
+            count *= dimension
+        total += count
+    return total
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's message."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,96 @@
+"""Loading: where models run, whether they fit, and what is said of folders that are not whole."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import pytest
+import tiny
+import torch
+
+import hermes
+from hermes.backbones import placement, sources
+from hermes.backbones.load import FAMILIES
+from hermes.errors import HermesError
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    """A copy that may be damaged."""
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def test_weights_are_counted_from_headers(tiny_folder, tiny_model):
+    parameters = {p.data_ptr(): p.numel() for p in tiny_model.model.parameters()}
+    assert sources.count_weights(tiny_folder) >= sum(parameters.values())
+
+
+@pytest.mark.parametrize("family", list(FAMILIES))
+def test_every_family_has_a_tiny_model(family):
+    assert family in tiny.FAMILIES
+
+
+def test_a_model_that_does_not_fit():
+    place = placement.choose("cpu", torch.bfloat16, None, torch.float32)
+    placement.check_memory("small", 10**9, place, 3 * 2**30)
+    with pytest.raises(HermesError, match=r"needs about 16\.1 GiB in bfloat16, and 15\.0 GiB are free on cpu"):
+        placement.check_memory("large", 7_500_000_000, place, 15 * 2**30)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"device": "toaster"}, "is no device"),
+        ({"quantization": "1bit"}, "4bit or not at all"),
+        ({"device": "cpu", "quantization": "4bit"}, "need a CUDA device"),
+    ],
+)
+def test_places_that_are_not_there(tiny_folder, settings, message):
+    with pytest.raises(HermesError, match=message):
+        hermes.load(tiny_folder, **settings)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="says what happens without CUDA")
+def test_cuda_that_is_not_there(tiny_folder):
+    with pytest.raises(HermesError, match="no CUDA device here"):
+        hermes.load(tiny_folder, device="cuda")
+
+
+def test_half_downloaded_folders(folder):
+    weights = folder / "model.safetensors"
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(HermesError, match="was cut short"):
+        hermes.load(folder)
+    weights.write_bytes(b"nothing")
+    with pytest.raises(HermesError, match="damaged"):
+        hermes.load(folder)
+    weights.unlink()
+    with pytest.raises(HermesError, match=r"model\.safetensors is missing"):
+        hermes.load(folder)
+    index = {"weight_map": {"a": "model-00001-of-00002.safetensors"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(HermesError, match="00001-of-00002"):
+        hermes.load(folder)
+
+
+def test_a_folder_without_a_preprocessor(folder):
+    (folder / "preprocessor_config.json").unlink()
+    with pytest.raises(HermesError, match="frames cannot be prepared"):
+        hermes.load(folder)
+
+
+def test_progress_is_told(tiny_folder):
+    told = []
+    hermes.load(tiny_folder, progress=lambda text, share: told.append((text, share)))
+    assert [share for _, share in told] == sorted(share for _, share in told)
+    assert all(text for text, _ in told)
+
+
+def test_bfloat16_streams(tiny_folder, noise):
+    model = hermes.load(tiny_folder, device="cpu", dtype=torch.bfloat16)
+    session = hermes.StreamSession(model, budget=40)
+    session.push(*noise(32))
+    assert isinstance("".join(session.ask("Now?", max_new_tokens=3)), str)
+    assert session.snapshot().cache_bytes == (40 + session.snapshot().prompt_len) * model.bytes_per_token

@@ -27,17 +27,18 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Read flags; what is not given comes from the environment, then from the defaults."""
     env = os.environ.get
     start = StreamSettings()
+    here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space is reached from outside
+    host = env("HERMES_HOST") or env("GRADIO_SERVER_NAME") or here
+    port = env("HERMES_PORT") or env("GRADIO_SERVER_PORT") or "7860"
     clips = Path(__file__).parent / "assets" / "clips"
     parser = argparse.ArgumentParser(
         description="Stream a video, chat with it, and see what the model remembers.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--host", default=env("HERMES_HOST", "127.0.0.1"), help="address to listen on")
-    parser.add_argument("--port", type=int, default=env("HERMES_PORT", "7860"), help="port")
+    parser.add_argument("--host", default=host, help="address to listen on")
+    parser.add_argument("--port", type=int, default=port, help="port")
     parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id")
-    parser.add_argument(
-        "--policy", default=env("HERMES_POLICY", start.policy), choices=list(POLICIES), help="memory policy"
-    )
+    parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), help=", ".join(POLICIES))
     parser.add_argument(
         "--budget", type=int, default=env("HERMES_BUDGET", str(start.budget)), help="tokens a layer may hold"
     )
@@ -46,7 +47,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--clips", type=Path, default=env("HERMES_CLIPS", str(clips)), help="folder of the bundled clips"
     )
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
-    return parser.parse_args(arguments)
+    flags = parser.parse_args(arguments)
+    if flags.policy not in POLICIES:
+        parser.error(f"there is no policy “{flags.policy}”; there are {', '.join(POLICIES)}")
+    return flags
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -161,8 +161,9 @@ class VideoSampler:
             self._instant = max(self._instant, passed)
             self._given += 1
             return frame, self._now
+        was_open = self._capture.isOpened()
         self.close()
-        if not self._given and self._start == 0.0:
+        if was_open and not self._given and self._start == 0.0:
             raise VideoError(f"{display_name(self.info.path)} is damaged: not one of its frames can be decoded.")
         raise StopIteration
 

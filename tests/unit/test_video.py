@@ -139,6 +139,12 @@ def test_it_is_lazy(tmp_path):
     assert list(sampler) == []
 
 
+def test_closed_before_the_first_frame_is_simply_over():
+    sampler = sample(DATA / "long_groups.mp4", 1)
+    sampler.close()
+    assert list(sampler) == []
+
+
 def test_context_manager_closes():
     with VideoSampler(DATA / "long_groups.mp4", 1) as sampler:
         next(sampler)

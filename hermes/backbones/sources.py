@@ -12,7 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx2
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
     EntryNotFoundError,
     GatedRepoError,
@@ -22,6 +24,7 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
+from huggingface_hub.utils import get_session
 
 from hermes.errors import HermesError
 
@@ -67,9 +70,10 @@ def find(name: str, progress: Progress | None = None) -> Path:
 
 def _download(name: str, progress: Progress | None) -> Path:
     try:
-        hf_hub_download(name, "config.json", etag_timeout=10)
-        size = _announce(name, progress)
-        folder = snapshot_download(name, allow_patterns=list(FILES), etag_timeout=10)
+        offline = not _hub_answers()  # asked once: the library itself would try again for most of a minute
+        hf_hub_download(name, "config.json", local_files_only=offline)
+        size = 0 if offline else _announce(name, progress)
+        folder = snapshot_download(name, allow_patterns=list(FILES), local_files_only=offline)
         logger.info("%s: %.1f GB from the hub or its cache", name, size / 1e9)
         return Path(folder)
     except GatedRepoError as error:
@@ -88,6 +92,15 @@ def _download(name: str, progress: Progress | None) -> Path:
         raise ModelError(f"“{name}” holds no model: it has no config.json.") from error
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(f"The hub did not give “{name}”: {first_line(error)}") from error
+
+
+def _hub_answers() -> bool:
+    """Whether the hub can be reached now."""
+    try:
+        get_session().head(ENDPOINT, timeout=5)
+    except (httpx2.HTTPError, OfflineModeIsEnabled):
+        return False
+    return True
 
 
 def _announce(name: str, progress: Progress | None) -> int:

@@ -12,7 +12,7 @@ from playwright.sync_api import expect
 SLOW = 30_000
 
 
-def start(page, clip=0, speed="4×"):
+def start(page, clip=1, speed="2×"):
     page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(clip).click()
     page.get_by_role("radio", name=speed).click()
     page.get_by_role("button", name="Start", exact=True).click()
@@ -134,8 +134,8 @@ def test_settings_apply_or_say_why_not(open_page):
     budget.fill("0")
     budget.press("Enter")
     budget.blur()
-    expect(page.locator(".hl-said")).to_contain_text("budget", ignore_case=True)
-    expect(page.locator(".hl-said")).to_have_attribute("style", re.compile("danger"))
+    expect(page.locator("#hl-settings").get_by_role("status")).to_contain_text("budget", ignore_case=True)
+    expect(page.locator("#hl-settings").get_by_role("status")).to_have_attribute("style", re.compile("danger"))
     wait_frames(page, seen + 4)  # the stream went on
 
 
@@ -147,8 +147,8 @@ def test_an_unknown_model_is_refused_and_the_stream_goes_on(open_page):
     model = page.get_by_label("Model")
     model.fill("/nowhere/no-model")
     model.press("Enter")
-    expect(page.locator(".hl-said")).to_have_attribute("style", re.compile("danger"), timeout=SLOW)
-    expect(page.locator(".hl-said")).to_contain_text("no-model")
+    expect(page.locator("#hl-settings").get_by_role("status")).to_have_attribute("style", re.compile("danger"), timeout=SLOW)
+    expect(page.locator("#hl-settings").get_by_role("status")).to_contain_text("no-model")
     wait_frames(page, frames(page) + 4)
 
 
@@ -184,8 +184,8 @@ def test_camera_refused_or_missing_is_explained(open_page, playwright):
 
 def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
     one, two = open_page(), open_page()
-    start(one, clip=0)
-    start(two, clip=1)
+    start(one, clip=1)
+    start(two, clip=4, speed="4×")
     wait_frames(one, 6)
     wait_frames(two, 6)
     ask(one, "What is shown now?")

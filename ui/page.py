@@ -226,7 +226,7 @@ def _about(policy: Any) -> str:
     """What a policy keeps, and where it was published."""
     return (
         f'<p class="hl-said"><strong>{html.escape(policy.title)}.</strong> {html.escape(policy.about)} '
-        f"{html.escape(policy.citation)}.</p>"
+        f"({html.escape(policy.citation)})</p>"
     )
 
 

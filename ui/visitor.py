@@ -138,7 +138,7 @@ class Visitor:
         with self._board_lock:
             self._encoder = BoardEncoder()
             self._fps = min(self.settings.fps, self._native_fps or math.inf)
-        self._restarted, self._notice, self._told_error, self._shots = True, None, None, 0
+        self._restarted, self._notice, self._told_error = True, None, None
 
     def transport(self, action: str) -> None:
         """Pause, resume or stop; nothing happens without a stream."""

@@ -147,7 +147,9 @@ def test_an_unknown_model_is_refused_and_the_stream_goes_on(open_page):
     model = page.get_by_label("Model")
     model.fill("/nowhere/no-model")
     model.press("Enter")
-    expect(page.locator("#hl-settings").get_by_role("status")).to_have_attribute("style", re.compile("danger"), timeout=SLOW)
+    expect(page.locator("#hl-settings").get_by_role("status")).to_have_attribute(
+        "style", re.compile("danger"), timeout=SLOW
+    )
     expect(page.locator("#hl-settings").get_by_role("status")).to_contain_text("no-model")
     wait_frames(page, frames(page) + 4)
 
@@ -160,6 +162,13 @@ def test_webcam(open_page):
     wait_frames(page, 3)
     ask(page, "What is shown now?")
     assert answered(turns(page).first)
+    seen = frames(page)
+    page.get_by_role("button", name="Restart").click()
+    end = time.monotonic() + 10
+    while frames(page) >= seen:
+        assert time.monotonic() < end, "restart did not empty the memory"
+        page.wait_for_timeout(50)
+    wait_frames(page, 3)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
     assert page.evaluate("document.querySelector('video').srcObject === null"), "the camera is still on"

@@ -72,7 +72,7 @@ export function mountBoard(element, bus) {
     ui.readingEmpty.hidden = Boolean(state.answer);
     for (const figure of figures) {
       const width = figure.canvas.parentElement.clientWidth;
-      if (!width || (figure.at && !near(figure.canvas))) continue; // drawn when it is scrolled to
+      if (!width || (figure.at && !figure.inView)) continue; // drawn when it comes into view
       figure.at = figure.layout(width, state.meta);
       const ratio = Math.min(3, window.devicePixelRatio || 1);
       const tall = figure.height(figure.at);
@@ -86,11 +86,6 @@ export function mountBoard(element, bus) {
       ctx.clearRect(0, 0, width, tall);
       figure.draw(ctx, figure.at, { state, palette, ratio, cursor, images });
     }
-  }
-
-  function near(canvas) {
-    const box = canvas.getBoundingClientRect();
-    return box.bottom > -200 && box.top < innerHeight + 200;
   }
 
   function words() {
@@ -170,6 +165,13 @@ export function mountBoard(element, bus) {
     select(null, false);
   });
 
+  bus.on("view", (view) => {
+    if (!view.restarted) return;
+    state = emptyState(); // the next message is then a key frame
+    cursor = null;
+    setText(ui.caption, "Nothing seen yet.");
+    redraw();
+  });
   bus.on("goto", (seconds) => {
     const column = nearestColumn(state.times, seenColumns(state), seconds);
     if (column < 0) return;
@@ -177,7 +179,11 @@ export function mountBoard(element, bus) {
     ui.layers.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
   });
   new ResizeObserver(redraw).observe(ui.root);
-  document.addEventListener("scroll", redraw, { passive: true });
+  const eye = new IntersectionObserver((entries) => {
+    for (const entry of entries) figures.find((figure) => figure.canvas === entry.target).inView = entry.isIntersecting;
+    redraw();
+  }, { rootMargin: "300px" });
+  figures.forEach((figure) => eye.observe(figure.canvas));
   new MutationObserver(() => {
     palette = readPalette(ui.root);
     redraw();

@@ -32,6 +32,7 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
   let kind = clips.length ? "clip" : "upload";
   let chosen = { clip: clips[0]?.id ?? null, upload: null };
   let shots = 0;
+  let shotAt = 0;
   let frame = -1;
   let noticeId = null;
 
@@ -41,9 +42,13 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
   const camera = makeCamera(
     (jpeg) => {
       shots += 1;
+      shotAt = performance.now();
       send("shot", { jpeg, number: shots });
     },
-    () => shots - (view.received ?? 0) < 2,
+    () => {
+      if (performance.now() - shotAt > 3000) shots = view.received ?? 0; // one got lost on its way
+      return shots - (view.received ?? 0) < 2;
+    },
     () => Math.max(1, Math.min(10, view.fps ?? 2)),
     (problem) => notice({ id: `camera${Date.now()}`, kind: "error", text: problem }),
   );

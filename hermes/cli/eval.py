@@ -30,6 +30,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--tempo", default="calm", choices=("dense", "calm", "slow"), help="how fast cards follow")
     parser.add_argument("--background", default="trained", choices=("trained", "held-out"), help="background families")
     parser.add_argument("--photos", type=Path, help="folder of photographs to use as backgrounds")
+    parser.add_argument("--figure", type=Path, help="instead: draw attention by layer and age of frame as SVG")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace  # noqa: PLC0415
 
     import hermes  # noqa: PLC0415 - torch only when it is needed
+    from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415
     from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
 
     photos = _read_photos(args.photos) if args.photos else []
@@ -54,6 +56,12 @@ def run(args: argparse.Namespace) -> int:
         if not quiet:
             print(f"\r{done} of {setup.streams} streams", end="", file=sys.stderr)
 
+    if args.figure:
+        measured = measure_attention(model, setup, progress)
+        title = f"Where the pocket model looks: {setup.streams} streams of {setup.frames} frames, full cache"
+        args.figure.write_text(draw_attention(measured, title), encoding="utf-8")
+        print(json.dumps(measured) if args.json else f"wrote {args.figure}")
+        return 0
     result = evaluate(model, setup, photos, progress)
     print(json.dumps(result) if args.json else table(result))
     return 0

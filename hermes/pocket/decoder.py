@@ -25,6 +25,7 @@ from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 
 FIRST_LAYERS: Final = (0, 2, 4, 7, 8)  # trained first; the others are identities until they join
 SENSORY_END: Final = 1
+WHOLE: Final = 0.4  # share of streams that are seen whole by all layers, as with a full cache
 LONG_TERM: Final = 7
 LOOKING: Final = (7, 8, 9)  # layers whose attention on the evidence is trained
 PREVIOUS_AT: Final = 6  # after this layer (and all before it) a frame token should know the card before
@@ -96,6 +97,7 @@ def draw_lives(rng: np.random.Generator, batch: Batch, evict: float) -> list[Ten
     shape = batch.cover.shape
     frames = int(batch.token_frame.max()) + 1
     card = batch.cover.numpy() > 0.5
+    whole = rng.random((shape[0], 1)) < WHOLE  # streams whose cache is full: every layer sees everything
     lives = []
     for layer in range(LAYERS):
         if layer < SENSORY_END:
@@ -110,7 +112,7 @@ def draw_lives(rng: np.random.Generator, batch: Batch, evict: float) -> list[Ten
             lost = rng.random((shape[0], 1)) * evict
             gone = rng.random(shape) < np.where(card, 0.3 * lost, lost)
             window = np.where(gone, rng.integers(0, max(frames, 3), shape), FOREVER)
-        lives.append(torch.from_numpy(window))
+        lives.append(torch.from_numpy(np.where(whole, FOREVER, window)))
     return lives
 
 
@@ -161,6 +163,24 @@ class PackedDecoder(nn.Module):
                     extra = extra + F.cross_entropy(head_of(seen).flatten(0, 1), batch.previous[..., side].flatten())
         words = text.norm(hidden[:, prefix:]).view(streams, asked, length, width)
         return F.linear(words, text.embed_tokens.weight), extra, looking
+
+    def hidden_before(
+        self, batch: Batch, lives: list[Tensor], active: Sequence[int], layer: int
+    ) -> tuple[Tensor, Tensor]:
+        """What enters a layer: float [B, N, WIDTH] of the frame tokens and [B, Q, L, WIDTH] of the words."""
+        kept: dict[str, Tensor] = {}
+
+        def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            kept.setdefault("hidden", inputs[0])
+
+        handle = self.text.layers[layer].input_layernorm.register_forward_pre_hook(keep)
+        try:
+            self(batch, lives, active)
+        finally:
+            handle.remove()
+        first, prefix = len(batch.head), len(batch.head) + batch.tokens.shape[1]
+        words = kept["hidden"][:, prefix:].unflatten(1, batch.words.shape[1:])
+        return kept["hidden"][:, first:prefix], words
 
     @staticmethod
     def _layer(

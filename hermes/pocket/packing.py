@@ -95,6 +95,7 @@ class Batch:
         questions: the questions, B lists of Q.
         guess: float [B, Q], how often naming something shown would be right.
         event: int64 [B, N], index of the event whose card a token shows, E (one more than the last) for none.
+        label: int64 [B, N, 3], colour, shape and place of the card that the token's frame shows, -1 for none.
         evidence: float [B, Q, E + 1], share of the evidence that lies in each event; all 0 where there is none.
         look: bool [B, Q, L], words that should look at the evidence.
     """
@@ -112,6 +113,7 @@ class Batch:
     questions: list[list[Question]]
     guess: Tensor
     event: Tensor
+    label: Tensor
     evidence: Tensor
     look: Tensor
 
@@ -265,6 +267,7 @@ class Packer:
                 [[guess_level(q, track, when) for q, when in row] for row, track in zip(asked, tracks, strict=True)]
             ),
             event=torch.where((shown >= 0) & (kept_cover > 0.3), shown, most),
+            label=torch.from_numpy(labels).repeat_interleave(plan.kept, 1),
             evidence=evidence,
             look=look,
         )

@@ -13,16 +13,19 @@ from typing import Final
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
+from hermes.pocket.align import align
 from hermes.pocket.bank import BankSource, keep_bank, make_bank, open_bank
+from hermes.pocket.clock import save_state
 from hermes.pocket.decoder import PackedDecoder
 from hermes.pocket.model import save
+from hermes.pocket.packing import Packer
 from hermes.pocket.sources import SyntheticSource
-from hermes.pocket.train_decoder import GROWN, SYNTHETIC, start_decoder, train_decoder
+from hermes.pocket.train_decoder import GROWN, REAL, SYNTHETIC, start_decoder, train_decoder
 from hermes.pocket.train_vision import init_vision, train_vision
 
 log = logging.getLogger(__name__)
 
-PARALLEL: Final = 0.42  # share of the time in which tower and decoder train side by side
+SHARES: Final = (0.48, 0.16, 0.36)  # of the time: tower beside decoder on codes; decoder on features; all layers
 POLL: Final = 10.0  # seconds between two lines of progress
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES pocket",
@@ -50,8 +53,9 @@ def assemble(run: Path, seed: int) -> tuple[LlavaOnevisionForConditionalGenerati
     """The model that a run has trained so far: its tower, and the newest state of its decoder."""
     model, tokenizer = start_decoder(seed)
     init_vision(model, seed)
-    vision, grown = run / "vision.pt", run / f"{GROWN.name}.pt"
-    decoder = grown if grown.exists() else run / f"{SYNTHETIC.name}.pt"
+    vision = run / "vision.pt"
+    states = [run / f"{stage.name}.pt" for stage in (GROWN, REAL, SYNTHETIC)]
+    decoder = next((state for state in states if state.exists()), states[-1])
     if vision.exists():
         parts = torch.load(vision, weights_only=False)["parts"]
         for index, module in enumerate((model.model.vision_tower, model.model.multi_modal_projector)):
@@ -101,19 +105,28 @@ def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress) -
         `out`.
     """
     run.mkdir(parents=True, exist_ok=True)
-    _side_by_side(run, minutes * PARALLEL, seed, progress)
-    bank_file = run / "bank.pt"
+    _side_by_side(run, minutes * SHARES[0], seed, progress)
+    bank_file, sorted_file = run / "bank.pt", run / "aligned.pt"
     if not bank_file.exists():
         progress("frames: rendering and encoding the bank")
         model, _ = assemble(run, seed)
         scenes = int(min(max(minutes / 6, 1), 20))
         keep_bank(bank_file, make_bank(model, seed, scenes, 30 * scenes))
-    progress("decoder: all layers, on the tower's own features")
     source = BankSource(open_bank(bank_file))
-    train_decoder(run, GROWN, minutes * (1 - PARALLEL), seed, source, run / f"{SYNTHETIC.name}.pt")
+    if not sorted_file.exists():
+        progress("decoder: sorting the look-ups of the long-term layers")
+        model, tokenizer = start_decoder(seed)
+        decoder = PackedDecoder(model)
+        decoder.load_state_dict(torch.load(run / f"{SYNTHETIC.name}.pt", weights_only=False)["decoder"])
+        align(decoder, Packer(tokenizer, source), SYNTHETIC.layers, seed)
+        save_state(sorted_file, decoder=decoder.state_dict())
+    before = sorted_file
+    for stage, share in ((REAL, SHARES[1]), (GROWN, SHARES[2])):
+        progress(f"{stage.name}: {len(stage.layers)} layers, on the tower's own features")
+        before = train_decoder(run, stage, minutes * share, seed, source, before)
     model, tokenizer = assemble(run, seed)
     save(out, model, tokenizer, ABOUT)
-    for name in ("vision", SYNTHETIC.name, GROWN.name):
+    for name in ("vision", SYNTHETIC.name, REAL.name, GROWN.name):
         shutil.copyfile(run / f"{name}.jsonl", out / f"training_{name}.jsonl")
     progress(f"wrote {out}")
     return out

@@ -66,14 +66,23 @@ SYNTHETIC: Final = Stage(
                Plan(10, 12, 16, 14, DENSE), Plan(12, 32, 3, 14, CALM))),
     ),
 )  # fmt: skip
-GROWN: Final = Stage(
-    name="grown", layers=range(LAYERS), rate=1e-3, floor=0.01, evict=0.8, previous=0.1, calm=0.35,
+REAL: Final = Stage(
+    name="real", layers=FIRST_LAYERS, rate=1.5e-3, floor=0.3, evict=0.5, looking=0.25, calm=0.2,
     course=(
-        (0.0, (Plan(10, 24, 3, 14, DENSE), Plan(10, 16, 5, 14, DENSE), Plan(8, 48, 2, 14, DENSE, 12))),
-        (0.3, (Plan(6, 24, 6, 14, DENSE), Plan(6, 12, 16, 14, DENSE), Plan(6, 96, 2, 14, DENSE, 8),
-               Plan(6, 64, 3, 14, CALM, 30), Plan(6, 128, 1, 14, CALM, 8))),
-        (0.7, (Plan(3, 32, 16, 20, CALM), Plan(3, 24, 16, 20, DENSE), Plan(2, 64, 16, 24, CALM),
-               Plan(4, 128, 2, 16, CALM, 8), Plan(1, 128, 16, 32, CALM), Plan(4, 64, 4, 16, CALM, 30))),
+        (0.0, (Plan(14, 10, 4, 14, DENSE), Plan(14, 16, 3, 14, DENSE))),
+        (0.25, (Plan(14, 12, 4, 14, DENSE), Plan(12, 24, 3, 14, DENSE), Plan(10, 32, 2, 14, DENSE, 10),
+                Plan(8, 16, 16, 14, DENSE), Plan(4, 40, 16, 20, CALM), Plan(10, 48, 2, 14, CALM, 16))),
+    ),
+)  # fmt: skip
+GROWN: Final = Stage(
+    name="grown", layers=range(LAYERS), rate=8e-4, floor=0.01, evict=0.8, previous=0.15, looking=0.2, calm=0.35,
+    course=(
+        (0.0, (Plan(10, 24, 3, 14, DENSE), Plan(10, 12, 6, 14, DENSE), Plan(8, 48, 2, 14, DENSE, 12),
+               Plan(5, 14, 16, 14, DENSE), Plan(3, 32, 16, 20, CALM))),
+        (0.4, (Plan(8, 24, 3, 14, DENSE), Plan(5, 14, 16, 14, DENSE), Plan(6, 96, 2, 14, DENSE, 8),
+               Plan(6, 64, 3, 14, CALM, 30), Plan(3, 32, 16, 20, CALM), Plan(2, 64, 16, 24, CALM))),
+        (0.7, (Plan(3, 24, 16, 20, DENSE), Plan(3, 48, 16, 20, CALM), Plan(2, 72, 16, 24, CALM),
+               Plan(1, 128, 16, 32, CALM), Plan(2, 256, 3, 24, CALM), Plan(4, 64, 4, 16, CALM, 30))),
     ),
 )  # fmt: skip
 

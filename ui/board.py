@@ -56,6 +56,18 @@ def room_for(frames: int, expected: int | None) -> tuple[int, int]:
     return math.ceil(expected / size), size
 
 
+def read_peaks(profile: npt.NDArray[np.float32], most: int = 3) -> list[int]:
+    """The frames that an answer read most, none next to another: indices into `profile` [frames], most read first."""
+    apart = max(1, round(len(profile) / 30))
+    left = profile.astype(np.float64).copy()
+    peaks: list[int] = []
+    while len(peaks) < most and left.size and left.max() > 0:
+        frame = int(left.argmax())
+        peaks.append(frame)
+        left[max(0, frame - apart) : frame + apart + 1] = 0
+    return peaks
+
+
 class RetentionHistory:
     """How much of every frame each tier held, over stream time, on a coarse grid that fits the axis.
 
@@ -190,7 +202,7 @@ class BoardEncoder:
                 self._held = message["held"] = held
         if snapshot.answer is not self._answer or (key and snapshot.answer is not None):
             self._answer = snapshot.answer
-            message["answer"] = self._encode_answer(snapshot.answer) if snapshot.answer else None
+            message["answer"] = self._encode_answer(snapshot.answer, thumbnails) if snapshot.answer else None
         thumbs = self._new_thumbnails(snapshot, thumbnails)
         if thumbs:
             message["thumbs"] = thumbs
@@ -234,19 +246,31 @@ class BoardEncoder:
         if len(index):
             message["columns"] = {"index": pack(index), "values": pack(kept.T[index]), "times": pack(times[index])}
 
-    def _encode_answer(self, answer: AnswerTrace) -> dict[str, Any]:
+    def _encode_answer(self, answer: AnswerTrace, thumbnails: Thumbnails) -> dict[str, Any]:
         """Attention of the answer on every column, a byte relative to its layer's largest, and what went elsewhere."""
+        profile = answer.attention.mean(axis=0)
+        peaks = read_peaks(profile)
+        pictures = thumbnails(peaks)
         attention = bin_sum(answer.attention.astype(np.float32), self._size)
         largest = attention.max(axis=1, initial=0.0)
         scaled = np.rint(attention / np.maximum(largest, 1e-9)[:, None] * 255).astype(np.uint8)
         prompt, summary, text = (float(share) for share in answer.attention_rest.mean(axis=0))
         return {
             "question": answer.question,
+            "answer": answer.answer,
             "seconds": None if math.isnan(answer.asked_seconds) else answer.asked_seconds,
             "columns": attention.shape[1],
             "attention": pack(scaled),
             "largest": [round(float(value), 6) for value in largest],
             "rest": {"prompt": prompt, "summary": summary, "text": text},
+            "peaks": [
+                {
+                    "frame": frame,
+                    "share": round(float(profile[frame]), 4),
+                    "jpeg": base64.b64encode(pictures[frame]).decode("ascii") if frame in pictures else None,
+                }
+                for frame in peaks
+            ],
         }
 
     def _new_thumbnails(self, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, str]:

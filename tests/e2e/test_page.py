@@ -71,7 +71,8 @@ def test_play_ask_and_see_the_memory(open_page):
     expect(turn).to_contain_text("first token after")
     wait_frames(page, seen + 8)  # the stream went on
     assert picture(board(page)) != before
-    expect(page.get_by_text(re.compile(r"^Attention, mean of all layers\. Most on \d"))).to_be_visible()
+    expect(page.get_by_role("list", name="Frames that the answer read most").get_by_role("listitem")).to_have_count(3)
+    expect(page.get_by_text(re.compile(r"^Share of the answer's attention, mean of all layers; \d"))).to_be_visible()
     expect(page.get_by_text("full cache:")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()

@@ -2,13 +2,13 @@
 // A figure is an object {canvas, layout, draw, hit, describe}; new views are added to `figures`.
 import { TIERS, apply, emptyState, seenColumns } from "./codec.js";
 import { h, setText } from "./dom.js";
-import { bytes, figures as three, whole } from "./format.js";
+import { bytes, clock, figures as three, percent, whole } from "./format.js";
 import { drawLayers, hitLayers, layoutLayers } from "./layers.js";
 import { readPalette } from "./palette.js";
 import { drawReading, hitReading, layoutReading } from "./reading.js";
 import { describeRetention, drawRetention, hitRetention, layoutRetention } from "./retention.js";
 import { moveCursor, nearestColumn } from "./scales.js";
-import { TIER_WORDS, describeBoard, describeCell, describeReading, speakCell } from "./words.js";
+import { TIER_WORDS, describeBoard, describeCell, describeReading, frameTime, speakCell } from "./words.js";
 
 const GLOSSARY = [
   ["Token", "A small piece of a frame, turned into numbers. A frame of this model is a handful of tokens."],
@@ -29,6 +29,7 @@ export function mountBoard(element, bus) {
   let palette = readPalette(ui.root);
   let cursor = null;
   let pending = false;
+  let shownAnswer = null;
   const pictures = new Map();
 
   const images = (frame) => {
@@ -100,7 +101,21 @@ export function mountBoard(element, bus) {
       ui.meter("dropped", whole(m.dropped), m.skipped ? `and ${whole(m.skipped)} unreadable` : "camera frames missed");
     }
     setText(ui.readingText, state.answer ? describeReading(state) : "");
-    setText(ui.readingAsked, state.answer ? `“${state.answer.question}”` : "");
+    if (shownAnswer !== state.answer) {
+      shownAnswer = state.answer;
+      ui.readingAsked.replaceChildren(...(state.answer ? [`${state.answer.question} `, h("strong", {}, state.answer.answer)] : []));
+      ui.peaks.replaceChildren(...(state.answer?.peaks ?? []).map(peak));
+    }
+  }
+
+  /** One of the frames that the answer read most, as a button that shows it above. */
+  function peak({ frame, share, jpeg }) {
+    const seconds = frameTime(state, frame);
+    return h("li", {}, h("button", {
+      type: "button", "aria-label": `Frame at ${clock(seconds, true)}: ${percent(share)} of the attention. Show it above.`,
+      onclick: () => bus.say("goto", seconds),
+    }, jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: "" }) : h("span", { class: "hl-clip-blank" }),
+    h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
   }
 
   function select(next, spoken) {
@@ -220,6 +235,7 @@ function buildBoard() {
   const retention = TIERS.map((tier) => canvas(`How much of each frame ${tier} memory held over stream time`, false));
   const caption = h("p", { class: "hl-caption" }, "Nothing seen yet.");
   const readingText = h("p", { class: "hl-caption" });
+  const peaks = h("ul", { class: "hl-peaks", "aria-label": "Frames that the answer read most" });
   const readingAsked = h("p", { class: "hl-quote" });
   const readingEmpty = h("p", { class: "hl-figure-empty" }, "Ask something: this will show which frames the answer looked at.");
   const live = h("p", { class: "hl-hidden", "aria-live": "polite" });
@@ -240,7 +256,7 @@ function buildBoard() {
       h("div", { class: "hl-canvas" }, layers)),
     h("div", { class: "hl-pair" },
       h("figure", { class: "hl-figure" },
-        h("figcaption", {}, h("h3", {}, "What the last answer read"), readingAsked, readingText),
+        h("figcaption", {}, h("h3", {}, "What the last answer read"), readingAsked, peaks, readingText),
         h("div", { class: "hl-canvas" }, reading, readingEmpty)),
       h("figure", { class: "hl-figure" },
         h("figcaption", {}, h("h3", {}, "How memories fade"),
@@ -254,7 +270,7 @@ function buildBoard() {
       "Arrow keys move over frames and layers, with Shift in larger steps. Home and End go to the first and newest frame. Escape leaves."),
     live, tip);
   return {
-    root, layers, reading, retention, caption, readingText, readingAsked, readingEmpty, live, tip,
+    root, layers, reading, retention, caption, readingText, readingAsked, readingEmpty, peaks, live, tip,
     meter: (name, value, note) => {
       setText(meters.get(name)[0], value);
       setText(meters.get(name)[1], note);

@@ -115,7 +115,10 @@ export function mountChat(element, bus, send) {
 
   bus.on("view", (view) => {
     const about = view.about;
-    setText(model, about.model ? `${about.model.name} answers. ${about.model.about}` : about.error ?? (about.progress || "Loading the model …"));
+    const said = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
+    if (model.textContent !== `${about.model?.name ?? ""}${said}`) {
+      model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), said);
+    }
     model.dataset.kind = about.error ? "error" : "";
     if (policy.dataset.key !== about.policy.name) {
       policy.dataset.key = about.policy.name;

@@ -14,7 +14,7 @@ export function heldShare(history, tier, at, frame) {
 
 /** Geometry of one small figure. */
 export function layoutRetention(width, meta) {
-  const size = { left: 2, top: 4, width: width - 4, height: Math.min(168, Math.max(110, Math.round(width * 0.72))) };
+  const size = { left: 2, top: 4, width: width - 4, height: Math.min(230, Math.max(110, Math.round(width * 0.92))) };
   return { ...size, bins: meta.history_bins, total: size.height + 24 };
 }
 

@@ -1,6 +1,6 @@
 // The sentences that the board says about what it shows. Pure functions.
 import { clock, count, percent, whole } from "./format.js";
-import { TIERS, framesIn, keptTokens, readProfile, readShare } from "./codec.js";
+import { TIERS, framesIn, keptTokens, readShare } from "./codec.js";
 
 /** What a tier is for, in plain words. */
 export const TIER_WORDS = [
@@ -32,26 +32,19 @@ export function speakCell(state, cursor) {
   return `${title.replace(" · ", " at ")}. ${lines.join(", ")}.`;
 }
 
-/** The columns that an answer read most, at most `most` of them and not next to each other: [{column, share}]. */
-export function readPeaks(profile, most) {
-  const apart = Math.max(1, Math.round(profile.length / 30));
-  const order = Array.from(profile.keys()).sort((a, b) => profile[b] - profile[a]);
-  const peaks = [];
-  for (const column of order) {
-    if (peaks.length === most || profile[column] <= 0) break;
-    if (peaks.every((peak) => Math.abs(peak.column - column) > apart)) peaks.push({ column, share: profile[column] });
-  }
-  return peaks;
+/** What the last answer read, in one sentence; `answer.peaks` are the frames that it read most. */
+export function describeReading(state) {
+  const { answer } = state;
+  if (!answer) return "";
+  const words = percent(answer.rest.prompt + answer.rest.text);
+  if (!answer.peaks.length) return "It read no frame: all attention went to the prompt and the words.";
+  const summary = answer.rest.summary > 0.0005 ? ` and ${percent(answer.rest.summary)} to summary tokens` : "";
+  return `Share of the answer's attention, mean of all layers; ${words} went to prompt and words${summary}.`;
 }
 
-/** What the last answer read, in one sentence. */
-export function describeReading(state) {
-  const { answer, times } = state;
-  if (!answer) return "";
-  const top = readPeaks(readProfile(state), 3).map(({ column, share }) => `${clock(times[column], true)} (${percent(share)})`);
-  if (!top.length) return "It read no frame: all attention went to the prompt and the words.";
-  const summary = answer.rest.summary > 0.0005 ? `, summary tokens ${percent(answer.rest.summary)}` : "";
-  return `Attention, mean of all layers. Most on ${top.join(", ")}. Prompt and words took ${percent(answer.rest.prompt + answer.rest.text)}${summary}.`;
+/** Time of a frame: that of the column it lies in. */
+export function frameTime(state, frame) {
+  return state.times[Math.floor(frame / state.meta.bin)];
 }
 
 /** The line under the board's title: what is drawn, and whether frames are binned. */

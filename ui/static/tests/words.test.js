@@ -6,7 +6,7 @@ import { mergeTurns, pickChips } from "../js/chat.js";
 import { mainButton, stateLine } from "../js/player.js";
 import { parseColour, shareAlpha } from "../js/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/pulse.js";
-import { describeCell, describeReading, readPeaks, speakCell } from "../js/words.js";
+import { describeCell, describeReading, frameTime, speakCell } from "../js/words.js";
 
 test("times, sizes and shares as people write them", () => {
   assert.equal(clock(7.46, true), "0:07.5");
@@ -36,11 +36,12 @@ test("a cell is told in full: frame, time, layer, tier, tokens kept of how many"
   assert.equal(speakCell(STATE, { column: 1, layer: 0 }), "Frame 2 at 0:00.5. Layer 1 of 2 · sensory, keeps 9 of 9 tokens.");
 });
 
-test("what an answer read names peaks that do not touch", () => {
-  const profile = new Float32Array([0.1, 0.3, 0.29, 0, 0.2]);
-  assert.deepEqual(readPeaks(profile, 2).map((peak) => peak.column), [1, 4]);
-  const answer = { columns: 2, attention: new Uint8Array(4), largest: [0, 0], rest: { prompt: 1, text: 0, summary: 0 } };
+test("what an answer read is told, also when it read no frame", () => {
+  const answer = { columns: 2, attention: new Uint8Array(4), largest: [0, 0], rest: { prompt: 0.75, text: 0.25, summary: 0 }, peaks: [] };
   assert.match(describeReading({ ...STATE, answer }), /read no frame/);
+  const read = { ...answer, rest: { prompt: 0.2, text: 0.1, summary: 0.05 }, peaks: [{ frame: 1, share: 0.4, jpeg: null }] };
+  assert.match(describeReading({ ...STATE, answer: read }), /30 % went to prompt and words and 5 % to summary tokens/);
+  assert.equal(frameTime(STATE, 1), 0.5);
 });
 
 test("the main button follows the stream", () => {

@@ -31,20 +31,15 @@ class AttentionRecorder:
         self.sums: dict[int, Tensor] = {}
         self.rows: dict[int, int] = {}
 
-    def record(self, layer: int, query: Tensor, key: Tensor, mask: Tensor | None, scaling: float) -> None:
-        """Add the probabilities of the watched rows: `query` [1, heads, rows, dim], `key` [1, kv_heads, keys, dim]."""
+    def record(self, layer: int, probabilities: Tensor) -> None:
+        """Add the watched rows of `probabilities` [heads, rows, keys]."""
         window = self.windows[layer]
         if window is None:
             return
-        query = query[0, :, window]
-        rows, groups = query.shape[1], query.shape[0] // key.shape[1]
-        scores = torch.matmul(query.unflatten(0, (-1, groups)).flatten(1, 2), key[0].transpose(1, 2)) * scaling
-        scores = scores.float().unflatten(1, (groups, rows)).flatten(0, 1)
-        if mask is not None:
-            scores = scores.masked_fill(~mask[0, :, window], -torch.inf)
-        probabilities = scores.softmax(-1).sum(1)[:, : self.keys[layer]]
-        self.sums[layer] = self.sums[layer] + probabilities if layer in self.sums else probabilities
-        self.rows[layer] = self.rows.get(layer, 0) + rows
+        watched = probabilities[:, window, : self.keys[layer]]
+        total = watched.sum(1)
+        self.sums[layer] = self.sums[layer] + total if layer in self.sums else total
+        self.rows[layer] = self.rows.get(layer, 0) + watched.shape[1]
 
     def mean(self, layer: int) -> Tensor:
         """Mean attention over the recorded rows: float32 [heads, keys]; each head's row adds up to at most 1."""
@@ -62,13 +57,26 @@ def watched_attention(
     recorder: AttentionRecorder | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Transformers' attention function: SDPA, recorded where `recorder` is given."""
-    if recorder is not None and scaling is not None:
-        recorder.record(int(module.layer_idx), query, key, attention_mask, scaling)  # type: ignore[arg-type]
-    kwargs.pop("is_causal", None)
-    return sdpa_attention_forward(
-        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=False, **kwargs
-    )
+    """SDPA as transformers calls it; where a recorder watches, the probabilities are computed and used."""
+    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    if recorder is None or recorder.windows[layer] is None:
+        kwargs.pop("is_causal", None)
+        return sdpa_attention_forward(
+            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=False, **kwargs
+        )
+    heads, rows, dim = query.shape[1:]
+    groups = heads // key.shape[1]
+    # Queries of one group of heads are stacked, so that keys and values need no copies for them.
+    stacked = query[0].reshape(-1, groups * rows, dim)
+    scores = torch.matmul(stacked, key[0].transpose(1, 2)).view(heads, rows, -1).float() * (scaling or dim**-0.5)
+    if attention_mask is not None:
+        # The past is visible to all; only among the new tokens is there something to hide.
+        scores[..., -rows:].masked_fill_(~attention_mask[0, ..., -rows:], -torch.inf)
+    probabilities = scores.softmax(-1)
+    recorder.record(layer, probabilities)
+    weights = probabilities.to(value.dtype).view(-1, groups * rows, key.shape[2])
+    output = torch.matmul(weights, value[0]).view(heads, rows, dim)
+    return output.transpose(0, 1)[None], None
 
 
 AttentionInterface.register(NAME, watched_attention)

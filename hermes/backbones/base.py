@@ -269,8 +269,8 @@ class Backbone(ABC):
 
     def tokenize(self, text: str) -> Tensor:
         """Token ids of `text`, int64 [tokens]; no special token is added."""
-        ids = self.tokenizer(text, add_special_tokens=False, return_tensors="pt")["input_ids"][0]
-        return ids.to(self.device, torch.long)
+        ids = self.tokenizer.encode(text, add_special_tokens=False)
+        return torch.tensor(ids, dtype=torch.long, device=self.device)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Embeddings of token ids [tokens] -> [1, tokens, hidden]."""
@@ -319,7 +319,6 @@ class Backbone(ABC):
         provenance: Provenance,
         cache: MemoryCache,
         recorder: AttentionRecorder | None = None,
-        visible: Tensor | None = None,
         encoded: Encoded | None = None,
     ) -> Tensor:
         """Run the decoder over `embeddings` on top of `cache`, which then holds them too.
@@ -330,8 +329,6 @@ class Backbone(ABC):
             provenance: Where the tokens come from.
             cache: The memory or a branch of it; unchanged if an error is raised.
             recorder: Watches the attention.
-            visible: Which new tokens each new token may see, bool [tokens, tokens]; causal where None. The past is always
-                visible.
             encoded: The chunk that the embeddings come from, where it has deepstack features.
 
         Returns:
@@ -345,7 +342,7 @@ class Backbone(ABC):
         for i, layer in enumerate(self.decoder.layers):
             past = cache.layers[i].length
             if past not in masks:
-                masks[past] = attention_mask(tokens, past, hidden.device, visible)
+                masks[past] = attention_mask(tokens, past, hidden.device)
             hidden = layer(
                 hidden,
                 attention_mask=masks[past],

@@ -121,7 +121,7 @@ class LayerMemory:
         self.intact = False
         count = kept.shape[0]
         for storage in (self.keys, self.values, self.positions, self.labels, self.figures):
-            storage[:, :count] = storage[:, kept]
+            storage[:, :count] = storage.index_select(1, kept)
         self.length = count
 
     def held(self, start: int = 0) -> LayerMemory:
@@ -149,11 +149,12 @@ def evict(layer: LayerMemory, kept: Tensor, prompt_len: int, rotary: Rotary, *, 
     Returns:
         How many tokens were evicted.
     """
-    gone = torch.ones(layer.length, dtype=torch.bool, device=kept.device)
-    gone[kept] = False
     count = layer.length - kept.shape[0]
-    evicted = gone.nonzero()[:, 0] if summary and count else None
-    if evicted is not None:
+    evicted = None
+    if summary and count:
+        gone = torch.ones(layer.length, dtype=torch.bool, device=kept.device)
+        gone[kept] = False
+        evicted = gone.nonzero()[:, 0]
         keys, values = layer.keys[:, evicted], layer.values[:, evicted]
         old, figures = layer.positions[:, evicted], layer.figures[:, evicted]
     layer.retain(kept)

@@ -66,48 +66,62 @@ def measure(
         return [None] * len(tiers)
     segments = [backbone.tokenize(prompts[tier]) for tier in needed]
     lengths = [len(segment) for segment in segments]
-    starts = [sum(lengths[:i]) for i in range(len(lengths))]
-    windows = {tier: slice(a, a + n) for tier, a, n in zip(needed, starts, lengths, strict=True)}
+    starts = {tier: sum(lengths[:i]) for i, tier in enumerate(needed)}
+    # Tiers follow each other with depth: prompts stand in that order, and those that no deeper layer needs are left behind.
+    begins = [min((starts[tier] for tier in needed if tier >= own), default=0) for own in tiers]
+    sizes = dict(zip(needed, lengths, strict=True))
     recorder = AttentionRecorder(
         keys=[layer.length for layer in cache.layers],
-        rows=[windows[tiers[i]] if want else None for i, want in enumerate(wanted)],
+        rows=[slice(sizes[tiers[i]]) if want else None for i, want in enumerate(wanted)],
     )
     embeddings = backbone.embed(torch.cat(segments))
     first = cache.next_positions()
     positions = torch.cat([backbone.text_positions(first, n) for n in lengths], dim=2)
     blocks = [torch.ones(n, n, dtype=torch.bool, device=backbone.device) for n in lengths]
+    visible = torch.block_diag(*[block.tril() if mode == "forward" else block for block in blocks]).bool()
     branch = cache.branch()
     try:
-        if mode == "forward":
-            visible = torch.block_diag(*[block.tril() for block in blocks]).bool()
-            provenance = Provenance.of_text(embeddings.shape[1], backbone.device)
-            backbone.prefill(embeddings, positions, provenance, branch, recorder, visible)
-        else:
-            visible = torch.block_diag(*blocks).bool()
-            _attend_from_embeddings(backbone, embeddings, positions, branch, recorder, visible)
+        _attend(backbone, embeddings, positions, branch, recorder, visible, begins, mode)
     finally:
         cache.release(branch)
     return [recorder.mean(i).mean(0)[cache.prompt_len :] if want else None for i, want in enumerate(wanted)]
 
 
-def _attend_from_embeddings(
+def _attend(
     backbone: Backbone,
     embeddings: Tensor,
     positions: Tensor,
     branch: MemoryCache,
     recorder: AttentionRecorder,
     visible: Tensor,
+    begins: list[int],
+    mode: GuidanceMode,
 ) -> None:
-    """Every wanted layer's attention as if the embeddings were its input, as in the released code."""
+    """Run the prompts through the layers that are watched, and no further than the watching needs.
+
+    `begins` says at which row the prompts begin that each layer, or a deeper one, still needs [layers].
+    """
     branch.begin(positions, Provenance.of_text(embeddings.shape[1], backbone.device))
     cos, sin = backbone.rotary_embeddings(embeddings, positions)
-    for i, layer in enumerate(backbone.decoder.layers):
-        if recorder.windows[i] is None:
-            continue
-        layer.self_attn(
-            hidden_states=layer.input_layernorm(embeddings),
-            position_embeddings=(cos[i : i + 1], sin[i : i + 1]),
-            attention_mask=attention_mask(embeddings.shape[1], branch.layers[i].length, backbone.device, visible),
-            past_key_values=branch,
-            recorder=recorder,
-        )
+    last = max(i for i, window in enumerate(recorder.windows) if window is not None)
+    hidden, left = embeddings, 0
+    masks: dict[int, Tensor | None] = {}
+    for i, layer in enumerate(backbone.decoder.layers[: last + 1]):
+        if begins[i] > left:
+            skip, left, masks = begins[i] - left, begins[i], {}
+            hidden, cos, sin, visible = hidden[:, skip:], cos[:, skip:], sin[:, skip:], visible[skip:, skip:]
+        past = branch.layers[i].length
+        if past not in masks:
+            masks[past] = attention_mask(len(visible), past, backbone.device, visible)
+        arguments = {
+            "position_embeddings": (cos[i : i + 1], sin[i : i + 1]),
+            "attention_mask": masks[past],
+            "past_key_values": branch,
+            "recorder": recorder,
+        }
+        if mode == "forward" and i < last:
+            hidden = layer(hidden, **arguments)
+        elif recorder.windows[i] is not None:
+            # What a watched layer makes of its input is not needed: in the last one, and in the released code's way,
+            # where every layer's input is the word embeddings.
+            layer.self_attn(hidden_states=layer.input_layernorm(hidden), **arguments)

@@ -111,6 +111,8 @@ class Snapshot:
         full_cache_bytes: Bytes that keys and values of all tokens seen would take.
         evictions: Every eviction so far, oldest first.
         answer: The last answer; None before the first.
+        token_seconds: Time of each token's frame, in seconds; of a summary the mean of what it stands for; nan for the prompt
+            [tokens].
     """
 
     sequence: int
@@ -139,6 +141,22 @@ class Snapshot:
     full_cache_bytes: int
     evictions: tuple[Eviction, ...] = field(default=())
     answer: AnswerTrace | None = None
+    token_seconds: Float = field(default_factory=lambda: np.zeros(0, np.float32))
+
+    @property
+    def row(self) -> npt.NDArray[np.int16]:
+        """Row of each token in its frame, -1 where it has none [tokens]."""
+        return np.where(self.patch >= 0, self.patch // self.grid[1], -1).astype(np.int16)
+
+    @property
+    def column(self) -> npt.NDArray[np.int16]:
+        """Column of each token in its frame, -1 where it has none [tokens]."""
+        return np.where(self.patch >= 0, self.patch % self.grid[1], -1).astype(np.int16)
+
+    @property
+    def token_tier(self) -> npt.NDArray[np.int8]:
+        """Tier of each token's layer, an index into `TIERS` [tokens]."""
+        return np.repeat(self.tiers, np.diff(self.offsets))
 
     @property
     def num_layers(self) -> int:
@@ -171,7 +189,8 @@ class Snapshot:
         """The flat arrays cut to one layer, by name."""
         start, stop = self.offsets[index], self.offsets[index + 1]
         names = ("frame", "patch", "kind", "mass", "position", "importance", "guidance_attention", "recency")
-        return {name: getattr(self, name)[start:stop] for name in names}
+        more = ("row", "column", "token_seconds")
+        return {name: getattr(self, name)[start:stop] for name in names + more}
 
     def as_dict(self) -> dict[str, Any]:
         """Every field by name, without copying arrays."""

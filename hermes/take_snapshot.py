@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from hermes.memory.cache import FRAME, GUIDANCE, IMPORTANCE, KIND, MASS, PATCH, RECENCY, MemoryCache
+from hermes.memory.cache import FRAME, GUIDANCE, IMPORTANCE, KIND, MASS, PATCH, RECENCY, SECONDS, MemoryCache
 from hermes.snapshot import VISION, Snapshot
 
 if TYPE_CHECKING:
@@ -58,4 +58,5 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         full_cache_bytes=(session.stats.tokens_seen + cache.prompt_len) * model.bytes_per_token,
         evictions=tuple(history.evictions),
         answer=history.answer,
+        token_seconds=figures[SECONDS].astype(np.float32),
     )

@@ -20,6 +20,9 @@ def check_memory(snapshot, max_positions: int, axes: int = 1) -> None:
         assert ((frame[kind == TEXT] >= 0) & (patch[kind == TEXT] == -1)).all(), "text stands beside frames"
         assert ((frame[vision] >= 0) & (frame[vision] < snapshot.frames_seen)).all(), "kept is a subset of seen"
         assert ((patch[vision] >= 0) & (patch[vision] < snapshot.tokens_per_frame)).all()
+        np.testing.assert_array_equal(patch[vision], layer["row"][vision] * snapshot.grid[1] + layer["column"][vision])
+        times = snapshot.frame_times[frame[vision]].astype(np.float32)
+        np.testing.assert_array_equal(layer["token_seconds"][vision], times, "every token has its frame's time")
         where = frame[vision] * snapshot.tokens_per_frame + patch[vision]
         assert (np.diff(where) > 0).all(), "tokens lie in stream order, none twice"
         rises = np.diff(position) >= 0 if axes > 1 else np.diff(position) > 0

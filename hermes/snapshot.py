@@ -111,7 +111,7 @@ class Snapshot:
         full_cache_bytes: Bytes that keys and values of all tokens seen would take.
         evictions: Every eviction so far, oldest first.
         answer: The last answer; None before the first.
-        token_seconds: Time of each token's frame, in seconds; of a summary the mean of what it stands for; nan for the prompt
+        token_seconds: Time of each token's frame, in seconds; of a summary the mean of what it folds; nan for the prompt
             [tokens].
     """
 

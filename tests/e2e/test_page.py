@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 
 import pytest
-from conftest import launch
+from conftest import ROOT, launch
 from playwright.sync_api import expect
 
 SLOW = 30_000
@@ -76,6 +77,31 @@ def test_play_ask_and_see_the_memory(open_page):
     expect(page.get_by_text("full cache:")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
+
+
+def test_the_answer_is_true_and_was_read_where_the_evidence_lies(open_page):
+    """The first card left the newest frames long ago; the memory still holds it, and the answer reads it there."""
+    truth = json.loads((ROOT / "assets" / "clips" / "first-card.json").read_text("utf-8"))
+    question = next(q for q in truth["questions"] if q["kind"] == "first")
+    page = open_page()
+    start(page, speed="4×")
+    wait_frames(page, 80)
+    ask(page, question["text"])
+    assert answered(turns(page).first) == question["answer"]
+    most = page.get_by_role("list", name="Frames that the answer read most").get_by_role("button").first
+    at = float(re.search(r"Frame at 0:(\d\d\.\d)", most.get_attribute("aria-label"))[1])
+    assert question["evidence"][0] <= at <= question["evidence"][1] + 0.5
+
+
+def test_light_and_dark_can_be_switched_and_are_remembered(open_page, app):
+    page = open_page()
+    dark = "document.body.classList.contains('dark')"
+    assert not page.evaluate(dark)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert page.evaluate(dark)
+    page.goto(app.url)
+    page.get_by_role("button", name="Start", exact=True).wait_for()
+    assert page.evaluate(dark)
 
 
 def test_the_cell_cursor_speaks(open_page):

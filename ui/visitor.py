@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import io
 import itertools
 import logging
 import math
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from hermes import video
 from hermes.errors import HermesError
@@ -155,8 +157,10 @@ class Visitor:
             data = np.frombuffer(base64.b64decode(jpeg, validate=True), np.uint8)
         except (binascii.Error, ValueError):
             return
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-        if picture is not None and max(picture.shape[:2]) <= FRAME_SIDE:
+        if not _small_enough(data.tobytes()):
+            return
+        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
+        if picture is not None:
             stream.offer(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False))
 
     # Settings -----------------------------------------------------------------------------------------------------
@@ -257,3 +261,12 @@ class Visitor:
             stream, self.stream = self.stream, None
         if stream is not None:
             stream.close()
+
+
+def _small_enough(data: bytes) -> bool:
+    """Whether a picture's header tells a size that is worth decoding: a small file can unfold into gigabytes."""
+    try:
+        with Image.open(io.BytesIO(data)) as picture:
+            return max(picture.size) <= FRAME_SIDE
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return False

@@ -17,7 +17,7 @@ from ui.clips import Clip, read_clips
 from ui.handlers import Handlers, wire
 from ui.models import Shelf
 from ui.sessions import Quota, Sessions
-from ui.visitor import Source, Visitor
+from ui.visitor import Source, Visitor, _small_enough
 
 
 @pytest.fixture(scope="module")
@@ -283,3 +283,16 @@ def test_clips_that_are_missing_are_left_out(tmp_path, film):
     assert clip.questions == (("What?", 3.0),)
     assert clip.seconds == pytest.approx(20, abs=0.2)
     assert clip.poster.startswith("data:image/jpeg;base64,")
+
+
+def test_a_small_file_that_unfolds_into_a_huge_picture_is_not_decoded(make):
+    """A few kilobytes of PNG can claim gigabytes of pixels; the header is believed before anything is unpacked."""
+    visitor = make()
+    visitor.start(visitor.source({"kind": "camera"}))
+    done, data = cv2.imencode(".png", np.zeros((4000, 4000), np.uint8))
+    assert done
+    visitor.shot(base64.b64encode(data.tobytes()).decode(), 1)
+    time.sleep(0.2)
+    assert visitor.stream.view().snapshot.frames_seen == 0
+    assert not _small_enough(data.tobytes())
+    assert not _small_enough(b"no picture")

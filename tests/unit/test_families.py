@@ -147,8 +147,8 @@ def test_positions_stay_inside_a_short_range(family, tmp_path, policy):
     (tmp_path / name).mkdir()
     model = hermes.load(tiny.FAMILIES[name](tmp_path / name, max_positions=1500), device="cpu")
     session = hermes.StreamSession(model, policy=policy, budget=60)
-    for start in range(0, 2000, 200):
-        session.push(pictures(200), start + np.arange(200.0))
+    for start in range(0, 400, 100):
+        session.push(pictures(100), start + np.arange(100.0))
         check_memory(session.snapshot(), model.max_positions, model.axes)
     assert any(event.reindexed.any() for event in session.snapshot().evictions)
     assert isinstance("".join(session.ask(QUESTION, max_new_tokens=3)), str)

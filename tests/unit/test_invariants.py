@@ -45,10 +45,10 @@ def test_every_chunk_leaves_a_sound_memory(tiny_model, policy, reindexing, chunk
 @pytest.mark.parametrize("reindexing", ["lazy", "eager"])
 def test_positions_stay_in_range_for_ten_thousand_frames(short_range_model, policy, reindexing):
     model = short_range_model
-    session = hermes.StreamSession(model, policy=policy, budget=40, reindexing=reindexing, chunk=50)
-    frames = np.random.default_rng(0).integers(0, 256, (250, 8, 8, 3), dtype=np.uint8)
-    for start in range(0, 10_000, 250):
-        session.push(frames, start + np.arange(250.0))
+    session = hermes.StreamSession(model, policy=policy, budget=40, reindexing=reindexing, chunk=100)
+    frames = np.random.default_rng(0).integers(0, 256, (500, 8, 8, 3), dtype=np.uint8)
+    for start in range(0, 10_000, 500):
+        session.push(frames, start + np.arange(500.0))
         check_memory(session.snapshot(), model.max_positions)
     assert session.snapshot().frames_seen == 10_000
     assert any(event.reindexed.any() for event in session.snapshot().evictions)

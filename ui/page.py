@@ -180,16 +180,19 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
         said = gr.HTML(_said("Changes apply from the next chunk of frames on."), apply_default_css=False)
 
     def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
-        def change(value: Any, request: gr.Request) -> dict[Any, Any]:
+        def change(value: Any, request: gr.Request) -> Iterator[dict[Any, Any]]:
+            visitor = handlers.sessions.get(request.session_hash)
+            before = getattr(visitor.settings, name)
+            if name == "model" and value != before:
+                yield {said: _said(f"Loading {value} … The stream goes on meanwhile.")}
             try:
                 sentence = handlers.settings(request.session_hash, **{name: value})
             except HermesError as error:
-                kept = getattr(handlers.sessions.get(request.session_hash).settings, name)
-                return {said: _said(str(error), bad=True), component: gr.update(value=kept)}
-            more = extra(value) if extra else {}
-            summary = _summary(handlers.sessions.get(request.session_hash).settings, policies)
+                yield {said: _said(str(error), bad=True), component: gr.update(value=before)}
+                return
             told = {said: _said(sentence)} if sentence else {}  # a list tells twice of one choice
-            return {**told, box: gr.update(label=summary), **more}
+            more = extra(value) if extra else {}
+            yield {**told, box: gr.update(label=_summary(visitor.settings, policies)), **more}
 
         getattr(component, event)(
             change,

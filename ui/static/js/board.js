@@ -2,7 +2,7 @@
 // A figure is an object {canvas, layout, draw, hit, describe}; new views are added to `figures`.
 import { TIERS, apply, emptyState, seenColumns } from "./codec.js";
 import { h, setText } from "./dom.js";
-import { bytes, clock, figures as three, percent, whole } from "./format.js";
+import { bytes, clock, percent, shortNumber, whole } from "./format.js";
 import { drawLayers, hitLayers, layoutLayers } from "./layers.js";
 import { readPalette } from "./palette.js";
 import { drawReading, hitReading, layoutReading } from "./reading.js";
@@ -96,7 +96,7 @@ export function mountBoard(element, bus) {
     if (m) {
       ui.meter("tokens", whole(m.kept), `of ${whole(m.seen)} seen, per layer`);
       ui.meter("cache", bytes(m.cache), `full cache: ${bytes(m.full)}`);
-      ui.meter("ingest", m.fps > 0 ? three(m.fps) : "–", "frames a second");
+      ui.meter("ingest", m.fps > 0 ? shortNumber(m.fps) : "–", "frames a second");
       ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask to measure" : "to the first token");
       ui.meter("dropped", whole(m.dropped), m.skipped ? `and ${whole(m.skipped)} unreadable` : "camera frames missed");
     }
@@ -137,7 +137,7 @@ export function mountBoard(element, bus) {
   }
 
   for (const figure of figures) {
-    figure.canvas.addEventListener("pointermove", (event) => {
+    const point = (event) => {
       if (!figure.at || !state.frames) return;
       const x = event.offsetX;
       const y = event.offsetY;
@@ -147,7 +147,9 @@ export function mountBoard(element, bus) {
       if (note) tip(figure.canvas, { x, y }, note);
       else ui.tip.hidden = true;
       select(hit, false);
-    });
+    };
+    figure.canvas.addEventListener("pointermove", point);
+    figure.canvas.addEventListener("pointerdown", point); // a finger touches without moving
     figure.canvas.addEventListener("pointerleave", () => {
       ui.tip.hidden = true;
       select(document.activeElement === ui.layers ? cursor : null, false);

@@ -36,6 +36,27 @@ export function icon(name) {
   return svg;
 }
 
+/** Arrow keys move inside a group of radio buttons and choose, as in a native one; Tab enters and leaves the group. */
+export function radioKeys(group) {
+  const radios = () => [...group.querySelectorAll('[role="radio"]')];
+  const roam = () => {
+    const all = radios();
+    const on = all.find((radio) => radio.getAttribute("aria-checked") === "true") ?? all[0];
+    for (const radio of all) radio.tabIndex = radio === on ? 0 : -1;
+  };
+  group.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const all = radios();
+    const next = all[(all.indexOf(document.activeElement) + step + all.length) % all.length];
+    next.focus();
+    next.click();
+  });
+  roam();
+  return roam;
+}
+
 /** Set a node's text only where it changed, so that live regions and selections stay quiet. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;

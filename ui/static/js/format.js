@@ -24,11 +24,11 @@ export function bytes(count) {
     value /= 1000;
     unit += 1;
   }
-  return `${figures(value)} ${units[unit]}`;
+  return `${shortNumber(value)} ${units[unit]}`;
 }
 
 /** A number with about three significant figures and no needless zeros. */
-export function figures(value) {
+export function shortNumber(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
   if (size >= 100 || Number.isInteger(value)) return WHOLE.format(value);

@@ -1,6 +1,6 @@
 // The stream: where it comes from, the newest frame that the model has seen, and the controls.
 import { cameraProblem, makeCamera } from "./camera.js";
-import { h, icon, setText } from "./dom.js";
+import { h, icon, radioKeys, setText } from "./dom.js";
 import { clock, whole } from "./format.js";
 import { makePulse } from "./pulse.js";
 
@@ -38,6 +38,7 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
 
   const ui = build();
   element.replaceChildren(ui.root);
+  const roamSpeeds = radioKeys(ui.speed);
 
   const camera = makeCamera(
     (jpeg) => {
@@ -145,15 +146,20 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
 
   function clipPanel() {
     if (!clips.length) return h("p", { class: "hl-caption" }, "No clips are bundled with this copy. Upload a video, or use the webcam.");
-    return h("div", { class: "hl-clips", role: "radiogroup", "aria-label": "Clips" }, clips.map((clip) => h("button", {
-      type: "button", role: "radio", class: "hl-clip", "aria-checked": clip.id === chosen.clip ? "true" : "false", 
+    const cards = clips.map((clip) => h("button", {
+      type: "button", role: "radio", class: "hl-clip", "aria-checked": clip.id === chosen.clip ? "true" : "false",
       onclick: () => {
         chosen.clip = clip.id;
-        showSource();
+        cards.forEach((card, i) => card.setAttribute("aria-checked", clips[i].id === clip.id));
+        roam();
         draw();
         act("choose", target());
       },
-    }, clip.poster ? h("img", { src: clip.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }), h("span", {}, clip.title, h("b", {}, clock(clip.seconds))), h("small", {}, clip.about))));
+    }, clip.poster ? h("img", { src: clip.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }),
+    h("span", {}, clip.title, h("b", {}, clock(clip.seconds))), h("small", {}, clip.about)));
+    const group = h("div", { class: "hl-clips", role: "radiogroup", "aria-label": "Clips" }, cards);
+    const roam = radioKeys(group);
+    return group;
   }
 
   function uploadPanel() {
@@ -208,7 +214,8 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
     ui.stop.disabled = !running;
     ui.restart.disabled = !here || view.state === "empty";
     ui.speed.hidden = kind === "camera";
-    ui.speeds.forEach((node, i) => node.setAttribute("aria-checked", SPEEDS[i] === view.speed ? "true" : "false"));
+    ui.speeds.forEach((node, i) => node.setAttribute("aria-checked", SPEEDS[i] === view.speed));
+    roamSpeeds();
     setText(ui.time.firstChild, clock(here ? view.clock : NaN, true));
     setText(ui.time.lastChild, here && view.duration ? ` / ${clock(view.duration)}` : "");
     setText(ui.line, here || view.loading ? stateLine(view) : "Ready");

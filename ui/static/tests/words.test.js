@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { bytes, clock, count, figures, percent, whole } from "../js/format.js";
+import { bytes, clock, count, percent, shortNumber, whole } from "../js/format.js";
 import { cameraProblem, sendSize } from "../js/camera.js";
 import { mergeTurns, pickChips } from "../js/chat.js";
 import { mainButton, stateLine } from "../js/player.js";
@@ -16,7 +16,7 @@ test("times, sizes and shares as people write them", () => {
   assert.equal(bytes(999), "999 B");
   assert.equal(bytes(2_690_000), "2.69 MB");
   assert.equal(bytes(1_500_000_000), "1.5 GB");
-  assert.equal(figures(47.84), "47.8");
+  assert.equal(shortNumber(47.84), "47.8");
   assert.equal(whole(12345.6), "12,346");
   assert.equal(percent(0.0002), "under 0.1 %");
   assert.equal(percent(0.026), "2.6 %");

@@ -14,8 +14,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
@@ -31,6 +29,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--background", default="trained", choices=("trained", "held-out"), help="background families")
     parser.add_argument("--photos", type=Path, help="folder of photographs to use as backgrounds")
     parser.add_argument("--figure", type=Path, help="instead: draw attention by layer and age of frame as SVG")
+    parser.add_argument("--report", action="store_true", help="instead: measure everything, rewrite the model's card")
+    parser.add_argument("--scale", type=float, default=1.0, help="of --report: share of the full number of streams")
+    parser.add_argument("--workers", type=int, default=2, help="of --report: processes (default: 2)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
 
 
@@ -41,8 +42,11 @@ def run(args: argparse.Namespace) -> int:
     import hermes  # noqa: PLC0415 - torch only when it is needed
     from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415
     from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
+    from hermes.eval.report import read_photos  # noqa: PLC0415
 
-    photos = _read_photos(args.photos) if args.photos else []
+    if args.report:
+        return _report(args)
+    photos = read_photos(args.photos) if args.photos else []
     setup = Setup(
         args.streams, args.frames, args.seed, args.policy, args.budget, args.guidance, args.tempo,
         "photo" if photos else args.background,
@@ -87,12 +91,14 @@ def table(result: dict[str, Any]) -> str:
     return "\n".join(line for line in lines if line)
 
 
-def _read_photos(folder: Path) -> list[np.ndarray]:
-    from PIL import Image  # noqa: PLC0415
+def _report(args: argparse.Namespace) -> int:
+    from hermes.backbones.sources import POCKET  # noqa: PLC0415
+    from hermes.eval.card import write_card  # noqa: PLC0415
+    from hermes.eval.report import report  # noqa: PLC0415
+    from hermes.pocket.story import STORY  # noqa: PLC0415
 
-    from hermes.errors import HermesError  # noqa: PLC0415
-
-    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-    if not files:
-        raise HermesError(f"There are no photographs in {folder}.")
-    return [np.asarray(Image.open(file).convert("RGB").resize((192, 192))) for file in files]
+    folder = POCKET if args.model == "pocket" else Path(args.model)
+    found = report(folder, args.scale, args.photos, args.workers, lambda line: print(line, flush=True))
+    write_card(folder, found, STORY)
+    print(f"wrote {folder / 'README.md'}")
+    return 0

@@ -14,13 +14,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--minutes", type=float, default=120.0, help="how long to train (default: 120)")
     parser.add_argument("--seed", type=int, default=0, help="of weights and data (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("pocket"), help="model folder to write (default: pocket)")
+    parser.add_argument(
+        "--measure",
+        type=float,
+        default=0.25,
+        help="share of the full evaluation for the card, 0 for none (default: 0.25)",
+    )
     parser.add_argument("--run", dest="state", type=Path, help="folder of states and logs (default: OUT-run)")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Train, then write the folder."""
-    from hermes.pocket.train import train  # noqa: PLC0415 - torch only when it is needed
+    """Train, write the folder, measure the model, write its card."""
+    from hermes.eval.card import write_card  # noqa: PLC0415 - torch only when it is needed
+    from hermes.eval.report import report  # noqa: PLC0415
+    from hermes.pocket.story import STORY  # noqa: PLC0415
+    from hermes.pocket.train import train  # noqa: PLC0415
+
+    def progress(line: str) -> None:
+        print(line, flush=True)
 
     state = args.state or args.out.with_name(args.out.name + "-run")
-    train(state, args.out, args.minutes, args.seed, lambda line: print(line, flush=True))
+    train(state, args.out, args.minutes, args.seed, progress)
+    if args.measure > 0:
+        write_card(args.out, report(args.out, args.measure, None, 2, progress), STORY)
     return 0

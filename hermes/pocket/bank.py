@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import torch
@@ -14,19 +15,19 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from hermes.pocket.codes import cell_cover
 from hermes.pocket.render import draw, make_look, make_setting
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
-from hermes.pocket.train_vision import encode, make_backgrounds, to_pixel_values
+from hermes.pocket.train_vision import BACKGROUNDS, encode, make_backgrounds, to_pixel_values
 
-TAKES = 3  # frames of one scene, each with its own shake and noise
-CLASSES = len(COLOURS) * len(SHAPES) * len(PLACES)
+TAKES: Final = 3  # frames of one scene, each with its own shake and noise
+CLASSES: Final = len(COLOURS) * len(SHAPES) * len(PLACES)
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Scenes by class. S scenes of `TAKES` frames.
+    """Scenes by class. S scenes of K frames each.
 
     Attributes:
-        tokens: float16 [S, TAKES, tokens, width].
-        cover: float16 [S, TAKES, tokens], how far the card covers each token's cell.
+        tokens: float16 [S, K, tokens, width].
+        cover: float16 [S, K, tokens], how far the card covers each token's cell.
         first: int64 [CLASSES + 2], where the scenes of each class start; the last class shows nothing.
     """
 
@@ -36,7 +37,9 @@ class Bank:
 
 
 @torch.inference_mode()
-def make_bank(model: LlavaOnevisionForConditionalGeneration, seed: int, each: int, empty: int) -> Bank:
+def make_bank(
+    model: LlavaOnevisionForConditionalGeneration, seed: int, each: int, empty: int, takes: int = TAKES
+) -> Bank:
     """Render and encode scenes.
 
     Args:
@@ -44,14 +47,15 @@ def make_bank(model: LlavaOnevisionForConditionalGeneration, seed: int, each: in
         seed: of the scenes.
         each: scenes of each of the classes.
         empty: scenes that show nothing.
+        takes: frames of each scene.
     """
     rng = np.random.default_rng([seed, 3])
-    backgrounds = make_backgrounds(seed + 1)
     kinds = np.concatenate([np.repeat(np.arange(CLASSES), each), np.full(empty, CLASSES)])
+    backgrounds = make_backgrounds(seed + 1, min(BACKGROUNDS, len(kinds) // 4))
     tokens, covers = [], []
     for chunk in np.array_split(kinds, len(kinds) // 30 + 1):
-        pixels = np.empty((len(chunk), TAKES, 128, 128, 3), np.uint8)
-        mask = np.empty((len(chunk), TAKES, 128, 128), np.uint8)
+        pixels = np.empty((len(chunk), takes, 128, 128, 3), np.uint8)
+        mask = np.empty((len(chunk), takes, 128, 128), np.uint8)
         for index, kind in enumerate(chunk.tolist()):
             setting = make_setting(rng, backgrounds[int(rng.integers(len(backgrounds)))])
             look = None
@@ -59,12 +63,12 @@ def make_bank(model: LlavaOnevisionForConditionalGeneration, seed: int, each: in
                 rest, place = divmod(kind, len(PLACES))
                 colour, shape = divmod(rest, len(SHAPES))
                 look = make_look(rng, COLOURS[colour], SHAPES[shape], PLACES[place], setting.aspect)
-            for take in range(TAKES):
+            for take in range(takes):
                 pixels[index, take], mask[index, take] = draw(rng, setting, look)
         found, _ = encode(model, to_pixel_values(pixels.reshape(-1, 128, 128, 3)))
         cover = cell_cover(torch.from_numpy(mask.reshape(-1, 128, 128)).float() / 255)
-        tokens.append(found.unflatten(0, (-1, TAKES)).half())
-        covers.append(cover.unflatten(0, (-1, TAKES)).half())
+        tokens.append(found.unflatten(0, (-1, takes)).half())
+        covers.append(cover.unflatten(0, (-1, takes)).half())
     first = np.searchsorted(kinds, np.arange(CLASSES + 2))
     return Bank(torch.cat(tokens), torch.cat(covers), first)
 
@@ -96,6 +100,6 @@ class BankSource:
         number = rng.random((event.shape[0], event.shape[1] + 2))
         run = np.cumsum(np.diff(event, axis=1, prepend=event[:, :1]) != 0, axis=1)
         scene = start + (np.take_along_axis(number, run, 1) * count).astype(np.int64)
-        take = rng.integers(0, TAKES, event.shape)
-        index = torch.from_numpy(scene * TAKES + take)
+        takes = self._bank.tokens.shape[1]
+        index = torch.from_numpy(scene * takes + rng.integers(0, takes, event.shape))
         return self._bank.tokens.flatten(0, 1)[index].float(), self._bank.cover.flatten(0, 1)[index].float()

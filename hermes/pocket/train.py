@@ -8,14 +8,14 @@ import multiprocessing
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from hermes.pocket.align import align
-from hermes.pocket.bank import BankSource, keep_bank, make_bank, open_bank
-from hermes.pocket.clock import save_state
+from hermes.pocket.bank import TAKES, BankSource, keep_bank, make_bank, open_bank
+from hermes.pocket.clock import save_state, seconds_used
 from hermes.pocket.decoder import PackedDecoder
 from hermes.pocket.model import save
 from hermes.pocket.packing import Packer
@@ -73,7 +73,9 @@ def _train_first(run: Path, minutes: float, seed: int) -> None:
 def _side_by_side(run: Path, minutes: float, seed: int, progress: Progress) -> None:
     """Tower and first decoder layers, each in its own process with one thread."""
     context = multiprocessing.get_context("spawn")
-    workers = [context.Process(target=job, args=(run, minutes, seed)) for job in (train_vision, _train_first)]
+    jobs: dict[str, Any] = {"vision": train_vision, SYNTHETIC.name: _train_first}
+    left = [job for name, job in jobs.items() if seconds_used(run / f"{name}.pt") < minutes * 60]
+    workers = [context.Process(target=job, args=(run, minutes, seed)) for job in left]
     for worker in workers:
         worker.start()
     try:
@@ -111,7 +113,8 @@ def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress) -
         progress("frames: rendering and encoding the bank")
         model, _ = assemble(run, seed)
         scenes = int(min(max(minutes / 6, 1), 20))
-        keep_bank(bank_file, make_bank(model, seed, scenes, 30 * scenes))
+        takes = TAKES if scenes > 1 else 1
+        keep_bank(bank_file, make_bank(model, seed, scenes, 30 * scenes, takes))
     source = BankSource(open_bank(bank_file))
     if not sorted_file.exists():
         progress("decoder: sorting the look-ups of the long-term layers")

@@ -151,7 +151,8 @@ def train_decoder(
     packer = Packer(tokenizer, source)
     clock, out, half = Clock(minutes * 60, used), Log(folder / f"{stage.name}.jsonl"), half_is_faster()
     tally, total = Tally(), np.zeros(3)
-    while clock.share < 1:
+    done = used >= clock.budget
+    while not done:
         rng = np.random.default_rng([seed, 2, len(stage.layers), step])
         batch = packer.make(rng, _draw_plan(rng, stage, clock.share))
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
@@ -166,13 +167,14 @@ def train_decoder(
         step += 1
         tally.add(batch, right)
         total += (loss.item(), extra.item(), looking.item())
-        if step % 50 == 0:
-            mean = total / 50
+        done = clock.share >= 1
+        if step % 50 == 0 or done:
+            mean = total / (step % 50 or 50)
             losses = {"loss": mean[0], "previous": mean[1], "looking": mean[2]}
             rounded = {name: round(value, 3) for name, value in losses.items()}
             out.write(step=step, used=round(clock.used), **rounded, **tally.line())
             tally, total = Tally(), np.zeros(3)
-        if step % 250 == 0 or clock.share >= 1:
+        if step % 250 == 0 or done:
             save_state(path, decoder=decoder.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used)
     log.info("%s: %d steps in %.0f s", stage.name, step, clock.used)
     return path

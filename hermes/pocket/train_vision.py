@@ -171,10 +171,11 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
     model.model.vision_tower.set_attn_implementation("eager")  # the fused kernel's backward pass is slower here
     half = half_is_faster()
     clock, out = Clock(minutes * 60, used), Log(folder / "vision.jsonl")
-    bank = make_backgrounds(seed)
+    bank = make_backgrounds(seed, int(min(BACKGROUNDS, 30 + 180 * minutes)))
     parts.train()
     total: dict[str, float] = {}
-    while clock.share < 1:
+    done = used >= clock.budget
+    while not done:
         rng = np.random.default_rng([seed, 1, step])
         pictures = make_pictures(rng, bank, BATCH, big=max(0.0, 1 - clock.share / grow))
         mask = torch.from_numpy(pictures.mask).float() / 255
@@ -192,13 +193,12 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
         step += 1
         for name, value in {"loss": loss.item(), **hits}.items():
             total[name] = total.get(name, 0.0) + value
-        if step % 50 == 0:
-            out.write(step=step, used=round(clock.used, 1), **{k: round(v / 50, 4) for k, v in total.items()})
+        done = clock.share >= 1
+        if step % 50 == 0 or done:
+            count = step % 50 or 50
+            out.write(step=step, used=round(clock.used, 1), **{k: round(v / count, 4) for k, v in total.items()})
             total = {}
-        if step % 500 == 0:
-            save_state(
-                path, parts=parts.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used, seed=seed
-            )
-    save_state(path, parts=parts.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used, seed=seed)
+        if step % 500 == 0 or done:
+            save_state(path, parts=parts.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used)
     log.info("vision: %d steps in %.0f s", step, clock.used)
     return path

@@ -152,7 +152,7 @@ def test_all_words_are_known_and_come_back_readable(seed: int) -> None:
 
 def test_kinds_are_asked_once_each_in_order() -> None:
     asked = ask_all(STREAM, 13, np.random.default_rng(2), extra=True)
-    assert [q.kind for q in asked] == [k for k in (*KINDS, *EXTRA_KINDS)]
+    assert [q.kind for q in asked] == [*KINDS, *EXTRA_KINDS]
     assert asked[-1].answer == REFUSAL
 
 

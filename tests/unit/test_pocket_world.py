@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -36,7 +38,7 @@ def test_frames_have_the_size_that_was_asked_for(aspect: float) -> None:
 def test_events_are_ordered_inside_the_stream_and_new(seed: int, frames: int, tempo: str) -> None:
     events = make_events(np.random.default_rng(seed), frames, TEMPOS[tempo])
     assert all(0 <= e.start < e.end <= frames for e in events)
-    assert all(a.end <= b.start for a, b in zip(events, events[1:], strict=False))
+    assert all(a.end <= b.start for a, b in itertools.pairwise(events))
     pairs = [(e.colour, e.shape) for e in events[:40]]
     assert len(set(pairs)) == len(pairs)
 

@@ -1,0 +1,165 @@
+"""Writes the pocket model's card from its measurements, so that no number in it was typed by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hermes.eval.report import FIGURE, describe, memory_mean, rows_of
+from hermes.pocket.questions import KINDS
+
+NAMES = {
+    "now": "now (what, colour, shape, where)",
+    "before": "just before",
+    "first": "first",
+    "exists": "was there",
+    "after": "what came after",
+    "attribute": "colour or shape of",
+    "place": "where was",
+    "count": "how many (exact)",
+}
+
+
+def write_card(folder: Path, found: dict[str, Any], story: str) -> None:
+    """Write `README.md`.
+
+    Args:
+        folder: of the model.
+        found: what `hermes.eval.report.report` returned.
+        story: what the model is and how it was trained, in Markdown; the tables follow it.
+    """
+    results = found["results"]
+    parts = [story.strip(), _full(results), _ages(results), _policies(results), _prompts(results)]
+    parts += [_backgrounds(results), _attention(found), _machine(found)]
+    (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+
+
+def _table(head: list[str], rows: list[list[str]]) -> str:
+    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
+    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.0f} %" if value in (0, 1) else f"{100 * value:.1f} %"
+
+
+def _full(results: dict[str, Any]) -> str:
+    columns = list(rows_of(results, "full"))
+    rows = []
+    for kind in KINDS:
+        row = [NAMES[kind]]
+        for result in columns:
+            found = result["kinds"].get(kind)
+            if found is None:
+                row.append("–")
+                continue
+            low, high = found["interval"]
+            row.append(
+                f"**{_share(found['accuracy'])}** ({100 * low:.0f}–{100 * high:.0f}), guess {_share(found['guess'])}"
+            )
+        rows.append(row)
+    within = ["how many (within one)"]
+    within += [f"**{_share(r['kinds']['count']['within_one'])}**" if "count" in r["kinds"] else "–" for r in columns]
+    head = ["question", *(f"{r['setup']['frames']} frames ({r['setup']['streams']} streams)" for r in columns)]
+    return (
+        "## Accuracy with the full cache\n\nExact match, greedy, asked at the end of freshly rendered streams; in brackets "
+        "the 95 % bootstrap interval, clustered by stream. The guess level is the best that ignores the evidence: always "
+        "the commonest answer, or naming what was shown most. At 256 frames the truth to most counts is “more than 9”.\n\n"
+        + _table(head, [*rows, within])
+    )
+
+
+def _ages(results: dict[str, Any]) -> str:
+    rows = []
+    for result in rows_of(results, "full"):
+        for age, row in result["age_in_frames"].items():
+            rows.append(
+                [str(result["setup"]["frames"]), age, _share(row["accuracy"]), _share(row["guess"]), str(row["n"])]
+            )
+    head = ["frames", "age of the evidence, in frames", "accuracy", "guess", "questions"]
+    return "### By age of the evidence (questions about one past card)\n\n" + _table(head, rows)
+
+
+def _policies(results: dict[str, Any]) -> str:
+    rows = []
+    for result in rows_of(results, "policies"):
+        setup, kinds = result["setup"], result["kinds"]
+        name = setup["policy"] + (f" {setup['budget']}" if setup["budget"] else "")
+        name += f", {setup['guidance']} guidance" if setup["guidance"] else ""
+        rows.append([name, *(_share(kinds[k]["accuracy"]) if k in kinds else "–" for k in KINDS)])
+    if not rows:
+        return ""
+    setup = next(rows_of(results, "policies"))["setup"]
+    guidance = next(rows_of(results, "policies"))["guidance_prompts"]
+    rows.append(["*guess*", *(_share(next(rows_of(results, "policies"))["kinds"][k]["guess"]) for k in KINDS)])
+    return (
+        f"## Memory under a budget\n\n{setup['streams']} streams of {setup['frames']} frames ({16 * setup['frames']:,} "
+        f"tokens), seed {setup['seed']}; the number behind a policy is its budget in tokens a layer. Guidance prompts: "
+        f"“{guidance['local']}” (local), “{guidance['global']}” (global).\n\n" + _table(["policy", *KINDS], rows)
+    )
+
+
+def _prompts(results: dict[str, Any]) -> str:
+    found = sorted(rows_of(results, "prompts"), key=memory_mean, reverse=True)
+    if not found:
+        return ""
+    kinds = ("now", "before", "first", "exists", "after", "attribute", "place")
+    rows = [
+        [
+            f"“{r['guidance_prompts']['global']}”",
+            _share(memory_mean(r)),
+            *(_share(r["kinds"][k]["accuracy"]) for k in kinds),
+        ]
+        for r in found
+    ]
+    setup = found[0]["setup"]
+    return (
+        "## The global guidance prompt decides what is kept\n\n"
+        f"hermes, budget {setup['budget']}, {setup['streams']} streams of {setup['frames']} frames, seed {setup['seed']} "
+        "(used for nothing but this choice). The column “memory” is the mean of first, exists, after, attribute, place.\n\n"
+        + _table(["global prompt", "memory", *kinds], rows)
+    )
+
+
+def _backgrounds(results: dict[str, Any]) -> str:
+    rows = [
+        [describe(r["setup"]), *(_share(r["kinds"][k]["accuracy"]) for k in KINDS)]
+        for r in rows_of(results, "backgrounds")
+    ]
+    return (
+        "## Other backgrounds\n\nFamilies of backgrounds that training never shows (foliage, bricks), and photographs.\n\n"
+        + _table(["streams", *KINDS], rows)
+        if rows
+        else ""
+    )
+
+
+def _attention(found: dict[str, Any]) -> str:
+    if "attention" not in found:
+        return ""
+    ages, share = found["attention"]["ages"], found["attention"]["share"]
+    recent = [sum(v for v, (_, high) in zip(row, ages, strict=True) if high < 16) for row in share]
+    listed = ", ".join(f"{layer}: {_share(value)}" for layer, value in enumerate(recent))
+    return (
+        f"## Is the hierarchy there?\n\n![attention by layer and age]({FIGURE})\n\nShare of each layer's attention on "
+        f"frames that falls on the newest 16 frames, of 128: {listed}.\n\nThe paper reports for 7B models that shallow "
+        "layers attend to the newest tokens and deep layers sparsely to anchor tokens of all ages. Here training asked "
+        "for it: shallow layers were often shown only a window of recent frames, and the three long-term layers were trained to "
+        "put at least half of their attention on the cards that a question is about."
+    )
+
+
+def _machine(found: dict[str, Any]) -> str:
+    speed = found.get("speed", {})
+    return (
+        "## Measured\n\n"
+        f"`python -m hermes eval pocket --report`, weights with SHA-256 `{found['model_sha256'][:16]}…`, "
+        f"{found['machine']}. "
+        + (
+            f"Speed with {speed['threads']} threads: {speed['frames_per_second']} frames a second of 384 x 384 pixels, "
+            f"preprocessing included; first token after {speed['first_token_ms_at_4096_tokens']} ms with 4,096 tokens "
+            "cached."
+            if speed
+            else ""
+        )
+    )

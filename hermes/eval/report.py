@@ -1,0 +1,184 @@
+"""The pocket model's whole evaluation: many setups, measured in parallel processes, written as JSON and as a model card."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import platform
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+
+import hermes
+from hermes.eval.attention import draw_attention, measure_attention
+from hermes.eval.pocket import Setup, evaluate
+from hermes.pocket.world import render_stream
+from hermes.session import StreamSession
+
+RESULTS: Final = "evaluation.json"
+FIGURE: Final = "attention.svg"
+BUDGETS: Final = (128, 256, 512)
+# Global guidance prompts that are compared; the one in hermes.json was chosen from them, on the same streams.
+PROMPTS: Final = (
+    "What was shown so far?",
+    "List all cards.",
+    "What was the first card?",
+    "How many cards were shown?",
+    "What is shown now?",
+    "red orange yellow green blue purple white black circle square triangle star cross",
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One measurement: where its result belongs, what to measure, and with what."""
+
+    group: str
+    setup: Setup
+    prompt: str | None = None
+    photos: Path | None = None
+    parts: tuple[int, int] = field(default=(0, 1))
+
+
+def plan(scale: float, photos: Path | None) -> list[Job]:
+    """All measurements, the most important first.
+
+    Args:
+        scale: share of the full number of streams.
+        photos: folder of photographs, or None to leave them out.
+    """
+
+    def some(streams: int) -> int:
+        return max(2, round(streams * scale))
+
+    jobs = [Job("fixed", Setup(24, 64, 0)), Job("full", Setup(some(200), 64, 1))]
+    jobs += [
+        Job("policies", Setup(some(40), 128, 2, policy, budget))
+        for budget in BUDGETS
+        for policy in ("hermes", "sliding-window")
+    ]
+    jobs += [Job("policies", Setup(some(40), 128, 2)), Job("full", Setup(some(64), 128, 1))]
+    jobs += [Job("prompts", Setup(some(20), 128, 50, "hermes", 256), prompt) for prompt in PROMPTS]
+    jobs += [Job("full", Setup(some(32), 256, 1)), Job("backgrounds", Setup(some(48), 64, 1, background="held-out"))]
+    if photos is not None:
+        jobs.append(Job("backgrounds", Setup(some(48), 64, 1, background="photo"), photos=photos))
+    jobs.append(Job("policies", Setup(some(40), 128, 2, "hermes", 256, "embedding")))
+    return jobs
+
+
+def _measure(folder: Path, job: Job) -> tuple[str, dict[str, Any]]:
+    torch.set_num_threads(1)
+    model = hermes.load(folder, device="cpu")
+    if job.prompt is not None:
+        model.card = replace(model.card, guidance={**model.card.guidance, "global": job.prompt})
+    pictures = read_photos(job.photos) if job.photos else []
+    return job.group, evaluate(model, job.setup, pictures)
+
+
+def read_photos(folder: Path) -> list[np.ndarray]:
+    """Photographs of a folder as backgrounds: uint8 RGB, 192 x 192.
+
+    Raises:
+        HermesError: There is none.
+    """
+    from PIL import Image  # noqa: PLC0415
+
+    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+    if not files:
+        raise hermes.HermesError(f"There are no photographs in {folder}.")
+    return [np.asarray(Image.open(file).convert("RGB").resize((192, 192))) for file in files]
+
+
+def measure_speed(folder: Path, threads: int = 2) -> dict[str, float]:
+    """Frames a second of ingest, preprocessing included, and time to first token with 4,096 video tokens cached."""
+    torch.set_num_threads(threads)
+    model = hermes.load(folder, device="cpu")
+    stream = render_stream(1, 256, size=384)
+    session = StreamSession(model, policy="full")
+    session.push(stream.frames[:32], stream.times[:32])
+    start = time.perf_counter()
+    session.push(stream.frames[32:], stream.times[32:])
+    seconds = time.perf_counter() - start
+    first = []
+    for _ in range(5):
+        "".join(session.ask("What was the first card?"))
+        first.append(session.stats.first_token_seconds or float("nan"))
+    return {
+        "threads": threads,
+        "frames_per_second": round(224 / seconds, 1),
+        "first_token_ms_at_4096_tokens": round(1000 * float(np.median(first)), 1),
+    }
+
+
+def report(
+    folder: Path, scale: float, photos: Path | None, workers: int, progress: Callable[[str], None]
+) -> dict[str, Any]:
+    """Measure everything and write `evaluation.json` and `attention.svg` into the folder, as results come in.
+
+    Args:
+        folder: of the model.
+        scale: share of the full number of streams.
+        photos: folder of photographs to use as backgrounds, or None.
+        workers: processes, one thread each.
+        progress: gets one line of text for each measurement.
+    """
+    digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    found: dict[str, Any] = {
+        "model_sha256": digest,
+        "machine": f"{os.cpu_count()} CPU cores, {platform.machine()}, torch {torch.__version__}",
+        "results": {},
+    }
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        waiting = {pool.submit(_measure, folder, job): job for job in plan(scale, photos)}
+        for future in as_completed(waiting):
+            group, result = future.result()
+            found["results"].setdefault(group, []).append(result)
+            (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            progress(headline(group, result))
+    torch.set_num_threads(1)
+    model = hermes.load(folder, device="cpu")
+    setup = Setup(max(2, round(16 * scale)), 128, 3)
+    found["attention"] = measure_attention(model, setup)
+    title = f"Where the pocket model looks: {setup.streams} streams of {setup.frames} frames, full cache"
+    (folder / FIGURE).write_text(draw_attention(found["attention"], title), encoding="utf-8")
+    found["speed"] = measure_speed(folder)
+    (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return found
+
+
+def headline(group: str, result: dict[str, Any]) -> str:
+    """One line about one measurement."""
+    kinds = " ".join(f"{name} {row['accuracy']:.2f}" for name, row in result["kinds"].items())
+    return f"{group}: {describe(result['setup'])}: {kinds}"
+
+
+def describe(setup: dict[str, Any]) -> str:
+    """A setup in words."""
+    parts = [f"{setup['streams']} x {setup['frames']} frames", setup["policy"]]
+    parts += [str(setup[name]) for name in ("budget", "guidance") if setup[name]]
+    if setup["background"] != "trained":
+        parts.append(f"{setup['background']} backgrounds")
+    return ", ".join(parts)
+
+
+def memory_mean(result: dict[str, Any]) -> float:
+    """Mean accuracy of the kinds that need the past."""
+    kinds = result["kinds"]
+    return float(
+        np.mean([kinds[k]["accuracy"] for k in ("first", "exists", "after", "attribute", "place") if k in kinds])
+    )
+
+
+def rows_of(results: dict[str, Any], group: str) -> Iterator[dict[str, Any]]:
+    """The measurements of a group, in a stable order."""
+    order: Sequence[dict[str, Any]] = results.get(group, [])
+    yield from sorted(order, key=lambda r: (r["setup"]["frames"], r["setup"]["budget"] or 0, str(r["setup"])))

@@ -1,0 +1,62 @@
+"""The part of the model card that no measurement writes: what the model is, what it saw, how it was trained."""
+
+from typing import Final
+
+STORY: Final = """---
+license: mit
+library_name: transformers
+pipeline_tag: video-text-to-text
+---
+
+# HERMES pocket
+
+A video LLM small enough to train and run live on two CPU cores: the classes of LLaVA-OneVision as transformers has
+them (SigLIP tower of 4 layers, projector, Qwen2 decoder of 10 layers, RoPE θ 10⁶), 2.3 million parameters, float16.
+A frame is 128 x 128 pixels and becomes 16 tokens. It exists so that people can watch the memory of a streaming video
+LLM without a GPU.
+
+```python
+from transformers import AutoTokenizer, LlavaOnevisionForConditionalGeneration
+model = LlavaOnevisionForConditionalGeneration.from_pretrained("assets/pocket")
+tokenizer = AutoTokenizer.from_pretrained("assets/pocket")
+```
+
+## What it knows
+One world: a single coloured card in view, or none. Eight colours (red, orange, yellow, green, blue, purple, white,
+black), five shapes (circle, square, triangle, star, cross), nine places (top left … bottom right). It answers what
+is shown now, what was shown just before or first, whether a card was there, what came after one, what colour or
+shape one had, where it was, and how many there were. Asked about anything else it says “I only know coloured
+cards.”: that is trained, not matched by rules. It knows a vocabulary of some 220 words; all others are one unknown
+word to it.
+
+It has never seen a photograph, a real webcam, two cards at once, or text. Words of time (“when was …”) and lists of
+everything shown were trained a little and are not reliable, so they are not among the suggested questions.
+
+## How it was trained
+`python -m hermes train-pocket`, from random weights, on rendered frames only: procedural backgrounds (textures,
+rooms, landscapes, blurred clutter, people), cards of varied size, turn, tilt and light, hands and other things that
+cover them, camera shake, lens blur, sensor noise, white balance, and frames squeezed from 4:3 and 16:9. Every stage
+was seeded.
+
+1. **Tower and projector**, 70 minutes on one core: frames of random cards; each token that a card covers learns a
+   fixed code of colour + shape + place + token index (mean squared error and class scores), early layers also where
+   the card is.
+2. **Decoder**, meanwhile, on those codes with noise in place of the tower: 5 of its 10 layers, streams of 8 to 64
+   frames, packed so that each question sees only frames up to its own time. Beside the loss on answers: frame tokens
+   learn to name the card before theirs, and long-term layers learn to put half of their attention on the cards that
+   a question is about (on all cards for generic prompts such as “What was shown so far?”).
+3. The look-ups of the long-term layers are **sorted**: colours had filled all rotary pairs slow enough to hold over
+   thousands of tokens, and shapes and places could not be looked up at all. Each now has directions of its own.
+4. **Decoder on the tower's own features**, then **all 10 layers**, up to 128 frames at full density and 256 frames
+   with tokens dropped, up to 8,192 positions, learning rate to zero. In most streams layer 0 sees only the newest
+   frames, layers 1 to 6 windows with survivors, layers 7 to 9 everything but randomly evicted tokens; in the others
+   all layers see everything.
+
+The shipped weights come from one run, about 110 minutes on two shared cores, during which the recipe was still being
+improved: the weight of shape scores was raised after 3,000 steps of stage 1; in stage 2 the attention loss joined
+after 1,500 steps and streams of few colours after 2,000; in stage 4 streams seen whole joined after 750 steps, and
+its first part used features of the unfinished tower. The committed command has the final recipe from its first step,
+so it repeats the recipe, not this run's exact weights. The logs of the run are the `training_*.jsonl` files;
+accuracies in them stand before a slash, guess levels behind it, over the last 50 training batches under random
+eviction.
+"""

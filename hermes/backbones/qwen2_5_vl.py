@@ -96,7 +96,7 @@ class Qwen25VL(Backbone):
     @staticmethod
     def _times(step: Tensor, first_step: int, layout: Layout) -> Tensor:
         """Temporal positions of steps counted from the beginning of the stream."""
-        return ((step + first_step).double() * layout.interval).long()
+        return ((step + first_step).float() * layout.interval).long()
 
     def chunk_positions(self, cache: MemoryCache, encoded: Encoded, first_step: int, layout: Layout) -> Tensor:
         """As the model counts a whole clip while a layer is intact; after an eviction, from its largest position + 1 on."""

@@ -142,10 +142,10 @@ def _attention(found: dict[str, Any]) -> str:
     listed = ", ".join(f"{layer}: {_share(value)}" for layer, value in enumerate(recent))
     return (
         f"## Is the hierarchy there?\n\n![attention by layer and age]({FIGURE})\n\nShare of each layer's attention on "
-        f"frames that falls on the newest 16 frames, of 128: {listed}.\n\nThe paper reports for 7B models that shallow "
-        "layers attend to the newest tokens and deep layers sparsely to anchor tokens of all ages. Here training asked "
-        "for it: shallow layers were often shown only a window of recent frames, and the three long-term layers were trained to "
-        "put at least half of their attention on the cards that a question is about."
+        f"frames that falls on the newest 16 frames, of 128: {listed}.\n\n"
+        "The paper reports for 7B models that shallow layers attend to the newest tokens and deep layers sparsely to anchor "
+        "tokens of all ages. Here training asked for it: shallow layers were often shown only recent frames, and the three "
+        "long-term layers were trained to put at least half of their attention on the cards a question is about."
     )
 
 

@@ -32,8 +32,8 @@ ABOUT: Final[dict[str, object]] = {
     "about": "A LLaVA-OneVision with 2.3 million parameters, trained from nothing in about two hours on two CPU cores, on "
     "rendered streams of coloured cards. It knows eight colours, five shapes and nine places, and nothing else.",
     "guidance": {
-        "local": "What is shown now? What colour is it? Where is it?",
-        "global": "What was shown so far? Was there a red circle?",
+        "local": "What is shown now?",
+        "global": "What was shown so far?",
     },
     "max_new_tokens": 32,
     "suggested": [
@@ -42,8 +42,11 @@ ABOUT: Final[dict[str, object]] = {
         "What was shown just before?",
         "What was the first card?",
         "Was there a red card?",
+        "Was there a blue star?",
+        "Where was the red circle?",
+        "What colour was the star?",
         "What came after the red circle?",
-        "Where was the blue star?",
+        "How many red cards were shown?",
     ],
 }
 Progress = Callable[[str], None]

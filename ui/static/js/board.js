@@ -111,11 +111,10 @@ export function mountBoard(element, bus) {
   /** One of the frames that the answer read most, as a button that shows it above. */
   function peak({ frame, share, jpeg }) {
     const seconds = frameTime(state, frame);
-    return h("li", {}, h("button", {
-      type: "button", "aria-label": `Frame at ${clock(seconds, true)}: ${percent(share)} of the attention. Show it above.`,
-      onclick: () => bus.say("goto", seconds),
-    }, jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: "" }) : h("span", { class: "hl-clip-blank" }),
-    h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
+    const name = `Frame at ${clock(seconds, true)}`;
+    return h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => bus.say("goto", seconds) },
+      jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: name }) : h("span", { class: "hl-clip-blank" }),
+      h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
   }
 
   function select(next, spoken) {

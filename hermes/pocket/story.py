@@ -52,7 +52,7 @@ was seeded.
    frames, layers 1 to 6 windows with survivors, layers 7 to 9 everything but randomly evicted tokens; in the others
    all layers see everything.
 
-The shipped weights come from one run, about 110 minutes on two shared cores, during which the recipe was still being
+The shipped weights come from one run, about 105 minutes on two shared cores, during which the recipe was still being
 improved: the weight of shape scores was raised after 3,000 steps of stage 1; in stage 2 the attention loss joined
 after 1,500 steps and streams of few colours after 2,000; in stage 4 streams seen whole joined after 750 steps, and
 its first part used features of the unfinished tower. The committed command has the final recipe from its first step,

@@ -46,7 +46,6 @@ ABOUT: Final[dict[str, object]] = {
         "Where was the red circle?",
         "What colour was the star?",
         "What came after the red circle?",
-        "How many red cards were shown?",
     ],
 }
 Progress = Callable[[str], None]

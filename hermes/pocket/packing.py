@@ -13,7 +13,8 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from hermes.pocket.model import TOKENS
-from hermes.pocket.questions import PHRASES, Question, ask
+from hermes.pocket.phrases import PHRASES
+from hermes.pocket.questions import Question, ask
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, Event, Tempo, make_events
 from hermes.pocket.tokenizer import answer_ids
 

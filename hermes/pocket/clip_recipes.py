@@ -56,6 +56,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
         questions=(
             ("count", "How many cards have you seen?", 5),
             ("count", "How many cards were shown?", 14),
+            ("before", "What was shown just before?", 30),
             ("count", "How many red cards were shown?", 38),
             ("now", "What is shown now?", 44),
         ),

@@ -37,7 +37,7 @@ def take(browser, url: str, folder: Path, name: str, *, dark: bool, width: int) 
     page.get_by_role("radio", name="4×").click()
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Pause").wait_for(timeout=120_000)
-    for seconds, question in ((22, "What is shown now?"), (80, QUESTION)):
+    for seconds, question in ((23, "What is shown now?"), (80, QUESTION)):
         page.wait_for_function(
             "seconds => { const [m, s] = document.querySelector('.hl-clock span').textContent.split(':');"
             " return 60 * m + Number(s) >= seconds }",

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from hermes.eval.report import FIGURE, describe, memory_mean, rows_of
 from hermes.pocket.questions import KINDS
 
-NAMES = {
+RECENT: Final = 16  # frames that count as new in the text beside the figure
+# Goals with the full cache, set before training.
+GOALS: Final = {
+    "now": 0.97,
+    "before": 0.93,
+    "first": 0.95,
+    "exists": 0.93,
+    "after": 0.85,
+    "attribute": 0.85,
+    "place": 0.85,
+    "count within one": 0.95,
+    "count": 0.8,
+}
+MOST_LOST: Final = 0.08  # of any kind at 128 and 256 frames, against 64
+MOST_LOST_BACKGROUND: Final = 0.05  # of "now" on other backgrounds
+NAMES: Final = {
     "now": "now (what, colour, shape, where)",
     "before": "just before",
     "first": "first",
@@ -29,7 +44,7 @@ def write_card(folder: Path, found: dict[str, Any], story: str) -> None:
         story: what the model is and how it was trained, in Markdown; the tables follow it.
     """
     results = found["results"]
-    parts = [story.strip(), _full(results), _ages(results), _policies(results), _prompts(results)]
+    parts = [story.strip(), _full(results), _goals(results), _ages(results), _policies(results), _prompts(results)]
     parts += [_backgrounds(results), _attention(found), _machine(found)]
     (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
@@ -67,6 +82,42 @@ def _full(results: dict[str, Any]) -> str:
         "the commonest answer, or naming what was shown most. At 256 frames the truth to most counts is “more than 9”.\n\n"
         + _table(head, [*rows, within])
     )
+
+
+def _goals(results: dict[str, Any]) -> str:
+    """Which of the goals that were set before training were reached."""
+    columns = {r["setup"]["frames"]: r["kinds"] for r in rows_of(results, "full")}
+    if not {64, 128, 256} <= columns.keys():
+        return ""
+    base = columns[64]
+    rows = []
+    for kind, goal in GOALS.items():
+        value = base["count"]["within_one"] if kind == "count within one" else base[kind]["accuracy"]
+        rows.append([f"{kind}, 64 frames", f"at least {_share(goal)}", _share(value), _verdict(value >= goal)])
+    for frames in (128, 256):
+        for kind in KINDS:
+            lost = base[kind]["accuracy"] - columns[frames][kind]["accuracy"]
+            if lost > MOST_LOST:
+                rows.append(
+                    [f"{kind}, {frames} frames", f"at most {_share(MOST_LOST)} lost", _share(lost), _verdict(False)]
+                )
+    for result in rows_of(results, "backgrounds"):
+        lost = base["now"]["accuracy"] - result["kinds"]["now"]["accuracy"]
+        name = f"now, {result['setup']['background']} backgrounds"
+        rows.append(
+            [name, f"at most {_share(MOST_LOST_BACKGROUND)} lost", _share(lost), _verdict(lost <= MOST_LOST_BACKGROUND)]
+        )
+    return (
+        "### Goals set before training\n\n"
+        + _table(["question", "goal", "measured", ""], rows)
+        + "\n\nKinds that are not listed for 128 and 256 frames lost less than the goal allows. What is missing needs more "
+        "training of the same sort rather than another model: full-density streams beyond 72 frames came only in the last "
+        "minutes, no photograph was ever a background, and counting got no help of its own."
+    )
+
+
+def _verdict(reached: bool) -> str:
+    return "reached" if reached else "**not reached**"
 
 
 def _ages(results: dict[str, Any]) -> str:
@@ -114,9 +165,11 @@ def _prompts(results: dict[str, Any]) -> str:
     ]
     setup = found[0]["setup"]
     return (
-        "## The global guidance prompt decides what is kept\n\n"
+        "## What the global guidance prompt changes\n\n"
         f"hermes, budget {setup['budget']}, {setup['streams']} streams of {setup['frames']} frames, seed {setup['seed']} "
-        "(used for nothing but this choice). The column “memory” is the mean of first, exists, after, attribute, place.\n\n"
+        "(used for nothing else). The column “memory” is the mean of first, exists, after, attribute, place. In this model "
+        "the wording matters little: its long-term layers look at cards under almost any prompt. How the guidance is "
+        "computed matters more (see “embedding guidance” above).\n\n"
         + _table(["global prompt", "memory", *kinds], rows)
     )
 
@@ -127,7 +180,8 @@ def _backgrounds(results: dict[str, Any]) -> str:
         for r in rows_of(results, "backgrounds")
     ]
     return (
-        "## Other backgrounds\n\nFamilies of backgrounds that training never shows (foliage, bricks), and photographs.\n\n"
+        "## Other backgrounds\n\nFamilies of backgrounds that training never shows (foliage, bricks), and "
+        "photographs (16 crops of the sample photographs that scikit-image and scikit-learn bring).\n\n"
         + _table(["streams", *KINDS], rows)
         if rows
         else ""
@@ -138,14 +192,18 @@ def _attention(found: dict[str, Any]) -> str:
     if "attention" not in found:
         return ""
     ages, share = found["attention"]["ages"], found["attention"]["share"]
-    recent = [sum(v for v, (_, high) in zip(row, ages, strict=True) if high < 16) for row in share]
-    listed = ", ".join(f"{layer}: {_share(value)}" for layer, value in enumerate(recent))
+    recent = [sum(v for v, (_, high) in zip(row, ages, strict=True) if high < RECENT) for row in share]
+    listed = ", ".join(f"layer {layer} {_share(value)}" for layer, value in enumerate(recent))
+    even = _share(RECENT / (ages[-1][1] + 1))
     return (
         f"## Is the hierarchy there?\n\n![attention by layer and age]({FIGURE})\n\nShare of each layer's attention on "
-        f"frames that falls on the newest 16 frames, of 128: {listed}.\n\n"
-        "The paper reports for 7B models that shallow layers attend to the newest tokens and deep layers sparsely to anchor "
-        "tokens of all ages. Here training asked for it: shallow layers were often shown only recent frames, and the three "
-        "long-term layers were trained to put at least half of their attention on the cards a question is about."
+        f"frames that falls on the newest {RECENT} frames of {ages[-1][1] + 1} (looking evenly would give {even}): {listed}."
+        "\n\nThe paper reports for 7B models that shallow layers attend to the newest tokens and deep layers sparsely to "
+        "anchor tokens of all ages. Here only half of that holds. The deep half does: the long-term layers were trained to "
+        "put half of their attention on the cards that a question is about, of whatever age, and that is what HERMES keeps. "
+        "The shallow half does not, when everything is visible: while answering, layers 0 to 6 look about evenly at old and "
+        "new frames. They do not need the old ones: training often showed them only a window of recent frames, "
+        "and answers under HERMES, which leaves them little else, are about as good as with the full cache (table above)."
     )
 
 

@@ -26,7 +26,7 @@ from hermes.session import StreamSession
 RESULTS: Final = "evaluation.json"
 FIGURE: Final = "attention.svg"
 BUDGETS: Final = (128, 256, 512)
-# Global guidance prompts that are compared; the one in hermes.json was chosen from them, on the same streams.
+# Global guidance prompts that are compared, the one in hermes.json among them.
 PROMPTS: Final = (
     "What was shown so far?",
     "List all cards.",

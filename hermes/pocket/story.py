@@ -29,8 +29,9 @@ shape one had, where it was, and how many there were. Asked about anything else 
 cards.”: that is trained, not matched by rules. It knows a vocabulary of some 220 words; all others are one unknown
 word to it.
 
-It has never seen a photograph, a real webcam, two cards at once, or text. Words of time (“when was …”) and lists of
-everything shown were trained a little and are not reliable, so they are not among the suggested questions.
+It has never seen a photograph, a real webcam, two cards at once, or text. Words of time (“when was …”), lists of
+everything shown, and counts above a few were trained but are not reliable, so they are not among the suggested
+questions. On cluttered photographs it sometimes sees a card where there is none.
 
 ## How it was trained
 `python -m hermes train-pocket`, from random weights, on rendered frames only: procedural backgrounds (textures,

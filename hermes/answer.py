@@ -11,7 +11,7 @@ from torch import Tensor
 
 from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import Backbone
-from hermes.memory.cache import FRAME, KIND, PATCH, MemoryCache, Provenance
+from hermes.memory.cache import FRAME, KIND, PATCH, MemoryCache
 from hermes.snapshot import PROMPT, SUMMARY, AnswerTrace
 
 REPLACEMENT = "\ufffd"
@@ -67,8 +67,7 @@ class Answer:
             if branch is None:
                 return
             positions = self.model.text_positions(branch.next_positions(), len(ids))
-            provenance = Provenance.of_text(len(ids), self.model.device)
-            hidden = self.model.prefill(self.model.embed(ids), positions, provenance, branch, self._recorder)
+            hidden = self.model.prefill(self.model.embed(ids), positions, None, branch, self._recorder)
             ids = self.model.logits(hidden[:, -1:])[0].argmax(-1)
             token = int(ids)  # the one place where an answer waits for the device
             if i == 0:

@@ -316,7 +316,7 @@ class Backbone(ABC):
         self,
         embeddings: Tensor,
         positions: Tensor,
-        provenance: Provenance,
+        provenance: Provenance | None,
         cache: MemoryCache,
         recorder: AttentionRecorder | None = None,
         encoded: Encoded | None = None,
@@ -326,7 +326,7 @@ class Backbone(ABC):
         Args:
             embeddings: [1, tokens, hidden].
             positions: [axes, layers, tokens].
-            provenance: Where the tokens come from.
+            provenance: Where the tokens come from; None on a branch that nobody takes a snapshot of.
             cache: The memory or a branch of it; unchanged if an error is raised.
             recorder: Watches the attention.
             encoded: The chunk that the embeddings come from, where it has deepstack features.

@@ -101,10 +101,12 @@ class LayerMemory:
         elif self.lent:
             self._reallocate(self.capacity)
 
-    def write(self, positions: Tensor, provenance: Provenance) -> None:
+    def write(self, positions: Tensor, provenance: Provenance | None) -> None:
         """Write positions [axes, tokens] and provenance behind the tokens held; `length` stays (see `commit`)."""
         stop = self.length + positions.shape[1]
         self.positions[:, self.length : stop] = positions
+        if provenance is None:
+            return
         self.labels[:, self.length : stop] = provenance.labels
         self.figures[:, self.length : stop] = provenance.figures
 
@@ -229,12 +231,12 @@ class MemoryCache:
             ]
         )
 
-    def begin(self, positions: Tensor, provenance: Provenance) -> None:
+    def begin(self, positions: Tensor, provenance: Provenance | None) -> None:
         """Make room for new tokens and note where they come from; they count only after `commit`.
 
         Args:
             positions: [axes, layers, tokens].
-            provenance: Of the same tokens, for every layer.
+            provenance: Of the same tokens, for every layer; None on a branch that nobody takes a snapshot of.
         """
         for i, layer in enumerate(self.layers):
             layer.reserve(positions.shape[2])

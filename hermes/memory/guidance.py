@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import Backbone, attention_mask
-from hermes.memory.cache import MemoryCache, Provenance
+from hermes.memory.cache import MemoryCache
 from hermes.memory.tiers import LONG_TERM, SENSORY, WORKING
 
 GuidanceMode = Literal["forward", "embedding"]
@@ -101,7 +101,7 @@ def _attend(
 
     `begins` says at which row the prompts begin that each layer, or a deeper one, still needs [layers].
     """
-    branch.begin(positions, Provenance.of_text(embeddings.shape[1], backbone.device))
+    branch.begin(positions, None)
     cos, sin = backbone.rotary_embeddings(embeddings, positions)
     last = max(i for i, window in enumerate(recorder.windows) if window is not None)
     hidden, left = embeddings, 0

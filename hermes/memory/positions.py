@@ -50,7 +50,7 @@ def rotate(keys: Tensor, old: Tensor, new: Tensor, rotary: Rotary) -> Tensor:
     Args:
         keys: Rotated keys [heads, tokens, head_dim].
         old: Their positions [axes, tokens].
-        new: Positions they shall have [axes, tokens].
+        new: Positions they shall have [axes, tokens], or one for all [axes, 1].
         rotary: The model's rotary embedding.
 
     Returns:
@@ -105,5 +105,5 @@ def fold(keys: Tensor, values: Tensor, old: Tensor, target: Tensor, rotary: Rota
     Returns:
         Key and value of the summary, each [heads, 1, head_dim].
     """
-    moved = rotate(keys.float(), old, target.expand_as(old), rotary)
+    moved = rotate(keys.float(), old, target, rotary)
     return moved.mean(1, keepdim=True).to(keys.dtype), values.float().mean(1, keepdim=True).to(values.dtype)

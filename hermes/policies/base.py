@@ -158,7 +158,8 @@ class Policy(ABC):
                 compacted.append(False)
                 continue
             whole = torch.cat((prompt, keep + prompt_len))
-            compact = must_compact(layer.positions[:, whole], self.reindexing, backbone.max_positions)
+            newest = layer.positions[:, whole] if layer.positions.shape[0] > 1 else layer.positions[:, whole[-1:]]
+            compact = must_compact(newest, self.reindexing, backbone.max_positions)
             count = evict(layer, whole, prompt_len, backbone.rotary, summary=fold, compacted=compact)
             evicted.append(count)
             folded.append(count if fold else 0)

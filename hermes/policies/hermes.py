@@ -57,7 +57,9 @@ class Hermes(Policy):
             return None
         constants = layer_constants(self.constants or step.backbone.constants, len(counts))
         attention = step.measure_guidance([c.alpha < 1 for c in constants], self.guidance)
-        recencies = [recency(n, c.k, step.backbone.device) for n, c in zip(counts, constants, strict=True)]
+        known = {(n, c.k) for n, c in zip(counts, constants, strict=True)}
+        of = {key: recency(*key, step.backbone.device) for key in known}
+        recencies = [of[n, c.k] for n, c in zip(counts, constants, strict=True)]
         scores = score_layers(attention, recencies, constants, smoothing=self.smoothing)
         for layer, score, seen, recent in zip(step.cache.layers, scores, attention, recencies, strict=True):
             video = slice(step.prompt_len, layer.length)

@@ -138,9 +138,9 @@ class Backbone(ABC):
         """The language model: has `layers`, `norm`, `rotary_emb` and `embed_tokens`."""
 
     @property
-    @abstractmethod
     def rotary(self) -> Rotary:
-        """How positions become angles."""
+        """How positions become angles: 1D RoPE, unless the family says otherwise."""
+        return Rotary.from_sections(self.frequencies)
 
     @abstractmethod
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:

@@ -14,7 +14,6 @@ from transformers import InternVLForConditionalGeneration
 
 from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
-from hermes.memory.positions import Rotary
 from hermes.memory.tiers import LLAVA_ONEVISION
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -41,11 +40,6 @@ class InternVL(Backbone):
     def decoder(self) -> Any:
         """The Qwen2 decoder."""
         return self.model.model.language_model
-
-    @property
-    def rotary(self) -> Rotary:
-        """1D RoPE."""
-        return Rotary.from_sections(self.frequencies)
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
         """The tower's patches, shuffled together; the same for frames of every size."""

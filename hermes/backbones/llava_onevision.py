@@ -11,7 +11,6 @@ from transformers import LlavaOnevisionForConditionalGeneration
 
 from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
-from hermes.memory.positions import Rotary
 from hermes.memory.tiers import LLAVA_ONEVISION
 
 
@@ -37,11 +36,6 @@ class LlavaOnevision(Backbone):
     def decoder(self) -> Any:
         """The Qwen2 decoder."""
         return self.model.model.language_model
-
-    @property
-    def rotary(self) -> Rotary:
-        """1D RoPE."""
-        return Rotary.from_sections(self.frequencies)
 
     @property
     def video_marker(self) -> str:

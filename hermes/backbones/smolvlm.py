@@ -20,7 +20,6 @@ from transformers.models.smolvlm.processing_smolvlm import (
 
 from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
-from hermes.memory.positions import Rotary
 from hermes.memory.tiers import LLAVA_ONEVISION
 
 AROUND, GLOBAL = "<fake_token_around_image>", "<global-img>"
@@ -48,11 +47,6 @@ class SmolVLM(Backbone):
     def decoder(self) -> Any:
         """The Llama decoder."""
         return self.model.model.text_model
-
-    @property
-    def rotary(self) -> Rotary:
-        """1D RoPE."""
-        return Rotary.from_sections(self.frequencies)
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
         """One square picture, its patches shuffled together; the same for frames of every size."""

@@ -36,3 +36,15 @@ def check_memory(snapshot, max_positions: int, axes: int = 1) -> None:
             snapshot.kept[index], np.bincount(frame[vision], minlength=snapshot.frames_seen)[: snapshot.frames_seen]
         )
     assert snapshot.tokens_seen >= snapshot.frames_seen * snapshot.tokens_per_frame
+
+
+def check_answer(snapshot, said: str, question: str) -> None:
+    """Assert that the last answer is on record as it was said, with where its attention went."""
+    trace = snapshot.answer
+    assert trace is not None, "an answer leaves a trace"
+    assert (trace.question, trace.answer) == (question, said.strip())
+    assert trace.first_token_seconds > 0
+    read = trace.attention.sum(1)
+    assert (read > 0).all(), "every layer reads something of the frames"
+    np.testing.assert_allclose(read + trace.attention_rest.sum(1), 1, atol=1e-2)
+    np.testing.assert_allclose(trace.attention_heads.mean(1), trace.attention, atol=1e-5)

@@ -83,7 +83,6 @@ class LiveStream:
         self._camera_began: float | None = None
         self._state = "empty"
         self._error: str | None = None
-        self._notices: tuple[str, ...] = ()
         self._answer: _AnswerInProgress | None = None
         self._answer_turn = False
         self._newest: Frame | None = None
@@ -209,7 +208,7 @@ class LiveStream:
         self._session.close()
         self._session = self._new_session(self._model, self.settings)
         self._player, self._camera_began = None, None
-        self._state, self._error, self._notices = "empty", None, ()
+        self._state, self._error = "empty", None
         self._newest, self._frame_index, self._jpeg = None, -1, None
         self._thumbnails.clear()
         self._speeds.clear()
@@ -295,7 +294,6 @@ class LiveStream:
             if settings.fps != old.fps and self._player and self._state in ("playing", "paused"):
                 said.append("The new frame rate applies when the clip is restarted.")
             self.settings = settings
-            self._notices = tuple(said)
             self._publish(force=True)
             return said
 
@@ -327,7 +325,6 @@ class LiveStream:
             first_token_ms=first * 1000 if first is not None and np.isfinite(first) else None,
             answering=self._answer is not None,
             error=self._error,
-            notices=self._notices,
         )
 
     def _view_jpeg(self) -> bytes | None:

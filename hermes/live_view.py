@@ -57,7 +57,6 @@ class LiveView:
         first_token_ms: Time to first token of the last answer; None before the first.
         answering: Whether an answer is being decoded.
         error: Why the stream failed, as a sentence.
-        notices: Sentences about what has changed.
     """
 
     state: str
@@ -74,4 +73,3 @@ class LiveView:
     first_token_ms: float | None
     answering: bool
     error: str | None
-    notices: tuple[str, ...]

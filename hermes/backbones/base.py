@@ -174,9 +174,8 @@ class Backbone(ABC):
 
     chat_template: str | None = None
     """A chat template in place of the tokenizer's, where the family keeps it elsewhere."""
-    before_video = ""
     after_video = ""
-    """Text that the family writes once before and behind a video."""
+    """Text that the family writes once behind a video."""
 
     @cached_property
     def _template(self) -> tuple[str, str]:
@@ -191,7 +190,7 @@ class Backbone(ABC):
         head, found, tail = text.partition(self.video_marker)
         if not found or SENTINEL not in tail:
             raise HermesError("This model's chat template has no place for a video followed by a question.")
-        return head + self.before_video, self.after_video + tail
+        return head, self.after_video + tail
 
     def head_text(self) -> str:
         """System prompt and opening of the user turn: what stands before the video."""

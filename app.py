@@ -14,6 +14,8 @@ from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+# One core stays free for the server and the browser: threads of a model that wait for a busy core slow it down manyfold.
+os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 
 from hermes import POLICIES
 from hermes.engine import Engine, StreamSettings

@@ -1,4 +1,4 @@
-"""One visitor's stream, as a page drives it: a source, a session, an answer in progress.
+"""One visitor's stream, as a page drives it: a source, a memory, an answer in progress.
 
 Every method may be called by any thread. The model's work is done by the engine's worker, one step at a time.
 """
@@ -6,10 +6,7 @@ Every method may be called by any thread. The model's work is done by the engine
 from __future__ import annotations
 
 import logging
-import queue
 import threading
-import time
-from collections import deque
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -19,17 +16,15 @@ import numpy.typing as npt
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
+from hermes.live_answers import Answers
+from hermes.live_memory import LiveMemory
+from hermes.live_source import Source
 from hermes.live_view import LiveView, StreamSettings
-from hermes.player import Player
-from hermes.session import QuestionError, StreamSession
-from hermes.snapshot import Snapshot
-from hermes.thumbnails import Thumbnails, jpeg
+from hermes.session import StreamSession
 
 logger = logging.getLogger(__name__)
 
 Frame = npt.NDArray[np.uint8]
-VIEW_WIDTH = 448
-SNAPSHOT_SECONDS = 0.2
 ANSWERING_CHUNK = 4
 """Frames a step while an answer is decoded, so that tokens do not wait long."""
 
@@ -45,15 +40,6 @@ class Host(Protocol):
 
     def forget(self, stream: LiveStream) -> None:
         """The stream was closed."""
-
-
-class _AnswerInProgress:
-    """An answer on its way from the worker to the thread that asked."""
-
-    def __init__(self, pieces: Iterator[str]) -> None:
-        self.pieces = pieces
-        self.outbox: queue.SimpleQueue[str | HermesError | None] = queue.SimpleQueue()
-        self.stopped = False
 
 
 class LiveStream:
@@ -75,24 +61,10 @@ class LiveStream:
         self._wake = host.wake
         self._model = model = host.model(settings.model)
         self._lock = threading.RLock()  # guards everything below; the worker holds it during a step
-        self._room = threading.Condition(threading.Lock())  # guards the inbox alone, so that offering never waits
-        self._inbox: deque[tuple[Frame, float]] = deque()
-        self._session = self._new_session(model, settings)
-        self._player: Player | None = None
-        self._title = ""
-        self._camera_began: float | None = None
-        self._state = "empty"
-        self._error: str | None = None
-        self._answer: _AnswerInProgress | None = None
+        self._memory = LiveMemory(self._new_session(model, settings))
+        self._source = Source(host.wake, settings.chunk)
+        self._answers = Answers(host.wake)
         self._answer_turn = False
-        self._newest: Frame | None = None
-        self._frame_index = -1
-        self._jpeg: tuple[int, bytes] | None = None
-        self._thumbnails = Thumbnails()
-        self._snapshot: Snapshot | None = None
-        self._snapshot_at = 0.0
-        self._dropped = 0
-        self._speeds: deque[tuple[int, float]] = deque(maxlen=16)
         self._closed = False
 
     @staticmethod
@@ -107,17 +79,16 @@ class LiveStream:
         Raises:
             VideoError: The file cannot be played; the stream goes on as it was.
         """
-        player = Player(path, self.settings.fps, self.settings.speed, self._take_from_player, self._wake)
+        player = self._source.open(path, self.settings)
         with self._lock:
             self._clear()
-            self._player, self._title, self._state = player, title or Path(path).name, "playing"
-            player.start()
+            self._source.use(player, title or Path(path).name)
 
     def camera(self) -> None:
         """Take camera frames from `offer`, into an empty memory."""
         with self._lock:
             self._clear()
-            self._camera_began, self._title, self._state = time.monotonic(), "camera", "playing"
+            self._source.use_camera()
 
     def offer(self, frame: Frame, seconds: float | None = None) -> None:
         """Hand over a camera frame; if the model has not taken the last one, the newer wins and the older is dropped.
@@ -126,57 +97,22 @@ class LiveStream:
             frame: uint8 [H, W, 3] RGB.
             seconds: Its time on the stream's clock; None: now.
         """
-        if self._camera_began is None or self._state != "playing":
-            return
-        now = time.monotonic() - self._camera_began if seconds is None else seconds
-        with self._room:
-            self._dropped += len(self._inbox)
-            self._inbox.clear()
-            self._inbox.append((np.ascontiguousarray(frame), now))
-        self._wake()
-
-    def _take_from_player(self, frame: Frame, seconds: float) -> bool:
-        """Put a frame of a file into the inbox, once there is room; False when the stream has another source by now."""
-        me = threading.current_thread()
-        with self._room:
-            while len(self._inbox) >= self.settings.chunk and self._plays(me):
-                self._room.wait(0.5)
-            if not self._plays(me):
-                return False
-            self._inbox.append((frame, seconds))
-        self._wake()
-        return True
-
-    def _plays(self, thread: threading.Thread) -> bool:
-        player = self._player
-        return player is not None and player._thread is thread and not self._closed  # noqa: SLF001
-
-    # Transport ----------------------------------------------------------------------------------------------------
+        self._source.offer(frame, seconds)
 
     def pause(self) -> None:
         """Let the clock stand still; one can still ask."""
         with self._lock:
-            if self._state == "playing":
-                self._state = "paused"
-                if self._player:
-                    self._player.pause()
+            self._source.pause()
 
     def resume(self) -> None:
         """Let the clock go on after `pause`; a camera's clock leaves the pause out."""
         with self._lock:
-            if self._state == "paused":
-                self._state = "playing"
-                if self._player:
-                    self._player.resume()
-                elif self._camera_began is not None and self._session.stats.frames_seen:
-                    self._camera_began = time.monotonic() - self._clock()
+            self._source.resume(self._memory.clock)
 
     def stop(self) -> None:
         """End the source; the memory stays, and one can still ask."""
         with self._lock:
-            self._end_source()
-            if self._state in ("playing", "paused"):
-                self._state = "ended"
+            self._source.stop()
         self._wake()
 
     def restart(self) -> None:
@@ -186,34 +122,18 @@ class LiveStream:
             HermesError: There is no source yet.
         """
         with self._lock:
-            if self._player:
-                self.play(self._player.path, self._title)
-            elif self._camera_began is not None:
-                self.camera()
+            self._source.require()
+            if self._source.player:
+                self.play(self._source.player.path, self._source.title)
             else:
-                raise HermesError("There is nothing to restart yet: choose a clip or the camera first.")
-
-    def _end_source(self) -> None:
-        if self._player:
-            self._player.stop()
-        with self._room:
-            self._inbox.clear()
-            self._room.notify_all()
+                self.camera()
 
     def _clear(self) -> None:
         """Stop everything and begin with an empty memory."""
-        self.stop_answer()
+        self._answers.stop()
         self._finish_answer()
-        self._end_source()
-        self._session.close()
-        self._session = self._new_session(self._model, self.settings)
-        self._player, self._camera_began = None, None
-        self._state, self._error = "empty", None
-        self._newest, self._frame_index, self._jpeg = None, -1, None
-        self._thumbnails.clear()
-        self._speeds.clear()
-        self._dropped = 0
-        self._publish(force=True)
+        self._source.clear()
+        self._memory.begin_again(self._new_session(self._model, self.settings))
 
     # Questions ----------------------------------------------------------------------------------------------------
 
@@ -227,36 +147,15 @@ class LiveStream:
             QuestionError: Empty, too long, before the first frame, or another answer is in progress.
         """
         with self._lock:
-            if self._answer is not None:
-                raise QuestionError("The last question is still being answered: wait for it, or stop it.")
-            answer = _AnswerInProgress(self._session.ask(question))
-            self._answer = answer
-        self._wake()
-        return self._pieces(answer)
-
-    def _pieces(self, answer: _AnswerInProgress) -> Iterator[str]:
-        try:
-            while (piece := answer.outbox.get()) is not None:
-                if isinstance(piece, HermesError):
-                    raise piece
-                yield piece
-        finally:
-            answer.stopped = True
-            self._wake()
+            return self._answers.begin(lambda: self._memory.session.ask(question))
 
     def stop_answer(self) -> None:
         """Stop the answer in progress; what was said so far stays."""
-        answer = self._answer
-        if answer is not None:
-            answer.stopped = True
-            self._wake()
+        self._answers.stop()
 
     def _finish_answer(self) -> None:
-        answer, self._answer = self._answer, None
-        if answer is not None:
-            answer.pieces.close()  # type: ignore[attr-defined]
-            self._publish(force=True)  # before the end is told, so that who waits for it sees the answer's trace
-            answer.outbox.put(None)
+        # Published before the end is told, so that who waits for it sees the answer's trace.
+        self._answers.finish(lambda: self._memory.publish(force=True))
 
     # Settings -----------------------------------------------------------------------------------------------------
 
@@ -274,95 +173,79 @@ class LiveStream:
         """
         settings.check()
         with self._lock:
-            old, said = self.settings, []
+            old, source, said = self.settings, self._source, []
             if settings.model != old.model:
-                model = self._host.model(settings.model)
-                self._new_session(model, settings)  # raises before anything is changed
-                self._model, self.settings = model, settings
-                source, title = self._player, self._title
-                self._clear()
-                if source is not None:
-                    self.play(source.path, title)
-                return [f"Another model cannot read this memory: the stream begins again with {model.card.name}."]
+                return [self._change_model(settings)]
             if (settings.policy, settings.budget, settings.guidance) != (old.policy, old.budget, old.guidance):
-                self._session.configure(settings.policy, budget=settings.budget, guidance=settings.guidance)
+                self._memory.session.configure(settings.policy, budget=settings.budget, guidance=settings.guidance)
                 said.append("Policy and budget apply from the next chunk on; what is forgotten stays forgotten.")
-            if settings.chunk != old.chunk:
-                self._session.chunk = settings.chunk
-            if settings.speed != old.speed and self._player:
-                self._player.speed = settings.speed
-            if settings.fps != old.fps and self._player and self._state in ("playing", "paused"):
+            self._memory.session.chunk = source.chunk = settings.chunk
+            if settings.speed != old.speed and source.player:
+                source.player.speed = settings.speed
+            if settings.fps != old.fps and source.player and source.state in ("playing", "paused"):
                 said.append("The new frame rate applies when the clip is restarted.")
             self.settings = settings
-            self._publish(force=True)
+            self._memory.publish(force=True)
             return said
+
+    def _change_model(self, settings: StreamSettings) -> str:
+        model = self._host.model(settings.model)
+        self._new_session(model, settings)  # raises before anything is changed
+        self._model, self.settings, self._source.chunk = model, settings, settings.chunk
+        player, title = self._source.player, self._source.title
+        self._clear()
+        if player is not None:
+            self.play(player.path, title)
+        return f"Another model cannot read this memory: the stream begins again with {model.card.name}."
 
     # What a page shows --------------------------------------------------------------------------------------------
 
-    def _clock(self) -> float:
-        snapshot = self._snapshot
-        return snapshot.seconds if snapshot is not None else float("nan")
-
     def view(self) -> LiveView:
         """The state of the stream as of the last step."""
-        player, snapshot = self._player, self._snapshot
-        clock = self._clock()
-        behind = max(player.position - clock, 0.0) if player and np.isfinite([player.position, clock]).all() else 0.0
-        frames, seconds = (sum(x) for x in zip(*self._speeds, strict=True)) if self._speeds else (0, 0.0)
-        first = self._session.stats.first_token_seconds
+        source, memory, player = self._source, self._memory, self._source.player
+        clock = memory.clock
         return LiveView(
-            state=self._state,
-            source=self._title if self._state != "empty" else "",
+            state=source.state,
+            source=source.title if source.state != "empty" else "",
             clock=clock,
             duration=player.info.duration if player else None,
-            behind=behind,
-            frame_jpeg=self._view_jpeg(),
-            frame_index=self._frame_index,
-            snapshot=snapshot,
-            dropped=self._dropped,
+            behind=source.behind(clock),
+            frame_jpeg=memory.frame_jpeg(),
+            frame_index=memory.frame_index,
+            snapshot=memory.snapshot,
+            dropped=source.dropped,
             skipped=player.skipped if player else 0,
-            ingest_fps=frames / seconds if seconds else 0.0,
-            first_token_ms=first * 1000 if first is not None and np.isfinite(first) else None,
-            answering=self._answer is not None,
-            error=self._error,
+            ingest_fps=memory.ingest_fps,
+            first_token_ms=memory.first_token_ms,
+            answering=self._answers.busy,
+            error=source.error,
         )
-
-    def _view_jpeg(self) -> bytes | None:
-        frame, index, known = self._newest, self._frame_index, self._jpeg
-        if frame is None:
-            return None
-        if known is None or known[0] != index:
-            self._jpeg = known = (index, jpeg(frame, VIEW_WIDTH, 85))
-        return known[1]
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
         """JPEG thumbnails of frames by number; those not kept any more are left out."""
-        return self._thumbnails.get(frames)
+        return self._memory.thumbnails.get(frames)
 
     def save(self, path: str | Path) -> None:
         """Write the session to a file, between two steps."""
         with self._lock:
-            self._session.save(path)
+            self._memory.session.save(path)
 
     # The worker's side --------------------------------------------------------------------------------------------
 
     def has_work(self) -> bool:
         """Whether a step would do something."""
-        if self._closed:
-            return False
-        player = self._player
-        ended = player is not None and self._state == "playing" and (player.finished or player.error is not None)
-        return self._answer is not None or (bool(self._inbox) and self._state in ("playing", "paused")) or ended
+        return not self._closed and (self._answers.busy or self._source.has_work)
 
     def step(self) -> None:
         """Do one piece of work: a token of the answer or a chunk of frames, in turn."""
         with self._lock:
             if self._closed:
                 return
-            self._answer_turn = self._answer is not None and (not self._answer_turn or not self._inbox)
+            self._answer_turn = self._answers.busy and (not self._answer_turn or not self._source.waits)
             try:
                 if self._answer_turn:
-                    self._decode()
+                    if not self._answers.decode():
+                        self._finish_answer()
                 else:
                     self._ingest()
             except HermesError as error:
@@ -373,70 +256,25 @@ class LiveStream:
                 logger.exception("a step of the stream failed")
                 self._fail("The model failed on these frames; the stream stopped here. Restart to try again.")
 
-    def _fail(self, sentence: str) -> None:
-        self._end_source()
-        self._finish_answer()
-        self._state, self._error = "failed", sentence
-        self._publish(force=True)
-
-    def _decode(self) -> None:
-        answer = self._answer
-        if answer is None:
-            return
-        piece = None if answer.stopped else next(answer.pieces, None)
-        if piece is None:
-            self._finish_answer()
-        else:
-            answer.outbox.put(piece)
-
     def _ingest(self) -> None:
-        most = ANSWERING_CHUNK if self._answer is not None else self.settings.chunk
-        with self._room:
-            batch = [self._inbox.popleft() for _ in range(min(most, len(self._inbox)))]
-            self._room.notify_all()
-        player = self._player
+        batch = self._source.take(ANSWERING_CHUNK if self._answers.busy else self.settings.chunk)
         if batch:
-            began = time.perf_counter()
-            for frames, times in _same_size(batch):
-                first, waiting = self._session.steps_seen, self._session.frames_waiting
-                self._session.push(frames, times)
-                merged = self._session.layout.frames_per_step
-                self._remember(first, frames[merged - 1 - waiting :: merged])
-            self._speeds.append((len(batch), time.perf_counter() - began))
-        elif player is not None and self._state == "playing":
-            if player.error is not None:
-                self._state, self._error = "failed", player.error
-            elif player.finished:
-                self._state = "ended"
-        self._publish(force=not self._inbox)
+            self._memory.push(batch)
+        else:
+            self._source.note_end()
+        self._memory.publish(force=not self._source.waits)
 
-    def _remember(self, first: int, frames: Frame) -> None:
-        if not len(frames):
-            return
-        self._thumbnails.add(first, frames)
-        self._newest, self._frame_index = frames[-1], first + len(frames) - 1
-
-    def _publish(self, *, force: bool) -> None:
-        now = time.monotonic()
-        if force or now - self._snapshot_at > SNAPSHOT_SECONDS:
-            self._snapshot, self._snapshot_at = self._session.snapshot(), now
+    def _fail(self, sentence: str) -> None:
+        self._source.fail(sentence)
+        self._finish_answer()
+        self._memory.publish(force=True)
 
     def close(self) -> None:
         """Free the memory; the stream cannot be used any more."""
         self._host.forget(self)
         self._closed = True
-        self._end_source()
+        self._source.end()
         with self._lock:
             self._finish_answer()
-            self._session.close()
-            self._thumbnails.clear()
-            self._newest = self._snapshot = None
-
-
-def _same_size(batch: list[tuple[Frame, float]]) -> Iterator[tuple[Frame, list[float]]]:
-    """Frames in stretches of one size, as arrays: a camera may change its resolution."""
-    start = 0
-    for i in range(1, len(batch) + 1):
-        if i == len(batch) or batch[i][0].shape != batch[start][0].shape:
-            yield np.stack([frame for frame, _ in batch[start:i]]), [seconds for _, seconds in batch[start:i]]
-            start = i
+            self._source.clear()
+            self._memory.close()

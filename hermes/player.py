@@ -84,6 +84,10 @@ class Player:
         self._speed = value
         self._moved.set()
 
+    def runs_in(self, thread: threading.Thread) -> bool:
+        """Whether `thread` is the one that plays."""
+        return self._thread is thread
+
     def start(self) -> None:
         """Begin to play."""
         self._thread.start()

@@ -119,7 +119,7 @@ def test_pause_stops_the_clock_and_resume_goes_on(engine, clip):
     stream.play(clip)
     wait_for(lambda: stream.view().snapshot.frames_seen >= 3)
     stream.pause()
-    wait_for(lambda: not stream._inbox)
+    wait_for(lambda: not stream._source.waits)
     time.sleep(0.05)
     seen = stream.view().snapshot.frames_seen
     time.sleep(0.6)

@@ -1,0 +1,112 @@
+"""What one stream has seen: the session that remembers it, and what a page may read of it at any time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.session import StreamSession
+from hermes.snapshot import Snapshot
+from hermes.thumbnails import Thumbnails, jpeg
+
+Frame = npt.NDArray[np.uint8]
+VIEW_WIDTH = 448
+SNAPSHOT_SECONDS = 0.2
+
+
+class LiveMemory:
+    """A session with the pictures and figures beside it. The stream's lock guards whatever changes it.
+
+    Attributes:
+        session: The session.
+        snapshot: Its memory as of the last step; None before the first.
+        thumbnails: Small pictures of the frames.
+        frame_index: Number of the newest frame; -1 before the first.
+    """
+
+    def __init__(self, session: StreamSession) -> None:
+        """Begin with an empty session."""
+        self.session = session
+        self.snapshot: Snapshot | None = None
+        self.thumbnails = Thumbnails()
+        self.frame_index = -1
+        self._newest: Frame | None = None
+        self._jpeg: tuple[int, bytes] | None = None
+        self._published_at = 0.0
+        self._speeds: deque[tuple[int, float]] = deque(maxlen=16)
+
+    def push(self, batch: list[tuple[Frame, float]]) -> None:
+        """Have the session see frames with their times."""
+        began = time.perf_counter()
+        for frames, times in _same_size(batch):
+            first, waiting = self.session.steps_seen, self.session.frames_waiting
+            self.session.push(frames, times)
+            merged = self.session.layout.frames_per_step
+            self._remember(first, frames[merged - 1 - waiting :: merged])
+        self._speeds.append((len(batch), time.perf_counter() - began))
+
+    def _remember(self, first: int, frames: Frame) -> None:
+        if not len(frames):
+            return
+        self.thumbnails.add(first, frames)
+        self._newest, self.frame_index = frames[-1], first + len(frames) - 1
+
+    def publish(self, *, force: bool) -> None:
+        """Take a snapshot, unless the last one is fresh and nobody insists."""
+        now = time.monotonic()
+        if force or now - self._published_at > SNAPSHOT_SECONDS:
+            self.snapshot, self._published_at = self.session.snapshot(), now
+
+    def begin_again(self, session: StreamSession) -> None:
+        """Let go of everything and go on with an empty session."""
+        self.close()
+        self.session = session
+        self.frame_index, self._jpeg = -1, None
+        self._speeds.clear()
+        self.publish(force=True)
+
+    def close(self) -> None:
+        """Free the memory."""
+        self.session.close()
+        self.thumbnails.clear()
+        self._newest = self.snapshot = None
+
+    @property
+    def clock(self) -> float:
+        """Time of the newest frame as of the last snapshot, in seconds; nan before the first."""
+        snapshot = self.snapshot
+        return snapshot.seconds if snapshot is not None else float("nan")
+
+    @property
+    def ingest_fps(self) -> float:
+        """Frames a second over the last chunks; 0 before the first."""
+        frames, seconds = (sum(x) for x in zip(*self._speeds, strict=True)) if self._speeds else (0, 0.0)
+        return frames / seconds if seconds else 0.0
+
+    @property
+    def first_token_ms(self) -> float | None:
+        """Time to first token of the last answer; None before the first."""
+        first = self.session.stats.first_token_seconds
+        return first * 1000 if first is not None and np.isfinite(first) else None
+
+    def frame_jpeg(self) -> bytes | None:
+        """The newest frame; None before the first."""
+        frame, index, known = self._newest, self.frame_index, self._jpeg
+        if frame is None:
+            return None
+        if known is None or known[0] != index:
+            self._jpeg = known = (index, jpeg(frame, VIEW_WIDTH, 85))
+        return known[1]
+
+
+def _same_size(batch: list[tuple[Frame, float]]) -> Iterator[tuple[Frame, list[float]]]:
+    """Frames in stretches of one size, as arrays: a camera may change its resolution."""
+    start = 0
+    for i in range(1, len(batch) + 1):
+        if i == len(batch) or batch[i][0].shape != batch[start][0].shape:
+            yield np.stack([frame for frame, _ in batch[start:i]]), [seconds for _, seconds in batch[start:i]]
+            start = i

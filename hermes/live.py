@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
+from hermes.life import Life, ScoreRecord, life_of
 from hermes.live_answers import Answers
 from hermes.live_memory import LiveMemory
 from hermes.live_source import Source
@@ -224,6 +225,15 @@ class LiveStream:
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
         """JPEG thumbnails of frames by number; those not kept any more are left out."""
         return self._memory.thumbnails.get(frames)
+
+    @property
+    def scores(self) -> tuple[ScoreRecord, ...]:
+        """What every token scored at each eviction so far, oldest first."""
+        return self._memory.session.life.records
+
+    def life(self, frame: int) -> Life:
+        """The life of a frame, by its number."""
+        return life_of(self.scores, frame)
 
     def save(self, path: str | Path) -> None:
         """Write the session to a file, between two steps."""

@@ -19,6 +19,7 @@ from hermes import storage
 from hermes.answer import Answer
 from hermes.backbones.base import NOMINAL_SIZE, Backbone, Frames, Layout
 from hermes.errors import HermesError
+from hermes.life import LifeLog
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.guidance import measure, prompts_of_tiers
 from hermes.policies import Policy, Step, make_policy
@@ -75,6 +76,7 @@ class StreamSession:
         policy: The policy in force, with its settings.
         chunk: Most frames that are prefilled at once (published: 16).
         stats: What was done so far.
+        life: What every token scored at each eviction, within a limit of bytes.
     """
 
     def __init__(
@@ -109,6 +111,7 @@ class StreamSession:
         self.policy = policy
         self.chunk = chunk
         self.stats = SessionStats()
+        self.life = LifeLog()
         self._history = _History()
         self._cache: MemoryCache | None = None
         self._layout: Layout | None = None
@@ -194,6 +197,9 @@ class StreamSession:
                 reindexed=np.asarray(outcome.reindexed, np.bool_),
             )
         )
+        if outcome.scores is not None:
+            history = self._history
+            self.life.add(outcome.scores.at(history.sequence, history.times[-1], self.steps_seen))
 
     def _checked(
         self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]
@@ -356,4 +362,5 @@ class StreamSession:
         """Let go of the memory; the session is empty afterwards."""
         self._cache, self._layout, self._pending = None, None, []
         self._history = _History()
+        self.life = LifeLog()
         self.stats = SessionStats()

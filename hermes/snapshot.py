@@ -113,6 +113,7 @@ class Snapshot:
         answer: The last answer; None before the first.
         token_seconds: Time of each token's frame, in seconds; of a summary the mean of what it folds; nan for the prompt
             [tokens].
+        tiered: Whether the policy tells layers apart by tier; if not, `tiers` says nothing about what they keep.
     """
 
     sequence: int
@@ -142,6 +143,7 @@ class Snapshot:
     evictions: tuple[Eviction, ...] = field(default=())
     answer: AnswerTrace | None = None
     token_seconds: Float = field(default_factory=lambda: np.zeros(0, np.float32))
+    tiered: bool = True
 
     @property
     def row(self) -> npt.NDArray[np.int16]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hermes.backbones.base import Backbone, Layout
 from hermes.errors import HermesError
+from hermes.life import ScoreRecord
 from hermes.memory.cache import MemoryCache
 from hermes.memory.tiers import FamilyConstants, Ramp
 from hermes.policies import make_policy
@@ -62,6 +63,7 @@ def save(session: StreamSession, path: Path) -> None:
     if history.answer:
         header["answer"] = _take_arrays(history.answer, "answer", tensors)
     header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions)]
+    header["life"] = [_take_arrays(r, f"life.{i}", tensors) for i, r in enumerate(session.life.records)]
     part = path.with_name(path.name + ".part")
     try:
         save_file(tensors, part, metadata={"session": json.dumps(header)})
@@ -108,6 +110,8 @@ def _rebuild(
     history.evictions = [
         _put_arrays(Eviction, scalars, f"eviction.{i}", tensors) for i, scalars in enumerate(header["evictions"])
     ]
+    for i, scalars in enumerate(header.get("life", [])):
+        session.life.add(_put_arrays(ScoreRecord, scalars, f"life.{i}", tensors))
     if header["layout"]:
         shape = header["layout"]
         session._layout = Layout(

@@ -59,4 +59,5 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         evictions=tuple(history.evictions),
         answer=history.answer,
         token_seconds=figures[SECONDS].astype(np.float32),
+        tiered=policy.has_tiers,
     )

@@ -17,6 +17,7 @@ from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, evict, reindex
 from hermes.memory.positions import RESERVE, Reindexing, must_compact
+from hermes.memory.scores import Scores, read_scores
 
 DEFAULT_BUDGET = 4000
 """Video tokens a layer in the publication (also 6,000)."""
@@ -58,11 +59,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an eviction did, layer by layer: tokens evicted, of those folded into a summary, positions compacted or not."""
+    """What an eviction did, layer by layer: tokens evicted, of those folded into a summary, positions compacted or not.
+
+    `scores` is what every token scored before; None where nothing was evicted.
+    """
 
     evicted: tuple[int, ...]
     folded: tuple[int, ...]
     reindexed: tuple[bool, ...]
+    scores: Scores | None = None
 
 
 @dataclass
@@ -77,6 +82,7 @@ class Policy(ABC):
         citation: Where it was published.
         has_budget: Whether it keeps layers under a budget.
         has_guidance: Whether it measures attention of guidance prompts.
+        has_tiers: Whether its layers play different parts: sensory, working and long-term memory.
         budget: Video tokens that a layer may hold.
         reindexing: When positions are compacted.
     """
@@ -88,6 +94,7 @@ class Policy(ABC):
     citation: ClassVar[str]
     has_budget: ClassVar[bool] = True
     has_guidance: ClassVar[bool] = False
+    has_tiers: ClassVar[bool] = False
 
     budget: int = DEFAULT_BUDGET
     reindexing: Reindexing = "lazy"
@@ -150,6 +157,7 @@ class Policy(ABC):
         """Keep `kept[l]` (video-token indices, ascending; None: all) in each layer; fold the rest where `summary[l]`."""
         evicted, folded, compacted = [], [], []
         prompt_len, backbone = step.prompt_len, step.backbone
+        scores = read_scores(step.cache, kept, summary)
         prompt = torch.arange(prompt_len, device=backbone.device)
         for layer, keep, fold in zip(step.cache.layers, kept, summary, strict=True):
             if keep is None:
@@ -164,7 +172,7 @@ class Policy(ABC):
             evicted.append(count)
             folded.append(count if fold else 0)
             compacted.append(compact)
-        return Outcome(tuple(evicted), tuple(folded), tuple(compacted))
+        return Outcome(tuple(evicted), tuple(folded), tuple(compacted), scores)
 
 
 def _last_position(step: Step) -> int:

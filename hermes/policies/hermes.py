@@ -36,6 +36,7 @@ class Hermes(Policy):
     )
     citation: ClassVar[str] = "HERMES, arXiv 2601.14724"
     has_guidance: ClassVar[bool] = True
+    has_tiers: ClassVar[bool] = True
 
     guidance: GuidanceMode = "forward"
     smoothing: bool = True

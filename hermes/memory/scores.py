@@ -1,0 +1,72 @@
+"""Reading what every video token scored, just before some of them leave: tensors in, the numpy record's parts out.
+
+It scores nothing and evicts nothing; policies do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hermes.life import ScoreRecord, to_bytes
+from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, MemoryCache
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Scores of an eviction before it has a time; fields as in `hermes.life.ScoreRecord`."""
+
+    offsets: npt.NDArray[np.int64]
+    frame: npt.NDArray[np.int32]
+    patch: npt.NDArray[np.int16]
+    importance: npt.NDArray[np.uint8]
+    kept: npt.NDArray[np.bool_]
+    folded: npt.NDArray[np.bool_]
+
+    def at(self, sequence: int, seconds: float, frames_seen: int) -> ScoreRecord:
+        """The record of the eviction, once its time is known."""
+        return ScoreRecord(
+            sequence,
+            seconds,
+            frames_seen,
+            self.offsets,
+            self.frame,
+            self.patch,
+            self.importance,
+            self.kept,
+            self.folded,
+        )
+
+
+def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], folds: Sequence[bool]) -> Scores:
+    """Read labels and scores of all video tokens before an eviction; one transfer from the device.
+
+    Args:
+        cache: The memory, nothing evicted yet.
+        kept: Video-token indices that stay in each layer, int64 ascending; None: all.
+        folds: Whether each layer folds what leaves into a summary token.
+    """
+    start = cache.prompt_len
+    tables = []
+    for layer, keep in zip(cache.layers, kept, strict=True):
+        video = slice(start, layer.length)
+        stays = torch.ones(layer.length - start, device=layer.figures.device)
+        if keep is not None:
+            stays.zero_()[keep] = 1
+        labels = layer.labels[[FRAME, PATCH], video].float()  # exact up to frame 16.7 million
+        tables.append(torch.cat((labels, layer.figures[IMPORTANCE, video][None], stays[None])))
+    table = torch.cat(tables, dim=1).cpu().numpy()
+    sizes = [layer.length - start for layer in cache.layers]
+    return Scores(
+        offsets=np.cumsum([0, *sizes]).astype(np.int64),
+        frame=table[0].astype(np.int32),
+        patch=table[1].astype(np.int16),
+        importance=to_bytes(table[2]),
+        kept=table[3] > 0,
+        folded=np.array([fold and keep is not None for fold, keep in zip(folds, kept, strict=True)], bool),
+    )

@@ -1,0 +1,161 @@
+"""The life of a frame: records agree with the memory they tell of, and thinning loses only what it says."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import hermes
+from hermes.life import UNSCORED, LifeLog, ScoreRecord, from_bytes, life_of, to_bytes
+from hermes.snapshot import SUMMARY
+
+FRAMES = 80
+BUDGET = 128
+
+
+@pytest.fixture(scope="module")
+def told():
+    """A stream of the shipped model, and a snapshot after every push of four frames."""
+    session = hermes.StreamSession(hermes.load("pocket"), "hermes", budget=BUDGET, chunk=4)
+    generator = np.random.default_rng(3)
+    shots = []
+    for first in range(0, FRAMES, 4):
+        frames = generator.integers(0, 256, (4, 48, 64, 3), dtype=np.uint8)
+        session.push(frames, np.arange(first, first + 4) / 2)
+        shots.append(session.snapshot())
+    return session, shots
+
+
+def test_a_record_an_eviction(told):
+    session, shots = told
+    records = session.life.records
+    assert [r.sequence for r in records] == [e.sequence for e in shots[-1].evictions]
+    for record, eviction in zip(records, shots[-1].evictions, strict=True):
+        gone = np.bincount(record.layer_of[~record.kept], minlength=record.num_layers)
+        assert np.array_equal(gone, eviction.evicted)
+        assert np.array_equal(record.folded, eviction.folded > 0)
+        assert (record.frames_seen, record.seconds) == (eviction.frames_seen, eviction.seconds)
+
+
+def test_the_life_of_every_frame_agrees_with_the_snapshots(told):
+    session, shots = told
+    after = {shot.sequence: shot for shot in shots}
+    for frame in range(FRAMES):
+        life = life_of(session.life.records, frame)
+        at = [r.sequence for r in session.life.records if r.frames_seen > frame]
+        assert life.held.shape == (10, len(at))
+        for m, sequence in enumerate(at):
+            assert np.array_equal(life.held[:, m], after[sequence].kept[:, frame])
+        assert np.array_equal(np.isnan(life.left).sum(1), shots[-1].kept[:, frame])
+        assert not life.missed
+
+
+def test_scores_are_those_of_the_snapshot(told):
+    """The last record's score of a token that is still there is the one that the snapshot shows."""
+    session, shots = told
+    last = shots[-1]
+    for layer in range(10):
+        part = last.layer(layer)
+        newest = life_of(session.life.records, int(part["frame"].max()))
+        for frame in np.unique(part["frame"][part["frame"] >= 0])[:3]:
+            life = life_of(session.life.records, int(frame))
+            mine = part["frame"] == frame
+            told_score = life.score[layer, -1, part["patch"][mine]]
+            assert np.allclose(told_score, part["importance"][mine], atol=0.5 / 254 + 1e-6)
+        assert np.isnan(newest.left[layer]).any()
+
+
+def test_what_left_scored_below_the_cut_and_what_stayed_did_not(told):
+    session, _ = told
+    seen = 0
+    for frame in range(FRAMES):
+        life = life_of(session.life.records, frame)
+        for m, seconds in enumerate(life.seconds):
+            layer, patch = np.nonzero(life.left == seconds)
+            assert (life.score[layer, m, patch] <= life.cut[layer, m] + 1 / 254).all()
+            seen += len(layer)
+    assert seen > 100
+
+
+def test_folds_name_the_layers_that_fold_and_add_up(told):
+    session, shots = told
+    long_term = np.flatnonzero(shots[-1].tiers == 2)
+    folds = [fold for frame in range(FRAMES) for fold in life_of(session.life.records, frame).folds]
+    assert {fold.layer for fold in folds} == set(long_term.tolist())
+    for layer in long_term:
+        mass = shots[-1].layer(layer)["mass"][shots[-1].layer(layer)["kind"] == SUMMARY].sum()
+        assert sum(fold.tokens for fold in folds if fold.layer == layer and fold.held) == mass
+
+
+def record(sequence, frame, kept, *, folded=False, importance=100):
+    tokens = len(frame)
+    frame = np.array(frame, np.int32)
+    return ScoreRecord(
+        sequence, sequence / 2, 1 + max(frame), np.array([0, tokens]), frame, np.where(frame < 0, -1, 0).astype(np.int16),
+        np.full(tokens, importance, np.uint8), np.array(kept, bool), np.array([folded]),
+    )  # fmt: skip
+
+
+def test_a_summary_is_followed_into_the_next():
+    records = [
+        record(1, [0, 1, 2], [False, True, True], folded=True),
+        record(2, [1, 2, -1, 3], [True, True, True, False], folded=True),
+        record(3, [1, 2, -1, -1, 4], [True, True, False, True, True], folded=True),
+        record(4, [1, 2, 4, -1, -1, 5], [True, True, True, False, True, True]),
+    ]
+    first, second = life_of(records, 0).folds[0], life_of(records, 3).folds[0]
+    assert (first.summaries, first.held) == ((1.5,), True)
+    assert (second.summaries, second.held) == ((), False)
+
+
+def test_thinning_keeps_who_left_and_the_limit_holds(told):
+    session, _ = told
+    whole = session.life.records
+    log = LifeLog(limit=sum(r.nbytes for r in whole) * 2 // 3)
+    for known in whole:
+        log.add(known)
+        assert log.nbytes <= log.limit
+    assert log.thinned
+    assert not log.lost
+    for frame in range(FRAMES):
+        full, thin = life_of(whole, frame), life_of(log.records, frame)
+        assert np.array_equal(full.held, thin.held)
+        assert np.array_equal(full.left, thin.left, equal_nan=True)
+        assert full.folds == thin.folds
+        assert np.array_equal(thin.score[:, ~thin.thinned], full.score[:, ~thin.thinned], equal_nan=True)
+
+
+def test_far_past_the_limit_the_oldest_go_and_it_says_so(told):
+    session, _ = told
+    log = LifeLog(limit=max(r.nbytes for r in session.life.records) * 2)
+    for known in session.life.records:
+        log.add(known)
+        assert log.nbytes <= log.limit
+    assert log.lost
+    assert life_of(log.records, 0).missed
+    assert LifeLog(limit=0).records == ()
+
+
+def test_scores_survive_a_byte():
+    scores = np.array([0, 0.25, 1, np.nan, 1.5], np.float32)
+    stored = to_bytes(scores)
+    assert stored[3] == UNSCORED
+    assert np.allclose(from_bytes(stored), [0, 0.25, 1, np.nan, 1], atol=0.5 / 254, equal_nan=True)
+
+
+def test_a_policy_without_scores_still_tells_who_left():
+    session = hermes.StreamSession(hermes.load("pocket"), "sliding-window", budget=64, chunk=4)
+    session.push(np.zeros((12, 48, 64, 3), np.uint8), np.arange(12) / 2)
+    life = life_of(session.life.records, 0)
+    assert np.isnan(life.score).all()
+    assert (life.held[:, -1] == 0).all()
+    assert life.folds == ()
+
+
+def test_a_saved_session_remembers_lives(told, tmp_path):
+    session, _ = told
+    session.save(tmp_path / "a.session")
+    again = hermes.StreamSession.load(tmp_path / "a.session", session.model)
+    before, after = life_of(session.life.records, 5), life_of(again.life.records, 5)
+    assert np.array_equal(before.score, after.score, equal_nan=True)
+    assert before.folds == after.folds

@@ -1,4 +1,4 @@
-"""Procedural backgrounds: textures, rooms, landscapes, blurred clutter. Nothing in them is a card."""
+"""Procedural backgrounds: textures, rooms, landscapes, clutter with the statistics of photographs. None shows a card."""
 
 from __future__ import annotations
 
@@ -112,6 +112,71 @@ def _person(rng: np.random.Generator) -> Floats:
     return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(1, 4)), np.float32)
 
 
+def _blob(rng: np.random.Generator, reach: float) -> NDArray[np.int32]:
+    """Corners of one irregular outline, in sixteenths of a pixel."""
+    turn = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(5, 16))))
+    length = reach * rng.uniform(0.45, 1, len(turn)) * np.array([[1.0], [rng.uniform(0.3, 1)]])
+    spin = rng.uniform(0, np.pi)
+    points = np.array([[np.cos(spin), -np.sin(spin)], [np.sin(spin), np.cos(spin)]]) @ (
+        length * np.stack([np.cos(turn), np.sin(turn)])
+    )
+    return np.asarray(np.round((points.T + rng.uniform(0, SIDE, 2)) * 16), np.int32)
+
+
+def _dead_leaves(rng: np.random.Generator) -> Floats:
+    """Things before things, at all scales and each with its own shading: the statistics of photographs."""
+    image, main, common = _cloudy(rng), _tone(rng), rng.uniform(0, 0.7)
+    sheets = [_noise(rng, int(rng.integers(2, 24))) for _ in range(4)]
+    for reach in np.sort(90 * rng.power(1.2, int(rng.integers(30, 110))))[::-1]:
+        mask = np.zeros((SIDE, SIDE), np.uint8)
+        cv2.fillPoly(mask, [_blob(rng, float(reach) + 3)], [255.0], cv2.LINE_AA, 4)
+        tone = np.asarray(common * main * rng.uniform(0.4, 1.4) + (1 - common) * _tone(rng, 0.4, 0.03), np.float32)
+        paint = _mix(tone, tone * rng.uniform(0.3, 1.2), sheets[int(rng.integers(len(sheets)))])
+        image = _mix(image, paint, np.asarray(mask / 255, np.float32))
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.5)), np.float32)
+
+
+def _spectrum(rng: np.random.Generator) -> Floats:
+    """Coloured noise whose power falls with frequency as in photographs."""
+    frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None]) + 1 / SIDE
+    wave = np.fft.rfft2(rng.standard_normal((3, SIDE, SIDE))) / frequency ** rng.uniform(1.0, 2.0)
+    layers = np.fft.irfft2(wave, (SIDE, SIDE))
+    layers /= layers.std((1, 2), keepdims=True) + 1e-6
+    share = rng.uniform(0.5, 1)  # how much of it is common to the three colours
+    mixed = share * layers[:1] + (1 - share) * layers
+    return np.asarray(_tone(rng) + mixed.transpose(1, 2, 0) * rng.uniform(10, 45), np.float32)
+
+
+def _shelf(rng: np.random.Generator) -> Floats:
+    """Rows of upright things: books, bottles, fences, blinds."""
+    image = _cloudy(rng)
+    for row in range(int(rng.integers(1, 4))):
+        top, left, base = int(row * SIDE / 3 + rng.integers(-30, 30)), int(rng.integers(-10, 10)), _tone(rng)
+        while left < SIDE:
+            width, height = int(rng.integers(3, 26)), int(rng.integers(25, 75))
+            tone = base * rng.uniform(0.5, 1.3) if rng.random() < 0.5 else _tone(rng, 0.4, 0.05)
+            cv2.rectangle(image, (left, top + 75 - height), (left + width, top + 75), tone.tolist(), -1)
+            left += width + int(rng.integers(0, 8))
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.5)), np.float32)
+
+
+def _scribble(rng: np.random.Generator) -> Floats:
+    """Lines, wires, writing."""
+    image = (_plain if rng.random() < 0.5 else _cloudy)(rng)
+    for _ in range(int(rng.integers(4, 40))):
+        points = np.cumsum(rng.normal(0, rng.uniform(4, 30), (int(rng.integers(2, 9)), 2)), 0) + rng.uniform(0, SIDE, 2)
+        tone = _tone(rng, 0.4, 0.05)
+        cv2.polylines(
+            image,
+            [points.astype(np.int32)],
+            bool(rng.random() < 0.2),
+            tone.tolist(),
+            int(rng.integers(1, 5)),
+            cv2.LINE_AA,
+        )
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2)), np.float32)
+
+
 def _foliage(rng: np.random.Generator) -> Floats:
     image = _mix(np.array([30, 60, 20], np.float32), np.array([120, 150, 70], np.float32), _noise(rng, 10))
     for _ in range(150):
@@ -139,7 +204,8 @@ def skin_tone(rng: np.random.Generator) -> Floats:
 
 
 TRAINED: Final[tuple[Callable[[np.random.Generator], Floats], ...]] = (
-    _plain, _cloudy, _cloth, _wood, _room, _room, _landscape, _clutter, _person,
+    _plain, _cloudy, _cloth, _wood, _room, _room, _landscape, _clutter, _person, _person,
+    _dead_leaves, _dead_leaves, _dead_leaves, _spectrum, _shelf, _scribble,
 )  # fmt: skip
 HELD_OUT: Final[tuple[Callable[[np.random.Generator], Floats], ...]] = (_foliage, _bricks)
 

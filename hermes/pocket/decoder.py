@@ -28,6 +28,9 @@ SENSORY_END: Final = 1
 WHOLE: Final = 0.4  # share of streams that are seen whole by all layers, as with a full cache
 LONG_TERM: Final = 7
 LOOKING: Final = (7, 8, 9)  # layers whose attention on the evidence is trained
+RECENT: Final = {0: 4, 1: 8, 2: 12}  # layers whose words are to look at the newest frames, and at how many
+COUNTING: Final = (7, 8)  # layers that look at where cards begin, to count them
+SINK: Final = 8.0  # attention that a counting word leaves elsewhere, in units of what one card gets
 PREVIOUS_AT: Final = 6  # after this layer (and all before it) a frame token should know the card before
 
 
@@ -97,7 +100,9 @@ def draw_lives(rng: np.random.Generator, batch: Batch, evict: float) -> list[Ten
     shape = batch.cover.shape
     frames = int(batch.token_frame.max()) + 1
     card = batch.cover.numpy() > 0.5
-    whole = rng.random((shape[0], 1)) < WHOLE  # streams whose cache is full: every layer sees everything
+    whole = rng.random((shape[0], 1)) < (
+        1 if batch.whole else WHOLE
+    )  # streams whose cache is full: every layer sees everything
     lives = []
     for layer in range(LAYERS):
         if layer < SENSORY_END:
@@ -125,12 +130,14 @@ class PackedDecoder(nn.Module):
         width = self.text.config.hidden_size
         self.previous_colour = nn.Linear(width, len(COLOURS) + 1)
         self.previous_shape = nn.Linear(width, len(SHAPES) + 1)
+        self.begins = nn.Linear(width, 1)
 
     def forward(self, batch: Batch, lives: list[Tensor], active: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Logits of the words, and what the frame tokens say about the card before.
 
         Returns:
-            Logits float [B, Q, L, vocabulary]; the loss of naming the card before; the loss of looking at the evidence.
+            Logits float [B, Q, L, vocabulary]; the loss of naming the card before and of knowing where cards begin;
+            the loss of looking at the evidence.
         """
         text = self.text
         streams, count, width = batch.tokens.shape
@@ -156,11 +163,19 @@ class PackedDecoder(nn.Module):
                 text.layers[index], hidden, rotary, see, ask_see, block, (prefix, asked, length)
             )
             if index in LOOKING:
-                looking = looking + look_loss(weights[..., first:prefix].mean((1, 2)), batch, ask_see[..., first:])
+                seen_mean = weights[..., first:prefix].mean((1, 2))
+                looking = looking + look_loss(seen_mean, batch, ask_see[..., first:])
+                if batch.whole and index in COUNTING:
+                    looking = looking + count_loss(seen_mean, batch)
+            if index in RECENT:
+                old = (gap > RECENT[index])[..., first:]
+                looking = looking + 0.3 * old_share(weights[..., first:prefix].mean((1, 2)), old)
             if index in (4, PREVIOUS_AT):
                 seen = F.layer_norm(hidden[:, first:prefix].float(), (width,))
                 for side, head_of in enumerate((self.previous_colour, self.previous_shape)):
                     extra = extra + F.cross_entropy(head_of(seen).flatten(0, 1), batch.previous[..., side].flatten())
+                starts = (batch.starts < batch.evidence.shape[-1] - 1).float()
+                extra = extra + F.binary_cross_entropy_with_logits(self.begins(seen)[..., 0], starts)
         words = text.norm(hidden[:, prefix:]).view(streams, asked, length, width)
         return F.linear(words, text.embed_tokens.weight), extra, looking
 
@@ -248,7 +263,43 @@ def look_loss(weights: Tensor, batch: Batch, visible: Tensor) -> Tensor:
     wanted = (batch.evidence * left)[:, :, None, :]
     enough = torch.minimum(mass, 0.5 * wanted) + 1e-4
     loss = -(wanted * (enough / (0.5 * wanted + 1e-4)).log()).sum(-1)
-    return (loss * batch.look).sum() / batch.look.sum().clamp(min=1)
+    look = batch.look & ~(batch.counting & batch.whole)[..., None]
+    return (loss * look).sum() / look.sum().clamp(min=1)
+
+
+def old_share(weights: Tensor, old: Tensor) -> Tensor:
+    """Share of the attention on frames that falls on old ones, mean over all words.
+
+    Args:
+        weights: float [B, Q * L, N], attention of the words on the frame tokens, mean over heads.
+        old: bool [B, Q, N], tokens of frames that were old when the question was asked.
+    """
+    attention = weights.unflatten(1, (old.shape[1], -1))
+    return ((attention * old[:, :, None]).sum(-1) / attention.sum(-1).clamp(min=1e-3)).mean()
+
+
+def count_loss(weights: Tensor, batch: Batch) -> Tensor:
+    """How far the words of counting questions are from looking at every card that counts once, and equally.
+
+    Each of n cards should get 1 / (n + `SINK`) of the attention, on the first frame that shows it; what is left then
+    tells n, which attention that is spread over all of its evidence would not.
+
+    Args:
+        weights: float [B, Q * L, N], attention of the words on the frame tokens, mean over heads.
+        batch: the batch.
+
+    Returns:
+        Divergence between the wanted and the true shares, mean over words that should look.
+    """
+    events = batch.evidence.shape[-1]
+    mass = (weights @ F.one_hot(batch.starts, events).float()).unflatten(1, batch.look.shape[1:])[..., :-1]
+    counted = (batch.evidence[..., :-1] > 0).float()
+    wanted = (counted / (counted.sum(-1, keepdim=True) + SINK))[:, :, None, :]
+    rest, wanted_rest = 1 - mass.sum(-1), 1 - wanted.sum(-1)
+    loss = (wanted * ((wanted + 1e-6) / (mass + 1e-6)).log()).sum(-1)
+    loss = loss + wanted_rest * (wanted_rest / rest.clamp(min=1e-6)).log()
+    look = batch.look & batch.counting[..., None]
+    return (loss * look).sum() / look.sum().clamp(min=1)
 
 
 def answer_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -22,9 +22,10 @@ IGNORED: Final = -100
 FOREVER: Final = 10**6
 # How often each kind of question is drawn.
 SHARES: Final = {
-    "now": 1.0, "before": 1.2, "first": 1.0, "exists": 1.8, "after": 2.2, "attribute": 2.2, "place": 2.0, "count": 1.0,
+    "now": 1.0, "before": 1.2, "first": 1.0, "exists": 1.8, "after": 2.2, "attribute": 2.2, "place": 2.0, "count": 0.0,
     "when": 0.3, "other": 0.5, "recall": 0.6,
 }  # fmt: skip
+COUNT_SHARE: Final = 6.0  # of counting questions to streams that are seen whole; to others there are none
 
 
 class FeatureSource(Protocol):
@@ -66,6 +67,7 @@ class Plan:
         stretch: the longest that time may jump between two frames (1: no jumps), as after evictions.
         kinds: of the questions; empty for the usual mixture (which has no lists: their length would pad the rest).
         few: share of streams with cards of two or three colours only, in which a colour does not tell cards apart.
+        whole: whether all layers see everything; only then can cards be counted, and many questions ask for it.
     """
 
     streams: int
@@ -76,6 +78,7 @@ class Plan:
     stretch: int = 1
     kinds: tuple[str, ...] = ()
     few: float = 0.5
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,9 @@ class Batch:
         label: int64 [B, N, 3], colour, shape and place of the card that the token's frame shows, -1 for none.
         evidence: float [B, Q, E + 1], share of the evidence that lies in each event; all 0 where there is none.
         look: bool [B, Q, L], words that should look at the evidence.
+        counting: bool [B, Q], questions that count.
+        starts: int64 [B, N], index of the event that begins in a token's frame, E for none.
+        whole: whether all layers see everything.
     """
 
     head: Tensor
@@ -117,6 +123,9 @@ class Batch:
     label: Tensor
     evidence: Tensor
     look: Tensor
+    counting: Tensor
+    starts: Tensor
+    whole: bool
 
 
 class Words:
@@ -185,8 +194,10 @@ class Packer:
         self._pad = int(tokenizer.pad_token_id or 0)
 
     def _asked(self, rng: np.random.Generator, track: Track, plan: Plan) -> list[tuple[Question, int]]:
-        kinds = plan.kinds or tuple(kind for kind in SHARES if kind != "when" or plan.stretch == 1)
-        shares = np.array([SHARES.get(kind, 1.0) for kind in kinds])
+        left_out = {"when"} if plan.stretch > 1 else set()
+        shares_of = SHARES | {"count": COUNT_SHARE if plan.whole else 0.0}
+        kinds = plan.kinds or tuple(kind for kind in SHARES if kind not in left_out)
+        shares = np.array([shares_of.get(kind, 1.0) for kind in kinds])
         asked: list[tuple[Question, int]] = []
         while len(asked) < plan.asked:
             late = plan.kinds != ("list",) and rng.random() < 0.4
@@ -206,6 +217,7 @@ class Packer:
         streams, frames = plan.streams, plan.frames
         labels = np.full((streams, frames, 3), -1, np.int64)
         event_of = np.full((streams, frames), -1, np.int64)
+        begins = np.full((streams, frames), -1, np.int64)
         previous = np.zeros((streams, frames, 2), np.int64)
         tracks = []
         for row in range(streams):
@@ -215,6 +227,7 @@ class Packer:
                 card = (COLOURS.index(event.colour), SHAPES.index(event.shape), PLACES.index(event.place))
                 labels[row, event.start : event.end] = card
                 event_of[row, event.start : event.end] = index
+                begins[row, event.start] = index
                 # "Previous" holds from here on, and through the next event, until the one after that.
                 after = events[index + 1].end if index + 1 < len(events) else frames
                 previous[row, event.end : after] = (card[0] + 1, card[1] + 1)
@@ -235,14 +248,17 @@ class Packer:
         most = max(len(track.events) for track in tracks)
         evidence = torch.zeros(streams, plan.asked, most + 1)
         look = torch.zeros(streams, plan.asked, length, dtype=torch.bool)
+        counting = torch.zeros(streams, plan.asked, dtype=torch.bool)
         for row, items in enumerate(encoded):
             for column, (ids, before) in enumerate(items):
                 question, when = asked[row][column]
                 words[row, column, : len(ids) - 1] = torch.tensor(ids[:-1])
                 if question.answer:
                     target[row, column, before - 1 : len(ids) - 1] = torch.tensor(ids[before:])
-                if found := evidence_of(question, tracks[row], when):
-                    evidence[row, column, found] = 1 / len(found)
+                counting[row, column] = question.kind == "count"
+                found = evidence_of(question, tracks[row], when)
+                if found or question.kind == "count":
+                    evidence[row, column, found] = 1 / max(len(found), 1)
                     generic = question.kind in ("recall", "list")
                     # Generic prompts look from their second word on, questions once their last word is read.
                     look[row, column, slice(1, before) if generic else slice(before - 4, len(ids) - 1)] = True
@@ -252,6 +268,7 @@ class Packer:
         count = frames * plan.kept
         kept_cover = cover.gather(2, keep).view(streams, count)
         shown = torch.from_numpy(event_of).repeat_interleave(plan.kept, 1)
+        starts = torch.from_numpy(begins).repeat_interleave(plan.kept, 1)
         return Batch(
             head=torch.tensor(self.words.head),
             tokens=tokens.gather(2, keep[..., None].expand(-1, -1, -1, width)).view(streams, count, width),
@@ -271,6 +288,9 @@ class Packer:
             label=torch.from_numpy(labels).repeat_interleave(plan.kept, 1),
             evidence=evidence,
             look=look,
+            counting=counting,
+            starts=torch.where(starts >= 0, starts, most),
+            whole=plan.whole,
         )
 
     @staticmethod

@@ -56,6 +56,7 @@ class Question:
     subject: tuple[str, ...] = ()
 
 
+_SINGULAR: Final = {"cards": "card", "crosses": "cross"} | {shape + "s": shape for shape in SHAPES}
 LISTED: Final = 8  # the most cards one list names
 _ALL = 10**9
 
@@ -100,7 +101,8 @@ class _Past:
         end = max((min(e.end, self.at + 1) for e in events), default=self.at + 1) if events else self.at + 1
         if form.startswith("now"):
             start, end = self.at, self.at + 1
-        subject = tuple(w for w in words.get("x", "").replace("s ", " ").split() if w not in ("card", "cards"))
+        named = (_SINGULAR.get(word, word) for word in words.get("x", "").split())
+        subject = tuple(word for word in named if word != "card")
         age = (self.at + 1 - end) / self.fps
         return Question(kind, text, answer, (start / self.fps, end / self.fps), age, form, subject)
 

@@ -1,4 +1,4 @@
-"""The whole training of the pocket model, from nothing to a folder that loads; every stage can be resumed."""
+"""The whole training of the pocket model, from nothing or from a trained model; every stage can be resumed."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from hermes.pocket.decoder import PackedDecoder
 from hermes.pocket.model import save
 from hermes.pocket.packing import Packer
 from hermes.pocket.sources import SyntheticSource
-from hermes.pocket.train_decoder import GROWN, REAL, SYNTHETIC, start_decoder, train_decoder
+from hermes.pocket.train_decoder import GROWN, LONG, REAL, SETTLED, SYNTHETIC, start_decoder, train_decoder
 from hermes.pocket.train_vision import init_vision, train_vision
 
 log = logging.getLogger(__name__)
 
-SHARES: Final = (0.48, 0.16, 0.36)  # of the time: tower beside decoder on codes; decoder on features; all layers
+# Of the time: tower beside decoder on codes; decoder on features; all layers; long streams and counting, twice.
+SHARES: Final = {"side": 0.36, REAL.name: 0.1, GROWN.name: 0.22, LONG.name: 0.16, SETTLED.name: 0.16}
+REFINING_SHARES: Final = {"side": 0.55, SETTLED.name: 0.45}  # tower beside long streams; then both together
 POLL: Final = 10.0  # seconds between two lines of progress
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES pocket",
@@ -51,12 +53,17 @@ ABOUT: Final[dict[str, object]] = {
 Progress = Callable[[str], None]
 
 
-def assemble(run: Path, seed: int) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
-    """The model that a run has trained so far: its tower, and the newest state of its decoder."""
+def assemble(
+    run: Path, seed: int, begin: Path | None = None
+) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
+    """The model that a run (begun with a model folder, or with nothing) has trained so far: tower and newest decoder."""
     model, tokenizer = start_decoder(seed)
     init_vision(model, seed)
+    if begin is not None:
+        trained = LlavaOnevisionForConditionalGeneration.from_pretrained(begin, dtype=torch.float32)
+        model.load_state_dict(trained.state_dict())
     vision = run / "vision.pt"
-    states = [run / f"{stage.name}.pt" for stage in (GROWN, REAL, SYNTHETIC)]
+    states = [run / f"{stage.name}.pt" for stage in (SETTLED, LONG, GROWN, REAL, SYNTHETIC)]
     decoder = next((state for state in states if state.exists()), states[-1])
     if vision.exists():
         parts = torch.load(vision, weights_only=False)["parts"]
@@ -68,23 +75,32 @@ def assemble(run: Path, seed: int) -> tuple[LlavaOnevisionForConditionalGenerati
     return model.eval(), tokenizer
 
 
-def _train_first(run: Path, minutes: float, seed: int) -> None:
-    train_decoder(run, SYNTHETIC, minutes, seed, SyntheticSource())
+def _tower(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
+    train_vision(run, minutes, seed, 0.0 if begin else 0.3, begin)
 
 
-def _side_by_side(run: Path, minutes: float, seed: int, progress: Progress) -> None:
-    """Tower and first decoder layers, each in its own process with one thread."""
+def _first_layers(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
+    train_decoder(run, SYNTHETIC, minutes, seed, SyntheticSource(), begin)
+
+
+def _long_streams(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
+    train_decoder(run, LONG, minutes, seed, BankSource(open_bank(run / "bank-before.pt")), begin)
+
+
+def _side_by_side(
+    run: Path, minutes: float, seed: int, begin: Path | None, jobs: dict[str, Any], progress: Progress
+) -> None:
+    """Tower and decoder, each in its own process with one thread."""
     context = multiprocessing.get_context("spawn")
-    jobs: dict[str, Any] = {"vision": train_vision, SYNTHETIC.name: _train_first}
     left = [job for name, job in jobs.items() if seconds_used(run / f"{name}.pt") < minutes * 60]
-    workers = [context.Process(target=job, args=(run, minutes, seed)) for job in left]
+    workers = [context.Process(target=job, args=(run, minutes, seed, begin)) for job in left]
     for worker in workers:
         worker.start()
     try:
         while any(worker.is_alive() for worker in workers):
             for worker in workers:
                 worker.join(POLL / len(workers))
-            for name in ("vision", SYNTHETIC.name):
+            for name in jobs:
                 if line := last_line(run / f"{name}.jsonl"):
                     progress(f"{name}: {line}")
     finally:
@@ -95,8 +111,8 @@ def _side_by_side(run: Path, minutes: float, seed: int, progress: Progress) -> N
         raise RuntimeError("A training process failed; its error is above.")
 
 
-def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress) -> Path:
-    """Train from nothing (or from where a run was stopped) and write the model folder.
+def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress, begin: Path | None = None) -> Path:
+    """Train from nothing, from a trained model, or from where a run was stopped, and write the model folder.
 
     Args:
         run: folder of states and logs.
@@ -104,20 +120,31 @@ def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress) -
         minutes: of training in all.
         seed: of weights and data.
         progress: gets one line of text now and then.
+        begin: model folder to train further: its tower on all backgrounds, its decoder on long streams.
 
     Returns:
         `out`.
     """
     run.mkdir(parents=True, exist_ok=True)
-    _side_by_side(run, minutes * SHARES[0], seed, progress)
-    bank_file, sorted_file = run / "bank.pt", run / "aligned.pt"
-    if not bank_file.exists():
-        progress("frames: rendering and encoding the bank")
-        model, _ = assemble(run, seed)
-        scenes = int(min(max(minutes / 6, 1), 20))
-        takes = TAKES if scenes > 1 else 1
-        keep_bank(bank_file, make_bank(model, seed, scenes, 30 * scenes, takes))
-    source = BankSource(open_bank(bank_file))
+    trained = _refine(run, minutes, seed, begin, progress) if begin else _from_nothing(run, minutes, seed, progress)
+    model, tokenizer = assemble(run, seed, begin)
+    if begin is not None and begin.resolve() != out.resolve():  # the folder tells of all of its training
+        out.mkdir(parents=True, exist_ok=True)
+        for log_file in begin.glob("training_*.jsonl"):
+            shutil.copyfile(log_file, out / log_file.name)
+    save(out, model, tokenizer, ABOUT)
+    for name in trained:
+        kept = "training_refined_vision.jsonl" if begin and name == "vision" else f"training_{name}.jsonl"
+        shutil.copyfile(run / f"{name}.jsonl", out / kept)
+    progress(f"wrote {out}")
+    return out
+
+
+def _from_nothing(run: Path, minutes: float, seed: int, progress: Progress) -> tuple[str, ...]:
+    """All stages; returns their names."""
+    jobs: dict[str, Any] = {"vision": _tower, SYNTHETIC.name: _first_layers}
+    _side_by_side(run, minutes * SHARES["side"], seed, None, jobs, progress)
+    source, sorted_file = _encoded(run, "bank", minutes, seed, None, progress), run / "aligned.pt"
     if not sorted_file.exists():
         progress("decoder: sorting the look-ups of the long-term layers")
         model, tokenizer = start_decoder(seed)
@@ -126,15 +153,33 @@ def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress) -
         align(decoder, Packer(tokenizer, source), SYNTHETIC.layers, seed)
         save_state(sorted_file, decoder=decoder.state_dict())
     before = sorted_file
-    for stage, share in ((REAL, SHARES[1]), (GROWN, SHARES[2])):
+    stages = (REAL, GROWN, LONG, SETTLED)
+    for stage in stages:
         progress(f"{stage.name}: {len(stage.layers)} layers, on the tower's own features")
-        before = train_decoder(run, stage, minutes * share, seed, source, before)
-    model, tokenizer = assemble(run, seed)
-    save(out, model, tokenizer, ABOUT)
-    for name in ("vision", SYNTHETIC.name, REAL.name, GROWN.name):
-        shutil.copyfile(run / f"{name}.jsonl", out / f"training_{name}.jsonl")
-    progress(f"wrote {out}")
-    return out
+        before = train_decoder(run, stage, minutes * SHARES[stage.name], seed, source, before)
+    return ("vision", SYNTHETIC.name, *(stage.name for stage in stages))
+
+
+def _refine(run: Path, minutes: float, seed: int, begin: Path, progress: Progress) -> tuple[str, ...]:
+    """A trained model's tower and decoder further, side by side, then its decoder on the new tower; returns the stages."""
+    _encoded(run, "bank-before", minutes, seed + 5, begin, progress)
+    jobs: dict[str, Any] = {"vision": _tower, LONG.name: _long_streams}
+    _side_by_side(run, minutes * REFINING_SHARES["side"], seed, begin, jobs, progress)
+    source = _encoded(run, "bank", minutes, seed, begin, progress)
+    progress(f"{SETTLED.name}: {len(SETTLED.layers)} layers, on the new tower's features")
+    train_decoder(run, SETTLED, minutes * REFINING_SHARES[SETTLED.name], seed, source, run / f"{LONG.name}.pt")
+    return ("vision", LONG.name, SETTLED.name)
+
+
+def _encoded(run: Path, name: str, minutes: float, seed: int, begin: Path | None, progress: Progress) -> BankSource:
+    """Rendered frames as the tower of now sees them, kept in a file."""
+    file = run / f"{name}.pt"
+    if not file.exists():
+        progress("frames: rendering and encoding the bank")
+        model, _ = assemble(run, seed, begin)
+        scenes = int(min(max(minutes / 6, 1), 20))
+        keep_bank(file, make_bank(model, seed, scenes, 30 * scenes, TAKES if scenes > 1 else 1))
+    return BankSource(open_bank(file))
 
 
 def last_line(path: Path) -> str:

@@ -86,6 +86,19 @@ GROWN: Final = Stage(
     ),
 )  # fmt: skip
 
+# Long and crowded streams, and counting; first at a rate at which layers can still change.
+_LONG_PLANS: Final = (
+    Plan(6, 96, 3, 20, DENSE), Plan(4, 128, 3, 24, DENSE, 6), Plan(2, 256, 3, 28, CALM), Plan(2, 72, 16, 24, CALM),
+    Plan(1, 128, 16, 32, CALM), Plan(2, 48, 16, 24, DENSE), Plan(8, 24, 3, 14, DENSE), Plan(4, 64, 4, 20, CALM, 30),
+    Plan(5, 16, 16, 16, DENSE, whole=True), Plan(3, 40, 16, 20, CALM, whole=True), Plan(2, 64, 16, 28, CALM, whole=True),
+    Plan(2, 64, 16, 28, CALM, whole=True), Plan(1, 160, 12, 32, CALM, whole=True), Plan(1, 128, 16, 32, CALM, whole=True),
+)  # fmt: skip
+LONG: Final = Stage(
+    name="long", layers=range(LAYERS), rate=6e-4, floor=0.2, evict=0.8, looking=0.2, lists=0.06, calm=0.2,
+    course=((0.0, _LONG_PLANS),),
+)  # fmt: skip
+SETTLED: Final = replace(LONG, name="settled", rate=3e-4, floor=0.01)
+
 
 class Tally:
     """Accuracy by kind beside its guess level, over the last steps."""
@@ -126,7 +139,7 @@ def train_decoder(
         minutes: of training, restarts included.
         seed: of weights and data.
         source: of frame tokens.
-        begin: state of the stage before, or None to start from nothing.
+        begin: state of the stage before, a model folder, or None to start from nothing.
 
     Returns:
         Path of the trained state.
@@ -135,7 +148,10 @@ def train_decoder(
     path = folder / f"{stage.name}.pt"
     model, tokenizer = start_decoder(seed)
     decoder = PackedDecoder(model)
-    if begin is not None:
+    if begin is not None and begin.is_dir():
+        trained_before = LlavaOnevisionForConditionalGeneration.from_pretrained(begin, dtype=torch.float32)
+        model.model.language_model.load_state_dict(trained_before.model.language_model.state_dict())
+    elif begin is not None:
         decoder.load_state_dict(torch.load(begin, weights_only=False)["decoder"])
     trained = [p for n, p in decoder.named_parameters() if _joins(n, stage.layers)]
     groups = [

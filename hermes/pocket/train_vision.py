@@ -26,6 +26,7 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 48
 PEAK_RATE: Final = 1.5e-3
+REFINING_RATE: Final = 6e-4
 BACKGROUNDS: Final = 900
 
 
@@ -144,14 +145,15 @@ def encode(model: LlavaOnevisionForConditionalGeneration, values: Tensor) -> tup
     return tokens, list(states[1:3])
 
 
-def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> Path:
+def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3, begin: Path | None = None) -> Path:
     """Train tower and projector for some minutes.
 
     Args:
         folder: of the run; the state is kept in `vision.pt`, the log in `vision.jsonl`.
         minutes: of training, restarts included.
         seed: of weights and data.
-        grow: share of the time in which cards shrink from large to any size.
+        grow: share of the time in which cards shrink from large to any size; 0 for any size from the start.
+        begin: model folder whose tower is trained further, at a lower rate; None to start from nothing.
 
     Returns:
         Path of the trained state.
@@ -160,9 +162,15 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
     path = folder / "vision.pt"
     model, _ = build(seed, layers=1)
     init_vision(model, seed)
+    peak = PEAK_RATE
+    if begin is not None:
+        peak = REFINING_RATE
+        trained = LlavaOnevisionForConditionalGeneration.from_pretrained(begin, dtype=torch.float32)
+        model.model.vision_tower.load_state_dict(trained.model.vision_tower.state_dict())
+        model.model.multi_modal_projector.load_state_dict(trained.model.multi_modal_projector.state_dict())
     loss_of = VisionLoss(code_book())
     parts = nn.ModuleList([model.model.vision_tower, model.model.multi_modal_projector, loss_of])
-    optimiser = torch.optim.AdamW(parts.parameters(), lr=PEAK_RATE, betas=(0.9, 0.98), weight_decay=0.02)
+    optimiser = torch.optim.AdamW(parts.parameters(), lr=peak, betas=(0.9, 0.98), weight_decay=0.02)
     step, used = 0, 0.0
     if state := load_state(path):
         parts.load_state_dict(state["parts"])
@@ -177,7 +185,7 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
     done = used >= clock.budget
     while not done:
         rng = np.random.default_rng([seed, 1, step])
-        pictures = make_pictures(rng, bank, BATCH, big=max(0.0, 1 - clock.share / grow))
+        pictures = make_pictures(rng, bank, BATCH, big=max(0.0, 1 - clock.share / grow) if grow else 0.0)
         mask = torch.from_numpy(pictures.mask).float() / 255
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             features, hidden = encode(model, to_pixel_values(pictures.pixels))
@@ -188,7 +196,7 @@ def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3) -> 
         loss.backward()
         nn.utils.clip_grad_norm_(parts.parameters(), 1.0)
         for group in optimiser.param_groups:
-            group["lr"] = clock.rate(PEAK_RATE, floor=0.005)
+            group["lr"] = clock.rate(peak, floor=0.005)
         optimiser.step()
         step += 1
         for name, value in {"loss": loss.item(), **hits}.items():

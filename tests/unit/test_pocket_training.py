@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoTokenizer, LlavaOnevisionForConditional
 
 from hermes.pocket.bank import BankSource, keep_bank, make_bank, open_bank
 from hermes.pocket.codes import cell_cover, code_book
-from hermes.pocket.decoder import FIRST_LAYERS, PackedDecoder, answer_loss, draw_lives
+from hermes.pocket.decoder import FIRST_LAYERS, SINK, PackedDecoder, answer_loss, count_loss, draw_lives, old_share
 from hermes.pocket.model import LAYERS, TOKENS, WIDTH, build, save
 from hermes.pocket.packing import FOREVER, IGNORED, Packer, Plan
 from hermes.pocket.sources import SyntheticSource
@@ -95,6 +95,45 @@ def test_the_sensory_layer_sees_only_the_newest_frames(
     assert (lives[9] == FOREVER).float().mean() > 0.5
 
 
+def test_only_streams_seen_whole_are_counted(
+    started: tuple[LlavaOnevisionForConditionalGeneration, Packer],
+) -> None:
+    _, packer = started
+    whole = packer.make(np.random.default_rng(4), Plan(4, 24, 2, 12, TEMPOS["dense"], whole=True))
+    assert whole.counting.any()
+    assert all((life == FOREVER).all() for life in draw_lives(np.random.default_rng(2), whole, 0.9))
+    assert not packer.make(np.random.default_rng(4), Plan(4, 24, 2, 12, TEMPOS["dense"])).counting.any()
+    none = whole.evidence.shape[-1] - 1
+    for row, column in zip(*whole.counting.nonzero(as_tuple=True), strict=True):
+        question, counted = whole.questions[row][column], int((whole.evidence[row, column] > 0).sum())
+        assert question.answer == (f"{counted}." if counted < 10 else "More than 9.")
+    first_frames = (whole.starts < none).view(4, 24, 2)
+    assert torch.equal(first_frames[..., 0], first_frames[..., 1]), "a card begins in a frame, not in a token"
+
+
+def test_counting_wants_the_same_attention_on_every_card_that_counts(
+    started: tuple[LlavaOnevisionForConditionalGeneration, Packer],
+) -> None:
+    _, packer = started
+    batch = packer.make(np.random.default_rng(4), Plan(1, 24, 2, 12, TEMPOS["dense"], kinds=("count",), whole=True))
+    events, tokens = batch.evidence.shape[-1], batch.starts.shape[1]
+    wanted = torch.zeros(1, 12, batch.look.shape[-1], tokens)
+    for question in range(12):
+        counted = batch.evidence[0, question, : events - 1].nonzero().flatten().tolist()
+        for event in counted:
+            here = batch.starts[0] == event
+            wanted[0, question][:, here] = 1 / (len(counted) + SINK) / int(here.sum())
+    assert count_loss(wanted.flatten(1, 2), batch).item() == pytest.approx(0, abs=1e-4)
+    assert count_loss(0.5 * wanted.flatten(1, 2), batch).item() > 0.01
+    assert count_loss(torch.zeros(1, 12 * batch.look.shape[-1], tokens), batch).item() > 0.1
+
+
+def test_attention_on_old_frames_is_its_share() -> None:
+    weights = torch.tensor([[[0.1, 0.3], [0.0, 0.2]]])  # two words of one question, two frame tokens
+    old = torch.tensor([[[True, False]]])
+    assert old_share(weights, old).item() == pytest.approx((0.25 + 0) / 2)
+
+
 def test_one_batch_can_be_learned() -> None:
     model, tokenizer = start_decoder(1)
     packer = Packer(tokenizer, SyntheticSource())
@@ -160,10 +199,25 @@ def test_a_saved_folder_loads_and_sees_the_same(tmp_path: Path) -> None:
 def test_a_short_training_writes_a_folder_that_loads_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
     lines: list[str] = []
     train(tmp_path / "run", tmp_path / "out", 0.1, 0, lines.append)
-    for name in ("vision", "decoder", "real", "grown"):
+    for name in ("vision", "decoder", "real", "grown", "long", "settled"):
         assert (tmp_path / "out" / f"training_{name}.jsonl").exists()
     assert LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "hermes.json").read_text())["suggested"]
     steps = torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"]
     train(tmp_path / "run", tmp_path / "out", 0.1, 0, lines.append)
     assert torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"] == steps, "nothing was left to do"
+
+
+def test_a_trained_model_is_trained_further(tmp_path: Path) -> None:
+    model, tokenizer = build(3)
+    save(tmp_path / "before", model, tokenizer, ABOUT)
+    (tmp_path / "before" / "training_vision.jsonl").write_text("{}\n")
+    train(tmp_path / "run", tmp_path / "out", 0.1, 0, lambda line: None, tmp_path / "before")
+    for name in ("vision", "refined_vision", "long", "settled"):
+        assert (tmp_path / "out" / f"training_{name}.jsonl").exists(), "what came before stays told"
+    again = LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    for name, before in model.state_dict().items():
+        if name.endswith("q_proj.weight"):
+            after = again.state_dict()[name]
+            assert not torch.equal(before, after), f"{name} was trained"
+            assert (after - before).norm() < 0.5 * before.norm(), f"{name} began where it was"

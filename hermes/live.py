@@ -70,7 +70,10 @@ class LiveStream:
 
     @staticmethod
     def _new_session(model: Backbone, settings: StreamSettings) -> StreamSession:
-        return StreamSession(model, settings.policy, settings.budget, settings.guidance, chunk=settings.chunk)
+        changed = dict(settings.changed)
+        return StreamSession(
+            model, settings.policy, settings.budget, settings.guidance, chunk=settings.chunk, changed=changed
+        )
 
     # Sources ------------------------------------------------------------------------------------------------------
 
@@ -178,8 +181,13 @@ class LiveStream:
             if settings.model != old.model:
                 return [self._change_model(settings)]
             if (settings.policy, settings.budget, settings.guidance) != (old.policy, old.budget, old.guidance):
-                self._memory.session.configure(settings.policy, budget=settings.budget, guidance=settings.guidance)
                 said.append("Policy and budget apply from the next chunk on; what is forgotten stays forgotten.")
+            elif settings.changed != old.changed:
+                said.append("The change applies at the next eviction; what is forgotten stays forgotten.")
+            if said:
+                self._memory.session.configure(
+                    settings.policy, settings.budget, dict(settings.changed), guidance=settings.guidance
+                )
             self._memory.session.chunk = source.chunk = settings.chunk
             if settings.speed != old.speed and source.player:
                 source.player.speed = settings.speed

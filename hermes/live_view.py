@@ -20,6 +20,7 @@ class StreamSettings:
         fps: Frames a second that are sampled, above 0 to 30.
         chunk: Most frames that are prefilled at once.
         speed: Seconds of video a second; `inf`: as fast as the model can.
+        changed: Settings of the policy that differ from their defaults, as (name, value); see `Policy.settings`.
     """
 
     model: str = "pocket"
@@ -29,6 +30,7 @@ class StreamSettings:
     fps: float = 2.0
     chunk: int = 16
     speed: float = 1.0
+    changed: tuple[tuple[str, bool | float | str], ...] = ()
 
     def check(self) -> None:
         """Raise HermesError where a number is out of range."""

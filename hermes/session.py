@@ -6,7 +6,7 @@ Not thread-safe: whoever shares a session between threads (see `hermes.engine`) 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,8 +21,8 @@ from hermes.backbones.base import NOMINAL_SIZE, Backbone, Frames, Layout
 from hermes.errors import HermesError
 from hermes.life import LifeLog
 from hermes.memory.cache import MemoryCache, Provenance
-from hermes.memory.guidance import measure, prompts_of_tiers
-from hermes.policies import Policy, Step, make_policy
+from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
+from hermes.policies import Policy, Step, make_policy, policy_of
 from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, largest_budget, reserve
 from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
 from hermes.take_snapshot import take_snapshot
@@ -87,6 +87,7 @@ class StreamSession:
         guidance: str | None = None,
         reindexing: str | None = None,
         chunk: int = PUBLISHED_CHUNK,
+        changed: Mapping[str, object] | None = None,
     ) -> None:
         """Begin an empty stream.
 
@@ -97,6 +98,7 @@ class StreamSession:
             guidance: "forward" (paper) or "embedding" (released code); None: the policy's default.
             reindexing: "lazy" (streams) or "eager" (offline video); None: the policy's default.
             chunk: Most frames that are prefilled at once, at least 1.
+            changed: Other settings of the policy by name, see `Policy.settings`; None: all at their defaults.
 
         Raises:
             HermesError: A setting does not fit; the message says which and why.
@@ -105,7 +107,8 @@ class StreamSession:
             raise HermesError(f"A chunk has at least one frame, not {chunk}.")
         if isinstance(policy, str):
             budget = min(DEFAULT_BUDGET, largest_budget(model)) if budget is None else budget
-            policy = make_policy(policy, budget=budget, guidance=guidance, reindexing=reindexing)
+            shared = {"budget": budget, "guidance": guidance, "reindexing": reindexing}
+            policy = make_policy(policy, **(shared | dict(changed or {})))
         policy.check(model)
         self.model = model
         self.policy = policy
@@ -235,13 +238,15 @@ class StreamSession:
         return self._cache
 
     def _step(self, cache: MemoryCache) -> Step:
-        def measure_guidance(wanted: Sequence[bool], mode: str) -> list[Tensor | None]:
-            return measure(self.model, cache, self._tier_prompts(), wanted, mode)  # type: ignore[arg-type]
+        def measure_guidance(
+            wanted: Sequence[bool], mode: GuidanceMode, tiers: Sequence[int] | None = None
+        ) -> list[Tensor | None]:
+            return measure(self.model, cache, self._tier_prompts(), wanted, mode, tiers)
 
         return Step(self.model, cache, measure_guidance)
 
     def _tier_prompts(self) -> dict[int, str]:
-        guidance = self.model.card.guidance
+        guidance = self.policy.guidance_prompts(self.model.card.guidance) or self.model.card.guidance
         return prompts_of_tiers(guidance["local"], guidance["global"], self._history.conversation)
 
     # The conversation ---------------------------------------------------------------------------------------------
@@ -303,13 +308,21 @@ class StreamSession:
         """What the memory holds now, as numpy arrays of its own."""
         return take_snapshot(self)
 
-    def configure(self, policy: str | Policy | None = None, budget: int | None = None, **settings: str | None) -> None:
+    def configure(
+        self,
+        policy: str | Policy | None = None,
+        budget: int | None = None,
+        changed: Mapping[str, object] | None = None,
+        **settings: str | None,
+    ) -> None:
         """Change policy, budget or settings; they hold from the next chunk on, and what was forgotten stays forgotten.
 
         Args:
             policy: Name of a policy, or a policy; None: the present one.
             budget: Video tokens that a layer may hold; None: the present budget, or the default.
-            **settings: Other settings of the policy by name (`guidance`, `reindexing`); None: as they are.
+            changed: All settings of `Policy.settings` that shall differ from their defaults, by name; None: as they are,
+                and the defaults for another policy.
+            **settings: Settings that a stream hands to every policy (`guidance`, `reindexing`); None: as they are.
 
         Raises:
             HermesError: A setting does not fit; nothing was changed.
@@ -318,9 +331,16 @@ class StreamSession:
             if budget is None:
                 default = min(DEFAULT_BUDGET, largest_budget(self.model))
                 budget = self.policy.budget if self.policy.has_budget else default
-            for name in ("guidance", "reindexing"):
-                settings[name] = settings.get(name) or getattr(self.policy, name, None)
-            policy = make_policy(policy or self.policy.name, budget=budget, **settings)
+            name = policy or self.policy.name
+            listed = {setting.name for setting in policy_of(name).settings}
+            values: dict[str, object] = {key: value for key, value in settings.items() if value is not None}
+            for key in ("guidance", "reindexing"):
+                # What `changed` may say is said by it alone: leaving it out there puts it back to its default.
+                if key not in values and not (changed is not None and key in listed):
+                    values[key] = getattr(self.policy, key, None)
+            if changed is None:
+                changed = self.policy.changed() if name == self.policy.name else {}
+            policy = make_policy(name, budget=budget, **(dict(changed) | values))
         policy.check(self.model)
         self.policy = policy
         self._history.sequence += 1

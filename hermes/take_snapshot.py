@@ -37,7 +37,7 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         policy=policy.name,
         budget=policy.budget if policy.has_budget else -1,
         guidance=str(getattr(policy, "guidance", "none")),
-        guidance_prompts=dict(model.card.guidance) if policy.has_guidance else {},
+        guidance_prompts=policy.guidance_prompts(model.card.guidance),
         seconds=history.times[-1] if history.times else float("nan"),
         grid=session.layout.grid,
         prompt_len=cache.prompt_len,

@@ -62,16 +62,24 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: the policy's)")
     parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the policy, such as smoothing=off; may be given several times",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the answers alone")
 
 
 def run(args: argparse.Namespace) -> int:
     """Stream, ask, print."""
     questions = pair_questions(args.asked)
+    changed = changed_settings(args.policy, args.set)
     from hermes.video import sample  # noqa: PLC0415  (a wrong file is found before torch is loaded)
 
     with sample(args.video, args.fps) as frames:
-        session = _session(args)
+        session = _session(args, changed)
         ingest_seconds = _stream(session, frames, questions, talk=not args.json)
         for warning in _warnings(frames, session, questions):
             print(f"hermes: note: {warning}", file=sys.stderr)
@@ -108,7 +116,21 @@ def pair_questions(typed: Sequence[tuple[str, Any]]) -> list[Asked]:
     return result
 
 
-def _session(args: argparse.Namespace) -> StreamSession:
+def changed_settings(policy: str, assignments: Sequence[str]) -> dict[str, Any]:
+    """Settings as `--set` gives them, by name; torch is loaded only where there are some.
+
+    Raises:
+        HermesError: no such policy or setting, or a value that does not fit.
+    """
+    if not assignments:
+        return {}
+    from hermes.policies import policy_of  # noqa: PLC0415
+    from hermes.policies.settings import parse_assignments  # noqa: PLC0415
+
+    return dict(parse_assignments(policy_of(policy).settings, assignments, policy))
+
+
+def _session(args: argparse.Namespace, changed: dict[str, Any]) -> StreamSession:
     import transformers  # noqa: PLC0415  (heavy)
 
     import hermes  # noqa: PLC0415
@@ -116,7 +138,7 @@ def _session(args: argparse.Namespace) -> StreamSession:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     model = hermes.load(args.model)
-    return hermes.StreamSession(model, policy=args.policy, budget=args.budget, guidance=args.guidance)
+    return hermes.StreamSession(model, policy=args.policy, budget=args.budget, guidance=args.guidance, changed=changed)
 
 
 def _stream(session: StreamSession, frames: VideoSampler, questions: list[Asked], *, talk: bool) -> float:

@@ -45,6 +45,7 @@ def measure(
     prompts: Mapping[int, str],
     wanted: Sequence[bool],
     mode: GuidanceMode,
+    tiers: Sequence[int] | None = None,
 ) -> list[Tensor | None]:
     """Attention of the guidance prompts on every video token, `a_l(i)`: mean over heads and over the prompt's tokens.
 
@@ -56,11 +57,12 @@ def measure(
         prompts: Tier -> prompt.
         wanted: Whether each layer's attention is needed [layers].
         mode: How queries are computed, see `GuidanceMode`.
+        tiers: Tier whose prompt each layer is given, never shallower than the layer above's [layers]; None: its own.
 
     Returns:
         For each layer float32 [video tokens], or None where it was not wanted.
     """
-    tiers = backbone.tiers
+    tiers = backbone.tiers if tiers is None else tiers
     needed = sorted({tiers[i] for i, want in enumerate(wanted) if want})
     if not needed:
         return [None] * len(tiers)

@@ -6,10 +6,16 @@ It knows nothing of caches or models: layer numbers in, constants out.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from hermes.errors import HermesError
 
 SENSORY, WORKING, LONG_TERM = range(3)
+
+TierRule = Literal[
+    "as published", "all sensory", "all working", "all long-term", "no sensory", "no working", "no long-term"
+]
+"""Which tier's rule each layer follows: its own, one for all layers, or a neighbour's where one tier is switched off."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +80,28 @@ def tier_of_layers(num_layers: int) -> tuple[int, ...]:
     return tuple(SENSORY if i < sensory else WORKING if i < long_term else LONG_TERM for i in range(num_layers))
 
 
+def rule_of_layers(num_layers: int, rule: TierRule = "as published") -> tuple[int, ...]:
+    """Tier whose rule every layer follows, first layer first; only "as published" is the paper's.
+
+    A tier that is switched off hands its layers to its neighbour; the working tier, which has two, its shallow half to the
+    sensory tier and its deep half to the long-term tier.
+
+    Raises:
+        HermesError: There is no such rule.
+    """
+    tiers = tier_of_layers(num_layers)
+    everywhere = {"all sensory": SENSORY, "all working": WORKING, "all long-term": LONG_TERM}
+    if rule in everywhere:
+        return (everywhere[rule],) * num_layers
+    if rule == "no working":
+        halves = zip(tiers, depth_of_layers(num_layers), strict=True)
+        return tuple((SENSORY if p < 0.5 else LONG_TERM) if t == WORKING else t for t, p in halves)
+    if rule not in ("as published", "no sensory", "no long-term"):
+        raise HermesError(f"There is no tier rule “{rule}”.")
+    gone = {"no sensory": SENSORY, "no long-term": LONG_TERM}.get(rule)
+    return tuple(WORKING if t == gone else t for t in tiers)
+
+
 def depth_of_layers(num_layers: int) -> tuple[float, ...]:
     """How deep every layer lies among the working layers, `p = (l - S) / (G - S)` cut to 0 to 1."""
     sensory, long_term = borders(num_layers)
@@ -91,9 +119,18 @@ class LayerConstants:
     gamma: float
 
 
-def layer_constants(family: FamilyConstants, num_layers: int) -> tuple[LayerConstants, ...]:
-    """The constants of every layer of a decoder with `num_layers` layers, first layer first."""
-    tiers, depths = tier_of_layers(num_layers), depth_of_layers(num_layers)
+def layer_constants(
+    family: FamilyConstants, num_layers: int, rule: TierRule = "as published"
+) -> tuple[LayerConstants, ...]:
+    """The constants of every layer of a decoder with `num_layers` layers, first layer first.
+
+    Args:
+        family: The constants of each tier.
+        num_layers: Decoder layers.
+        rule: Which tier's rule each layer follows. A layer that follows the working rule without being one has depth 0
+            above the working layers and 1 below them.
+    """
+    tiers, depths = rule_of_layers(num_layers, rule), depth_of_layers(num_layers)
     return tuple(
         LayerConstants(t, family.alpha[t].at(p), family.k[t].at(p), family.gamma[t])
         for t, p in zip(tiers, depths, strict=True)

@@ -8,24 +8,57 @@ from hermes.errors import HermesError
 from hermes.policies.base import BudgetError, ContextFullError, Outcome, Policy, Step
 from hermes.policies.full import Full
 from hermes.policies.hermes import Hermes
+from hermes.policies.settings import Setting, SettingError, setting_of
 from hermes.policies.sliding_window import SlidingWindow
 
 POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType({p.name: p for p in (Hermes, Full, SlidingWindow)})
 
 
+SHARED = ("budget", "guidance", "reindexing")
+"""What a stream hands to every policy, whether it has it or not."""
+
+
 def make_policy(name: str, **settings: object) -> Policy:
-    """A policy by name; settings that it does not have are left out, None means its default.
+    """A policy by name, with some of its fields set; None means the default.
+
+    Budget, guidance and re-indexing are left out where the policy has none, since a stream hands them to every policy.
 
     Raises:
         HermesError: There is no policy of that name.
+        SettingError: It has no such setting, or the setting cannot take the value.
+    """
+    policy = policy_of(name)
+    known, values = policy.__dataclass_fields__, {}
+    changeable = {setting.name: setting for setting in policy.settings}
+    for key, value in settings.items():
+        if value is None or (key in SHARED and key not in known) or (key == "budget" and not policy.has_budget):
+            continue
+        if key not in known:
+            setting_of(policy.settings, key, name)  # raises, and says which there are
+        values[key] = changeable[key].checked(value) if key in changeable else value
+    return policy(**values)  # type: ignore[arg-type]
+
+
+def policy_of(name: str) -> type[Policy]:
+    """The policy of a name.
+
+    Raises:
+        HermesError: There is none.
     """
     if name not in POLICIES:
         raise HermesError(f"There is no policy “{name}”. There are: {', '.join(POLICIES)}.")
-    policy = POLICIES[name]
-    known = policy.__dataclass_fields__
-    if not policy.has_budget:
-        settings.pop("budget", None)
-    return policy(**{k: v for k, v in settings.items() if k in known and v is not None})  # type: ignore[arg-type]
+    return POLICIES[name]
 
 
-__all__ = ["POLICIES", "BudgetError", "ContextFullError", "Outcome", "Policy", "Step", "make_policy"]
+__all__ = [
+    "POLICIES",
+    "BudgetError",
+    "ContextFullError",
+    "Outcome",
+    "Policy",
+    "Setting",
+    "SettingError",
+    "Step",
+    "make_policy",
+    "policy_of",
+]

@@ -6,8 +6,8 @@ A policy is a dataclass of settings with a few methods. It holds no tokens: the 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import ClassVar
 
 import torch
@@ -18,6 +18,8 @@ from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, evict, reindex
 from hermes.memory.positions import RESERVE, Reindexing, must_compact
 from hermes.memory.scores import Scores, read_scores
+from hermes.memory.tiers import FamilyConstants
+from hermes.policies.settings import Setting, Value
 
 DEFAULT_BUDGET = 4000
 """Video tokens a layer in the publication (also 6,000)."""
@@ -40,12 +42,13 @@ class Step:
     Attributes:
         backbone: The model.
         cache: The memory, to be changed in place.
-        measure_guidance: Attention of the guidance prompts on the video tokens of each layer that is wanted.
+        measure_guidance: Attention of the guidance prompts on the video tokens of each layer that is wanted; takes which
+            layers are, the guidance mode and, if not each layer's own, the tiers whose prompts they are given.
     """
 
     backbone: Backbone
     cache: MemoryCache
-    measure_guidance: Callable[[Sequence[bool], str], list[Tensor | None]]
+    measure_guidance: Callable[..., list[Tensor | None]]
 
     @property
     def prompt_len(self) -> int:
@@ -83,6 +86,7 @@ class Policy(ABC):
         has_budget: Whether it keeps layers under a budget.
         has_guidance: Whether it measures attention of guidance prompts.
         has_tiers: Whether its layers play different parts: sensory, working and long-term memory.
+        settings: What can be changed about it beside the budget; each is one of its fields.
         budget: Video tokens that a layer may hold.
         reindexing: When positions are compacted.
     """
@@ -95,17 +99,38 @@ class Policy(ABC):
     has_budget: ClassVar[bool] = True
     has_guidance: ClassVar[bool] = False
     has_tiers: ClassVar[bool] = False
+    settings: ClassVar[tuple[Setting, ...]] = ()
 
     budget: int = DEFAULT_BUDGET
     reindexing: Reindexing = "lazy"
+
+    @classmethod
+    def settings_for(cls, constants: FamilyConstants) -> tuple[Setting, ...]:  # noqa: ARG003 - some policies need it
+        """The settings with their defaults for a family; the same for all where nothing published depends on it."""
+        return cls.settings
+
+    def changed(self) -> dict[str, Value]:
+        """The settings that differ from their defaults, by name."""
+        defaults = {item.name: item.default for item in fields(self)}
+        now = {setting.name: getattr(self, setting.name) for setting in self.settings}
+        return {name: value for name, value in now.items() if value != defaults[name]}
+
+    def guidance_prompts(self, published: Mapping[str, str]) -> dict[str, str]:
+        """The generic prompts in use, by name ("local", "global"), where the model brings `published`."""
+        return dict(published) if self.has_guidance else {}
 
     def check(self, backbone: Backbone) -> None:
         """See that the settings fit the model.
 
         Raises:
             BudgetError: The budget is under one frame, or more than the model has positions for.
+            SettingError: A setting has a value that it cannot take.
             HermesError: `reindexing` is neither "lazy" nor "eager".
         """
+        for setting in self.settings:
+            value = getattr(self, setting.name)
+            if value is not None:  # None stands for what was published
+                setting.checked(value)
         if self.reindexing not in ("lazy", "eager"):
             raise HermesError(f"Re-indexing is either lazy or eager, not “{self.reindexing}”.")
         if not self.has_budget:

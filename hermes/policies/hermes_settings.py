@@ -1,0 +1,110 @@
+"""What can be changed about HERMES, and how a changed constant finds its way into the family's constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Final, get_args
+
+from hermes.memory.tiers import LLAVA_ONEVISION, LONG_TERM, SENSORY, WORKING, FamilyConstants, Ramp, TierRule
+from hermes.policies.settings import REINDEXING, Setting
+
+_SMOOTHING = Setting(
+    "smoothing",
+    "Smoothing across layers",
+    "Each layer’s score takes a part of the next deeper layer’s, so that layers keep the same frames.",
+    "switch",
+    default=True,
+)
+_SUMMARY = Setting(
+    "summary",
+    "Summary token",
+    "Long-term layers fold what they evict into one summary token.",
+    "switch",
+    default=True,
+)
+_TIERS = Setting(
+    "tiers",
+    "Tiers",
+    "Which rule the layers follow: each its own tier’s, one tier’s rule everywhere, or a neighbour’s rule where one tier "
+    "is switched off.",
+    "choice",
+    "as published",
+    choices=get_args(TierRule),
+)
+_PROMPT_LOCAL = Setting(
+    "prompt_local",
+    "Local guidance prompt",
+    "Stands in for a question about the present scene. Empty: the model’s own.",
+    "text",
+    "",
+)
+_PROMPT_GLOBAL = Setting(
+    "prompt_global",
+    "Global guidance prompt",
+    "Stands in for a question about the whole story. Empty: the model’s own.",
+    "text",
+    "",
+)
+
+_TIER_NAMES: Final = {"sensory": SENSORY, "working": WORKING, "long_term": LONG_TERM}
+_ENDS: Final = {"": "", "_top": ", shallow end", "_bottom": ", deep end"}
+_ALPHA_ABOUT = "Weight of recency against attention: 1 is recency alone, 0 attention alone."
+_K_ABOUT = "How fast recency falls with age; 0 makes all tokens equally recent."
+_GAMMA_ABOUT = "Share of the next deeper layer’s score in smoothing."
+
+
+def _number(symbol: str, key: str, tier: str, end: str, default: float) -> Setting:
+    about, high, step = {
+        "alpha": (_ALPHA_ABOUT, 1.0, 0.05),
+        "k": (_K_ABOUT, 40.0, 0.5),
+        "gamma": (_GAMMA_ABOUT, 1.0, 0.05),
+    }[key]
+    name = tier.replace("_", "-")
+    return Setting(
+        f"{key}_{tier}{end}", f"{symbol} {name}{_ENDS[end]}", about, "number", default, low=0.0, high=high, step=step
+    )
+
+
+def _constants(family: FamilyConstants) -> tuple[Setting, ...]:
+    """The constants of a family as settings: α and k of each tier (of the working tier at both its ends), γ of each."""
+    made = []
+    for symbol, key, ramps in (("α", "alpha", family.alpha), ("k", "k", family.k)):
+        for tier, index in _TIER_NAMES.items():
+            ends = {"_top": 0.0, "_bottom": 1.0} if index == WORKING else {"": 0.0}
+            made += [_number(symbol, key, tier, end, round(ramps[index].at(p), 6)) for end, p in ends.items()]
+    made += [_number("γ", "gamma", tier, "", family.gamma[index]) for tier, index in _TIER_NAMES.items()]
+    return tuple(made)
+
+
+def settings_with(family: FamilyConstants) -> tuple[Setting, ...]:
+    """Everything that can be changed, with a family's published constants as defaults."""
+    return (_SMOOTHING, _SUMMARY, _TIERS, *_constants(family), _PROMPT_LOCAL, _PROMPT_GLOBAL, REINDEXING)
+
+
+SETTINGS: Final = settings_with(LLAVA_ONEVISION)
+CONSTANT_NAMES: Final = tuple(setting.name for setting in _constants(LLAVA_ONEVISION))
+
+
+def with_changes(family: FamilyConstants, changed: Mapping[str, float]) -> FamilyConstants:
+    """A family's constants with some changed.
+
+    Args:
+        family: The constants.
+        changed: New values by names of `CONSTANT_NAMES`.
+    """
+    if not changed:
+        return family
+
+    def ramps(key: str, old: tuple[Ramp, Ramp, Ramp]) -> tuple[Ramp, Ramp, Ramp]:
+        sensory, working, long_term = old
+        top = changed.get(f"{key}_working_top", working.at(0.0))
+        bottom = changed.get(f"{key}_working_bottom", working.at(1.0))
+        return (
+            Ramp(changed.get(f"{key}_sensory", sensory.start), sensory.change),
+            working if (top, bottom) == (working.at(0.0), working.at(1.0)) else Ramp(top, bottom - top),
+            Ramp(changed.get(f"{key}_long_term", long_term.start), long_term.change),
+        )
+
+    gamma = tuple(changed.get(f"gamma_{tier}", family.gamma[index]) for tier, index in _TIER_NAMES.items())
+    return replace(family, alpha=ramps("alpha", family.alpha), k=ramps("k", family.k), gamma=gamma)

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 import numpy as np
 import numpy.typing as npt
 
+from hermes.backbones.base import Backbone
+from hermes.live_view import StreamSettings
 from hermes.session import StreamSession
 from hermes.snapshot import Snapshot
 from hermes.thumbnails import Thumbnails, jpeg
@@ -16,6 +18,22 @@ from hermes.thumbnails import Thumbnails, jpeg
 Frame = npt.NDArray[np.uint8]
 VIEW_WIDTH = 448
 SNAPSHOT_SECONDS = 0.2
+
+
+def open_session(model: Backbone, settings: StreamSettings) -> StreamSession:
+    """An empty session with a visitor's settings.
+
+    Raises:
+        HermesError: A setting does not fit the model.
+    """
+    return StreamSession(
+        model,
+        settings.policy,
+        settings.budget,
+        settings.guidance,
+        chunk=settings.chunk,
+        changed=dict(settings.changed),
+    )
 
 
 class LiveMemory:

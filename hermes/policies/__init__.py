@@ -8,10 +8,13 @@ from hermes.errors import HermesError
 from hermes.policies.base import BudgetError, ContextFullError, Outcome, Policy, Step
 from hermes.policies.full import Full
 from hermes.policies.hermes import Hermes
+from hermes.policies.random_keep import RandomKeep
 from hermes.policies.settings import Setting, SettingError, setting_of
 from hermes.policies.sliding_window import SlidingWindow
 
-POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType({p.name: p for p in (Hermes, Full, SlidingWindow)})
+POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType(
+    {p.name: p for p in (Hermes, Full, SlidingWindow, RandomKeep)}
+)
 
 
 SHARED = ("budget", "guidance", "reindexing")

@@ -203,19 +203,13 @@ def skin_tone(rng: np.random.Generator) -> Floats:
     return np.asarray(light + (dark - light) * rng.random(), np.float32)
 
 
-TRAINED: Final[tuple[Callable[[np.random.Generator], Floats], ...]] = (
-    _plain, _cloudy, _cloth, _wood, _room, _room, _landscape, _clutter, _person, _person,
-    _dead_leaves, _dead_leaves, _dead_leaves, _spectrum, _shelf, _scribble,
-)  # fmt: skip
-HELD_OUT: Final[tuple[Callable[[np.random.Generator], Floats], ...]] = (_foliage, _bricks)
+Families = tuple[Callable[[np.random.Generator], Floats], ...]
+CALM: Final[Families] = (_plain, _cloudy, _cloth, _wood, _room, _room, _landscape, _clutter, _person)
+PHOTOGRAPHIC: Final[Families] = (_person, _dead_leaves, _dead_leaves, _dead_leaves, _spectrum, _shelf, _scribble)
+TRAINED: Final[Families] = CALM + PHOTOGRAPHIC
+HELD_OUT: Final[Families] = (_foliage, _bricks)  # no training frame shows them
 
 
-def make_background(rng: np.random.Generator, held_out: bool = False) -> Image:
-    """One background of `SIDE` x `SIDE` pixels, RGB.
-
-    Args:
-        rng: source of randomness.
-        held_out: take a family that no training frame uses (foliage, bricks).
-    """
-    families = HELD_OUT if held_out else TRAINED
+def make_background(rng: np.random.Generator, families: Families = TRAINED) -> Image:
+    """One background of `SIDE` x `SIDE` pixels, RGB, of one of the families."""
     return np.clip(families[int(rng.integers(len(families)))](rng), 0, 255).astype(np.uint8)

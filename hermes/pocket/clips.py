@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.errors import HermesError
-from hermes.pocket.backgrounds import make_background
+from hermes.pocket.backgrounds import CALM, HELD_OUT, make_background
 from hermes.pocket.paper import paper_frames
 from hermes.pocket.questions import Question, ask
 from hermes.pocket.render import draw, make_look, make_setting
@@ -84,7 +84,7 @@ def clip_frames(recipe: Recipe) -> Iterator[Frame]:
         yield from paper_frames(recipe.seed, events, count, recipe.fps, width, height)
         return
     rng = np.random.default_rng([recipe.seed, 1])
-    background = make_background(rng, recipe.renderer == "held-out")
+    background = make_background(rng, HELD_OUT if recipe.renderer == "held-out" else CALM)
     setting = replace(make_setting(rng, background, width / height), noise=recipe.noise, shake=0.002)
     looks = {event: make_look(rng, event.colour, event.shape, event.place, width / height) for event in events}
     for index in range(count):

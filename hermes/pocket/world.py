@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hermes.pocket.backgrounds import Image, make_background
+from hermes.pocket.backgrounds import HELD_OUT, TRAINED, Image, make_background
 from hermes.pocket.render import draw, make_look, make_setting
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, Tempo, make_events, shown_at
 
@@ -63,7 +63,7 @@ def render_stream(
     if events is None:
         events = make_events(rng, frames, TEMPOS[tempo] if isinstance(tempo, str) else tempo)
     if background is None:
-        background = make_background(rng, held_out)
+        background = make_background(rng, HELD_OUT if held_out else TRAINED)
     setting = make_setting(rng, background, aspect)
     looks = {event: make_look(rng, event.colour, event.shape, event.place, aspect) for event in events}
     width = round(size * aspect)

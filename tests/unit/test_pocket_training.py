@@ -212,7 +212,7 @@ def test_a_trained_model_is_trained_further(tmp_path: Path) -> None:
     model, tokenizer = build(3)
     save(tmp_path / "before", model, tokenizer, ABOUT)
     (tmp_path / "before" / "training_vision.jsonl").write_text("{}\n")
-    train(tmp_path / "run", tmp_path / "out", 0.1, 0, lambda line: None, tmp_path / "before")
+    train(tmp_path / "run", tmp_path / "out", 0.1, 0, list[str]().append, tmp_path / "before")
     for name in ("vision", "refined_vision", "long", "settled"):
         assert (tmp_path / "out" / f"training_{name}.jsonl").exists(), "what came before stays told"
     again = LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)

@@ -17,10 +17,14 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # One core stays free for the server and the browser: threads of a model that wait for a busy core slow it down manyfold.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 
-from hermes import POLICIES
-from hermes.engine import Engine, StreamSettings
-from ui.page import Options, build, launch_options
-from ui.sessions import Quota
+from ui import zerogpu
+
+zerogpu.prepare()  # before anything that follows loads torch
+
+from hermes import POLICIES  # noqa: E402
+from hermes.engine import Engine, StreamSettings  # noqa: E402
+from ui.page import Options, build, launch_options  # noqa: E402
+from ui.sessions import Quota  # noqa: E402
 
 logger = logging.getLogger("hermes.app")
 
@@ -48,6 +52,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--clips", type=Path, default=env("HERMES_CLIPS", str(clips)), help="folder of the bundled clips"
     )
+    parser.add_argument(
+        "--clip-mode",
+        action="store_true",
+        default=zerogpu.is_zero_gpu() or env("HERMES_CLIP_MODE", "") in ("1", "true"),
+        help="run a clip and its questions in one call, as on ZeroGPU, where it is always on",
+    )
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     flags = parser.parse_args(arguments)
     if flags.policy not in POLICIES:
@@ -61,9 +71,10 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     quota = Quota()
-    models = tuple(dict.fromkeys((flags.model, "pocket")))
+    models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
     settings = StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget)
-    options = Options(settings, models, any_model="SPACE_ID" not in os.environ, clips=flags.clips, quota=quota)
+    any_model = "SPACE_ID" not in os.environ and not flags.clip_mode
+    options = Options(settings, models, any_model, clips=flags.clips, quota=quota, clip_mode=flags.clip_mode)
     engine = Engine(max_streams=flags.streams)
     page = build(engine, POLICIES, options)
     logger.info("Open http://%s:%d", flags.host, flags.port)

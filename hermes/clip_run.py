@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hermes import video
 from hermes.errors import HermesError
+from hermes.life import ScoreRecord
 from hermes.live_memory import LiveMemory, open_session
 from hermes.live_view import LiveView, StreamSettings
 from hermes.shortage import sentence_of
@@ -75,14 +76,18 @@ class ClipItem:
         view: The stream as of this step; None where only an answer grew.
         thumbnails: Pictures of the frames that are new since the last item, by number.
         said: News of an answer; None where there is none.
+        scores: All score records so far, where they were asked for.
     """
 
     view: LiveView | None
     thumbnails: dict[int, bytes]
     said: Said | None = None
+    scores: tuple[ScoreRecord, ...] = ()
 
 
-def run_clip(model: Backbone, request: ClipRequest) -> Iterator[ClipItem]:
+def run_clip(
+    model: Backbone, request: ClipRequest, every: float = ITEM_SECONDS, *, scores: bool = False
+) -> Iterator[ClipItem]:
     """Stream a clip through a model as fast as it can, asking each question when its time has come.
 
     Never raises because of a bad clip, setting or question: the last item then tells what went wrong.
@@ -90,9 +95,11 @@ def run_clip(model: Backbone, request: ClipRequest) -> Iterator[ClipItem]:
     Args:
         model: A loaded model.
         request: What to do.
+        every: Wall time between two items that only show how far the stream is, in seconds; 0: one after each chunk.
+        scores: Whether items carry the score records of evictions.
     """
     try:
-        run = _Run(model, request)
+        run = _Run(model, request, every, scores=scores)
     except HermesError as error:
         yield ClipItem(_failed(request, str(error)), {})
         return
@@ -105,13 +112,15 @@ def run_clip(model: Backbone, request: ClipRequest) -> Iterator[ClipItem]:
 
 
 class _Run:
-    def __init__(self, model: Backbone, request: ClipRequest) -> None:
+    def __init__(self, model: Backbone, request: ClipRequest, every: float, *, scores: bool) -> None:
         settings = request.settings
         settings.check()
         self.request = request
         self.session = open_session(model, settings)
         self.memory = LiveMemory(self.session)
         self.frames = video.sample(request.path, settings.fps)
+        self._every = every
+        self._scores = scores
         self._told_frames = -1
         self._told_at = -math.inf
 
@@ -125,7 +134,7 @@ class _Run:
                 while planned and _due(planned[0][1], batch[0][1]) and self.session.stats.frames_seen:
                     yield from self._ask(*planned.pop(0))
                 self.memory.push(batch)
-                if time.monotonic() - self._told_at > ITEM_SECONDS:
+                if time.monotonic() - self._told_at > self._every:
                     yield self.item("playing")
             for index, question in planned:
                 yield from self._ask(index, question)
@@ -165,7 +174,7 @@ class _Run:
             answering=False,
             error=error,
         )
-        return ClipItem(view, memory.thumbnails.get(new), said)
+        return ClipItem(view, memory.thumbnails.get(new), said, self.session.life.records if self._scores else ())
 
 
 def _due(question: PlannedQuestion, seconds: float) -> bool:

@@ -48,6 +48,11 @@ def script(entry: str = "index", folder: Path = STATIC / "js") -> str:
     return f'(() => {{\n"use strict";\nconst modules = {{}};\n{inner}\nwindow.HermesLive = modules["{entry}"];\n}})();'
 
 
+def _styles() -> list[Path]:
+    """Style sheets: the page's own first, since the others build on what it defines."""
+    return sorted(STATIC.glob("*.css"), key=lambda path: (path.stem != "page", path.stem))
+
+
 @cache
 def head() -> str:
     """HTML for the document's head: font, style, script, and the remembered theme."""
@@ -56,6 +61,6 @@ def head() -> str:
         '@font-face { font-family: "Inter Variable"; font-weight: 100 900; font-display: swap; '
         f'src: url("data:font/woff2;base64,{font}") format("woff2"); }}'
     )
-    style = (STATIC / "page.css").read_text("utf-8")
+    style = "\n".join(path.read_text("utf-8") for path in _styles())
     code = script().replace("</", "<\\/")
     return f"<style>{face}\n{style}</style>\n<script>{code}\nwindow.HermesLive.rememberTheme();</script>"

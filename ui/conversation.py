@@ -53,6 +53,13 @@ class Conversation:
         turns = self.turns[-last:] if last else self.turns
         return {"epoch": self._epoch, "turns": [dict(vars(turn)) for turn in turns]}
 
+    def begin(self, question: str, at: float, policy: str) -> Turn:
+        """Add a question whose answer comes from elsewhere; whoever adds it writes its answer and state."""
+        turn = Turn(next(_IDS), question, at, policy=policy)
+        with self._lock:
+            self.turns.append(turn)
+        return turn
+
     def ask(self, stream: LiveStream | None, question: str, policy: str) -> Iterator[dict[str, Any]]:
         """Ask a stream; yields messages for the browser, the answer longer in each. Never raises on bad questions.
 

@@ -13,6 +13,8 @@ from typing import Any
 import gradio as gr
 
 from hermes.errors import HermesError
+from ui.board_cells import Wanted
+from ui.clip_visitor import ClipVisitor
 from ui.sessions import Sessions
 from ui.visitor import SPEEDS
 
@@ -46,9 +48,18 @@ class Handlers:
         acknowledged = data.get("seq")
         frame = data.get("frame")
         player, board = visitor.look(
-            acknowledged if isinstance(acknowledged, int) else None, frame if isinstance(frame, int) else -1
+            acknowledged if isinstance(acknowledged, int) else None,
+            frame if isinstance(frame, int) else -1,
+            Wanted.read(data.get("board")),
         )
         return wire(player), wire(board)
+
+    def detail(self, data: Data, key: str | None) -> Any:
+        """What the board asks for on demand."""
+        try:
+            return wire(self.sessions.get(key).detail(data))
+        except HermesError as error:
+            return wire({"id": data.get("id"), "error": str(error)})
 
     def act(self, data: Data, key: str | None) -> None:
         """A press of a button of the player. What goes wrong is told beside the stream."""
@@ -86,6 +97,20 @@ class Handlers:
         """A question; yields the chat's messages while the answer is written."""
         question = data.get("question")
         for message in self.sessions.get(key).ask(question if isinstance(question, str) else ""):
+            yield wire(message)
+
+    def run(self, data: Data, key: str | None) -> Iterator[str]:
+        """Clip mode: a run with its questions; yields the chat's messages."""
+        visitor = self.sessions.get(key)
+        if not isinstance(visitor, ClipVisitor):
+            return
+        if data.get("kind") == "upload" and data.get("path"):
+            try:
+                self.sessions.take_upload(key, str(data["path"]), str(data.get("name") or ""))
+            except HermesError as error:
+                visitor.tell("error", str(error))
+                return
+        for message in visitor.run(data):
             yield wire(message)
 
     def halt(self, key: str | None) -> None:

@@ -15,12 +15,14 @@ from gradio.utils import get_upload_folder
 
 from hermes.errors import HermesError
 from ui import bundle
-from ui.clips import read_clips
+from ui.clip_visitor import ClipVisitor
+from ui.clips import Clip, read_clips
 from ui.handlers import Handlers
 from ui.models import Shelf
 from ui.sessions import Quota, Sessions
 from ui.theme import theme
 from ui.visitor import Visitor
+from ui.zerogpu import clip_runner
 
 if TYPE_CHECKING:
     from hermes.engine import Engine, StreamSettings
@@ -52,6 +54,7 @@ class Options:
         any_model: Whether a visitor may name another folder or hub id.
         clips: Folder of the bundled clips.
         quota: Limits.
+        clip_mode: Whether a clip and its questions run in one call, as on ZeroGPU.
     """
 
     settings: StreamSettings
@@ -59,6 +62,7 @@ class Options:
     any_model: bool
     clips: Path
     quota: Quota
+    clip_mode: bool = False
 
 
 def _part(name: str, events: tuple[str, ...], **more: Any) -> gr.HTML:
@@ -83,9 +87,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
     """
     shelf = Shelf(engine)
     clips = {clip.id: clip for clip in read_clips(options.clips)}
-    sessions = Sessions(
-        lambda: Visitor(options.settings, shelf, clips, policies), options.quota, Path(get_upload_folder())
-    )
+    sessions = Sessions(_maker(shelf, clips, policies, options), options.quota, Path(get_upload_folder()))
     handlers = Handlers(sessions)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(
@@ -100,18 +102,31 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
                     ("poll", "act", "shot"),
                     clips=[clip.card() for clip in clips.values()],
                     limit_mb=options.quota.upload_mb,
+                    planned=options.clip_mode,
                 )
             with gr.Column(scale=5):
-                chat = _part("chat", ("ask", "halt"))
+                chat = _part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
         settings_row(handlers, policies, options)
         board = _part("board", ())
-        _wire(page, handlers, player, chat, board)
+        detail = _part("detail", ("detail",))
+        _wire(page, handlers, player, chat, board, detail)
     sessions.keep_sweeping(threading.Event())
     shelf.preload(options.settings.model)
     return page
 
 
-def _wire(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, board: gr.HTML) -> None:
+def _maker(
+    shelf: Shelf, clips: Mapping[str, Clip], policies: Mapping[str, Any], options: Options
+) -> Callable[[], Visitor]:
+    """Makes a visitor. In clip mode the model is loaded here, since ZeroGPU wants it before the page is launched."""
+    if not options.clip_mode:
+        return lambda: Visitor(options.settings, shelf, clips, policies)
+    shelf.ensure(options.settings.model)
+    run = clip_runner(shelf.engine.model(options.settings.model))
+    return lambda: ClipVisitor(options.settings, shelf, clips, policies, run=run)
+
+
+def _wire(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, board: gr.HTML, detail: gr.HTML) -> None:
     """Events to handlers. Frames, polls and chat never share a place in the queue."""
 
     def poll(event: gr.EventData, request: gr.Request) -> tuple[Any, Any]:
@@ -119,6 +134,9 @@ def _wire(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, b
 
     def act(event: gr.EventData, request: gr.Request) -> None:
         handlers.act(event._data, request.session_hash)  # noqa: SLF001
+
+    def look_closer(event: gr.EventData, request: gr.Request) -> Any:
+        return handlers.detail(event._data, request.session_hash)  # noqa: SLF001
 
     def shot(event: gr.EventData, request: gr.Request) -> None:
         handlers.shot(event._data, request.session_hash)  # noqa: SLF001
@@ -129,14 +147,21 @@ def _wire(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, b
     def halt(request: gr.Request) -> None:
         handlers.halt(request.session_hash)
 
+    def run(event: gr.EventData, request: gr.Request) -> Iterator[str]:
+        yield from handlers.run(event._data, request.session_hash)  # noqa: SLF001
+
     def leave(request: gr.Request) -> None:
         handlers.leave(request.session_hash)
 
     player.poll(poll, None, [player, board], concurrency_limit=None, concurrency_id="poll", **LIVE)
     player.act(act, None, None, concurrency_limit=None, concurrency_id="act", trigger_mode="multiple", **LIVE)
+    detail.detail(
+        look_closer, None, detail, concurrency_limit=None, concurrency_id="detail", trigger_mode="multiple", **LIVE
+    )
     player.shot(shot, None, None, concurrency_limit=None, concurrency_id="shot", trigger_mode="multiple", **LIVE)
     chat.ask(ask, None, chat, concurrency_limit=None, concurrency_id="chat", **LIVE)
     chat.halt(halt, None, None, concurrency_limit=None, concurrency_id="halt", trigger_mode="multiple", **LIVE)
+    chat.run(run, None, chat, concurrency_limit=None, concurrency_id="run", **LIVE)
     page.unload(leave)
 
 

@@ -81,4 +81,17 @@ def clip_runner(model: Backbone) -> Run:
     if importlib.util.find_spec("spaces") is None and not is_zero_gpu():
         return run
     decorated: Run = _spaces().GPU(duration=declared_seconds)(run)
-    return decorated
+    return _told(decorated)
+
+
+def _told(decorated: Run) -> Run:
+    """What goes wrong around a call (no GPU free, quota used up), which `spaces` raises as Gradio errors, as a sentence."""
+    import gradio as gr  # noqa: PLC0415
+
+    def run(request: ClipRequest) -> Iterator[ClipItem]:
+        try:
+            yield from decorated(request)
+        except gr.Error as error:
+            raise HermesError(f"The GPU could not be used for this run. {error.message}") from error
+
+    return run

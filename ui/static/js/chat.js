@@ -1,6 +1,7 @@
 // The conversation beside the stream: questions stamped with stream time, answers written as they are decoded.
 import { h, icon, setText } from "./dom.js";
 import { clock, whole } from "./format.js";
+import { makePlan } from "./plan.js";
 
 /** After this long without a word from the server, a question counts as lost. */
 const LOST_MS = 15_000;
@@ -26,13 +27,14 @@ export function pickChips(chips, seconds, past = 3, ahead = 1) {
   return [...ready.slice(-(room - next.length)), ...next].slice(-room).map((chip) => ({ ...chip, due: due(chip) }));
 }
 
-/** Build the chat inside `element`; `send(type, data)` reaches the server. Returns {receive(message)}. */
-export function mountChat(element, bus, send) {
+/** Build the chat inside `element`; `send(type, data)` reaches the server. `planned`: questions are set before a run.
+ * Returns {receive(message)}. */
+export function mountChat(element, bus, send, planned = false) {
   const model = h("p", { class: "hl-about-model" }, "Loading the model …");
   const policy = h("p", { class: "hl-about-policy" });
   const log = h("ol", { class: "hl-log", "aria-label": "Questions and answers", tabindex: "0" });
   const empty = h("div", { class: "hl-log-empty" },
-    h("p", {}, "Ask about anything the stream has shown, while it runs."),
+    h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything the stream has shown, while it runs."),
     h("p", {}, "The answer comes from memory alone: the model does not look at the video again."));
   const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions" });
   const input = h("textarea", { rows: "1", placeholder: "Ask about the stream …", "aria-label": "Your question", enterkeyhint: "send" });
@@ -43,7 +45,7 @@ export function mountChat(element, bus, send) {
   const form = h("form", { class: "hl-ask" }, input, go, halt);
   element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat with the stream" },
     h("header", { class: "hl-about" }, model, policy),
-    h("div", { class: "hl-log-wrap" }, empty, log), chips, form, hint, spoken));
+    h("div", { class: "hl-log-wrap" }, empty, log), ...(planned ? [plan().root] : [chips, form, hint]), spoken));
 
   let turns = [];
   let epoch = null;
@@ -51,6 +53,10 @@ export function mountChat(element, bus, send) {
   let askedAt = 0;
   let shownChips = "";
   const nodes = new Map();
+
+  function plan() {
+    return makePlan(bus, (target, questions) => send("run", { ...target, questions }));
+  }
 
   function ask(question) {
     const text = question.trim();

@@ -20,10 +20,10 @@ export function mount(part, { element, props, trigger, watch, upload }) {
     board = mountBoard(element, bus);
     receive = board.receive;
   } else if (part === "chat") {
-    receive = mountChat(element, bus, send).receive;
+    receive = mountChat(element, bus, send, Boolean(props.planned)).receive;
   } else {
     const player = mountPlayer(element, {
-      clips: props.clips ?? [], limitMb: props.limit_mb, send, upload, bus, acknowledged: () => board?.acknowledged() ?? null,
+      clips: props.clips ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, acknowledged: () => board?.acknowledged() ?? null,
     });
     receive = player.receive;
     document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());

@@ -7,8 +7,9 @@ import { makePulse } from "./pulse.js";
 const SOURCES = [["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
 const SPEEDS = [1, 2, 4, 0]; // 0: as fast as the model can
 
-/** What the main button says and does in a state. Pure. */
-export function mainButton(state, fresh) {
+/** What the main button says and does in a state; a planned run can only be stopped. Pure. */
+export function mainButton(state, fresh, planned = false) {
+  if (planned) return state === "playing" ? { action: "stop", label: "Stop", icon: "stop" } : { action: "start", label: "Run", icon: "play" };
   if (state === "playing") return { action: "pause", label: "Pause", icon: "pause" };
   if (state === "paused") return { action: "resume", label: "Resume", icon: "play" };
   if (state === "ended" && !fresh) return { action: "restart", label: "Play again", icon: "restart" };
@@ -16,7 +17,8 @@ export function mainButton(state, fresh) {
 }
 
 /** One line about the stream's state. Pure. */
-export function stateLine(view) {
+export function stateLine(view, planned = false) {
+  if (planned) return { playing: "Running", ended: "Ended · change the questions and run again", failed: "Stopped by a problem" }[view.state] ?? "Ready";
   if (view.loading) return "Starts as soon as the model is ready";
   const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
   const lines = {
@@ -27,7 +29,7 @@ export function stateLine(view) {
 }
 
 /** Build the player inside `element`. `kit`: {clips, limit_mb, send, upload, bus}. Returns {receive(view), pulse}. */
-export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknowledged }) {
+export function mountPlayer(element, { clips, limitMb, planned, send, upload, bus, acknowledged }) {
   let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
   let kind = clips.length ? "clip" : "upload";
   let chosen = { clip: clips[0]?.id ?? null, upload: null };
@@ -102,8 +104,14 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
     && (kind !== "upload" || view.source.id === chosen.upload?.path);
 
   async function press(what) {
-    const action = what ?? mainButton(sameSource() ? view.state : "empty", false).action;
+    const action = what ?? mainButton(sameSource() ? view.state : "empty", false, planned).action;
     ui.notes.hidden = true;
+    if (planned && action !== "stop") {
+      if (kind === "camera") return notice({ id: `p${Date.now()}`, kind: "info", text: "Choose a clip or upload a video: the webcam cannot be used here." });
+      if (kind === "upload" && !chosen.upload?.path) return notice({ id: `u${Date.now()}`, kind: "info", text: "Choose a video file first." });
+      bus.say("run", target());
+      return bus.say("run", null); // told once, also to a list that is built anew
+    }
     if (action === "start" || action === "restart") {
       if (kind === "upload" && !chosen.upload) return notice({ id: `u${Date.now()}`, kind: "info", text: "Choose a video file first." });
       if (kind === "camera" && !camera.on) {
@@ -197,14 +205,22 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
   }
 
   function cameraPanel() {
+    if (planned) return noCamera();
     return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), h("span", {}, camera.on ? "The camera is on. Press Stop to switch it off." : "Your camera stays off until you press Start."),
       h("span", {}, "Its frames go only to the computer that runs this page, and are not stored."));
+  }
+
+  /** Clip mode: why there is no webcam. */
+  function noCamera() {
+    return h("div", { class: "hl-caption hl-camera-note" }, icon("camera"),
+      h("p", {}, "The webcam cannot be used here: a GPU is lent for one run at a time, and a live stream would need it all the while."),
+      h("p", {}, "Choose a clip or upload a video. On a computer of your own, or a Space with its own hardware, the webcam works."));
   }
 
   function draw() {
     const here = sameSource();
     const fresh = !here;
-    const button = mainButton(here ? view.state : "empty", fresh);
+    const button = mainButton(here ? view.state : "empty", fresh, planned);
     setText(ui.main.lastChild, button.label);
     if (ui.main.dataset.icon !== button.icon) {
       ui.main.dataset.icon = button.icon;
@@ -213,12 +229,13 @@ export function mountPlayer(element, { clips, limitMb, send, upload, bus, acknow
     const running = view.state === "playing" || view.state === "paused";
     ui.stop.disabled = !running;
     ui.restart.disabled = !here || view.state === "empty";
-    ui.speed.hidden = kind === "camera";
+    ui.stop.hidden = ui.restart.hidden = planned; // the main button does it
+    ui.speed.hidden = planned || kind === "camera";
     ui.speeds.forEach((node, i) => node.setAttribute("aria-checked", SPEEDS[i] === view.speed));
     roamSpeeds();
     setText(ui.time.firstChild, clock(here ? view.clock : NaN, true));
     setText(ui.time.lastChild, here && view.duration ? ` / ${clock(view.duration)}` : "");
-    setText(ui.line, here || view.loading ? stateLine(view) : "Ready");
+    setText(ui.line, here || view.loading ? stateLine(view, planned) : "Ready");
     ui.main.disabled = Boolean(view.loading);
     const share = here && view.duration ? Math.min(1, (view.clock || 0) / view.duration) : 0;
     ui.progress.firstChild.style.transform = `scaleX(${Number.isFinite(share) ? share : 0})`;

@@ -1,0 +1,167 @@
+"""A visitor in clip mode, on a real tiny model: a run with its questions, what is refused, and leaving in the middle."""
+
+from __future__ import annotations
+
+import threading
+
+import cv2
+import numpy as np
+import pytest
+
+import hermes
+from hermes.engine import Engine, StreamSettings
+from hermes.errors import HermesError
+from ui.clip_visitor import ClipVisitor, read_questions
+from ui.clips import Clip
+from ui.models import Shelf
+from ui.zerogpu import clip_runner
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A clip of 20 seconds whose frames differ."""
+    path = tmp_path_factory.mktemp("film") / "film.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    for i in range(200):
+        frame = np.zeros((48, 64, 3), np.uint8)
+        cv2.circle(frame, (5 + i % 54, 24), 8, (0, 128 + i % 100, 255), -1)
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+@pytest.fixture(scope="module")
+def shelf(tiny_folder):
+    engine = Engine()
+    shelf = Shelf(engine)
+    shelf.ensure(str(tiny_folder))
+    yield shelf
+    engine.close()
+
+
+@pytest.fixture
+def make(shelf, tiny_folder, film):
+    clips = {"film": Clip("film", film, "A film", "A ball rolls.", 20.0, (("What is shown?", 2.0),), "")}
+
+    def new(run=None):
+        run = run or clip_runner(shelf.engine.model(str(tiny_folder)))
+        settings = StreamSettings(model=str(tiny_folder), budget=64)
+        return ClipVisitor(settings, shelf, clips, hermes.POLICIES, run=run)
+
+    return new
+
+
+WISH = {
+    "kind": "clip",
+    "id": "film",
+    "questions": [{"text": "What is shown?", "at": 3}, {"text": "And now?", "at": None}],
+}
+
+
+def test_a_run_answers_its_questions_and_fills_the_board(make):
+    visitor = make()
+    messages = list(visitor.run(WISH))
+    turns = messages[-1]["turns"]
+    assert [turn["question"] for turn in turns] == ["What is shown?", "And now?"]
+    assert {turn["state"] for turn in turns} == {"done"}
+    assert turns[0]["at"] == pytest.approx(3.0, abs=0.1)
+    assert all(turn["first_ms"] > 0 for turn in turns)
+    lengths = [len(m["turns"][0]["answer"]) for m in messages if len(m["turns"]) == 1]
+    assert lengths == sorted(lengths)
+    state, board = visitor.look(None, -1)
+    assert (state["state"], state["frames"], state["loading"]) == ("ended", 40, None)
+    assert max(board["held"]) <= 64
+    assert len(visitor.stream.thumbnails(range(40))) == 40
+
+
+def test_a_second_run_begins_with_an_empty_memory_and_keeps_the_chat(make):
+    visitor = make()
+    list(visitor.run(WISH))
+    last = list(visitor.run(WISH | {"questions": []}))[-1]
+    assert len(last["turns"]) == 2
+    assert visitor.look(None, -1)[1]["base"] is None
+
+
+def test_one_run_at_a_time_and_stopping_it(make):
+    visitor = make()
+    run = visitor.run(WISH)
+    next(run)
+    assert visitor.look(None, -1)[0]["state"] == "playing"
+    list(visitor.run(WISH))
+    assert "in progress" in visitor.look(None, -1)[0]["notice"]["text"]
+    visitor.transport("pause")
+    assert not visitor.stream.stopped
+    visitor.transport("stop")
+    turns = list(run)[-1]["turns"]
+    assert turns[-1]["state"] == "stopped"
+    assert visitor.look(None, -1)[0]["state"] == "ended"
+    assert list(visitor.run(WISH))[-1]["turns"][-1]["state"] == "done"
+
+
+def test_leaving_ends_the_call(make, shelf, tiny_folder):
+    closed = threading.Event()
+    real = clip_runner(shelf.engine.model(str(tiny_folder)))
+
+    def watched(request):
+        try:
+            yield from real(request)
+        finally:
+            closed.set()
+
+    visitor = make(watched)
+    run = visitor.run(WISH)
+    next(run)
+    visitor.close()
+    list(run)
+    assert closed.is_set()
+
+
+def test_a_call_that_fails_is_told(make):
+    def no_gpu(request):
+        raise HermesError("The GPU could not be used for this run. Quota exceeded.")
+        yield request
+
+    visitor = make(no_gpu)
+    list(visitor.run(WISH))
+    state, board = visitor.look(None, -1)
+    assert state["state"] == "failed"
+    assert "Quota exceeded" in state["notice"]["text"]
+    assert board is None
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ({"kind": "camera"}, "webcam cannot"),
+        ({"kind": "clip", "id": "other"}, "not bundled"),
+        ({"kind": "upload", "path": "/etc/passwd"}, "Choose a video"),
+        (WISH | {"questions": [{"text": "?"}] * 9}, "room for 8"),
+        (WISH | {"questions": [{"text": " "}]}, "has words"),
+        (WISH | {"questions": [{"text": "x" * 501}]}, "at most 500"),
+        (WISH | {"questions": [{"text": "When?", "at": -1}]}, "0 or later"),
+        (WISH | {"questions": [{"text": "When?", "at": float("nan")}]}, "0 or later"),
+        (WISH | {"questions": "all"}, "room for"),
+    ],
+)
+def test_bad_wishes_are_told(make, wish, words):
+    visitor = make()
+    assert list(visitor.run(wish)) == []
+    assert words in visitor.look(None, -1)[0]["notice"]["text"]
+    assert visitor.stream is None
+
+
+def test_settings_hold_from_the_next_run_on(make):
+    visitor = make()
+    assert visitor.change(budget=20) == ["Applies to the next run."]
+    with pytest.raises(HermesError, match="too small"):
+        visitor.change(budget=1)
+    with pytest.raises(HermesError, match="cannot be changed"):
+        visitor.change(model="other")
+    list(visitor.run(WISH))
+    assert max(visitor.look(None, -1)[1]["held"]) <= 20
+
+
+def test_questions_are_read_as_they_are():
+    assert [(q.text, q.at) for q in read_questions([{"text": " What? ", "at": 2}, {"text": "End?"}])] == [
+        ("What?", 2), ("End?", None),
+    ]  # fmt: skip

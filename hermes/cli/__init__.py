@@ -27,6 +27,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "ask": Command("hermes.cli.ask", "stream a video file through a model and ask about it"),
     "bench": Command("hermes.cli.bench", "measure speed and memory of the policies on this machine"),
     "eval": Command("hermes.cli.eval", "measure how well the pocket model answers under a policy"),
+    "lab": Command("hermes.cli.lab", "compare policies on the same streams, with statistics"),
     "train-pocket": Command("hermes.cli.train_pocket", "train the pocket model from nothing"),
     "clips": Command("hermes.cli.clips", "make the clips that ship with the demo"),
     "space": Command("hermes.cli.space", "build the folder to push to a Hugging Face Space"),

@@ -139,8 +139,8 @@ def interval(replies: Sequence[Reply], value: Callable[[Reply], float], draws: i
     return round(float(low), 4), round(float(high), 4)
 
 
-def _near(question: Question, said: str) -> bool:
-    """For counts: within one of the truth ("more than 9" counts as 10)."""
+def is_near(question: Question, said: str) -> bool:
+    """Whether an answer to a counting question is within one of the truth ("more than 9" counts as 10)."""
     values = []
     for text in (question.answer, said):
         words = normal_words(text)
@@ -162,7 +162,7 @@ def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> 
     for question in questions:
         said = "".join(session.ask(question.text)).strip()
         correct = is_correct(question, said)
-        near = _near(question, said) if question.kind == "count" else correct
+        near = is_near(question, said) if question.kind == "count" else correct
         replies.append(Reply(index, question, said, correct, near, named_candidates(question, stream, at)))
     session.close()
     return replies

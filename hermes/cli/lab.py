@@ -1,0 +1,157 @@
+"""Compare policies on the same streams of the pocket world, with statistics: accuracy, memory, time to first token.
+
+Every policy sees each stream once and answers all its questions. Measurements are kept as they come in: the same command
+with the same folder goes on where it was stopped, and adds what is new to it.
+
+  python -m hermes lab --policies hermes sliding-window full --budgets 12% 25% --streams 40 --out lab
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hermes.errors import HermesError
+
+DEFAULT_BUDGETS = ("6%", "12%", "25%", "50%")
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument(
+        "--policies", nargs="+", metavar="NAME",
+        help="which policies and presets (default: all policies); “ablations” stands for every preset",
+    )  # fmt: skip
+    parser.add_argument(
+        "--budgets", nargs="+", default=DEFAULT_BUDGETS, metavar="BUDGET",
+        help="tokens a layer may hold, or a share of the full cache (default: 6%% 12%% 25%% 50%%)",
+    )  # fmt: skip
+    parser.add_argument("--streams", type=int, default=24, help="how many streams (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=128, help="frames of each stream (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the streams (default: %(default)s)")
+    parser.add_argument("--tempo", default="calm", help="how fast cards follow: dense, calm or slow (default: calm)")
+    parser.add_argument("--model", default="pocket", help='"pocket" or the folder of a model (default: %(default)s)')
+    parser.add_argument(
+        "--reference", metavar="NAME", help="the policy that the others are compared with (default: hermes)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("lab"), help="folder of measurements and reports (default: lab)"
+    )
+    parser.add_argument("--workers", type=int, default=1, help="processes, of one thread each (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, summarise, write the reports."""
+    import transformers  # noqa: PLC0415  (heavy)
+
+    import hermes  # noqa: PLC0415
+    from hermes.lab.plan import identity, make_plan  # noqa: PLC0415
+    from hermes.lab.report import report  # noqa: PLC0415
+    from hermes.lab.run import run_plan  # noqa: PLC0415
+    from hermes.lab.store import Store  # noqa: PLC0415
+    from hermes.lab.summary import summarise  # noqa: PLC0415
+    from hermes.lab.table import as_csv, text  # noqa: PLC0415
+    from hermes.machine import describe_machine  # noqa: PLC0415
+    from hermes.policies import POLICIES  # noqa: PLC0415
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    if args.workers < 1:
+        raise HermesError(f"At least one worker is needed, not {args.workers}.")
+    model = hermes.load(args.model)
+    plan = make_plan(
+        model,
+        args.model,
+        _policies(args.policies or list(POLICIES)),
+        args.budgets,
+        streams=args.streams,
+        frames=args.frames,
+        seed=args.seed,
+        tempo=args.tempo,
+        reference=args.reference,
+    )
+    store = Store(args.out, identity(plan, model))
+    progress = _Progress()
+    try:
+        run_plan(plan, model, store, args.workers, progress)
+    finally:
+        progress.end()
+        store.close()
+    machine = describe_machine() | {"model": model.card.name, "layers": model.num_layers}
+    summary = summarise(plan, store.tasks, store.found) | {"machine": machine}
+    _write(args.out / "lab.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
+    _write(args.out / "lab.csv", as_csv(summary))
+    _write(args.out / "lab.html", report(summary, _command(args)))
+    print(json.dumps(summary, ensure_ascii=False) if args.json else text(summary))
+    if not args.json:
+        print(f"\nwrote lab.html, lab.json and lab.csv in {args.out}")
+    return 0
+
+
+def _policies(names: Sequence[str]) -> list[str]:
+    """The names, with the presets in place of “ablations”."""
+    from hermes.policies.presets import PRESETS  # noqa: PLC0415
+
+    return [name for given in names for name in (PRESETS if given == "ablations" else (given,))]
+
+
+def _write(path: Path, content: str) -> None:
+    path.write_text(content, encoding="utf-8")
+
+
+def _command(args: argparse.Namespace) -> str:
+    """What to type to measure the same again."""
+    parts: list[Any] = ["python", "-m", "hermes", "lab"]
+    if args.policies:
+        parts += ["--policies", *args.policies]
+    parts += ["--budgets", *args.budgets, "--streams", args.streams, "--frames", args.frames, "--seed", args.seed]
+    for name, default in (("tempo", "calm"), ("model", "pocket"), ("reference", None)):
+        if getattr(args, name) != default:
+            parts += [f"--{name}", getattr(args, name)]
+    return shlex.join(str(part) for part in parts)
+
+
+class _Progress:
+    """A bar on a terminal; elsewhere a line whenever another twentieth is done."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self._before: int | None = None
+        self._told = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        """Show that `done` of `total` cells are measured."""
+        if self._before is None:
+            self._before = done
+        fresh = done - self._before
+        left = (time.monotonic() - self._began) / fresh * (total - done) if fresh else None
+        when = "" if left is None else f", about {_duration(left)} left"
+        twentieth = 20 * done // total
+        if sys.stderr.isatty():
+            bar = "█" * twentieth + "░" * (20 - twentieth)
+            print(f"\r\033[K{bar} {done} of {total} measured{when}", end="", file=sys.stderr, flush=True)
+        elif twentieth > self._told:
+            self._told = twentieth
+            print(f"{done} of {total} measured{when}", file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        """Leave the line."""
+        if sys.stderr.isatty():
+            print(file=sys.stderr)
+
+
+def _duration(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 120
+        else f"{seconds / 60:.0f} min"
+        if seconds < 7200
+        else f"{seconds / 3600:.1f} h"
+    )

@@ -1,0 +1,103 @@
+"""One policy at one budget on one stream: the frames are seen once, then every question is asked on a branch."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hermes.backbones.base import Backbone
+from hermes.errors import HermesError
+from hermes.eval.pocket import PUSHED, draw_questions, make_stream, named_candidates
+from hermes.lab.plan import Cell, Plan
+from hermes.pocket.questions import Question
+from hermes.pocket.world import Stream
+from hermes.session import StreamSession
+
+
+@dataclass(frozen=True)
+class Task:
+    """A rendered stream and what is asked about it.
+
+    Attributes:
+        index: Number of the stream.
+        stream: Its frames and events.
+        at: Last frame that is seen before the questions.
+        questions: Asked after that frame.
+    """
+
+    index: int
+    stream: Stream
+    at: int
+    questions: list[Question]
+
+
+def make_task(plan: Plan, index: int) -> Task:
+    """The stream of this index; the same plan and index give the same pixels and questions."""
+    stream = make_stream(plan.world, index)
+    at, questions = draw_questions(plan.world, stream, index)
+    return Task(index, stream, at, questions)
+
+
+def describe_task(task: Task) -> dict[str, Any]:
+    """What the statistics need of a task, for JSON."""
+    return {
+        "stream": task.index,
+        "at": task.at,
+        "fps": task.stream.fps,
+        "questions": [
+            {
+                "kind": q.kind,
+                "form": q.form,
+                "text": q.text,
+                "answer": q.answer,
+                "evidence": list(q.evidence),
+                "age": q.age,
+                "candidates": list(named_candidates(q, task.stream, task.at)),
+            }
+            for q in task.questions
+        ],
+    }
+
+
+def measure(model: Backbone, task: Task, cell: Cell) -> dict[str, Any]:
+    """Let one policy see a stream and answer all its questions.
+
+    Args:
+        model: From `hermes.load`.
+        task: From `make_task`.
+        cell: The policy and its budget.
+
+    Returns:
+        For JSON. `said`: the answers; `resident`: video tokens that each layer holds; `read`: of those, what each layer's
+        answer reads; `archive_bytes`, `moved_bytes`; `times`: seconds, which differ from run to run. Or `error`: why
+        the policy could not see the whole stream.
+    """
+    key = {"stream": task.index, "policy": cell.policy, "budget": cell.budget}
+    began = time.perf_counter()
+    session = StreamSession(model, policy=cell.make())
+    try:
+        frames, times = task.stream.frames[: task.at + 1], task.stream.times[: task.at + 1]
+        for start in range(0, task.at + 1, PUSHED):
+            session.push(frames[start : start + PUSHED], times[start : start + PUSHED])
+        pushed = time.perf_counter()
+        resident = session.snapshot().kept_per_layer
+        said, first, read = [], [], []
+        for question in task.questions:
+            said.append("".join(session.ask(question.text)).strip())
+            first.append(session.stats.first_token_seconds)
+            snapshot = session.snapshot()
+            if snapshot.answer is not None:
+                read.append(np.diff(snapshot.answer.offsets) - snapshot.prompt_len)
+        return key | {
+            "said": said,
+            "resident": resident.tolist(),
+            "read": np.max(read, axis=0).tolist(),
+            "times": {"first_token": first, "push": pushed - began, "cell": time.perf_counter() - began},
+        }
+    except HermesError as error:
+        return key | {"error": str(error)}
+    finally:
+        session.close()

@@ -1,0 +1,118 @@
+"""Runs a plan: streams are handed to worker processes, measurements come back one by one and are kept at once."""
+
+from __future__ import annotations
+
+import multiprocessing
+import queue
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import torch
+import transformers
+
+import hermes
+from hermes.backbones.base import Backbone
+from hermes.lab.measure import describe_task, make_task, measure
+from hermes.lab.plan import Cell, LabError, Plan
+from hermes.lab.store import Store
+
+Todo = tuple[int, tuple[Cell, ...]]
+"""A stream and the cells that are still to be measured on it."""
+
+
+def run_plan(
+    plan: Plan, backbone: Backbone, store: Store, workers: int = 1, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Measure what the store does not hold yet.
+
+    Args:
+        plan: What to measure.
+        backbone: The model, as loaded here.
+        store: Keeps what is measured, and says what was measured before.
+        workers: Processes of one thread each; 1: in this process.
+        progress: Told how many cells are done, and of how many.
+
+    Raises:
+        LabError: A worker ended before its work was done; what was measured is kept.
+    """
+    todo = missing(plan, store)
+    total = plan.streams * len(plan.cells)
+    done = total - sum(len(cells) for _, cells in todo)
+    if progress:
+        progress(done, total)
+    if not todo:
+        return
+    records = _alone(plan, backbone, todo) if workers == 1 else _together(plan, todo, workers)
+    for record in records:
+        store.add(record)
+        if "questions" not in record:
+            done += 1
+            if progress:
+                progress(done, total)
+
+
+def missing(plan: Plan, store: Store) -> list[Todo]:
+    """What is still to be measured, stream by stream, so that a stream is rendered once."""
+    open_cells = (
+        (index, tuple(cell for cell in plan.cells if (index, cell) not in store.found)) for index in range(plan.streams)
+    )
+    return [(index, cells) for index, cells in open_cells if cells]
+
+
+def _alone(plan: Plan, backbone: Backbone, todo: Sequence[Todo]) -> Iterator[dict[str, Any]]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # sums in another order are other numbers
+    try:
+        for index, cells in todo:
+            yield from _measure_stream(plan, backbone, index, cells)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _measure_stream(plan: Plan, backbone: Backbone, index: int, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+    task = make_task(plan, index)
+    yield describe_task(task)
+    for cell in cells:
+        yield measure(backbone, task, cell)
+
+
+def _together(plan: Plan, todo: Sequence[Todo], workers: int) -> Iterator[dict[str, Any]]:
+    context = multiprocessing.get_context("spawn")
+    tasks, results = context.Queue(), context.Queue()
+    for item in todo:
+        tasks.put(item)
+    processes = [context.Process(target=_work, args=(plan, tasks, results), daemon=True) for _ in range(workers)]
+    for process in processes:
+        tasks.put(None)
+        process.start()
+    left = sum(len(cells) for _, cells in todo)
+    try:
+        while left:
+            try:
+                record = results.get(timeout=1)
+            except queue.Empty:
+                if results.empty() and not any(process.is_alive() for process in processes):
+                    raise LabError(
+                        "The worker processes ended before their work was done; start the command again to go on."
+                    ) from None
+                continue
+            left -= "questions" not in record
+            yield record
+    finally:
+        for process in processes:
+            process.terminate()
+
+
+def _work(plan: Plan, tasks: Any, results: Any) -> None:
+    """What a worker process does: take streams until there are no more, or until nobody waits for them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
+    torch.set_num_threads(1)
+    transformers.utils.logging.disable_progress_bar()
+    backbone = hermes.load(plan.model)
+    parent = multiprocessing.parent_process()
+    while (item := tasks.get()) is not None:
+        for record in _measure_stream(plan, backbone, *item):
+            results.put(record)
+            if parent is not None and not parent.is_alive():
+                return

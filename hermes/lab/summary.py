@@ -1,0 +1,276 @@
+"""From measurements to the numbers of a report: accuracies with intervals, paired comparisons, memory, times."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.eval.pocket import AGES, Reply, guess_level, is_near
+from hermes.lab.plan import Cell, Plan
+from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
+from hermes.pocket.questions import KINDS, Question, is_correct
+
+Records = Mapping[tuple[int, Cell], dict[str, Any]]
+Tasks = Mapping[int, dict[str, Any]]
+Bools = npt.NDArray[np.bool_]
+
+TITLES: Final = {
+    "now": "now",
+    "before": "recent (just before)",
+    "first": "first",
+    "after": "before and after",
+    "exists": "was there",
+    "count": "how many",
+    "place": "where",
+    "attribute": "colour or shape of",
+}
+MEMORY: Final = ("first", "exists", "count")
+"""Kinds that stand for memory where one number is wanted: all of them need what is long gone from view."""
+PAST: Final = tuple(kind for kind in KINDS if kind not in ("now", "exists", "count"))
+"""Kinds whose evidence is one past card, so that it has an age."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Questions that are counted together.
+
+    Attributes:
+        id: Its name in the JSON.
+        title: Its name for people.
+        sort: "total", "kind" or "age".
+        members: Which questions belong to it [questions].
+    """
+
+    id: str
+    title: str
+    sort: str
+    members: Bools
+
+
+@dataclass(frozen=True)
+class Asked:
+    """All questions of all streams, in one row.
+
+    Attributes:
+        questions: The questions.
+        stream: Stream of each question, from 0 [questions].
+        candidates: Answers that name something shown, for the guess level, of each question.
+        fps: Frames a second of the streams.
+    """
+
+    questions: list[Question]
+    stream: npt.NDArray[np.int64]
+    candidates: list[tuple[str, ...]]
+    fps: float
+
+    @classmethod
+    def of(cls, tasks: Tasks, streams: int) -> Asked:
+        """The questions of the first `streams` streams."""
+        questions, stream, candidates = [], [], []
+        for index in range(streams):
+            for q in tasks[index]["questions"]:
+                start, end = q["evidence"]
+                questions.append(Question(q["kind"], q["text"], q["answer"], (start, end), q["age"], q["form"]))
+                stream.append(index)
+                candidates.append(tuple(q["candidates"]))
+        return cls(questions, np.array(stream, np.int64), candidates, float(tasks[0]["fps"]))
+
+    def groups(self) -> list[Group]:
+        """All questions, those of memory, each kind, and each age of the evidence; groups without a question left out."""
+        kinds = np.array([q.kind for q in self.questions])
+        age = np.array([q.age for q in self.questions]) * self.fps
+        found = [
+            Group("all", "all questions", "total", np.ones(len(kinds), bool)),
+            Group("memory", "memory (first, was there, how many)", "total", np.isin(kinds, MEMORY)),
+        ]
+        found += [Group(kind, title, "kind", kinds == kind) for kind, title in TITLES.items()]
+        past = np.isin(kinds, PAST)
+        for low, high in AGES:
+            last = high < 10**9
+            title = f"{low} to {high - 1} frames ago" if last else f"{low} frames ago or more"
+            name = f"age {low}-{high - 1}" if last else f"age {low}+"
+            found.append(Group(name, title, "age", past & (age >= low) & (age < high)))
+        return [group for group in found if group.members.any()]
+
+    def guess(self, group: Group) -> float:
+        """What answering without looking reaches in a group (see `hermes.eval.pocket.guess_level`)."""
+        rows = [
+            Reply(int(self.stream[i]), self.questions[i], "", False, False, self.candidates[i])  # only the truth counts
+            for i in np.flatnonzero(group.members)
+        ]
+        return guess_level(rows)
+
+
+def summarise(plan: Plan, tasks: Tasks, found: Records) -> dict[str, Any]:
+    """The numbers of a report.
+
+    Args:
+        plan: What was measured.
+        tasks: What was asked, by stream.
+        found: What was measured, by stream and cell; all of the plan's.
+
+    Returns:
+        For JSON: `setup`, `groups`, `cells`, `comparisons`. Everything but `times` is the same in every run.
+    """
+    asked = Asked.of(tasks, plan.streams)
+    groups = asked.groups()
+    weights = bootstrap_weights(plan.streams)
+    right: dict[Cell, Bools] = {}
+    cells = []
+    for cell in plan.cells:
+        records = [found[index, cell] for index in range(plan.streams)]
+        said = _said(records)
+        if said is not None:
+            right[cell] = _each(asked, said, is_correct)
+        cells.append(_cell(plan, cell, records) | _scores(asked, groups, said, right.get(cell), weights))
+    return {
+        "setup": {
+            "model": plan.model,
+            "streams": plan.streams,
+            "frames": plan.frames,
+            "seed": plan.seed,
+            "tempo": plan.tempo,
+            "frames_per_second": asked.fps,
+            "full_tokens": plan.full,
+            "questions": len(asked.questions),
+            "reference": plan.reference,
+        },
+        "groups": [
+            {"id": g.id, "title": g.title, "sort": g.sort, "n": int(g.members.sum()), "guess": _round(asked.guess(g))}
+            for g in groups
+        ],
+        "cells": cells,
+        "comparisons": compare(plan, asked, groups, right, weights),
+    }
+
+
+def _said(records: Sequence[dict[str, Any]]) -> list[str] | None:
+    """All answers in one row; None where a stream could not be seen."""
+    if any("error" in record for record in records):
+        return None
+    return [text for record in records for text in record["said"]]
+
+
+def _each(asked: Asked, said: Sequence[str], test: Callable[[Question, str], bool]) -> Bools:
+    return np.array([test(q, text) for q, text in zip(asked.questions, said, strict=True)], bool)
+
+
+def _sums(asked: Asked, values: Bools, members: Bools, streams: int) -> npt.NDArray[np.float64]:
+    """Sum of the values of a group's questions in each stream."""
+    return np.bincount(asked.stream[members], weights=values[members].astype(np.float64), minlength=streams)
+
+
+def _scores(
+    asked: Asked, groups: Sequence[Group], said: list[str] | None, right: Bools | None, weights: npt.NDArray[np.float64]
+) -> dict[str, Any]:
+    if said is None or right is None:
+        return {"accuracy": {}}
+    streams = weights.shape[1]
+    every = np.ones(len(right), bool)
+    accuracy = {}
+    for group in groups:
+        low, high = mean_interval(
+            _sums(asked, right, group.members, streams), _sums(asked, every, group.members, streams), weights
+        )
+        value = float(right[group.members].mean())
+        accuracy[group.id] = {"value": _round(value), "low": _round(low), "high": _round(high)}
+        if group.id == "count":
+            near = _each(asked, said, is_near)[group.members]
+            accuracy[group.id]["within_one"] = _round(float(near.mean()))
+    return {"accuracy": accuracy}
+
+
+def _cell(plan: Plan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    about = {
+        "policy": cell.policy,
+        "title": cell.preset.title,
+        "badge": cell.badge,
+        "budget": cell.budget,
+        "share": _round(cell.budget / plan.full) if cell.budget is not None else 1.0,
+    }
+    errors = [record["error"] for record in records if "error" in record]
+    if errors:
+        return about | {"error": errors[0], "streams_failed": len(errors)}
+    resident = np.array([record["resident"] for record in records], np.float64)
+    read = np.array([record["read"] for record in records], np.float64)
+    times = [record["times"] for record in records]
+    first = [seconds for row in times for seconds in row["first_token"]]
+    return about | {
+        "memory": {
+            "resident_tokens": _round(float(resident.mean()), 1),
+            "resident_most": int(resident.max()),
+            "read_tokens": _round(float(read.mean()), 1),
+            "read_most": int(read.max()),
+            "archive_bytes": max(record.get("archive_bytes", 0) for record in records),
+            "moved_bytes": max(record.get("moved_bytes", 0) for record in records),
+        },
+        "times": {
+            "first_token_ms": _round(1000 * float(np.median(first)), 2),
+            "frames_per_second": _round(float(np.median([plan.frames / row["push"] for row in times])), 1),
+            "cell_seconds": _round(float(np.median([row["cell"] for row in times])), 3),
+        },
+    }
+
+
+def compare(
+    plan: Plan,
+    asked: Asked,
+    groups: Sequence[Group],
+    right: Mapping[Cell, Bools],
+    weights: npt.NDArray[np.float64],
+) -> list[dict[str, Any]]:
+    """Every policy against the reference on the same questions, at each budget; all questions, and those of memory.
+
+    Args:
+        plan: What was measured; a policy without a budget is compared at every budget of the reference.
+        asked: The questions.
+        groups: From `Asked.groups`.
+        right: Which questions each cell answered rightly.
+        weights: From `bootstrap_weights`.
+
+    Returns:
+        For JSON: the difference in accuracy (policy minus reference) with its interval, the questions that only one of
+        the two answered rightly, McNemar's exact p, and the p that Holm's correction makes of it, over all rows.
+    """
+    rows = []
+    every = np.ones(len(asked.questions), bool)
+    streams = weights.shape[1]
+    for cell in (c for c in right if c.policy == plan.reference):
+        for other in right:
+            if other.policy == plan.reference or (
+                other.budget != cell.budget and None not in (other.budget, cell.budget)
+            ):
+                continue
+            for group in groups:
+                if group.sort != "total":
+                    continue
+                mine, theirs = right[other], right[cell]
+                sums = [_sums(asked, values, group.members, streams) for values in (mine, theirs, every)]
+                low, high = difference_interval(*sums, weights)
+                only = int((mine & ~theirs)[group.members].sum())
+                lost = int((theirs & ~mine)[group.members].sum())
+                rows.append(
+                    {
+                        "policy": other.policy,
+                        "reference": plan.reference,
+                        "budget": cell.budget if cell.budget is not None else other.budget,
+                        "group": group.id,
+                        "difference": _round((only - lost) / int(group.members.sum())),
+                        "low": _round(low),
+                        "high": _round(high),
+                        "only_policy": only,
+                        "only_reference": lost,
+                        "p": mcnemar_exact(only, lost),
+                    }
+                )
+    for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
+        row["p_holm"] = corrected
+    return rows
+
+
+def _round(value: float, digits: int = 4) -> float:
+    return round(value, digits)

@@ -1,0 +1,321 @@
+"""The lab: plans, resumable measurements, summaries that can be checked by hand, and the command with its report."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import hermes
+from hermes.backbones.base import Backbone
+from hermes.cli import main
+from hermes.errors import HermesError
+from hermes.lab import run as lab_run
+from hermes.lab.measure import make_task, measure
+from hermes.lab.plan import Budget, Cell, identity, make_plan
+from hermes.lab.run import missing, run_plan
+from hermes.lab.store import MEASUREMENTS, Store
+from hermes.lab.summary import summarise
+from hermes.pocket.questions import is_correct
+
+POLICIES = ("hermes", "sliding-window", "full")
+SMALL = ["--streams", "2", "--frames", "24", "--budgets", "25%", "--policies", *POLICIES]
+
+
+@pytest.fixture(scope="module")
+def pocket() -> Backbone:
+    return hermes.load("pocket", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def plan(pocket: Backbone):
+    return make_plan(pocket, "pocket", POLICIES, ["25%"], streams=2, frames=24)
+
+
+def without_times(value):
+    """The value without what a clock measured."""
+    if isinstance(value, dict):
+        return {name: without_times(item) for name, item in value.items() if name != "times"}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def measured(plan, pocket, folder: Path, **options) -> dict:
+    store = Store(folder, identity(plan, pocket))
+    run_plan(plan, pocket, store, **options)
+    store.close()
+    return summarise(plan, store.tasks, store.found)
+
+
+@pytest.fixture(scope="module")
+def summary(plan, pocket, tmp_path_factory) -> dict:
+    return measured(plan, pocket, tmp_path_factory.mktemp("whole"))
+
+
+# Plans ----------------------------------------------------------------------------------------------------------------
+
+
+def test_budgets_are_tokens_or_shares():
+    assert Budget.read("512").of(2048, 16) == 512
+    assert Budget.read("25%").of(2048, 16) == 512
+    assert Budget.read("6 %").of(2048, 16) == 123
+    assert Budget.read("0.1%").of(2048, 16) == 16
+    for text in ("many", "-5", "120%", "0%", "2.5"):
+        with pytest.raises(HermesError, match="full cache"):
+            Budget.read(text)
+
+
+def test_a_policy_without_a_budget_is_measured_once(pocket):
+    plan = make_plan(pocket, "pocket", ["full", "hermes"], ["64", "25%", "128"], streams=2, frames=32)
+    assert plan.full == 32 * 16
+    assert plan.cells == (Cell("full", None), Cell("hermes", 64), Cell("hermes", 128))
+    assert plan.reference == "hermes"
+    assert plan.budgets == [64, 128]
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"policies": ["magic"]}, "There is no policy or preset “magic”"),
+        ({"policies": []}, "at least one policy"),
+        ({"budgets": ["8"]}, "too small"),
+        ({"budgets": ["99999"]}, "too large"),
+        ({"streams": 1}, "at least two streams"),
+        ({"frames": 8}, "16 frames"),
+        ({"tempo": "wild"}, "no tempo “wild”"),
+        ({"reference": "full"}, "not among the policies"),
+    ],
+)
+def test_what_cannot_be_planned_is_said(pocket, change, says):
+    asked = {"policies": ["hermes"], "budgets": ["64"], "streams": 2, "frames": 16} | change
+    with pytest.raises(HermesError, match=says):
+        make_plan(pocket, "pocket", **asked)
+
+
+# Measurements ---------------------------------------------------------------------------------------------------------
+
+
+def test_memory_is_what_the_session_held(plan, pocket):
+    task = make_task(plan, 0)
+    full, window = (measure(pocket, task, cell) for cell in (Cell("full", None), Cell("sliding-window", 48)))
+    assert full["resident"] == [16 * (task.at + 1)] * pocket.num_layers == full["read"]
+    assert window["resident"] == [48] * pocket.num_layers == window["read"]
+    assert len(window["said"]) == len(task.questions) == len(window["times"]["first_token"])
+
+
+def test_a_run_that_was_stopped_goes_on(plan, pocket, summary, tmp_path, monkeypatch):
+    calls = []
+    whole = measure
+
+    def counted(model, task, cell):
+        calls.append((task.index, cell))
+        return whole(model, task, cell)
+
+    monkeypatch.setattr(lab_run, "measure", counted)
+
+    def stop(done: int, total: int) -> None:  # noqa: ARG001
+        if done == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        measured(plan, pocket, tmp_path, progress=stop)
+    with (tmp_path / MEASUREMENTS).open("a") as file:
+        file.write('{"stream":1,"policy":"hermes","bud')  # a line that was never written whole
+    store = Store(tmp_path, identity(plan, pocket))
+    assert missing(plan, store) == [(1, plan.cells[1:])]
+    store.close()
+    assert without_times(measured(plan, pocket, tmp_path)) == without_times(summary)
+    assert len(calls) == len(set(calls)) == 6
+    lines = (tmp_path / MEASUREMENTS).read_text().splitlines()
+    assert len([json.loads(line) for line in lines]) == 1 + 2 + 6
+
+
+def test_worker_processes_measure_the_same(plan, pocket, summary, tmp_path):
+    assert without_times(measured(plan, pocket, tmp_path, workers=2)) == without_times(summary)
+
+
+def test_more_streams_and_policies_are_added_to_what_is_there(pocket, plan, tmp_path):
+    first = make_plan(pocket, "pocket", ["full"], ["25%"], streams=2, frames=24)
+    measured(first, pocket, tmp_path)
+    store = Store(tmp_path, identity(plan, pocket))
+    assert missing(plan, store) == [(0, plan.cells[:2]), (1, plan.cells[:2])]
+    store.close()
+
+
+def test_measurements_of_something_else_are_refused(pocket, plan, tmp_path):
+    Store(tmp_path, identity(plan, pocket)).close()
+    with pytest.raises(HermesError, match="seed: 0 there, 5 here"):
+        Store(tmp_path, identity(plan, pocket) | {"seed": 5})
+    with (tmp_path / MEASUREMENTS).open("a") as file:
+        file.write("not json\n")
+    with pytest.raises(HermesError, match="damaged in line 2"):
+        Store(tmp_path, identity(plan, pocket))
+
+
+# Summaries ------------------------------------------------------------------------------------------------------------
+
+
+def test_accuracies_are_counts_of_right_answers(plan, pocket, summary):
+    for number, cell in enumerate(plan.cells):
+        right: dict[str, list[bool]] = {"all": []}
+        for index in range(plan.streams):
+            task = make_task(plan, index)
+            for question, said in zip(task.questions, measure(pocket, task, cell)["said"], strict=True):
+                right["all"].append(is_correct(question, said))
+                right.setdefault(question.kind, []).append(right["all"][-1])
+        for group, values in right.items():
+            row = summary["cells"][number]["accuracy"][group]
+            assert row["value"] == pytest.approx(np.mean(values), abs=1e-4)
+            assert row["low"] <= row["value"] <= row["high"]
+
+
+def test_comparisons_add_up(summary):
+    questions = {group["id"]: group["n"] for group in summary["groups"]}
+    accuracy = {cell["policy"]: cell["accuracy"] for cell in summary["cells"]}
+    assert {row["policy"] for row in summary["comparisons"]} == {"sliding-window", "full"}
+    for row in summary["comparisons"]:
+        mine, theirs = (accuracy[name][row["group"]]["value"] for name in (row["policy"], "hermes"))
+        assert row["difference"] == pytest.approx(mine - theirs, abs=2e-4)
+        assert row["only_policy"] - row["only_reference"] == round(row["difference"] * questions[row["group"]])
+        assert row["low"] <= row["difference"] <= row["high"]
+        assert row["p"] <= row["p_holm"] <= 1
+
+
+def test_ages_are_of_questions_about_one_past_card(summary):
+    ages = [group for group in summary["groups"] if group["sort"] == "age"]
+    kinds = {group["id"]: group["n"] for group in summary["groups"] if group["sort"] == "kind"}
+    past = sum(kinds.get(name, 0) for name in ("before", "first", "after", "place", "attribute"))
+    assert sum(group["n"] for group in ages) == past
+
+
+def test_a_policy_that_cannot_see_a_stream_is_named_not_averaged(plan, pocket, tmp_path):
+    store = Store(tmp_path, identity(plan, pocket))
+    run_plan(plan, pocket, store)
+    store.found[1, plan.cells[0]] = {"stream": 1, "policy": "hermes", "budget": 96, "error": "The memory is full."}
+    found = summarise(plan, store.tasks, store.found)
+    store.close()
+    assert found["cells"][0]["error"] == "The memory is full."
+    assert found["cells"][0]["accuracy"] == {}
+    assert found["comparisons"] == []
+
+
+# The command ----------------------------------------------------------------------------------------------------------
+
+
+class Page(HTMLParser):
+    """Texts of a page's table cells, its tags, and whether every tag was closed."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.tags: list[str] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag, attrs):  # noqa: ARG002
+        self.tags.append(tag)
+        if tag in ("td", "th"):
+            self.cells.append("")
+        if tag not in ("meta", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] in ("td", "th"):
+            self.cells[-1] += data
+
+    def handle_startendtag(self, tag, attrs):  # noqa: ARG002
+        self.tags.append(tag)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("report")
+    assert main(["lab", *SMALL, "--out", str(path)]) == 0
+    return path
+
+
+def test_the_page_stands_alone_and_holds_the_numbers(folder):
+    text, found = (folder / "lab.html").read_text(), json.loads((folder / "lab.json").read_text())
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert "script" not in page.tags
+    assert not re.search(r"https?://", text)
+    assert page.tags.count("svg") == 2 + 1  # a panel for each policy with a budget, one picture of differences
+    for cell in found["cells"]:
+        for row in cell["accuracy"].values():
+            assert f"{100 * row['value']:.1f}" in page.cells
+        assert f"{cell['memory']['resident_tokens']:,.0f}" in page.cells
+        assert f"{cell['times']['first_token_ms']:.1f} ms" in page.cells
+    for row in found["comparisons"]:
+        assert f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}" in page.cells
+
+
+def test_the_csv_holds_every_accuracy(folder):
+    found = json.loads((folder / "lab.json").read_text())
+    rows = list(csv.DictReader((folder / "lab.csv").open()))
+    assert len(rows) == sum(len(cell["accuracy"]) for cell in found["cells"])
+    first = next(row for row in rows if row["policy"] == "hermes" and row["group"] == "first")
+    assert float(first["accuracy"]) == found["cells"][0]["accuracy"]["first"]["value"]
+
+
+def test_the_command_prints_tables_or_json(folder, capsys):
+    assert main(["lab", *SMALL, "--out", str(folder)]) == 0  # everything is measured already
+    printed = capsys.readouterr()
+    assert "6 of 6 measured" in printed.err
+    assert "hermes 25 %" in printed.out
+    assert "p (Holm)" in printed.out
+    assert main(["lab", *SMALL, "--out", str(folder), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["setup"]["full_tokens"] == 24 * 16
+
+
+def test_a_killed_command_goes_on(folder, tmp_path, capsys):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "hermes", "lab", *SMALL, "--out", str(tmp_path)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    path = tmp_path / MEASUREMENTS
+    until = time.monotonic() + 120
+    while time.monotonic() < until and (not path.exists() or path.read_bytes().count(b"\n") < 3):
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert main(["lab", *SMALL, "--out", str(tmp_path)]) == 0
+    assert re.match(r"[1-6] of 6 measured", capsys.readouterr().err)
+    there, here = (json.loads((path / "lab.json").read_text()) for path in (folder, tmp_path))
+    assert without_times(there) == without_times(here)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--policies", "magic"], "no policy or preset “magic”"),
+        (["--budgets", "much"], "“much”"),
+        (["--workers", "0"], "At least one worker"),
+        (["--model", "/nowhere"], "nowhere"),
+    ],
+)
+def test_the_command_refuses(arguments, says, capsys, tmp_path):
+    assert main(["lab", *SMALL, *arguments, "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("hermes: error: ")
+    assert says in error
+
+
+def test_a_folder_that_cannot_be_written_is_said(capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    assert main(["lab", *SMALL, "--out", str(tmp_path / "file")]) == 2
+    assert "cannot be used" in capsys.readouterr().err

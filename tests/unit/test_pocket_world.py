@@ -62,8 +62,8 @@ def test_a_card_is_drawn_in_its_place(place: str) -> None:
         _, mask = draw(rng, setting, look)
         y, x = np.nonzero(mask)
         assert len(y) > 100, "something of the card is in view"
-        assert abs((y.mean() + 0.5) / 128 - (row + 0.5) / 3) < 1 / 6
-        assert abs((x.mean() + 0.5) / 128 - (column + 0.5) / 3) < 1 / 6
+        assert abs((y.mean() + 0.5) / 128 - (row + 0.5) / 3) < 1 / 6 + 0.02  # half a ninth, and the camera shakes
+        assert abs((x.mean() + 0.5) / 128 - (column + 0.5) / 3) < 1 / 6 + 0.02  # half a ninth, and the camera shakes
 
 
 def test_a_frame_changes_only_where_the_card_and_its_hand_are() -> None:

@@ -26,7 +26,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
         "--policies", nargs="+", metavar="NAME",
-        help="which policies and presets (default: all policies); “ablations” stands for every preset",
+        help="which policies and presets (default: all policies), also with settings: hermes:smoothing=off,k_long_term=2; "
+        "“ablations” stands for every preset",
     )  # fmt: skip
     parser.add_argument(
         "--budgets", nargs="+", default=DEFAULT_BUDGETS, metavar="BUDGET",

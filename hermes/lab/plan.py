@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.eval.pocket import Setup
-from hermes.policies import POLICIES, Policy
+from hermes.policies import POLICIES, Policy, policy_of, setting_of
 from hermes.policies.presets import Preset, preset_of
 
 SIDE: Final = 128  # pixels of a rendered frame, height and width
@@ -54,12 +54,31 @@ class Budget:
         return self.tokens if self.tokens is not None else max(round((self.share or 0) * full), least)
 
 
+def read_preset(text: str) -> Preset:
+    """A policy or preset by name, or a policy with settings: "hermes:smoothing=off,alpha_long_term=0.3".
+
+    Raises:
+        HermesError: There is no such policy or setting, or the setting cannot take the value.
+    """
+    name, colon, listed = text.partition(":")
+    preset = preset_of(name)
+    if not colon:
+        return preset
+    policy, changed = policy_of(preset.policy), dict(preset.changed)
+    for item in listed.split(","):
+        key, equals, value = item.partition("=")
+        if not equals:
+            raise LabError(f"Settings are written as name=value with commas between them, not “{listed}”.")
+        changed[key.strip()] = setting_of(policy.settings, key.strip(), preset.policy).parse(value)
+    return replace(preset, name=text, title=f"{preset.title} ({listed})", changed=tuple(changed.items()))
+
+
 @dataclass(frozen=True)
 class Cell:
     """One policy at one budget.
 
     Attributes:
-        policy: Name of the policy or preset.
+        policy: Name of the policy or preset, or a policy with settings, see `read_preset`.
         budget: Video tokens that a layer may hold; None for a policy without a budget.
     """
 
@@ -69,7 +88,7 @@ class Cell:
     @property
     def preset(self) -> Preset:
         """The policy with its settings and names."""
-        return preset_of(self.policy)
+        return read_preset(self.policy)
 
     @property
     def badge(self) -> str:
@@ -133,7 +152,7 @@ def make_plan(
     Args:
         backbone: The model.
         model: The name that it was loaded by.
-        policies: Names of policies and presets.
+        policies: Names of policies and presets, or policies with settings (see `read_preset`).
         budgets: Each a number of tokens, or a share such as "25%".
         streams: At least 2: with one stream there is no interval.
         frames: At least 16.
@@ -144,7 +163,7 @@ def make_plan(
     Raises:
         HermesError: A name, number or budget does not fit; the message says which and why.
     """
-    presets = {name: preset_of(name) for name in policies}
+    presets = {name: read_preset(name) for name in policies}
     if not policies or not budgets:
         raise LabError("The lab needs at least one policy and one budget.")
     if streams < 2 or frames < 16 or seed < 0:

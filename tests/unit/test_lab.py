@@ -82,6 +82,19 @@ def test_a_policy_without_a_budget_is_measured_once(pocket):
     assert plan.budgets == [64, 128]
 
 
+def test_a_policy_can_be_named_with_settings():
+    policy = Cell("hermes:smoothing=off, alpha_long_term=0.3", 128).make()
+    assert (policy.name, policy.budget, policy.smoothing, policy.alpha_long_term) == ("hermes", 128, False, 0.3)
+    assert Cell("hermes:smoothing=off", 128).badge == "variant of hermes"
+    for text, says in (
+        ("hermes:smoothing", "name=value"),
+        ("hermes:speed=3", "speed"),
+        ("hermes:smoothing=maybe", "either on or off"),
+    ):
+        with pytest.raises(HermesError, match=says):
+            Cell(text, 128).make()
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

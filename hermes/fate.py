@@ -1,0 +1,259 @@
+"""The fate of the evidence: why an answer was right or wrong, read off what the memory held and what the answer read.
+
+Pure functions of an `AnswerTrace` and a `Snapshot`; numpy only. They do not know where the truth comes from (for the
+pocket world, see `hermes.pocket.truth`).
+
+What counts as held and as attended is our own convention, not the paper's:
+
+* A layer holds a moment while it keeps at least one token for each of the moment's frames on average. One a frame is what
+  the paper finds deep layers to need: they attend in one peak a frame.
+* A tier attends to the evidence where a token of it gets at least `ATTENDED` times the attention of any other frame token
+  that the tier holds. For questions about one card, the pocket model's right answers lie far above three times and most of
+  its wrong ones below (`tests/unit/test_fate_shipped.py` measures it); questions that ask how many spread their attention.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.fate_words import ATTENDED, sentence_of
+from hermes.pocket.questions import normal_words
+from hermes.snapshot import TIERS, AnswerTrace, Snapshot
+
+MOST_READ: Final = 3
+
+Span = tuple[float, float]
+Float = npt.NDArray[np.float64]
+Int = npt.NDArray[np.int64]
+Outcome = Literal["not sampled", "evicted", "unread", "read", "absent", "unknown"]
+"""What became of the evidence: no frame shows it; sampled, then evicted; held, but not attended; held and attended; there is
+none to point at, since the answer rests on what was not shown; nobody knows where it lies."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One moment of the evidence.
+
+    Attributes:
+        span: Start and end, in seconds.
+        frames: Sampled frames within it [frames of the moment].
+        held: Share of those frames' tokens that each layer held when the question was asked [layers], 0 to 1.
+        outcome: "not sampled", "evicted" or "held".
+    """
+
+    span: Span
+    frames: Int
+    held: Float
+    outcome: Literal["not sampled", "evicted", "held"]
+
+
+@dataclass(frozen=True)
+class TierFate:
+    """The evidence in one tier, all shares as means over its layers.
+
+    Attributes:
+        tier: Index into `TIERS`.
+        layers: Its layers, first and last included.
+        held: Share of the evidence's tokens that it held, 0 to 1; nan without evidence.
+        attention: Share of the tier's whole attention that went to the evidence, 0 to 1; nan without evidence.
+        even: What that share had been, had the attention on frames been spread evenly over their tokens.
+        lift: Attention of a token of the evidence against that of another frame token; inf where nothing else was held,
+            nan where none of the evidence was.
+        most_read: Frames that it read most, with their share of its attention, most read first.
+    """
+
+    tier: int
+    layers: tuple[int, int]
+    held: float
+    attention: float
+    even: float
+    lift: float
+    most_read: tuple[tuple[int, float], ...]
+
+    @property
+    def attends(self) -> bool:
+        """Whether it attends to the evidence, by our convention."""
+        return self.lift >= ATTENDED
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What became of the evidence of one answer.
+
+    Attributes:
+        outcome: In one word; of several moments the worst-off counts where all are needed, else the best-off.
+        right: Whether the answer says what is true; None where nobody knows the truth.
+        truth: The true answer; None where nobody knows it.
+        moments: The moments of the evidence.
+        frames: Sampled frames of all moments, rising [evidence frames].
+        evicted_from: Layers that hold no moment of the evidence.
+        tiers: One entry a tier that has layers.
+        sentence: The verdict in plain words.
+    """
+
+    outcome: Outcome
+    right: bool | None
+    truth: str | None
+    moments: tuple[Moment, ...]
+    frames: Int
+    evicted_from: tuple[int, ...]
+    tiers: tuple[TierFate, ...]
+    sentence: str = ""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """Answers by what became of their evidence.
+
+    Attributes:
+        answers: Answers whose truth is known.
+        wrong: Of those, the wrong ones.
+        not_sampled: Wrong ones whose evidence no frame shows.
+        evicted: Wrong ones whose evidence was evicted.
+        unread: Wrong ones whose evidence was held, but not attended.
+        read: Wrong ones although the evidence was held and attended.
+        absent: Wrong ones that rest on what was not shown.
+    """
+
+    answers: int = 0
+    wrong: int = 0
+    not_sampled: int = 0
+    evicted: int = 0
+    unread: int = 0
+    read: int = 0
+    absent: int = 0
+
+
+def is_right(answer: str, truth: str) -> bool:
+    """Whether an answer says exactly what is true, case and punctuation aside."""
+    return normal_words(answer) == normal_words(truth)
+
+
+def fate(
+    trace: AnswerTrace,
+    snapshot: Snapshot,
+    spans: Sequence[Span] | None,
+    truth: str | None,
+    *,
+    every: bool = True,
+    reach: float = 0.0,
+) -> Verdict:
+    """What became of the evidence of an answer.
+
+    Args:
+        trace: The answer and what it read.
+        snapshot: The memory of that stream when the question was asked, or later.
+        spans: Moments that the true answer rests on, start and end in seconds, the end excluded; empty where it rests on
+            what was not shown; None: nobody knows.
+        truth: The true answer; None: nobody knows.
+        every: Whether all of `spans` are needed; else one of them is enough.
+        reach: Seconds before its own time that a frame also shows, where a model merges frames.
+    """
+    times = snapshot.frame_times[: trace.frames_seen]
+    held_frames = [trace.token_frame[start:stop] for start, stop in zip(trace.offsets, trace.offsets[1:], strict=False)]
+    moments = tuple(_moment(span, times, held_frames, snapshot.tokens_per_frame, reach) for span in spans or ())
+    frames = np.unique(np.concatenate([m.frames for m in moments])) if moments else np.zeros(0, np.int64)
+    tiers = _tiers(trace, snapshot, held_frames, frames)
+    least = 1 / snapshot.tokens_per_frame
+    holding = np.any([m.held >= least for m in moments], axis=0) if moments else np.zeros(snapshot.num_layers, bool)
+    outcome = _outcome(spans, moments, tiers, every=every)
+    right = None if truth is None else is_right(trace.answer, truth)
+    evicted_from = tuple(np.flatnonzero(~holding).tolist()) if len(frames) else ()
+    verdict = Verdict(outcome, right, truth, moments, frames, evicted_from, tiers)
+    return replace(verdict, sentence=sentence_of(verdict))
+
+
+def tally(verdicts: Iterable[Verdict]) -> Tally:
+    """Of the wrong answers, how many had their evidence not sampled, evicted, held but unread, or read all the same."""
+    known = [verdict for verdict in verdicts if verdict.right is not None]
+    wrong = [verdict.outcome for verdict in known if not verdict.right]
+    return Tally(
+        answers=len(known),
+        wrong=len(wrong),
+        not_sampled=wrong.count("not sampled"),
+        evicted=wrong.count("evicted"),
+        unread=wrong.count("unread"),
+        read=wrong.count("read"),
+        absent=wrong.count("absent"),
+    )
+
+
+def read_most(profile: npt.NDArray[np.floating], most: int = MOST_READ) -> tuple[tuple[int, float], ...]:
+    """The frames that were read most, none next to another: (frame, share) of `profile` [frames], most read first."""
+    apart = max(1, round(len(profile) / 30))
+    left = profile.astype(np.float64).copy()
+    found: list[tuple[int, float]] = []
+    while len(found) < most and left.size and left.max() > 0:
+        frame = int(left.argmax())
+        found.append((frame, float(profile[frame])))
+        left[max(0, frame - apart) : frame + apart + 1] = 0
+    return tuple(found)
+
+
+def _moment(
+    span: Span, times: npt.NDArray[np.float64], held_frames: list[npt.NDArray[np.int32]], patches: int, reach: float
+) -> Moment:
+    start, end = span
+    inside = np.flatnonzero((times >= start) & (times - reach < end))
+    if not len(inside):
+        return Moment(span, inside, np.zeros(len(held_frames)), "not sampled")
+    counts = np.array([np.isin(held, inside).sum() for held in held_frames])
+    held = counts / (len(inside) * patches)
+    return Moment(span, inside, held, "held" if held.max() >= 1 / patches else "evicted")
+
+
+def _tiers(
+    trace: AnswerTrace, snapshot: Snapshot, held_frames: list[npt.NDArray[np.int32]], frames: Int
+) -> tuple[TierFate, ...]:
+    ours = np.array([np.isin(held, frames).sum() for held in held_frames], np.float64)
+    whole = np.array([(held >= 0).sum() for held in held_frames], np.float64)
+    read = trace.attention[:, frames].sum(axis=1, dtype=np.float64)
+    on_frames = trace.attention.sum(axis=1, dtype=np.float64)
+    even = on_frames * ours / np.maximum(whole, 1)
+    made = []
+    for tier in range(len(TIERS)):
+        layers = np.flatnonzero(snapshot.tiers == tier)
+        if not len(layers):
+            continue
+        known = len(frames) > 0
+        seen, spread, everything = (float(values[layers].mean()) for values in (read, even, on_frames))
+        made.append(
+            TierFate(
+                tier=tier,
+                layers=(int(layers[0]), int(layers[-1])),
+                held=float(ours[layers].mean()) / (len(frames) * snapshot.tokens_per_frame) if known else np.nan,
+                attention=seen if known else np.nan,
+                even=spread if known else np.nan,
+                lift=_lift(seen, spread, everything) if ours[layers].any() else np.nan,
+                most_read=read_most(trace.attention[layers].mean(axis=0)),
+            )
+        )
+    return tuple(made)
+
+
+def _lift(seen: float, even: float, whole: float) -> float:
+    """Attention of a token of the evidence against another's: of the shares read and held, the ratio of the odds."""
+    others_read, others_held = max(whole - seen, 0.0), whole - even
+    if others_held <= 1e-9 * max(whole, 1e-9) or others_read <= 1e-12:
+        return np.inf if seen > 0 else 0.0
+    return (seen / others_read) / (even / others_held)
+
+
+def _outcome(
+    spans: Sequence[Span] | None, moments: tuple[Moment, ...], tiers: tuple[TierFate, ...], *, every: bool
+) -> Outcome:
+    if spans is None:
+        return "unknown"
+    if not moments:
+        return "absent"
+    found = {moment.outcome for moment in moments}
+    order: tuple[Literal["not sampled", "evicted"], ...] = ("not sampled", "evicted")
+    for worst in order if every else order[::-1]:
+        if worst in found and (every or "held" not in found):
+            return worst
+    return "read" if any(tier.attends for tier in tiers) else "unread"

@@ -1,0 +1,167 @@
+"""The fate of the evidence on memories worked out by hand: two tokens a frame, ten frames, three layers, one a tier."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hermes.fate import fate, is_right, read_most, tally
+from hermes.fate_words import layers_in_words, time_in_words
+from hermes.snapshot import TIERS, AnswerTrace, Snapshot
+
+FRAMES, PATCHES, LAYERS = 10, 2, 3
+TIMES = np.arange(FRAMES) / 2  # 0, 0.5 … 4.5 s
+SPAN = (1.0, 2.0)  # frames 2 and 3
+
+
+def snapshot():
+    empty = np.zeros(0, np.float32)
+    return Snapshot(
+        sequence=1, model="m", policy="p", budget=8, guidance="none", guidance_prompts={}, seconds=4.5, grid=(1, PATCHES),
+        prompt_len=1, tiers=np.array([0, 1, 2], np.int8), frame_times=TIMES, kept=np.zeros((LAYERS, FRAMES), np.uint16),
+        offsets=np.zeros(LAYERS + 1, np.int64), frame=np.zeros(0, np.int32), patch=np.zeros(0, np.int16),
+        kind=np.zeros(0, np.int8), mass=empty, position=empty, importance=empty, guidance_attention=empty, recency=empty,
+        tokens_seen=FRAMES * PATCHES, cache_bytes=0, full_cache_bytes=0,
+    )  # fmt: skip
+
+
+def trace(held, attention, answer="Red circle.", seen=FRAMES):
+    """`held`: frames of each layer's tokens; `attention`: layer -> {frame: share}; the rest goes to the prompt."""
+    shares = np.zeros((LAYERS, seen), np.float32)
+    for layer, of in attention.items():
+        for frame, share in of.items():
+            shares[layer, frame] = share
+    tokens = [[-1, *frames] for frames in held]  # a prompt token first
+    flat = np.array([frame for layer in tokens for frame in layer], np.int32)
+    return AnswerTrace(
+        question="?", answer=answer, asked_seconds=float(TIMES[seen - 1]), frames_seen=seen, first_token_seconds=0.1,
+        attention=shares, attention_heads=shares[:, None], attention_rest=np.zeros((LAYERS, 3), np.float32),
+        attention_patch=np.zeros(len(flat), np.float32), token_frame=flat, token_patch=np.zeros(len(flat), np.int16),
+        offsets=np.cumsum([0, *[len(layer) for layer in tokens]]),
+    )  # fmt: skip
+
+
+NEWEST = [6, 6, 7, 7, 8, 8, 9, 9]
+WITH_EVIDENCE = [2, 3, 7, 7, 8, 8, 9, 9]  # one token of each frame of the evidence, six of others
+
+
+def test_not_sampled():
+    verdict = fate(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "Blue star.")
+    assert verdict.outcome == "not sampled"
+    assert verdict.right is False
+    assert len(verdict.frames) == 0
+    assert verdict.evicted_from == ()
+    assert verdict.sentence == "Not sampled: no frame was taken at 0:00.6–0:00.9, so the model never saw it."
+    assert all(np.isnan(tier.held) for tier in verdict.tiers)
+
+
+def test_frames_that_came_after_the_question_are_no_evidence():
+    early = trace([[0, 0, 1, 1]] * 3, {}, seen=2)
+    assert fate(early, snapshot(), [SPAN], "Red circle.").outcome == "not sampled"
+
+
+def test_a_merged_frame_reaches_back():
+    assert fate(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "x", reach=0.5).moments[0].frames.tolist() == [2]
+
+
+def test_sampled_then_evicted():
+    verdict = fate(trace([NEWEST, NEWEST, [2, *NEWEST[1:]]], {2: {9: 0.5}}), snapshot(), [SPAN], "Blue star.")
+    assert verdict.outcome == "evicted"  # one token for two frames is not one a frame
+    assert verdict.frames.tolist() == [2, 3]
+    assert verdict.moments[0].held.tolist() == [0, 0, 0.25]
+    assert verdict.evicted_from == (0, 1, 2)
+    assert "0:01.0–0:02.0 was seen in 2 frames, and no layer holds" in verdict.sentence
+
+
+def test_held_but_not_attended():
+    attention = {2: {2: 0.05, 3: 0.05, 9: 0.3}}  # 0.1 on two tokens, 0.3 on six: each gets as much as another
+    verdict = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "Blue star.")
+    assert verdict.outcome == "unread"
+    assert verdict.evicted_from == (0, 1)
+    deep = verdict.tiers[2]
+    assert (deep.held, deep.attention, deep.even) == pytest.approx((0.5, 0.1, 0.4 * 2 / 8))
+    assert deep.lift == pytest.approx(1.0)
+    assert np.isnan(verdict.tiers[0].lift)
+    assert "still in layer 3, and evicted from 1–2" in verdict.sentence
+    assert "(most: 1.0 times, long-term)" in verdict.sentence
+
+
+def test_held_and_attended():
+    attention = {2: {2: 0.2, 3: 0.1, 9: 0.1}}  # 0.15 a token against 0.1 / 6
+    verdict = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "red circle")
+    assert verdict.outcome == "read"
+    assert verdict.right is True
+    assert verdict.tiers[2].lift == pytest.approx(9.0)
+    assert verdict.tiers[2].attends
+    assert verdict.tiers[2].most_read == ((2, pytest.approx(0.2)), (9, pytest.approx(0.1)))
+    assert "In the long-term tier one of its tokens got 9.0 times" in verdict.sentence
+
+
+def test_exactly_the_threshold_is_attended():
+    attention = {2: {2: 0.3, 9: 0.3}}  # 0.15 a token against 0.05
+    assert fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "x").outcome == "read"
+
+
+def test_where_nothing_else_is_held():
+    verdict = fate(trace([NEWEST, NEWEST, [2, 2, 3, 3]], {2: {2: 0.1}}), snapshot(), [SPAN], "x")
+    assert verdict.outcome == "read"
+    assert verdict.sentence.endswith("and the long-term tier read no other frame.")
+
+
+def test_of_several_moments_the_worst_off_counts_where_all_are_needed_else_the_best_off():
+    gone, held = (0.0, 0.5), (4.5, 5.0)  # frame 0 left long ago, frame 9 is in every layer
+    reading = trace([NEWEST] * 3, {1: {9: 0.9}})
+    assert fate(reading, snapshot(), [gone, held], "x").outcome == "evicted"
+    assert fate(reading, snapshot(), [gone, held], "x", every=False).outcome == "read"
+    assert fate(reading, snapshot(), [gone, (0.1, 0.2)], "x").outcome == "not sampled"
+    assert fate(reading, snapshot(), [gone, (0.1, 0.2)], "x", every=False).outcome == "evicted"
+    assert (
+        "1 of the 2 moments needed; what was shown at 0:00.0" in fate(reading, snapshot(), [gone, held], "x").sentence
+    )
+
+
+def test_nothing_to_point_at_and_nobody_knows():
+    reading = trace([NEWEST] * 3, {1: {9: 0.9}}, answer="Yes.")
+    absent = fate(reading, snapshot(), [], "No.")
+    assert (absent.outcome, absent.right, absent.moments) == ("absent", False, ())
+    unknown = fate(reading, snapshot(), None, None)
+    assert (unknown.outcome, unknown.right, unknown.truth) == ("unknown", None, None)
+    assert unknown.tiers[1].most_read == ((9, pytest.approx(0.9)),)
+    assert unknown.sentence
+    assert absent.sentence != unknown.sentence
+
+
+def test_a_tier_without_layers_is_left_out():
+    bare = snapshot()
+    bare.tiers[:] = [1, 1, 2]
+    verdict = fate(trace([NEWEST] * 3, {}), bare, [SPAN], "x")
+    assert [(TIERS[tier.tier], tier.layers) for tier in verdict.tiers] == [("working", (0, 1)), ("long-term", (2, 2))]
+
+
+def test_tally_of_wrong_answers():
+    right = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Red circle.")
+    lost = fate(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Blue star.")
+    unread = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {9: 0.3}}), snapshot(), [SPAN], "Blue star.")
+    unseen = fate(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "Blue star.")
+    absent = fate(trace([NEWEST] * 3, {}), snapshot(), [], "No.")
+    unknown = fate(trace([NEWEST] * 3, {}), snapshot(), None, None)
+    counted = tally([right, lost, lost, unread, unseen, absent, unknown])
+    assert (counted.answers, counted.wrong) == (6, 5)
+    assert (counted.not_sampled, counted.evicted, counted.unread, counted.read, counted.absent) == (1, 2, 1, 0, 1)
+
+
+def test_frames_read_most_are_apart():
+    profile = np.array([0.0, 0.3, 0.29, 0.0, 0.1, 0.0, 0.0, 0.2, 0.0, 0.0])
+    assert [frame for frame, _ in read_most(profile)] == [1, 7, 4]
+    assert read_most(np.zeros(4)) == ()
+    assert read_most(np.zeros(0)) == ()
+
+
+def test_words():
+    assert layers_in_words([0, 1, 2, 6]) == "layers 1–3 and 7"
+    assert layers_in_words([4]) == "layer 5"
+    assert layers_in_words([0, 2, 4, 5]) == "layers 1, 3 and 5–6"
+    assert time_in_words(67.54) == "1:07.5"
+    assert time_in_words(3723) == "1:02:03.0"
+    assert is_right("Blue star top left", "Blue star, top left.")
+    assert not is_right("Blue star.", "Blue star, top left.")

@@ -9,6 +9,7 @@ column (`bin`), and the board says so.
 from __future__ import annotations
 
 import base64
+import copy
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -17,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.snapshot import AnswerTrace, Snapshot
+from ui.board_cells import SCORE_MODES, Film, Wanted, film, groups_of, score_columns
+from ui.board_history import EventHistory, RetentionHistory, bin_sum, shares_of_groups
 
 MAX_COLUMNS = 600
-HISTORY_BINS = 96
-THUMBNAILS = 24
-THUMBNAILS_A_MESSAGE = 3
+THUMBNAILS_A_MESSAGE = 4
 FIRST_COLUMNS = 60
+CANDIDATES = 16
 
 Bytes = npt.NDArray[np.uint8]
 Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
@@ -31,13 +33,6 @@ Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
 def pack(values: npt.NDArray[Any]) -> str:
     """Base64 of an array's little-endian bytes."""
     return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode("ascii")
-
-
-def bin_sum(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Sum neighbouring columns: [rows, frames] -> [rows, ceil(frames / size)]."""
-    if size == 1 or not values.shape[1]:
-        return values
-    return np.add.reduceat(values, np.arange(0, values.shape[1], size), axis=1)
 
 
 def room_for(frames: int, expected: int | None) -> tuple[int, int]:
@@ -68,43 +63,6 @@ def read_peaks(profile: npt.NDArray[np.float32], most: int = 3) -> list[int]:
     return peaks
 
 
-class RetentionHistory:
-    """How much of every frame each tier held, over stream time, on a coarse grid that fits the axis.
-
-    Row `m` tells of the moment when `(m + 1) * step` frames had been seen: [3, m + 1] shares as bytes, a tier a row.
-    """
-
-    def __init__(self, expected: int) -> None:
-        self.step = 1
-        while math.ceil(expected / self.step) > HISTORY_BINS:
-            self.step *= 2
-        self.bins = math.ceil(expected / self.step)
-        self.rows: list[Bytes] = []
-
-    def add(self, retention: npt.NDArray[np.float32]) -> list[int]:
-        """Take the shares of now [3, frames]; returns the rows that changed. A gap is filled with what is known now."""
-        frames = retention.shape[1]
-        if not frames:
-            return []
-        sums = bin_sum(retention, self.step)
-        counts = bin_sum(np.ones((1, frames), np.float32), self.step)
-        now = np.rint(sums / counts * 255).astype(np.uint8)
-        newest = now.shape[1] - 1
-        first = min(len(self.rows), newest)
-        self.rows[first:] = [now[:, : row + 1] for row in range(first, newest + 1)]
-        return list(range(first, newest + 1))
-
-    def widened(self, expected: int) -> RetentionHistory:
-        """The same history on a coarser grid for a longer axis."""
-        wide = RetentionHistory(expected)
-        factor = wide.step // self.step
-        for row in self.rows[factor - 1 :: factor] if factor > 1 else self.rows:
-            sums = bin_sum(row.astype(np.float32), factor)
-            counts = bin_sum(np.ones((1, row.shape[1]), np.float32), factor)
-            wide.rows.append(np.rint(sums / counts).astype(np.uint8))
-        return wide
-
-
 class BoardEncoder:
     """Makes the messages of one board. Not safe for two threads at once: the visitor's lock guards it."""
 
@@ -119,10 +77,13 @@ class BoardEncoder:
         self._kept: Bytes = np.zeros((0, 0), np.uint8)
         self._times: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._history: RetentionHistory | None = None
+        self._events: EventHistory | None = None
         self._answer: AnswerTrace | None = None
         self._held: list[int] = []
         self._snapshot: Snapshot | None = None
         self._thumbs: set[int] = set()
+        self._scores: tuple[str, Bytes, list[float]] | None = None
+        self._film: Film | None = None
         self._meters: dict[str, Any] = {}
 
     def encode(
@@ -134,6 +95,7 @@ class BoardEncoder:
         fps: float,
         meters: dict[str, Any],
         thumbnails: Thumbnails,
+        wanted: Wanted | None = None,
     ) -> dict[str, Any] | None:
         """The message that brings the browser up to date; None where nothing changed.
 
@@ -144,6 +106,7 @@ class BoardEncoder:
             fps: Frames a second that are sampled.
             meters: Figures shown above the board, without those that the snapshot holds.
             thumbnails: Gives JPEG bytes of frames, those that it has.
+            wanted: What the browser shows now; scores and filmstrip are sent only then.
         """
         if self._snapshot is not None and snapshot.frames_seen < self._snapshot.frames_seen:
             self._drop()
@@ -155,13 +118,24 @@ class BoardEncoder:
             self._kept = np.zeros((0, 0), np.uint8)
             self._times = np.zeros(0, np.float32)
             self._held, self._answer, self._meters, self._thumbs = [], None, {}, set()
+            self._scores, self._film = None, None
         message = self._changes(snapshot, fps, meters, thumbnails, key=key)
+        self._add_wanted(message, snapshot, wanted or Wanted(), thumbnails)
         self._snapshot = snapshot
         if not message:
             return None
         base = None if key else self._seq
         self._seq += 1
         return {"seq": self._seq, "base": base, **message}
+
+    def whole(self, snapshot: Snapshot, *, duration: float | None, fps: float, **given: Any) -> dict[str, Any]:
+        """A key frame for somebody else, such as a saved page; what this board's browser knows stays as it is."""
+        other = copy.copy(self)
+        other._history, other._events = copy.deepcopy((self._history, self._events))  # noqa: SLF001 - a copy of its own
+        message = other.encode(snapshot, acknowledged=None, duration=duration, fps=fps, **given) or {}
+        while more := other.encode(snapshot, acknowledged=other._seq, duration=duration, fps=fps, **given):  # noqa: SLF001
+            message.setdefault("thumbs", {}).update(more.get("thumbs", {}))
+        return message
 
     def _fit_axis(self, snapshot: Snapshot, duration: float | None, fps: float) -> bool:
         """Choose columns and bin; true where the axis changed. A file's axis moves only when its settings do."""
@@ -178,14 +152,15 @@ class BoardEncoder:
         if changed:
             room = columns * size
             self._history = self._history.widened(room) if self._history else RetentionHistory(room)
+            self._events = EventHistory(self._history.step)
         return changed
 
     def _changes(
         self, snapshot: Snapshot, fps: float, meters: dict[str, Any], thumbnails: Thumbnails, *, key: bool
     ) -> dict[str, Any]:
         message: dict[str, Any] = {}
-        history = self._history
-        if history is None:
+        history, events = self._history, self._events
+        if history is None or events is None:
             raise RuntimeError("The axis is fitted before changes are told.")
         meta = self._describe(snapshot, fps, history)
         if key or meta != self._meta:
@@ -194,18 +169,18 @@ class BoardEncoder:
         if moved:
             message["frames"] = snapshot.frames_seen
             self._add_columns(message, snapshot)
-            changed_rows = history.add(snapshot.retention())
+            changed_rows = history.add(shares_of_groups(snapshot))
             rows = range(len(history.rows)) if key else changed_rows
             message["history"] = [{"at": row, "values": pack(history.rows[row])} for row in rows]
+            changed_bins = events.add(snapshot.evictions, snapshot.tiers)
+            if bins := sorted(events.rows) if key else changed_bins:
+                message["events"] = events.told(bins)
             held = [int(count) for count in snapshot.kept_per_layer]
             if held != self._held:
                 self._held = message["held"] = held
         if snapshot.answer is not self._answer or (key and snapshot.answer is not None):
             self._answer = snapshot.answer
             message["answer"] = self._encode_answer(snapshot.answer, thumbnails) if snapshot.answer else None
-        thumbs = self._new_thumbnails(snapshot, thumbnails)
-        if thumbs:
-            message["thumbs"] = thumbs
         now = {
             **meters,
             "kept": round(float(np.mean(self._held))) if self._held else 0,
@@ -220,7 +195,10 @@ class BoardEncoder:
     def _describe(self, snapshot: Snapshot, fps: float, history: RetentionHistory) -> dict[str, Any]:
         return {
             "layers": snapshot.num_layers,
-            "tiers": [int(tier) for tier in snapshot.tiers],
+            "tiers": groups_of(snapshot)[1].tolist(),
+            "tiered": snapshot.tiered,
+            "groups": groups_of(snapshot)[0],
+            "grid": list(snapshot.grid),
             "columns": self._columns,
             "bin": self._size,
             "fps": fps,
@@ -273,12 +251,69 @@ class BoardEncoder:
             ],
         }
 
-    def _new_thumbnails(self, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, str]:
-        """A few thumbnails that the browser lacks, evenly along the axis, as base64 by frame."""
-        step = max(1, self._columns // THUMBNAILS) * self._size
-        wanted = [frame for frame in range(0, snapshot.frames_seen, step) if frame not in self._thumbs]
-        if not wanted:
-            return {}
-        pictures = thumbnails(wanted[:THUMBNAILS_A_MESSAGE])
-        self._thumbs.update(wanted[:THUMBNAILS_A_MESSAGE])
-        return {str(frame): base64.b64encode(jpeg).decode("ascii") for frame, jpeg in pictures.items()}
+    def _add_wanted(self, message: dict[str, Any], snapshot: Snapshot, wanted: Wanted, thumbnails: Thumbnails) -> None:
+        """Scores and filmstrip, where the browser shows them and they changed."""
+        if wanted.mode in SCORE_MODES:
+            self._add_scores(message, snapshot, wanted.mode)
+        if wanted.pictures:
+            self._add_film(message, film(snapshot, wanted, self._columns * self._size), thumbnails, snapshot)
+
+    def _add_scores(self, message: dict[str, Any], snapshot: Snapshot, mode: str) -> None:
+        before = self._scores
+        if before is not None and before[0] == mode and self._snapshot is snapshot:
+            return
+        values, largest = score_columns(snapshot, mode, self._size)
+        changed = np.ones(values.shape[1], bool)
+        if before is not None and before[0] == mode and before[1].shape[1] <= values.shape[1]:
+            known = before[1].shape[1]
+            changed[:known] = (values[:, :known] != before[1]).any(axis=0)
+        self._scores = (mode, values, largest)
+        index = np.flatnonzero(changed).astype(np.uint16)
+        if len(index) or before is None or before[0] != mode or before[2] != largest:
+            fresh = before is None or before[0] != mode
+            message["scores"] = {
+                "of": mode,
+                "fresh": fresh,
+                "index": pack(index),
+                "values": pack(values.T[index]),
+                "largest": largest,
+            }
+
+    def _add_film(self, message: dict[str, Any], now: Film, thumbnails: Thumbnails, snapshot: Snapshot) -> None:
+        before = self._film
+        window = (now.first, now.size, now.masks.shape[1:])
+        same = before is not None and (before.first, before.size, before.masks.shape[1:]) == window
+        changed = np.ones(len(now.masks), bool)
+        if before is not None and same:
+            known = min(len(before.masks), len(now.masks))
+            changed[:known] = (before.masks[:known] != now.masks[:known]).any(axis=(1, 2))
+        self._film = now
+        index = np.flatnonzero(changed)
+        if len(index) or not same:
+            message["film"] = {
+                "first": now.first,
+                "size": now.size,
+                "fresh": not same,
+                "index": index.tolist(),
+                "values": pack(now.masks[index]),
+            }
+        thumbs = self._new_thumbnails(now, snapshot, thumbnails)
+        if thumbs:
+            message["thumbs"] = thumbs
+
+    def _new_thumbnails(self, now: Film, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, str]:
+        """A few pictures of the filmstrip that the browser lacks, as base64 by frame; where one is gone, its neighbour."""
+        told: dict[str, str] = {}
+        for picture in range(len(now.masks)):
+            first = now.first + picture * now.size
+            stop = min(first + now.size, snapshot.frames_seen)
+            if any(frame in self._thumbs for frame in range(first, min(stop, first + CANDIDATES))):
+                continue
+            found = thumbnails(range(first, min(stop, first + CANDIDATES)))
+            if found:
+                frame = min(found)
+                self._thumbs.add(frame)
+                told[str(frame)] = base64.b64encode(found[frame]).decode("ascii")
+            if len(told) == THUMBNAILS_A_MESSAGE:
+                break
+        return told

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import copy
 import io
 import itertools
 import logging
@@ -23,8 +24,10 @@ from PIL import Image
 
 from hermes import video
 from hermes.errors import HermesError
-from ui import telling
+from ui import standalone, telling
 from ui.board import BoardEncoder
+from ui.board_cells import Wanted
+from ui.board_detail import detail
 from ui.clips import Clip
 from ui.conversation import Conversation
 from ui.models import Shelf
@@ -208,22 +211,29 @@ class Visitor:
         """Show a sentence beside the stream: kind "error" or "info"."""
         self._notice = {"id": next(_IDS), "kind": kind, "text": text}
 
-    def look(self, acknowledged: int | None, shown: int) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    def look(
+        self, acknowledged: int | None, shown: int, wanted: Wanted | None = None
+    ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The state for the player, and the message for the board (None: nothing new).
 
         Args:
             acknowledged: Number of the last board message that the browser applied.
             shown: Number of the picture that the browser shows.
+            wanted: What the board shows, so that no more is sent.
         """
         stream = self.stream
         view = stream.view() if stream is not None else None
         if view is not None and view.error and view.error != self._told_error:
             self._told_error = view.error
             self.tell("error", view.error)
-        board = self._board_message(stream, view, acknowledged) if stream is not None and view is not None else None
+        board = None
+        if stream is not None and view is not None:
+            board = self._board_message(stream, view, acknowledged, wanted)
         return self._player_state(view, shown), board
 
-    def _board_message(self, stream: LiveStream, view: LiveView, acknowledged: int | None) -> dict[str, Any] | None:
+    def _board_message(
+        self, stream: LiveStream, view: LiveView, acknowledged: int | None, wanted: Wanted | None
+    ) -> dict[str, Any] | None:
         if view.snapshot is None or not view.snapshot.frames_seen:
             return None
         with self._board_lock:
@@ -234,7 +244,21 @@ class Visitor:
                 fps=self._fps,
                 meters=telling.meters(view),
                 thumbnails=stream.thumbnails,
+                wanted=wanted,
             )
+
+    def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What the board asks for on demand: a frame's tokens, its life, a layer's heads, or the board as a page."""
+        stream = self.stream
+        if stream is None:
+            return {"id": request.get("id"), "error": "Nothing has been seen yet: press Start."}
+        if request.get("kind") != "page":
+            return detail(stream, request)
+        view = stream.view()
+        with self._board_lock:
+            encoder, fps = copy.copy(self._encoder), self._fps
+        page = standalone.page(stream, view, encoder, fps=fps, meters=telling.meters(view))
+        return {"id": request.get("id"), "kind": "page", "html": page}
 
     def _player_state(self, view: LiveView | None, shown: int) -> dict[str, Any]:
         restarted, self._restarted = self._restarted, False

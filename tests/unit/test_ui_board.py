@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 from hermes.snapshot import AnswerTrace, Snapshot
-from ui.board import HISTORY_BINS, MAX_COLUMNS, BoardEncoder, RetentionHistory, bin_sum, read_peaks, room_for
+from ui.board import MAX_COLUMNS, BoardEncoder, read_peaks, room_for
+from ui.board_cells import Wanted
+from ui.board_history import HISTORY_BINS, RetentionHistory, bin_sum
 
 LAYERS = 4
 PER_FRAME = 9
@@ -65,13 +67,19 @@ class Browser:
             self.kept[:, index] = values.reshape(len(index), -1).T
             self.times[index] = np.frombuffer(base64.b64decode(message["columns"]["times"]), "<f4")
         for row in message.get("history", []):
-            self.history[row["at"]] = np.frombuffer(base64.b64decode(row["values"]), np.uint8).reshape(3, -1)
+            self.history[row["at"]] = np.frombuffer(base64.b64decode(row["values"]), np.uint8).reshape(4, -1)
         self.thumbs |= message.get("thumbs", {})
 
 
-def encode(encoder, shot, acknowledged, duration=None, thumbnails=lambda _frames: {}):
+def encode(encoder, shot, acknowledged, duration=None, thumbnails=lambda _frames: {}, wanted=None):
     return encoder.encode(
-        shot, acknowledged=acknowledged, duration=duration, fps=2.0, meters={"fps": 1.0}, thumbnails=thumbnails
+        shot,
+        acknowledged=acknowledged,
+        duration=duration,
+        fps=2.0,
+        meters={"fps": 1.0},
+        thumbnails=thumbnails,
+        wanted=wanted,
     )
 
 
@@ -199,19 +207,17 @@ def test_the_frames_that_were_read_most_are_apart():
     assert read_peaks(np.zeros(0, np.float32)) == []
 
 
-def test_thumbnails_come_a_few_at_a_time_and_each_once():
-    encoder, browser, asked = BoardEncoder(), Browser(), []
-
-    def pictures(frames):
-        asked.extend(frames)
-        return dict.fromkeys(frames, b"jpeg")
-
+def test_pictures_of_the_filmstrip_come_a_few_at_a_time_and_each_once():
+    encoder, browser, sent = BoardEncoder(), Browser(), []
     shot = snapshot(120, 0)
-    for _ in range(30):
-        browser.receive(encode(encoder, shot, browser.seq, duration=60.0, thumbnails=pictures))
-    assert len(asked) == len(set(asked))
-    assert {str(frame) for frame in asked} == set(browser.thumbs)
-    assert 20 <= len(asked) <= 32
+    for _ in range(12):
+        message = encode(
+            encoder, shot, browser.seq, duration=60.0, thumbnails=lambda frames: dict.fromkeys(frames, b"jpeg"),
+            wanted=Wanted(pictures=15),
+        )  # fmt: skip
+        browser.receive(message)
+        sent.extend((message or {}).get("thumbs", {}))
+    assert [int(frame) for frame in sent] == list(range(0, 120, 9))
 
 
 def test_messages_stay_small():

@@ -1,0 +1,131 @@
+"""Figures of the board's cells that are sent only while somebody looks at them: scores by column, and the filmstrip.
+
+Arrays in, arrays out: a snapshot's tokens are counted by column, picture and patch without a loop over tokens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.snapshot import TIERS, VISION, Snapshot
+
+NOT_SCORED = 255
+MOST = 254
+MODES = ("kept", "importance", "recency", "guidance", "answer")
+"""What the figure of layers and frames can show."""
+SCORE_MODES = ("importance", "recency", "guidance")
+MAX_PICTURES = 24
+
+Bytes = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What the browser shows now, so that no more than that is sent.
+
+    Attributes:
+        mode: What the figure of layers and frames shows, one of `MODES`.
+        first: First frame of the filmstrip's window.
+        stop: Frame behind its last; 0: the whole axis.
+        pictures: Pictures that fit into the filmstrip, 0 (it is out of sight) to `MAX_PICTURES`.
+    """
+
+    mode: str = "kept"
+    first: int = 0
+    stop: int = 0
+    pictures: int = 0
+
+    @classmethod
+    def read(cls, data: Any) -> Wanted:
+        """What a browser asks for; anything odd becomes the default."""
+        if not isinstance(data, Mapping):
+            return cls()
+        numbers = [data.get(name) for name in ("first", "stop", "pictures")]
+        whole = [n if isinstance(n, int) and not isinstance(n, bool) and 0 <= n < 2**31 else 0 for n in numbers]
+        mode = data.get("mode")
+        return cls(mode if mode in MODES else "kept", whole[0], whole[1], min(whole[2], MAX_PICTURES))
+
+
+def groups_of(snapshot: Snapshot) -> tuple[list[int], npt.NDArray[np.int64]]:
+    """The groups of layers that are told apart, as indices into the tiers (3: every layer), and each layer's [layers]."""
+    if not snapshot.tiered:
+        return [len(TIERS)], np.full(snapshot.num_layers, len(TIERS))
+    of = snapshot.tiers.astype(np.int64)
+    return sorted(set(of.tolist())), of
+
+
+def layer_of(snapshot: Snapshot) -> npt.NDArray[np.int64]:
+    """Layer of each token [tokens]."""
+    return np.repeat(np.arange(snapshot.num_layers), np.diff(snapshot.offsets))
+
+
+def score_columns(snapshot: Snapshot, mode: str, size: int) -> tuple[Bytes, list[float]]:
+    """Scores of each column of `size` frames in each layer, from the tokens still held.
+
+    Returns:
+        [layers, columns] 0 to 254, 255 where nothing is held or nothing was scored; and what 254 stands for in each
+        layer. Importance and recency are means of the column's tokens on a scale of 0 to 1; guidance is the share of the
+        guidance prompt's attention that the column's tokens got together, relative to the layer's largest.
+    """
+    name = {"importance": "importance", "recency": "recency", "guidance": "guidance_attention"}[mode]
+    values = getattr(snapshot, name)
+    columns = -(-snapshot.frames_seen // size)
+    fits = (snapshot.kind == VISION) & np.isfinite(values)
+    cell = layer_of(snapshot)[fits] * columns + snapshot.frame[fits] // size
+    count = np.bincount(cell, minlength=snapshot.num_layers * columns).reshape(-1, columns)
+    total = np.bincount(cell, values[fits], minlength=snapshot.num_layers * columns).reshape(-1, columns)
+    if mode == "guidance":
+        largest = total.max(axis=1, initial=0.0)
+        figure = total / np.maximum(largest, 1e-12)[:, None]
+    else:
+        largest = np.ones(snapshot.num_layers)
+        figure = total / np.maximum(count, 1)
+    told = np.rint(np.clip(figure, 0, 1) * MOST)
+    return np.where(count > 0, told, NOT_SCORED).astype(np.uint8), [round(float(most), 6) for most in largest]
+
+
+@dataclass(frozen=True)
+class Film:
+    """The filmstrip: picture `i` stands for the frames from `first + i * size` on.
+
+    Attributes:
+        first: First frame of the window.
+        size: Frames a picture.
+        masks: Share of each patch that each group's layers still hold, mean over the picture's frames,
+            uint8 [pictures, groups, patches], 255 for all.
+    """
+
+    first: int
+    size: int
+    masks: Bytes
+
+
+def film(snapshot: Snapshot, wanted: Wanted, axis: int) -> Film:
+    """The pictures of the window that somebody looks at, as far as frames were seen.
+
+    Args:
+        snapshot: The memory.
+        wanted: The window.
+        axis: Frames that the whole time axis has room for.
+    """
+    stop = min(wanted.stop or axis, axis)
+    first = min(wanted.first, max(stop - 1, 0))
+    size = max(1, -(-(stop - first) // max(wanted.pictures, 1)))
+    seen = min(stop, snapshot.frames_seen)
+    pictures = max(0, -(-(seen - first) // size))
+    groups, of = groups_of(snapshot)
+    patches = snapshot.tokens_per_frame
+    row = np.searchsorted(groups, of)[layer_of(snapshot)]
+    at = (snapshot.patch >= 0) & (snapshot.frame >= first) & (snapshot.frame < seen)
+    picture = (snapshot.frame[at] - first) // size
+    cell = (picture * len(groups) + row[at]) * patches + snapshot.patch[at]
+    held = np.bincount(cell, minlength=pictures * len(groups) * patches).reshape(pictures, len(groups), patches)
+    layers = np.bincount(np.searchsorted(groups, of), minlength=len(groups))
+    frames = np.minimum(size, seen - first - np.arange(pictures) * size)
+    share = held / np.maximum(layers[None, :, None] * frames[:, None, None], 1)
+    return Film(first, size, np.rint(np.minimum(share, 1) * 255).astype(np.uint8))

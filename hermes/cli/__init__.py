@@ -25,6 +25,7 @@ class Command(NamedTuple):
 
 COMMANDS: Final[dict[str, Command]] = {
     "ask": Command("hermes.cli.ask", "stream a video file through a model and ask about it"),
+    "record": Command("hermes.cli.record", "record a run of a video: memory, pictures and answers in one file"),
     "bench": Command("hermes.cli.bench", "measure speed and memory of the policies on this machine"),
     "eval": Command("hermes.cli.eval", "measure how well the pocket model answers under a policy"),
     "lab": Command("hermes.cli.lab", "compare policies on the same streams, with statistics"),

@@ -1,0 +1,186 @@
+"""Record a run: stream a video through a model, ask, and keep everything in one file that the page replays.
+
+  python -m hermes record first-card --ask "60: What was the first card?" --out run.hermesrun
+  python -m hermes record --bundled        makes all runs that ship with the demo again, and checks them
+
+VIDEO is a file or the name of a bundled clip. A run can be replayed without the model.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hermes.errors import HermesError
+
+if TYPE_CHECKING:
+    from hermes.backbones.base import Backbone
+    from hermes.clip_run import PlannedQuestion
+    from hermes.live_view import StreamSettings
+    from hermes.trace import Turn
+
+TELL_SECONDS = 2.0
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("video", metavar="VIDEO", nargs="?", help="a video file or the name of a bundled clip")
+    parser.add_argument(
+        "--ask", action="append", default=[], metavar="'SECONDS: QUESTION'",
+        help="what to ask and at which stream time; without a time at the end; may be given several times",
+    )  # fmt: skip
+    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: the video's name.hermesrun)")
+    parser.add_argument("--title", help="title of the run (default: the clip's)")
+    parser.add_argument("--about", default="", help="a sentence on what the run shows")
+    parser.add_argument("--fps", type=float, help="frames a second to sample (default: 2)")
+    parser.add_argument("--chunk", type=int, default=1, help="frames a chunk; a run has a moment for each (default: 1)")
+    parser.add_argument("--model", default="pocket", help='"pocket", a folder, or a hub id (default: %(default)s)')
+    parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
+    parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: 512)")
+    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the policy; several times"
+    )
+    parser.add_argument("--bundled", action="store_true", help="make the runs that ship with the demo, and check them")
+    parser.add_argument(
+        "--only", action="append", metavar="ID", help="of the bundled runs only this one; several times"
+    )
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of the bundled runs (default: assets/runs)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Record one run, or the bundled ones."""
+    if args.bundled == (args.video is not None):
+        raise HermesError("Give either a video to record, or --bundled.")
+    if args.only and not args.bundled:
+        raise HermesError("--only belongs to --bundled.")
+    return _bundled(args) if args.bundled else _one(args)
+
+
+def _one(args: argparse.Namespace) -> int:
+    from hermes.recording import describe, find_clip, record  # noqa: PLC0415  (loads torch)
+    from hermes.trace import Recorder  # noqa: PLC0415
+
+    clip, settings = find_clip(args.video), _settings(args)
+    questions = [parse_question(text) for text in args.ask]
+    out = args.out or Path(f"{clip.id or clip.path.stem}.hermesrun")
+    if not out.parent.is_dir():
+        raise HermesError(f"There is no folder {out.parent} to write the run to.")
+    model = _load(args.model)
+    recorder = Recorder()
+    turns = record(model, clip, settings, questions, recorder, _Teller(out.name))
+    texts = {"about": args.about, **({"title": args.title} if args.title else {})}
+    size = recorder.write(out, describe(model, settings, clip, turns, **texts))
+    _tell_turns(turns)
+    print(f"{size / 1e6:.2f} MB, {recorder.frames:,} frames, {recorder.moments:,} moments: {out}")
+    return 0
+
+
+def _bundled(args: argparse.Namespace) -> int:
+    """Make all bundled runs; every one is tried, and the command fails if any does not show what its title says."""
+    from hermes.bundled_runs import RUNS, RunCheckError, make, read_recipes  # noqa: PLC0415  (loads torch)
+
+    folder = args.runs or RUNS
+    recipes = read_recipes(folder)
+    known = [recipe.id for recipe in recipes]
+    for name in args.only or ():
+        if name not in known:
+            raise HermesError(f"There is no bundled run {name}. There are: {', '.join(known)}.")
+    model, failed = _load(args.model), []
+    for recipe in recipes:
+        if args.only and recipe.id not in args.only:
+            continue
+        began = time.monotonic()
+        try:
+            path, turns = make(model, recipe, folder, _Teller(recipe.id))
+        except RunCheckError as error:
+            failed.append(recipe.id)
+            print(f"hermes: {error}", file=sys.stderr)
+            continue
+        print(f"{path.stat().st_size / 1e6:5.2f} MB in {time.monotonic() - began:3.0f} s  {path.name}", flush=True)
+        _tell_turns(turns)
+    if failed:
+        raise HermesError(
+            f"{len(failed)} of the runs do not show what they should: {', '.join(failed)}. No file was written."
+        )
+    return 0
+
+
+def parse_question(text: str) -> PlannedQuestion:
+    """A question as `--ask` takes it: "SECONDS: QUESTION", or a question alone for the end.
+
+    Raises:
+        HermesError: It is empty, or its time is none.
+    """
+    from hermes.clip_run import PlannedQuestion  # noqa: PLC0415
+
+    before, colon, after = text.partition(":")
+    at: float | None = None
+    try:
+        at = float(before) if colon else None
+    except ValueError:
+        after, colon = text, ""
+    question = (after if colon else text).strip()
+    if not question:
+        raise HermesError("The question is empty.")
+    if at is not None and not 0 <= at < math.inf:
+        raise HermesError(f"The time of a question must be 0 seconds or later, not {before.strip()}.")
+    return PlannedQuestion(question, at)
+
+
+def _settings(args: argparse.Namespace) -> StreamSettings:
+    from hermes.cli.ask import changed_settings  # noqa: PLC0415
+    from hermes.live_view import StreamSettings  # noqa: PLC0415
+    from hermes.policies import policy_of  # noqa: PLC0415
+
+    policy_of(args.policy)
+    changed = changed_settings(args.policy, args.set)
+    chosen: dict[str, Any] = {"fps": args.fps, "budget": args.budget, "guidance": args.guidance}
+    settings = StreamSettings(
+        model=args.model,
+        policy=args.policy,
+        chunk=args.chunk,
+        speed=math.inf,
+        changed=tuple(changed.items()),
+        **{name: value for name, value in chosen.items() if value is not None},
+    )
+    settings.check()
+    return settings
+
+
+def _load(name: str) -> Backbone:
+    import transformers  # noqa: PLC0415  (heavy)
+
+    import hermes  # noqa: PLC0415
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return hermes.load(name)
+
+
+class _Teller:
+    """Says on standard error how far a recording is, every few seconds."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._at = time.monotonic()
+
+    def __call__(self, clock: float, duration: float, moments: int) -> None:
+        now = time.monotonic()
+        if now - self._at < TELL_SECONDS:
+            return
+        self._at = now
+        of = f" of {duration:.0f}" if math.isfinite(duration) else ""
+        print(f"hermes: {self._name}: {clock:.0f}{of} s, {moments:,} moments", file=sys.stderr, flush=True)
+
+
+def _tell_turns(turns: tuple[Turn, ...]) -> None:
+    from hermes.bundled_runs import is_right  # noqa: PLC0415
+
+    for turn in turns:
+        verdict = "" if turn.truth is None else "  right" if is_right(turn) else f"  wrong, it is: {turn.truth}"
+        print(f"  {turn.at:6.1f} s  {turn.question}  {turn.answer}{verdict}")

@@ -1,0 +1,148 @@
+"""Streams a video through a model and records the run; the bundled runs are made and checked this way."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hermes
+from hermes import video
+from hermes.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
+from hermes.errors import HermesError
+from hermes.live_view import StreamSettings
+from hermes.machine import describe_machine
+from hermes.pocket.truth import read_events, truth_of
+from hermes.trace import Head, Recorder, Turn
+
+if TYPE_CHECKING:
+    from hermes.backbones.base import Backbone
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+CLIPS = ASSETS / "clips"
+
+Progress = Callable[[float, float, int], None]
+"""Told after each step: stream time, length of the video (nan: not known), moments recorded so far."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video to record, with what is known of it.
+
+    Attributes:
+        path: The file.
+        id: Name of the bundled clip; "" for another video.
+        title: Its name for people.
+        truth: The clip's truth file as it is; empty for another video.
+    """
+
+    path: Path
+    id: str = ""
+    title: str = ""
+    truth: Mapping[str, Any] = field(default_factory=dict)
+
+    def true_answer(self, question: str, seconds: float) -> str | None:
+        """The true answer to a question asked at a stream time; None where it is not known or not well defined."""
+        if not self.truth.get("events"):
+            return None
+        fps = float(self.truth["fps"])
+        known = truth_of(question, read_events(self.truth["events"], fps), math.floor(seconds * fps + 1e-6), fps)
+        return known.answer if known else None
+
+
+def find_clip(name: str) -> Clip:
+    """A bundled clip by its name, or any other video by its path.
+
+    Raises:
+        HermesError: There is neither.
+    """
+    path, bundled = Path(name), CLIPS / f"{name}.webm"
+    if not path.is_file() and "/" not in name and bundled.is_file():
+        truth = json.loads(bundled.with_suffix(".json").read_text("utf-8"))
+        return Clip(bundled, name, str(truth.get("title", name)), truth)
+    video.probe(path)
+    return Clip(path, title=path.name)
+
+
+def record(
+    model: Backbone,
+    clip: Clip,
+    settings: StreamSettings,
+    questions: Sequence[PlannedQuestion],
+    recorder: Recorder,
+    progress: Progress | None = None,
+) -> tuple[Turn, ...]:
+    """Stream a video, ask, and give everything to a recorder; a moment for every chunk.
+
+    Args:
+        model: A loaded model.
+        clip: The video.
+        settings: How to stream it.
+        questions: What to ask, and when.
+        recorder: Takes the moments.
+        progress: Told how far it is.
+
+    Returns:
+        The questions with their answers, and the true ones where they are known.
+
+    Raises:
+        HermesError: The video cannot be played, a setting does not fit, or a question cannot be answered.
+    """
+    request = ClipRequest(str(clip.path), clip.title, settings, tuple(questions))
+    said: list[Said] = []
+    for item in run_clip(model, request, 0.0, scores=True):
+        if item.said is not None and item.said.done:
+            if item.said.error:
+                raise HermesError(f"“{questions[item.said.index].text}” was not answered: {item.said.text}")
+            said.append(item.said)
+        view = item.view
+        if view is None:
+            continue
+        if view.state == "failed":
+            raise HermesError(view.error or "The video could not be played.")
+        pictures = item.thumbnails
+        recorder.add(view, lambda wanted, known=pictures: {i: known[i] for i in wanted if i in known}, item.scores)
+        if progress:
+            progress(view.clock, math.nan if view.duration is None else view.duration, recorder.moments)
+    return tuple(
+        _turn(questions[one.index].text, one, clip) for one in sorted(said, key=lambda one: (one.at, one.index))
+    )
+
+
+def _turn(question: str, said: Said, clip: Clip) -> Turn:
+    truth = clip.true_answer(question, said.at)
+    return Turn(question, said.text.strip(), said.at, said.at, "done", said.first_ms, truth=truth)
+
+
+def describe(model: Backbone, settings: StreamSettings, clip: Clip, chat: Iterable[Turn], **texts: str) -> Head:
+    """What a run says of itself: model, policy, machine and moment of recording as they are now."""
+    policy = hermes.POLICIES[settings.policy]
+    facts = {
+        "name": settings.model,
+        "title": model.card.name,
+        "about": model.card.about,
+        "parameters": sum(p.numel() for p in model.model.parameters()),
+        "device": str(model.device),
+    }
+    return Head(
+        **{"title": clip.title, "clip_id": clip.id, "source": clip.title, **texts},
+        created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        machine=machine_sentence(),
+        program=hermes.__version__,
+        settings=settings,
+        model=facts,
+        policy={name: str(getattr(policy, name)) for name in ("name", "title", "badge", "about")},
+        chat=tuple(replace(turn, policy=policy.title) for turn in chat),
+        events=tuple(clip.truth.get("events", ())),
+    )
+
+
+def machine_sentence() -> str:
+    """The machine that records, in a few words."""
+    known = describe_machine()
+    gpu = known["gpu"] or "no GPU"
+    return f"{known['cores']} CPU cores ({known['processor']}), {gpu}, torch {known['torch']}"

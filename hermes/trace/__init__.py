@@ -1,0 +1,28 @@
+"""Recorded runs: one file that holds a whole stream - memory at every moment, pictures, scores, questions and answers.
+
+`read(path)` gives a `Run`, of which any moment is a `LiveView` as a live stream gives it; `Recorder` takes such views and
+writes the file. Reading needs neither a model nor torch.
+
+The format, version 1. A run is a zip file:
+
+run.json        what the run says of itself (`Head`), the conversation, and a list of its other parts with their times
+history.xz      what only grows: frame times and evictions
+past.xz         tokens of every frame that every layer held, at up to 192 moments
+answers/N.xz    each answer with the attention that it paid (float16)
+scores.xz       of every eviction the tokens that left, with their scores (see `hermes.life`)
+moments/N.xz    sixteen moments each: the first whole, the others by what changed; any block can be entered by itself
+pictures.bin    a JPEG for every frame, one after the other; pictures.xz says which and how long
+
+Parts that end in .xz are blocks (`hermes.trace.block`): a JSON head and little-endian arrays under LZMA. A moment gives its
+snapshot back exactly, but for three figures of the last eviction and the attention of answers, which are rounded
+(`hermes.trace.tokens.rounded`, `hermes.trace.records.rounded_answer`), and the frame's picture, which is made smaller. Long
+runs keep fewer of the older moments, so that a file stays below 9 MB. Files may come from anybody: nothing in them is
+executed, sizes are checked before they are trusted, and what does not fit together is refused with a sentence.
+"""
+
+from hermes.trace.block import TraceError
+from hermes.trace.head import ID, VERSION, Head, Turn
+from hermes.trace.recorder import LIMIT, Recorder
+from hermes.trace.run import Run, is_run, read
+
+__all__ = ["ID", "LIMIT", "VERSION", "Head", "Recorder", "Run", "TraceError", "Turn", "is_run", "read"]

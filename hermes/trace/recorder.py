@@ -1,0 +1,244 @@
+"""Takes the views of a stream as they come and writes them as one file, which stays within a limit however long it is."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import zipfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.life import ScoreRecord
+from hermes.live_view import LiveView
+from hermes.snapshot import AnswerTrace, Snapshot
+from hermes.trace import moments
+from hermes.trace.block import TraceError, pack
+from hermes.trace.head import Head, dump
+from hermes.trace.moments import MOMENTS, History
+from hermes.trace.pictures import Pictures
+from hermes.trace.records import pack_answer, pack_history, pack_past, pack_scores
+
+LIMIT = 9_000_000
+"""Bytes that a file may take: the hub refuses files of 10 MB and more without its large-file storage."""
+PASTS = 96
+"""Moments of which it is kept apart how much every layer held of every frame; see `Run.past`."""
+_MOMENTS_SHARE, _PICTURES_SHARE = 0.55, 0.38  # what is left is for evictions, scores and answers
+
+
+@dataclass
+class _Block:
+    """Moments that were packed: their bytes, their times, and how often every other one was let go."""
+
+    data: bytes
+    times: list[float]
+    thinned: int = 0
+
+
+class Recorder:
+    """Records one stream.
+
+    Where the file would grow over its limit, every other older moment is let go, and pictures become smaller. Moments that
+    first show an answer always stay.
+
+    Attributes:
+        frames: Frames seen so far.
+        moments: Moments held so far.
+    """
+
+    def __init__(self, limit: int = LIMIT) -> None:
+        """Begin empty; the file will take about `limit` bytes at most."""
+        self._limit = limit
+        self._pictures = Pictures(int(limit * _PICTURES_SHARE))
+        self._blocks: list[_Block] = []
+        self._open: list[LiveView] = []
+        self._last: LiveView | None = None
+        self._answers: list[AnswerTrace] = []
+        self._scores: Sequence[ScoreRecord] = ()
+        self._pasts: list[npt.NDArray[np.uint16]] = []
+        self._past_step = 1
+
+    @property
+    def frames(self) -> int:
+        """Frames seen so far."""
+        return self._last.snapshot.frames_seen if self._last and self._last.snapshot else 0
+
+    @property
+    def moments(self) -> int:
+        """Moments held so far."""
+        return sum(len(block.times) for block in self._blocks) + len(self._open)
+
+    @property
+    def seconds(self) -> float:
+        """Stream time of the newest moment, in seconds; 0 before the first."""
+        return self._last.clock if self._last else 0.0
+
+    def add(
+        self,
+        view: LiveView,
+        thumbnails: Callable[[Sequence[int]], dict[int, bytes]] | None = None,
+        scores: Sequence[ScoreRecord] = (),
+    ) -> bool:
+        """Take a view; one that shows nothing new, or nothing yet, is passed over.
+
+        Args:
+            view: The stream as it is now.
+            thumbnails: Gives pictures of the frames between this view and the last.
+            scores: All score records of the stream so far.
+
+        Returns:
+            Whether the stream is still the one that was recorded so far; False, and nothing was taken, where its memory
+            began again.
+        """
+        snapshot = view.snapshot
+        if snapshot is None or not snapshot.frames_seen:
+            return self._last is None
+        last = self._last
+        if last is not None and last.snapshot is not None:
+            if not _continues(last.snapshot, snapshot):
+                return False
+            if snapshot.sequence == last.snapshot.sequence and _status(view) == _status(last):
+                return True
+        self._take_pictures(view, self.frames, thumbnails)
+        if snapshot.answer is not None and not any(known is snapshot.answer for known in self._answers):
+            self._answers.append(snapshot.answer)
+        self._scores = scores or self._scores
+        self._take_past(snapshot.kept)
+        self._last = view
+        self._open.append(replace(view, frame_jpeg=None))
+        if len(self._open) >= MOMENTS:
+            self._close_block()
+        return True
+
+    def _take_past(self, kept: npt.NDArray[np.uint16]) -> None:
+        """Keep what the layers hold now, every `_past_step` frames; the step doubles when there are many."""
+        if self._pasts and kept.shape[1] < self._pasts[-1].shape[1] + self._past_step:
+            return
+        self._pasts.append(kept)
+        if len(self._pasts) > 2 * PASTS:
+            self._past_step *= 2
+            self._pasts = self._pasts[1::2]
+
+    def _take_pictures(
+        self, view: LiveView, seen: int, thumbnails: Callable[[Sequence[int]], dict[int, bytes]] | None
+    ) -> None:
+        frames = view.snapshot.frames_seen if view.snapshot else 0
+        if thumbnails is not None:
+            for frame, picture in thumbnails([i for i in range(seen, frames) if i != view.frame_index]).items():
+                self._pictures.add(frame, picture)
+        if view.frame_jpeg and 0 <= view.frame_index < frames:
+            self._pictures.add(view.frame_index, view.frame_jpeg)
+
+    def _history(self) -> History:
+        newest = self._last.snapshot if self._last else None
+        if newest is None:
+            raise TraceError("There is nothing to record yet: no frame was seen.")
+        return History(newest.frame_times, newest.evictions, self._answers)
+
+    def _close_block(self) -> None:
+        if not self._open:
+            return
+        data = moments.encode(self._open, self._history())
+        self._blocks.append(_Block(data, [view.clock for view in self._open]))
+        self._open = []
+        while sum(len(block.data) for block in self._blocks) > self._limit * _MOMENTS_SHARE and self._thin():
+            pass
+
+    def _thin(self) -> bool:
+        """Make one block of two, with every other moment; False where nothing can be let go any more.
+
+        The oldest of those go first that were thinned least.
+        """
+        pairs = range(len(self._blocks) - 2)  # never the newest
+        level = [max(self._blocks[i].thinned, self._blocks[i + 1].thinned) for i in pairs]
+        if not level:
+            return False
+        at = level.index(min(level))
+        history = self._history()
+        views = [v for b in self._blocks[at : at + 2] for v in moments.decode(b.data, history, {})]
+        known = None if not at else moments.decode(self._blocks[at - 1].data, history, {})[-1].snapshot
+        answers = [known.answer if known else None, *(v.snapshot.answer for v in views if v.snapshot)]
+        fresh = [before is not after for before, after in itertools.pairwise(answers)]
+        kept = [view for i, (view, new) in enumerate(zip(views, fresh, strict=True)) if new or i % 2 == 0]
+        data = moments.encode(kept, history)
+        self._blocks[at : at + 2] = [_Block(data, [view.clock for view in kept], level[at] + 1)]
+        return len(kept) < len(views)
+
+    def write(self, path: str | Path, head: Head) -> int:
+        """Write what was recorded so far; the file appears whole or not at all. Recording may go on afterwards.
+
+        Args:
+            path: Where to.
+            head: What the run says of itself.
+
+        Returns:
+            Bytes of the file.
+
+        Raises:
+            TraceError: Nothing was recorded, or the file cannot be written.
+        """
+        self._close_block()
+        history = self._history()
+        pictures = sorted(self._pictures.by_frame.items())
+        index = pack(
+            {},
+            {
+                "frames": np.array([frame for frame, _ in pictures], np.int64),
+                "lengths": np.array([len(picture) for _, picture in pictures], np.int64),
+            },
+        )
+        parts = {
+            "history.xz": pack_history(history),
+            "past.xz": pack_past(self._pasts),
+            "pictures.xz": index,
+            "pictures.bin": b"".join(picture for _, picture in pictures),
+            **{f"answers/{i}.xz": pack_answer(answer) for i, answer in enumerate(self._answers)},
+            **({"scores.xz": pack_scores(self._scores)} if self._scores else {}),
+            **{f"moments/{i:04}.xz": block.data for i, block in enumerate(self._blocks)},
+        }
+        more = {
+            "seconds": self._blocks[-1].times[-1],
+            "frames": self.frames,
+            "answers": [name for name in parts if name.startswith("answers/")],
+            "scores": bool(self._scores),
+            "moments": [{"part": f"moments/{i:04}.xz", "times": block.times} for i, block in enumerate(self._blocks)],
+        }
+        head = replace(head, thinned=any(block.thinned for block in self._blocks))
+        return _write(Path(path), {"run.json": dump(head, more), **parts})
+
+
+def _continues(before: Snapshot, now: Snapshot) -> bool:
+    """Whether a snapshot can come after another of the same memory."""
+    seen = before.frames_seen
+    return (
+        now.sequence >= before.sequence
+        and now.frames_seen >= seen
+        and now.num_layers == before.num_layers
+        and now.model == before.model
+        and len(now.evictions) >= len(before.evictions)
+        and bool((now.frame_times[:seen] == before.frame_times).all())
+    )
+
+
+def _status(view: LiveView) -> tuple[Any, ...]:
+    return view.state, view.answering, view.error, view.first_token_ms
+
+
+def _write(path: Path, parts: dict[str, bytes]) -> int:
+    part = path.with_name(path.name + ".part")
+    try:
+        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
+            for name, data in parts.items():
+                info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # so that equal runs are equal files
+                info.compress_type = zipfile.ZIP_DEFLATED if name == "run.json" else zipfile.ZIP_STORED
+                file.writestr(info, data)
+        size = part.stat().st_size
+        part.replace(path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise TraceError(f"The run could not be written to {path}: {os.strerror(error.errno or 0)}.") from error
+    return size

@@ -26,6 +26,11 @@ def peak_rss_bytes() -> int:
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
+def memory_bytes() -> int:
+    """Memory of this machine, in all."""
+    return int(psutil.virtual_memory().total)
+
+
 def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory and versions, as they bear on speed."""
     import torch  # noqa: PLC0415  (heavy, and only needed for numbers)
@@ -35,7 +40,7 @@ def describe_machine() -> dict[str, Any]:
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
         "torch_threads": torch.get_num_threads(),
-        "memory_bytes": int(psutil.virtual_memory().total),
+        "memory_bytes": memory_bytes(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),

@@ -1,0 +1,166 @@
+"""What a memory holds, each in one number: pure functions of a snapshot, numpy only.
+
+Lessons and reports read these. A function that has nothing to measure returns nan.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.snapshot import SUMMARY, AnswerTrace, Snapshot
+
+Bool = npt.NDArray[np.bool_]
+
+NEWEST: float = 0.25
+"""Share of the frames seen that counts as the newest ones."""
+
+
+def _layers(shot: Snapshot, tier: int | None) -> npt.NDArray[np.int64]:
+    """The layers of a tier, or all."""
+    return np.arange(shot.num_layers) if tier is None else np.flatnonzero(shot.tiers == tier)
+
+
+def _mean(values: npt.NDArray[np.floating]) -> float:
+    return float(values.mean()) if values.size else math.nan
+
+
+def bytes_per_token(shot: Snapshot) -> float:
+    """Bytes of keys and values that one token takes in all layers together."""
+    cached = shot.tokens_seen + shot.prompt_len
+    return shot.full_cache_bytes / cached if cached else math.nan
+
+
+def newest_share(shot: Snapshot, tier: int | None = None) -> float:
+    """Of the frame tokens that a tier holds, the share that belongs to the newest quarter of the frames, 0 to 1."""
+    kept = shot.kept[_layers(shot, tier)].astype(np.float64)
+    newest = math.ceil(shot.frames_seen * NEWEST)
+    total = kept.sum()
+    return float(kept[:, -newest:].sum() / total) if newest and total else math.nan
+
+
+def frames_touched(shot: Snapshot, tier: int | None = None) -> float:
+    """Share of all frames seen of which a layer of the tier holds at least one token, mean over its layers, 0 to 1."""
+    return _mean((shot.kept[_layers(shot, tier)] > 0).astype(np.float64))
+
+
+def during(shot: Snapshot, start: float, end: float) -> Bool:
+    """Which frames lie between two times, in seconds, both included [frames]."""
+    return (shot.frame_times >= start) & (shot.frame_times <= end)
+
+
+def held(shot: Snapshot, frames: Bool, tier: int | None = None) -> float:
+    """Share of those frames' tokens that a tier still holds, mean over its layers, 0 to 1."""
+    return _mean(shot.kept[_layers(shot, tier)][:, frames] / max(shot.tokens_per_frame, 1))
+
+
+def largest_position(shot: Snapshot) -> float:
+    """The largest rotary position in the cache."""
+    return float(shot.position.max()) if shot.position.size else math.nan
+
+
+def reindexed_times(shot: Snapshot) -> int:
+    """Evictions at which the positions of some layer were closed up."""
+    return sum(bool(eviction.reindexed.any()) for eviction in shot.evictions)
+
+
+def evicted_share(shot: Snapshot) -> float:
+    """Share of all tokens seen that a layer has let go, mean over layers, 0 to 1."""
+    if not shot.tokens_seen or not shot.num_layers:
+        return math.nan
+    gone = sum(int(eviction.evicted.sum()) for eviction in shot.evictions)
+    return gone / (shot.num_layers * shot.tokens_seen)
+
+
+def summary_tokens(shot: Snapshot) -> int:
+    """Summary tokens in all layers together."""
+    return int((shot.kind == SUMMARY).sum())
+
+
+def summary_mass(shot: Snapshot) -> float:
+    """How many tokens the summary tokens of a layer that has some stand for, mean over those layers; 0 without any."""
+    layer = np.repeat(np.arange(shot.num_layers), np.diff(shot.offsets))
+    summary = shot.kind == SUMMARY
+    folding = len(np.unique(layer[summary]))
+    return float(shot.mass[summary].sum() / folding) if folding else 0.0
+
+
+def neighbour_overlap(shot: Snapshot, tier: int | None = None) -> float:
+    """How alike the choices of neighbouring layers are: tokens that both hold over tokens that either holds, 0 to 1.
+
+    Mean over the pairs of neighbours of which both belong to the tier; prompt and summary tokens do not count.
+    """
+    layers = _layers(shot, tier)
+    size = shot.tokens_per_frame
+    sets = {}
+    for index in layers:
+        part = shot.layer(int(index))
+        frame, patch = part["frame"].astype(np.int64), part["patch"].astype(np.int64)
+        sets[int(index)] = (frame * size + patch)[(frame >= 0) & (patch >= 0)]
+    pairs = [(sets[a], sets[a + 1]) for a in sets if a + 1 in sets]
+    alike = [len(np.intersect1d(a, b)) / max(len(np.union1d(a, b)), 1) for a, b in pairs]
+    return _mean(np.asarray(alike, np.float64))
+
+
+def border(shot: Snapshot) -> Bool:
+    """Which patches of a frame lie on its edge [rows * columns]."""
+    rows, columns = shot.grid
+    edge = np.zeros((rows, columns), bool)
+    edge[[0, -1]] = edge[:, [0, -1]] = True
+    return edge.ravel()
+
+
+def answer_newest_share(shot: Snapshot, trace: AnswerTrace, tier: int | None = None) -> float:
+    """Of the attention that an answer gave to frames, the share on the newest quarter of them, mean over layers."""
+    read = trace.attention[_layers(shot, tier)].astype(np.float64)
+    newest = math.ceil(read.shape[1] * NEWEST)
+    total = read.sum(axis=1)
+    if not newest or not (total > 0).any():
+        return math.nan
+    return _mean(read[total > 0, -newest:].sum(axis=1) / total[total > 0])
+
+
+def answer_on(shot: Snapshot, trace: AnswerTrace, frames: Bool, tier: int | None = None) -> float:
+    """Of the attention that an answer gave to frames, the share on those frames, mean over layers, 0 to 1."""
+    read = trace.attention[_layers(shot, tier)].astype(np.float64)
+    total = read.sum(axis=1)
+    there = np.zeros(read.shape[1], bool)
+    there[: min(len(there), len(frames))] = frames[: len(there)]
+    return _mean(read[total > 0][:, there].sum(axis=1) / total[total > 0]) if (total > 0).any() else math.nan
+
+
+def answer_border_ratio(shot: Snapshot, trace: AnswerTrace, frames: Bool | None = None) -> float:
+    """Attention of an answer on a token at a frame's edge over that on a token inside, mean over all held tokens.
+
+    Above 1: edges draw more attention than their share. nan where a frame has no inside.
+
+    Args:
+        shot: The memory.
+        trace: The answer.
+        frames: Only these frames count [frames]; None: all.
+    """
+    edge = border(shot)
+    picture = (trace.token_patch >= 0) & (trace.token_frame >= 0)
+    if frames is not None:
+        picture &= frames[np.clip(trace.token_frame, 0, len(frames) - 1)]
+    outside = edge[np.clip(trace.token_patch, 0, len(edge) - 1)] & picture
+    inside = ~edge[np.clip(trace.token_patch, 0, len(edge) - 1)] & picture
+    if not outside.any() or not inside.any() or not trace.attention_patch[inside].any():
+        return math.nan
+    return float(trace.attention_patch[outside].mean() / trace.attention_patch[inside].mean())
+
+
+def guidance_ratio(shot: Snapshot, frames: Bool, tier: int | None = None) -> float:
+    """Guidance attention on a held token of those frames over that on one of all other frames.
+
+    nan where nothing was measured, or where all that is held lies on one side.
+    """
+    layer = np.repeat(np.arange(shot.num_layers), np.diff(shot.offsets))
+    counts = (shot.frame >= 0) & np.isfinite(shot.guidance_attention) & np.isin(layer, _layers(shot, tier))
+    there = counts & frames[np.clip(shot.frame, 0, max(len(frames) - 1, 0))]
+    other = counts & ~there
+    if not there.any() or not other.any() or not shot.guidance_attention[other].any():
+        return math.nan
+    return float(shot.guidance_attention[there].mean() / shot.guidance_attention[other].mean())

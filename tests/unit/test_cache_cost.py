@@ -1,0 +1,64 @@
+"""The cost of a cache that is worked out from a configuration is what a cache of that model takes."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tiny
+
+import hermes
+from hermes.cache_cost import CacheShape, ShapeError, cache_bytes
+
+ROOT = Path(__file__).parents[2]
+FAMILIES = ("llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl")
+PUBLISHED = {
+    "llava-onevision-0.5b": 12_288,
+    "llava-onevision-7b": 57_344,
+    "qwen2.5-vl-3b": 36_864,
+    "qwen2.5-vl-7b": 57_344,
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_it_is_what_the_tensors_of_a_real_cache_take(family, tmp_path):
+    folder = getattr(tiny, family)(tmp_path)
+    shape = CacheShape.of_config(json.loads((folder / "config.json").read_text("utf-8")))
+    model = hermes.load(folder, device="cpu")
+    session = hermes.StreamSession(model, "full")
+    frames = np.zeros((4, 24, 32, 3), np.uint8)
+    session.push(frames, np.arange(4) / 2)
+    shot = session.snapshot()
+    layer = session._cache.layers[0]
+    held = layer.keys[..., : layer.length, :]
+    assert held.numel() * 2 * shape.layers == cache_bytes(shape, layer.length, "float32") / held.element_size()
+    assert shot.cache_bytes == cache_bytes(shape, layer.length, "float32")
+
+
+def test_the_model_that_ships():
+    shape = CacheShape.of_config(json.loads((ROOT / "assets" / "pocket" / "config.json").read_text("utf-8")))
+    assert shape.bytes_per_token("float32") == hermes.load("pocket", device="cpu").bytes_per_token
+
+
+def test_published_models_take_what_their_papers_say():
+    listed = json.loads((ROOT / "assets" / "published_models.json").read_text("utf-8"))["models"]
+    found = {m["id"]: CacheShape(m["layers"], m["kv_heads"], m["head_dim"]).bytes_per_token(m["dtype"]) for m in listed}
+    assert PUBLISHED.items() <= found.items()
+
+
+def test_a_head_count_that_is_missing_is_named():
+    with pytest.raises(ShapeError, match="num_hidden_layers"):
+        CacheShape.of_config({"num_attention_heads": 4, "hidden_size": 32})
+    shared = {"num_attention_heads": 4, "hidden_size": 32, "num_hidden_layers": 3}
+    assert CacheShape.of_config(shared) == CacheShape(3, 4, 8)
+
+
+def test_what_makes_no_sense_is_refused():
+    with pytest.raises(ShapeError, match="at least one layer"):
+        CacheShape(0, 2, 64)
+    with pytest.raises(ShapeError, match="int3"):
+        CacheShape(1, 1, 1).bytes_per_token("int3")
+    with pytest.raises(ShapeError, match="-1"):
+        cache_bytes(CacheShape(1, 1, 1), -1)

@@ -1,8 +1,9 @@
 """The runs that ship with the demo: what each is made of, and the check that it shows what its title says.
 
 `assets/runs/index.json` lists them as data, in the order of the menu. Each names a clip, a policy and questions, and for
-every question whether its answer must be right or wrong; "any" answers may be either. The texts may hold `{budget}` and
-`{frames}` (frames that the budget holds).
+every question what its answer must be: "right", "wrong", "any" (either), or "forgotten": wrong now, though the same question
+was answered rightly before; of those marked so, one is enough. The texts may hold `{budget}` and `{frames}` (frames that the
+budget holds).
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 RUNS: Final = ASSETS / "runs"
 ENDING: Final = ".hermesrun"
 INDEX: Final = "index.json"
+EXPECTATIONS: Final = ("right", "wrong", "any", "forgotten")
 
 
 class RunCheckError(HermesError):
@@ -44,7 +46,7 @@ class Recipe:
         budgets: Budgets to try, in this order; the first whose answers fit is taken.
         fps: Frames a second.
         questions: What to ask, and when.
-        expected: For each of them "right", "wrong" or "any".
+        expected: For each of them one of `EXPECTATIONS`.
         largest: Bytes that the file may take.
     """
 
@@ -76,7 +78,7 @@ def read_recipes(folder: Path = RUNS) -> list[Recipe]:
 
 def _recipe(entry: Mapping[str, Any]) -> Recipe:
     expected = tuple(str(question["expect"]) for question in entry["questions"])
-    if not ID.fullmatch(entry["id"]) or not set(expected) <= {"right", "wrong", "any"}:
+    if not ID.fullmatch(entry["id"]) or not set(expected) <= set(EXPECTATIONS):
         raise ValueError(f"{entry['id']} has a name or an expectation that is not known")
     return Recipe(
         id=entry["id"],
@@ -126,13 +128,23 @@ def check(turns: Sequence[Turn], expected: Sequence[str]) -> list[str]:
     if len(turns) != len(expected):
         return [f"{len(turns)} answers to {len(expected)} questions"]
     for turn, wish in zip(turns, expected, strict=True):
-        if wish == "any":
+        if wish in ("any", "forgotten"):
             continue
         if turn.truth is None:
             problems.append(f"the truth of “{turn.question}” at {turn.at:g} s is not known")
         elif is_right(turn) != (wish == "right"):
             problems.append(f"at {turn.at:g} s “{turn.question}” was answered “{turn.answer}” (true: “{turn.truth}”)")
+    asked_again = [i for i, wish in enumerate(expected) if wish == "forgotten"]
+    if asked_again and not any(_forgotten(turns, i) for i in asked_again):
+        problems.append("nothing that was answered rightly before was forgotten at the end")
     return problems
+
+
+def _forgotten(turns: Sequence[Turn], index: int) -> bool:
+    """Whether a question was answered rightly before, and wrongly now."""
+    now = turns[index]
+    before = [turn for turn in turns[:index] if turn.question == now.question]
+    return now.truth is not None and not is_right(now) and any(is_right(turn) for turn in before)
 
 
 def is_right(turn: Turn) -> bool:

@@ -12,6 +12,8 @@ from torch import Tensor
 from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import Backbone
 from hermes.memory.cache import FRAME, KIND, PATCH, MemoryCache
+from hermes.memory.devices import together
+from hermes.memory.heads import tokens_by_head
 from hermes.snapshot import PROMPT, SUMMARY, AnswerTrace
 
 REPLACEMENT = "\ufffd"
@@ -24,17 +26,27 @@ class Answer:
         first_token_seconds: Wall time from asking to the first token; nan before it.
     """
 
-    def __init__(self, model: Backbone, memory: MemoryCache, ids: Tensor, max_new_tokens: int, asked: float) -> None:
+    def __init__(
+        self,
+        model: Backbone,
+        memory: MemoryCache,
+        ids: Tensor,
+        max_new_tokens: int,
+        asked: float,
+        moved_bytes: int = 0,
+    ) -> None:
         """Branch off `memory`.
 
         Args:
             model: The model.
-            memory: The stream's memory; what the answer adds goes to a branch.
+            memory: The stream's memory, or what a policy gathered for this question; what the answer adds goes to a branch.
             ids: Token ids of the question with the chat template around it [tokens].
             max_new_tokens: Longest answer, in tokens.
             asked: `time.perf_counter()` when it was asked.
+            moved_bytes: Bytes that were fetched from outside the memory for this question.
         """
         self.model = model
+        self.moved_bytes = moved_bytes
         self.first_token_seconds = float("nan")
         self._memory = memory
         self._branch: MemoryCache | None = memory.branch()
@@ -89,17 +101,23 @@ class Answer:
         for i, layer in enumerate(self._held):
             mean = self._recorder.mean(i) if i in self._recorder.sums else torch.zeros(heads, layer.length)
             mean = mean.to(layer.labels.device)
-            frame, kind = layer.labels[FRAME].long(), layer.labels[KIND]
+            labels, own = tokens_by_head(layer)
+            frame, kind = labels[FRAME].long(), labels[KIND]
+            if (
+                own is not None
+            ):  # heads hold tokens of their own: from each head's slots to the tokens that any head holds
+                on_tokens = torch.zeros(len(mean), labels.shape[1], device=mean.device)
+                mean = on_tokens.scatter_add_(1, own.repeat_interleave(len(mean) // len(own), 0), mean)
             on_frames = torch.zeros(mean.shape[0], frames_seen + 1, device=mean.device)
             on_frames.index_add_(1, torch.where(frame < 0, frames_seen, frame), mean)
             whole = mean.mean(0)
-            parts = torch.stack([whole[kind == PROMPT].sum(), whole[kind == SUMMARY].sum()])
+            parts = torch.stack([whole[kind == PROMPT].sum(), whole[(kind == SUMMARY) & (frame < 0)].sum()])
             rest.append(torch.cat((parts, (1 - whole.sum()).clamp(min=0)[None])))
             by_head.append(on_frames[:, :frames_seen])
             flat.append(whole)
             frames.append(frame)
-            patches.append(layer.labels[PATCH])
-        heads_by_frame = torch.stack(by_head)
+            patches.append(labels[PATCH])
+        heads_by_frame = torch.stack(together(by_head))
         return AnswerTrace(
             question=question,
             answer=answer,
@@ -108,11 +126,13 @@ class Answer:
             first_token_seconds=self.first_token_seconds,
             attention=_numpy(heads_by_frame.mean(1), np.float32),
             attention_heads=_numpy(heads_by_frame, np.float32),
-            attention_rest=_numpy(torch.stack(rest), np.float32),
-            attention_patch=_numpy(torch.cat(flat), np.float32),
-            token_frame=_numpy(torch.cat(frames), np.int32),
-            token_patch=_numpy(torch.cat(patches), np.int16),
-            offsets=np.cumsum([0] + [layer.length for layer in self._held]).astype(np.int64),
+            attention_rest=_numpy(torch.stack(together(rest)), np.float32),
+            attention_patch=_numpy(torch.cat(together(flat)), np.float32),
+            token_frame=_numpy(torch.cat(together(frames)), np.int32),
+            token_patch=_numpy(torch.cat(together(patches)), np.int16),
+            offsets=np.cumsum([0] + [len(of_layer) for of_layer in flat]).astype(np.int64),
+            moved_bytes=self.moved_bytes,
+            tokens_read=np.array([layer.length for layer in self._held], np.int64),
         )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,13 +17,16 @@ from torch import Tensor
 
 from hermes import storage
 from hermes.answer import Answer
+from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import NOMINAL_SIZE, Backbone, Frames, Layout
 from hermes.errors import HermesError
 from hermes.life import LifeLog
 from hermes.memory.cache import MemoryCache, Provenance
+from hermes.memory.chunk import Chunk
 from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
+from hermes.memory.stream_state import StreamState
 from hermes.policies import Policy, Step, make_policy, policy_of
-from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, largest_budget, reserve
+from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
 from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
 from hermes.take_snapshot import take_snapshot
 
@@ -119,6 +122,7 @@ class StreamSession:
         self._cache: MemoryCache | None = None
         self._layout: Layout | None = None
         self._pending: list[tuple[Frames, float]] = []  # frames that wait for the partner they are merged with
+        self._state = StreamState()
 
     # The stream ---------------------------------------------------------------------------------------------------
 
@@ -164,17 +168,22 @@ class StreamSession:
         model, history = self.model, self._history
         layout = self._layout_for(chunk)
         cache = self._opened_cache()
-        step = self._step(cache)
+        step = self._step(cache, layout)
         seconds = np.array([at for _, at in chunk])
         steps_before = len(history.times)
         encoded = model.encode([frame for frame, _ in chunk], seconds, steps_before, layout)
         tokens = encoded.embeddings.shape[1]
-        self._note(self.policy.make_room(step, int(encoded.offsets.max()) + 1))
         # A step has the time of its last frame: only then was it seen whole.
         step_seconds = seconds[layout.frames_per_step - 1 :: layout.frames_per_step]
-        provenance = Provenance.of_chunk(steps_before, torch.from_numpy(step_seconds), encoded.step, encoded.patch)
-        positions = model.chunk_positions(cache, encoded, steps_before, layout)
-        model.prefill(encoded.embeddings, positions, provenance, cache, encoded=encoded)
+        remembered = dict(self._state.tensors)
+        try:
+            reduced = self.policy.on_frames(step, Chunk.of(encoded, steps_before, torch.from_numpy(step_seconds)))
+            if reduced.tokens:
+                self._note(self.policy.make_room(step, int(reduced.encoded.offsets.max()) + 1))
+        except HermesError:
+            self._state.tensors = remembered
+            raise
+        step = self._prefill(step, reduced, layout)
         encoded_at = time.perf_counter()
         outcome = self.policy.after_encode(step)
         self._layout = layout
@@ -185,6 +194,22 @@ class StreamSession:
         self._note(outcome)
         self.stats.encode_seconds += encoded_at - began
         self.stats.management_seconds += time.perf_counter() - encoded_at
+
+    def _prefill(self, step: Step, chunk: Chunk, layout: Layout) -> Step:
+        """Let the decoder read a reduced chunk under the policy's view; the step that tells of it."""
+        cache = step.cache
+        cache.retract(chunk.retract)
+        if not chunk.tokens:
+            return replace(step, chunk=chunk)
+        positions = self.model.chunk_positions(cache, chunk.encoded, chunk.first_step, layout)
+        visible, rows = self.policy.encode_view(step, chunk), self.policy.watched_rows(step, chunk)
+        recorder = None
+        if rows is not None:
+            keys = [layer.length + chunk.tokens for layer in cache.layers]
+            recorder = AttentionRecorder(keys, [rows] * len(keys), past_visible=visible is None)
+        embeddings, encoded = chunk.encoded.embeddings, chunk.encoded
+        self.model.prefill(embeddings, positions, chunk.provenance, cache, recorder, encoded, visible)
+        return replace(step, chunk=chunk, attention=recorder)
 
     def _note(self, outcome: Outcome | None) -> None:
         """Put what an eviction did on record."""
@@ -237,13 +262,13 @@ class StreamSession:
             self._cache = cache
         return self._cache
 
-    def _step(self, cache: MemoryCache) -> Step:
+    def _step(self, cache: MemoryCache, layout: Layout) -> Step:
         def measure_guidance(
             wanted: Sequence[bool], mode: GuidanceMode, tiers: Sequence[int] | None = None
         ) -> list[Tensor | None]:
             return measure(self.model, cache, self._tier_prompts(), wanted, mode, tiers)
 
-        return Step(self.model, cache, measure_guidance)
+        return Step(self.model, cache, measure_guidance, self._state, layout.grid)
 
     def _tier_prompts(self) -> dict[int, str]:
         guidance = self.policy.guidance_prompts(self.model.card.guidance) or self.model.card.guidance
@@ -281,7 +306,9 @@ class StreamSession:
         if len(ids) > room:
             raise QuestionError(f"The question is too long: it takes {len(ids)} tokens, and there is room for {room}.")
         longest = min(longest, reserve(self.model) // 4)
-        answer = Answer(self.model, self._opened_cache(), ids, longest, asked)
+        memory = self._opened_cache()
+        recall = self.policy.before_answer(self._step(memory, self.layout), ids) or Recall(memory)
+        answer = Answer(self.model, recall.memory, ids, longest, asked, recall.moved_bytes)
         return self._answering(question, answer)
 
     def _answering(self, question: str, answer: Answer) -> Iterator[str]:
@@ -342,6 +369,8 @@ class StreamSession:
                 changed = self.policy.changed() if name == self.policy.name else {}
             policy = make_policy(name, budget=budget, **(dict(changed) | values))
         policy.check(self.model)
+        if policy.name != self.policy.name:
+            self._state.close()  # what one policy archived or noted, another cannot read
         self.policy = policy
         self._history.sequence += 1
 
@@ -381,6 +410,7 @@ class StreamSession:
     def close(self) -> None:
         """Let go of the memory; the session is empty afterwards."""
         self._cache, self._layout, self._pending = None, None, []
+        self._state.close()
         self._history = _History()
         self.life = LifeLog()
         self.stats = SessionStats()

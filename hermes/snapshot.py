@@ -41,6 +41,10 @@ class AnswerTrace:
         token_frame: The frame of each of those tokens, -1 where it has none [tokens].
         token_patch: The patch of each of those tokens, -1 where it has none [tokens].
         offsets: Start of each layer in the three flat arrays [layers + 1].
+        moved_bytes: Bytes of keys, values and features that were fetched from outside the memory for this answer; what was
+            read then is what `token_frame` lists, not what the memory holds.
+        tokens_read: Tokens that a head of each layer read, prompt included [layers]; where heads hold tokens of their own,
+            `offsets` counts more: those of all heads. Empty in records made before it was kept.
     """
 
     question: str
@@ -55,6 +59,8 @@ class AnswerTrace:
     token_frame: npt.NDArray[np.int32]
     token_patch: npt.NDArray[np.int16]
     offsets: Int
+    moved_bytes: int = 0
+    tokens_read: Int = field(default_factory=lambda: np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)
@@ -96,9 +102,9 @@ class Snapshot:
         prompt_len: Prompt tokens at the head of every layer.
         tiers: Tier of each layer, an index into `TIERS` [layers].
         frame_times: Time of every frame seen, in seconds [frames]; frames that a model merges count as one.
-        kept: Tokens of each frame that each layer still holds [layers, frames].
+        kept: Tokens of each frame that each layer still holds, patches and what a frame was pooled into [layers, frames].
         offsets: Start of each layer in the flat arrays [layers + 1].
-        frame: Frame of each token, -1 for prompt and summary tokens [tokens].
+        frame: Frame of each token, -1 for the prompt and for summaries of more than one frame [tokens].
         patch: Patch of each token in its frame, row * columns + column; -1 where it has none [tokens].
         kind: What each token is, an index into `KINDS` [tokens].
         mass: How many tokens it stands for: 1, more for a summary [tokens].
@@ -114,6 +120,14 @@ class Snapshot:
         token_seconds: Time of each token's frame, in seconds; of a summary the mean of what it folds; nan for the prompt
             [tokens].
         tiered: Whether the policy tells layers apart by tier; if not, `tiers` says nothing about what they keep.
+        archive_bytes: Bytes that the policy keeps outside the memory: archived keys and values, stored features.
+        archived: Tokens of each frame that lie in the archive, to be fetched at a question [layers, frames]; empty where
+            the policy has none.
+        first_frame: First frame that each token stands for: its own, or an earlier one where frames were merged; -1 for the
+            prompt [tokens]. Empty in records made before it was kept.
+        held_by: Share of the heads that hold each token, above 0 to 1, where heads keep tokens of their own; the flat arrays
+            then list every token that any head holds, and `kept` is the mean over heads, rounded, at least 1 where a
+            frame is held at all. Empty: all heads hold all tokens [tokens].
     """
 
     sequence: int
@@ -144,6 +158,10 @@ class Snapshot:
     answer: AnswerTrace | None = None
     token_seconds: Float = field(default_factory=lambda: np.zeros(0, np.float32))
     tiered: bool = True
+    archive_bytes: int = 0
+    archived: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros((0, 0), np.uint16))
+    first_frame: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
+    held_by: Float = field(default_factory=lambda: np.zeros(0, np.float32))
 
     @property
     def row(self) -> npt.NDArray[np.int16]:
@@ -177,9 +195,9 @@ class Snapshot:
 
     @property
     def kept_per_layer(self) -> Int:
-        """Tokens of the video (vision, text between frames, summaries) that each layer holds [layers]."""
-        video = self.kind != PROMPT
-        return np.add.reduceat(np.append(video, False).astype(np.int64), self.offsets[:-1])
+        """Tokens of the video (vision, text between frames, summaries) that each layer holds, in each head [layers]."""
+        video = (self.kind != PROMPT) * (self.held_by if len(self.held_by) else np.ones(1))
+        return np.rint(np.add.reduceat(np.append(video, 0.0), self.offsets[:-1])).astype(np.int64)
 
     def retention(self) -> Float:
         """Share of every frame that each tier still holds, mean over its layers [3, frames], 0 to 1."""

@@ -16,7 +16,10 @@ from torch import Tensor
 from hermes.backbones.base import Backbone, Layout
 from hermes.errors import HermesError
 from hermes.life import ScoreRecord
+from hermes.memory.archive import Archive
 from hermes.memory.cache import MemoryCache
+from hermes.memory.heads import HeadTable
+from hermes.memory.stream_state import StreamState
 from hermes.memory.tiers import FamilyConstants, Ramp
 from hermes.policies import make_policy
 from hermes.snapshot import AnswerTrace, Eviction
@@ -24,8 +27,11 @@ from hermes.snapshot import AnswerTrace, Eviction
 if TYPE_CHECKING:
     from hermes.session import StreamSession
 
-FORMAT = "hermes-session-1"
+FORMAT = "hermes-session-2"
 LAYER_FIELDS = ("keys", "values", "positions", "labels", "figures")
+HEAD_FIELDS = ("positions", "labels", "figures")
+LARGEST_ARCHIVE = 2_000_000_000
+"""Bytes of an archive that is still written into a session's file."""
 
 
 class SessionFileError(HermesError):
@@ -36,13 +42,16 @@ def save(session: StreamSession, path: Path) -> None:
     """Write `session` to `path`; the file appears whole or not at all.
 
     Raises:
-        SessionFileError: The file cannot be written.
+        SessionFileError: The file cannot be written, or the stream's archive is too large for one.
     """
     cache, history = session._cache, session._history  # noqa: SLF001 - storage is the session's other half
     tensors: dict[str, Tensor] = {}
     for i, layer in enumerate(cache.layers if cache else []):
         held = layer.held()
         tensors |= {f"layer.{i}.{name}": getattr(held, name).contiguous().clone() for name in LAYER_FIELDS}
+        if held.heads is not None:
+            tensors |= {f"heads.{i}.{name}": getattr(held.heads, name).contiguous().clone() for name in HEAD_FIELDS}
+    tensors |= _state_tensors(session._state)  # noqa: SLF001
     for i, (frame, _) in enumerate(session._pending):  # noqa: SLF001
         tensors[f"pending.{i}"] = torch.from_numpy(np.ascontiguousarray(frame))
     tensors["times"] = torch.tensor(history.times, dtype=torch.float64)
@@ -58,6 +67,7 @@ def save(session: StreamSession, path: Path) -> None:
         "conversation": history.conversation,
         "layout": asdict(session._layout) if session._layout else None,  # noqa: SLF001
         "pending": [seconds for _, seconds in session._pending],  # noqa: SLF001
+        "archive_limit": session._state.archive.limit if session._state.archive else 0,  # noqa: SLF001
         "intact": [layer.intact for layer in cache.layers] if cache else [],
     }
     if history.answer:
@@ -121,7 +131,28 @@ def _rebuild(
     session._pending = pending
     if history.times:
         session._cache = _cache(header, tensors, model)
+    session._state.tensors = {
+        name.removeprefix("state."): value.to(model.device if value.dim() else "cpu")
+        for name, value in tensors.items()
+        if name.startswith("state.")
+    }
+    archived = {name.removeprefix("archive."): value for name, value in tensors.items() if name.startswith("archive.")}
+    if archived:
+        session._state.archive = Archive.of_state(archived, header["archive_limit"], model.device)
     return session
+
+
+def _state_tensors(state: StreamState) -> dict[str, Tensor]:
+    """What a policy remembers beside the cache, by name."""
+    tensors = {f"state.{name}": value.contiguous().clone() for name, value in state.tensors.items()}
+    if state.archive is None:
+        return tensors
+    if state.archive.nbytes > LARGEST_ARCHIVE:
+        raise SessionFileError(
+            f"This stream’s archive holds {state.archive.nbytes / 1e9:.1f} GB of keys and values; a session is saved with "
+            f"at most {LARGEST_ARCHIVE / 1e9:.0f} GB. It goes on as long as this program runs."
+        )
+    return tensors | {f"archive.{name}": value for name, value in state.archive.state().items()}
 
 
 def _cache(header: dict[str, Any], tensors: dict[str, Tensor], model: Backbone) -> MemoryCache:
@@ -133,6 +164,9 @@ def _cache(header: dict[str, Any], tensors: dict[str, Tensor], model: Backbone) 
         layer.intact = bool(header["intact"][i])
         for name in LAYER_FIELDS:
             getattr(layer, name)[:, : layer.length] = tensors[f"layer.{i}.{name}"].to(model.device)
+        if f"heads.{i}.labels" in tensors:
+            heads = HeadTable(*(tensors[f"heads.{i}.{name}"].to(layer.keys.device) for name in HEAD_FIELDS))
+            layer.heads = heads.reallocated(layer.length, layer.capacity)
     return cache
 
 

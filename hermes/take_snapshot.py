@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from hermes.memory.cache import FRAME, GUIDANCE, IMPORTANCE, KIND, MASS, PATCH, RECENCY, SECONDS, MemoryCache
-from hermes.snapshot import VISION, Snapshot
+from hermes.memory.cache import (
+    FIRST,
+    FRAME,
+    GUIDANCE,
+    IMPORTANCE,
+    KIND,
+    MASS,
+    PATCH,
+    RECENCY,
+    SECONDS,
+    LayerMemory,
+    MemoryCache,
+)
+from hermes.memory.devices import together
+from hermes.memory.heads import tokens_by_head
+from hermes.snapshot import TEXT, Snapshot
 
 if TYPE_CHECKING:
     from hermes.session import StreamSession
@@ -18,19 +34,24 @@ def take_snapshot(session: StreamSession) -> Snapshot:
     """What the session's memory holds now; arrays of its own, so it never changes afterwards."""
     model, history = session.model, session._history  # noqa: SLF001 - the record of a session is made here
     cache = session._cache or MemoryCache([])  # noqa: SLF001
-    held = [layer.held() for layer in cache.layers]
+    held = [_read_layer(layer) for layer in cache.layers]
     if held:
-        labels = torch.cat([layer.labels for layer in held], dim=1).cpu().numpy()
-        figures = torch.cat([layer.figures for layer in held], dim=1).cpu().numpy()
-        positions = torch.cat([layer.positions[0] for layer in held]).cpu().numpy()
+        labels = torch.cat(together([layer.labels for layer in held]), dim=1).cpu().numpy()
+        figures = torch.cat(together([layer.figures for layer in held]), dim=1).cpu().numpy()
+        positions = torch.cat(together([layer.positions for layer in held])).cpu().numpy()
+        held_by = torch.cat(together([layer.held_by for layer in held])).cpu().numpy()
     else:
-        labels, figures, positions = np.zeros((3, 0), np.int32), np.zeros((5, 0), np.float32), np.zeros(0)
-    lengths = [layer.length for layer in cache.layers] or [0] * model.num_layers
+        labels, figures = np.zeros((4, 0), np.int32), np.zeros((5, 0), np.float32)
+        positions = held_by = np.zeros(0, np.float32)
+    lengths = [len(layer.positions) for layer in held] or [0] * model.num_layers
     layer_of = np.repeat(np.arange(model.num_layers), lengths)
     frames = len(history.times)
-    seen = labels[KIND] == VISION
-    kept = np.bincount(layer_of[seen] * frames + labels[FRAME][seen], minlength=model.num_layers * frames)
-    policy = session.policy
+    seen = (labels[FRAME] >= 0) & (labels[KIND] != TEXT)
+    cell = layer_of[seen] * frames + labels[FRAME][seen]
+    share = np.bincount(cell, held_by[seen], minlength=model.num_layers * frames)
+    kept = np.maximum(np.rint(share), share > 0)
+    by_head = any(layer.heads is not None for layer in cache.layers)
+    policy, state = session.policy, session._state  # noqa: SLF001
     return Snapshot(
         sequence=history.sequence,
         model=model.card.name,
@@ -60,4 +81,32 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         answer=history.answer,
         token_seconds=figures[SECONDS].astype(np.float32),
         tiered=policy.has_tiers,
+        archive_bytes=state.archive_bytes,
+        archived=state.archived(model.num_layers, frames).cpu().numpy().astype(np.uint16),
+        first_frame=labels[FIRST].astype(np.int32),
+        held_by=held_by.astype(np.float32) if by_head else np.zeros(0, np.float32),
     )
+
+
+@dataclass(frozen=True)
+class _Held:
+    """One layer's tokens, each once: labels [4, tokens], figures [5, tokens], and [tokens] positions and shares of heads."""
+
+    labels: Tensor
+    figures: Tensor
+    positions: Tensor
+    held_by: Tensor
+
+
+def _read_layer(layer: LayerMemory) -> _Held:
+    """A layer's tokens; where heads hold their own, all that any head holds, with means over those heads."""
+    labels, index = tokens_by_head(layer)
+    if index is None or layer.heads is None:
+        held = layer.held()
+        return _Held(labels, held.figures, held.positions[0].float(), held.figures.new_ones(layer.length))
+    tables = torch.cat((layer.heads.figures, layer.heads.positions[:, :1].float()), dim=1)[..., : layer.length]
+    sums = tables.new_zeros(tables.shape[1], labels.shape[1])
+    sums.index_add_(1, index.flatten(), tables.transpose(0, 1).flatten(1))
+    holders = torch.bincount(index.flatten(), minlength=labels.shape[1])
+    means = sums / holders
+    return _Held(labels, means[:-1], means[-1], holders / len(index))

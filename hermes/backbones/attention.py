@@ -22,12 +22,14 @@ class AttentionRecorder:
     Attributes:
         sums: Layer -> probabilities summed over the recorded rows [heads, keys].
         rows: Layer -> rows recorded.
+        past_visible: Whether every row sees all of the past, so that masks matter only among the new tokens.
     """
 
-    def __init__(self, keys: list[int], rows: Sequence[slice | None]) -> None:
+    def __init__(self, keys: list[int], rows: Sequence[slice | Tensor | None], past_visible: bool = True) -> None:
         """Record attention of the query rows `rows[layer]` (None: do not) on the first `keys[layer]` keys of each layer."""
         self.keys = keys
         self.windows = rows
+        self.past_visible = past_visible
         self.sums: dict[int, Tensor] = {}
         self.rows: dict[int, int] = {}
 
@@ -46,6 +48,16 @@ class AttentionRecorder:
         return self.sums[layer] / self.rows[layer]
 
 
+class QueryRecorder:
+    """Takes a layer's queries instead of computing its attention.
+
+    Attributes:
+        query: [heads, rows, head_dim], as the layer handed them over.
+    """
+
+    query: Tensor
+
+
 def watched_attention(
     module: nn.Module,
     query: Tensor,
@@ -54,10 +66,13 @@ def watched_attention(
     attention_mask: Tensor | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    recorder: AttentionRecorder | None = None,
+    recorder: AttentionRecorder | QueryRecorder | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
     """SDPA as transformers calls it; where a recorder watches, the probabilities are computed and used."""
+    if isinstance(recorder, QueryRecorder):
+        recorder.query = query[0]
+        return query.transpose(1, 2), None
     layer = int(module.layer_idx)  # type: ignore[arg-type]
     if recorder is None or recorder.windows[layer] is None:
         kwargs.pop("is_causal", None)
@@ -70,8 +85,9 @@ def watched_attention(
     stacked = query[0].reshape(-1, groups * rows, dim)
     scores = torch.matmul(stacked, key[0].transpose(1, 2)).view(heads, rows, -1).float() * (scaling or dim**-0.5)
     if attention_mask is not None:
-        # The past is visible to all; only among the new tokens is there something to hide.
-        scores[..., -rows:].masked_fill_(~attention_mask[0, ..., -rows:], -torch.inf)
+        # Where the past is visible to all, only among the new tokens is there something to hide.
+        first = -rows if recorder.past_visible else 0
+        scores[..., first:].masked_fill_(~attention_mask[0, ..., first:], -torch.inf)
     probabilities = scores.softmax(-1)
     recorder.record(layer, probabilities)
     weights = probabilities.to(value.dtype).view(-1, groups * rows, key.shape[2])

@@ -113,6 +113,8 @@ class Backbone(ABC):
         family: transformers' model type.
         model: The model of transformers, in evaluation mode.
         tokenizer: Its tokenizer.
+        device: Where token embeddings are looked up, and what belongs to no layer lies.
+        layer_devices: Where each decoder layer runs; its part of a memory lies there too.
         constants: The paper's constants for this family.
     """
 
@@ -125,9 +127,10 @@ class Backbone(ABC):
         self.tokenizer = tokenizer
         self.card = card
         parameter = next(model.parameters())
-        self.device: torch.device = parameter.device
+        self.device: torch.device = place_of(self.decoder.embed_tokens)
+        self.layer_devices: tuple[torch.device, ...] = tuple(place_of(layer) for layer in self.decoder.layers)
         self.dtype: torch.dtype = parameter.dtype
-        self.frequencies: Tensor = self.decoder.rotary_emb.inv_freq.float()
+        self.frequencies: Tensor = self.decoder.rotary_emb.inv_freq.float().to(self.device)
         self._template  # noqa: B018 - a template without a place for a video is found now, not at the first question
 
     # What a family says -------------------------------------------------------------------------------------------
@@ -282,9 +285,7 @@ class Backbone(ABC):
 
     def new_cache(self, capacity: int) -> MemoryCache:
         """An empty memory with room for `capacity` tokens a layer."""
-        return MemoryCache.allocate(
-            self.num_layers, self.kv_heads, self.head_dim, self.axes, capacity, self.device, self.dtype
-        )
+        return MemoryCache.allocate(self.layer_devices, self.kv_heads, self.head_dim, self.axes, capacity, self.dtype)
 
     def weave(self, features: Tensor, before: list[Tensor], after: Tensor) -> Encoded:
         """A chunk of steps with text around each, on one position axis.
@@ -319,6 +320,7 @@ class Backbone(ABC):
         cache: MemoryCache,
         recorder: AttentionRecorder | None = None,
         encoded: Encoded | None = None,
+        visible: Sequence[Tensor | None] | None = None,
     ) -> Tensor:
         """Run the decoder over `embeddings` on top of `cache`, which then holds them too.
 
@@ -329,6 +331,8 @@ class Backbone(ABC):
             cache: The memory or a branch of it; unchanged if an error is raised.
             recorder: Watches the attention.
             encoded: The chunk that the embeddings come from, where it has deepstack features.
+            visible: For each layer, which keys each new token may see, bool [tokens, past + tokens]; None: all of the past,
+                and causally the new ones.
 
         Returns:
             Last hidden states before the final norm [1, tokens, hidden].
@@ -336,28 +340,43 @@ class Backbone(ABC):
         tokens = embeddings.shape[1]
         cache.begin(positions, provenance)
         cos, sin = self.rotary_embeddings(embeddings, positions)
-        hidden, masks = embeddings, {}
+        hidden = embeddings
+        masks: dict[tuple[int, torch.device], Tensor | None] = {}
         kwargs = {} if recorder is None else {"recorder": recorder}
         for i, layer in enumerate(self.decoder.layers):
-            past = cache.layers[i].length
-            if past not in masks:
-                masks[past] = attention_mask(tokens, past, hidden.device)
+            device, past = self.layer_devices[i], cache.layers[i].length
+            own = visible[i] if visible is not None else None
+            if own is None and (past, device) not in masks:
+                masks[past, device] = attention_mask(tokens, past, device)
             hidden = layer(
-                hidden,
-                attention_mask=masks[past],
-                position_embeddings=(cos[i : i + 1], sin[i : i + 1]),
+                hidden.to(device),
+                attention_mask=masks[past, device] if own is None else own[None, None],
+                position_embeddings=(cos[i : i + 1].to(device), sin[i : i + 1].to(device)),
                 past_key_values=cache,
                 **kwargs,
             )
             if encoded is not None and i < len(encoded.deepstack):
-                hidden = hidden.index_add(1, encoded.vision.nonzero()[:, 0], encoded.deepstack[i][None])
+                vision = encoded.vision.nonzero()[:, 0].to(device)
+                hidden = hidden.index_add(1, vision, encoded.deepstack[i][None].to(device))
         cache.commit(tokens)
         return hidden
 
     @torch.inference_mode()
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states: [1, tokens, hidden] -> float32 [1, tokens, vocabulary]."""
-        return self.model.lm_head(self.decoder.norm(hidden)).float()  # every family keeps its head there
+        hidden = self.decoder.norm(hidden.to(place_of(self.decoder.norm)))
+        # Every family keeps its head there.
+        return self.model.lm_head(hidden.to(place_of(self.model.lm_head))).float().to(self.device)
+
+
+def place_of(module: Any) -> torch.device:
+    """Where a module runs: its weights' device, or where accelerate brings them when it offloads them."""
+    for part in module.modules():
+        hook = getattr(part, "_hf_hook", None)
+        if getattr(hook, "execution_device", None) is not None:
+            return torch.device(hook.execution_device)  # type: ignore[union-attr]
+    device: torch.device = next(module.parameters()).device
+    return device
 
 
 def attention_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor | None:

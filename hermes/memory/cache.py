@@ -6,15 +6,18 @@ call `MemoryCache.update` as they would call a cache of their own.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
+from hermes.memory.devices import together
+from hermes.memory.heads import HeadTable
 from hermes.memory.positions import Rotary, compact, fold, rotate
 from hermes.snapshot import SUMMARY, TEXT, VISION
 
-FRAME, PATCH, KIND = range(3)
+FRAME, PATCH, KIND, FIRST = range(4)
 MASS, SECONDS, IMPORTANCE, GUIDANCE, RECENCY = range(5)
 
 
@@ -23,7 +26,8 @@ class Provenance:
     """Where tokens come from.
 
     Attributes:
-        labels: int32 [3, tokens]: frame (-1: none), patch (row * columns + column, -1: none), kind (index into KINDS).
+        labels: int32 [4, tokens]: frame (-1: none), patch (row * columns + column, -1: none), kind (index into KINDS), and
+            the first frame that it stands for, which is its own unless frames were merged.
         figures: float32 [5, tokens]: mass, seconds, and of the last eviction importance, guidance attention and recency
             (nan: none yet).
     """
@@ -34,7 +38,7 @@ class Provenance:
     @classmethod
     def of_text(cls, tokens: int, device: torch.device, kind: int = TEXT) -> Provenance:
         """Provenance of `tokens` text tokens."""
-        labels = torch.full((3, tokens), -1, dtype=torch.int32, device=device)
+        labels = torch.full((4, tokens), -1, dtype=torch.int32, device=device)
         labels[KIND] = kind
         figures = torch.full((5, tokens), torch.nan, device=device)
         figures[MASS] = 1
@@ -54,7 +58,8 @@ class Provenance:
         figures[MASS] = 1
         figures[SECONDS] = seconds.to(step.device, torch.float32)[step]
         kind = torch.where(patch >= 0, VISION, TEXT)
-        return cls(torch.stack((step + first, patch, kind)).to(torch.int32), figures)
+        frame = step + first
+        return cls(torch.stack((frame, patch, kind, frame)).to(torch.int32), figures)
 
 
 @dataclass
@@ -65,9 +70,11 @@ class LayerMemory:
         keys: Rotated keys [kv_heads, capacity, head_dim].
         values: Values [kv_heads, capacity, head_dim].
         positions: Rotary positions [axes, capacity].
-        labels: int32 [3, capacity], see `Provenance`.
+        labels: int32 [4, capacity], see `Provenance`.
         figures: float32 [5, capacity], see `Provenance`.
         length: Tokens held.
+        heads: Positions and provenance head by head, once heads keep tokens of their own; `positions` is then the largest
+            of the heads', `labels` and `figures` are those of the first head. None: all heads hold the same tokens.
         lent: Whether a branch reads this storage and may write behind `length`.
         intact: Whether no token was ever evicted and no position changed.
     """
@@ -80,6 +87,7 @@ class LayerMemory:
     length: int = 0
     lent: bool = False
     intact: bool = True
+    heads: HeadTable | None = None
 
     @property
     def capacity(self) -> int:
@@ -92,6 +100,8 @@ class LayerMemory:
             new = old.new_empty((old.shape[0], capacity, *old.shape[2:]))
             new[:, : self.length] = old[:, : self.length]
             setattr(self, name, new)
+        if self.heads is not None:
+            self.heads = self.heads.reallocated(self.length, capacity)
         self.lent = False
 
     def reserve(self, tokens: int) -> None:
@@ -105,6 +115,10 @@ class LayerMemory:
         """Write positions [axes, tokens] and provenance behind the tokens held; `length` stays (see `commit`)."""
         stop = self.length + positions.shape[1]
         self.positions[:, self.length : stop] = positions
+        if self.heads is not None:
+            self.heads.write(self.length, positions, provenance.labels if provenance else None)
+            if provenance is not None:
+                self.heads.figures[:, :, self.length : stop] = provenance.figures
         if provenance is None:
             return
         self.labels[:, self.length : stop] = provenance.labels
@@ -118,18 +132,63 @@ class LayerMemory:
         return self.keys[None, :, :stop], self.values[None, :, :stop]
 
     def retain(self, kept: Tensor) -> None:
-        """Keep only the tokens `kept` (int64, ascending, whole layer's indices) and close the gaps."""
+        """Keep only the tokens `kept` (int64, whole layer's indices, in the order in which they shall lie); close the gaps.
+
+        `kept` [heads, tokens] keeps as many tokens in every head, each head its own.
+        """
         self.reserve(0)
         self.intact = False
+        kept = kept.to(self.keys.device)  # scores of several layers meet on one device
+        if kept.dim() == 2:
+            self._retain_by_head(kept)
+            return
         count = kept.shape[0]
         for storage in (self.keys, self.values, self.positions, self.labels, self.figures):
             storage[:, :count] = storage.index_select(1, kept)
+        if self.heads is not None:
+            self.heads.retain(kept.expand(self.keys.shape[0], -1))
         self.length = count
+
+    def _retain_by_head(self, kept: Tensor) -> None:
+        count = kept.shape[1]
+        if self.heads is None:
+            self.heads = HeadTable.shared(self.keys.shape[0], self.positions, self.labels, self.figures)
+        self.heads.retain(kept)
+        for storage in (self.keys, self.values):
+            storage[:, :count] = storage.gather(1, kept[..., None].expand(-1, -1, storage.shape[2]))
+        self.positions[:, :count] = self.heads.positions[..., :count].amax(0)
+        self.labels[:, :count] = self.heads.labels[0, :, :count]
+        self.figures[:, :count] = self.heads.figures[0, :, :count]
+        self.length = count
+
+    def append(self, keys: Tensor, values: Tensor, positions: Tensor, provenance: Provenance) -> None:
+        """Add tokens at the end: keys rotated to `positions` [axes, tokens], and values [kv_heads, tokens, head_dim]."""
+        self.reserve(keys.shape[1])
+        self.write(positions, provenance)
+        self.update(keys[None], values[None])
+        self.length += keys.shape[1]
+
+    def copy_of(self, chosen: Tensor) -> LayerMemory:
+        """A layer of its own that holds only the tokens `chosen`; this one stays as it is."""
+        names = ("keys", "values", "positions", "labels", "figures")
+        parts = {name: getattr(self, name).index_select(1, chosen) for name in names}
+        heads = None if self.heads is None else self.heads.chosen(chosen)
+        return LayerMemory(**parts, length=chosen.shape[0], intact=False, heads=heads)
+
+    def raw_keys(self, rotary: Rotary, start: int = 0) -> Tensor:
+        """Keys of the tokens held from `start` on without their rotation, float32 [kv_heads, tokens, head_dim]."""
+        keys = self.keys[:, start : self.length].float()
+        origin = self.positions.new_zeros(self.positions.shape[0], 1)
+        if self.heads is None:
+            return rotate(keys, self.positions[:, start : self.length], origin, rotary)
+        return self.heads.rotate(keys, origin.expand(len(keys), -1, -1), rotary, start)
 
     def held(self, start: int = 0) -> LayerMemory:
         """A view of the tokens held from `start` on; nothing is copied."""
         names = ("keys", "values", "positions", "labels", "figures")
-        return replace(self, **{name: getattr(self, name)[:, start : self.length] for name in names})
+        parts = {name: getattr(self, name)[:, start : self.length] for name in names}
+        heads = None if self.heads is None else self.heads.held(start, self.length)
+        return replace(self, **parts, heads=heads)
 
     @property
     def nbytes(self) -> int:
@@ -151,29 +210,36 @@ def evict(layer: LayerMemory, kept: Tensor, prompt_len: int, rotary: Rotary, *, 
     Returns:
         How many tokens were evicted.
     """
+    kept = kept.to(layer.keys.device)
     count = layer.length - kept.shape[0]
     evicted = None
     if summary and count:
         gone = torch.ones(layer.length, dtype=torch.bool, device=kept.device)
         gone[kept] = False
         evicted = gone.nonzero()[:, 0]
-        keys, values = layer.keys[:, evicted], layer.values[:, evicted]
-        old, figures = layer.positions[:, evicted], layer.figures[:, evicted]
+        gone_tokens = layer.copy_of(evicted)
+        figures = gone_tokens.figures
     layer.retain(kept)
     if compacted:
         reindex(layer, prompt_len, rotary)
     if evicted is not None:
         position = layer.positions[:, : layer.length].amax() + 1
         target = position.expand(layer.positions.shape[0], 1)
-        key, value = fold(keys, values, old, target, rotary)
+        key, value = _fold(gone_tokens, target, rotary)
         label = Provenance.of_text(1, kept.device, SUMMARY)
         label.figures[MASS] = figures[MASS].sum()
         label.figures[SECONDS] = (figures[SECONDS] * figures[MASS]).sum() / figures[MASS].sum()
-        layer.reserve(1)
-        layer.write(target, label)
-        layer.update(key[None], value[None])
-        layer.length += 1
+        label.labels[FIRST] = gone_tokens.labels[FIRST].amin()
+        layer.append(key, value, target, label)
     return count
+
+
+def _fold(gone: LayerMemory, target: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+    if gone.heads is None:
+        return fold(gone.keys, gone.values, gone.positions, target, rotary)
+    moved = gone.heads.rotate(gone.keys.float(), target.expand(len(gone.keys), -1, -1), rotary)
+    key, value = moved.mean(1, keepdim=True), gone.values.float().mean(1, keepdim=True)
+    return key.to(gone.keys.dtype), value.to(gone.values.dtype)
 
 
 def reindex(layer: LayerMemory, prompt_len: int, rotary: Rotary) -> None:
@@ -181,6 +247,10 @@ def reindex(layer: LayerMemory, prompt_len: int, rotary: Rotary) -> None:
     layer.reserve(0)
     layer.intact = False
     held = layer.held()
+    if held.heads is not None:
+        layer.keys[:, : layer.length] = held.heads.compacted(held.keys, prompt_len, rotary)
+        layer.positions[:, : layer.length] = held.heads.positions.amax(0)
+        return
     new = compact(held.positions, prompt_len)
     layer.keys[:, : layer.length] = rotate(held.keys, held.positions, new, rotary)
     layer.positions[:, : layer.length] = new
@@ -201,35 +271,33 @@ class MemoryCache:
     @classmethod
     def allocate(
         cls,
-        num_layers: int,
+        devices: Sequence[torch.device],
         kv_heads: int,
         head_dim: int,
         axes: int,
         capacity: int,
-        device: torch.device,
         dtype: torch.dtype,
     ) -> MemoryCache:
-        """An empty cache with room for `capacity` tokens a layer."""
+        """An empty cache with room for `capacity` tokens a layer; `devices` says where each layer's lie [layers]."""
 
-        def layer() -> LayerMemory:
+        def layer(device: torch.device) -> LayerMemory:
             return LayerMemory(
                 keys=torch.empty(kv_heads, capacity, head_dim, device=device, dtype=dtype),
                 values=torch.empty(kv_heads, capacity, head_dim, device=device, dtype=dtype),
                 positions=torch.empty(axes, capacity, device=device, dtype=torch.long),
-                labels=torch.empty(3, capacity, device=device, dtype=torch.int32),
+                labels=torch.empty(4, capacity, device=device, dtype=torch.int32),
                 figures=torch.empty(5, capacity, device=device),
             )
 
-        return cls([layer() for _ in range(num_layers)])
+        return cls([layer(device) for device in devices])
 
     def next_positions(self) -> Tensor:
-        """First free position of each layer: its largest position + 1, int64 [layers]."""
-        return torch.stack(
-            [
-                layer.positions[:, : layer.length].amax() + 1 if layer.length else layer.positions.new_zeros(())
-                for layer in self.layers
-            ]
-        )
+        """First free position of each layer: its largest position + 1, int64 [layers], where the first layer lies."""
+        first = [
+            layer.positions[:, : layer.length].amax() + 1 if layer.length else layer.positions.new_zeros(())
+            for layer in self.layers
+        ]
+        return torch.stack(together(first))
 
     def begin(self, positions: Tensor, provenance: Provenance | None) -> None:
         """Make room for new tokens and note where they come from; they count only after `commit`.
@@ -245,6 +313,11 @@ class MemoryCache:
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
         """The verb that decoder layers call: store new keys and values [1, kv_heads, tokens, head_dim], return all."""
         return self.layers[layer_idx].update(keys, values)
+
+    def retract(self, tokens: int) -> None:
+        """Take back the newest `tokens` of every layer, never the prompt: what comes next stands in their place."""
+        for layer in self.layers:
+            layer.length = max(layer.length - tokens, self.prompt_len)
 
     def commit(self, tokens: int) -> None:
         """Count the `tokens` written since `begin`; before it, nothing has changed for a reader."""

@@ -86,7 +86,9 @@ def measure(
         _attend(backbone, embeddings, positions, branch, recorder, visible, begins, mode)
     finally:
         cache.release(branch)
-    return [recorder.mean(i).mean(0)[cache.prompt_len :] if want else None for i, want in enumerate(wanted)]
+    # Layers of a large model lie on several devices; their scores meet on one.
+    means = [recorder.mean(i).mean(0).to(backbone.device) if want else None for i, want in enumerate(wanted)]
+    return [None if mean is None else mean[cache.prompt_len :] for mean in means]
 
 
 def _attend(
@@ -107,17 +109,18 @@ def _attend(
     cos, sin = backbone.rotary_embeddings(embeddings, positions)
     last = max(i for i, window in enumerate(recorder.windows) if window is not None)
     hidden, left = embeddings, 0
-    masks: dict[int, Tensor | None] = {}
+    masks: dict[tuple[int, torch.device], Tensor | None] = {}
     for i, layer in enumerate(backbone.decoder.layers[: last + 1]):
         if begins[i] > left:
             skip, left, masks = begins[i] - left, begins[i], {}
             hidden, cos, sin, visible = hidden[:, skip:], cos[:, skip:], sin[:, skip:], visible[skip:, skip:]
-        past = branch.layers[i].length
-        if past not in masks:
-            masks[past] = attention_mask(len(visible), past, backbone.device, visible)
+        device, past = backbone.layer_devices[i], branch.layers[i].length
+        if (past, device) not in masks:
+            masks[past, device] = attention_mask(len(visible), past, device, visible.to(device))
+        hidden = hidden.to(device)
         arguments = {
-            "position_embeddings": (cos[i : i + 1], sin[i : i + 1]),
-            "attention_mask": masks[past],
+            "position_embeddings": (cos[i : i + 1].to(device), sin[i : i + 1].to(device)),
+            "attention_mask": masks[past, device],
             "past_key_values": branch,
             "recorder": recorder,
         }

@@ -39,7 +39,8 @@ class Rotary:
 
     def angles(self, positions: Tensor) -> Tensor:
         """Angles of `positions` [axes, tokens]: float32 [tokens, head_dim / 2]."""
-        return positions.float()[self.axis].T * self.frequencies
+        place = positions.device  # a large model's layers lie on several
+        return positions.float()[self.axis.to(place)].T * self.frequencies.to(place)
 
 
 def rotate(keys: Tensor, old: Tensor, new: Tensor, rotary: Rotary) -> Tensor:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hermes.life import ScoreRecord, to_bytes
 from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, MemoryCache
+from hermes.memory.devices import together
 
 
 @dataclass(frozen=True)
@@ -57,10 +58,10 @@ def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], folds: Sequen
         video = slice(start, layer.length)
         stays = torch.ones(layer.length - start, device=layer.figures.device)
         if keep is not None:
-            stays.zero_()[keep] = 1
+            stays.zero_()[keep.to(stays.device)] = 1
         labels = layer.labels[[FRAME, PATCH], video].float()  # exact up to frame 16.7 million
         tables.append(torch.cat((labels, layer.figures[IMPORTANCE, video][None], stays[None])))
-    table = torch.cat(tables, dim=1).cpu().numpy()
+    table = torch.cat(together(tables), dim=1).cpu().numpy()
     sizes = [layer.length - start for layer in cache.layers]
     return Scores(
         offsets=np.cumsum([0, *sizes]).astype(np.int64),

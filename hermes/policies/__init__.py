@@ -5,16 +5,32 @@ from __future__ import annotations
 from types import MappingProxyType
 
 from hermes.errors import HermesError
+from hermes.policies.attention_sink import AttentionSink
 from hermes.policies.base import BudgetError, ContextFullError, Outcome, Policy, Step
 from hermes.policies.full import Full
+from hermes.policies.h2o import H2O
 from hermes.policies.hermes import Hermes
+from hermes.policies.infinipot_v import InfiniPotV
 from hermes.policies.random_keep import RandomKeep
 from hermes.policies.settings import Setting, SettingError, setting_of
 from hermes.policies.sliding_window import SlidingWindow
+from hermes.policies.snapkv import SnapKV
+from hermes.policies.token_drop import TokenDrop
+from hermes.policies.uniform_frames import UniformFrames
 
-POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType(
-    {p.name: p for p in (Hermes, Full, SlidingWindow, RandomKeep)}
+_ALL: tuple[type[Policy], ...] = (
+    Hermes,
+    Full,
+    SlidingWindow,
+    AttentionSink,
+    UniformFrames,
+    TokenDrop,
+    H2O,
+    SnapKV,
+    InfiniPotV,
+    RandomKeep,
 )
+POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType({policy.name: policy for policy in _ALL})
 
 
 SHARED = ("budget", "guidance", "reindexing")

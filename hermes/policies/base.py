@@ -7,17 +7,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
+from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, evict, reindex
+from hermes.memory.chunk import Chunk
 from hermes.memory.positions import RESERVE, Reindexing, must_compact
 from hermes.memory.scores import Scores, read_scores
+from hermes.memory.stream_state import StreamState
 from hermes.memory.tiers import FamilyConstants
 from hermes.policies.settings import Setting, Value
 
@@ -25,6 +28,10 @@ DEFAULT_BUDGET = 4000
 """Video tokens a layer in the publication (also 6,000)."""
 PUBLISHED_CHUNK = 16
 """Frames a chunk in the publication."""
+BASELINE = "baseline"
+TRAINING_FREE = "training-free, re-implemented from the publication"
+UNTRAINED = "published parts are trained: shown untrained"
+SURROGATE = "surrogate, not the system"
 
 
 class BudgetError(HermesError):
@@ -37,18 +44,31 @@ class ContextFullError(HermesError):
 
 @dataclass(frozen=True)
 class Step:
-    """What a policy sees after a chunk was encoded.
+    """What a policy sees of a stream at one moment.
 
     Attributes:
         backbone: The model.
         cache: The memory, to be changed in place.
         measure_guidance: Attention of the guidance prompts on the video tokens of each layer that is wanted; takes which
             layers are, the guidance mode and, if not each layer's own, the tiers whose prompts they are given.
+        state: What the policy remembers of this stream beside the cache.
+        grid: Rows and columns of a frame's tokens.
+        chunk: The chunk that was encoded, as the decoder read it; None where nothing is new.
+        attention: Attention of the chunk's watched rows, see `Policy.watched_rows`; None where none are.
     """
 
     backbone: Backbone
     cache: MemoryCache
     measure_guidance: Callable[..., list[Tensor | None]]
+    state: StreamState = field(default_factory=StreamState)
+    grid: tuple[int, int] = (0, 0)
+    chunk: Chunk | None = None
+    attention: AttentionRecorder | None = None
+
+    @property
+    def patches(self) -> int:
+        """Tokens of a frame."""
+        return self.grid[0] * self.grid[1]
 
     @property
     def prompt_len(self) -> int:
@@ -73,9 +93,26 @@ class Outcome:
     scores: Scores | None = None
 
 
+@dataclass(frozen=True)
+class Recall:
+    """What a question is answered from, where that is not the memory as it stands.
+
+    Attributes:
+        memory: A cache of its own, prompt first, at consecutive positions; without the question.
+        moved_bytes: Bytes of keys, values or features that were fetched from outside the memory.
+    """
+
+    memory: MemoryCache
+    moved_bytes: int = 0
+
+
 @dataclass
 class Policy(ABC):
-    """A rule for the memory of a stream.
+    """A rule for the memory of a stream: six hooks, of which only `after_encode` must be written.
+
+    In the order of a stream: `on_frames` reduces a chunk before the decoder reads it; `encode_view` says what it sees of the
+    memory; `watched_rows` whose attention is recorded meanwhile; `after_encode` lets go of tokens, merges or archives them;
+    `make_room` sees that positions suffice; `before_answer` gathers what a question is answered from.
 
     Attributes:
         name: Its name in page, command line and library.
@@ -83,6 +120,7 @@ class Policy(ABC):
         badge: How close it is to its publication, in a few words.
         about: One sentence: what it keeps.
         citation: Where it was published.
+        needs: What it needs beside the model and the memory under its budget; empty: nothing.
         has_budget: Whether it keeps layers under a budget.
         has_guidance: Whether it measures attention of guidance prompts.
         has_tiers: Whether its layers play different parts: sensory, working and long-term memory.
@@ -96,6 +134,7 @@ class Policy(ABC):
     badge: ClassVar[str]
     about: ClassVar[str]
     citation: ClassVar[str]
+    needs: ClassVar[str] = ""
     has_budget: ClassVar[bool] = True
     has_guidance: ClassVar[bool] = False
     has_tiers: ClassVar[bool] = False
@@ -146,6 +185,25 @@ class Policy(ABC):
                 f"which leaves room for {most} video tokens, a chunk and a question."
             )
 
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:  # noqa: ARG002 - for policies that reduce
+        """Reduce a chunk before the decoder reads it: drop tokens, merge them, add pseudo-tokens."""
+        return chunk
+
+    def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:  # noqa: ARG002 - as above
+        """Which keys each token of the chunk may see in each layer, bool [tokens, past + tokens].
+
+        None, for a layer or all: the whole memory, and causally the chunk.
+        """
+        return None
+
+    def watched_rows(self, step: Step, chunk: Chunk) -> slice | Tensor | None:  # noqa: ARG002 - as above
+        """Tokens of the chunk whose attention is recorded while it is encoded, for `Step.attention`; None: of none."""
+        return None
+
+    def before_answer(self, step: Step, ids: Tensor) -> Recall | None:  # noqa: ARG002 - as above
+        """What the question `ids` [tokens] is answered from; None: the memory as it stands."""
+        return None
+
     @abstractmethod
     def after_encode(self, step: Step) -> Outcome | None:
         """Let go of what the rule does not keep, after a chunk was encoded; None if nothing was over budget."""
@@ -190,7 +248,7 @@ class Policy(ABC):
                 folded.append(0)
                 compacted.append(False)
                 continue
-            whole = torch.cat((prompt, keep + prompt_len))
+            whole = torch.cat((prompt.to(keep.device), keep + prompt_len)).to(layer.keys.device)
             newest = layer.positions[:, whole] if layer.positions.shape[0] > 1 else layer.positions[:, whole[-1:]]
             compact = must_compact(newest, self.reindexing, backbone.max_positions)
             count = evict(layer, whole, prompt_len, backbone.rotary, summary=fold, compacted=compact)
@@ -198,6 +256,37 @@ class Policy(ABC):
             folded.append(count if fold else 0)
             compacted.append(compact)
         return Outcome(tuple(evicted), tuple(folded), tuple(compacted), scores)
+
+    def _evict_by_head(self, step: Step, kept: Sequence[Tensor | None]) -> Outcome:
+        """Keep `kept[l]` (video-token indices [kv_heads, tokens], each head's ascending; None: all) in each layer."""
+        evicted, compacted = [], []
+        prompt_len, backbone = step.prompt_len, step.backbone
+        for layer, keep in zip(step.cache.layers, kept, strict=True):
+            before = layer.length
+            if keep is not None:
+                prompt = torch.arange(prompt_len, device=keep.device).expand(keep.shape[0], -1)
+                layer.retain(torch.cat((prompt, keep + prompt_len), dim=1))
+            held = layer.positions[:, : layer.length]
+            compact = keep is not None and must_compact(held, self.reindexing, backbone.max_positions)
+            if compact:
+                reindex(layer, prompt_len, backbone.rotary)
+            evicted.append(before - layer.length)
+            compacted.append(compact)
+        return Outcome(tuple(evicted), (0,) * len(evicted), tuple(compacted))
+
+    def _keep_newest(self, step: Step, first: int = 0) -> Outcome | None:
+        """Keep the newest `budget` video tokens of each layer, of them the stream's `first` ones; None: nothing to do."""
+        counts = step.video_tokens()
+        if max(counts) <= self.budget:
+            return None
+        device = step.backbone.device
+        kept = [
+            torch.cat((torch.arange(first, device=device), torch.arange(n - self.budget + first, n, device=device)))
+            if n > self.budget
+            else None
+            for n in counts
+        ]
+        return self._evict_layers(step, kept, [False] * len(counts))
 
 
 def _last_position(step: Step) -> int:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-import torch
-
 from hermes.policies.base import Outcome, Policy, Step
 
 
@@ -22,10 +20,4 @@ class SlidingWindow(Policy):
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Evict all but the newest tokens of each layer."""
-        counts = step.video_tokens()
-        if max(counts) <= self.budget:
-            return None
-        kept = [
-            torch.arange(n - self.budget, n, device=step.backbone.device) if n > self.budget else None for n in counts
-        ]
-        return self._evict_layers(step, kept, [False] * len(counts))
+        return self._keep_newest(step)

@@ -50,7 +50,7 @@ def test_reindexing(path):
         frequencies = 1.0 / float(vector["theta"]) ** (torch.arange(0, dim, 2, dtype=torch.float32) / dim)
         sections = tuple(int(s) for s in vector["mrope_section"]) if "mrope_section" in vector else None
         rotary = Rotary.from_sections(frequencies, sections)
-        labels, figures = torch.full((3, tokens), -1, dtype=torch.int32), torch.ones(5, tokens)
+        labels, figures = torch.full((4, tokens), -1, dtype=torch.int32), torch.ones(5, tokens)
         layer = LayerMemory(keys, values, positions, labels, figures, length=tokens)
         kept = torch.from_numpy(vector[f"kept_{i}"])
         compacted = must_compact(positions[:, kept], str(vector["mode"]), int(vector["max_position"]))

@@ -1,0 +1,155 @@
+"""A chunk of frames on its way into the decoder, and what a reducer may do to it: drop, merge and add tokens.
+
+It decides nothing: policies say which tokens go, which are merged and where pseudo-tokens stand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hermes.backbones.base import Encoded
+from hermes.memory.cache import FIRST, FRAME, KIND, MASS, PATCH, SECONDS, Provenance
+from hermes.snapshot import VISION
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Tokens that the decoder is about to prefill.
+
+    Attributes:
+        encoded: Their embeddings, and where each stands in the chunk.
+        provenance: Where each comes from, in frames of the stream.
+        first_step: Frames that the stream had seen before this chunk.
+        retract: Newest tokens of the memory that these replace: a group of frames that was still open.
+    """
+
+    encoded: Encoded
+    provenance: Provenance
+    first_step: int
+    retract: int = 0
+
+    @classmethod
+    def of(cls, encoded: Encoded, first_step: int, seconds: Tensor) -> Chunk:
+        """A chunk as the family encoded it; `seconds` is the time of each of its frames [frames]."""
+        return cls(encoded, Provenance.of_chunk(first_step, seconds, encoded.step, encoded.patch), first_step)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of the chunk."""
+        return self.encoded.embeddings.shape[1]
+
+    @property
+    def frame(self) -> Tensor:
+        """Frame of the stream of each token, -1: none, int32 [tokens]."""
+        return self.provenance.labels[FRAME]
+
+    def features(self) -> Tensor:
+        """Vision tokens as frames: embeddings, then deepstack features [1 + deepstack, frames, patches, hidden].
+
+        The chunk must be whole, as the family encoded it.
+        """
+        vision = self.encoded.vision
+        frames = int(self.encoded.step[-1]) + 1
+        streams = (self.encoded.embeddings[0, vision], *self.encoded.deepstack)
+        return torch.stack([stream.unflatten(0, (frames, -1)) for stream in streams])
+
+    def select(self, keep: Tensor) -> Chunk:
+        """Only the tokens where `keep` [tokens] is true; text goes with a frame of which nothing else is kept.
+
+        Positions are left as they are: what was dropped leaves gaps.
+        """
+        step, vision = self.encoded.step, self.encoded.vision
+        frames = int(step.max()) + 1 if len(step) else 0
+        alive = torch.zeros(frames, dtype=torch.bool, device=step.device)
+        alive[step[keep & vision]] = True
+        keep = keep & (vision | alive[step])
+        return self._picked(keep.nonzero()[:, 0], keep[vision])
+
+    def _picked(self, index: Tensor, vision: Tensor) -> Chunk:
+        old = self.encoded
+        encoded = Encoded(
+            old.embeddings[:, index],
+            old.step[index],
+            old.patch[index],
+            old.offsets[:, index],
+            tuple(stream[vision] for stream in old.deepstack),
+        )
+        parts = Provenance(self.provenance.labels[:, index], self.provenance.figures[:, index])
+        return replace(self, encoded=encoded, provenance=parts)
+
+    def with_features(self, features: Tensor) -> Chunk:
+        """The same tokens with other vision features [1 + deepstack, vision tokens, hidden]."""
+        embeddings = self.encoded.embeddings.clone()
+        embeddings[0, self.encoded.vision] = features[0]
+        return replace(self, encoded=replace(self.encoded, embeddings=embeddings, deepstack=tuple(features[1:])))
+
+    def standing_for(self, mass: Tensor, first: Tensor, seconds: Tensor) -> Chunk:
+        """The vision tokens as merged ones: tokens each stands for, first frame and mean time, each [vision tokens]."""
+        labels, figures = self.provenance.labels.clone(), self.provenance.figures.clone()
+        vision = self.encoded.vision
+        labels[FIRST, vision] = first.to(labels.dtype)
+        figures[MASS, vision] = mass.float()
+        figures[SECONDS, vision] = seconds.float()
+        return replace(self, provenance=Provenance(labels, figures))
+
+    def closed_up(self) -> Chunk:
+        """Consecutive positions where there is one axis; three axes keep what their grid says."""
+        if self.encoded.offsets.shape[0] > 1:
+            return self
+        offsets = torch.arange(self.tokens, device=self.encoded.offsets.device)[None]
+        return replace(self, encoded=replace(self.encoded, offsets=offsets))
+
+    def inserted(self, after: Tensor, embeddings: Tensor, provenance: Provenance) -> Chunk:
+        """Pseudo-tokens put behind given tokens of the chunk; on three axes each shares the position of the token before it.
+
+        Args:
+            after: Index of the token that each stands behind, int64 [new], ascending.
+            embeddings: [new, hidden].
+            provenance: Of the new tokens.
+        """
+        old = self.encoded
+        where = torch.cat((torch.arange(self.tokens, device=after.device) * 2, after * 2 + 1))
+        order = torch.sort(where, stable=True).indices
+        encoded = replace(
+            old,
+            embeddings=torch.cat((old.embeddings[0], embeddings.to(old.embeddings.dtype)))[order][None],
+            step=torch.cat((old.step, old.step[after]))[order],
+            patch=torch.cat((old.patch, torch.full_like(after, -1)))[order],
+            offsets=torch.cat((old.offsets, old.offsets[:, after]), dim=1)[:, order],
+        )
+        parts = Provenance(
+            torch.cat((self.provenance.labels, provenance.labels), dim=1)[:, order],
+            torch.cat((self.provenance.figures, provenance.figures), dim=1)[:, order],
+        )
+        return replace(self, encoded=encoded, provenance=parts).closed_up()
+
+
+def pseudo_tokens(kind: int, frame: Tensor, first: Tensor, mass: Tensor, seconds: Tensor) -> Provenance:
+    """Provenance of pseudo-tokens: kind, frame (-1: none), first frame, tokens each stands for, time; each [tokens]."""
+    of = Provenance.of_text(frame.shape[0], frame.device, kind)
+    of.labels[FRAME] = frame.to(torch.int32)
+    of.labels[FIRST] = first.to(torch.int32)
+    of.figures[MASS] = mass.float()
+    of.figures[SECONDS] = seconds.float()
+    return of
+
+
+def vision_of(labels: Tensor) -> Tensor:
+    """Which tokens of a table [4, tokens] are patches of a frame, bool [tokens]."""
+    return (labels[KIND] == VISION) & (labels[PATCH] >= 0)
+
+
+def concatenated(parts: Sequence[Encoded]) -> Encoded:
+    """Tokens of several chunks one behind the other; steps and positions as they were."""
+    deep = len(parts[0].deepstack)
+    return Encoded(
+        torch.cat([part.embeddings for part in parts], dim=1),
+        torch.cat([part.step for part in parts]),
+        torch.cat([part.patch for part in parts]),
+        torch.cat([part.offsets for part in parts], dim=1),
+        tuple(torch.cat([part.deepstack[i] for part in parts]) for i in range(deep)),
+    )

@@ -1,0 +1,109 @@
+"""Frames kept as features instead of keys and values, to be prefilled again when they are needed.
+
+It decides nothing: policies say which frames are kept and which are read.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from hermes.backbones.base import Backbone, Encoded
+from hermes.memory.archive import in_strides
+from hermes.memory.cache import FRAME, MemoryCache, Provenance
+from hermes.memory.chunk import Chunk, concatenated
+from hermes.memory.positions import compact
+
+NAMES = ("embeddings", "step", "patch", "offsets", "labels", "figures")
+
+
+@dataclass(frozen=True)
+class FrameStore:
+    """Tokens of whole frames, as the decoder would read them.
+
+    Attributes:
+        encoded: The tokens; steps are counted within the store, positions only order a frame's own tokens.
+        provenance: Where each comes from.
+    """
+
+    encoded: Encoded
+    provenance: Provenance
+
+    @classmethod
+    def of(cls, chunk: Chunk) -> FrameStore:
+        """The frames of a chunk."""
+        return cls(chunk.encoded, chunk.provenance)
+
+    def joined(self, other: FrameStore) -> FrameStore:
+        """These frames and, behind them, those of `other`."""
+        parts = (self.provenance, other.provenance)
+        labels = torch.cat([part.labels for part in parts], dim=1)
+        figures = torch.cat([part.figures for part in parts], dim=1)
+        return FrameStore(concatenated([self.encoded, other.encoded]), Provenance(labels, figures))
+
+    @property
+    def frames(self) -> Tensor:
+        """Numbers of the frames, ascending, int64 [frames]."""
+        return torch.unique_consecutive(self.provenance.labels[FRAME].long())
+
+    def only(self, frames: Tensor) -> FrameStore:
+        """Those tokens that belong to `frames` [n]."""
+        keep = torch.isin(self.provenance.labels[FRAME].long(), frames)
+        index, vision = keep.nonzero()[:, 0], keep[self.encoded.vision]
+        old = self.encoded
+        encoded = Encoded(
+            old.embeddings[:, index],
+            old.step[index],
+            old.patch[index],
+            old.offsets[:, index],
+            tuple(stream[vision] for stream in old.deepstack),
+        )
+        return FrameStore(encoded, Provenance(self.provenance.labels[:, index], self.provenance.figures[:, index]))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens of all frames."""
+        return self.encoded.embeddings.shape[1]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the features."""
+        return self.encoded.embeddings.nbytes + sum(stream.nbytes for stream in self.encoded.deepstack)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything by name."""
+        whole = {**vars(self.encoded), **vars(self.provenance)}
+        deep = {f"deepstack{i}": stream for i, stream in enumerate(self.encoded.deepstack)}
+        return {f"store.{name}": whole[name] for name in NAMES} | {f"store.{n}": stream for n, stream in deep.items()}
+
+    @classmethod
+    def of_state(cls, tensors: dict[str, Tensor]) -> FrameStore | None:
+        """What `state` gave; None where there is nothing."""
+        if "store.embeddings" not in tensors:
+            return None
+        deep = tuple(tensors[name] for name in sorted(tensors) if name.startswith("store.deepstack"))
+        values = {name: tensors[f"store.{name}"] for name in NAMES}
+        provenance = Provenance(values.pop("labels"), values.pop("figures"))
+        return cls(Encoded(**values, deepstack=deep), provenance)
+
+    def prefilled(self, backbone: Backbone, cache: MemoryCache) -> MemoryCache:
+        """A memory of its own: the prompt of `cache`, and behind it these frames, prefilled at consecutive positions."""
+        prompt = torch.arange(cache.prompt_len, device=backbone.device)
+        memory = MemoryCache([layer.copy_of(prompt) for layer in cache.layers], cache.prompt_len)
+        own = in_strides(self.encoded.offsets, self.provenance.labels[FRAME])
+        whole = compact(torch.cat((memory.layers[0].positions, own), dim=1), cache.prompt_len)
+        positions = whole[:, None, cache.prompt_len :].expand(-1, backbone.num_layers, -1)
+        encoded = replace(self.encoded)
+        backbone.prefill(encoded.embeddings, positions, self.provenance, memory, encoded=encoded)
+        return memory
+
+
+def spread(frames: Tensor, count: int) -> Tensor:
+    """The `count` of `frames` nearest to even steps from the first to the last: int64 [n] -> int64 [at most count]."""
+    if len(frames) <= count:
+        return frames
+    wanted = torch.linspace(float(frames[0]), float(frames[-1]), count, device=frames.device)
+    nearest = (frames[None].float() - wanted[:, None]).abs().argmin(1)
+    return frames[nearest].unique()

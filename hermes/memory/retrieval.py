@@ -1,0 +1,99 @@
+"""Reading a question's queries layer by layer, and answering from what each layer's query asked for.
+
+It does not choose: the policy's function is given a layer's queries and returns the tokens that this layer shall read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from hermes.backbones.attention import QueryRecorder
+from hermes.backbones.base import Backbone, attention_mask
+from hermes.memory.cache import LayerMemory, MemoryCache
+
+Choose = Callable[[int, Tensor], LayerMemory]
+"""Layer and its raw queries [heads, rows, head_dim] -> the tokens that it shall read, prompt first."""
+
+
+@torch.inference_mode()
+def raw_queries(backbone: Backbone, index: int, hidden: Tensor) -> Tensor:
+    """Queries of a layer without their rotation, from its input [1, rows, hidden]: float32 [heads, rows, head_dim]."""
+    layer, rows = backbone.decoder.layers[index], hidden.shape[1]
+    recorder = QueryRecorder()
+    still = hidden.new_ones(1, rows, backbone.head_dim), hidden.new_zeros(1, rows, backbone.head_dim)
+    layer.self_attn(
+        hidden_states=layer.input_layernorm(hidden),
+        position_embeddings=still,
+        attention_mask=None,
+        past_key_values=None,
+        recorder=recorder,
+    )
+    return recorder.query.float()
+
+
+@torch.inference_mode()
+def recall_by_layer(backbone: Backbone, ids: Tensor, prompt_len: int, choose: Choose) -> MemoryCache:
+    """Run a question through the decoder once, each layer reading what its own queries ask for.
+
+    Deeper layers' queries thus come from a question that has already read what the layers above it retrieved.
+
+    Args:
+        backbone: The model.
+        ids: Token ids of the question [rows].
+        prompt_len: Prompt tokens at the head of every layer.
+        choose: The policy's choice.
+
+    Returns:
+        A memory of its own, from which the question can be answered; the question is not in it.
+    """
+    hidden, layers = backbone.embed(ids), []
+    for index, layer in enumerate(backbone.decoder.layers):
+        hidden = hidden.to(backbone.layer_devices[index])
+        memory = choose(index, raw_queries(backbone, index, hidden))
+        layers.append(memory)
+        if index + 1 < backbone.num_layers:
+            hidden = _read(backbone, layer, memory, hidden)
+    return MemoryCache(layers, prompt_len)
+
+
+class _OneLayer:
+    """What a decoder layer sees as its cache while it reads one `LayerMemory`."""
+
+    def __init__(self, memory: LayerMemory) -> None:
+        self.memory = memory
+
+    def update(self, keys: Tensor, values: Tensor, *_: object, **__: object) -> tuple[Tensor, Tensor]:
+        return self.memory.update(keys, values)
+
+
+def _read(backbone: Backbone, layer: Any, memory: LayerMemory, hidden: Tensor) -> Tensor:
+    """The layer's output for `hidden` on top of `memory`, which holds the same tokens afterwards."""
+    rows = hidden.shape[1]
+    start = memory.positions[:, : memory.length].amax()[None].to(backbone.device) + 1
+    cos, sin = backbone.rotary_embeddings(hidden.to(backbone.device), backbone.text_positions(start, rows))
+    memory.reserve(rows)
+    return layer(
+        hidden,
+        attention_mask=attention_mask(rows, memory.length, hidden.device),
+        position_embeddings=(cos.to(hidden.device), sin.to(hidden.device)),
+        past_key_values=_OneLayer(memory),
+    )
+
+
+def group_queries(queries: Tensor, kv_heads: int) -> Tensor:
+    """Mean over the rows, and over the query heads that share a key head: [heads, rows, dim] -> [kv_heads, dim]."""
+    return queries.mean(1).unflatten(0, (kv_heads, -1)).mean(1)
+
+
+def similarity(query: Tensor, representatives: Tensor) -> Tensor:
+    """Dot product of a query [kv_heads, dim] and each block's mean key [blocks, kv_heads, dim], over all heads: [blocks]."""
+    return (representatives * query).sum((1, 2))
+
+
+def best_blocks(scores: Tensor, count: int) -> Tensor:
+    """The `count` best blocks in stream order: [blocks] -> int64 [min(count, blocks)]."""
+    return scores.topk(min(count, len(scores))).indices.sort().values

@@ -1,0 +1,47 @@
+"""StreamingLLM's attention sink: the first tokens and the newest, positions counted inside the cache (arXiv 2309.17453)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from hermes.memory.positions import Reindexing
+from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.settings import REINDEXING, Setting
+
+
+@dataclass
+class AttentionSink(Policy):
+    """Keeps the prompt, the first `sinks` tokens of the video and the newest tokens.
+
+    Attributes:
+        sinks: First video tokens that are never evicted.
+    """
+
+    name: ClassVar[str] = "attention-sink"
+    title: ClassVar[str] = "Attention sink"
+    badge: ClassVar[str] = BASELINE
+    about: ClassVar[str] = (
+        "Keeps the prompt, the very first video tokens and the newest ones; positions are counted inside the cache."
+    )
+    citation: ClassVar[str] = "StreamingLLM, arXiv 2309.17453"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "sinks",
+            "Sink tokens",
+            "First video tokens that always stay; published are the first 4 of all tokens, which here the prompt holds.",
+            "number",
+            4,
+            low=0,
+            high=64,
+            step=1,
+        ),
+        replace(REINDEXING, default="eager"),
+    )
+
+    sinks: int = 4
+    reindexing: Reindexing = "eager"
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Evict what lies between the sinks and the newest tokens."""
+        return self._keep_newest(step, first=min(self.sinks, self.budget - 1))

@@ -1,0 +1,104 @@
+"""InfiniPot-V: temporal redundancy and value norm choose the tokens of each head, without a query (arXiv 2506.15745)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.memory.attention_scores import mean_direction, temporal_redundancy, two_rules, value_norm
+from hermes.memory.cache import FRAME, LayerMemory
+from hermes.memory.positions import Reindexing
+from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.by_head import note, patches_of, split
+from hermes.policies.settings import REINDEXING, Setting
+
+
+@dataclass
+class InfiniPotV(Policy):
+    """Over budget, each head is cut to a share of it: recent frames whole, then patches that changed, then large values.
+
+    Attributes:
+        target: Share of the budget that is left after a cut.
+        recent: Share of the kept frames that stay whole.
+        changed_share: Share of the remaining tokens that are chosen because their patch looks different now.
+    """
+
+    name: ClassVar[str] = "infinipot-v"
+    title: ClassVar[str] = "InfiniPot-V"
+    badge: ClassVar[str] = BASELINE
+    about: ClassVar[str] = (
+        "Each head keeps the newest frames whole, patches that have changed since, and tokens with large values."
+    )
+    citation: ClassVar[str] = "InfiniPot-V, arXiv 2506.15745; values are not pooled, keys are compared unrotated"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "target", "Cut to", "Share of the budget left after a cut.", "number", 0.75, low=0.1, high=1.0, step=0.05
+        ),
+        Setting(
+            "recent",
+            "Newest frames",
+            "Share of what is left for the newest frames, which stay whole.",
+            "number",
+            0.25,
+            low=0.05,
+            high=0.9,
+            step=0.05,
+        ),
+        Setting(
+            "changed_share",
+            "Chosen by change",
+            "Share of the remaining tokens that stay because their patch looks different now; large values fill the rest.",
+            "number",
+            0.5,
+            low=0.0,
+            high=1.0,
+            step=0.05,
+        ),
+        replace(REINDEXING, default="eager"),
+    )
+
+    target: float = 0.75
+    recent: float = 0.25
+    changed_share: float = 0.5
+    reindexing: Reindexing = "eager"
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Cut every layer that is over budget, each head by itself."""
+        if max(step.video_tokens()) <= self.budget:
+            return None
+        kept = [self._keep(step, layer) for layer in step.cache.layers]
+        return self._evict_by_head(step, kept)
+
+    def _keep(self, step: Step, layer: LayerMemory) -> Tensor | None:
+        """Slots that each head keeps, int64 [kv_heads, slots]; None where the layer is under budget."""
+        start = step.prompt_len
+        if layer.length - start <= self.budget:
+            return None
+        left = max(round(self.budget * self.target), 1)
+        newest = self._newest(step, layer, left)
+        older = layer.length - start - newest
+        if left <= newest:
+            return torch.arange(older + newest - left, older + newest, device=layer.keys.device).expand(
+                len(layer.keys), -1
+            )
+        keys = layer.raw_keys(step.backbone.rotary, start)
+        patch = patches_of(layer, start)
+        now = mean_direction(keys[:, older:], patch[:, older:], step.patches)
+        # Text between frames has no patch to compare: it counts as unchanged, and may stay for its values.
+        changed = temporal_redundancy(keys[:, :older], patch[:, :older].clamp(min=0), now)
+        changed = changed.masked_fill(patch[:, :older] < 0, -1.0)
+        chosen = two_rules(
+            changed, value_norm(layer.values[:, start : start + older]), left - newest, self.changed_share
+        )
+        note(layer, start, changed)
+        whole = torch.arange(older, older + newest, device=chosen.device).expand(len(chosen), -1)
+        return torch.cat((chosen, whole), dim=1)
+
+    def _newest(self, step: Step, layer: LayerMemory, left: int) -> int:
+        """Tokens at the end of the layer that belong to the newest whole frames, at least one frame."""
+        frame = split(layer).labels[0, FRAME, step.prompt_len : layer.length]
+        frames = max(round(left * self.recent) // max(step.patches, 1), 1)
+        return int((frame > frame.max() - frames).sum())

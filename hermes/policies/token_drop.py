@@ -1,0 +1,62 @@
+"""TimeChat-Online's token drop: patches that look as they did one frame before are left out (arXiv 2504.17343)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+
+from hermes.memory.chunk import Chunk
+from hermes.memory.features import patch_similarity
+from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.settings import REINDEXING, Setting
+
+
+@dataclass
+class TokenDrop(Policy):
+    """Drops redundant patches before the decoder, and holds the newest of the others.
+
+    Attributes:
+        threshold: Patches more similar to the last frame's than this are dropped.
+    """
+
+    name: ClassVar[str] = "token-drop"
+    title: ClassVar[str] = "Token drop"
+    badge: ClassVar[str] = BASELINE
+    about: ClassVar[str] = (
+        "Leaves out patches that look as they did one frame before; of the others the newest stay, at their own positions."
+    )
+    citation: ClassVar[str] = "TimeChat-Online, arXiv 2504.17343; the budget is ours"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "threshold",
+            "Similarity to drop",
+            "A patch is dropped if its cosine with the same patch one frame before is above this.",
+            "number",
+            0.5,
+            low=-1.0,
+            high=1.0,
+            step=0.01,
+            source="released code",
+        ),
+        REINDEXING,
+    )
+
+    threshold: float = 0.5
+
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
+        """Drop; the reference is always the whole frame before."""
+        features = chunk.features()[0]
+        previous = step.state.tensors.get("previous")
+        keep = patch_similarity(features, previous) <= self.threshold
+        if previous is None:
+            keep[0] = True
+        step.state.tensors["previous"] = features[-1].clone()
+        whole = torch.ones(chunk.tokens, dtype=torch.bool, device=keep.device)
+        whole[chunk.encoded.vision] = keep.flatten()
+        return chunk.select(whole)
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Evict the oldest."""
+        return self._keep_newest(step)

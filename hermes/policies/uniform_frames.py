@@ -1,0 +1,61 @@
+"""Uniform sampling: as many evenly spread frames as the budget holds, prefilled when the question comes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.memory.chunk import Chunk
+from hermes.memory.frame_store import FrameStore, spread
+from hermes.policies.base import BASELINE, Outcome, Policy, Recall, Step
+
+
+@dataclass
+class UniformFrames(Policy):
+    """Keeps features of evenly spread frames, and prefills as many as the budget holds."""
+
+    name: ClassVar[str] = "uniform-frames"
+    title: ClassVar[str] = "Uniform frames"
+    badge: ClassVar[str] = BASELINE
+    about: ClassVar[str] = (
+        "Reads evenly spread frames, as many as the budget holds, and prefills them only when a question comes: the first "
+        "token waits."
+    )
+    citation: ClassVar[str] = "the usual baseline of offline video models"
+    needs: ClassVar[str] = "features of up to twice the budget’s frames outside the memory"
+
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
+        """Store every `stride`-th frame and the newest one; the decoder reads nothing now."""
+        state, store = step.state, FrameStore.of(chunk)
+        known = FrameStore.of_state(state.tensors)
+        store = known.joined(store) if known else store
+        stride, frames = state.number("stride", 1), store.frames
+        while len(wanted := _on_grid(frames, stride)) > 2 * self._count(store):
+            stride *= 2
+        state.tensors = {**state.tensors, **store.only(wanted).state()}
+        state.count("stride", stride)
+        return chunk.select(torch.zeros(chunk.tokens, dtype=torch.bool, device=step.backbone.device))
+
+    def _count(self, store: FrameStore) -> int:
+        """Frames that the budget holds, text beside them included; at least one."""
+        return max(self.budget * len(store.frames) // store.tokens, 1)
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """What another policy left is kept under the budget; of its own this one holds nothing."""
+        return self._keep_newest(step)
+
+    def before_answer(self, step: Step, ids: Tensor) -> Recall | None:  # noqa: ARG002
+        """Prefill the chosen frames."""
+        store = FrameStore.of_state(step.state.tensors)
+        if store is None:
+            return None
+        chosen = store.only(spread(store.frames, self._count(store)))
+        return Recall(chosen.prefilled(step.backbone, step.cache), chosen.nbytes)
+
+
+def _on_grid(frames: Tensor, stride: int) -> Tensor:
+    """Those frames whose number is a multiple of `stride`, and the newest."""
+    return frames[(frames % stride == 0) | (frames == frames[-1])]

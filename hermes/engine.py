@@ -9,6 +9,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.load import load
@@ -20,6 +21,19 @@ from hermes.live_view import LiveView, StreamSettings
 __all__ = ["Engine", "LiveStream", "LiveView", "ModelInfo", "StreamSettings"]
 
 logger = logging.getLogger(__name__)
+
+
+class TurnTaker(Protocol):
+    """What takes turns in the engine: a visitor's stream, or a run of the lab."""
+
+    def has_work(self) -> bool:
+        """Whether a step would do something."""
+
+    def step(self) -> None:
+        """Do one small piece of work; never raises."""
+
+    def close(self) -> None:
+        """Free the memory."""
 
 
 class BusyError(HermesError):
@@ -76,7 +90,7 @@ class Engine:
         self._loader = loader or (lambda name, progress: load(name, progress=progress))
         self._models: dict[str, Backbone] = {}
         self._loading = threading.Lock()
-        self._streams: list[LiveStream] = []
+        self._streams: list[TurnTaker] = []
         self._work = threading.Condition()
         self._closed = False
         self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
@@ -114,16 +128,29 @@ class Engine:
             BusyError: There are too many streams already.
             HermesError: A setting does not fit, or the model is not loaded yet.
         """
+        self._require_room()
+        stream = LiveStream(self, settings)
+        self.enter(stream)
+        return stream
+
+    def enter(self, stream: TurnTaker) -> None:
+        """Let something take turns with the streams, until it is forgotten.
+
+        Raises:
+            BusyError: There are too many streams already.
+        """
+        self._require_room()
+        with self._work:
+            self._streams.append(stream)
+            self._work.notify()
+
+    def _require_room(self) -> None:
         with self._work:
             if len(self._streams) >= self._max_streams:
                 raise BusyError(
                     f"{self._max_streams} people are streaming here already, which is as many as this machine takes. "
                     "Please come back in a moment."
                 )
-        stream = LiveStream(self, settings)
-        with self._work:
-            self._streams.append(stream)
-        return stream
 
     def model(self, name: str) -> Backbone:
         """A loaded model by the name it was asked for.
@@ -140,7 +167,7 @@ class Engine:
         with self._work:
             self._work.notify()
 
-    def forget(self, stream: LiveStream) -> None:
+    def forget(self, stream: TurnTaker) -> None:
         """Leave out a stream that was closed."""
         with self._work:
             if stream in self._streams:

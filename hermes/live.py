@@ -9,7 +9,7 @@ import logging
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -39,8 +39,8 @@ class Host(Protocol):
     def model(self, name: str) -> Backbone:
         """A loaded model; raises HermesError if it is not loaded."""
 
-    def forget(self, stream: LiveStream) -> None:
-        """The stream was closed."""
+    def forget(self, stream: Any) -> None:
+        """Something that took turns was closed."""
 
 
 class LiveStream:

@@ -11,10 +11,13 @@ import numpy as np
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.eval.pocket import PUSHED, draw_questions, make_stream, named_candidates
+from hermes.fate import fate
 from hermes.lab.plan import Cell, Plan
 from hermes.pocket.questions import Question
+from hermes.pocket.truth import truth_of
 from hermes.pocket.world import Stream
 from hermes.session import StreamSession
+from hermes.snapshot import AnswerTrace, Snapshot
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,10 @@ def measure(model: Backbone, task: Task, cell: Cell) -> dict[str, Any]:
         cell: The policy and its budget.
 
     Returns:
-        For JSON. `said`: the answers; `resident`: video tokens that each layer holds; `read`: of those, what each layer's
-        answer reads; `archive_bytes`, `moved_bytes`; `times`: seconds, which differ from run to run. Or `error`: why
-        the policy could not see the whole stream.
+        For JSON. `said`: the answers; `fate`: what became of the evidence of each; `resident`: video tokens that each layer
+        holds in a head; `read`: what a head of each layer reads for the question for which it reads most;
+        `archive_bytes`, `moved_bytes`: what is kept outside, and the most that one question fetches from there; `times`:
+        seconds, which differ from run to run. Or `error`: why the policy could not see the whole stream.
     """
     key = {"stream": task.index, "policy": cell.policy, "budget": cell.budget}
     began = time.perf_counter()
@@ -83,21 +87,34 @@ def measure(model: Backbone, task: Task, cell: Cell) -> dict[str, Any]:
         for start in range(0, task.at + 1, PUSHED):
             session.push(frames[start : start + PUSHED], times[start : start + PUSHED])
         pushed = time.perf_counter()
-        resident = session.snapshot().kept_per_layer
-        said, first, read = [], [], []
+        memory = session.snapshot()
+        said, first, read, moved, fates = [], [], [], [], []
         for question in task.questions:
             said.append("".join(session.ask(question.text)).strip())
             first.append(session.stats.first_token_seconds)
             snapshot = session.snapshot()
             if snapshot.answer is not None:
-                read.append(np.diff(snapshot.answer.offsets) - snapshot.prompt_len)
+                read.append(snapshot.answer.tokens_read - snapshot.prompt_len)
+                moved.append(snapshot.answer.moved_bytes)
+                fates.append(_fate(task, question, snapshot, snapshot.answer, session.layout.frames_per_step))
         return key | {
             "said": said,
-            "resident": resident.tolist(),
+            "fate": fates,
+            "resident": memory.kept_per_layer.tolist(),
             "read": np.max(read, axis=0).tolist(),
+            "archive_bytes": memory.archive_bytes,
+            "moved_bytes": max(moved),
             "times": {"first_token": first, "push": pushed - began, "cell": time.perf_counter() - began},
         }
     except HermesError as error:
         return key | {"error": str(error)}
     finally:
         session.close()
+
+
+def _fate(task: Task, question: Question, snapshot: Snapshot, trace: AnswerTrace, merged: int) -> str:
+    """What became of the evidence of an answer, in one word (see `hermes.fate`)."""
+    truth = truth_of(question.text, task.stream.events, task.at, task.stream.fps)
+    spans, every = (None, True) if truth is None else (truth.spans, truth.every)
+    reach = (merged - 1) / task.stream.fps
+    return fate(trace, snapshot, spans, question.answer, every=every, reach=reach).outcome

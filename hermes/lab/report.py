@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
-from typing import Any
+from typing import Any, Final
 
-from hermes.lab.plots import Bar, Point, forest, panel
+from hermes.lab.plots import Bar, Point, forest, panel, shares
 from hermes.lab.table import size
 
 Cell = dict[str, Any]
@@ -23,7 +23,7 @@ def report(summary: dict[str, Any], command: str) -> str:
     style = files("hermes.lab").joinpath("report.css").read_text("utf-8")
     parts = [_head(summary, command), _locked(summary), _budget(summary)]
     parts += [_at_budget(summary, budget) for budget in _budgets(summary)]
-    parts += [_comparisons(summary), _notes(summary)]
+    parts += [_comparisons(summary), _fates(summary), _notes(summary)]
     return (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -232,6 +232,43 @@ def _comparisons(summary: dict[str, Any]) -> str:
 
 def _p(value: float) -> str:
     return "&lt; 0.0001" if value < 0.0001 else f"{value:.4f}"
+
+
+FATES: Final = {
+    "not sampled": "no frame shows it",
+    "evicted": "seen, then evicted",
+    "unread": "held, but not attended",
+    "read": "held and attended, answered wrongly all the same",
+    "absent": "none to point at: the truth rests on what was not shown",
+    "unknown": "nobody knows where it lies",
+}
+
+
+def _fates(summary: dict[str, Any]) -> str:
+    """What became of the evidence of the wrong answers."""
+    cells = [cell for cell in _measured(summary) if sum(cell["fate"].values())]
+    if not cells:
+        return ""
+    used = [word for word in FATES if any(cell["fate"][word] for cell in cells)]
+    names = [_name(cell) for cell in cells]
+    bars = [(name, [cell["fate"][word] for word in used]) for name, cell in zip(names, cells, strict=True)]
+    legend = "".join(f'<span><i class="key {_style(word)}"></i>{word}: {FATES[word]}</span>' for word in used)
+    table = [[escape(name), *(str(count) for count in counts), str(sum(counts))] for name, counts in bars]
+    picture = shares(bars, [_style(word) for word in used], "Wrong answers by what became of their evidence")
+    return (
+        "<h2>Why answers were wrong</h2><p>What became of the evidence of every wrong answer, up to the question. A bar is "
+        "all wrong answers of a policy; their number stands at its end. What counts as held and as attended is our own "
+        f'convention.</p><p class="legend">{legend}</p><figure class="wide">{picture}</figure>'
+        f"<details><summary>As a table</summary>{_table(['policy', *used, 'wrong'], table)}</details>"
+    )
+
+
+def _name(cell: Cell) -> str:
+    return str(cell["title"]) if cell["budget"] is None else f"{cell['title']} {100 * cell['share']:.0f} %"
+
+
+def _style(word: str) -> str:
+    return word.replace(" ", "-")
 
 
 def _notes(summary: dict[str, Any]) -> str:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from hermes.eval.pocket import AGES, Reply, guess_level, is_near
+from hermes.fate import Outcome
 from hermes.lab.plan import Cell, Plan
 from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
 from hermes.pocket.questions import KINDS, Question, is_correct
@@ -30,6 +31,7 @@ TITLES: Final = {
 }
 MEMORY: Final = ("first", "exists", "count")
 """Kinds that stand for memory where one number is wanted: all of them need what is long gone from view."""
+OUTCOMES: Final = get_args(Outcome)
 PAST: Final = tuple(kind for kind in KINDS if kind not in ("now", "exists", "count"))
 """Kinds whose evidence is one past card, so that it has an age."""
 
@@ -126,7 +128,8 @@ def summarise(plan: Plan, tasks: Tasks, found: Records) -> dict[str, Any]:
         said = _said(records)
         if said is not None:
             right[cell] = _each(asked, said, is_correct)
-        cells.append(_cell(plan, cell, records) | _scores(asked, groups, said, right.get(cell), weights))
+        scores = _scores(asked, groups, said, right.get(cell), weights)
+        cells.append(_cell(plan, cell, records) | scores | _fates(records, right.get(cell)))
     return {
         "setup": {
             "model": plan.model,
@@ -184,6 +187,14 @@ def _scores(
     return {"accuracy": accuracy}
 
 
+def _fates(records: Sequence[dict[str, Any]], right: Bools | None) -> dict[str, Any]:
+    """Of the wrong answers, what became of their evidence."""
+    if right is None:
+        return {}
+    outcomes = np.array([word for record in records for word in record["fate"]])
+    return {"fate": {word: int((outcomes[~right] == word).sum()) for word in OUTCOMES}}
+
+
 def _cell(plan: Plan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     about = {
         "policy": cell.policy,
@@ -205,8 +216,8 @@ def _cell(plan: Plan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str
             "resident_most": int(resident.max()),
             "read_tokens": _round(float(read.mean()), 1),
             "read_most": int(read.max()),
-            "archive_bytes": max(record.get("archive_bytes", 0) for record in records),
-            "moved_bytes": max(record.get("moved_bytes", 0) for record in records),
+            "archive_bytes": max(record["archive_bytes"] for record in records),
+            "moved_bytes": max(record["moved_bytes"] for record in records),
         },
         "times": {
             "first_token_ms": _round(1000 * float(np.median(first)), 2),

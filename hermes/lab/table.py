@@ -13,7 +13,7 @@ def text(summary: dict[str, Any]) -> str:
     """The summary as tables of text: accuracy and memory, kinds and ages, comparisons."""
     parts = [_setup(summary), _cells(summary)]
     parts += [_groups(summary, sort) for sort in ("kind", "age")]
-    parts.append(_comparisons(summary))
+    parts += [_comparisons(summary), _fates(summary)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -94,6 +94,16 @@ def _groups(summary: dict[str, Any], sort: str) -> str:
             values = (_percent(cell["accuracy"].get(group["id"])) for group in groups)
             lines.append(f"{label(cell):34}" + "".join(f"{value:>11}" for value in values))
     lines.append(f"{'questions':34}" + "".join(f"{group['n']:11d}" for group in groups))
+    return "\n".join(lines)
+
+
+def _fates(summary: dict[str, Any]) -> str:
+    cells = [cell for cell in summary["cells"] if "error" not in cell]
+    if not cells:
+        return ""
+    words = list(cells[0]["fate"])
+    lines = [f"{'wrong answers, by their evidence':34}" + "".join(f"{word:>13}" for word in words)]
+    lines += [f"{label(cell):34}" + "".join(f"{cell['fate'][word]:13d}" for word in words) for cell in cells]
     return "\n".join(lines)
 
 

@@ -1,0 +1,137 @@
+"""Several policies on the same frames: each sees what it would see alone, and one question goes to all."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hermes.engine import BusyError, Engine, StreamSettings
+from hermes.errors import HermesError
+from hermes.lab.plan import Cell
+from hermes.lab.side_by_side import SideBySide
+from hermes.session import StreamSession
+from hermes.video import sample
+
+CLIP = Path(__file__).parents[2] / "assets" / "clips" / "quick-tour.webm"
+POLICIES = ("hermes", "sliding-window", "full")
+
+
+@pytest.fixture(scope="module")
+def engine():
+    running = Engine(max_streams=2)
+    running.load("pocket")
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def side(engine):
+    made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf")), POLICIES)
+    engine.enter(made)
+    yield made
+    made.close()
+
+
+def wait(until, seconds=60.0):
+    end = time.monotonic() + seconds
+    while not until():
+        assert time.monotonic() < end
+        time.sleep(0.01)
+
+
+def test_every_policy_sees_what_it_would_see_alone(engine, side):
+    side.play(CLIP)
+    wait(lambda: side.view().state == "ended" and not side.has_work())
+    view = side.view()
+    counts = {lane.snapshot.frames_seen for lane in view.lanes}
+    assert counts == {view.frames}
+    assert view.frames > 60
+    assert view.clock == view.lanes[0].snapshot.seconds
+    assert view.frame_jpeg.startswith(b"\xff\xd8")
+    for lane in view.lanes[1:]:
+        assert np.array_equal(lane.snapshot.frame_times, view.lanes[0].snapshot.frame_times)
+    kept = [int(lane.snapshot.kept_per_layer.max()) for lane in view.lanes]
+    assert kept == [128, 128, 16 * view.frames]
+    side.ask("What was the first card?")
+    wait(lambda: not side.view().answering)
+    for lane in side.view().lanes:
+        assert lane.state == "done"
+        assert lane.answer
+        assert lane.first_token_ms > 0
+        assert lane.snapshot.answer.question == "What was the first card?"
+        assert lane.snapshot.answer.frames_seen == view.frames
+    alone = StreamSession(engine.model("pocket"), policy=Cell("sliding-window", 128).make())
+    for frame, seconds in sample(CLIP, 2.0):
+        alone.push(frame[None], [seconds])
+    assert np.array_equal(alone.snapshot().frame_times, view.lanes[1].snapshot.frame_times)
+    assert np.array_equal(alone.snapshot().kept, view.lanes[1].snapshot.kept)
+
+
+def test_a_question_waits_until_all_have_seen_the_same_frames(side):
+    side.play(CLIP)
+    wait(lambda: side.view().frames >= 16)
+    side.ask("What is shown now?")
+    wait(lambda: all(lane.state == "done" for lane in side.view().lanes))
+    asked = {lane.snapshot.answer.frames_seen for lane in side.view().lanes}
+    assert len(asked) == 1
+    wait(lambda: side.view().state == "ended" and not side.has_work())
+    assert side.view().frames > asked.pop()
+
+
+def test_questions_that_cannot_be_asked(side):
+    with pytest.raises(HermesError, match="Nothing has been seen"):
+        side.ask("What was first?")
+    side.play(CLIP)
+    wait(lambda: side.view().frames > 0)
+    with pytest.raises(HermesError, match="empty"):
+        side.ask("  ")
+    side.ask("What is shown now?")
+    with pytest.raises(HermesError, match="still being answered"):
+        side.ask("What is shown now?")
+
+
+def test_a_memory_that_cannot_go_on_leaves_the_others_alone(engine, monkeypatch):
+    made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf")), POLICIES)
+    engine.enter(made)
+
+    def refuse(*_):
+        raise HermesError("The memory is full.")
+
+    monkeypatch.setattr(made.view().lanes[2].session, "push", refuse)
+    made.play(CLIP)
+    wait(lambda: made.view().state == "ended" and not made.has_work())
+    made.ask("What was the first card?")
+    wait(lambda: not made.view().answering)
+    hermes, window, full = made.view().lanes
+    made.close()
+    assert (full.state, full.error) == ("failed", "The memory is full.")
+    assert (hermes.state, window.state) == ("done", "done")
+
+
+@pytest.mark.parametrize(
+    "policies", [("hermes",), ("hermes", "hermes"), (*POLICIES, "random-keep", "hermes-no-summary")]
+)
+def test_two_to_four_different_memories(engine, policies):
+    with pytest.raises(HermesError, match="two to four different"):
+        SideBySide(engine, StreamSettings(budget=128), policies)
+
+
+def test_names_and_budgets_are_checked(engine):
+    with pytest.raises(HermesError, match="no policy or preset"):
+        SideBySide(engine, StreamSettings(budget=128), ("hermes", "magic"))
+    with pytest.raises(HermesError, match="too small"):
+        SideBySide(engine, StreamSettings(budget=8), ("hermes", "full"))
+
+
+@pytest.mark.usefixtures("side")
+def test_the_engine_takes_no_more_than_it_can(engine):
+    other = SideBySide(engine, StreamSettings(budget=128), POLICIES)
+    engine.enter(other)
+    with pytest.raises(BusyError):
+        engine.enter(SideBySide(engine, StreamSettings(budget=128), POLICIES))
+    other.close()
+    engine.enter(other)
+    other.close()

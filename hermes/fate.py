@@ -21,9 +21,9 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hermes.fate_words import ATTENDED, sentence_of
+from hermes.fate_words import ATTENDED, EVERY_LAYER, sentence_of
 from hermes.pocket.questions import normal_words
-from hermes.snapshot import TIERS, AnswerTrace, Snapshot
+from hermes.snapshot import AnswerTrace, Snapshot
 
 MOST_READ: Final = 3
 
@@ -57,7 +57,7 @@ class TierFate:
     """The evidence in one tier, all shares as means over its layers.
 
     Attributes:
-        tier: Index into `TIERS`.
+        tier: Index into `TIERS`; `EVERY_LAYER` where the policy tells no tiers apart.
         layers: Its layers, first and last included.
         held: Share of the evidence's tokens that it held, 0 to 1; nan without evidence.
         attention: Share of the tier's whole attention that went to the evidence, 0 to 1; nan without evidence.
@@ -199,7 +199,8 @@ def _moment(
     span: Span, times: npt.NDArray[np.float64], held_frames: list[npt.NDArray[np.int32]], patches: int, reach: float
 ) -> Moment:
     start, end = span
-    inside = np.flatnonzero((times >= start) & (times - reach < end))
+    # A thousandth of a second aside: files write times in milliseconds.
+    inside = np.flatnonzero((times >= start - 1e-3) & (times - reach < end - 1e-3))
     if not len(inside):
         return Moment(span, inside, np.zeros(len(held_frames)), "not sampled")
     counts = np.array([np.isin(held, inside).sum() for held in held_frames])
@@ -216,8 +217,9 @@ def _tiers(
     on_frames = trace.attention.sum(axis=1, dtype=np.float64)
     even = on_frames * ours / np.maximum(whole, 1)
     made = []
-    for tier in range(len(TIERS)):
-        layers = np.flatnonzero(snapshot.tiers == tier)
+    groups = snapshot.tiers if snapshot.tiered else np.full(snapshot.num_layers, EVERY_LAYER)
+    for tier in range(EVERY_LAYER + 1):
+        layers = np.flatnonzero(groups == tier)
         if not len(layers):
             continue
         known = len(frames) > 0

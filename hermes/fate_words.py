@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 ATTENDED: Final = 3.0
 """A tier attends to the evidence where a token of it gets this many times the attention of another; our convention."""
+EVERY_LAYER: Final = len(TIERS)
+"""Stands for a tier where a policy tells none apart."""
 NAMED: Final = 3
 """Moments that a sentence names one by one."""
 
@@ -66,20 +68,20 @@ def _evicted(verdict: Verdict) -> str:
 
 
 def _read(verdict: Verdict) -> str:
-    tier, lift = _best(verdict)
+    place, lift = _best(verdict)
     if math.isinf(lift):
-        return f"Held and attended: {_where(verdict)}, and the {tier} tier read no other frame."
+        return f"Held and attended: {_where(verdict)}, and {place} no other frame was read."
     return (
-        f"Held and attended: {_where(verdict)}. In the {tier} tier one of its tokens got {_times(lift)} the attention of "
-        "another frame’s."
+        f"Held and attended: {_where(verdict)}. {place[0].upper()}{place[1:]} one of its tokens got {_times(lift)} the "
+        "attention of another frame’s."
     )
 
 
 def _unread(verdict: Verdict) -> str:
-    tier, lift = _best(verdict)
+    place, lift = _best(verdict)
     return (
-        f"Held, but not attended: {_where(verdict)}, but in no tier did one of its tokens get {ATTENDED:g} times the "
-        f"attention of another frame’s (most: {_times(lift)}, {tier})."
+        f"Held, but not attended: {_where(verdict)}, but nowhere did one of its tokens get {ATTENDED:g} times the "
+        f"attention of another frame’s (most: {_times(lift)}, {place})."
     )
 
 
@@ -116,9 +118,9 @@ def _rest(gone: Sequence[int]) -> str:
 
 
 def _best(verdict: Verdict) -> tuple[str, float]:
-    """Name of the tier that attends to the evidence most, and how much more than to other frames."""
+    """Where the evidence is attended to most, and how much more than other frames."""
     best = max((tier for tier in verdict.tiers if not math.isnan(tier.lift)), key=lambda tier: tier.lift)
-    return TIERS[best.tier], best.lift
+    return "over all layers" if best.tier == EVERY_LAYER else f"in the {TIERS[best.tier]} tier", best.lift
 
 
 def _times(lift: float) -> str:

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from hermes.snapshot import AnswerTrace, Snapshot
 from ui.board_cells import SCORE_MODES, Film, Wanted, film, groups_of, score_columns
 from ui.board_history import EventHistory, RetentionHistory, bin_sum, shares_of_groups
+from ui.fate import Judge, encode_verdict, judge_of
 
 MAX_COLUMNS = 600
 THUMBNAILS_A_MESSAGE = 4
@@ -66,7 +67,13 @@ def read_peaks(profile: npt.NDArray[np.float32], most: int = 3) -> list[int]:
 class BoardEncoder:
     """Makes the messages of one board. Not safe for two threads at once: the visitor's lock guards it."""
 
-    def __init__(self) -> None:
+    def __init__(self, judge: Judge | None = None) -> None:
+        """Begin a board.
+
+        Args:
+            judge: Makes the verdict on an answer; None: nobody knows what is true in this stream.
+        """
+        self._judge = judge or judge_of(())
         self._seq = 0
         self._drop()
 
@@ -181,6 +188,9 @@ class BoardEncoder:
         if snapshot.answer is not self._answer or (key and snapshot.answer is not None):
             self._answer = snapshot.answer
             message["answer"] = self._encode_answer(snapshot.answer, thumbnails) if snapshot.answer else None
+            verdict = self._judge(snapshot)
+            if verdict is not None:
+                message["answer"]["fate"] = encode_verdict(verdict, snapshot, thumbnails)
         now = {
             **meters,
             "kept": round(float(np.mean(self._held))) if self._held else 0,

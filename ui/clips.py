@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ class Clip:
         seconds: Its length.
         questions: Suggested questions, each with the second from which it makes sense to ask.
         poster: A picture of it as a data address; "" where none could be made.
+        events: What it shows, as its truth file lists it; empty where nobody wrote it down.
+        fps: Frames a second in which its events count.
     """
 
     id: str
@@ -37,6 +40,8 @@ class Clip:
     seconds: float
     questions: tuple[tuple[str, float], ...]
     poster: str
+    events: tuple[Mapping[str, Any], ...] = ()
+    fps: float = 4.0
 
     def card(self) -> dict[str, Any]:
         """What the page needs to show it in the list."""
@@ -67,9 +72,9 @@ def _read_clip(folder: Path, name: str) -> Clip:
         raise FileNotFoundError(path)
     seconds, poster = _look(path)
     questions = tuple((str(q["text"]), float(q.get("at", 0.0))) for q in about.get("questions", ()))
-    return Clip(
-        name, path, str(about.get("title", name)), str(about.get("description", "")), seconds, questions, poster
-    )
+    title, description = str(about.get("title", name)), str(about.get("description", ""))
+    events = tuple(about.get("events", ()))
+    return Clip(name, path, title, description, seconds, questions, poster, events, float(about.get("fps", 4.0)))
 
 
 def _look(path: Path) -> tuple[float, str]:

@@ -30,6 +30,8 @@ from ui.board_cells import Wanted
 from ui.board_detail import detail
 from ui.clips import Clip
 from ui.conversation import Conversation
+from ui.fate import judge_of
+from ui.lesson_figures import Sight
 from ui.models import Shelf
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Visitor:
     def __init__(
         self, settings: StreamSettings, shelf: Shelf, clips: Mapping[str, Clip], policies: Mapping[str, Any]
     ) -> None:
-        self.settings = settings
+        self.settings = self.first_settings = settings
         self.stream: LiveStream | None = None
         self.conversation = Conversation()
         self.uploads: dict[str, str] = {}
@@ -76,6 +78,7 @@ class Visitor:
         self._fps = settings.fps
         self._starting = False
         self._restarted = False
+        self._resumes = False
         self._notice: dict[str, Any] | None = None
         self._told_error: str | None = None
         self._shots = 0
@@ -141,7 +144,8 @@ class Visitor:
     def _begin(self) -> None:
         """A new memory: the board starts afresh."""
         with self._board_lock:
-            self._encoder = BoardEncoder()
+            clip = self._clips.get(self._playing.id) if self._playing.kind == "clip" else None
+            self._encoder = BoardEncoder(judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None)
             self._fps = min(self.settings.fps, self._native_fps or math.inf)
         self._restarted, self._notice, self._told_error = True, None, None
 
@@ -204,6 +208,32 @@ class Visitor:
         self.conversation.halt()
         if self.stream is not None:
             self.stream.stop_answer()
+
+    # Standing aside for a lesson ------------------------------------------------------------------------------------
+
+    def step_aside(self) -> None:
+        """Another visitor takes this one's place for a while: what plays pauses; a camera stops, its memory stays."""
+        stream = self.stream
+        self._resumes = stream is not None and stream.view().state == "playing" and self._playing.kind != "camera"
+        if stream is not None:
+            self.transport("pause" if self._resumes else "stop" if self._playing.kind == "camera" else "")
+
+    def come_back(self) -> None:
+        """This visitor is shown again, as it was when it stepped aside."""
+        if self._resumes:
+            self.transport("resume")
+        self._resumes = False
+        self.tell_afresh()
+
+    def tell_afresh(self) -> None:
+        """The browser shows somebody else's stream: it has to forget that, and is told everything anew."""
+        self._restarted = True
+
+    def sight(self) -> Sight:
+        """What a lesson measures."""
+        clip = self._clips.get(self._playing.id) if self._playing.kind == "clip" else None
+        model = self._shelf.state(self.settings.model)
+        return Sight(self.stream.view() if self.stream else None, model.info if model else None, clip)
 
     # What the browser is told -------------------------------------------------------------------------------------
 

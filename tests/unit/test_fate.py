@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -83,7 +85,7 @@ def test_held_but_not_attended():
     assert deep.lift == pytest.approx(1.0)
     assert np.isnan(verdict.tiers[0].lift)
     assert "still in layer 3, and evicted from 1–2" in verdict.sentence
-    assert "(most: 1.0 times, long-term)" in verdict.sentence
+    assert "(most: 1.0 times, in the long-term tier)" in verdict.sentence
 
 
 def test_held_and_attended():
@@ -105,7 +107,7 @@ def test_exactly_the_threshold_is_attended():
 def test_where_nothing_else_is_held():
     verdict = fate(trace([NEWEST, NEWEST, [2, 2, 3, 3]], {2: {2: 0.1}}), snapshot(), [SPAN], "x")
     assert verdict.outcome == "read"
-    assert verdict.sentence.endswith("and the long-term tier read no other frame.")
+    assert verdict.sentence.endswith("and in the long-term tier no other frame was read.")
 
 
 def test_of_several_moments_the_worst_off_counts_where_all_are_needed_else_the_best_off():
@@ -136,6 +138,13 @@ def test_a_tier_without_layers_is_left_out():
     bare.tiers[:] = [1, 1, 2]
     verdict = fate(trace([NEWEST] * 3, {}), bare, [SPAN], "x")
     assert [(TIERS[tier.tier], tier.layers) for tier in verdict.tiers] == [("working", (0, 1)), ("long-term", (2, 2))]
+
+
+def test_a_policy_without_tiers_is_judged_over_all_layers():
+    verdict = fate(trace([WITH_EVIDENCE] * 3, {2: {2: 0.3, 9: 0.1}}), replace(snapshot(), tiered=False), [SPAN], "x")
+    assert [tier.layers for tier in verdict.tiers] == [(0, 2)]
+    assert verdict.tiers[0].lift == pytest.approx(9.0)
+    assert "Over all layers one of its tokens got 9.0 times" in verdict.sentence
 
 
 def test_tally_of_wrong_answers():

@@ -7,7 +7,7 @@ evictions, answers) is in its `History` once.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -49,7 +49,7 @@ def encode(views: Sequence[LiveView], history: History) -> bytes:
     known: dict[str, Any] = {}
     others: dict[str, Array] = {}
     for i, (view, snapshot) in enumerate(zip(views, snapshots, strict=True)):
-        plain, more = _split(view, snapshot, history)
+        plain, more = _split(view, snapshot, history, {*meta["extras"], *meta["grids"]})
         scalars.append(
             {name: value for name, value in plain.items() if name not in known or not _same(known[name], value)}
         )
@@ -105,8 +105,10 @@ def _decode(
     return views
 
 
-def _split(view: LiveView, snapshot: Snapshot, history: History) -> tuple[dict[str, Any], dict[str, Array]]:
-    """What a moment says beside its tokens: plain values, and arrays that rarely change."""
+def _split(
+    view: LiveView, snapshot: Snapshot, history: History, stored: Set[str]
+) -> tuple[dict[str, Any], dict[str, Array]]:
+    """What a moment says beside the fields that are `stored` with its tokens: plain values, arrays that rarely change."""
     answer = -1 if snapshot.answer is None else _find(history.answers, snapshot.answer)
     plain: dict[str, Any] = {"frames": snapshot.frames_seen, "evictions": len(snapshot.evictions), "answer": answer}
     arrays: dict[str, Array] = {}
@@ -114,7 +116,7 @@ def _split(view: LiveView, snapshot: Snapshot, history: History) -> tuple[dict[s
         if item.name not in _LEFT_OUT:
             plain[f"view.{item.name}"] = getattr(view, item.name)
     for item in fields(Snapshot):
-        if item.name in _SHARED or item.name in tokens.TOKEN_FIELDS:
+        if item.name in _SHARED or item.name in tokens.TOKEN_FIELDS or item.name in stored:
             continue
         value = getattr(snapshot, item.name)
         if isinstance(value, np.ndarray):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,8 +21,6 @@ _RECORD = {
 }  # fmt: skip
 _MOMENT = {"sequence": np.int64, "frames_seen": np.int64, "seconds": np.float64}
 _ATTENTION = ("attention", "attention_heads", "attention_rest", "attention_patch")
-_READ = {"token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64}
-_SAID = ("question", "answer", "asked_seconds", "frames_seen", "first_token_seconds")
 _FAULTS = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError)
 
 
@@ -38,9 +36,11 @@ def pack_history(history: History) -> bytes:
 
 def pack_answer(answer: AnswerTrace) -> bytes:
     """An answer as one block."""
-    arrays: dict[str, Array] = {name: getattr(answer, name).astype(np.float16) for name in _ATTENTION}
-    arrays |= {name: getattr(answer, name) for name in _READ}
-    return pack({name: getattr(answer, name) for name in _SAID}, arrays)
+    values = {item.name: getattr(answer, item.name) for item in fields(answer)}
+    arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+    types = {name: value.dtype.name for name, value in arrays.items()}
+    arrays |= {name: arrays[name].astype(np.float16) for name in _ATTENTION}
+    return pack({"said": {name: value for name, value in values.items() if name not in arrays}, "types": types}, arrays)
 
 
 def pack_scores(records: Sequence[ScoreRecord]) -> bytes:
@@ -95,9 +95,9 @@ def unpack_answer(data: bytes) -> AnswerTrace:
     """
     meta, arrays = unpack(data)
     try:
-        values: dict[str, Any] = {name: meta[name] for name in _SAID}
-        values |= {name: arrays[name].astype(np.float32) for name in _ATTENTION}
-        values |= {name: arrays[name].astype(dtype) for name, dtype in _READ.items()}
+        known = {item.name for item in fields(AnswerTrace)}
+        values: dict[str, Any] = {name: value for name, value in meta["said"].items() if name in known}
+        values |= {name: arrays[name].astype(meta["types"][name]) for name in arrays if name in known}
         values["asked_seconds"], values["frames_seen"] = float(values["asked_seconds"]), int(values["frames_seen"])
         answer = AnswerTrace(**values)
         layers = len(answer.offsets) - 1

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hermes.snapshot import VISION, Snapshot
+from hermes.snapshot import TEXT, Snapshot
 from hermes.trace.block import Array, DamagedError
 
 Int = npt.NDArray[np.int64]
@@ -24,8 +24,12 @@ LABELS = ("frame", "patch", "kind")
 LABEL_TYPES = {"frame": np.int32, "patch": np.int16, "kind": np.int8}
 UNIT_FIGURES = ("importance", "recency")
 TOKEN_FIELDS = ("offsets", *LABELS, "mass", "position", *UNIT_FIGURES, "guidance_attention", "token_seconds", "kept")
-"""Fields of a snapshot that these functions store; `kept` follows from the others."""
+"""Fields of a snapshot that these functions always store."""
+SOME_TOKENS = ("first_frame", "held_by")
+SOME_FRAMES = ("archived",)
+"""Fields that some policies leave empty: values of every token, and of every frame in every layer."""
 
+_COLUMNS = ("mass", "token_seconds", "position", "guidance_attention", *UNIT_FIGURES)
 _ONE = int(np.float32(1).view(np.int32))
 _NAN = int(np.float32(np.nan).view(np.int32))
 _NONE = 255
@@ -85,20 +89,28 @@ def encode(
         snapshots: At least one, all of one stream with one number of layers.
         frame_times: Time of every frame of the stream, in seconds; at least those that the snapshots have seen.
     """
+    extras = [name for name in SOME_TOKENS if all(_fills(s, name, s.frame.shape) for s in snapshots)]
+    grids = ["kept", *(n for n in SOME_FRAMES if all(_fills(s, n, s.kept.shape) for s in snapshots))]
     steps = {name: all(_coded(getattr(s, name))[1] for s in snapshots) for name in UNIT_FIGURES}
     whole = all(_is_whole(s.position) for s in snapshots)
-    sources, changed, values = [], _lists(), _lists()
+    names = [*_COLUMNS, *extras]
+    sources, changed, values = [], _lists(names), _lists(names)
+    odd, odd_values = _lists(grids), _lists(grids)
     new: dict[str, list[Array]] = {name: [] for name in LABELS}
     before: Snapshot | None = None
     columns_before: dict[str, Int] = {}
     for now in snapshots:
         source = _sources(before, now)
-        columns = _columns(now, steps, whole)
+        columns = {**_columns(now, steps, whole), **{name: _whole_numbers(getattr(now, name)) for name in extras}}
         guess = predict(source, columns_before, now.frame, frame_times)
         for name, column in columns.items():
             differs = column != guess[name]
             changed[name].append(differs)
             values[name].append((column - guess[name])[differs])
+        for name in grids:
+            rest = getattr(now, name).astype(np.int64) - _expected(name, now, before)
+            odd[name].append(np.flatnonzero(rest))
+            odd_values[name].append(rest[rest != 0])
         for name in LABELS:
             new[name].append(getattr(now, name)[source < 0])
         sources.append(_jumps(source))
@@ -113,7 +125,11 @@ def encode(
     for name in changed:
         arrays[f"changed.{name}"] = np.packbits(np.concatenate(changed[name]))
         arrays[f"value.{name}"] = _difference(np.concatenate(values[name]), name)
-    return {"steps": steps, "whole_positions": whole}, arrays
+    for name in grids:
+        arrays[f"odd.{name}"] = np.concatenate(odd[name])
+        arrays[f"odd.{name}.counts"] = np.array([len(where) for where in odd[name]], np.int64)
+        arrays[f"odd.{name}.values"] = np.concatenate(odd_values[name])
+    return {"steps": steps, "whole_positions": whole, "extras": extras, "grids": grids}, arrays
 
 
 def decode(
@@ -140,7 +156,7 @@ def decode(
     fresh = np.concatenate(([0], np.cumsum(jumps == 0)))
     labels = {name: _exactly(arrays[f"new.{name}"], int(fresh[-1])).astype(np.int64) for name in LABELS}
     labels["frame"] = np.cumsum(labels["frame"])
-    names = [name.removeprefix("changed.") for name in arrays if name.startswith("changed.")]
+    names = [*_COLUMNS, *(name for name in meta["extras"] if name in SOME_TOKENS)]
     changed = {
         n: np.unpackbits(_exactly(arrays[f"changed.{n}"], -(-total // 8)), count=total).astype(bool) for n in names
     }
@@ -158,12 +174,29 @@ def decode(
         }
         if len(held["frame"]) and held["frame"].max() >= min(seen, len(frame_times)):
             raise DamagedError("A token belongs to a frame that was never seen.")
-        columns = predict(source, columns, held["frame"], frame_times)
+        guess = predict(source, columns, held["frame"], frame_times)
+        columns = {name: guess[name] for name in names}
         for name in names:
             where = np.flatnonzero(changed[name][part])
             columns[name][where] += values[name][done[name][starts[i]] : done[name][starts[i + 1]]]
-        moments.append(_arrays(meta, lengths[i], held, columns, seen))
+        moments.append(_arrays(meta, lengths[i], held, columns))
+        _add_grids(meta, arrays, moments, seen)
     return moments
+
+
+def _add_grids(
+    meta: Mapping[str, Any], arrays: Mapping[str, Array], moments: list[dict[str, Array]], frames: int
+) -> None:
+    """Put `kept`, and what else is told of every frame in every layer, into the newest of the moments."""
+    now, before, i = moments[-1], moments[-2] if len(moments) > 1 else None, len(moments) - 1
+    shape = (len(now["offsets"]) - 1, frames)
+    for name in ("kept", *(name for name in meta["grids"] if name in SOME_FRAMES)):
+        last = None if before is None or name not in before else before[name]
+        grid = held_tokens(now, shape) if name == "kept" else _padded(last, shape)
+        stops = np.concatenate(([0], np.cumsum(arrays[f"odd.{name}.counts"].astype(np.int64))))
+        part = slice(stops[i], stops[i + 1])
+        grid.reshape(-1)[arrays[f"odd.{name}"][part]] += arrays[f"odd.{name}.values"][part]
+        now[name] = grid.astype(np.uint16)
 
 
 def predict(
@@ -185,14 +218,50 @@ def predict(
         "position": 0,
         "guidance_attention": int(_coarse_code(np.full(1, np.nan, np.float32))[0]),
         **dict.fromkeys(UNIT_FIGURES, _NONE),
+        "first_frame": frame,
+        "held_by": _ONE,
     }
     if not before:
         return {name: np.broadcast_to(value, source.shape).astype(np.int64) for name, value in usual.items()}
-    return {name: np.where(new, value, before[name][source]) for name, value in usual.items()}
+    return {name: np.where(new, value, before[name][source]) for name, value in usual.items() if name in before}
 
 
-def _lists() -> dict[str, list[Array]]:
-    return {name: [] for name in ("mass", "token_seconds", "position", "guidance_attention", *UNIT_FIGURES)}
+def held_tokens(flat: Mapping[str, Array], shape: tuple[int, int]) -> Int:
+    """What `kept` is expected to be: tokens of each frame in each layer, by the shares of heads that hold them."""
+    layers = np.repeat(np.arange(shape[0]), np.diff(flat["offsets"]))
+    seen = (flat["frame"] >= 0) & (flat["kind"] != TEXT)
+    cells = layers[seen] * shape[1] + flat["frame"][seen]
+    shares = flat["held_by"][seen] if len(flat.get("held_by", ())) else None
+    held = np.bincount(cells, shares, minlength=shape[0] * shape[1])
+    return np.maximum(np.rint(held), held > 0).astype(np.int64).reshape(shape)
+
+
+def _expected(name: str, now: Snapshot, before: Snapshot | None) -> Int:
+    if name != "kept":
+        return _padded(None if before is None else getattr(before, name), now.kept.shape)
+    flat = {field: getattr(now, field, np.zeros(0)) for field in ("offsets", "frame", "kind", "held_by")}
+    return held_tokens(flat, now.kept.shape)
+
+
+def _padded(grid: Array | None, shape: tuple[int, ...]) -> Int:
+    out = np.zeros(shape, np.int64)
+    if grid is not None:
+        out[:, : grid.shape[1]] = grid
+    return out
+
+
+def _fills(snapshot: Snapshot, name: str, shape: tuple[int, ...]) -> bool:
+    """Whether a field exists, is not empty, and has a value for everything."""
+    values = getattr(snapshot, name, None)
+    return values is not None and values.size > 0 and values.shape == shape
+
+
+def _lists(names: Sequence[str]) -> dict[str, list[Array]]:
+    return {name: [] for name in names}
+
+
+def _whole_numbers(values: Array) -> Int:
+    return (values.view(np.int32) if values.dtype == np.float32 else values).astype(np.int64)
 
 
 def _columns(now: Snapshot, steps: Mapping[str, bool], whole: bool) -> dict[str, Int]:
@@ -211,13 +280,11 @@ def _columns(now: Snapshot, steps: Mapping[str, bool], whole: bool) -> dict[str,
     }
 
 
-def _arrays(
-    meta: Mapping[str, Any], lengths: Int, held: dict[str, Int], columns: dict[str, Int], frames: int
-) -> dict[str, Array]:
+def _arrays(meta: Mapping[str, Any], lengths: Int, held: dict[str, Int], columns: dict[str, Int]) -> dict[str, Array]:
     """One moment's arrays out of labels and columns."""
-    layers = np.repeat(np.arange(len(lengths)), lengths)
-    seen = held["kind"] == VISION
-    kept = np.bincount(layers[seen] * frames + held["frame"][seen], minlength=len(lengths) * frames)
+    extras = {name: columns[name].astype(np.int32) for name in meta["extras"] if name in columns}
+    if "held_by" in extras:
+        extras["held_by"] = extras["held_by"].view(np.float32)
     position = columns["position"]
     return {
         "offsets": np.concatenate(([0], np.cumsum(lengths))).astype(np.int64),
@@ -229,7 +296,7 @@ def _arrays(
         else position.astype(np.int32).view(np.float32),
         "guidance_attention": _coarse(columns["guidance_attention"]),
         **{name: _figure(columns[name], meta["steps"][name]) for name in UNIT_FIGURES},
-        "kept": kept.reshape(len(lengths), frames).astype(np.uint16),
+        **extras,
     }
 
 

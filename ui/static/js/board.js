@@ -1,63 +1,60 @@
 // The memory board: one component that keeps the state, lays the figures out and redraws them when something changed.
-// A figure is an object {canvas, layout, draw, hit, describe}; new views are added to `figures`.
-import { TIERS, apply, emptyState, seenColumns } from "./codec.js";
-import { h, setText } from "./dom.js";
+// A figure is {ui, layout, height, draw, mark?, hit?, note?, click?, table?, ready?}; `draw` paints the picture, `mark` the
+// pane of glass above it (cursor and selection), so that hovering repaints nothing else.
+import { TIERS, apply, axisFrames, emptyState, seenColumns } from "./codec.js";
+import { buildBoard } from "./board_dom.js";
+import { makeAsking } from "./board_asking.js";
+import { wireExports } from "./board_exports.js";
+import { boardFigures } from "./board_figures.js";
+import { h, radioKeys, setText } from "./dom.js";
 import { bytes, clock, percent, shortNumber, whole } from "./format.js";
-import { drawLayers, hitLayers, layoutLayers } from "./layers.js";
+import { MODES } from "./layers.js";
+import { picturesThatFit } from "./film.js";
 import { readPalette } from "./palette.js";
-import { drawReading, hitReading, layoutReading } from "./reading.js";
-import { describeRetention, drawRetention, hitRetention, layoutRetention } from "./retention.js";
 import { moveCursor, nearestColumn } from "./scales.js";
-import { TIER_WORDS, describeBoard, describeCell, describeReading, frameTime, speakCell } from "./words.js";
-
-const GLOSSARY = [
-  ["Token", "A small piece of a frame, turned into numbers. A frame of this model is a handful of tokens."],
-  ["Layer", "The model reads in steps, one layer after the other. Each layer keeps its own memory of the video."],
-  ["Cache", "What the layers remember: the keys and values of the tokens they still hold."],
-  ["Budget", "How many video tokens a layer may hold. Above it, the least important ones are let go."],
-  ["Tier", "A group of layers with one habit: sensory, working or long-term memory."],
-];
+import { wireTables } from "./tables.js";
+import { TIER_WORDS, describeBoard, describeReading, frameTime, noteOfCell, speakNote } from "./words.js";
+import { describeWindow, fitWindow, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
 
 /** Parts of a message that change what the figures show. */
-const DRAWN = ["meta", "columns", "held", "history", "answer", "thumbs"];
+const DRAWN = ["meta", "columns", "held", "history", "events", "answer", "thumbs", "scores", "film"];
+const CALM = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** Build the board inside `element`. Returns {receive(message), acknowledged()}. */
-export function mountBoard(element, bus) {
-  const ui = buildBoard();
+/** Build the board inside `element`. `send(request)` asks for details. Returns {receive, acknowledged, wanted, detail, show}. */
+export function mountBoard(element, bus, send) {
+  const ui = buildBoard(bus);
   element.replaceChildren(ui.root);
-  let state = emptyState();
-  let palette = readPalette(ui.root);
-  let cursor = null;
+  const view = {
+    state: emptyState(), palette: readPalette(ui.root), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
+    frame: null, frameImage: null, life: null, heads: null, hoverPatch: null, hoverMoment: null, images,
+  };
+  const pictures = new Map();
   let pending = false;
   let shownAnswer = null;
-  const pictures = new Map();
+  let later = null; // a view asked for before there was anything to show
 
-  const images = (frame) => {
+  function images(frame) {
     if (!pictures.has(frame)) {
       const image = new Image();
       pictures.set(frame, image);
-      image.onload = redraw;
-      image.src = `data:image/jpeg;base64,${state.thumbs.get(frame)}`;
+      image.onload = () => repaint();
+      image.src = `data:image/jpeg;base64,${view.state.thumbs.get(frame)}`;
     }
     const image = pictures.get(frame);
     return image.complete && image.naturalWidth ? image : null;
-  };
+  }
 
-  const figures = [
-    { canvas: ui.layers, layout: layoutLayers, height: (l) => l.height, draw: drawLayers, hit: hitLayers },
-    { canvas: ui.reading, layout: layoutReading, height: (l) => l.height, draw: drawReading, hit: hitReading },
-    ...ui.retention.map((canvas, tier) => ({
-      canvas, layout: layoutRetention, height: (l) => l.total,
-      draw: (ctx, layout, view) => drawRetention(ctx, layout, tier, view),
-      hit: () => null,
-      note: (layout, x, y) => {
-        const at = hitRetention(layout, state, x, y);
-        return at && describeRetention(state, tier, at);
-      },
-    })),
-  ];
+  const asking = makeAsking(view, ui, { send, repaint, say: (text) => setText(ui.live, text) });
+  const figures = boardFigures(view, ui, { open, pickLayer, pickPatch: asking.pickPatch });
 
-  function redraw() {
+  // Painting -------------------------------------------------------------------------------------------------------
+
+  function repaint(only = null) {
+    for (const figure of figures) figure.dirty ||= only === null || only.includes(figure.ui.name);
+    schedule();
+  }
+
+  function schedule() {
     if (pending) return;
     pending = true;
     requestAnimationFrame(() => {
@@ -67,31 +64,58 @@ export function mountBoard(element, bus) {
   }
 
   function paint() {
-    const empty = !state.meta || !state.frames;
+    const empty = !view.state.meta || !view.state.frames;
     ui.root.classList.toggle("is-empty", empty);
     if (empty) return;
-    ui.readingEmpty.hidden = Boolean(state.answer);
+    ui.answer.empty.hidden = Boolean(view.state.answer);
     for (const figure of figures) {
-      const width = figure.canvas.parentElement.clientWidth;
-      if (!width || (figure.at && !figure.inView)) continue; // drawn when it comes into view
-      figure.at = figure.layout(width, state.meta);
-      const ratio = Math.min(3, window.devicePixelRatio || 1);
-      const tall = figure.height(figure.at);
-      const size = [Math.round(width * ratio), Math.round(tall * ratio)];
-      if (figure.canvas.width !== size[0] || figure.canvas.height !== size[1]) {
-        [figure.canvas.width, figure.canvas.height] = size;
-        figure.canvas.style.height = `${tall}px`;
-      }
-      const ctx = figure.canvas.getContext("2d");
-      ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-      ctx.clearRect(0, 0, width, tall);
-      figure.draw(ctx, figure.at, { state, palette, ratio, cursor, images });
+      const shown = !figure.ready || figure.ready();
+      figure.ui.box.hidden = !shown;
+      if (!shown || figure.inView === false) continue; // drawn when it comes into view
+      if (figure.dirty) paintFigure(figure);
+      if (figure.at) paintGlass(figure);
     }
   }
 
+  function paintFigure(figure) {
+    const width = figure.ui.box.clientWidth;
+    if (!width) return;
+    figure.dirty = false;
+    figure.at = figure.layout(width, view);
+    view.ratio = Math.min(3, window.devicePixelRatio || 1);
+    const tall = figure.height(figure.at);
+    const ctx = fit(figure.ui.canvas, width, tall);
+    figure.draw(ctx, figure.at, view);
+    figure.marked = null;
+  }
+
+  function fit(canvas, width, tall) {
+    const size = [Math.round(width * view.ratio), Math.round(tall * view.ratio)];
+    if (canvas.width !== size[0] || canvas.height !== size[1]) {
+      [canvas.width, canvas.height] = size;
+      canvas.style.height = `${tall}px`;
+    }
+    const ctx = canvas.getContext("2d");
+    ctx.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
+    ctx.clearRect(0, 0, width, tall);
+    return ctx;
+  }
+
+  function paintGlass(figure) {
+    if (!figure.mark) return;
+    const marks = JSON.stringify([view.cursor, view.selected, view.hoverPatch, view.hoverMoment]);
+    if (figure.marked === marks) return;
+    figure.marked = marks;
+    figure.mark(fit(figure.ui.glass, figure.ui.box.clientWidth, figure.height(figure.at)), figure.at, view);
+  }
+
+  // Words ----------------------------------------------------------------------------------------------------------
+
   function words() {
+    const { state } = view;
     if (!state.meta) return;
     setText(ui.caption, describeBoard(state));
+    setText(ui.zoom.said, describeWindow(view.window, state.film?.size ?? 1));
     const m = state.meters;
     if (m) {
       ui.meter("tokens", whole(m.kept), `of ${whole(m.seen)} seen, per layer`);
@@ -100,181 +124,280 @@ export function mountBoard(element, bus) {
       ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask to measure" : "to the first token");
       ui.meter("dropped", whole(m.dropped), m.skipped ? `and ${whole(m.skipped)} unreadable` : "camera frames missed");
     }
-    setText(ui.readingText, state.answer ? describeReading(state) : "");
-    if (shownAnswer !== state.answer) {
-      shownAnswer = state.answer;
-      ui.readingAsked.replaceChildren(...(state.answer ? [`${state.answer.question} `, h("strong", {}, state.answer.answer)] : []));
-      ui.peaks.replaceChildren(...(state.answer?.peaks ?? []).map(peak));
-    }
+    setText(ui.answer.text, state.answer ? describeReading(state) : "");
+    if (shownAnswer === state.answer) return;
+    shownAnswer = state.answer;
+    ui.answer.asked.replaceChildren(...(state.answer ? [`${state.answer.question} `, h("strong", {}, state.answer.answer)] : []));
+    ui.answer.peaks.replaceChildren(...(state.answer?.peaks ?? []).map(peak));
+    ui.fate.show(state.answer);
+    asking.answerChanged();
   }
 
   /** One of the frames that the answer read most, as a button that shows it above. */
   function peak({ frame, share, jpeg }) {
-    const seconds = frameTime(state, frame);
+    const seconds = frameTime(view.state, frame);
     const name = `Frame at ${clock(seconds, true)}`;
     return h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => bus.say("goto", seconds) },
       jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: name }) : h("span", { class: "hl-clip-blank" }),
       h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
   }
 
-  function select(next, spoken) {
-    cursor = next;
-    if (cursor && spoken) setText(ui.live, speakCell(state, { column: cursor.column, layer: cursor.layer ?? 0 }));
-    redraw();
+  /** Legend and scale: they change with tiers, layers and mode only. */
+  function legends() {
+    const { meta } = view.state;
+    if (!meta) return;
+    ui.legend.replaceChildren(...meta.groups.map((tier) => h("li", {}, h("span", { class: `hl-swatch hl-swatch-${tier}` }),
+      h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), ` ${TIER_WORDS[tier]}`))));
+    const ends = view.mode === "kept" ? ["1 token", `all ${meta.tokens_per_frame * meta.bin}`]
+      : ["importance", "recency"].includes(view.mode) ? ["0", "1"] : ["0", "the layer’s largest"];
+    ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${view.mode}` }), ends[1],
+      h("span", { class: "hl-unit" }, MODES[view.mode].unit));
+    ui.layers.panel.layer.replaceChildren(...[...Array(meta.layers).keys()].map((layer) => h("option", { value: layer },
+      `Layer ${layer + 1}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
+    asking.fillRows();
+    ui.retention.fade.forEach((figure, tier) => { figure.node.hidden = !meta.groups.includes(tier); });
+    ui.root.classList.toggle("is-untiered", !meta.tiered);
   }
 
-  function tip(canvas, box, note) {
+  // Cursor, selection, zoom ----------------------------------------------------------------------------------------
+
+  function point(next) {
+    view.cursor = next;
+    schedule();
+  }
+
+  /** Open a frame as a layer remembers it. */
+  function open(frame, layer, patch = null) {
+    const { state } = view;
+    if (!state.frames) return;
+    view.selected = {
+      frame: Math.max(0, Math.min(state.frames - 1, frame)), patch,
+      layer: Math.max(0, Math.min(state.meta.layers - 1, layer ?? view.selected?.layer ?? state.meta.layers - 1)),
+    };
+    asking.opened();
+    repaint(["layers", "film"]);
+  }
+
+  function pickLayer(layer) {
+    if (view.selected) open(view.selected.frame, layer, view.selected.patch);
+  }
+
+  function setWindow(next) {
+    view.window = next;
+    setText(ui.zoom.said, describeWindow(next, view.state.film?.size ?? 1));
+    repaint(["film", "layers"]);
+    ask();
+  }
+
+  let asked = null;
+  function ask() { // the server learns at once what is shown now, not at the next beat
+    clearTimeout(asked);
+    asked = setTimeout(() => bus.say("wanted", null), 120);
+  }
+
+  function setMode(mode) {
+    if (!MODES[mode]) return;
+    view.mode = mode;
+    for (const button of ui.layers.modes) button.setAttribute("aria-checked", String(button.dataset.mode === mode));
+    roam();
+    legends();
+    repaint(["layers", "picture"]);
+    ask();
+  }
+
+  const axis = () => (view.state.meta ? axisFrames(view.state.meta) : 1);
+  const zoomBy = (factor, frame = (view.window.first + view.window.stop) / 2) => setWindow(zoomAt(view.window, factor, frame, axis()));
+
+  function tip(canvas, x, y, note) {
     ui.tip.replaceChildren(h("strong", {}, note.title), ...note.lines.map((line) => h("span", {}, line)));
     ui.tip.hidden = false;
     const root = ui.root.getBoundingClientRect();
     const frame = canvas.getBoundingClientRect();
-    const x = frame.left - root.left + box.x;
-    const y = frame.top - root.top + box.y;
-    const left = Math.max(8, Math.min(root.width - ui.tip.offsetWidth - 8, x - ui.tip.offsetWidth / 2));
-    const above = y - ui.tip.offsetHeight - 14;
-    ui.tip.style.transform = `translate(${left}px, ${above < 8 ? y + 18 : above}px)`;
+    const left = Math.max(8, Math.min(root.width - ui.tip.offsetWidth - 8, frame.left - root.left + x - ui.tip.offsetWidth / 2));
+    const above = frame.top - root.top + y - ui.tip.offsetHeight - 14;
+    ui.tip.style.transform = `translate(${left}px, ${above < 8 ? frame.top - root.top + y + 18 : above}px)`;
   }
 
+  // Pointer and keys -----------------------------------------------------------------------------------------------
+
   for (const figure of figures) {
-    const point = (event) => {
-      if (!figure.at || !state.frames) return;
-      const x = event.offsetX;
-      const y = event.offsetY;
-      const hit = figure.hit(figure.at, state, x, y);
-      const note = hit ? describeCell(state, { column: hit.column, layer: hit.layer ?? 0 }) : figure.note?.(figure.at, x, y);
-      if (hit && hit.layer === null) note.lines = [`held by ${layersHolding(hit.column)} of ${state.meta.layers} layers`];
-      if (note) tip(figure.canvas, { x, y }, note);
+    const { canvas } = figure.ui;
+    const at = (event) => (figure.at && view.state.frames ? figure.hit?.(figure.at, view, event.offsetX, event.offsetY) ?? null : null);
+    const hover = (event) => {
+      const hit = at(event);
+      figure.over?.(hit);
+      const note = hit === null ? null : figure.note?.(hit);
+      if (note) tip(canvas, event.offsetX, event.offsetY, note);
       else ui.tip.hidden = true;
-      select(hit, false);
+      if (figure.points) point(hit);
+      else schedule();
     };
-    figure.canvas.addEventListener("pointermove", point);
-    figure.canvas.addEventListener("pointerdown", point); // a finger touches without moving
-    figure.canvas.addEventListener("pointerleave", () => {
+    canvas.addEventListener("pointermove", hover);
+    canvas.addEventListener("pointerdown", hover); // a finger touches without moving
+    canvas.addEventListener("click", (event) => {
+      const hit = at(event);
+      if (hit !== null) figure.click?.(hit);
+    });
+    canvas.addEventListener("pointerleave", () => {
       ui.tip.hidden = true;
-      select(document.activeElement === ui.layers ? cursor : null, false);
+      figure.over?.(null);
+      if (document.activeElement !== canvas) point(null);
+    });
+    canvas.addEventListener("blur", () => {
+      ui.tip.hidden = true;
+      point(null);
     });
   }
 
-  function layersHolding(column) {
-    let holding = 0;
-    for (let layer = 0; layer < state.meta.layers; layer += 1) holding += state.kept[layer * state.meta.columns + column] > 0;
-    return holding;
+  for (const [name, canvas] of [["layers", ui.layers.figure.canvas], ["film", ui.film.canvas]]) {
+    canvas.addEventListener("keydown", (event) => keys(name, canvas, event));
+    canvas.addEventListener("wheel", (event) => {
+      if (!(event.ctrlKey || event.metaKey) || !view.state.meta) return; // without Ctrl the page scrolls
+      event.preventDefault();
+      const figure = figures.find((f) => f.ui.canvas === canvas);
+      zoomBy(event.deltaY > 0 ? 1.35 : 1 / 1.35, figure.at.scale.frame(event.offsetX));
+    }, { passive: false });
   }
 
-  ui.layers.addEventListener("keydown", (event) => {
-    if (!state.meta) return;
-    if (event.key === "Escape") {
+  function keys(name, canvas, event) {
+    const { state } = view;
+    if (!state.meta || event.altKey || event.ctrlKey || event.metaKey) return;
+    const zooms = { "+": 0.5, "=": 0.5, "-": 2 };
+    if (zooms[event.key]) {
+      zoomBy(zooms[event.key], view.cursor?.frame);
+      setText(ui.live, describeWindow(view.window, 1));
+    } else if (event.key === "0") setWindow(wholeWindow(axis()));
+    else if (event.key === "Escape") {
       ui.tip.hidden = true;
-      return select(null, false);
-    }
-    const at = cursor && { column: cursor.column, layer: cursor.layer ?? 0 };
-    const next = moveCursor(at, event.key, event.shiftKey, seenColumns(state), state.meta.layers);
-    if (!next) return undefined;
+      point(null);
+    } else if (event.key === "Enter" || event.key === " ") {
+      if (view.cursor) open(view.cursor.frame, view.cursor.layer);
+    } else if (!steer(name, canvas, event)) return;
     event.preventDefault();
-    select(next, true);
-    const layout = figures[0].at;
-    if (layout) tip(ui.layers, { x: layout.scale.x(next.column), y: layout.rows.top(next.layer) }, describeCell(state, next));
-    return undefined;
-  });
-  ui.layers.addEventListener("blur", () => {
-    ui.tip.hidden = true;
-    select(null, false);
-  });
+  }
 
-  bus.on("view", (view) => {
-    if (!view.restarted) return;
-    state = emptyState(); // the next message is then a key frame
-    cursor = null;
+  function steer(name, canvas, { key, shiftKey }) {
+    const { state } = view;
+    const { bin } = state.meta;
+    const from = view.cursor && { column: Math.floor(view.cursor.frame / bin), layer: view.cursor.layer ?? 0 };
+    const next = moveCursor(from, key, shiftKey, seenColumns(state), state.meta.layers);
+    if (!next) return false;
+    const frame = next.column * bin;
+    const moved = reveal(view.window, frame, axis());
+    if (moved !== view.window) setWindow(moved);
+    point({ frame, column: next.column, layer: name === "film" ? null : next.layer });
+    const note = noteOfCell(view, next);
+    setText(ui.live, speakNote(note));
+    const figure = figures.find((f) => f.ui.canvas === canvas);
+    if (figure.at) tip(canvas, figure.at.scale.x(frame), name === "film" ? 20 : figure.at.rows.top(next.layer), note);
+    return true;
+  }
+
+  const roam = radioKeys(ui.layers.modeGroup);
+  for (const button of ui.layers.modes) button.addEventListener("click", () => setMode(button.dataset.mode));
+  ui.zoom.closer.addEventListener("click", () => zoomBy(0.5, view.cursor?.frame ?? view.selected?.frame));
+  ui.zoom.wider.addEventListener("click", () => zoomBy(2));
+  ui.zoom.whole.addEventListener("click", () => setWindow(wholeWindow(axis())));
+  ui.zoom.earlier.addEventListener("click", () => setWindow(panBy(view.window, -0.5, axis())));
+  ui.zoom.later.addEventListener("click", () => setWindow(panBy(view.window, 0.5, axis())));
+  const { panel } = ui.layers;
+  panel.layer.addEventListener("change", () => pickLayer(Number(panel.layer.value)));
+  panel.before.addEventListener("click", () => open(view.selected.frame - 1));
+  panel.after.addEventListener("click", () => open(view.selected.frame + 1));
+  panel.life.addEventListener("click", () => scrollTo("life"));
+  panel.close.addEventListener("click", () => {
+    asking.closed();
+    repaint();
+    ui.layers.figure.canvas.focus();
+  });
+  for (const button of ui.jumps) button.addEventListener("click", () => scrollTo(button.dataset.jump));
+  const tables = wireTables(figures, view);
+  wireExports(figures, view, ui, asking.ask);
+
+  // The world outside ----------------------------------------------------------------------------------------------
+
+  function scrollTo(name) {
+    document.querySelector(`[data-view="${CSS.escape(name)}"]`)?.scrollIntoView({ block: "start", behavior: CALM() ? "auto" : "smooth" });
+  }
+
+  /** Show a view, mode, layer, frame or moment; before anything was seen it is remembered until then. */
+  function show(wish) {
+    if (!view.state.frames) {
+      later = { ...later, ...wish };
+      return;
+    }
+    const { state } = view;
+    if (wish.mode) setMode(wish.mode);
+    const column = Number.isFinite(wish.seconds) ? nearestColumn(state.times, seenColumns(state), wish.seconds) : -1;
+    const frame = Number.isInteger(wish.frame) ? wish.frame : column >= 0 ? column * state.meta.bin : null;
+    if (frame !== null || Number.isInteger(wish.layer)) {
+      open(frame ?? view.selected?.frame ?? state.frames - 1, wish.layer ?? null);
+      setWindow(reveal(view.window, view.selected.frame, axis()));
+    }
+    if (wish.view) scrollTo(wish.view);
+  }
+
+  bus.on("view", (told) => {
+    if (!told.restarted) return;
+    view.state = emptyState(); // the next message is then a key frame
+    view.cursor = null;
+    view.window = wholeWindow(1);
+    asking.closed();
     setText(ui.caption, "Nothing seen yet.");
-    redraw();
+    repaint();
   });
   bus.on("goto", (seconds) => {
+    const { state } = view;
     const column = nearestColumn(state.times, seenColumns(state), seconds);
     if (column < 0) return;
-    select({ column, layer: null }, false);
-    ui.layers.scrollIntoView({ block: "nearest", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" });
+    const frame = column * state.meta.bin;
+    setWindow(reveal(view.window, frame, axis()));
+    point({ frame, column, layer: null });
+    ui.film.node.scrollIntoView({ block: "nearest", behavior: CALM() ? "auto" : "smooth" });
   });
-  new ResizeObserver(redraw).observe(ui.root);
+  new ResizeObserver(() => repaint()).observe(ui.root);
   const eye = new IntersectionObserver((entries) => {
-    for (const entry of entries) figures.find((figure) => figure.canvas === entry.target).inView = entry.isIntersecting;
-    redraw();
+    for (const entry of entries) figures.find((figure) => figure.ui.canvas === entry.target).inView = entry.isIntersecting;
+    schedule();
+    ask();
   }, { rootMargin: "300px" });
-  figures.forEach((figure) => eye.observe(figure.canvas));
+  figures.forEach((figure) => eye.observe(figure.ui.canvas));
   new MutationObserver(() => {
-    palette = readPalette(ui.root);
-    redraw();
+    view.palette = readPalette(ui.root);
+    repaint();
   }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-  document.addEventListener("visibilitychange", () => document.hidden || redraw());
+  document.addEventListener("visibilitychange", () => document.hidden || schedule());
 
   return {
     receive(message) {
-      const next = apply(state, message);
-      if (next && message.base === null && !message.keep_thumbs) pictures.clear();
-      state = next ?? { ...state, seq: null };
-      if (next && cursor && cursor.column >= seenColumns(state)) cursor = null;
+      const next = apply(view.state, message);
+      if (next && message.base === null) pictures.clear();
+      const before = view.state.meta;
+      view.state = next ?? { ...view.state, seq: null };
+      if (next?.meta && next.meta !== before) {
+        view.window = fitWindow(view.window, axis());
+        legends();
+      }
+      if (view.cursor && view.cursor.frame >= view.state.frames) view.cursor = null;
       words();
-      if (DRAWN.some((part) => message[part] !== undefined)) redraw();
+      if (DRAWN.some((part) => message[part] !== undefined)) repaint();
+      if (message.columns) asking.memoryMoved();
+      tables.refresh();
+      if (later && view.state.frames) {
+        const wish = later;
+        later = null;
+        show(wish);
+      }
     },
-    acknowledged: () => state.seq,
-  };
-}
-
-function buildBoard() {
-  const canvas = (label, focusable) => h("canvas", {
-    role: focusable ? "application" : "img", "aria-label": label, tabindex: focusable ? "0" : null,
-    "aria-roledescription": focusable ? "memory board" : null, "aria-describedby": focusable ? "hl-board-help" : null,
-  });
-  const meters = new Map();
-  const meter = (name, label) => {
-    const value = h("dd", { class: "hl-meter-value" }, "–");
-    const note = h("dd", { class: "hl-meter-note" }, " ");
-    meters.set(name, [value, note]);
-    return h("div", { class: "hl-meter" }, h("dt", {}, label), value, note);
-  };
-  const layers = canvas("What each layer still holds of each frame", true);
-  const reading = canvas("What the last answer read, layer by layer over the frames", false);
-  const retention = TIERS.map((tier) => canvas(`How much of each frame ${tier} memory held over stream time`, false));
-  const caption = h("p", { class: "hl-caption" }, "Nothing seen yet.");
-  const readingText = h("p", { class: "hl-caption" });
-  const peaks = h("ul", { class: "hl-peaks", "aria-label": "Frames that the answer read most" });
-  const readingAsked = h("p", { class: "hl-quote" });
-  const readingEmpty = h("p", { class: "hl-figure-empty" }, "Ask something: this will show which frames the answer looked at.");
-  const live = h("p", { class: "hl-hidden", "aria-live": "polite" });
-  const tip = h("div", { class: "hl-tip", hidden: true, "aria-hidden": "true" });
-  const root = h("section", { class: "hl-board is-empty", "aria-labelledby": "hl-board-title" },
-    h("header", { class: "hl-board-head" },
-      h("div", {}, h("h2", { id: "hl-board-title" }, "Memory board"), caption),
-      h("dl", { class: "hl-meters" }, meter("tokens", "Tokens kept"), meter("cache", "Cache"), meter("ingest", "Ingest"),
-        meter("first", "First token"), meter("dropped", "Dropped"))),
-    h("ul", { class: "hl-legend" }, TIERS.map((tier, i) => h("li", {},
-      h("span", { class: `hl-swatch hl-swatch-${i}` }),
-      h("span", {}, h("strong", {}, `${tier[0].toUpperCase()}${tier.slice(1)}`), ` ${TIER_WORDS[i]}`)))),
-    h("div", { class: "hl-board-empty" },
-      h("p", {}, "Press ", h("strong", {}, "Start"), ". Each frame becomes a column, each layer of the model a row. A filled cell is still remembered; a pale one is forgotten.")),
-    h("figure", { class: "hl-figure" },
-      h("figcaption", {}, h("h3", {}, "What each layer still holds"),
-        h("p", {}, "Left to right: the frames. Top to bottom: the layers. The stronger the colour, the more of that frame is kept.")),
-      h("div", { class: "hl-canvas" }, layers)),
-    h("div", { class: "hl-pair" },
-      h("figure", { class: "hl-figure" },
-        h("figcaption", {}, h("h3", {}, "What the last answer read"), readingAsked, peaks, readingText),
-        h("div", { class: "hl-canvas" }, reading, readingEmpty)),
-      h("figure", { class: "hl-figure" },
-        h("figcaption", {}, h("h3", {}, "How memories fade"),
-          h("p", {}, "A line for every frame: it starts on the diagonal when it is seen, and pales as the tier lets go of it.")),
-        h("div", { class: "hl-trio" }, retention.map((node, i) => h("div", {},
-          h("p", { class: "hl-trio-name" }, h("span", { class: `hl-swatch hl-swatch-${i}` }), TIERS[i]),
-          h("div", { class: "hl-canvas" }, node)))))),
-    h("details", { class: "hl-glossary" }, h("summary", {}, "What do these words mean?"),
-      h("dl", {}, GLOSSARY.map(([term, meaning]) => h("div", {}, h("dt", {}, term), h("dd", {}, meaning))))),
-    h("p", { id: "hl-board-help", class: "hl-hidden" },
-      "Arrow keys move over frames and layers, with Shift in larger steps. Home and End go to the first and newest frame. Escape leaves."),
-    live, tip);
-  return {
-    root, layers, reading, retention, caption, readingText, readingAsked, readingEmpty, peaks, live, tip,
-    meter: (name, value, note) => {
-      setText(meters.get(name)[0], value);
-      setText(meters.get(name)[1], note);
+    acknowledged: () => view.state.seq,
+    wanted() {
+      const film = figures.find((figure) => figure.ui.name === "film");
+      const { first, stop } = view.window.whole ? { first: 0, stop: 0 } : view.window;
+      const width = film.ui.box.clientWidth || ui.root.clientWidth - 48; // before anything was seen it has no width
+      const span = view.state.meta ? view.window : { first: 0, stop: Infinity };
+      return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span) };
     },
+    detail: asking.receive,
+    show,
   };
 }

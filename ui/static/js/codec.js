@@ -1,7 +1,11 @@
 // The board's state in the browser, and how a message from the server changes it. Pure: no DOM, no drawing.
 // A message is a key frame (`base` is null) or the difference to the message numbered `base`.
 
-export const TIERS = ["sensory", "working", "long-term"];
+/** Names of the groups of layers that the board tells apart; the last is for policies that know no tiers. */
+export const TIERS = ["sensory", "working", "long-term", "every layer"];
+
+/** A score byte of a cell that has no score. */
+export const NO_SCORE = 255;
 
 /** Base64 text to bytes. */
 export function fromBase64(text) {
@@ -21,7 +25,7 @@ export function numbers(text, Type) {
 export function emptyState() {
   return {
     seq: null, meta: null, frames: 0, kept: null, times: new Float32Array(0),
-    held: [], history: [], answer: null, thumbs: new Map(), meters: null,
+    held: [], history: [], events: new Map(), answer: null, thumbs: new Map(), meters: null, scores: null, film: null,
   };
 }
 
@@ -46,6 +50,9 @@ export function apply(state, message) {
   if (message.columns) patchColumns(next, message.columns);
   if (message.held) next.held = message.held;
   if (message.history) next.history = patchHistory(next.history, message.history);
+  if (message.events) next.events = patchEvents(next.events, message.events);
+  if (message.scores) next.scores = patchScores(next, message.scores);
+  if (message.film) next.film = patchFilm(next, message.film);
   if (message.answer !== undefined) next.answer = readAnswer(message.answer);
   if (message.thumbs) {
     next.thumbs = new Map(next.thumbs);
@@ -70,6 +77,34 @@ function patchHistory(history, rows) {
   const next = history.slice();
   for (const row of rows) next[row.at] = fromBase64(row.values);
   return next;
+}
+
+function patchEvents(events, rows) {
+  const next = new Map(events);
+  for (const [at, evictions, seconds, sensory, working, longTerm, all, folded, reindexed] of rows) {
+    next.set(at, { at, evictions, seconds, evicted: [sensory, working, longTerm, all], folded, reindexed });
+  }
+  return next;
+}
+
+function patchScores(state, patch) {
+  const { layers, columns } = state.meta;
+  const values = patch.fresh || !state.scores ? new Uint8Array(layers * columns).fill(NO_SCORE) : state.scores.values;
+  const index = numbers(patch.index, Uint16Array);
+  const bytes = fromBase64(patch.values);
+  for (let i = 0; i < index.length; i += 1) {
+    for (let layer = 0; layer < layers; layer += 1) values[layer * columns + index[i]] = bytes[i * layers + layer];
+  }
+  return { of: patch.of, values, largest: patch.largest };
+}
+
+function patchFilm(state, patch) {
+  const { groups, grid } = state.meta;
+  const size = groups.length * grid[0] * grid[1];
+  const bytes = fromBase64(patch.values);
+  const masks = new Map(patch.fresh || !state.film ? [] : state.film.masks);
+  patch.index.forEach((picture, i) => masks.set(picture, bytes.subarray(i * size, (i + 1) * size)));
+  return { first: patch.first, size: patch.size, masks };
 }
 
 function readAnswer(answer) {
@@ -101,6 +136,29 @@ export function keptTokens(state, layer, column) {
 export function keptShare(state, layer, column) {
   const { kept, of } = keptTokens(state, layer, column);
   return of ? kept / of : 0;
+}
+
+/** A score of a cell, 0 to 1 (guidance: share of the layer's guidance attention); null where there is none. */
+export function scoreAt(state, layer, column) {
+  const { scores, meta } = state;
+  const raw = scores ? scores.values[layer * meta.columns + column] : NO_SCORE;
+  return raw === NO_SCORE ? null : (raw / 254) * scores.largest[layer];
+}
+
+/** Frames that the whole time axis has room for. */
+export function axisFrames(meta) {
+  return meta.columns * meta.bin;
+}
+
+/** Stream time of a frame in seconds; between columns' first frames it is interpolated. */
+export function secondsOf(state, frame) {
+  const { times, meta } = state;
+  const seen = seenColumns(state);
+  const column = Math.min(Math.floor(frame / meta.bin), seen - 1);
+  if (column < 0) return NaN;
+  const mean = seen > 1 ? (times[seen - 1] - times[0]) / (seen - 1) : meta.bin / meta.fps;
+  const step = column + 1 < seen ? times[column + 1] - times[column] : mean;
+  return times[column] + ((frame - column * meta.bin) / meta.bin) * step;
 }
 
 /** Share of the last answer's attention that a layer spent on a column, 0 to 1; null without an answer. */

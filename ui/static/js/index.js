@@ -2,10 +2,13 @@
 import { mountBoard } from "./board.js";
 import { mountChat } from "./chat.js";
 import { makeBus } from "./dom.js";
+import { mountLab } from "./lab.js";
 import { mountPlayer } from "./player.js";
+import { openSaved as openSavedBoard } from "./saved.js";
 
 const bus = makeBus();
 let board = null;
+let askServer = () => {};
 
 /** Parse a component's value; an empty one is no message. */
 function message(props) {
@@ -17,17 +20,23 @@ export function mount(part, { element, props, trigger, watch, upload }) {
   const send = (type, data) => trigger(type, data);
   let receive = null;
   if (part === "board") {
-    board = mountBoard(element, bus);
+    board = mountBoard(element, bus, (request) => askServer(request));
     receive = board.receive;
+  } else if (part === "detail") {
+    askServer = (request) => send("detail", request);
+    receive = (reply) => board?.detail(reply);
+  } else if (part === "lab") {
+    receive = mountLab(element, { clips: props.clips, policies: props.policies, budgets: props.budgets, send }).receive;
   } else if (part === "chat") {
     receive = mountChat(element, bus, send, Boolean(props.planned)).receive;
   } else {
     const player = mountPlayer(element, {
-      clips: props.clips ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, acknowledged: () => board?.acknowledged() ?? null,
+      clips: props.clips ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board,
     });
     receive = player.receive;
     document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
     bus.on("settings", player.pulse.now);
+    bus.on("wanted", player.pulse.now);
     player.pulse.start();
   }
   watch("value", () => {
@@ -52,4 +61,14 @@ export function rememberTheme() {
     const kept = localStorage.getItem("hermes-theme");
     if (kept) document.body.classList.toggle("dark", kept === "dark");
   } catch { /* storage may be forbidden */ }
+}
+
+/** Show a view of the board: {view, mode, layer, frame, seconds}, each optional; `view` is a `data-view` of the page. */
+export function boardView(wish) {
+  board?.show(wish);
+}
+
+/** Show a board that was saved as a page. */
+export function openSaved(element, saved) {
+  board = openSavedBoard(element, saved);
 }

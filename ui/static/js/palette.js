@@ -20,13 +20,23 @@ export function shareAlpha(share) {
   return share <= 0 ? 0 : 0.22 + 0.78 * Math.min(1, share);
 }
 
+/** Colour of a value from 0 to 1 on the palette's ramp, whose lightness changes one way only. */
+export function rampColour(ramp, value) {
+  const at = Math.max(0, Math.min(1, value)) * (ramp.length - 1);
+  const low = Math.min(ramp.length - 2, Math.floor(at));
+  return ramp[low].map((channel, i) => Math.round(channel + (ramp[low + 1][i] - channel) * (at - low)));
+}
+
 /** Read the palette from an element's computed style. */
 export function readPalette(element) {
   const style = getComputedStyle(element);
   const colour = (name) => parseColour(style.getPropertyValue(name));
   return {
-    tiers: [colour("--hl-sensory"), colour("--hl-working"), colour("--hl-longterm")],
+    tiers: [colour("--hl-sensory"), colour("--hl-working"), colour("--hl-longterm"), colour("--hl-neutral")],
+    ramp: [0, 1, 2, 3, 4].map((i) => colour(`--hl-ramp-${i}`)),
     read: colour("--hl-read"),
+    focus: colour("--hl-focus"),
+    danger: colour("--hl-danger"),
     ink: colour("--hl-ink"),
     quiet: colour("--hl-ink-3"),
     line: colour("--hl-line"),
@@ -39,7 +49,7 @@ const tiles = new Map();
 
 /** A tier's pattern as a canvas pattern: hatched, dotted, or none, so that a tier never shows by hue alone. */
 export function tierPattern(ctx, tier, card, ratio) {
-  if (tier === 2) return null;
+  if (tier >= 2) return null;
   const key = `${tier}/${card}/${ratio}`;
   if (!tiles.has(key)) {
     const size = Math.round(6 * ratio);

@@ -29,7 +29,7 @@ export function stateLine(view, planned = false) {
 }
 
 /** Build the player inside `element`. `kit`: {clips, limit_mb, send, upload, bus}. Returns {receive(view), pulse}. */
-export function mountPlayer(element, { clips, limitMb, planned, send, upload, bus, acknowledged }) {
+export function mountPlayer(element, { clips, limitMb, planned, send, upload, bus, board }) {
   let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
   let kind = clips.length ? "clip" : "upload";
   let chosen = { clip: clips[0]?.id ?? null, upload: null };
@@ -57,7 +57,9 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
   );
   ui.self.append(camera.video);
 
-  const pulse = makePulse(() => send("poll", { seq: acknowledged(), frame, hidden: document.hidden }));
+  const pulse = makePulse(() => send("poll", {
+    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden,
+  }));
   const act = (action, more = {}) => send("act", { action, ...more });
 
   function build() {

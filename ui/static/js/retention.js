@@ -4,22 +4,25 @@ import { cellPicture, putCell } from "./cells.js";
 import { clock } from "./format.js";
 import { rgba, shareAlpha, tierPattern } from "./palette.js";
 
+/** Groups in a row of the history: the three tiers, and every layer together. */
+const GROUPS = 4;
+
 /** Share (0 to 1) of the frames in bin `frame` that a tier held at moment `at`; null where it is not known. */
 export function heldShare(history, tier, at, frame) {
   const row = history[at];
   if (!row || frame > at) return null;
-  const length = row.length / 3;
+  const length = row.length / GROUPS;
   return frame < length ? row[tier * length + frame] / 255 : null;
 }
 
 /** Geometry of one small figure. */
-export function layoutRetention(width, meta) {
+export function layoutRetention(width, { state: { meta } }) {
   const size = { left: 2, top: 4, width: width - 4, height: Math.min(230, Math.max(110, Math.round(width * 0.92))) };
   return { ...size, bins: meta.history_bins, total: size.height + 24 };
 }
 
 /** Moment and frame bin under a point, or null. */
-export function hitRetention(layout, state, x, y) {
+export function hitRetention(layout, { state }, x, y) {
   const at = Math.floor(((x - layout.left) / layout.width) * layout.bins);
   const frame = Math.floor((1 - (y - layout.top) / layout.height) * layout.bins);
   if (at < 0 || frame < 0 || at >= state.history.length || frame > at) return null;
@@ -38,7 +41,7 @@ export function describeRetention(state, tier, { at, frame }) {
 }
 
 /** Draw one tier's figure. */
-export function drawRetention(ctx, layout, tier, { state, palette, ratio, cursor }) {
+export function drawRetention(ctx, layout, tier, { state, palette, ratio }) {
   const { left, top, width, height, bins } = layout;
   ctx.fillStyle = rgba(palette.ink, 0.02);
   ctx.fillRect(left, top, width, height);
@@ -67,16 +70,19 @@ export function drawRetention(ctx, layout, tier, { state, palette, ratio, cursor
     ctx.fillStyle = rgba(palette.ink, 0.35);
     ctx.fillRect(Math.min(now, left + width) - 1, top, 1, height);
   }
-  if (cursor) {
-    const bin = (cursor.column * state.meta.bin) / state.meta.history_step;
-    const y = top + height - ((Math.floor(bin) + 1) / bins) * height;
-    ctx.fillStyle = rgba(palette.ink, 0.16);
-    ctx.fillRect(left, y, width, Math.max(2, height / bins));
-  }
   ctx.font = `500 11px ${palette.font}`;
   ctx.fillStyle = rgba(palette.quiet, 1);
   ctx.textBaseline = "top";
   ctx.textAlign = "left";
   ctx.fillText("stream time →", left, top + height + 7);
   ctx.fillText("↑ frame", left + 6, top + 7);
+}
+
+/** Mark the line of the frame under the cursor. */
+export function markRetention(ctx, { left, top, width, height, bins }, { state, palette, cursor }) {
+  if (!cursor) return;
+  const bin = cursor.frame / state.meta.history_step;
+  const y = top + height - ((Math.floor(bin) + 1) / bins) * height;
+  ctx.fillStyle = rgba(palette.ink, 0.2);
+  ctx.fillRect(left, y, width, Math.max(2, height / bins));
 }

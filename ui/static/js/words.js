@@ -1,12 +1,13 @@
 // The sentences that the board says about what it shows. Pure functions.
 import { clock, count, percent, whole } from "./format.js";
-import { TIERS, framesIn, keptTokens, readShare } from "./codec.js";
+import { TIERS, framesIn, keptTokens, readShare, scoreAt, secondsOf } from "./codec.js";
 
 /** What a tier is for, in plain words. */
 export const TIER_WORDS = [
   "what has just happened, in detail",
   "recent things and important ones, mixed",
   "a few anchors of the whole stream",
+  "this policy treats all layers alike",
 ];
 
 /** One cell of the board, as the tooltip shows it: heading and lines. */
@@ -26,10 +27,25 @@ export function describeCell(state, cursor) {
   return { title: `${name} · ${clock(times[column], true)}`, lines };
 }
 
-/** The same for a live region: one sentence. */
-export function speakCell(state, cursor) {
-  const { title, lines } = describeCell(state, cursor);
+/** A cell in the board's mode: the tooltip's words and, where the mode shows a score, the score. */
+export function noteOfCell(view, { column, layer }) {
+  const note = describeCell(view.state, { column, layer: layer ?? 0 });
+  const { mode, state } = view;
+  if (mode === "kept" || mode === "answer" || state.scores?.of !== mode) return note;
+  const score = scoreAt(state, layer ?? 0, column);
+  const words = { importance: "importance", recency: "recency", guidance: "guidance attention" }[mode];
+  const told = score === null ? `${words}: no score yet` : `${words}: ${mode === "guidance" ? percent(score) : score.toFixed(2)}`;
+  return { ...note, lines: [...note.lines, told] };
+}
+
+/** A note for a live region: one sentence. */
+export function speakNote({ title, lines }) {
   return `${title.replace(" · ", " at ")}. ${lines.join(", ")}.`;
+}
+
+/** A cell for a live region: one sentence. */
+export function speakCell(state, cursor) {
+  return speakNote(describeCell(state, cursor));
 }
 
 /** What the last answer read, in one sentence; `answer.peaks` are the frames that it read most. */
@@ -44,7 +60,7 @@ export function describeReading(state) {
 
 /** Time of a frame: that of the column it lies in. */
 export function frameTime(state, frame) {
-  return state.times[Math.floor(frame / state.meta.bin)];
+  return secondsOf(state, frame);
 }
 
 /** The line under the board's title: what is drawn, and whether frames are binned. */

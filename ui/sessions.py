@@ -46,6 +46,7 @@ class Sessions:
         self._make = make
         self._root = upload_root.resolve()
         self._visitors: dict[str, Visitor] = {}
+        self._guests: dict[str, Visitor] = {}
         self._heard: dict[str, float] = {}
         self._files: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -65,7 +66,31 @@ class Sessions:
                     raise HermesError(f"All {self.quota.visitors} places are taken. Try again in a few minutes.")
                 visitor = self._visitors[key] = self._make()
             self._heard[key] = time.monotonic()
-            return visitor
+            return self._guests.get(key, visitor)
+
+    def enter_guest(self, key: str | None) -> Visitor:
+        """A second visitor that stands in for the first, which pauses meanwhile; the same one until `leave_guest`.
+
+        Raises:
+            HermesError: As `get`.
+        """
+        own = self.get(key)
+        with self._lock:
+            if not key or key in self._guests:
+                return own
+            guest = self._guests[key] = self._make()
+            guest.uploads = own.uploads
+        own.step_aside()
+        guest.tell_afresh()
+        return guest
+
+    def leave_guest(self, key: str | None) -> None:
+        """Bring the first visitor back as it was; nothing happens where nobody stands in for it."""
+        with self._lock:
+            guest = self._guests.pop(key or "", None)
+        if guest is not None:
+            guest.close()
+            self.get(key).come_back()
 
     def __len__(self) -> int:
         return len(self._visitors)
@@ -101,10 +126,13 @@ class Sessions:
         """The tab is gone: free its stream and its files."""
         with self._lock:
             visitor = self._visitors.pop(key or "", None)
+            guest = self._guests.pop(key or "", None)
             self._heard.pop(key or "", None)
             if visitor is not None:
                 for path in list(visitor.uploads):
                     self._let_go(visitor, path)
+        if guest is not None:
+            guest.close()
         if visitor is not None:
             visitor.close()
             logger.info("a visitor left, %d here", len(self._visitors))

@@ -1,0 +1,125 @@
+"""The small language in which lesson files compare figures, and how figures are written in sentences.
+
+A condition is one or more comparisons joined by "and": `hermes_ms < rekv_ms`, `deep > 2 * shallow and frames >= 40`,
+`state == 'failed'`. A side is a figure's name, a number, a number times a figure, or a word in single quotes. A figure
+that could not be measured (nan) makes its comparison false. Pure functions.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+Value = float | str
+
+_SIDE = r"(?:'[^']*'|(?:\d+(?:\.\d+)?\s*\*\s*)?[a-z][a-z0-9_]*|-?\d+(?:\.\d+)?)"
+_COMPARISON = re.compile(rf"\s*({_SIDE})\s*(>=|<=|==|!=|>|<)\s*({_SIDE})\s*")
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+_PLACE = re.compile(r"\{([a-z][a-z0-9_]*)\}")
+_COMPARE: Final[Mapping[str, Callable[[Any, Any], bool]]] = MappingProxyType(
+    {">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le, "==": operator.eq, "!=": operator.ne}
+)
+UNMEASURED: Final = "nothing to measure"
+
+
+class ConditionError(ValueError):
+    """A condition or a sentence that cannot be read."""
+
+
+def _comparisons(text: str) -> list[tuple[str, str, str]]:
+    found = [_COMPARISON.fullmatch(part) for part in text.split(" and ")]
+    if not text.strip() or any(match is None for match in found):
+        raise ConditionError(f"“{text}” is no condition")
+    return [(match[1], match[2], match[3]) for match in found if match]
+
+
+def names_in(text: str) -> set[str]:
+    """Figures that a condition compares.
+
+    Raises:
+        ConditionError: It cannot be read.
+    """
+    sides = [side for left, _, right in _comparisons(text) for side in (left, right)]
+    return {name for side in sides if not side.startswith("'") for name in _NAME.findall(side)}
+
+
+def places_in(sentence: str) -> set[str]:
+    """Figures that a sentence shows, written as `{name}`."""
+    return set(_PLACE.findall(sentence))
+
+
+def _side(text: str, figures: Mapping[str, Value]) -> Value:
+    if text.startswith("'"):
+        return text[1:-1]
+    if "*" in text:
+        factor, name = (part.strip() for part in text.split("*"))
+        value = figures[name]
+        return float(factor) * value if isinstance(value, float | int) else math.nan
+    return figures[text] if _NAME.fullmatch(text) else float(text)
+
+
+def holds(text: str, figures: Mapping[str, Value]) -> bool:
+    """Whether a condition holds.
+
+    Args:
+        text: The condition.
+        figures: Every figure that it compares, by name.
+    """
+    for left, sign, right in _comparisons(text):
+        a, b = _side(left, figures), _side(right, figures)
+        words = isinstance(a, str), isinstance(b, str)
+        if any(words) and not all(words):
+            return False
+        if not any(words) and (math.isnan(float(a)) or math.isnan(float(b))):
+            return False
+        if not _COMPARE[sign](a, b):
+            return False
+    return True
+
+
+def fill(sentence: str, written: Mapping[str, str]) -> str:
+    """A sentence with its figures, each in bold (`**`)."""
+    return _PLACE.sub(lambda match: f"**{written[match[1]]}**", sentence)
+
+
+def write(value: Value, unit: str) -> str:
+    """A figure for people: unit "count", "bytes", "share", "times", "ms", "seconds" or "text"."""
+    if isinstance(value, str):
+        return value or "nothing"
+    if math.isnan(value):
+        return UNMEASURED
+    writers: dict[str, Callable[[float], str]] = {
+        "count": lambda v: f"{round(v):,}",
+        "bytes": _bytes,
+        "share": _percent,
+        "times": lambda v: f"{v:.1f} times" if v < 10 else f"{round(v):,} times",
+        "ms": lambda v: f"{round(v):,} ms" if v >= 10 else f"{v:.1f} ms",
+        "seconds": _clock,
+    }
+    return writers[unit](value)
+
+
+def _bytes(value: float) -> str:
+    """Three figures and a decimal unit, as on the board: 512 B, 3.41 MB."""
+    units = ["B", "KB", "MB", "GB", "TB"]
+    while value >= 1000 and len(units) > 1:
+        value /= 1000
+        units.pop(0)
+    return f"{value:.3g} {units[0]}" if value < 100 else f"{round(value):,} {units[0]}"
+
+
+def _percent(share: float) -> str:
+    value = share * 100
+    if 0 < value < 0.1:
+        return "under 0.1 %"
+    return f"{value:.1f} %" if value < 10 and round(value, 1) % 1 else f"{round(value)} %"
+
+
+def _clock(seconds: float) -> str:
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -21,7 +21,16 @@ NAMED: Final = 3
 
 def sentence_of(verdict: Verdict) -> str:
     """The verdict in plain words; its own `sentence` is not looked at."""
-    return _SENTENCES[verdict.outcome](verdict)
+    return _SENTENCES[verdict.outcome](verdict) + _remark(verdict)
+
+
+def _remark(verdict: Verdict) -> str:
+    """What follows where answer and fate do not go together."""
+    if verdict.outcome == "read" and verdict.right is False:
+        return " Memory did its part; the model answered wrongly all the same."
+    if verdict.outcome in ("not sampled", "evicted", "unread") and verdict.right:
+        return " The answer is right all the same: what other frames carry was enough, or it was a guess."
+    return ""
 
 
 def layers_in_words(layers: Sequence[int]) -> str:

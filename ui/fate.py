@@ -99,6 +99,7 @@ def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails)
         "truth": verdict.truth,
         "sentence": verdict.sentence,
         "sampled": len(verdict.frames),
+        "held_in": _held_in(verdict),
         "needed": ATTENDED,
         "moments": [
             {"start": moment.span[0], "end": moment.span[1], "outcome": moment.outcome}
@@ -108,6 +109,15 @@ def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails)
         "frames": [frame(index) for index in chosen],
         "tiers": [tier(one) for one in verdict.tiers],
     }
+
+
+def _held_in(verdict: Verdict) -> str:
+    """The layers that hold the evidence, in words; "" where none does."""
+    if not len(verdict.frames):
+        return ""
+    layers = range(len(verdict.moments[0].held))
+    holding = [layer for layer in layers if layer not in verdict.evicted_from]
+    return "all layers" if len(holding) == len(layers) else layers_in_words(holding) if holding else ""
 
 
 def _number(value: float) -> float | None:

@@ -107,7 +107,7 @@ def test_exactly_the_threshold_is_attended():
 def test_where_nothing_else_is_held():
     verdict = fate(trace([NEWEST, NEWEST, [2, 2, 3, 3]], {2: {2: 0.1}}), snapshot(), [SPAN], "x")
     assert verdict.outcome == "read"
-    assert verdict.sentence.endswith("and in the long-term tier no other frame was read.")
+    assert "and in the long-term tier no other frame was read." in verdict.sentence
 
 
 def test_of_several_moments_the_worst_off_counts_where_all_are_needed_else_the_best_off():
@@ -145,6 +145,13 @@ def test_a_policy_without_tiers_is_judged_over_all_layers():
     assert [tier.layers for tier in verdict.tiers] == [(0, 2)]
     assert verdict.tiers[0].lift == pytest.approx(9.0)
     assert "Over all layers one of its tokens got 9.0 times" in verdict.sentence
+
+
+def test_what_is_said_where_answer_and_fate_do_not_go_together():
+    misread = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star.")
+    assert misread.sentence.endswith("Memory did its part; the model answered wrongly all the same.")
+    lucky = fate(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Red circle.")
+    assert lucky.sentence.endswith("what other frames carry was enough, or it was a guess.")
 
 
 def test_tally_of_wrong_answers():

@@ -171,6 +171,7 @@ class LayerMemory:
     def copy_of(self, chosen: Tensor) -> LayerMemory:
         """A layer of its own that holds only the tokens `chosen`; this one stays as it is."""
         names = ("keys", "values", "positions", "labels", "figures")
+        chosen = chosen.to(self.keys.device)
         parts = {name: getattr(self, name).index_select(1, chosen) for name in names}
         heads = None if self.heads is None else self.heads.chosen(chosen)
         return LayerMemory(**parts, length=chosen.shape[0], intact=False, heads=heads)

@@ -42,3 +42,39 @@ def pooled_patches(features: Tensor, grid: tuple[int, int], side: int) -> Tensor
     planes = features.float().reshape(-1, *grid, hidden).permute(0, 3, 1, 2)
     small = adaptive_avg_pool2d(planes, (rows, columns)).permute(0, 2, 3, 1)
     return small.reshape(*lead, rows * columns, hidden).to(features.dtype)
+
+
+def novelty_rank(novelty: Tensor) -> Tensor:
+    """Rank of each patch within its frame by novelty: [frames, patches] -> 1/patches for the least novel to 1."""
+    return (novelty.argsort(dim=1).argsort(dim=1) + 1).float() / novelty.shape[1]
+
+
+def sequence_similarity(features: Tensor) -> Tensor:
+    """Cosine of each whole frame with the frame before it, all patches as one vector: [frames]; 1 for the first."""
+    flat = features.float().flatten(1)
+    return cosine_similarity(flat, before(flat, None), dim=-1)
+
+
+def momentum(change: Tensor, previous: Tensor | None, alpha: float) -> Tensor:
+    """Momentum of change, `Δ_t = α (F_t - F_(t-1)) + (1 - α) Δ_(t-1)`, unrolled over a chunk.
+
+    Args:
+        change: `F_t - F_(t-1)` of each frame [frames, patches, hidden].
+        previous: Momentum at the frame before the first [patches, hidden]; None: 0.
+        alpha: Weight of the newest change, above 0 to 1.
+
+    Returns:
+        [frames, patches, hidden].
+    """
+    frames = len(change)
+    age = torch.arange(frames, device=change.device)
+    lag = (age[:, None] - age).clamp(min=0)
+    decay = (1.0 - alpha) ** torch.arange(frames + 1, device=change.device, dtype=torch.float32)
+    weight = alpha * decay[lag].tril()
+    moved = torch.einsum("ts,sph->tph", weight, change)
+    return moved if previous is None else moved + decay[1:, None, None] * previous
+
+
+def pair_to_drop(means: Tensor) -> Tensor:
+    """The older member of the two neighbours that are most alike: mean features [frames, hidden] -> int64 []."""
+    return cosine_similarity(means[1:].float(), means[:-1].float(), dim=-1).argmax()

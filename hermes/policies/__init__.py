@@ -11,12 +11,20 @@ from hermes.policies.full import Full
 from hermes.policies.h2o import H2O
 from hermes.policies.hermes import Hermes
 from hermes.policies.infinipot_v import InfiniPotV
+from hermes.policies.livevlm import LiveVLM
+from hermes.policies.memstream import MemStream
+from hermes.policies.quicksviewer import Quicksviewer
 from hermes.policies.random_keep import RandomKeep
+from hermes.policies.recurrent_state import RecurrentState
+from hermes.policies.rekv import ReKV
 from hermes.policies.settings import Setting, SettingError, setting_of
 from hermes.policies.sliding_window import SlidingWindow
 from hermes.policies.snapkv import SnapKV
+from hermes.policies.storm import Storm
+from hermes.policies.streammem import StreamMem
 from hermes.policies.token_drop import TokenDrop
 from hermes.policies.uniform_frames import UniformFrames
+from hermes.policies.videoscan import VideoScan
 
 _ALL: tuple[type[Policy], ...] = (
     Hermes,
@@ -29,6 +37,14 @@ _ALL: tuple[type[Policy], ...] = (
     SnapKV,
     InfiniPotV,
     RandomKeep,
+    ReKV,
+    LiveVLM,
+    StreamMem,
+    MemStream,
+    VideoScan,
+    Quicksviewer,
+    Storm,
+    RecurrentState,
 )
 POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType({policy.name: policy for policy in _ALL})
 

@@ -25,6 +25,7 @@ class AttentionSink(Policy):
         "Keeps the prompt, the very first video tokens and the newest ones; positions are counted inside the cache."
     )
     citation: ClassVar[str] = "StreamingLLM, arXiv 2309.17453"
+    spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "sinks",

@@ -75,6 +75,11 @@ class Step:
         """Prompt tokens at the head of every layer."""
         return self.cache.prompt_len
 
+    def chunk_frames(self) -> Tensor:
+        """Numbers of the frames of the chunk that was encoded, ascending, int64 [frames]."""
+        frame = torch.zeros(0, dtype=torch.long) if self.chunk is None else self.chunk.frame.long()
+        return torch.unique(frame[frame >= 0])
+
     def video_tokens(self) -> list[int]:
         """Video tokens that each layer holds, `N_l`."""
         return [layer.length - self.prompt_len for layer in self.cache.layers]
@@ -123,6 +128,7 @@ class Policy(ABC):
         needs: What it needs beside the model and the memory under its budget; empty: nothing.
         has_budget: Whether it keeps layers under a budget.
         has_guidance: Whether it measures attention of guidance prompts.
+        spreads: Whether it works on a model whose layers lie on several devices.
         has_tiers: Whether its layers play different parts: sensory, working and long-term memory.
         settings: What can be changed about it beside the budget; each is one of its fields.
         budget: Video tokens that a layer may hold.
@@ -137,6 +143,7 @@ class Policy(ABC):
     needs: ClassVar[str] = ""
     has_budget: ClassVar[bool] = True
     has_guidance: ClassVar[bool] = False
+    spreads: ClassVar[bool] = False
     has_tiers: ClassVar[bool] = False
     settings: ClassVar[tuple[Setting, ...]] = ()
 
@@ -164,12 +171,17 @@ class Policy(ABC):
         Raises:
             BudgetError: The budget is under one frame, or more than the model has positions for.
             SettingError: A setting has a value that it cannot take.
-            HermesError: `reindexing` is neither "lazy" nor "eager".
+            HermesError: `reindexing` is neither "lazy" nor "eager", or the model lies on more devices than the policy can.
         """
         for setting in self.settings:
             value = getattr(self, setting.name)
             if value is not None:  # None stands for what was published
                 setting.checked(value)
+        if backbone.is_spread and not self.spreads:
+            raise HermesError(
+                f"{self.title} works on models that run on one device, and this one is spread over several. Choose another "
+                "policy, or a smaller model."
+            )
         if self.reindexing not in ("lazy", "eager"):
             raise HermesError(f"Re-indexing is either lazy or eager, not “{self.reindexing}”.")
         if not self.has_budget:

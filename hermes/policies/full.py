@@ -19,6 +19,7 @@ class Full(Policy):
         "Keeps every token of every frame; memory and waiting grow until the model has no positions left."
     )
     citation: ClassVar[str] = "the usual KV cache"
+    spreads: ClassVar[bool] = True
     has_budget: ClassVar[bool] = False
 
     budget: int = -1

@@ -31,6 +31,7 @@ class H2O(Policy):
         "Each head keeps the tokens that received most attention since they came, and the newest ones."
     )
     citation: ClassVar[str] = "H2O, arXiv 2306.14048"
+    spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "recent",

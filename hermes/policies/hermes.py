@@ -44,6 +44,7 @@ class Hermes(Policy):
         "every layer stays under one budget."
     )
     citation: ClassVar[str] = "HERMES, arXiv 2601.14724"
+    spreads: ClassVar[bool] = True
     has_guidance: ClassVar[bool] = True
     has_tiers: ClassVar[bool] = True
 

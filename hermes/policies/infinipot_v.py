@@ -33,6 +33,7 @@ class InfiniPotV(Policy):
         "Each head keeps the newest frames whole, patches that have changed since, and tokens with large values."
     )
     citation: ClassVar[str] = "InfiniPot-V, arXiv 2506.15745; values are not pooled, keys are compared unrotated"
+    spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "target", "Cut to", "Share of the budget left after a cut.", "number", 0.75, low=0.1, high=1.0, step=0.05

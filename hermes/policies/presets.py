@@ -74,6 +74,13 @@ ABLATIONS: Final = (
 PRESETS: Final = MappingProxyType({preset.name: preset for preset in ABLATIONS})
 
 
+def changes_of(policy: str) -> tuple[Preset, ...]:
+    """The presets that are a policy with some of its settings changed, and nothing else."""
+    return tuple(
+        preset for preset in ABLATIONS if preset.policy == policy and preset.changed and preset.guidance is None
+    )
+
+
 def preset_of(name: str) -> Preset:
     """A preset or a policy by name, the latter with its defaults.
 

@@ -31,6 +31,7 @@ class RandomKeep(Policy):
     badge: ClassVar[str] = "baseline of ours"
     about: ClassVar[str] = "Keeps tokens by lot, each layer its own: as many as HERMES, chosen by nothing."
     citation: ClassVar[str] = "ours: a control for every rule that chooses"
+    spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "lots",

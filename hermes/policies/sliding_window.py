@@ -17,6 +17,7 @@ class SlidingWindow(Policy):
     badge: ClassVar[str] = "baseline"
     about: ClassVar[str] = "Keeps the newest tokens in every layer and forgets everything older."
     citation: ClassVar[str] = "the usual baseline of streaming inference"
+    spreads: ClassVar[bool] = True
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Evict all but the newest tokens of each layer."""

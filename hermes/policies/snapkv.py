@@ -34,6 +34,7 @@ class SnapKV(Policy):
         "Each head keeps what the last tokens of each chunk attend to, votes pooled over neighbours; those last tokens stay."
     )
     citation: ClassVar[str] = "SnapKV, arXiv 2404.14469; here the chunk votes, not the question"
+    spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "window",

@@ -28,6 +28,7 @@ class TokenDrop(Policy):
         "Leaves out patches that look as they did one frame before; of the others the newest stay, at their own positions."
     )
     citation: ClassVar[str] = "TimeChat-Online, arXiv 2504.17343; the budget is ours"
+    spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "threshold",

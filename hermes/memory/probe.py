@@ -1,0 +1,45 @@
+"""Probes: a prompt run on top of the memory without being stored, for its attention or its queries."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from hermes.backbones.attention import AttentionRecorder
+from hermes.backbones.base import Backbone
+from hermes.memory.cache import LayerMemory, MemoryCache
+from hermes.memory.retrieval import recall_by_layer
+
+
+@torch.inference_mode()
+def probe_attention(backbone: Backbone, cache: MemoryCache, ids: Tensor) -> list[Tensor]:
+    """Attention of the prompt `ids` on every token held, mean over heads and over the prompt's tokens.
+
+    Returns:
+        For each layer float32 [tokens held, prompt included].
+    """
+    branch = cache.branch()
+    try:
+        lengths = [layer.length for layer in branch.layers]
+        recorder = AttentionRecorder(lengths, [slice(None)] * len(lengths))
+        positions = backbone.text_positions(branch.next_positions(), len(ids))
+        backbone.prefill(backbone.embed(ids), positions, None, branch, recorder)
+    finally:
+        cache.release(branch)
+    return [recorder.mean(index).mean(0) for index in range(len(lengths))]
+
+
+@torch.inference_mode()
+def probe_queries(backbone: Backbone, cache: MemoryCache, ids: Tensor) -> list[Tensor]:
+    """Raw queries of the prompt `ids` in every layer, on top of the memory: float32 [heads, rows, head_dim] each."""
+    branch, queries = cache.branch(), []
+
+    def watch(index: int, found: Tensor) -> LayerMemory:
+        queries.append(found)
+        return branch.layers[index]
+
+    try:
+        recall_by_layer(backbone, ids, cache.prompt_len, watch)
+    finally:
+        cache.release(branch)
+    return queries

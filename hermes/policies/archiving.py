@@ -1,0 +1,117 @@
+"""What policies share that archive every frame and read back those that a question asks for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hermes.memory.archive import Archive
+from hermes.memory.cache import LayerMemory
+from hermes.memory.chunk import Chunk
+from hermes.memory.retrieval import recall_by_layer
+from hermes.policies.base import Recall, Step
+from hermes.policies.settings import Setting
+
+ARCHIVE_MEMORY = Setting(
+    "archive_memory",
+    "Archive in memory",
+    "Megabytes of the archive that stay in the machine’s memory; beyond that it goes to disk until the stream is closed.",
+    "number",
+    1024,
+    low=1,
+    high=1_000_000,
+    step=1,
+    source="ours",
+)
+NEEDS = "an archive of every frame outside the memory, in the machine’s memory and then on disk"
+
+
+def archive_chunk(step: Step, megabytes: float) -> None:
+    """Put the tokens of the newest chunk into the archive, every frame a block in every layer."""
+    if step.chunk is None or not step.chunk.tokens:
+        return
+    archive = step.state.opened_archive(megabytes)
+    for index, layer in enumerate(step.cache.layers):
+        newest = torch.arange(layer.length - step.chunk.tokens, layer.length, device=layer.keys.device)
+        archive.append(index, layer, newest, step.backbone.rotary)
+
+
+def local_window(step: Step, chunk: Chunk, window: int) -> list[Tensor | None] | None:
+    """A view in which every token sees the prompt and the `window` tokens before it; None where that is everything."""
+    if max(step.video_tokens()) + chunk.tokens <= window:
+        return None
+    masks: dict[int, Tensor] = {}
+    for layer in step.cache.layers:
+        if layer.length not in masks:
+            key = torch.arange(layer.length + chunk.tokens, device=step.backbone.device)
+            query = key[layer.length :, None]
+            masks[layer.length] = (key <= query) & ((key < step.prompt_len) | (key > query - window))
+    return [masks[layer.length] for layer in step.cache.layers]
+
+
+def prompt_of(step: Step, index: int) -> LayerMemory:
+    """The prompt's tokens of a layer, a view."""
+    return replace(step.cache.layers[index], length=step.prompt_len, heads=None)
+
+
+def frames_within(budget: int, archive: Archive, most: int) -> int:
+    """Blocks that a question may read: at most `most`, and no more tokens than a layer may hold; at least one."""
+    layer = archive.layers[0]
+    return max(min(most, budget * layer.blocks // max(layer.tokens, 1)), 1)
+
+
+def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Recall | None:
+    """Answer from archived blocks; None while nothing is archived.
+
+    Args:
+        step: The stream.
+        ids: The question.
+        choose: Layer and its raw queries -> blocks that it reads, int64 ascending.
+    """
+    archive = step.state.archive
+    if archive is None or not archive.layers:
+        return None
+    before = archive.bytes_read
+    memory = recall_by_layer(
+        step.backbone,
+        ids,
+        step.prompt_len,
+        lambda index, queries: archive.recall(
+            index, choose(index, queries), prompt_of(step, index), step.backbone.rotary
+        ),
+    )
+    return Recall(memory, archive.bytes_read - before)
+
+
+def block_counts(mass: Sequence[Tensor], total: int, least: int, most: int) -> list[int]:
+    """How many blocks each layer keeps so that all layers keep `total` together (StreamKV's layer-adaptive budgets).
+
+    One threshold p is sought by bisection for all layers: a layer keeps as few of its best blocks as hold the share p of its
+    scores.
+
+    Args:
+        mass: Scores of each layer's blocks, adding up to 1 [blocks of that layer].
+        total: Blocks of all layers together.
+        least: Fewest blocks a layer keeps.
+        most: Most blocks a layer keeps.
+
+    Returns:
+        Blocks of each layer.
+    """
+    cumulative = [scores.sort(descending=True).values.cumsum(0) for scores in mass]
+
+    def counts(share: float) -> list[int]:
+        found = torch.stack([(own < share).sum() for own in cumulative]) + 1
+        return [min(max(n, least), most, len(own)) for n, own in zip(found.tolist(), cumulative, strict=True)]
+
+    low, high = 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        if sum(counts(middle)) <= total:
+            low = middle
+        else:
+            high = middle
+    return counts(low)

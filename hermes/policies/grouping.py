@@ -1,0 +1,42 @@
+"""What policies share that merge frames into groups which may stay open across chunks."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from hermes.memory.chunk import Chunk
+from hermes.memory.features import pooled_patches
+from hermes.memory.merging import frame_times, grouped, merged, tokens_of_last_frame
+from hermes.policies.base import Step
+
+
+def open_groups(step: Step, chunk: Chunk, group: Tensor, side: int | None = None) -> Chunk:
+    """Merge a chunk's frames by group; the last group is read now and again, with more frames, if the next chunk goes on.
+
+    Args:
+        step: The stream; its state keeps the open group.
+        chunk: The whole chunk.
+        group: Group of each frame, never falling [frames]; 0 goes on with the open group.
+        side: Largest side of the grid that patches are pooled onto as well; None: they are not.
+    """
+    goes_on = bool(group[0] == 0)
+    groups = grouped(chunk.features(), group, *frame_times(chunk), step.state)
+    patch = None
+    if side is not None:
+        groups = replace(groups, features=pooled_patches(groups.features, step.grid, side))
+        patch = pooled_places(step.grid, side, group.device)
+    small = merged(chunk, groups, patch)
+    retract = step.state.number("open.tokens") if goes_on else 0
+    step.state.count("open.tokens", tokens_of_last_frame(small))
+    return replace(small, retract=retract)
+
+
+def pooled_places(grid: tuple[int, int], side: int, device: torch.device) -> Tensor:
+    """Which patch of the grid each patch of the pooled grid begins at, ascending: int64 [pooled patches]."""
+    rows, columns = min(grid[0], side), min(grid[1], side)
+    top = torch.arange(rows, device=device) * grid[0] // rows
+    left = torch.arange(columns, device=device) * grid[1] // columns
+    return (top[:, None] * grid[1] + left).flatten()

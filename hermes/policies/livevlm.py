@@ -1,0 +1,153 @@
+"""LiveVLM, second version: vision-to-vision attention with temporal buckets, and page retrieval within the memory.
+
+arXiv 2505.15269 v2, re-implemented from the publication; training-free.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.memory.buckets import bucket_of, bucketed, page_scores
+from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, LayerMemory
+from hermes.memory.chunk import Chunk
+from hermes.memory.importance import normalise
+from hermes.memory.retrieval import recall_by_layer
+from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.settings import REINDEXING, Setting
+
+
+@dataclass
+class LiveVLM(Policy):
+    """The newest tokens stay whole; older ones by what the newest frame attends to, spread over the stream in buckets.
+
+    Attributes:
+        short_share: Share of the budget for the newest tokens.
+        voting_frames: Newest frames whose patches vote.
+        free_share: Share of the long-term budget that the best scores fill before buckets count.
+        capacity: Tokens that a bucket holds.
+        page: Tokens a page.
+        read_share: Share of the pages that a question reads.
+    """
+
+    name: ClassVar[str] = "livevlm"
+    title: ClassVar[str] = "LiveVLM"
+    badge: ClassVar[str] = TRAINING_FREE
+    about: ClassVar[str] = (
+        "Older tokens stay if the newest frame attends to them and their stretch of time has room; a question reads the "
+        "pages closest to it, and the newest tokens."
+    )
+    citation: ClassVar[str] = "LiveVLM, arXiv 2505.15269 v2"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "short_share",
+            "Newest tokens",
+            "Share of the budget for the newest tokens, which stay whole.",
+            "number",
+            0.25,
+            low=0.05,
+            high=0.9,
+            step=0.05,
+            source="ours",
+        ),
+        Setting(
+            "voting_frames",
+            "Voting frames",
+            "Newest frames whose patches vote on what stays.",
+            "number",
+            1,
+            low=1,
+            high=16,
+            step=1,
+            source="ours",
+        ),
+        Setting(
+            "free_share",
+            "Kept without buckets",
+            "Share of the older tokens that the best scores take before buckets count.",
+            "number",
+            0.5,
+            low=0.0,
+            high=1.0,
+            step=0.05,
+            source="ours",
+        ),
+        Setting(
+            "capacity", "Bucket capacity", "Tokens that one bucket of time holds.", "number", 1, low=1, high=64, step=1
+        ),
+        Setting("page", "Page size", "Kept tokens a page.", "number", 16, low=1, high=256, step=1),
+        Setting(
+            "read_share",
+            "Pages read",
+            "Share of the pages that a question reads.",
+            "number",
+            0.4,
+            low=0.05,
+            high=1.0,
+            step=0.05,
+        ),
+        REINDEXING,
+    )
+
+    short_share: float = 0.25
+    voting_frames: int = 1
+    free_share: float = 0.5
+    capacity: int = 1
+    page: int = 16
+    read_share: float = 0.4
+
+    def _short(self) -> int:
+        """Newest tokens that stay whole."""
+        return max(round(self.budget * self.short_share), 1)
+
+    def watched_rows(self, step: Step, chunk: Chunk) -> slice | Tensor | None:
+        """The patches of the newest frames."""
+        return chunk.encoded.vision.nonzero()[-self.voting_frames * step.patches :, 0]
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Over budget, keep the newest tokens and, of the older, what scores and buckets let stay."""
+        counts = step.video_tokens()
+        if max(counts) <= self.budget:
+            return None
+        if step.attention is None:
+            return self._keep_newest(step)
+        kept = [self._keep(step, index, layer) for index, layer in enumerate(step.cache.layers)]
+        return self._evict_layers(step, kept, [False] * len(counts))
+
+    def _keep(self, step: Step, index: int, layer: LayerMemory) -> Tensor | None:
+        """Video tokens that a layer keeps; None where it is under budget."""
+        tokens, start = layer.length - step.prompt_len, step.prompt_len
+        if tokens <= self.budget or step.attention is None:
+            return None
+        scores = step.attention.mean(index).mean(0)[start:]
+        layer.figures[IMPORTANCE, start : layer.length] = normalise(scores)
+        older, room = tokens - self._short(), self.budget - self._short()
+        labels = layer.labels[:, start : start + older].long()
+        place = labels[FRAME].clamp(min=0) * step.patches + labels[PATCH].clamp(min=0)
+        bucket = bucket_of(place, max(room // self.capacity, 1))
+        chosen = bucketed(scores[:older], bucket, self.capacity, round(room * self.free_share), room)
+        return torch.cat((chosen, torch.arange(older, tokens, device=chosen.device)))
+
+    def before_answer(self, step: Step, ids: Tensor) -> Recall | None:
+        """Read the prompt, the pages that each layer's question attends to most, and the newest tokens."""
+        start = step.prompt_len
+
+        def choose(index: int, queries: Tensor) -> LayerMemory:
+            layer = step.cache.layers[index]
+            whole = torch.arange(layer.length, device=layer.keys.device)
+            older = layer.length - start - self._short()
+            if older <= 0:
+                return layer.copy_of(whole)
+            scores = page_scores(queries, layer.raw_keys(step.backbone.rotary, start)[:, :older], self.page)
+            read = torch.zeros(len(scores), dtype=torch.bool, device=whole.device)
+            read[scores.topk(math.ceil(self.read_share * len(scores))).indices] = True
+            pages = read.repeat_interleave(self.page)[:older]
+            return layer.copy_of(
+                torch.cat((whole[:start], whole[start : start + older][pages], whole[start + older :]))
+            )
+
+        return Recall(recall_by_layer(step.backbone, ids, start, choose))

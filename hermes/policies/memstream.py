@@ -1,0 +1,83 @@
+"""MemStream: ReKV whose window sees only the novel patches of past frames (arXiv 2602.18434).
+
+The publication fuses the layers' own ranking of frames with those of external image-text models. A backbone here has no such
+model beside it: only the internal ranking is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.memory.cache import FRAME, IMPORTANCE, Provenance
+from hermes.memory.chunk import Chunk
+from hermes.memory.features import novelty_rank, patch_similarity
+from hermes.policies.archiving import local_window
+from hermes.policies.base import Step
+from hermes.policies.rekv import ReKV
+from hermes.policies.settings import Setting
+
+
+@dataclass
+class MemStream(ReKV):
+    """ReKV, but later frames see only the patches of a past frame that were new when it came.
+
+    Attributes:
+        visible_share: Share of a past frame's patches that later frames see.
+    """
+
+    name: ClassVar[str] = "memstream"
+    title: ClassVar[str] = "MemStream"
+    about: ClassVar[str] = (
+        "ReKV whose later frames see only the novel patches of earlier ones; everything is archived all the same."
+    )
+    citation: ClassVar[str] = "MemStream, arXiv 2602.18434; internal expert only"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "visible_share",
+            "Visible patches",
+            "Share of a past frame’s patches, the most novel ones, that later frames see.",
+            "number",
+            0.25,
+            low=0.05,
+            high=1.0,
+            step=0.05,
+            source="ours",
+        ),
+        *ReKV.settings,
+    )
+
+    visible_share: float = 0.25
+
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
+        """Note how novel each patch is within its frame, as its importance."""
+        features = chunk.features()[0]
+        previous = step.state.tensors.get("previous")
+        rank = novelty_rank(1 - patch_similarity(features, previous))
+        if previous is None:
+            rank[0] = 1.0  # the first frame is new all over
+        step.state.tensors["previous"] = features[-1].clone()
+        figures = chunk.provenance.figures.clone()
+        figures[IMPORTANCE, chunk.encoded.vision] = rank.flatten()
+        return replace(chunk, provenance=Provenance(chunk.provenance.labels, figures))
+
+    def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
+        """The prompt, the frame itself, and of earlier frames in the window the novel patches."""
+        window = local_window(step, chunk, self.budget)
+        views: list[Tensor | None] = []
+        hidden_of_chunk = chunk.provenance.figures[IMPORTANCE] <= 1 - self.visible_share
+        for index, layer in enumerate(step.cache.layers):
+            novel = layer.figures[IMPORTANCE, : layer.length]
+            hidden = torch.cat((novel <= 1 - self.visible_share, hidden_of_chunk))
+            frame = torch.cat((layer.labels[FRAME, : layer.length], chunk.frame))
+            key = torch.arange(len(hidden), device=hidden.device)
+            causal = key <= key[layer.length :, None]
+            own = frame == chunk.frame[:, None]
+            view = causal & (own | ~hidden)
+            local = None if window is None else window[index]
+            views.append(view if local is None else view & local)
+        return views

@@ -1,0 +1,74 @@
+"""Quicksviewer's uneven cubes without its trained parts (arXiv 2504.15270): boundaries by momentum, cubes by averaging.
+
+Published are a learned boundary score, the best boundaries of a whole video, and a learned resampler. Here a boundary is a
+frame whose momentum is high among those seen so far, and a cube is the mean of its frames.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.memory.chunk import Chunk
+from hermes.memory.features import before, momentum
+from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
+from hermes.policies.grouping import open_groups
+from hermes.policies.settings import REINDEXING, Setting
+
+REMEMBERED = 256
+"""Boundary scores that the running quantile is taken over."""
+
+
+@dataclass
+class Quicksviewer(Policy):
+    """Cuts the stream into cubes of uneven length and keeps one averaged frame for each.
+
+    Attributes:
+        alpha: Weight of the newest change in the momentum.
+        length: Mean frames a cube that boundaries aim at.
+        side: Largest side of a cube's grid of tokens.
+    """
+
+    name: ClassVar[str] = "quicksviewer"
+    title: ClassVar[str] = "Quicksviewer"
+    badge: ClassVar[str] = UNTRAINED
+    about: ClassVar[str] = (
+        "Cuts the stream where it changes and averages the frames between two cuts; the newest cubes stay."
+    )
+    citation: ClassVar[str] = "Quicksviewer, arXiv 2504.15270; untrained boundaries and averaging, no resampler"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting("alpha", "Momentum", "Weight of the newest change.", "number", 0.8, low=0.05, high=1.0, step=0.05),
+        Setting("length", "Frames a cube", "Mean length that cuts aim at.", "number", 5, low=1, high=64, step=1),
+        Setting("side", "Grid a cube", "Largest side of a cube’s grid of tokens.", "number", 8, low=1, high=32, step=1),
+        REINDEXING,
+    )
+
+    alpha: float = 0.8
+    length: int = 5
+    side: int = 8
+
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
+        """Cut where momentum is high among what was seen, and average between cuts."""
+        tensors, features = step.state.tensors, chunk.features()[0].float()
+        change = features - before(features, tensors.get("previous"))
+        moved = momentum(change, tensors.get("momentum"), self.alpha)
+        scores = moved.mean(1).norm(dim=-1)
+        seen = torch.cat((tensors.get("scores", scores[:0]), scores))
+        cut = self._cuts(seen, len(scores))
+        cut[0] |= "previous" not in tensors  # the first frame begins a cube
+        tensors |= {"previous": features[-1].clone(), "momentum": moved[-1].clone(), "scores": seen[-REMEMBERED:]}
+        return open_groups(step, chunk, cut.long().cumsum(0), self.side)
+
+    def _cuts(self, seen: Tensor, new: int) -> Tensor:
+        """Which of the newest `new` frames begin a cube, each judged by the scores up to its own: bool [new]."""
+        judged = torch.arange(len(seen) - new, len(seen), device=seen.device)
+        known = torch.arange(len(seen), device=seen.device) <= judged[:, None]
+        ranks = ((seen <= seen[judged][:, None]) & known).sum(1) / known.sum(1)
+        return ranks > 1 - 1 / self.length
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Evict the oldest."""
+        return self._keep_newest(step)

@@ -1,0 +1,82 @@
+"""ReKV: encode under a sliding window, archive every frame, and read back those that each layer's question asks for.
+
+arXiv 2503.00540 (ICLR 2025), re-implemented from the publication; training-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+from torch import Tensor
+
+from hermes.memory.chunk import Chunk
+from hermes.memory.positions import Reindexing
+from hermes.memory.retrieval import best_blocks, group_queries, similarity
+from hermes.policies.archiving import (
+    ARCHIVE_MEMORY,
+    NEEDS,
+    archive_chunk,
+    frames_within,
+    local_window,
+    recall_blocks,
+)
+from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.settings import REINDEXING, Setting
+
+FRAMES_READ = Setting(
+    "frames_read",
+    "Frames read",
+    "Frames that each layer reads for a question, never more tokens than the budget.",
+    "number",
+    64,
+    low=1,
+    high=4096,
+    step=1,
+)
+
+
+@dataclass
+class ReKV(Policy):
+    """The memory is a local window; a question is answered from archived frames, chosen layer by layer.
+
+    Attributes:
+        frames_read: Frames that each layer reads for a question.
+        archive_memory: Megabytes of the archive in host memory.
+    """
+
+    name: ClassVar[str] = "rekv"
+    title: ClassVar[str] = "ReKV"
+    badge: ClassVar[str] = TRAINING_FREE
+    about: ClassVar[str] = (
+        "Encodes under a sliding window and archives every frame; a question reads back the frames that each layer finds "
+        "closest to it."
+    )
+    citation: ClassVar[str] = "ReKV, arXiv 2503.00540"
+    needs: ClassVar[str] = NEEDS
+    settings: ClassVar[tuple[Setting, ...]] = (FRAMES_READ, ARCHIVE_MEMORY, replace(REINDEXING, default="eager"))
+
+    frames_read: int = 64
+    archive_memory: int = 1024
+    reindexing: Reindexing = "eager"
+
+    def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
+        """The prompt and the local window, exact to the token."""
+        return local_window(step, chunk, self.budget)
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Archive the new frames; of the memory the window stays."""
+        archive_chunk(step, self.archive_memory)
+        return self._keep_newest(step)
+
+    def before_answer(self, step: Step, ids: Tensor) -> Recall | None:
+        """Read back the frames whose mean key each layer's mean query likes best; the window itself is not read."""
+
+        def choose(index: int, queries: Tensor) -> Tensor:
+            archive = step.state.opened_archive(self.archive_memory)
+            known = archive.layers[index].representatives.rows
+            scores = similarity(group_queries(queries, step.backbone.kv_heads), known)
+            return best_blocks(scores, frames_within(self.budget, archive, self.frames_read))
+
+        return recall_blocks(step, ids, choose)

@@ -1,0 +1,138 @@
+"""VideoScan's semantic carrier without its training (arXiv 2503.09387): one token a frame, into which the frame is poured.
+
+A backbone that was never trained to pour a frame into one token loses most of it, so a few of the patches that the carrier
+attends to stay as well, as in the released "VideoScan+".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.memory.cache import FRAME, IMPORTANCE, KIND, PATCH, LayerMemory
+from hermes.memory.chunk import Chunk, pseudo_tokens
+from hermes.memory.features import pair_to_drop
+from hermes.memory.importance import normalise
+from hermes.memory.merging import frame_times
+from hermes.memory.positions import Reindexing
+from hermes.policies.base import UNTRAINED, BudgetError, Outcome, Policy, Step
+from hermes.policies.settings import REINDEXING, Setting
+from hermes.snapshot import SUMMARY
+
+
+@dataclass
+class VideoScan(Policy):
+    """Each frame leaves its carrier and the patches that the carrier attends to most; alike neighbours give way.
+
+    Attributes:
+        patches: Patches that stay beside the carrier in each layer, at most a quarter of a frame.
+        bank: Frames that the memory holds at most.
+    """
+
+    name: ClassVar[str] = "videoscan"
+    title: ClassVar[str] = "VideoScan"
+    badge: ClassVar[str] = UNTRAINED
+    about: ClassVar[str] = (
+        "Each frame leaves one averaged token and a few patches; where the bank is full, the older of the two most similar "
+        "neighbours goes."
+    )
+    citation: ClassVar[str] = "VideoScan, arXiv 2503.09387; the carrier is untrained"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "patches",
+            "Patches beside it",
+            "Patches that stay beside each carrier; at most a quarter of a frame.",
+            "number",
+            16,
+            low=0,
+            high=64,
+            step=1,
+            source="released code",
+        ),
+        Setting("bank", "Frames held", "Most frames in the memory.", "number", 64, low=1, high=1024, step=1),
+        replace(REINDEXING, default="eager"),
+    )
+
+    patches: int = 16
+    bank: int = 64
+    reindexing: Reindexing = "eager"
+
+    def _beside(self, step: Step) -> int:
+        """Patches that stay beside a carrier."""
+        return min(self.patches, step.patches // 4)
+
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
+        """Put a carrier behind each frame: the mean of its patches."""
+        means = chunk.features()[0].float().mean(1)
+        step.state.tensors["bank"] = torch.cat((step.state.tensors.get("bank", means[:0]), means))
+        number, seconds = frame_times(chunk)
+        mass = torch.full_like(seconds, step.patches)
+        last = torch.searchsorted(chunk.encoded.step, torch.arange(len(means), device=means.device), right=True) - 1
+        return chunk.inserted(last, means, pseudo_tokens(SUMMARY, number, number, mass, seconds))
+
+    def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
+        """Every token sees the memory, its own frame, and the carriers of the chunk's earlier frames."""
+        carrier = chunk.provenance.labels[KIND] == SUMMARY
+        new = (chunk.frame == chunk.frame[:, None]) | carrier
+        new &= torch.ones_like(new).tril()
+        lengths = {layer.length for layer in step.cache.layers}
+        views = {n: torch.cat((new.new_ones(chunk.tokens, n), new), dim=1) for n in lengths}
+        return [views[layer.length] for layer in step.cache.layers]
+
+    def watched_rows(self, step: Step, chunk: Chunk) -> slice | Tensor | None:  # noqa: ARG002
+        """The carriers."""
+        return (chunk.provenance.labels[KIND] == SUMMARY).nonzero()[:, 0]
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Of the new frames keep carriers and chosen patches; empty the bank down to its size."""
+        if step.chunk is None or step.attention is None:
+            return self._keep_newest(step)
+        capacity = min(self.bank, self.budget // (1 + self._beside(step)))
+        if capacity < 1:
+            raise BudgetError(f"A frame leaves {1 + self._beside(step)} tokens, and the budget is {self.budget}.")
+        frames = self._bank(step, capacity)
+        kept = [self._keep(step, index, layer, frames) for index, layer in enumerate(step.cache.layers)]
+        return self._evict_layers(step, kept, [False] * len(kept))
+
+    def _bank(self, step: Step, capacity: int) -> Tensor:
+        """Frames that stay, after alike neighbours gave way: int64 [at most capacity]; a step a frame too many."""
+        bank = step.state.tensors["bank"]
+        frames = torch.cat((step.state.tensors.get("frames", step.chunk_frames()[:0]), step.chunk_frames()))
+        while len(frames) > capacity:
+            keep = torch.ones(len(frames), dtype=torch.bool, device=frames.device)
+            keep[pair_to_drop(bank)] = False
+            frames, bank = frames[keep], bank[keep]
+        step.state.tensors |= {"bank": bank, "frames": frames}
+        return frames
+
+    def _keep(self, step: Step, index: int, layer: LayerMemory, frames: Tensor) -> Tensor | None:
+        """Video tokens of a layer that stay."""
+        if step.attention is None:
+            return None
+        start = step.prompt_len
+        labels = layer.labels[:, start : layer.length].long()
+        held = torch.isin(labels[FRAME], frames.to(labels.device))
+        seen = step.attention.mean(index).mean(0)[start:]
+        fresh = labels[FRAME] >= int(step.chunk_frames()[0])
+        patch = labels[PATCH] >= 0
+        layer.figures[IMPORTANCE, start : layer.length][fresh & patch] = normalise(seen[fresh & patch])
+        chosen = top_of_frames(seen, labels[FRAME], fresh & patch, self._beside(step))
+        carrier = labels[KIND] == SUMMARY
+        stays = held & (carrier | chosen | (~fresh & patch))
+        return stays.nonzero()[:, 0]
+
+
+def top_of_frames(scores: Tensor, frame: Tensor, wanted: Tensor, count: int) -> Tensor:
+    """The `count` best of the `wanted` tokens of each frame: [tokens] each -> bool [tokens]."""
+    order = torch.argsort(scores.masked_fill(~wanted, -torch.inf), descending=True, stable=True)
+    by_frame = order[torch.argsort(frame[order], stable=True)]
+    sorted_frame = frame[by_frame]
+    index = torch.arange(len(frame), device=frame.device)
+    begins = torch.searchsorted(sorted_frame.contiguous(), sorted_frame.contiguous())
+    chosen = torch.zeros_like(wanted)
+    chosen[by_frame] = index - begins < count
+    return chosen & wanted

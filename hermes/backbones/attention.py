@@ -38,6 +38,8 @@ class AttentionRecorder:
         window = self.windows[layer]
         if window is None:
             return
+        if isinstance(window, Tensor):
+            window = window.to(probabilities.device)
         watched = probabilities[:, window, : self.keys[layer]]
         total = watched.sum(1)
         self.sums[layer] = self.sums[layer] + total if layer in self.sums else total

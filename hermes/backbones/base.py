@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from accelerate.utils import align_module_device
 from torch import Tensor
 
 from hermes.backbones.attention import AttentionRecorder
@@ -211,6 +212,11 @@ class Backbone(ABC):
         return self.decoder.config
 
     @property
+    def is_spread(self) -> bool:
+        """Whether its decoder layers lie on several devices."""
+        return len(set(self.layer_devices)) > 1
+
+    @property
     def num_layers(self) -> int:
         """Decoder layers."""
         return len(self.decoder.layers)
@@ -256,10 +262,10 @@ class Backbone(ABC):
     def fingerprint(self) -> str:
         """Short digest of the configuration and the embedding weights: tells whether two models are the same."""
         digest = hashlib.sha256(str(sorted(self.text_config.to_diff_dict().items())).encode())
-        weights = self.decoder.embed_tokens.weight[:: max(1, self.decoder.embed_tokens.weight.shape[0] // 64)]
-        digest.update(weights.detach().float().cpu().numpy().tobytes())
-        last = self.decoder.layers[-1].mlp.down_proj.weight[0]
-        digest.update(last.detach().float().cpu().numpy().tobytes())
+        words, last = self.decoder.embed_tokens, self.decoder.layers[-1].mlp.down_proj
+        for module, every in ((words, max(1, words.weight.shape[0] // 64)), (last, last.weight.shape[0])):
+            with align_module_device(module):  # weights that accelerate keeps elsewhere are fetched
+                digest.update(module.weight[::every].detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
     @property
@@ -350,7 +356,7 @@ class Backbone(ABC):
                 masks[past, device] = attention_mask(tokens, past, device)
             hidden = layer(
                 hidden.to(device),
-                attention_mask=masks[past, device] if own is None else own[None, None],
+                attention_mask=masks[past, device] if own is None else own[None, None].to(device),
                 position_embeddings=(cos[i : i + 1].to(device), sin[i : i + 1].to(device)),
                 past_key_values=cache,
                 **kwargs,

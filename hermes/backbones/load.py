@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoConfig, AutoTokenizer
+from transformers.utils import is_flash_attn_2_available
 
 from hermes.backbones import placement, sources
 from hermes.backbones.attention import NAME as ATTENTION
 from hermes.backbones.base import Backbone, Card
+from hermes.backbones.downloads import Confirm, Progress
 from hermes.backbones.internvl import InternVL
 from hermes.backbones.llava_onevision import LlavaOnevision
+from hermes.backbones.placement import DeviceMap
 from hermes.backbones.qwen2_5_vl import Qwen25VL
 from hermes.backbones.qwen3_vl import Qwen3VL
 from hermes.backbones.smolvlm import SmolVLM
-from hermes.backbones.sources import ModelError, Progress, first_line
+from hermes.backbones.sources import ModelError, first_line
+from hermes.backbones.weights_progress import telling
+from hermes.shortage import is_shortage
 
 logger = logging.getLogger(__name__)
 
@@ -29,36 +35,44 @@ PREPROCESSOR_FILES = ("preprocessor_config.json", "video_preprocessor_config.jso
 
 def load(
     name: str | Path,
-    device: str | torch.device | None = None,
+    device: str | torch.device | DeviceMap | None = None,
     dtype: torch.dtype | None = None,
     quantization: str | None = None,
     progress: Progress | None = None,
+    confirm: Confirm | None = None,
 ) -> Backbone:
     """Load a model.
 
     Args:
         name: "pocket" for the model that ships, a folder, or a hub id such as "llava-hf/llava-onevision-qwen2-0.5b-ov-hf".
-        device: Where it shall run; None: CUDA, else MPS, else CPU.
-        dtype: Type of its weights and cache; None: bfloat16 on CUDA (float16 if stored so), float16 on MPS, float32 on CPU.
+        device: Where it shall run; None: CUDA, else MPS, else CPU, and over all GPUs where one is too small. "auto": over
+            all GPUs. A mapping of module names to devices, as accelerate takes it: each module there ("disk" too).
+        dtype: Type of its weights and cache; None: bfloat16 on CUDA (float16 if stored so), float16 on MPS, float32 on CPU
+            (for a large model bfloat16 where a measurement says that it is faster).
         quantization: "4bit" for 4-bit weights (CUDA, with bitsandbytes installed); None: as they are.
         progress: Told what happens and how far it is, 0 to 1.
+        confirm: Asked before a download of more than 1 GB; None: it starts unasked, and is logged.
 
     Returns:
         The backbone, ready for `hermes.StreamSession`.
 
     Raises:
+        ConsentError: `confirm` said no.
         ModelError: Unknown, unreachable, gated, damaged, or of a family that is not served.
         MemoryShortError: It does not fit; the message says what is needed and what is there.
         HermesError: A device or quantization that is not there.
     """
-    folder = sources.find(str(name), progress)
+    folder = sources.find(str(name), confirm, progress)
     config = _config(folder)
     family = FAMILIES[config.model_type]
-    place = placement.choose(device, dtype, quantization, getattr(config, "dtype", None) or torch.float32)
-    placement.check_memory(str(name), sources.count_weights(folder), place, placement.free_bytes(place.device))
+    weights = sources.count_weights(folder)
+    place = placement.choose(device, dtype, quantization, getattr(config, "dtype", None) or torch.float32, weights)
+    if not isinstance(place.spread, Mapping):
+        placement.check_memory(str(name), weights, place, place.free())
     if progress:
         progress(f"Loading {name}", 0.3)
-    model, tokenizer = _weights(folder, str(name), family, place)
+    with telling(f"Loading {name}", progress):
+        model, tokenizer = _weights(folder, str(name), family, place)
     if progress:
         progress(f"Preparing {name}", 0.9)
     backbone: Backbone = family(model, tokenizer, _card(folder, str(name)), _preprocessor(folder))
@@ -70,6 +84,9 @@ def load(
 def _weights(folder: Path, name: str, family: type[Any], place: placement.Placement) -> tuple[Any, Any]:
     """Model and tokenizer, in evaluation mode and in their place."""
     settings: dict[str, Any] = {"dtype": place.dtype}
+    # The decoder's attention is our own, registered with transformers; only the vision tower may have another.
+    if place.device.type == "cuda" and is_flash_attn_2_available():
+        settings["attn_implementation"] = {"vision_config": "flash_attention_2"}
     if place.quantization:
         from transformers import BitsAndBytesConfig  # noqa: PLC0415  (needs bitsandbytes)
 
@@ -77,15 +94,26 @@ def _weights(folder: Path, name: str, family: type[Any], place: placement.Placem
             load_in_4bit=True, bnb_4bit_compute_dtype=place.dtype, bnb_4bit_quant_type="nf4"
         )
         settings["device_map"] = {"": place.device}
+    if place.spread is not None:
+        settings["device_map"] = place.spread if isinstance(place.spread, str) else dict(place.spread)
+        if place.spread == "auto":
+            settings["max_memory"] = placement.room_on_gpus()
     try:
         model = family.model_class.from_pretrained(folder, **settings)
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        if not place.quantization:
+        if "device_map" not in settings:
             model = model.to(place.device)
-    except (torch.OutOfMemoryError, MemoryError) as error:
-        raise placement.MemoryShortError(f"There was not enough memory on {place.device} for “{name}”.") from error
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except (OSError, ValueError, RuntimeError, KeyError, MemoryError) as error:
+        if is_shortage(error):
+            raise placement.MemoryShortError(
+                f"Memory ran out on {place.devices} while “{name}” was loaded. Choose a smaller model, or close other "
+                "programs."
+            ) from error
         raise ModelError(f"The model “{name}” is incomplete or damaged: {first_line(error)}") from error
+    if place.spread == "auto" and {"cpu", "disk"} & {str(part) for part in model.hf_device_map.values()}:
+        raise placement.MemoryShortError(
+            f"The model “{name}” does not fit on {place.devices} beside the streams' memories."
+        )
     return model.eval().requires_grad_(False), tokenizer
 
 

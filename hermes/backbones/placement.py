@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 
 import psutil
 import torch
 
+from hermes.backbones.half import half_is_faster
 from hermes.errors import HermesError
 
 GIB = 2**30
 HEADROOM = 0.15
 """Share on top of the weights for activations, buffers and a first stream."""
+
+
+HALF_FROM = 10**8
+"""Numbers from which on a model may run in bfloat16 on a CPU: for smaller ones nothing is won."""
+ROOM_FOR_STREAMS = 0.1
+"""Share of each GPU that is left to the memories of streams where a model is spread over several."""
+
+DeviceMap = Mapping[str, str | int | torch.device]
+"""Modules of a model and where each lies, as accelerate takes it: a device, "cpu" or "disk"."""
 
 
 class MemoryShortError(HermesError):
@@ -27,34 +38,64 @@ class Placement:
         device: Where it runs.
         dtype: Type of its weights and its cache.
         quantization: "4bit", or None.
+        spread: None: all on `device`. "auto": over all GPUs, as accelerate sees fit. Else where each module lies.
     """
 
     device: torch.device
     dtype: torch.dtype
     quantization: str | None = None
+    spread: str | DeviceMap | None = None
 
     @property
     def bytes_per_weight(self) -> float:
         """Bytes that a weight takes once loaded (4-bit: with its scales)."""
         return 0.56 if self.quantization else torch.finfo(self.dtype).bits / 8
 
+    def needed(self, weights: int) -> int:
+        """Bytes that a model of `weights` numbers needs, with room for activations, buffers and a first stream."""
+        return int(weights * self.bytes_per_weight * (1 + HEADROOM))
+
+    @property
+    def devices(self) -> str:
+        """Where it runs, for people."""
+        if self.spread == "auto":
+            return f"{torch.cuda.device_count()} GPUs"
+        return str(self.device)
+
+    def free(self) -> int:
+        """Memory that is free there now, in bytes."""
+        if self.spread == "auto":
+            return sum(free_bytes(torch.device("cuda", i)) for i in range(torch.cuda.device_count()))
+        return free_bytes(self.device)
+
 
 def choose(
-    device: str | torch.device | None, dtype: torch.dtype | None, quantization: str | None, stored: torch.dtype
+    device: str | torch.device | DeviceMap | None,
+    dtype: torch.dtype | None,
+    quantization: str | None,
+    stored: torch.dtype,
+    weights: int = 0,
 ) -> Placement:
     """Placement of a model: what was asked for, else what suits this machine.
 
     Args:
-        device: None: CUDA, else MPS, else CPU.
-        dtype: None: bfloat16 on CUDA, float16 on MPS; on a CPU float32.
+        device: None: CUDA, else MPS, else CPU; over all GPUs where one is too small. "auto": over all GPUs, where there are
+            several. A mapping: each module where it says.
+        dtype: None: bfloat16 on CUDA, float16 on MPS; on a CPU float32, or bfloat16 where a measurement says that it is
+            faster and the model is large.
         quantization: "4bit" by bitsandbytes, or None.
         stored: Type in which the weights are stored.
+        weights: Numbers in the model.
 
     Raises:
         HermesError: A device that is not there, or a quantization that is unknown or not installed.
     """
+    if isinstance(device, Mapping):
+        first = next(iter(device.values()), "cpu")
+        main = torch.device("cpu" if first == "disk" else first)
+        return Placement(main, dtype or _dtype(main, stored, weights), quantization, dict(device))
     try:
-        place = torch.device(device) if device is not None else _best_device()
+        place = torch.device(device) if device not in (None, "auto") else _best_device()
     except RuntimeError as error:
         raise HermesError(f"“{device}” is no device; examples are cpu, cuda, cuda:1 and mps.") from error
     if place.type == "cuda" and not torch.cuda.is_available():
@@ -67,10 +108,19 @@ def choose(
         raise HermesError("4-bit weights need a CUDA device.")
     if quantization and importlib.util.find_spec("bitsandbytes") is None:
         raise HermesError("4-bit weights need the package bitsandbytes: pip install bitsandbytes.")
-    if dtype is None:
-        half = torch.float16 if stored == torch.float16 else torch.bfloat16
-        dtype = {"cuda": half, "mps": torch.float16}.get(place.type, torch.float32)
-    return Placement(place, dtype, quantization)
+    chosen = Placement(place, dtype or _dtype(place, stored, weights), quantization)
+    several = place.type == "cuda" and torch.cuda.device_count() > 1
+    if several and (device == "auto" or (device is None and chosen.needed(weights) > free_bytes(place))):
+        return replace(chosen, spread="auto")
+    return chosen
+
+
+def _dtype(place: torch.device, stored: torch.dtype, weights: int) -> torch.dtype:
+    if place.type == "cuda":
+        return torch.float16 if stored == torch.float16 else torch.bfloat16
+    if place.type == "mps":
+        return torch.float16
+    return torch.bfloat16 if weights >= HALF_FROM and half_is_faster() else torch.float32
 
 
 def _best_device() -> torch.device:
@@ -86,16 +136,23 @@ def free_bytes(device: torch.device) -> int:
     return int(psutil.virtual_memory().available)
 
 
+def room_on_gpus() -> dict[int, int]:
+    """Bytes that a model may take on each GPU when it is spread over all, so that memories of streams fit beside it."""
+    return {
+        i: int(free_bytes(torch.device("cuda", i)) * (1 - ROOM_FOR_STREAMS)) for i in range(torch.cuda.device_count())
+    }
+
+
 def check_memory(name: str, weights: int, placement: Placement, free: int) -> None:
     """See that `weights` numbers fit into `free` bytes.
 
     Raises:
         MemoryShortError: They do not.
     """
-    needed = weights * placement.bytes_per_weight * (1 + HEADROOM)
+    needed = placement.needed(weights)
     if needed > free:
         kind = "4-bit" if placement.quantization else str(placement.dtype).removeprefix("torch.")
         raise MemoryShortError(
             f"The model “{name}” needs about {needed / GIB:.1f} GiB in {kind}, and {free / GIB:.1f} GiB are free on "
-            f"{placement.device}. Choose a smaller model, or a machine with more memory."
+            f"{placement.devices}. Choose a smaller model, or a machine with more memory."
         )

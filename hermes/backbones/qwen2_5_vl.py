@@ -102,7 +102,9 @@ class Qwen25VL(Backbone):
         """As the model counts a whole clip while a layer is intact; after an eviction, from its largest position + 1 on."""
         start = cache.next_positions()[None, :, None].expand(3, -1, -1).clone()
         intact = torch.tensor([layer.intact for layer in cache.layers], device=self.device)
-        begun = self._times(encoded.step.new_zeros(1), first_step, layout)  # whatever became of the chunk's first tokens
+        begun = self._times(
+            encoded.step.new_zeros(1), first_step, layout
+        )  # whatever became of the chunk's first tokens
         start[0, intact] = cache.prompt_len + begun
         start[1:, intact] = cache.prompt_len
         return start + encoded.offsets[:, None, :]

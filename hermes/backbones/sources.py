@@ -6,17 +6,11 @@ Local folders are tried first, so that the hub is asked only for what can be the
 from __future__ import annotations
 
 import json
-import logging
 import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import httpx2
-from huggingface_hub import HfApi, hf_hub_download, snapshot_download
-from huggingface_hub.constants import ENDPOINT
 from huggingface_hub.errors import (
-    EntryNotFoundError,
     GatedRepoError,
     HfHubHTTPError,
     HFValidationError,
@@ -24,32 +18,27 @@ from huggingface_hub.errors import (
     OfflineModeIsEnabled,
     RepositoryNotFoundError,
 )
-from huggingface_hub.utils import get_session
 
+from hermes.backbones.downloads import Confirm, Progress, fetch
 from hermes.errors import HermesError
 
-logger = logging.getLogger(__name__)
-
 POCKET = Path(__file__).resolve().parents[2] / "assets" / "pocket"
-FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "tokenizer*")
-LARGE = 10**9
-"""Bytes from which on a download is announced with its size and licence."""
-
-Progress = Callable[[str, float], None]
 
 
 class ModelError(HermesError):
     """A model that cannot be loaded; the message says why and what to do."""
 
 
-def find(name: str, progress: Progress | None = None) -> Path:
+def find(name: str, confirm: Confirm | None = None, progress: Progress | None = None) -> Path:
     """The folder of a model, downloaded if it is on the hub.
 
     Args:
         name: "pocket", a folder, or a hub id such as "owner/name".
+        confirm: Asked before a large download; None: it is not asked for.
         progress: Told what happens and how far it is, 0 to 1.
 
     Raises:
+        ConsentError: `confirm` said no.
         ModelError: Unknown, unreachable, gated, or without a configuration.
     """
     if name == "pocket":
@@ -65,17 +54,12 @@ def find(name: str, progress: Progress | None = None) -> Path:
         raise ModelError(
             f"There is no model “{name}”: neither “pocket”, nor a folder, nor a hub id such as “owner/name”."
         )
-    return _download(name, progress)
+    return _download(name, confirm, progress)
 
 
-def _download(name: str, progress: Progress | None) -> Path:
+def _download(name: str, confirm: Confirm | None, progress: Progress | None) -> Path:
     try:
-        offline = not _hub_answers()  # asked once: the library itself would try again for most of a minute
-        hf_hub_download(name, "config.json", local_files_only=offline)
-        size = 0 if offline else _announce(name, progress)
-        folder = snapshot_download(name, allow_patterns=list(FILES), local_files_only=offline)
-        logger.info("%s: %.1f GB from the hub or its cache", name, size / 1e9)
-        return Path(folder)
+        folder = fetch(name, confirm, progress)
     except GatedRepoError as error:
         raise ModelError(
             f"The model “{name}” is gated: accept its terms on the hub and log in with a token."
@@ -88,35 +72,11 @@ def _download(name: str, progress: Progress | None) -> Path:
         raise ModelError(
             f"The hub cannot be reached, and “{name}” is not on this machine. Check the connection, or give a local folder."
         ) from error
-    except EntryNotFoundError as error:
-        raise ModelError(f"“{name}” holds no model: it has no config.json.") from error
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(f"The hub did not give “{name}”: {first_line(error)}") from error
-
-
-def _hub_answers() -> bool:
-    """Whether the hub can be reached now."""
-    try:
-        get_session().head(ENDPOINT, timeout=5)
-    except (httpx2.HTTPError, OfflineModeIsEnabled):
-        return False
-    return True
-
-
-def _announce(name: str, progress: Progress | None) -> int:
-    """Tell size and licence before a large download starts; returns the size in bytes, 0 where the hub does not tell."""
-    try:
-        info = HfApi().model_info(name, files_metadata=True, timeout=10)
-    except (HfHubHTTPError, OfflineModeIsEnabled, OSError):
-        return 0  # offline, with the files in the cache
-    size = sum(file.size or 0 for file in info.siblings or [] if file.rfilename.endswith(".safetensors"))
-    licence = info.card_data.license if info.card_data else None
-    if size > LARGE:
-        sentence = f"Downloading {name}: {size / 1e9:.1f} GB, licence {licence or 'not stated'}"
-        logger.warning("%s", sentence)
-        if progress:
-            progress(sentence, 0.05)
-    return size
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"“{name}” holds no model: it has no config.json.")
+    return folder
 
 
 def read_json(folder: Path, file: str) -> dict[str, Any] | None:

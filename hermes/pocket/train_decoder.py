@@ -16,7 +16,7 @@ from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedToken
 
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.decoder import FIRST_LAYERS, PackedDecoder, answer_loss, draw_lives, init_decoder, silence
-from hermes.pocket.half import half_is_faster
+from hermes.backbones.half import half_is_faster
 from hermes.pocket.model import LAYERS, build
 from hermes.pocket.packing import Batch, FeatureSource, Packer, Plan
 from hermes.pocket.timeline import TEMPOS

@@ -17,7 +17,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from hermes.pocket.backgrounds import Image, make_background
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.codes import CLASS_NORM, CodeBook, cell_cover, code_book
-from hermes.pocket.half import half_is_faster
+from hermes.backbones.half import half_is_faster
 from hermes.pocket.model import MEAN, PATCH, STD, WIDTH, build
 from hermes.pocket.render import draw, make_look, make_setting
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES

@@ -16,7 +16,7 @@ from torch import Tensor
 from hermes.errors import HermesError
 from hermes.memory.cache import FRAME, KIND, LayerMemory
 from hermes.memory.positions import Rotary, compact, rotate
-from hermes.snapshot import VISION
+from hermes.snapshot import SUMMARY, VISION
 
 STRIDE = 1 << 14
 """Positions set aside for one frame in the archive; more than any frame takes."""
@@ -114,7 +114,8 @@ class Archive:
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     def append(self, index: int, layer: LayerMemory, chosen: Tensor, rotary: Rotary) -> None:
-        """Archive the tokens `chosen` (int64 ascending) of a layer of the memory; every frame becomes one block.
+        """Archive the tokens `chosen` (int64 ascending) of a layer of the memory; every frame becomes one block, and
+        so do the summary tokens beside a frame.
 
         Raises:
             ArchiveError: There is no room left on the disk.
@@ -124,7 +125,8 @@ class Archive:
         part = layer.copy_of(chosen)
         raw = part.raw_keys(rotary)
         labels, positions = part.labels.T.cpu(), in_strides(part.positions, part.labels[FRAME]).T.cpu()
-        block, sizes = torch.unique_consecutive(part.labels[FRAME], return_inverse=True, return_counts=True)[1:]
+        code = part.labels[FRAME].long() * 2 + (part.labels[KIND] == SUMMARY)
+        block, sizes = torch.unique_consecutive(code, return_inverse=True, return_counts=True)[1:]
         means = raw.new_zeros(len(sizes), raw.shape[0], raw.shape[2]).index_add_(0, block, raw.transpose(0, 1))
         means /= sizes[:, None, None]
         payload = torch.stack((raw.to(part.keys.dtype), part.values)).permute(2, 0, 1, 3).cpu()
@@ -175,7 +177,9 @@ class Archive:
             layer.mapped = whole.view(-1, *rows.shape[1:])
             layer.payload = None
 
-    def recall(self, index: int, blocks: Tensor, prompt: LayerMemory, rotary: Rotary) -> LayerMemory:
+    def recall(
+        self, index: int, blocks: Tensor, prompt: LayerMemory, rotary: Rotary, behind: LayerMemory | None = None
+    ) -> LayerMemory:
         """A layer's prompt with archived blocks behind it, at consecutive positions.
 
         Args:
@@ -183,16 +187,20 @@ class Archive:
             blocks: Which blocks, int64 ascending.
             prompt: The prompt's tokens of that layer; not changed.
             rotary: The model's rotary embedding.
+            behind: Tokens of the memory that follow the blocks; None: none.
         """
         known, device = self.layers[index], prompt.keys.device
         tokens = known.tokens_of(blocks.cpu())
         payload = known.read(tokens)
         self.bytes_read += payload.nbytes
         keys, values = payload.to(device).permute(1, 2, 0, 3)
-        positions = known.positions.rows[tokens].T.to(device)
-        return placed_behind(
-            prompt, keys, values, positions, known.labels.rows[tokens].T, known.figures.rows[tokens].T, rotary
-        )
+        parts = [keys, values, known.positions.rows[tokens].T.to(device)]
+        parts += [known.labels.rows[tokens].T.to(device), known.figures.rows[tokens].T.to(device)]
+        if behind is not None and behind.length:
+            own = in_strides(behind.positions, behind.labels[FRAME])
+            more = (behind.raw_keys(rotary).to(keys.dtype), behind.values, own, behind.labels, behind.figures)
+            parts = [torch.cat(pair, dim=1) for pair in zip(parts, more, strict=True)]
+        return placed_behind(prompt, *parts, rotary)
 
     def tokens_of_frames(self, index: int, frames: int) -> Tensor:
         """Archived vision tokens of each frame of the stream in one layer, int64 [frames]."""

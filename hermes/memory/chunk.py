@@ -107,19 +107,20 @@ class Chunk:
         """Pseudo-tokens put behind given tokens of the chunk; on three axes each shares the position of the token before it.
 
         Args:
-            after: Index of the token that each stands behind, int64 [new], ascending.
+            after: Index of the token that each stands behind, int64 [new], ascending; -1: in front of all.
             embeddings: [new, hidden].
             provenance: Of the new tokens.
         """
         old = self.encoded
         where = torch.cat((torch.arange(self.tokens, device=after.device) * 2, after * 2 + 1))
         order = torch.sort(where, stable=True).indices
+        beside = after.clamp(min=0)
         encoded = replace(
             old,
             embeddings=torch.cat((old.embeddings[0], embeddings.to(old.embeddings.dtype)))[order][None],
-            step=torch.cat((old.step, old.step[after]))[order],
+            step=torch.cat((old.step, old.step[beside]))[order],
             patch=torch.cat((old.patch, torch.full_like(after, -1)))[order],
-            offsets=torch.cat((old.offsets, old.offsets[:, after]), dim=1)[:, order],
+            offsets=torch.cat((old.offsets, old.offsets[:, beside]), dim=1)[:, order],
         )
         parts = Provenance(
             torch.cat((self.provenance.labels, provenance.labels), dim=1)[:, order],

@@ -21,9 +21,11 @@ from hermes.policies.settings import Setting, SettingError, setting_of
 from hermes.policies.sliding_window import SlidingWindow
 from hermes.policies.snapkv import SnapKV
 from hermes.policies.storm import Storm
+from hermes.policies.streamkv import StreamKV
 from hermes.policies.streammem import StreamMem
 from hermes.policies.token_drop import TokenDrop
 from hermes.policies.uniform_frames import UniformFrames
+from hermes.policies.videollamb import VideoLLaMB
 from hermes.policies.videoscan import VideoScan
 
 _ALL: tuple[type[Policy], ...] = (
@@ -40,10 +42,12 @@ _ALL: tuple[type[Policy], ...] = (
     ReKV,
     LiveVLM,
     StreamMem,
+    StreamKV,
     MemStream,
     VideoScan,
     Quicksviewer,
     Storm,
+    VideoLLaMB,
     RecurrentState,
 )
 POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType({policy.name: policy for policy in _ALL})

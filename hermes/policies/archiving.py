@@ -86,6 +86,12 @@ def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tenso
     return Recall(memory, archive.bytes_read - before)
 
 
+def block_shares(query: Tensor, representatives: Tensor) -> Tensor:
+    """Softmax over blocks of the cosine between a query [kv_heads, dim] and mean keys [blocks, kv_heads, dim]: [blocks]."""
+    likeness = torch.nn.functional.cosine_similarity(representatives.flatten(1), query.flatten()[None], dim=-1)
+    return torch.softmax(likeness, dim=0)
+
+
 def block_counts(mass: Sequence[Tensor], total: int, least: int, most: int) -> list[int]:
     """How many blocks each layer keeps so that all layers keep `total` together (StreamKV's layer-adaptive budgets).
 

@@ -1,0 +1,206 @@
+"""StreamKV: segments compressed under a fixed prompt, and frames retrieved with budgets that differ by layer.
+
+arXiv 2511.07278 (AAAI 2026), re-implemented from the publication; training-free.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.memory.cache import FRAME, KIND, LayerMemory
+from hermes.memory.chunk import Chunk, pseudo_tokens
+from hermes.memory.features import frame_similarity
+from hermes.memory.merging import frame_times
+from hermes.memory.positions import Reindexing
+from hermes.memory.probe import probe_queries
+from hermes.memory.retrieval import best_blocks, group_queries, recall_by_layer
+from hermes.memory.segments import ended_segments, segment_ends
+from hermes.policies.archiving import (
+    ARCHIVE_MEMORY,
+    block_counts,
+    block_shares,
+    frames_within,
+    local_window,
+    prompt_of,
+)
+from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.rekv import FRAMES_READ
+from hermes.policies.settings import REINDEXING, Setting
+from hermes.snapshot import SUMMARY
+
+
+@dataclass
+class StreamKV(Policy):
+    """The memory is a local window; ended segments are archived in part, and a question reads back the frames it prefers.
+
+    Attributes:
+        alike: A frame that is no more like the one before than this begins a segment.
+        least: Fewest frames of a segment.
+        most: Most frames of a segment.
+        kept_share: Share of a segment's frames that are archived.
+        frames_read: Frames that a question reads, mean over layers.
+        archive_memory: Megabytes of the archive in host memory.
+    """
+
+    name: ClassVar[str] = "streamkv"
+    title: ClassVar[str] = "StreamKV"
+    badge: ClassVar[str] = TRAINING_FREE
+    about: ClassVar[str] = (
+        "Archives of each segment of the stream the frames that a fixed prompt prefers, and a mean frame; a question reads "
+        "some of them back."
+    )
+    citation: ClassVar[str] = "StreamKV, arXiv 2511.07278"
+    needs: ClassVar[str] = "an archive of a share of all frames outside the memory"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "alike",
+            "New segment at",
+            "A frame no more like the last one than this begins a segment.",
+            "number",
+            0.99,
+            low=0.0,
+            high=1.0,
+            step=0.005,
+        ),
+        Setting("least", "Shortest segment", "Frames a segment has at least.", "number", 4, low=1, high=64, step=1),
+        Setting(
+            "most",
+            "Longest segment",
+            "Frames at which a segment ends; never more than the window holds.",
+            "number",
+            64,
+            low=2,
+            high=256,
+            step=1,
+        ),
+        Setting(
+            "kept_share",
+            "Frames archived",
+            "Share of a segment’s frames that are archived, mean over layers.",
+            "number",
+            0.6,
+            low=0.05,
+            high=1.0,
+            step=0.05,
+            source="released code",
+        ),
+        FRAMES_READ,
+        ARCHIVE_MEMORY,
+        replace(REINDEXING, default="eager"),
+    )
+
+    alike: float = 0.99
+    least: int = 4
+    most: int = 64
+    kept_share: float = 0.6
+    frames_read: int = 64
+    archive_memory: int = 1024
+    reindexing: Reindexing = "eager"
+
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
+        """Put the mean frame of each segment that ends here behind its last frame."""
+        tensors, features, state = step.state.tensors, chunk.features()[0], step.state
+        likeness = frame_similarity(features, tensors.get("previous"))
+        tensors["previous"] = features[-1].float().mean(0)
+        held, number = state.number("held"), frame_times(chunk)[0]
+        most = max(min(self.most, self.budget // max(step.patches, 1) - len(features)), 1)
+        ends = segment_ends(likeness.tolist(), held, self.alike, min(self.least, most), most)
+        # A segment that ended with the chunk before is only known now: its mean frame stands in front of this chunk's first.
+        segments, held, total = ended_segments(features, int(number[0]), ends, held, tensors.get("sum"))
+        state.count("held", held)
+        state.count("seen", int(number[-1]) + 1)
+        tensors["sum"] = total
+        tensors["ended"] = torch.tensor([(s.first, s.last) for s in segments], dtype=torch.long).view(-1, 2)
+        if not segments:
+            return chunk
+        return self._with_summaries(step, chunk, [s.summary for s in segments], tensors["ended"], ends)
+
+    @staticmethod
+    def _with_summaries(step: Step, chunk: Chunk, summaries: list[Tensor], ended: Tensor, ends: Sequence[int]) -> Chunk:
+        patches, device = step.patches, step.backbone.device
+        marks = torch.tensor(ends, device=device)
+        after = torch.searchsorted(chunk.encoded.step, marks, right=True) - 1
+        last, first = (column.to(device).repeat_interleave(patches) for column in (ended[:, 1], ended[:, 0]))
+        mass = (last - first + 1).float()
+        number, seconds = frame_times(chunk)
+        at = seconds[(last - number[0]).clamp(min=0)]
+        told = pseudo_tokens(SUMMARY, last, first, mass, at)
+        return chunk.inserted(after.repeat_interleave(patches), torch.cat(summaries), told)
+
+    def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
+        """The prompt and the local window."""
+        return local_window(step, chunk, self.budget)
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Archive the preferred frames of each segment that ended, and its mean frame; of the memory the window stays."""
+        ended = step.state.tensors.get("ended")
+        if step.chunk is not None and ended is not None and len(ended):
+            prompt = step.backbone.tokenize(step.backbone.card.guidance["global"])
+            queries = probe_queries(step.backbone, step.cache, prompt)
+            for first, last in ended.tolist():
+                self._archive(step, queries, first, last)
+        return self._keep_newest(step)
+
+    def _archive(self, step: Step, queries: list[Tensor], first: int, last: int) -> None:
+        """Archive one segment: its mean frame, and frames by layer-adaptive counts."""
+        archive = step.state.opened_archive(self.archive_memory)
+        shares, blocks = [], []
+        for layer, query in zip(step.cache.layers, queries, strict=True):
+            frame, means = self._frames(step, layer, first, last)
+            shares.append(block_shares(group_queries(query, step.backbone.kv_heads), means))
+            blocks.append(frame)
+        frames = len(blocks[0])
+        total = round(len(shares) * frames * self.kept_share)
+        counts = block_counts(shares, total, 1, frames)
+        for index, (layer, count) in enumerate(zip(step.cache.layers, counts, strict=True)):
+            chosen = blocks[index][best_blocks(shares[index], count)]
+            labels = layer.labels[:, : layer.length]
+            summary = (labels[KIND] == SUMMARY) & (labels[FRAME] == last)
+            stays = (torch.isin(labels[FRAME], chosen) & (labels[KIND] != SUMMARY)) | summary
+            archive.append(index, layer, stays.nonzero()[:, 0], step.backbone.rotary)
+
+    @staticmethod
+    def _frames(step: Step, layer: LayerMemory, first: int, last: int) -> tuple[Tensor, Tensor]:
+        """Frames of a segment that a layer still holds, and the mean raw key of each [frames, kv_heads, head_dim]."""
+        start = step.prompt_len
+        labels = layer.labels[:, start : layer.length]
+        of = (labels[FRAME] >= first) & (labels[FRAME] <= last) & (labels[KIND] != SUMMARY)
+        index = of.nonzero()[:, 0]
+        frame, block, size = torch.unique_consecutive(labels[FRAME, index], return_inverse=True, return_counts=True)
+        keys = layer.raw_keys(step.backbone.rotary, start)[:, index].transpose(0, 1)
+        means = keys.new_zeros(len(frame), *keys.shape[1:]).index_add_(0, block, keys)
+        return frame, means / size[:, None, None]
+
+    def before_answer(self, step: Step, ids: Tensor) -> Recall | None:
+        """Score archived blocks by the question's queries on the window, then read them and the open segment."""
+        archive = step.state.archive
+        if archive is None or not archive.layers:
+            return None
+        queries = [group_queries(q, step.backbone.kv_heads) for q in probe_queries(step.backbone, step.cache, ids)]
+        shares = [
+            block_shares(query, layer.representatives.rows)
+            for query, layer in zip(queries, archive.layers, strict=True)
+        ]
+        mean = max(frames_within(self.budget, archive, self.frames_read) - step.state.number("held"), 1)
+        counts = block_counts(shares, len(shares) * mean, max(mean // 2, 1), max(mean * 3 // 2, 1))
+        before, rotary = archive.bytes_read, step.backbone.rotary
+
+        def choose(index: int, queries: Tensor) -> LayerMemory:  # noqa: ARG001 - chosen before
+            blocks = best_blocks(shares[index], counts[index])
+            return archive.recall(index, blocks, prompt_of(step, index), rotary, self._open(step, index))
+
+        memory = recall_by_layer(step.backbone, ids, step.prompt_len, choose)
+        return Recall(memory, archive.bytes_read - before)
+
+    @staticmethod
+    def _open(step: Step, index: int) -> LayerMemory:
+        """Tokens of the segment that is still open, as a layer of their own."""
+        layer = step.cache.layers[index]
+        known = step.state.number("seen") - step.state.number("held")
+        labels = layer.labels[:, : layer.length]
+        return layer.copy_of(((labels[FRAME] >= known) & (labels[KIND] != SUMMARY)).nonzero()[:, 0])

@@ -1,0 +1,173 @@
+"""VideoLLaMB's scenes and recurrent memory without its trained bridge (arXiv 2409.01071).
+
+SceneTiling as published for a stream, without its cap of 15 cuts; the memory attends to itself and to the scene with no
+weights of its own. What it holds changes at the end of a scene, so memory and scene are prefilled anew with every chunk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from torch import Tensor
+
+from hermes.backbones.base import Encoded
+from hermes.memory.archive import in_strides
+from hermes.memory.cache import FRAME, MASS, SECONDS, Provenance
+from hermes.memory.chunk import Chunk, pseudo_tokens
+from hermes.memory.features import frame_similarity
+from hermes.memory.frame_store import FrameStore, spread
+from hermes.memory.positions import compact
+from hermes.memory.scenes import attended, evenly, is_cut, left_depth
+from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
+from hermes.policies.settings import Setting
+from hermes.snapshot import SUMMARY
+
+REMEMBERED = 512
+"""Depths that the threshold is taken over."""
+
+
+@dataclass
+class VideoLLaMB(Policy):
+    """The decoder sees a few memory tokens of all earlier scenes, and the present scene.
+
+    Attributes:
+        slots: Memory tokens.
+        frames: Frames of the present scene that the decoder sees.
+        alpha: Standard deviations above the mean at which a dip is a cut.
+    """
+
+    name: ClassVar[str] = "videollamb"
+    title: ClassVar[str] = "VideoLLaMB"
+    badge: ClassVar[str] = UNTRAINED
+    about: ClassVar[str] = (
+        "Cuts the stream into scenes; earlier scenes live on in a few memory tokens, the present one in its frames."
+    )
+    citation: ClassVar[str] = "VideoLLaMB, arXiv 2409.01071; SceneTiling and an untrained memory"
+    settings: ClassVar[tuple[Setting, ...]] = (
+        Setting(
+            "slots", "Memory tokens", "Tokens that earlier scenes live on in.", "number", 32, low=1, high=128, step=1
+        ),
+        Setting(
+            "frames",
+            "Frames a scene",
+            "Frames of the present scene.",
+            "number",
+            8,
+            low=1,
+            high=64,
+            step=1,
+        ),
+        Setting(
+            "alpha",
+            "Cut above",
+            "Standard deviations above the mean depth at which a dip is a cut.",
+            "number",
+            0.5,
+            low=0.0,
+            high=5.0,
+            step=0.1,
+        ),
+    )
+
+    slots: int = 32
+    frames: int = 8
+    alpha: float = 0.5
+
+    def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
+        """Cut scenes, fold ended ones into the memory; memory and present scene stand in place of all that was there."""
+        tensors, features = step.state.tensors, chunk.features()[0]
+        likeness = frame_similarity(features, tensors.get("previous"))
+        tensors["previous"] = features[-1].float().mean(0)
+        store = FrameStore.of(chunk)
+        known = FrameStore.of_state(tensors)
+        begins = self._cuts(step, likeness, chunk, known)
+        store = known.joined(store) if known else store
+        for begin in begins:
+            scene = self._seen(store, store.frames[store.frames < begin])
+            self._remember(step, scene)
+            store = store.only(store.frames[store.frames >= begin])
+        step.state.tensors |= self._bounded(store).state()
+        return self._read(step, self._seen(store, store.frames), chunk)
+
+    def _cuts(self, step: Step, likeness: Tensor, chunk: Chunk, known: FrameStore | None) -> list[int]:
+        """First frames of scenes that begin within this chunk, by number."""
+        tensors, first = step.state.tensors, int(chunk.frame[0])
+        similarities = tensors.get("similarities", likeness[:0]).tolist()
+        depths, begins = tensors.get("depths", likeness[:0].cpu()), []
+        for offset, value in enumerate(likeness.tolist()):
+            if known is None and offset == 0:
+                continue  # nothing stands before the first frame
+            similarities.append(value)
+            depth = left_depth(similarities)
+            depths = torch.cat((depths.cpu(), torch.tensor([depth])))[-REMEMBERED:]
+            if is_cut(depth, depths, self.alpha):
+                begins.append(first + offset)
+                similarities = []
+        tensors |= {"similarities": torch.tensor(similarities), "depths": depths}
+        return begins
+
+    def _remember(self, step: Step, scene: FrameStore) -> None:
+        """Fold an ended scene into the memory."""
+        tensors, tokens = step.state.tensors, scene.encoded.embeddings[0, scene.encoded.vision]
+        memory = tensors.get("memory")
+        tensors["memory"] = evenly(tokens, self.slots) if memory is None else attended(memory, tokens)
+        figures = scene.provenance.figures[:, scene.encoded.vision]
+        for name, sums in (
+            ("folded", figures[MASS].sum()),
+            ("folded_seconds", (figures[MASS] * figures[SECONDS]).sum()),
+        ):
+            tensors[name] = tensors.get(name, torch.zeros_like(sums)) + sums
+
+    def _room(self, store: FrameStore) -> tuple[int, int]:
+        """Frames and memory tokens that the budget has room for."""
+        per = -(-store.tokens // len(store.frames))
+        frames = min(self.frames, max(self.budget // per, 1))
+        return frames, min(self.slots, max(self.budget - frames * per, 0))
+
+    def _seen(self, store: FrameStore, frames: Tensor) -> FrameStore:
+        """The frames of a scene that the decoder sees."""
+        return store.only(spread(frames, self._room(store)[0]))
+
+    def _bounded(self, store: FrameStore) -> FrameStore:
+        """A scene's frames, thinned once it grew to four times what is seen of it."""
+        frames = store.frames
+        return store if len(frames) <= 4 * self.frames else store.only(spread(frames, 2 * self.frames))
+
+    def _read(self, step: Step, scene: FrameStore, chunk: Chunk) -> Chunk:
+        """Memory and scene as one chunk that takes the place of every video token."""
+        own, prompt = in_strides(scene.encoded.offsets, scene.provenance.labels[FRAME]), step.prompt_len
+        head = torch.arange(prompt, device=own.device).expand(own.shape[0], -1)
+        encoded, provenance = scene.encoded, scene.provenance
+        encoded = replace(encoded, offsets=compact(torch.cat((head, own), dim=1), prompt)[:, prompt:] - prompt)
+        memory = step.state.tensors.get("memory")
+        if memory is not None:
+            memory = memory[: self._room(scene)[1]].to(encoded.embeddings.dtype)
+            encoded, provenance = self._with_memory(step, memory, encoded, provenance)
+        retract = max(step.video_tokens())
+        return replace(chunk, encoded=encoded, provenance=provenance, first_step=0, retract=retract)
+
+    @staticmethod
+    def _with_memory(
+        step: Step, memory: Tensor, encoded: Encoded, provenance: Provenance
+    ) -> tuple[Encoded, Provenance]:
+        count, device = len(memory), memory.device
+        tensors, nowhere = step.state.tensors, torch.full((count,), -1, device=device)
+        mass = (tensors["folded"] / max(len(tensors["memory"]), 1)).clamp(min=1).expand(count)
+        seconds = (tensors["folded_seconds"] / tensors["folded"]).expand(count)
+        told = pseudo_tokens(SUMMARY, nowhere, torch.zeros_like(nowhere), mass, seconds)
+        before = torch.arange(count, device=device).expand(encoded.offsets.shape[0], -1)
+        whole = replace(
+            encoded,
+            embeddings=torch.cat((memory[None], encoded.embeddings), dim=1),
+            step=torch.cat((torch.zeros_like(nowhere), encoded.step)),
+            patch=torch.cat((nowhere, encoded.patch)),
+            offsets=torch.cat((before, encoded.offsets + count), dim=1),
+        )
+        labels = torch.cat((told.labels, provenance.labels), dim=1)
+        return whole, Provenance(labels, torch.cat((told.figures, provenance.figures), dim=1))
+
+    def after_encode(self, step: Step) -> Outcome | None:
+        """Only another policy's leavings, or a very small budget, can be over it."""
+        return self._keep_newest(step)

@@ -16,15 +16,23 @@ class GlossaryError(HermesError):
 
 @dataclass(frozen=True)
 class Term:
-    """One term: its name, the other forms in which texts use it, and what it means in one or two sentences."""
+    """One term of the glossary.
+
+    Attributes:
+        term: Its name.
+        forms: Other forms in which texts use it.
+        meaning: What it means, in one or two sentences.
+        auto: Whether captions mark it of themselves; words that also mean something else ("key") are marked by hand.
+    """
 
     term: str
     forms: tuple[str, ...]
     meaning: str
+    auto: bool = True
 
     def card(self) -> dict[str, Any]:
         """What the page needs to explain it."""
-        return {"term": self.term, "forms": list(self.forms), "meaning": self.meaning}
+        return {"term": self.term, "forms": list(self.forms), "meaning": self.meaning, "auto": self.auto}
 
 
 def read_glossary(path: Path) -> list[Term]:
@@ -43,7 +51,7 @@ def read_glossary(path: Path) -> list[Term]:
             if form.lower() in seen:
                 raise GlossaryError(f"Two entries of the glossary explain “{form}”.")
             seen.add(form.lower())
-        terms.append(Term(term, forms, meaning))
+        terms.append(Term(term, forms, meaning, bool(entry.get("auto", True))))
     return terms
 
 

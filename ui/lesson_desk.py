@@ -55,6 +55,10 @@ class Desk:
             logger.exception("a lesson failed")
             return told | {"error": "That did not work because of a fault in this program. Try again."}
 
+    def visitor(self, key: str | None) -> Visitor:
+        """Who is shown now: the visitor, or the one that stands in for it during a lesson."""
+        return self._sessions.get(key)
+
     def _do(self, request: Mapping[str, Any], key: str | None) -> Reply:
         kind = request.get("kind")
         if kind == "leave":

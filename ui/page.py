@@ -14,11 +14,14 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 
 from hermes.errors import HermesError
-from ui import bundle
+from ui import bundle, lab
 from ui.clip_visitor import ClipVisitor
-from ui.clips import Clip, read_clips
-from ui.handlers import Handlers
+from ui.clips import read_clips
+from ui.handlers import Handlers, wire
+from ui.lesson_desk import Desk
+from ui.lesson_part import make_lessons
 from ui.models import Shelf
+from ui.runs import card, read_runs
 from ui.sessions import Quota, Sessions
 from ui.theme import theme
 from ui.visitor import Visitor
@@ -33,12 +36,15 @@ TITLE = "HERMES Live"
 HEADER = """<header class="hl-head"><h1>HERMES Live</h1>
 <p>A video model watches a stream and must forget most of it. Ask it anything while it watches, and see what each of
 its layers still remembers.</p>
+<button type="button" class="hl-lessons-open">Lessons</button>
 <button type="button" class="hl-theme" aria-label="Switch between light and dark" title="Light or dark">
 <svg class="hl-icon" viewBox="0 0 24 24" aria-hidden="true"><path fill="currentColor"
 d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2v14a7 7 0 0 1 0-14z"/></svg></button></header>"""
 MOUNT = """const mount = () => window.HermesLive
   ? window.HermesLive.mount("{part}", {{ element, props, trigger, watch, upload }}) : setTimeout(mount, 20);
 mount(); // events: {events}"""
+HEAD_BUTTONS = """element.querySelector('.hl-theme').addEventListener('click', () => window.HermesLive.theme());
+element.querySelector('.hl-lessons-open').addEventListener('click', () => window.HermesLive.openLessons());"""
 GUIDANCE = [("Forward pass (paper)", "forward"), ("Embeddings (released code)", "embedding")]
 RATES = [("0.5 a second", 0.5), ("1 a second", 1.0), ("2 a second", 2.0), ("4 a second", 4.0), ("8 a second", 8.0)]
 LIVE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
@@ -53,6 +59,7 @@ class Options:
         models: Names offered in the list of models.
         any_model: Whether a visitor may name another folder or hub id.
         clips: Folder of the bundled clips.
+        runs: Folder of the bundled recorded runs; None: there are none.
         quota: Limits.
         clip_mode: Whether a clip and its questions run in one call, as on ZeroGPU.
     """
@@ -63,6 +70,7 @@ class Options:
     clips: Path
     quota: Quota
     clip_mode: bool = False
+    runs: Path | None = None
 
 
 def _part(name: str, events: tuple[str, ...], **more: Any) -> gr.HTML:
@@ -87,13 +95,15 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
     """
     shelf = Shelf(engine)
     clips = {clip.id: clip for clip in read_clips(options.clips)}
-    sessions = Sessions(_maker(shelf, clips, policies, options), options.quota, Path(get_upload_folder()))
+    runs = read_runs(options.runs) if options.runs else {}
+    given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()))
+    sessions = Sessions(_maker(shelf, given, options), options.quota, Path(get_upload_folder()))
     handlers = Handlers(sessions)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(
             HEADER,
             apply_default_css=False,
-            js_on_load="element.querySelector('.hl-theme').addEventListener('click', () => window.HermesLive.theme());",
+            js_on_load=HEAD_BUTTONS,
         )
         with gr.Row(elem_id="hl-top", equal_height=True):
             with gr.Column(scale=7):
@@ -103,27 +113,30 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
                     clips=[clip.card() for clip in clips.values()],
                     limit_mb=options.quota.upload_mb,
                     planned=options.clip_mode,
+                    runs=[card(run) for run in runs.values()],
                 )
             with gr.Column(scale=5):
                 chat = _part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
-        settings_row(handlers, policies, options)
+        controls = settings_row(handlers, policies, options)
+        wire_try_it(handlers, _part("tryit", ("wish",)))
         board = _part("board", ())
         detail = _part("detail", ("detail",))
         _wire(page, handlers, player, chat, board, detail)
+        if not options.clip_mode:
+            wire_lab(handlers, _part("lab", ("lablook", "labdo"), **lab.offer(clips, policies)))
+        _wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     sessions.keep_sweeping(threading.Event())
     shelf.preload(options.settings.model)
     return page
 
 
-def _maker(
-    shelf: Shelf, clips: Mapping[str, Clip], policies: Mapping[str, Any], options: Options
-) -> Callable[[], Visitor]:
+def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[], Visitor]:
     """Makes a visitor. In clip mode the model is loaded here, since ZeroGPU wants it before the page is launched."""
     if not options.clip_mode:
-        return lambda: Visitor(options.settings, shelf, clips, policies)
+        return lambda: Visitor(*given)
     shelf.ensure(options.settings.model)
     run = clip_runner(shelf.engine.model(options.settings.model))
-    return lambda: ClipVisitor(options.settings, shelf, clips, policies, run=run)
+    return lambda: ClipVisitor(*given, run=run)
 
 
 def _wire(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, board: gr.HTML, detail: gr.HTML) -> None:
@@ -165,7 +178,52 @@ def _wire(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, b
     page.unload(leave)
 
 
-def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Options) -> None:
+def wire_try_it(handlers: Handlers, part: gr.HTML) -> None:
+    """The panel of the policy's settings to its handler."""
+
+    def wish(event: gr.EventData, request: gr.Request) -> Any:
+        return handlers.try_it(event._data, request.session_hash)  # noqa: SLF001
+
+    part.wish(wish, None, part, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
+
+
+def wire_lab(handlers: Handlers, part: gr.HTML) -> None:
+    """The lab's events to handlers."""
+
+    def look(event: gr.EventData, request: gr.Request) -> Any:
+        return handlers.lab_look(event._data, request.session_hash)  # noqa: SLF001
+
+    def do(event: gr.EventData, request: gr.Request) -> None:
+        handlers.lab_do(event._data, request.session_hash)  # noqa: SLF001
+
+    part.lablook(look, None, part, concurrency_limit=None, concurrency_id="lablook", **LIVE)
+    part.labdo(do, None, None, concurrency_limit=None, concurrency_id="labdo", trigger_mode="multiple", **LIVE)
+
+
+@dataclass(frozen=True)
+class Controls:
+    """The settings on the page: `parts`, and `show`, which gives what each shows for a visitor."""
+
+    parts: tuple[Any, ...]
+    show: Callable[[Visitor], dict[Any, Any]]
+
+
+def _wire_lessons(chat: gr.HTML, controls: Controls, desk: Desk, offer: Mapping[str, Any]) -> None:
+    """The lessons' panel. What a lesson changed is shown by the settings, and the chat is that of who is shown."""
+    part = _part("lessons", ("lesson",), **offer)
+
+    def lesson(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        reply = desk.answer(event._data, request.session_hash)  # noqa: SLF001
+        if reply["kind"] == "reveal":
+            return {part: wire(reply)}
+        visitor = desk.visitor(request.session_hash)
+        return {part: wire(reply), chat: wire(visitor.conversation.message()), **controls.show(visitor)}
+
+    outputs = [part, chat, *controls.parts]
+    part.lesson(lesson, None, outputs, concurrency_limit=None, concurrency_id="lesson", trigger_mode="multiple", **LIVE)
+
+
+def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Options) -> Controls:
     """Policy, budget, guidance, frame rate and model; each change says what it means for the stream that runs."""
     now = options.settings
     chosen = policies[now.policy]
@@ -241,6 +299,19 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
     on(guidance, "guidance", "input")
     on(rate, "fps", "input")
     on(model, "model", "input")
+
+    def show(visitor: Visitor) -> dict[Any, Any]:
+        now = visitor.settings
+        values = {
+            guidance: gr.update(value=now.guidance, interactive=policies[now.policy].has_guidance),
+            budget: gr.update(value=now.budget, interactive=policies[now.policy].has_budget),
+            policy: gr.update(value=now.policy),
+            rate: gr.update(value=now.fps),
+            model: gr.update(value=now.model),
+        }
+        return {**values, box: gr.update(label=_summary(now, policies)), about: _about(policies[now.policy])}
+
+    return Controls((box, policy, budget, guidance, rate, model, about), show)
 
 
 def _summary(settings: StreamSettings, policies: Mapping[str, Any]) -> str:

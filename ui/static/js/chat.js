@@ -2,6 +2,7 @@
 import { h, icon, setText } from "./dom.js";
 import { clock, whole } from "./format.js";
 import { makePlan } from "./plan.js";
+import { before } from "./replay.js";
 
 /** After this long without a word from the server, a question counts as lost. */
 const LOST_MS = 15_000;
@@ -52,6 +53,8 @@ export function mountChat(element, bus, send, planned = false) {
   let asked = null;
   let askedAt = 0;
   let shownChips = "";
+  let run = null; // the recorded run that is shown; its questions take the place of one's own
+  let own = null; // one's own turns meanwhile
   const nodes = new Map();
 
   function plan() {
@@ -67,6 +70,10 @@ export function mountChat(element, bus, send, planned = false) {
     }
     if (go.hidden) {
       setText(hint, "One answer at a time: wait for it, or stop it.");
+      return;
+    }
+    if (run) {
+      setText(hint, run.refusal);
       return;
     }
     setText(hint, "");
@@ -102,8 +109,11 @@ export function mountChat(element, bus, send, planned = false) {
     setText(node.answer, turn.answer);
     node.root.dataset.state = turn.state;
     const foot = { writing: "", error: "", stopped: "Stopped.", done: "" }[turn.state] ?? "";
+    const verdict = turn.right === true ? "right" : turn.right === false ? `wrong, the truth is: ${turn.truth}` : "";
     const speed = turn.first_ms === null || turn.first_ms === undefined ? "" : `first token after ${whole(turn.first_ms)} ms`;
-    setText(node.foot, [foot, speed, turn.policy].filter(Boolean).join(" · "));
+    const rest = [foot, speed, turn.policy].filter(Boolean).join(" · ");
+    if (node.foot.textContent === [verdict, rest].filter(Boolean).join(" · ")) return;
+    node.foot.replaceChildren(...(verdict ? [h("span", { "data-right": String(turn.right) }, verdict), rest ? " · " : ""] : []), rest);
   }
 
   form.addEventListener("submit", (event) => {
@@ -119,6 +129,7 @@ export function mountChat(element, bus, send, planned = false) {
     }
   });
 
+  bus.on("ask", (question) => question && ask(question)); // a lesson asks
   bus.on("view", (view) => {
     const about = view.about;
     const said = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
@@ -135,41 +146,57 @@ export function mountChat(element, bus, send, planned = false) {
       busy(false);
       setText(hint, "No answer came. Your question is still here: ask again.");
     }
-    showChips(pickChips(view.chips ?? [], view.clock));
+    showRun(view.run ?? null);
+    showChips(run ? run.stops : pickChips(view.chips ?? [], view.clock));
   });
+
+  /** Show a run's questions as they come; afterwards one's own again. */
+  function showRun(next) {
+    if (next && !run) own = { epoch, turns };
+    const left = run && !next;
+    run = next;
+    if (left) {
+      setText(hint, "");
+      receive({ epoch: own?.epoch ?? null, turns: own?.turns ?? [] });
+    }
+    if (!run || (epoch === run.epoch && JSON.stringify(turns) === JSON.stringify(run.turns))) return;
+    receive({ epoch: run.epoch, turns: run.turns });
+    busy(false);
+  }
 
   function showChips(list) {
     const key = JSON.stringify(list);
     if (key === shownChips) return;
     shownChips = key;
     chips.replaceChildren(...list.map((chip) => h("button", {
-      type: "button", class: `hl-chip${chip.due ? "" : " is-later"}`, onclick: () => ask(chip.text),
-      title: chip.due ? null : `Best asked after ${clock(chip.at)}`,
+      type: "button", class: `hl-chip${chip.due || run ? "" : " is-later"}`,
+      onclick: () => (run ? bus.say("seek", before(chip.at)) : ask(chip.text)),
+      title: run ? `Go to ${clock(before(chip.at))}, just before it is asked` : chip.due ? null : `Best asked after ${clock(chip.at)}`,
     }, chip.due ? null : h("span", { class: "hl-chip-at" }, clock(chip.at)), chip.text)));
   }
 
-  return {
-    receive(message) {
-      if (message.epoch !== epoch) {
-        nodes.clear();
-        log.replaceChildren();
-      }
-      turns = mergeTurns(turns, epoch, message);
-      epoch = message.epoch;
-      empty.hidden = turns.length > 0;
-      const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
-      message.turns.forEach(draw);
-      if (follow) log.scrollTop = log.scrollHeight;
-      const last = turns[turns.length - 1];
-      busy(last?.state === "writing");
-      if (!last || last.state === "writing") return;
-      const mine = asked !== null && input.value.trim() === asked;
-      if (mine && last.state !== "error") {
-        input.value = "";
-        grow();
-      }
-      asked = null;
-      setText(spoken, last.state === "error" ? `Not answered: ${last.answer}` : `Answer: ${last.answer}`);
-    },
-  };
+  function receive(message) {
+    if (message.epoch !== epoch) {
+      nodes.clear();
+      log.replaceChildren();
+    }
+    turns = mergeTurns(turns, epoch, message);
+    epoch = message.epoch;
+    empty.hidden = turns.length > 0;
+    const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+    message.turns.forEach(draw);
+    if (follow) log.scrollTop = log.scrollHeight;
+    const last = turns[turns.length - 1];
+    busy(last?.state === "writing");
+    if (!last || last.state === "writing") return;
+    const mine = asked !== null && input.value.trim() === asked;
+    if (mine && last.state !== "error") {
+      input.value = "";
+      grow();
+    }
+    asked = null;
+    setText(spoken, last.state === "error" ? `Not answered: ${last.answer}` : `Answer: ${last.answer}`);
+  }
+
+  return { receive };
 }

@@ -2,13 +2,17 @@
 import { mountBoard } from "./board.js";
 import { mountChat } from "./chat.js";
 import { makeBus } from "./dom.js";
+import { makeGlossary } from "./glossary.js";
 import { mountLab } from "./lab.js";
+import { mountLessons } from "./lessons.js";
 import { mountPlayer } from "./player.js";
+import { mountTryIt } from "./tryit.js";
 import { openSaved as openSavedBoard } from "./saved.js";
 
 const bus = makeBus();
 let board = null;
 let askServer = () => {};
+let lessons = null;
 
 /** Parse a component's value; an empty one is no message. */
 function message(props) {
@@ -21,17 +25,26 @@ export function mount(part, { element, props, trigger, watch, upload }) {
   let receive = null;
   if (part === "board") {
     board = mountBoard(element, bus, (request) => askServer(request));
+    bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
     receive = board.receive;
   } else if (part === "detail") {
     askServer = (request) => send("detail", request);
     receive = (reply) => board?.detail(reply);
   } else if (part === "lab") {
     receive = mountLab(element, { clips: props.clips, policies: props.policies, budgets: props.budgets, send }).receive;
+  } else if (part === "tryit") {
+    receive = mountTryIt(element, bus, (wish) => send("wish", wish)).receive;
+  } else if (part === "lessons") {
+    lessons = mountLessons(element, {
+      lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
+      send: (request) => send("lesson", request), show: (wish) => board?.show(wish),
+    });
+    receive = lessons.receive;
   } else if (part === "chat") {
     receive = mountChat(element, bus, send, Boolean(props.planned)).receive;
   } else {
     const player = mountPlayer(element, {
-      clips: props.clips ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board,
+      clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board,
     });
     receive = player.receive;
     document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
@@ -61,6 +74,11 @@ export function rememberTheme() {
     const kept = localStorage.getItem("hermes-theme");
     if (kept) document.body.classList.toggle("dark", kept === "dark");
   } catch { /* storage may be forbidden */ }
+}
+
+/** Open the list of lessons. */
+export function openLessons() {
+  lessons?.open();
 }
 
 /** Show a view of the board: {view, mode, layer, frame, seconds}, each optional; `view` is a `data-view` of the page. */

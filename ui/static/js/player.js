@@ -3,8 +3,10 @@ import { cameraProblem, makeCamera } from "./camera.js";
 import { h, icon, radioKeys, setText } from "./dom.js";
 import { clock, whole } from "./format.js";
 import { makePulse } from "./pulse.js";
+import { makeRecord } from "./record.js";
+import { RUN_SPEEDS, firstRun, linkTo, makeStrip, runPanel } from "./replay.js";
 
-const SOURCES = [["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
+const SOURCES = [["run", "Recorded"], ["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
 const SPEEDS = [1, 2, 4, 0]; // 0: as fast as the model can
 
 /** What the main button says and does in a state; a planned run can only be stopped. Pure. */
@@ -18,6 +20,7 @@ export function mainButton(state, fresh, planned = false) {
 
 /** One line about the stream's state. Pure. */
 export function stateLine(view, planned = false) {
+  if (view.run) return { playing: "Replaying", paused: "Replay paused", ended: "The run is over" }[view.state] ?? "Ready";
   if (planned) return { playing: "Running", ended: "Ended · change the questions and run again", failed: "Stopped by a problem" }[view.state] ?? "Ready";
   if (view.loading) return "Starts as soon as the model is ready";
   const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
@@ -29,10 +32,14 @@ export function stateLine(view, planned = false) {
 }
 
 /** Build the player inside `element`. `kit`: {clips, limit_mb, send, upload, bus}. Returns {receive(view), pulse}. */
-export function mountPlayer(element, { clips, limitMb, planned, send, upload, bus, board }) {
+export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board }) {
   let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
-  let kind = clips.length ? "clip" : "upload";
-  let chosen = { clip: clips[0]?.id ?? null, upload: null };
+  const first = firstRun(location.search, runs);
+  let kind = first ? "run" : clips.length ? "clip" : "upload";
+  let chosen = { clip: clips[0]?.id ?? null, upload: null, run: first?.id ?? null };
+  let opening = first && { n: 1, id: first.id, seconds: first.seconds, play: !matchMedia("(prefers-reduced-motion: reduce)").matches };
+  let lastOpened = 1;
+  let speeds = null;
   let shots = 0;
   let shotAt = 0;
   let frame = -1;
@@ -58,9 +65,32 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
   ui.self.append(camera.video);
 
   const pulse = makePulse(() => send("poll", {
-    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden,
+    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden, open: opening,
   }));
   const act = (action, more = {}) => send("act", { action, ...more });
+  const soon = () => setTimeout(pulse.now, 90);
+
+  /** Show a recorded run; the next word to the server says so. */
+  function openRun(id, seconds = 0, play = true) {
+    if (!runs.some((run) => run.id === id)) return notice({ id: `r${Date.now()}`, kind: "error", text: "This run is not bundled here. Choose another one." });
+    lastOpened += 1;
+    opening = { n: lastOpened, id, seconds, play };
+    chosen.run = id;
+    if (kind !== "run") choose("run");
+    return pulse.now();
+  }
+
+  function seek(seconds) {
+    act("seek", { seconds });
+    soon();
+  }
+
+  /** Stream the clip of a run through the model now. */
+  function goLive(clip) {
+    chosen.clip = clip;
+    choose("clip");
+    act(planned ? "choose" : "start", target());
+  }
 
   function build() {
     const tabs = SOURCES.map(([name, label]) => h("button", { type: "button", role: "tab", id: `hl-tab-${name}`, "aria-controls": "hl-source", onclick: () => choose(name) }, label));
@@ -76,17 +106,21 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
     const main = h("button", { type: "button", class: "hl-button is-main", onclick: () => press() }, icon("play"), h("span", {}, "Start"));
     const stop = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => press("stop") }, icon("stop"), h("span", {}, "Stop"));
     const restart = h("button", { type: "button", class: "hl-button", disabled: true, title: "Empty the memory and start from the beginning", onclick: () => press("restart") }, icon("restart"), h("span", {}, "Restart"));
-    const speeds = SPEEDS.map((speed) => h("button", { type: "button", role: "radio", "aria-checked": speed === 1 ? "true" : "false", title: speed ? null : "As fast as the model can", onclick: () => act("speed", { speed }) }, speed ? `${speed}×` : "Max"));
-    const speed = h("div", { class: "hl-segments is-small", role: "radiogroup", "aria-label": "Speed" }, speeds);
+    const speed = h("div", { class: "hl-segments is-small", role: "radiogroup", "aria-label": "Speed" });
+    const strip = makeStrip({ seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
+    const record = makeRecord((action) => {
+      act(action);
+      soon();
+    });
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
     const source = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel" });
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
       h("div", { class: "hl-top-row" }, h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs), line),
       h("div", { class: "hl-stage" }, h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading), h("div", { class: "hl-side" }, source)),
-      progress,
-      h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time), h("div", { class: "hl-buttons" }, main, stop, restart), speed),
-      notes);
-    return { root, tabs, source, picture, poster, self, big, loading, tag, time, line, progress, main, stop, restart, speed, speeds, notes };
+      progress, strip.slider,
+      h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time), h("div", { class: "hl-buttons" }, main, stop, restart, record.button), speed),
+      record.line, notes, strip.root);
+    return { root, tabs, source, picture, poster, self, big, loading, tag, time, line, progress, main, stop, restart, speed, notes, strip, record };
   }
 
   function notice(note) {
@@ -97,8 +131,25 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
     setText(ui.notes.firstChild, note.text);
   }
 
+  /** The speeds that fit what is chosen: a run has its own. */
+  function showSpeeds() {
+    const offered = kind === "run" ? RUN_SPEEDS : SPEEDS;
+    if (speeds?.offered !== offered) {
+      speeds = { offered, nodes: offered.map((speed) => h("button", {
+        type: "button", role: "radio", title: speed ? null : "As fast as the model can",
+        onclick: () => {
+          act(kind === "run" ? "pace" : "speed", { speed });
+          soon();
+        },
+      }, speed ? `${speed}×` : "Max")) };
+      ui.speed.replaceChildren(...speeds.nodes);
+    }
+    speeds.nodes.forEach((node, i) => node.setAttribute("aria-checked", String(speeds.offered[i] === view.speed)));
+    roamSpeeds();
+  }
+
   function target() {
-    if (kind === "camera") return { kind };
+    if (kind === "camera" || kind === "run") return { kind };
     return kind === "clip" ? { kind, id: chosen.clip } : { kind, path: chosen.upload?.path, name: chosen.upload?.name };
   }
 
@@ -106,8 +157,13 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
     && (kind !== "upload" || view.source.id === chosen.upload?.path);
 
   async function press(what) {
-    const action = what ?? mainButton(sameSource() ? view.state : "empty", false, planned).action;
+    const action = what ?? mainButton(sameSource() ? view.state : "empty", false, planned && kind !== "run").action;
     ui.notes.hidden = true;
+    if (kind === "run") {
+      if (action === "start") return openRun(chosen.run ?? runs[0]?.id);
+      act(action);
+      return soon();
+    }
     if (planned && action !== "stop") {
       if (kind === "camera") return notice({ id: `p${Date.now()}`, kind: "info", text: "Choose a clip or upload a video: the webcam cannot be used here." });
       if (kind === "upload" && !chosen.upload?.path) return notice({ id: `u${Date.now()}`, kind: "info", text: "Choose a video file first." });
@@ -135,6 +191,7 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
   }
 
   function choose(name) {
+    if (kind === "run" && name !== "run" && view.run && view.state === "playing") act("pause");
     kind = name;
     if (name !== "camera" && camera.on) {
       camera.close();
@@ -144,13 +201,24 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
     draw();
   }
 
+  bus.on("source", (wish) => { // a lesson plays something
+    if (!wish) return;
+    if (wish.kind === "clip") chosen.clip = wish.id;
+    choose(wish.kind);
+  });
+  bus.on("lesson", (on) => { // its stream stands in for what was shown: a camera would film for nobody
+    if (!on || !camera.on) return;
+    camera.close();
+    act("stop");
+  });
+
   function showSource() {
     SOURCES.forEach(([name], i) => {
       ui.tabs[i].setAttribute("aria-selected", name === kind);
       ui.tabs[i].tabIndex = name === kind ? 0 : -1;
       if (name === kind) ui.source.setAttribute("aria-labelledby", ui.tabs[i].id);
     });
-    const panels = { clip: clipPanel, upload: uploadPanel, camera: cameraPanel };
+    const panels = { run: () => runPanel(runs, chosen.run, openRun), clip: clipPanel, upload: uploadPanel, camera: cameraPanel };
     ui.source.replaceChildren(panels[kind]());
   }
 
@@ -173,8 +241,8 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
   }
 
   function uploadPanel() {
-    const input = h("input", { type: "file", accept: "video/*", class: "hl-hidden", id: "hl-file", onchange: () => input.files[0] && take(input.files[0]) });
-    const text = chosen.upload ? chosen.upload.name : `Drop a video here, or choose one (up to ${limitMb} MB)`;
+    const input = h("input", { type: "file", accept: "video/*,.hermesrun", class: "hl-hidden", id: "hl-file", onchange: () => input.files[0] && take(input.files[0]) });
+    const text = chosen.upload ? chosen.upload.name : `Drop a video or a recorded run here, or choose one (up to ${limitMb} MB)`;
     const zone = h("label", { class: "hl-drop", for: "hl-file" }, icon("upload"), h("span", {}, chosen.upload?.busy ? `Uploading ${chosen.upload.name} …` : text), input);
     zone.addEventListener("dragover", (event) => {
       event.preventDefault();
@@ -197,7 +265,9 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
     try {
       const { path } = await upload(file);
       chosen.upload = { name: file.name, path };
-      act("choose", target());
+      const recorded = file.name.endsWith(".hermesrun"); // a run needs no model, so it plays at once
+      act(recorded ? "start" : "choose", target());
+      if (recorded) soon();
     } catch {
       chosen.upload = before;
       notice({ id: `u${Date.now()}`, kind: "error", text: `${file.name} could not be uploaded. Check the connection, then try again.` });
@@ -222,7 +292,7 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
   function draw() {
     const here = sameSource();
     const fresh = !here;
-    const button = mainButton(here ? view.state : "empty", fresh, planned);
+    const button = mainButton(here ? view.state : "empty", fresh, planned && kind !== "run");
     setText(ui.main.lastChild, button.label);
     if (ui.main.dataset.icon !== button.icon) {
       ui.main.dataset.icon = button.icon;
@@ -231,18 +301,22 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
     const running = view.state === "playing" || view.state === "paused";
     ui.stop.disabled = !running;
     ui.restart.disabled = !here || view.state === "empty";
-    ui.stop.hidden = ui.restart.hidden = planned; // the main button does it
-    ui.speed.hidden = planned || kind === "camera";
-    ui.speeds.forEach((node, i) => node.setAttribute("aria-checked", SPEEDS[i] === view.speed));
-    roamSpeeds();
-    setText(ui.time.firstChild, clock(here ? view.clock : NaN, true));
+    ui.restart.hidden = planned && kind !== "run"; // the main button does it
+    ui.stop.hidden = planned || kind === "run";
+    ui.speed.hidden = (planned && kind !== "run") || kind === "camera";
+    showSpeeds();
+    ui.strip.draw(kind === "run" ? view : null);
+    ui.progress.hidden = !ui.strip.slider.hidden;
+    ui.record.draw(view, here && kind !== "run" && !planned && view.state !== "empty");
+    setText(ui.tag, kind === "run" ? "recorded, as the model saw it" : "as the model sees it");
+    setText(ui.time.firstChild, clock(here ? view.position ?? view.clock : NaN, true));
     setText(ui.time.lastChild, here && view.duration ? ` / ${clock(view.duration)}` : "");
     setText(ui.line, here || view.loading ? stateLine(view, planned) : "Ready");
     ui.main.disabled = Boolean(view.loading);
     const share = here && view.duration ? Math.min(1, (view.clock || 0) / view.duration) : 0;
     ui.progress.firstChild.style.transform = `scaleX(${Number.isFinite(share) ? share : 0})`;
     const clip = clips.find((item) => item.id === chosen.clip);
-    const posterUrl = kind === "clip" ? clip?.poster : null;
+    const posterUrl = { clip: clip?.poster, run: runs.find((run) => run.id === chosen.run)?.poster }[kind] ?? null;
     ui.poster.hidden = !posterUrl || (here && !ui.picture.dataset.empty);
     if (posterUrl && ui.poster.src !== posterUrl) ui.poster.src = posterUrl;
     ui.picture.hidden = !here || Boolean(ui.picture.dataset.empty);
@@ -260,17 +334,29 @@ export function mountPlayer(element, { clips, limitMb, planned, send, upload, bu
   ui.tabs[0].parentElement.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
-    const at = SOURCES.findIndex(([name]) => name === kind);
-    choose(SOURCES[(at + step + SOURCES.length) % SOURCES.length][0]);
+    const offered = SOURCES.filter(([name]) => name !== "run" || runs.length);
+    const at = offered.findIndex(([name]) => name === kind);
+    choose(offered[(at + step + offered.length) % offered.length][0]);
     ui.tabs.find((tab) => tab.tabIndex === 0).focus();
   });
+  ui.tabs[0].hidden = !runs.length;
   showSource();
   draw();
+  if (first?.problem) notice({ id: "link", kind: "info", text: first.problem });
+  if (first && first.layer !== null) bus.say("layer", first.layer);
+  bus.on("seek", (seconds) => Number.isFinite(seconds) && seek(seconds));
+  bus.on("open-run", (wish) => wish && openRun(wish.id, wish.seconds));
 
   return {
     pulse,
     receive(next) {
       view = next;
+      if (opening && view.opened === opening.n) opening = null;
+      if (view.run && view.restarted && kind !== "run") { // a file with a run was uploaded
+        chosen.run = view.run.id || null;
+        kind = "run";
+        showSource();
+      }
       if (view.restarted) frame = -1;
       if (view.frame) {
         frame = view.frame.index;

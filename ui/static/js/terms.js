@@ -1,0 +1,30 @@
+// Finding the words of the glossary in a text. Pure.
+
+/** Every form of every term, in lower case, to its term: {"tokens": {term, meaning}, …}. */
+export function formsOf(terms) {
+  const forms = new Map();
+  for (const term of terms) for (const form of [term.term, ...term.forms]) forms.set(form.toLowerCase(), term);
+  return forms;
+}
+
+const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+
+/** Matches any form of the terms that may be marked of themselves (`auto` is not false), the longest first; null: none. */
+export function pattern(terms) {
+  const forms = terms.filter((term) => term.auto !== false).flatMap((term) => [term.term, ...term.forms]);
+  if (!forms.length) return null;
+  const longest = forms.sort((a, b) => b.length - a.length).map(escape);
+  return new RegExp(`(?<![\\w-])(?:${longest.join("|")})(?![\\w-])`, "gi");
+}
+
+/** First occurrences in a text of terms that were not `seen` yet: [{start, end, term}]. Adds them to `seen`. */
+export function firstTerms(text, forms, matcher, seen) {
+  const found = [];
+  for (const match of text.matchAll(matcher)) {
+    const term = forms.get(match[0].toLowerCase());
+    if (seen.has(term.term)) continue;
+    seen.add(term.term);
+    found.push({ start: match.index, end: match.index + match[0].length, term });
+  }
+  return found;
+}

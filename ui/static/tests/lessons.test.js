@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { cacheCost, span } from "../js/calculator.js";
+import { verdict } from "../js/lesson_step.js";
+import { placeOf } from "../js/pointing.js";
+import { address, finished, linked, reached, standing } from "../js/progress.js";
+import { parseRich, plain } from "../js/rich.js";
+import { firstTerms, formsOf, pattern } from "../js/terms.js";
+
+test("words of the glossary and figures are taken out of a text", () => {
+  assert.deepEqual(parseRich("The [[KV cache]] takes **5 KB** here."), [
+    { kind: "text", text: "The " }, { kind: "term", text: "KV cache" }, { kind: "text", text: " takes " },
+    { kind: "strong", text: "5 KB" }, { kind: "text", text: " here." },
+  ]);
+  assert.equal(plain("A [[token]], **16** of them"), "A token, 16 of them");
+  assert.deepEqual(parseRich("a [[b"), [{ kind: "text", text: "a [[b" }]);
+});
+
+const TERMS = [
+  { term: "token", forms: ["tokens"], meaning: "t" }, { term: "summary token", forms: [], meaning: "s" },
+  { term: "key", forms: ["keys"], meaning: "k", auto: false },
+];
+
+test("terms are found whole, the longest first, each once, and some never of themselves", () => {
+  const forms = formsOf(TERMS);
+  const seen = new Set();
+  const found = firstTerms("Summary token beats Tokens and tokens; tokenizer, keys.", forms, pattern(TERMS), seen);
+  assert.deepEqual(found.map(({ start, end, term }) => [start, end, term.term]), [[0, 13, "summary token"], [20, 26, "token"]]);
+  assert.deepEqual(firstTerms("tokens", forms, pattern(TERMS), seen), []);
+  assert.equal(forms.get("keys").term, "key");
+  assert.equal(pattern([TERMS[2]]), null);
+});
+
+test("a guess is judged by what was measured", () => {
+  assert.equal(verdict([false, true], 1).kind, "right");
+  assert.equal(verdict([false, true], 0).kind, "wrong");
+  assert.equal(verdict([false, false], 0).kind, "open");
+});
+
+const LESSONS = [{ id: "a", minutes: 5, steps: [1, 2, 3] }, { id: "b", minutes: 7, steps: [1, 2] }];
+
+test("a link names a lesson and a step, and odd ones are made to fit", () => {
+  assert.deepEqual(linked("?lesson=b&step=2", LESSONS), { lesson: LESSONS[1], step: 1 });
+  assert.deepEqual(linked("?lesson=a", LESSONS), { lesson: LESSONS[0], step: 0 });
+  assert.equal(linked("?lesson=a&step=99", LESSONS).step, 2);
+  assert.equal(linked("?lesson=a&step=zero", LESSONS).step, 0);
+  assert.equal(linked("?lesson=none", LESSONS), null);
+  assert.equal(address("http://x/?__theme=dark", LESSONS[0], 1), "http://x/?__theme=dark&lesson=a&step=2");
+  assert.equal(address("http://x/?lesson=a&step=2", null, 0), "http://x/");
+});
+
+test("progress is told in the list", () => {
+  let progress = {};
+  assert.equal(standing(progress, LESSONS[0]), "5 minutes");
+  progress = reached(progress, "a", 1);
+  assert.equal(standing(progress, LESSONS[0]), "Step 2 of 3");
+  progress = finished(progress, "a");
+  assert.equal(standing(progress, LESSONS[0]), "Done");
+  progress = reached(progress, "a", 2);
+  assert.equal(progress.a.done, true);
+});
+
+test("what a stream costs", () => {
+  const model = { bytes_per_token: { float16: 57_344, float32: 114_688 } };
+  const hour = cacheCost(model, { dtype: "float16", tokens: 196, minutes: 60, fps: 1 }, 8e9);
+  assert.equal(hour.bytes, 57_344 * 196 * 3600);
+  assert.equal(hour.frames, 3600);
+  assert.ok(Math.abs(hour.fullAfter - 8e9 / (57_344 * 196)) < 1e-6);
+  assert.equal(cacheCost(model, { dtype: "float32", tokens: 196, minutes: 60, fps: 1 }, 8e9).bytes, 2 * hour.bytes);
+  assert.equal(cacheCost(model, { dtype: "float16", tokens: 10, minutes: 1, fps: 0.5 }, 8e9).frames, 30);
+  assert.equal(span(35), "35 seconds");
+  assert.equal(span(3600 * 2 + 300), "2 hours 5 minutes");
+  assert.equal(span(3600 * 72), "3 days");
+  assert.equal(span(Infinity), "never");
+});
+
+test("what is pointed at", () => {
+  assert.deepEqual(placeOf("layers"), ['[data-view="layers"]', ".hl-board"]);
+  assert.deepEqual(placeOf("chat"), ['[data-view="chat"]', ".hl-chat"]);
+});

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from hermes.backbones.base import Backbone
+from hermes.backbones.downloads import Confirm, Progress
 from hermes.backbones.load import load
-from hermes.backbones.sources import Progress
 from hermes.errors import HermesError
 from hermes.live import LiveStream
 from hermes.live_view import LiveView, StreamSettings
+from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
 
 __all__ = ["Engine", "LiveStream", "LiveView", "ModelInfo", "StreamSettings"]
 
@@ -42,7 +43,10 @@ class BusyError(HermesError):
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a page says of a model: names, one sentence on what it knows, sizes (tokens, bytes, positions), where it runs."""
+    """What a page says of a model: names, one sentence on what it knows, sizes (tokens, bytes, positions), where it runs.
+
+    `constants` are the paper's for its family, or those that it borrows; `guidance` its own guidance prompts by name.
+    """
 
     name: str
     title: str
@@ -56,6 +60,8 @@ class ModelInfo:
     suggested: tuple[str, ...]
     device: str
     dtype: str
+    constants: FamilyConstants = LLAVA_ONEVISION
+    guidance: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, name: str, model: Backbone) -> ModelInfo:
@@ -73,6 +79,8 @@ class ModelInfo:
             suggested=model.card.suggested,
             device=str(model.device),
             dtype=str(model.dtype).removeprefix("torch."),
+            constants=model.constants,
+            guidance=tuple(model.card.guidance.items()),
         )
 
 
@@ -87,8 +95,9 @@ class Engine:
             loader: Loads a model by name; None: `hermes.load`.
         """
         self._max_streams = max_streams
-        self._loader = loader or (lambda name, progress: load(name, progress=progress))
+        self._loader = loader
         self._models: dict[str, Backbone] = {}
+        self._infos: dict[str, ModelInfo] = {}
         self._loading = threading.Lock()
         self._streams: list[TurnTaker] = []
         self._work = threading.Condition()
@@ -98,26 +107,31 @@ class Engine:
 
     # Models -------------------------------------------------------------------------------------------------------
 
-    def load(self, name: str, progress: Progress | None = None) -> ModelInfo:
+    def load(self, name: str, progress: Progress | None = None, confirm: Confirm | None = None) -> ModelInfo:
         """Load a model, or find it loaded. Streams of other models go on meanwhile.
 
         Args:
             name: "pocket", a folder or a hub id.
             progress: Told what happens and how far it is, 0 to 1.
+            confirm: Asked before a large download; None: it is not asked for.
 
         Raises:
+            ConsentError: `confirm` said no.
             ModelError: It cannot be loaded; the models loaded before stay.
         """
         with self._loading:
             if name not in self._models:
-                self._models[name] = self._loader(name, progress)
+                custom = self._loader
+                model = custom(name, progress) if custom else load(name, progress=progress, confirm=confirm)
+                self._infos[name] = ModelInfo.of(name, model)  # now, since ZeroGPU takes the weights away later
+                self._models[name] = model
             if progress:
                 progress(f"{name} is ready", 1.0)
-            return ModelInfo.of(name, self._models[name])
+            return self._infos[name]
 
     def models(self) -> list[ModelInfo]:
         """The models loaded so far."""
-        return [ModelInfo.of(name, model) for name, model in list(self._models.items())]
+        return list(self._infos.values())
 
     # Streams ------------------------------------------------------------------------------------------------------
 
@@ -194,3 +208,4 @@ class Engine:
         for stream in list(self._streams):
             stream.close()
         self._models.clear()
+        self._infos.clear()

@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import gradio as gr
 
+from hermes import trace
 from hermes.errors import HermesError
 from ui.board_cells import Wanted
 from ui.clip_visitor import ClipVisitor
+from ui.replay import Replay
+from ui.runs import SPEEDS as RUN_SPEEDS
 from ui.sessions import Sessions
-from ui.visitor import SPEEDS
+from ui.visitor import SPEEDS, Source, Visitor
 
 logger = logging.getLogger(__name__)
 
@@ -33,6 +37,32 @@ def wire(message: Mapping[str, Any] | None) -> Any:
     return json.dumps(message, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
+REPLAY_ACTIONS = ("pause", "resume", "stop", "restart", "seek", "pace")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def _start(visitor: Visitor, source: Source) -> None:
+    """Play what is chosen: a recorded run that was uploaded is opened, anything else streams through the model."""
+    if source.kind == "upload" and source.path is not None and trace.is_run(source.path):
+        visitor.open_run(trace.read(source.path))
+    else:
+        visitor.start(source)
+
+
+def _steer(replay: Replay, action: str, data: Data) -> None:
+    """A press of a button while a recorded run is shown."""
+    value = data.get("seconds") if action == "seek" else data.get("speed")
+    if action == "seek" and _is_number(value):
+        replay.seek(value)
+    elif action == "pace" and value in RUN_SPEEDS:
+        replay.pace(value)
+    elif action in ("pause", "resume", "stop", "restart"):
+        getattr(replay, action)()
+
+
 class Handlers:
     """The page's event functions over a registry of visitors."""
 
@@ -45,6 +75,7 @@ class Handlers:
             visitor = self.sessions.get(key)
         except HermesError as error:
             return wire(_refusal(str(error))), gr.skip()
+        self._open(visitor, data.get("open"))
         acknowledged = data.get("seq")
         frame = data.get("frame")
         player, board = visitor.look(
@@ -53,6 +84,19 @@ class Handlers:
             Wanted.read(data.get("board")),
         )
         return wire(player), wire(board)
+
+    def _open(self, visitor: Visitor, wish: Any) -> None:
+        """A recorded run that the browser wants to see, told with a poll so that it is there with the first answer."""
+        if not isinstance(wish, dict) or wish.get("n") == visitor.opened:
+            return
+        visitor.opened = wish.get("n")
+        seconds = wish.get("seconds")
+        try:
+            visitor.open_run(
+                str(wish.get("id")), seconds if _is_number(seconds) else 0.0, play=wish.get("play") is not False
+            )
+        except HermesError as error:
+            visitor.tell("error", str(error))
 
     def detail(self, data: Data, key: str | None) -> Any:
         """What the board asks for on demand."""
@@ -74,7 +118,13 @@ class Handlers:
             if action == "choose":
                 visitor.choose(visitor.source(data))
             elif action == "start":
-                visitor.start(visitor.source(data))
+                _start(visitor, visitor.source(data))
+            elif visitor.replay is not None and action in REPLAY_ACTIONS:
+                _steer(visitor.replay, str(action), data)
+            elif action == "record":
+                visitor.record()
+            elif action == "stop-recording":
+                visitor.stop_recording()
             elif action == "restart":
                 visitor.restart()
             elif action == "speed" and data.get("speed") in SPEEDS:
@@ -86,6 +136,19 @@ class Handlers:
         except Exception:
             logger.exception("%s failed", action)
             visitor.tell("error", "That did not work because of a fault in this program. The page goes on; try again.")
+
+    def lab_look(self, data: Data, key: str | None) -> Any:
+        """News for the lab."""
+        try:
+            lab = self.sessions.get(key).lab
+        except HermesError:
+            return gr.skip()  # there is no place; the player says so
+        shown = data.get("frame")
+        return wire(lab.look(shown if isinstance(shown, int) else -1))
+
+    def lab_do(self, data: Data, key: str | None) -> None:
+        """A press of a button of the lab. What goes wrong is told there."""
+        self.sessions.get(key).lab.do(data)
 
     def shot(self, data: Data, key: str | None) -> None:
         """A camera picture."""
@@ -122,6 +185,13 @@ class Handlers:
         said = self.sessions.get(key).change(**changes)
         return " ".join(said)
 
+    def try_it(self, data: Data, key: str | None) -> Any:
+        """A wish of the panel of settings; returns what it shows then."""
+        try:
+            return wire(self.sessions.get(key).try_it(data))
+        except HermesError:
+            return gr.skip()  # there is no place; the player says so
+
     def leave(self, key: str | None) -> None:
         """The tab was closed."""
         self.sessions.close(key)
@@ -132,6 +202,7 @@ def _refusal(sentence: str) -> dict[str, Any]:
     return {
         "n": 0, "state": "empty", "source": {"kind": "", "id": "", "title": ""}, "clock": None, "duration": None,
         "behind": 0, "frames": 0, "speed": 1, "fps": 2, "answering": False, "received": 0, "restarted": False,
+        "run": None, "recording": None, "recorded": None, "opened": None,
         "notice": {"id": 0, "kind": "error", "text": sentence}, "loading": None, "chips": [],
         "about": {"model": None, "progress": "", "error": sentence,
                   "policy": {"name": "", "title": "", "badge": "", "about": ""}},

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 from ui.clips import Clip
 from ui.models import Loading
+from ui.tryit import Changed, badge_of
 
 if TYPE_CHECKING:
-    from hermes.engine import LiveView
+    from hermes.engine import LiveView, ModelInfo
 
 
 def meters(view: LiveView) -> dict[str, Any]:
@@ -42,16 +43,34 @@ def stream_state(view: LiveView | None, shown: int) -> dict[str, Any]:
     return state
 
 
-def about(model: Loading | None, policy: Any) -> dict[str, Any]:
-    """Which model answers and what it knows, or how far it is; and the policy with its badge."""
+def about(model: Loading | None, policy: Any, changed: Changed = ()) -> dict[str, Any]:
+    """Which model answers and what it knows, or how far it is; and the policy with its badge, and its changed settings."""
     info = model.info if model else None
     return {
         "model": info
         and {"name": info.title, "about": info.about, "parameters": info.parameters, "device": info.device},
         "progress": model.text if model else "",
         "error": model.error if model else None,
-        "policy": {name: str(getattr(policy, name)) for name in ("name", "title", "badge", "about")},
+        "policy": {**policy_facts(policy), "badge": badge_of(policy, changed)},
     }
+
+
+def model_facts(name: str, info: ModelInfo | None) -> dict[str, Any]:
+    """What a recorded run says of its model."""
+    if info is None:
+        return {"name": name, "title": name, "about": "", "parameters": None, "device": ""}
+    return {
+        "name": name,
+        "title": info.title,
+        "about": info.about,
+        "parameters": info.parameters,
+        "device": info.device,
+    }
+
+
+def policy_facts(policy: Any) -> dict[str, str]:
+    """What the page and a recorded run say of a policy."""
+    return {name: str(getattr(policy, name)) for name in ("name", "title", "badge", "about")}
 
 
 def waiting(model: Loading | None) -> dict[str, Any] | None:

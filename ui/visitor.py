@@ -12,10 +12,12 @@ import io
 import itertools
 import logging
 import math
+import tempfile
 import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -24,15 +26,21 @@ from PIL import Image
 
 from hermes import video
 from hermes.errors import HermesError
-from ui import standalone, telling
+from hermes.trace import Head, Run
+from ui import standalone, telling, tryit
 from ui.board import BoardEncoder
 from ui.board_cells import Wanted
 from ui.board_detail import detail
 from ui.clips import Clip
 from ui.conversation import Conversation
-from ui.fate import judge_of
+from ui.fate import Judge, judge_of
+from ui.lab import Lab
 from ui.lesson_figures import Sight
 from ui.models import Shelf
+from ui.replay import Replay
+from ui.replay import state as replay_state
+from ui.runs import usual_speed
+from ui.tape import Tape
 
 if TYPE_CHECKING:
     from hermes.engine import LiveStream, LiveView, StreamSettings
@@ -60,15 +68,26 @@ class Visitor:
     """What one browser tab has open. Methods may be called by any thread."""
 
     def __init__(
-        self, settings: StreamSettings, shelf: Shelf, clips: Mapping[str, Clip], policies: Mapping[str, Any]
+        self,
+        settings: StreamSettings,
+        shelf: Shelf,
+        clips: Mapping[str, Clip],
+        policies: Mapping[str, Any],
+        runs: Mapping[str, Run] = MappingProxyType({}),
+        downloads: Path | None = None,
     ) -> None:
         self.settings = self.first_settings = settings
-        self.stream: LiveStream | None = None
+        self.stream: LiveStream | Replay | None = None
         self.conversation = Conversation()
         self.uploads: dict[str, str] = {}
+        self.lab = Lab(settings, shelf, clips)
         self._shelf = shelf
         self._clips = clips
         self._policies = policies
+        self._runs = runs
+        self._tape = Tape(downloads or Path(tempfile.gettempdir()))
+        self.opened: Any = None
+        self._jumps = 0
         self._lock = threading.RLock()
         self._board_lock = threading.Lock()
         self._encoder = BoardEncoder()
@@ -123,12 +142,14 @@ class Visitor:
             with self._lock:
                 if self._closed:
                     return
-                if self.stream is None:
-                    self.stream = self._shelf.engine.open(self.settings)
+                stream = self.stream
+                if stream is None or isinstance(stream, Replay):
+                    stream = self._shelf.engine.open(self.settings)
                 if source.kind == "camera":
-                    self.stream.camera()
+                    stream.camera()
                 else:
-                    self.stream.play(str(source.path), source.title)
+                    stream.play(str(source.path), source.title)
+                self.stream = stream
                 self._playing, self._native_fps = source, native
                 self._begin()
         finally:
@@ -141,13 +162,99 @@ class Visitor:
                 self.stream.restart()
                 self._begin()
 
+    # Recorded runs ------------------------------------------------------------------------------------------------
+
+    @property
+    def replay(self) -> Replay | None:
+        """The recorded run that plays; None while a stream or nothing does."""
+        return self.stream if isinstance(self.stream, Replay) else None
+
+    def open_run(self, run: Run | str, seconds: float = 0.0, *, play: bool = True) -> None:
+        """Show a recorded run in place of what was shown; no model is needed.
+
+        Args:
+            run: The run, or the id of a bundled one.
+            seconds: Stream time to begin at.
+            play: Whether it plays at once.
+
+        Raises:
+            HermesError: There is no such run.
+        """
+        if isinstance(run, str):
+            if run not in self._runs:
+                raise HermesError("This run is not bundled here. Choose another one.")
+            run = self._runs[run]
+        replay = Replay(run, seconds, usual_speed(run.seconds))
+        with self._lock:
+            if self._closed:
+                return
+            before, self.stream = self.stream, replay
+            self._playing, self._native_fps = Source("run", run.id, title=run.title), None
+            self._begin()
+        if before is not None:
+            before.close()
+        if play:
+            replay.resume()
+
+    def _judge(self) -> Judge | None:
+        """Makes verdicts where it is known what the stream shows."""
+        replay = self.replay
+        kind, name = ("clip", replay.run.clip_id) if replay else (self._playing.kind, self._playing.id)
+        clip = self._clips.get(name) if kind == "clip" else None
+        return judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None
+
+    # Recording ----------------------------------------------------------------------------------------------------
+
+    def record(self) -> None:
+        """Begin to record the stream.
+
+        Raises:
+            HermesError: There is no stream, or it is a recorded run itself.
+        """
+        stream = self.stream
+        if isinstance(stream, Replay):
+            raise HermesError("This is a recorded run already. Start a clip or the camera, then record it.")
+        if stream is None:
+            raise HermesError("There is nothing to record yet: start a clip or the camera first.")
+        self._tape.start(stream)
+
+    def stop_recording(self) -> None:
+        """End the recording; the page is then offered the file.
+
+        Raises:
+            HermesError: Nothing was seen meanwhile, or the file cannot be written.
+        """
+        clip = self._clips.get(self._playing.id) if self._playing.kind == "clip" else None
+        model = self._shelf.state(self.settings.model)
+        policy = self._policies[self.settings.policy]
+        head = Head(
+            title=self._playing.title or "Stream",
+            clip_id=clip.id if clip else "",
+            source=self._playing.title,
+            settings=self.settings,
+            model=telling.model_facts(self.settings.model, model.info if model else None),
+            policy=telling.policy_facts(policy),
+            events=clip.events if clip else (),
+        )
+        self._tape.stop(head, self.conversation.turns)
+
     def _begin(self) -> None:
         """A new memory: the board starts afresh."""
+        replay = self.replay
+        self._jumps = replay.jumps if replay else 0
         with self._board_lock:
-            clip = self._clips.get(self._playing.id) if self._playing.kind == "clip" else None
-            self._encoder = BoardEncoder(judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None)
-            self._fps = min(self.settings.fps, self._native_fps or math.inf)
+            self._encoder = BoardEncoder(self._judge())
+            self._fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
+            if replay:
+                self._recall(replay)
         self._restarted, self._notice, self._told_error = True, None, None
+
+    def _recall(self, replay: Replay) -> None:
+        """Tell the board's encoder what came before the moment at which a run is entered."""
+        view = replay.view()
+        if view.snapshot is not None:
+            past = replay.run.past(view.clock)
+            self._encoder.recall(view.snapshot, past, duration=view.duration, fps=self._fps)
 
     def transport(self, action: str) -> None:
         """Pause, resume or stop; nothing happens without a stream."""
@@ -178,6 +285,8 @@ class Visitor:
         Raises:
             HermesError: A setting does not fit; nothing was changed.
         """
+        if changes.get("policy", self.settings.policy) != self.settings.policy:
+            changes = {"changed": (), **changes}  # another policy has other settings
         wished = replace(self.settings, **changes)
         if wished == self.settings:
             return []
@@ -197,11 +306,28 @@ class Visitor:
             self.settings = wished
         return said
 
+    def try_it(self, wish: Mapping[str, Any]) -> dict[str, Any]:
+        """Change a setting of the policy as the panel wishes, see `ui.tryit.wished`; returns what the panel shows then."""
+        policy = self._policies[self.settings.policy]
+        model = self._shelf.state(self.settings.model)
+        settings = policy.settings_for(model.info.constants) if model and model.info else policy.settings
+        presets = tryit.presets_of(policy.name)
+        said, bad = "", False
+        try:
+            changed = tryit.wished(settings, presets, self.settings.changed, wish)
+            said = " ".join(self.change(changed=changed))
+        except HermesError as error:
+            said, bad = str(error), True
+        guidance = model.info.guidance if model and model.info else ()
+        hints = {f"prompt_{name}": text for name, text in guidance}
+        return tryit.panel(policy, settings, presets, self.settings, said, bad=bad, hints=hints)
+
     # Conversation -------------------------------------------------------------------------------------------------
 
     def ask(self, question: str) -> Iterator[dict[str, Any]]:
         """Ask; yields messages for the chat, the answer longer in each."""
-        return self.conversation.ask(self.stream, question, str(self._policies[self.settings.policy].title))
+        policy = tryit.title_of(self._policies[self.settings.policy], self.settings.changed)
+        return self.conversation.ask(self.stream, question, policy)
 
     def halt(self) -> None:
         """Stop the answer that is being written; what was said so far stays."""
@@ -262,11 +388,14 @@ class Visitor:
         return self._player_state(view, shown), board
 
     def _board_message(
-        self, stream: LiveStream, view: LiveView, acknowledged: int | None, wanted: Wanted | None
+        self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
     ) -> dict[str, Any] | None:
         if view.snapshot is None or not view.snapshot.frames_seen:
             return None
         with self._board_lock:
+            if isinstance(stream, Replay) and stream.jumps != self._jumps:
+                self._jumps, self._encoder = stream.jumps, BoardEncoder(self._judge())
+                self._recall(stream)
             return self._encoder.encode(
                 view.snapshot,
                 acknowledged=acknowledged,
@@ -303,16 +432,29 @@ class Visitor:
             "restarted": restarted,
             "notice": self._notice,
             "loading": telling.waiting(model) if self._starting else None,
-            "about": telling.about(model, self._policies[self.settings.policy]),
+            "about": telling.about(model, self._policies[self.settings.policy], self.settings.changed),
             "chips": telling.chips(clip, model),
             **telling.stream_state(view, -1 if restarted else shown),
+            "opened": self.opened,
+            **self._tape.state(),
+            **self._run_state(),
         }
+
+    def _run_state(self) -> dict[str, Any]:
+        """What is shown of a recorded run; nothing while a stream is shown."""
+        replay = self.replay
+        if replay is None:
+            return {"run": None}
+        clip = replay.run.clip_id if replay.run.clip_id in self._clips else ""
+        return replay_state(replay, bundled=self._runs.get(replay.run.id) is replay.run, startable=clip)
 
     def close(self) -> None:
         """Free the stream and its memory."""
         with self._lock:
             self._closed = True
             stream, self.stream = self.stream, None
+        self._tape.drop()
+        self.lab.close()
         if stream is not None:
             stream.close()
 

@@ -296,3 +296,30 @@ def test_a_small_file_that_unfolds_into_a_huge_picture_is_not_decoded(make):
     assert visitor.stream.view().snapshot.frames_seen == 0
     assert not _small_enough(data.tobytes())
     assert not _small_enough(b"no picture")
+
+
+def test_a_setting_is_tried_before_and_while_a_clip_plays(make):
+    visitor = make()
+    told = visitor.try_it({"name": "smoothing", "value": False})
+    assert told["said"] == "Applies when you press Start."
+    assert [setting["name"] for setting in told["settings"] if setting["changed"]] == ["smoothing"]
+    visitor.start(visitor.source({"kind": "clip", "id": "film"}))
+    until(lambda: visitor.look(None, -1)[0]["frames"] >= 4)
+    assert visitor.look(None, -1)[0]["about"]["policy"]["badge"] == "1 setting changed"
+    told = visitor.try_it({"name": "tiers", "value": "all sensory"})
+    assert told["said"] == "The change applies at the next eviction; what is forgotten stays forgotten."
+    assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
+    refused = visitor.try_it({"name": "alpha_sensory", "value": 9})
+    assert refused["bad"]
+    assert "at most 1" in refused["said"]
+    assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
+    assert visitor.try_it({"reset": True})["changed"] == []
+    assert visitor.look(None, -1)[0]["about"]["policy"]["badge"] == "training-free, as published"
+
+
+def test_another_policy_begins_with_its_own_defaults(make):
+    visitor = make(changed=(("smoothing", False),))
+    assert visitor.try_it({})["changed"] != []
+    visitor.change(policy="sliding-window")
+    assert visitor.settings.changed == ()
+    assert visitor.try_it({})["policy"]["name"] == "sliding-window"

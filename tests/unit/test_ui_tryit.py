@@ -1,0 +1,88 @@
+"""The panel of a policy's settings: made from what the policy lists, honest about what was changed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+import hermes
+from hermes.live_view import StreamSettings
+from hermes.memory.tiers import LLAVA_ONEVISION, QWEN2_5_VL
+from hermes.policies import POLICIES
+from hermes.policies.presets import changes_of
+from ui.tryit import badge_of, panel, presets_of, title_of, wished
+
+HERMES = POLICIES["hermes"]
+SETTINGS = HERMES.settings_for(LLAVA_ONEVISION)
+PRESETS = changes_of("hermes")
+
+
+def wish(now=(), **wanted):
+    return wished(SETTINGS, PRESETS, now, wanted)
+
+
+@pytest.mark.parametrize("name", POLICIES)
+def test_every_policy_gets_its_panel(name):
+    policy = POLICIES[name]
+    told = panel(policy, policy.settings_for(LLAVA_ONEVISION), presets_of(name), StreamSettings(policy=name))
+    assert json.loads(json.dumps(told, allow_nan=False)) == told
+    assert [setting["name"] for setting in told["settings"]] == [setting.name for setting in policy.settings]
+    assert not any(setting["changed"] for setting in told["settings"])
+    assert told["changed"] == []
+
+
+def test_a_setting_is_set_put_back_and_all_are_put_back():
+    one = wish(name="smoothing", value=False)
+    assert one == (("smoothing", False),)
+    two = wish(one, name="alpha_sensory", value=0.5)
+    assert two == (("smoothing", False), ("alpha_sensory", 0.5))
+    assert wish(two, name="alpha_sensory", value=1) == one  # the published value is no change
+    assert wish(two, name="smoothing", reset=True) == (("alpha_sensory", 0.5),)
+    assert wish(two, reset=True) == ()
+    assert wish(two) == two
+
+
+def test_a_preset_takes_the_place_of_other_changes():
+    assert wish((("alpha_sensory", 0.5),), preset="hermes-no-summary") == (("summary", False),)
+    assert {preset.name for preset in PRESETS} == {
+        "hermes-no-smoothing", "hermes-no-summary", "hermes-all-sensory", "hermes-all-working", "hermes-all-long-term",
+    }  # fmt: skip
+    told = panel(HERMES, SETTINGS, PRESETS, StreamSettings(changed=(("summary", False),)))
+    assert [preset["title"] for preset in told["presets"] if preset["on"]] == ["without summary"]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "said"),
+    [
+        ({"name": "colour", "value": 1}, "no such setting"),
+        ({"name": "alpha_sensory", "value": 7}, "at most 1"),
+        ({"name": "alpha_sensory", "value": "x"}, "is a number"),
+        ({"name": "smoothing", "value": "<b>"}, "on or off"),
+        ({"name": "prompt_local", "value": "x" * 500}, "500 characters"),
+        ({"preset": "best"}, "no such preset"),
+    ],
+)
+def test_what_the_browser_may_not_wish(wanted, said):
+    with pytest.raises(hermes.HermesError, match=said):
+        wish(**wanted)
+
+
+def test_the_published_value_is_that_of_the_models_family():
+    told = panel(HERMES, HERMES.settings_for(QWEN2_5_VL), (), StreamSettings())
+    (top,) = (setting for setting in told["settings"] if setting["name"] == "alpha_working_top")
+    assert (top["value"], top["default"]) == (0.75, "paper: 0.75")
+    assert told["defaults"] == "the paper’s values"
+    assert (
+        panel(POLICIES["random-keep"], POLICIES["random-keep"].settings, (), StreamSettings())["defaults"]
+        == "the defaults"
+    )
+
+
+def test_a_changed_policy_is_no_longer_called_published():
+    assert badge_of(HERMES, ()) == "training-free, as published"
+    assert badge_of(HERMES, (("smoothing", False),)) == "1 setting changed"
+    assert title_of(HERMES, ()) == "HERMES"
+    assert title_of(HERMES, (("smoothing", False), ("alpha_sensory", 0.5), ("k_sensory", 1.0))) == (
+        "HERMES (Smoothing across layers off, α sensory 0.5 and 1 more)"
+    )

@@ -5,7 +5,6 @@ Every method may be called by any thread. The model's work is done by the engine
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -18,12 +17,10 @@ from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.life import Life, ScoreRecord, life_of
 from hermes.live_answers import Answers
-from hermes.live_memory import LiveMemory
+from hermes.live_memory import LiveMemory, open_session
 from hermes.live_source import Source
 from hermes.live_view import LiveView, StreamSettings
-from hermes.session import StreamSession
-
-logger = logging.getLogger(__name__)
+from hermes.shortage import give_back, sentence_of
 
 Frame = npt.NDArray[np.uint8]
 ANSWERING_CHUNK = 4
@@ -62,18 +59,11 @@ class LiveStream:
         self._wake = host.wake
         self._model = model = host.model(settings.model)
         self._lock = threading.RLock()  # guards everything below; the worker holds it during a step
-        self._memory = LiveMemory(self._new_session(model, settings))
+        self._memory = LiveMemory(open_session(model, settings))
         self._source = Source(host.wake, settings.chunk)
         self._answers = Answers(host.wake)
         self._answer_turn = False
         self._closed = False
-
-    @staticmethod
-    def _new_session(model: Backbone, settings: StreamSettings) -> StreamSession:
-        changed = dict(settings.changed)
-        return StreamSession(
-            model, settings.policy, settings.budget, settings.guidance, chunk=settings.chunk, changed=changed
-        )
 
     # Sources ------------------------------------------------------------------------------------------------------
 
@@ -137,7 +127,7 @@ class LiveStream:
         self._answers.stop()
         self._finish_answer()
         self._source.clear()
-        self._memory.begin_again(self._new_session(self._model, self.settings))
+        self._memory.begin_again(open_session(self._model, self.settings))
 
     # Questions ----------------------------------------------------------------------------------------------------
 
@@ -199,7 +189,7 @@ class LiveStream:
 
     def _change_model(self, settings: StreamSettings) -> str:
         model = self._host.model(settings.model)
-        self._new_session(model, settings)  # raises before anything is changed
+        open_session(model, settings)  # raises before anything is changed
         self._model, self.settings, self._source.chunk = model, settings, settings.chunk
         player, title = self._source.player, self._source.title
         self._clear()
@@ -266,13 +256,10 @@ class LiveStream:
                         self._finish_answer()
                 else:
                     self._ingest()
-            except HermesError as error:
-                self._fail(str(error))
-            except MemoryError:
-                self._fail("There was not enough memory for the next frames; the stream stopped here.")
-            except Exception:
-                logger.exception("a step of the stream failed")
-                self._fail("The model failed on these frames; the stream stopped here. Restart to try again.")
+            except Exception as error:  # noqa: BLE001 - told, and logged there
+                sentence = sentence_of(error)
+                error.__traceback__ = None  # its frames hold the tensors for which there was no room
+                self._fail(sentence)
 
     def _ingest(self) -> None:
         batch = self._source.take(ANSWERING_CHUNK if self._answers.busy else self.settings.chunk)
@@ -284,7 +271,8 @@ class LiveStream:
 
     def _fail(self, sentence: str) -> None:
         self._source.fail(sentence)
-        self._finish_answer()
+        self._answers.fail(HermesError(sentence))
+        give_back()
         self._memory.publish(force=True)
 
     def close(self) -> None:

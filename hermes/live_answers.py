@@ -71,6 +71,13 @@ class Answers:
             answer.outbox.put(piece)
         return piece is not None
 
+    def fail(self, error: HermesError) -> None:
+        """End the answer in progress with an error, which who waits for it is told."""
+        answer, self._now = self._now, None
+        if answer is not None:
+            answer.pieces.close()  # type: ignore[attr-defined]
+            answer.outbox.put(error)
+
     def finish(self, before: Callable[[], None]) -> None:
         """End the answer in progress; `before` is called before its end is told to who waits for it."""
         answer, self._now = self._now, None

@@ -57,14 +57,16 @@ def tokenizer(video: str = "<video>") -> PreTrainedTokenizerFast:
     )
 
 
-def llava_onevision(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+def llava_onevision(
+    folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0, hidden: int = 48
+) -> Path:
     """A LLaVA-OneVision of `layers` layers and 4 tokens a frame in `folder`."""
     torch.manual_seed(seed)
     words = tokenizer()
     vision = SiglipVisionConfig(
         hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=2, image_size=32, patch_size=8
     )
-    text = Qwen2Config(**_text(words, layers, max_positions))
+    text = Qwen2Config(**_text(words, layers, max_positions) | {"hidden_size": hidden})
     config = LlavaOnevisionConfig(
         vision_config=vision,
         text_config=text,

@@ -40,21 +40,22 @@ class Shelf:
         self._states: dict[str, Loading] = {}
         self._one_at_a_time = threading.Lock()
 
-    def preload(self, name: str) -> None:
-        """Begin to load a model in a thread of its own; `state` tells how far it is."""
+    def preload(self, name: str, *, agreed: bool = False) -> None:
+        """Begin to load a model in a thread of its own; `state` tells how far it is. `agreed` as in `ensure`."""
         self._states[name] = Loading(f"Loading {name} …")
-        threading.Thread(target=self._try, args=(name,), name=f"load {name}", daemon=True).start()
+        threading.Thread(target=self._try, args=(name, agreed), name=f"load {name}", daemon=True).start()
 
-    def _try(self, name: str) -> None:
+    def _try(self, name: str, agreed: bool) -> None:
         try:
-            self.ensure(name)
+            self.ensure(name, agreed=agreed)
         except HermesError as error:
             logger.warning("%s could not be loaded: %s", name, error)
 
-    def ensure(self, name: str) -> ModelInfo:
-        """Wait until a model is ready.
+    def ensure(self, name: str, *, agreed: bool = False) -> ModelInfo:
+        """Wait until a model is ready; `agreed` says that a large download may start.
 
         Raises:
+            ConsentError: It is a large download that nobody agreed to; the error says how large.
             HermesError: It cannot be loaded; the message says why.
         """
         known = self._states.get(name)
@@ -66,7 +67,9 @@ class Shelf:
                 return known.info
             self._states[name] = Loading(f"Loading {name} …")
             try:
-                info = self.engine.load(name, lambda text, share: self._report(name, text, share))
+                info = self.engine.load(
+                    name, lambda text, share: self._report(name, text, share), lambda _download: agreed
+                )
             except HermesError as error:
                 self._states[name] = Loading(f"{name} could not be loaded.", error=str(error))
                 raise

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=float, default=DEFAULT_FPS, help="frames a second to sample (default: %(default)g)"
     )
-    parser.add_argument("--model", default="pocket", help='"pocket", a folder, or a hub id (default: %(default)s)')
+    add_model(parser)
     parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: the policy's)")
     parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
@@ -131,13 +132,9 @@ def changed_settings(policy: str, assignments: Sequence[str]) -> dict[str, Any]:
 
 
 def _session(args: argparse.Namespace, changed: dict[str, Any]) -> StreamSession:
-    import transformers  # noqa: PLC0415  (heavy)
+    import hermes  # noqa: PLC0415  (heavy)
 
-    import hermes  # noqa: PLC0415
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    model = hermes.load(args.model)
+    model = load_model(args)
     return hermes.StreamSession(model, policy=args.policy, budget=args.budget, guidance=args.guidance, changed=changed)
 
 

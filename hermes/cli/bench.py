@@ -13,6 +13,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
@@ -21,12 +22,16 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET: Final = 512
 """Small enough to be full at frame 200 with the pocket model, so that later marks can be compared with that one."""
 
+DEFAULT_POLICIES: Final = ("hermes", "full", "sliding-window")
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("--model", default="pocket", help='"pocket", a folder, or a hub id (default: %(default)s)')
-    parser.add_argument("--policies", nargs="+", metavar="NAME", help="which policies (default: all)")
+    add_model(parser)
+    parser.add_argument(
+        "--policies", nargs="+", metavar="NAME", help=f"which policies (default: {' '.join(DEFAULT_POLICIES)})"
+    )
     parser.add_argument(
         "--budget", type=int, default=DEFAULT_BUDGET, help="tokens a layer may hold (default: %(default)s)"
     )
@@ -40,23 +45,20 @@ def configure(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     import torch  # noqa: PLC0415  (heavy)
-    import transformers  # noqa: PLC0415
 
     import hermes  # noqa: PLC0415
     from hermes.bench import bench_frames, bench_policy  # noqa: PLC0415
     from hermes.machine import describe_machine  # noqa: PLC0415
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     if args.threads is not None:
         if args.threads < 1:
             raise HermesError(f"At least one thread is needed, not {args.threads}.")
         torch.set_num_threads(args.threads)
-    policies = args.policies or list(hermes.POLICIES)
+    policies = args.policies or DEFAULT_POLICIES
     unknown = [name for name in policies if name not in hermes.POLICIES]
     if unknown:
         raise HermesError(f"There is no policy “{unknown[0]}”. There are: {', '.join(hermes.POLICIES)}.")
-    model = hermes.load(args.model)
+    model = load_model(args)
     about = {
         "model": model.card.name,
         "tokens_per_frame": model.tokens_per_frame,

@@ -1,0 +1,123 @@
+"""Running out of memory, with allocations that really fail: a process whose address space is limited."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from hermes.shortage import is_shortage, sentence_of
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of the address space are Unix's")
+
+PROGRAM = """
+import json, resource, sys, threading, time
+from pathlib import Path
+import numpy as np, psutil, torch
+import tiny
+from hermes.engine import Engine, StreamSettings
+from hermes.errors import HermesError
+
+root = Path(sys.argv[1])
+for name, more in (("small", {}), ("other", {"seed": 1})):
+    (root / name).mkdir()
+    tiny.llava_onevision(root / name, **more)
+small, other = str(root / "small"), str(root / "other")
+engine = Engine()
+engine.load(small)
+
+def wait(condition):
+    end = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.01)
+
+def limit(extra):
+    resource.setrlimit(resource.RLIMIT_AS, (psutil.Process().memory_info().vms + extra, resource.RLIM_INFINITY))
+
+def free():
+    resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+settings = StreamSettings(model=small, budget=40)
+bystander, victim = engine.open(settings), engine.open(settings)
+frame = np.zeros((24, 32, 3), np.uint8)
+for stream in (bystander, victim):
+    stream.camera()
+    stream.offer(frame, 0.0)
+    wait(lambda: stream.view().snapshot.frames_seen == 1)
+told = {}
+
+# While streaming: a frame of 400 megapixels, of which a copy does not fit any more.
+large = np.zeros((20000, 20000, 3), np.uint8)
+limit(200_000_000)
+victim.offer(large, 1.0)
+wait(lambda: victim.view().error)
+told["victim"] = victim.view().error
+bystander.offer(frame, 1.0)
+wait(lambda: bystander.view().snapshot.frames_seen == 2)
+told["bystander"] = bystander.view().error
+free()
+told["victim answers"] = bool(victim.view().snapshot.frames_seen) and [*victim.ask("What was shown?")] is not None
+
+# While loading: weights that do not fit any more.
+blob = root / "other" / "model.safetensors"
+config = json.loads((root / "other" / "config.json").read_text())
+big = root / "big"
+big.mkdir()
+tiny.llava_onevision(big, layers=10, hidden=1024)
+limit(60_000_000)
+try:
+    engine.load(str(big))
+    told["loading"] = "it loaded"
+except HermesError as error:
+    told["loading"] = str(error)
+free()
+bystander.offer(frame, 2.0)
+wait(lambda: bystander.view().snapshot.frames_seen == 3)
+told["models"] = len(engine.models())
+told["bystander still"] = bystander.view().error
+engine.load(other)
+told["other"] = len(engine.models())
+sys.stdout.write(json.dumps(told))
+import os; sys.stdout.flush(); os._exit(0)
+"""
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), "OMP_NUM_THREADS": "1"}
+    program = [sys.executable, "-c", PROGRAM, str(tmp_path_factory.mktemp("shortage"))]
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def test_a_stream_that_runs_out_of_memory_says_so_and_can_be_asked(told):
+    assert "Memory ran out" in told["victim"]
+    assert told["victim answers"]
+
+
+def test_other_streams_go_on(told):
+    assert told["bystander"] is None
+    assert told["bystander still"] is None
+
+
+def test_loading_that_runs_out_of_memory_says_so_and_keeps_the_model(told):
+    assert "Memory ran out on cpu while" in told["loading"]
+    assert told["models"] == 1
+    assert told["other"] == 2
+
+
+def test_a_shortage_is_told_from_a_fault():
+    with pytest.raises(RuntimeError) as too_much:
+        torch.empty(1 << 60, dtype=torch.uint8)
+    assert is_shortage(too_much.value)
+    assert is_shortage(torch.OutOfMemoryError("CUDA out of memory."))
+    assert not is_shortage(RuntimeError("shapes do not fit"))
+    assert "failed on these frames" in sentence_of(RuntimeError("shapes do not fit"))

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any, Final
 from hermes.clip_run import PlannedQuestion
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
-from hermes.pocket.questions import normal_words
 from hermes.recording import ASSETS, Progress, describe, find_clip, record
 from hermes.trace import ID, LIMIT, Recorder, Turn
+from hermes.trace.head import is_right
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
@@ -145,11 +145,6 @@ def _forgotten(turns: Sequence[Turn], index: int) -> bool:
     now = turns[index]
     before = [turn for turn in turns[:index] if turn.question == now.question]
     return now.truth is not None and not is_right(now) and any(is_right(turn) for turn in before)
-
-
-def is_right(turn: Turn) -> bool:
-    """Whether an answer says what the true answer says, case and punctuation aside."""
-    return turn.truth is not None and normal_words(turn.answer) == normal_words(turn.truth)
 
 
 def _filled(text: str, places: Mapping[str, str]) -> str:

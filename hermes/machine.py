@@ -49,6 +49,13 @@ def describe_machine() -> dict[str, Any]:
     }
 
 
+def machine_sentence() -> str:
+    """What this process runs on, in a few words."""
+    known = describe_machine()
+    cores = f"{known['cores']} CPU core{'s' if known['cores'] != 1 else ''}"
+    return f"{cores} ({known['processor']}), {known['gpu'] or 'no GPU'}, torch {known['torch']}"
+
+
 def _processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()

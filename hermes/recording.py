@@ -15,7 +15,7 @@ from hermes import video
 from hermes.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
-from hermes.machine import describe_machine
+from hermes.machine import machine_sentence
 from hermes.pocket.truth import read_events, truth_of
 from hermes.trace import Head, Recorder, Turn
 
@@ -139,10 +139,3 @@ def describe(model: Backbone, settings: StreamSettings, clip: Clip, chat: Iterab
         chat=tuple(replace(turn, policy=policy.title) for turn in chat),
         events=tuple(clip.truth.get("events", ())),
     )
-
-
-def machine_sentence() -> str:
-    """The machine that records, in a few words."""
-    known = describe_machine()
-    gpu = known["gpu"] or "no GPU"
-    return f"{known['cores']} CPU cores ({known['processor']}), {gpu}, torch {known['torch']}"

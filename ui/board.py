@@ -12,6 +12,7 @@ import base64
 import copy
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,23 @@ class BoardEncoder:
         base = None if key else self._seq
         self._seq += 1
         return {"seq": self._seq, "base": base, **message}
+
+    def recall(
+        self, snapshot: Snapshot, past: Sequence[npt.NDArray[np.uint16]], *, duration: float | None, fps: float
+    ) -> None:
+        """Take in what the layers held before, where a recorded run is entered in its middle.
+
+        Args:
+            snapshot: The memory now.
+            past: Tokens of each frame that each layer held, at moments before [layers, frames each].
+            duration: As `encode`.
+            fps: As `encode`.
+        """
+        self._fit_axis(snapshot, duration, fps)
+        for kept in past:
+            before = replace(snapshot, kept=kept, frame_times=snapshot.frame_times[: kept.shape[1]])
+            if self._history is not None and kept.shape[1] <= snapshot.frames_seen:
+                self._history.add(shares_of_groups(before))
 
     def whole(self, snapshot: Snapshot, *, duration: float | None, fps: float, **given: Any) -> dict[str, Any]:
         """A key frame for somebody else, such as a saved page; what this board's browser knows stays as it is."""

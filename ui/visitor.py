@@ -201,6 +201,8 @@ class Visitor:
         replay = self.replay
         kind, name = ("clip", replay.run.clip_id) if replay else (self._playing.kind, self._playing.id)
         clip = self._clips.get(name) if kind == "clip" else None
+        if replay and replay.run.events:  # a run brings the truth along, also where the clip is not bundled here
+            return judge_of(replay.run.events, clip.fps if clip else None, lambda: self._fps)
         return judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None
 
     # Recording ----------------------------------------------------------------------------------------------------

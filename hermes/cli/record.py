@@ -179,7 +179,7 @@ class _Teller:
 
 
 def _tell_turns(turns: tuple[Turn, ...]) -> None:
-    from hermes.bundled_runs import is_right  # noqa: PLC0415
+    from hermes.trace.head import is_right  # noqa: PLC0415
 
     for turn in turns:
         verdict = "" if turn.truth is None else "  right" if is_right(turn) else f"  wrong, it is: {turn.truth}"

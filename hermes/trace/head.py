@@ -11,6 +11,7 @@ from typing import Any
 
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
+from hermes.pocket.questions import normal_words
 from hermes.trace.block import DamagedError
 
 FORMAT = "hermes-run"
@@ -83,6 +84,11 @@ class Head:
     chat: tuple[Turn, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
     thinned: bool = False
+
+
+def is_right(turn: Turn) -> bool:
+    """Whether an answer says what the true answer says, case and punctuation aside."""
+    return turn.truth is not None and normal_words(turn.answer) == normal_words(turn.truth)
 
 
 def dump(head: Head, more: Mapping[str, Any]) -> bytes:

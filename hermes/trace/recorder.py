@@ -58,6 +58,7 @@ class Recorder:
         self._open: list[LiveView] = []
         self._last: LiveView | None = None
         self._answers: list[AnswerTrace] = []
+        self._answered: list[tuple[str, float]] = []
         self._scores: Sequence[ScoreRecord] = ()
         self._pasts: list[npt.NDArray[np.uint16]] = []
         self._past_step = 1
@@ -76,6 +77,10 @@ class Recorder:
     def seconds(self) -> float:
         """Stream time of the newest moment, in seconds; 0 before the first."""
         return self._last.clock if self._last else 0.0
+
+    def answered(self, question: str, asked: float) -> float:
+        """Stream time of the first moment that knows the answer to a question asked at `asked`; that time without one."""
+        return next((at for said, at in self._answered if said == question and at >= asked), asked)
 
     def add(
         self,
@@ -106,6 +111,7 @@ class Recorder:
         self._take_pictures(view, self.frames, thumbnails)
         if snapshot.answer is not None and not any(known is snapshot.answer for known in self._answers):
             self._answers.append(snapshot.answer)
+            self._answered.append((snapshot.answer.question, view.clock))
         self._scores = scores or self._scores
         self._take_past(snapshot.kept)
         self._last = view

@@ -154,6 +154,7 @@ export function mountBoard(element, bus, send) {
       h("span", { class: "hl-unit" }, MODES[view.mode].unit));
     ui.layers.panel.layer.replaceChildren(...[...Array(meta.layers).keys()].map((layer) => h("option", { value: layer },
       `Layer ${layer + 1}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
+    if (view.selected) ui.layers.panel.layer.value = String(view.selected.layer);
     asking.fillRows();
     ui.retention.fade.forEach((figure, tier) => { figure.node.hidden = !meta.groups.includes(tier); });
     ui.root.classList.toggle("is-untiered", !meta.tiered);
@@ -399,5 +400,6 @@ export function mountBoard(element, bus, send) {
     },
     detail: asking.receive,
     show,
+    layer: () => view.selected?.layer ?? null,
   };
 }

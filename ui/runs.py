@@ -1,0 +1,84 @@
+"""The recorded runs that a page offers: what `assets/runs/index.json` lists, read once and shared by all visitors."""
+
+from __future__ import annotations
+
+import base64
+import json
+import logging
+from pathlib import Path
+from typing import Any
+
+from hermes.errors import HermesError
+from hermes.trace import Run, read
+
+logger = logging.getLogger(__name__)
+
+ENDING = ".hermesrun"
+
+
+def read_runs(folder: Path) -> dict[str, Run]:
+    """The runs that a folder's `index.json` lists, by id, in its order; what cannot be read is left out and logged."""
+    try:
+        listed = [str(entry["id"]) for entry in json.loads((folder / "index.json").read_text("utf-8"))["runs"]]
+    except OSError:
+        return {}
+    except (ValueError, KeyError, TypeError) as error:
+        logger.warning("the runs of %s are left out: %s", folder, error)
+        return {}
+    runs = {}
+    for name in listed:
+        try:
+            run = read(folder / f"{name}{ENDING}")
+        except HermesError as error:
+            logger.warning("run %s is left out: %s", name, error)
+            continue
+        if run.id == name:
+            runs[name] = run
+        else:
+            logger.warning("run %s is left out: its file says that it is “%s”", name, run.id)
+    return runs
+
+
+def card(run: Run) -> dict[str, Any]:
+    """What the page needs to show a run in its list."""
+    return {
+        "id": run.id,
+        "title": run.title,
+        "about": run.about,
+        "seconds": run.seconds,
+        "poster": _poster(run),
+        "policy": run.head.policy.get("title", ""),
+        "speed": usual_speed(run.seconds),
+    }
+
+
+def usual_speed(seconds: float) -> int:
+    """The speed at which a run is shown at first: a short one as it was, a long one in about a minute."""
+    return next((speed for speed in SPEEDS if seconds / speed <= LONGEST_SHOW), SPEEDS[-1])
+
+
+SPEEDS = (1, 2, 8, 30)
+"""Seconds of a run a second, as the page offers them."""
+LONGEST_SHOW = 100.0
+
+
+def label(run: Run) -> str:
+    """What a run is, in one line: model, policy, budget, when and on what it was recorded."""
+    settings, head = run.settings, run.head
+    policy = head.policy.get("title") or settings.policy
+    view = run.moment(0)
+    budget = view.snapshot.budget if view.snapshot else -1
+    parts = [
+        str(head.model.get("title") or settings.model),
+        f"{policy}, {budget:,} tokens a layer" if budget >= 0 else f"{policy}, no budget",
+        f"{settings.fps:g} frames a second",
+        f"recorded {head.created[:10]} on {head.machine}" if head.created else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def _poster(run: Run) -> str:
+    """A picture from the run's first third as a data address; "" where it kept none."""
+    view = run.view(min(run.seconds / 3, 3.0))
+    picture = run.picture(view.frame_index) if view.frame_index >= 0 else None
+    return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else ""

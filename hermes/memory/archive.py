@@ -114,8 +114,7 @@ class Archive:
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     def append(self, index: int, layer: LayerMemory, chosen: Tensor, rotary: Rotary) -> None:
-        """Archive the tokens `chosen` (int64 ascending) of a layer of the memory; every frame becomes one block, and
-        so do the summary tokens beside a frame.
+        """Archive the tokens `chosen` (int64 ascending) of a layer: every frame a block, summaries beside it another.
 
         Raises:
             ArchiveError: There is no room left on the disk.

@@ -108,7 +108,8 @@ class StreamKV(Policy):
         likeness = frame_similarity(features, tensors.get("previous"))
         tensors["previous"] = features[-1].float().mean(0)
         held, number = state.number("held"), frame_times(chunk)[0]
-        most = max(min(self.most, self.budget // max(step.patches, 1) - len(features)), 1)
+        # A segment is archived from the memory: what was there before this chunk must still lie in the window.
+        most = max(min(self.most, self.budget * len(features) // chunk.tokens - 1), 1)
         ends = segment_ends(likeness.tolist(), held, self.alike, min(self.least, most), most)
         # A segment that ended with the chunk before is only known now: its mean frame stands in front of this chunk's first.
         segments, held, total = ended_segments(features, int(number[0]), ends, held, tensors.get("sum"))

@@ -14,11 +14,12 @@ from hermes.memory.cache import KIND
 from hermes.policies import ContextFullError
 from hermes.snapshot import SUMMARY, VISION
 
+OWN = ["hermes", "full", "sliding-window", "random-keep"]  # the other memories: test_policy_matrix.py
 SLOW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
 @pytest.mark.parametrize("reindexing", ["lazy", "eager"])
-@pytest.mark.parametrize("policy", list(hermes.POLICIES))
+@pytest.mark.parametrize("policy", OWN)
 @SLOW
 @given(chunks=st.lists(st.integers(1, 16), min_size=1, max_size=8), budget=st.integers(8, 80), seed=st.integers(0, 99))
 def test_every_chunk_leaves_a_sound_memory(tiny_model, policy, reindexing, chunks, budget, seed):
@@ -41,7 +42,7 @@ def test_every_chunk_leaves_a_sound_memory(tiny_model, policy, reindexing, chunk
         assert (snapshot.kept[:, : seen - newest] == 0).all()
 
 
-@pytest.mark.parametrize("policy", [name for name, p in hermes.POLICIES.items() if p.has_budget])
+@pytest.mark.parametrize("policy", [name for name in OWN if hermes.POLICIES[name].has_budget])
 @pytest.mark.parametrize("reindexing", ["lazy", "eager"])
 def test_positions_stay_in_range_for_ten_thousand_frames(short_range_model, policy, reindexing):
     model = short_range_model
@@ -162,7 +163,7 @@ def test_embedding_guidance_is_another_measurement(tiny_model, noise):
     assert not np.allclose(attention["forward"], attention["embedding"])
 
 
-@pytest.mark.parametrize("policy", list(hermes.POLICIES))
+@pytest.mark.parametrize("policy", OWN)
 def test_a_loaded_session_goes_on_as_the_saved_one(tiny_model, noise, tmp_path, policy):
     session = hermes.StreamSession(tiny_model, policy=policy, budget=40)
     session.push(*noise(32))

@@ -1,0 +1,94 @@
+"""Every policy on every family: the invariants hold, an answer can be read, a saved stream goes on as it was."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from invariants import check_answer, check_memory
+
+import hermes
+
+BUDGET, QUESTION = 60, "What?"
+EXACT = [
+    "hermes", "full", "sliding-window", "attention-sink", "random-keep", "h2o", "snapkv", "infinipot-v", "rekv",
+    "uniform-frames",
+]  # fmt: skip
+"""Policies that answer as the full cache does while everything fits under the budget."""
+
+
+def pictures(count, seed=5):
+    return np.random.default_rng(seed).integers(0, 256, (count, 24, 32, 3), dtype=np.uint8)
+
+
+@pytest.fixture(scope="module", params=list(tiny.FAMILIES))
+def family(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("matrix") / request.param
+    folder.mkdir()
+    return hermes.load(tiny.FAMILIES[request.param](folder, layers=4), device="cpu")
+
+
+def answer(session):
+    return "".join(session.ask(QUESTION, max_new_tokens=3))
+
+
+@pytest.mark.parametrize("policy", list(hermes.POLICIES))
+def test_every_memory_is_sound(family, policy, tmp_path):
+    frames = pictures(26)
+    session = hermes.StreamSession(family, policy=policy, budget=BUDGET, chunk=4)
+    for start in (0, 5, 12):
+        part = slice(start, {0: 5, 5: 12, 12: 18}[start])
+        session.push(frames[part], np.arange(26)[part] / 2)
+        check_memory(session.snapshot(), family.max_positions, family.axes)
+    held = [(layer.keys[:, : layer.length].clone(), layer.length) for layer in session._cache.layers]
+    said = answer(session)
+    check_answer(session.snapshot(), said, QUESTION)
+    for (keys, length), layer in zip(held, session._cache.layers, strict=True):
+        assert length == layer.length
+        assert torch.equal(keys, layer.keys[:, :length]), "a question leaves no trace in the memory"
+
+    session.save(tmp_path / "stream")
+    loaded = hermes.StreamSession.load(tmp_path / "stream", family)
+    for one in (session, loaded):
+        one.push(frames[18:], np.arange(18, 26) / 2)
+    a, b = session.snapshot(), loaded.snapshot()
+    for name in ("frame", "patch", "position", "first_frame", "held_by", "archived"):
+        np.testing.assert_array_equal(getattr(a, name), getattr(b, name))
+    assert a.archive_bytes == b.archive_bytes
+    assert answer(session) == answer(loaded)
+    check_memory(session.snapshot(), family.max_positions, family.axes)
+
+    session.configure("sliding-window", budget=BUDGET)  # another rule can go on from whatever was kept
+    session.push(frames[:4], 20 + np.arange(4) / 2)
+    check_memory(session.snapshot(), family.max_positions, family.axes)
+    session.close()
+    loaded.close()
+
+
+@pytest.mark.parametrize("policy", EXACT)
+def test_while_everything_fits_nothing_is_lost(family, policy):
+    if family.axes > 1 and policy in ("rekv", "uniform-frames"):
+        pytest.skip("three axes are counted anew when frames are packed behind the prompt")
+    frames, times = pictures(8), np.arange(8) / 2
+    sessions = [hermes.StreamSession(family, policy=name, budget=1000, chunk=3) for name in ("full", policy)]
+    reads = []
+    for session in sessions:
+        session.push(frames, times)
+        answer(session)
+        reads.append(session.snapshot().answer)
+    assert reads[0].answer == reads[1].answer
+    np.testing.assert_allclose(reads[0].attention, reads[1].attention, atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", [name for name, kind in hermes.POLICIES.items() if kind.has_budget])
+def test_positions_stay_in_a_short_range(short_range_model, policy):
+    model = short_range_model
+    session = hermes.StreamSession(model, policy=policy, budget=40, chunk=50)
+    frames = pictures(50, seed=1)
+    for start in range(0, 500, 50):
+        session.push(frames, start + np.arange(50.0))
+    check_memory(session.snapshot(), model.max_positions)
+    said = answer(session)
+    check_answer(session.snapshot(), said, QUESTION)
+    session.close()

@@ -26,7 +26,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--guidance", choices=("forward", "embedding"), help="how the guidance is computed")
     parser.add_argument("--prompt", help="global guidance prompt in place of the model's own")
     parser.add_argument("--tempo", default="calm", choices=("dense", "calm", "slow"), help="how fast cards follow")
-    parser.add_argument("--background", default="trained", choices=("trained", "held-out"), help="background families")
+    parser.add_argument(
+        "--background", default="calm", choices=("calm", "photographic", "held-out"), help="background families"
+    )
     parser.add_argument("--photos", type=Path, help="folder of photographs to use as backgrounds")
     parser.add_argument("--figure", type=Path, help="instead: draw attention by layer and age of frame as SVG")
     parser.add_argument("--report", action="store_true", help="instead: measure everything, rewrite the model's card")

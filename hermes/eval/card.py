@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hermes.eval.report import FIGURE, describe, memory_mean, rows_of
+from hermes.pocket.decoder import RECENT as RECENT_LAYERS
 from hermes.pocket.questions import KINDS
 
 RECENT: Final = 16  # frames that count as new in the text beside the figure
@@ -110,9 +111,7 @@ def _goals(results: dict[str, Any]) -> str:
     return (
         "### Goals set before training\n\n"
         + _table(["question", "goal", "measured", ""], rows)
-        + "\n\nKinds that are not listed for 128 and 256 frames lost less than the goal allows. What is missing needs more "
-        "training of the same sort rather than another model: full-density streams beyond 72 frames came only in the last "
-        "minutes, no photograph was ever a background, and counting got no help of its own."
+        + "\n\nKinds that are not listed for 128 and 256 frames lost less than the goal allows."
     )
 
 
@@ -167,9 +166,8 @@ def _prompts(results: dict[str, Any]) -> str:
     return (
         "## What the global guidance prompt changes\n\n"
         f"hermes, budget {setup['budget']}, {setup['streams']} streams of {setup['frames']} frames, seed {setup['seed']} "
-        "(used for nothing else). The column “memory” is the mean of first, exists, after, attribute, place. In this model "
-        "the wording matters little: its long-term layers look at cards under almost any prompt. How the guidance is "
-        "computed matters more (see “embedding guidance” above).\n\n"
+        "(used for nothing else). The column “memory” is the mean of first, exists, after, attribute, place. Best and worst "
+        f"differ by {100 * (memory_mean(found[0]) - memory_mean(found[-1])):.1f} points.\n\n"
         + _table(["global prompt", "memory", *kinds], rows)
     )
 
@@ -180,8 +178,9 @@ def _backgrounds(results: dict[str, Any]) -> str:
         for r in rows_of(results, "backgrounds")
     ]
     return (
-        "## Other backgrounds\n\nFamilies of backgrounds that training never shows (foliage, bricks), and "
-        "photographs (16 crops of the sample photographs that scikit-image and scikit-learn bring).\n\n"
+        "## Other backgrounds\n\nThe tables above are about calm backgrounds. Here: procedural ones with the statistics of "
+        "photographs (training shows such), families that training never shows (foliage, bricks), and photographs (crops "
+        "of the sample photographs that scikit-image and scikit-learn bring; training shows none).\n\n"
         + _table(["streams", *KINDS], rows)
         if rows
         else ""
@@ -195,16 +194,23 @@ def _attention(found: dict[str, Any]) -> str:
     recent = [sum(v for v, (_, high) in zip(row, ages, strict=True) if high < RECENT) for row in share]
     listed = ", ".join(f"layer {layer} {_share(value)}" for layer, value in enumerate(recent))
     even = _share(RECENT / (ages[-1][1] + 1))
+    shallow = [recent[layer] for layer in RECENT_LAYERS]
     return (
         f"## Is the hierarchy there?\n\n![attention by layer and age]({FIGURE})\n\nShare of each layer's attention on "
         f"frames that falls on the newest {RECENT} frames of {ages[-1][1] + 1} (looking evenly would give {even}): {listed}."
         "\n\nThe paper reports for 7B models that shallow layers attend to the newest tokens and deep layers sparsely to "
-        "anchor tokens of all ages. Here only half of that holds. The deep half does: the long-term layers were trained to "
-        "put half of their attention on the cards that a question is about, of whatever age, and that is what HERMES keeps. "
-        "The shallow half does not, when everything is visible: while answering, layers 0 to 6 look about evenly at old and "
-        "new frames. They do not need the old ones: training often showed them only a window of recent frames, "
-        "and answers under HERMES, which leaves them little else, are about as good as with the full cache (table above)."
+        "anchor tokens of all ages. Here both were trained: words in layers "
+        f"{', '.join(str(layer) for layer in RECENT_LAYERS)} were rewarded for looking at the newest frames, and the "
+        "long-term layers for putting half of their attention on the cards that a question is about, of whatever age, which "
+        f"is what HERMES keeps. Of these shallow layers, {_all_or_some(shallow, 2 * RECENT / (ages[-1][1] + 1))} more than "
+        "twice as much at the newest frames as looking evenly would."
     )
+
+
+def _all_or_some(shares: list[float], least: float) -> str:
+    """How many of the shares reach `least`, in words that go before "more than"."""
+    count = sum(share > least for share in shares)
+    return "all look" if count == len(shares) else "none looks" if not count else f"{count} of {len(shares)} look"
 
 
 def _machine(found: dict[str, Any]) -> str:

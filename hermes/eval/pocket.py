@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.backbones.base import Backbone
+from hermes.pocket.backgrounds import CALM, HELD_OUT, PHOTOGRAPHIC
 from hermes.pocket.questions import KINDS, MOST, Question, ask, is_correct, normal_words
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.world import Stream, render_stream
@@ -24,6 +25,7 @@ SEED_BASE: Final = 7_000_000  # seeds of evaluation streams start here
 SPREAD: Final = 8  # questions come after one of the last so many frames
 EACH: Final = 2  # questions of each kind a stream
 AGES: Final = ((0, 8), (8, 32), (32, 64), (64, 128), (128, 10**9))  # frames since the evidence
+BACKGROUNDS: Final = {"calm": CALM, "photographic": PHOTOGRAPHIC, "held-out": HELD_OUT}
 PUSHED: Final = 64  # frames rendered streams are handed over at once
 
 
@@ -39,7 +41,7 @@ class Setup:
         budget: video tokens a layer, None for the policy's default.
         guidance: how the guidance is computed, None for the policy's default.
         tempo: how fast cards follow each other.
-        background: "trained" families, "held-out" families, or "photo" (pictures handed in).
+        background: a name of `BACKGROUNDS`, or "photo" (pictures handed in).
     """
 
     streams: int = 24
@@ -49,7 +51,7 @@ class Setup:
     budget: int | None = None
     guidance: str | None = None
     tempo: str = "calm"
-    background: str = "trained"
+    background: str = "calm"
 
 
 @dataclass(frozen=True)
@@ -68,9 +70,8 @@ def make_stream(setup: Setup, index: int, photos: Sequence[NDArray[np.uint8]] = 
     """The stream of this index."""
     seed = SEED_BASE + 10_000 * setup.seed + index
     background = photos[index % len(photos)] if photos else None
-    return render_stream(
-        seed, setup.frames, tempo=setup.tempo, background=background, held_out=setup.background == "held-out"
-    )
+    families = BACKGROUNDS.get(setup.background, CALM)
+    return render_stream(seed, setup.frames, tempo=setup.tempo, background=background, families=families)
 
 
 def draw_questions(setup: Setup, stream: Stream, index: int) -> tuple[int, list[Question]]:

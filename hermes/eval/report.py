@@ -67,7 +67,8 @@ def plan(scale: float, photos: Path | None) -> list[Job]:
     ]
     jobs += [Job("policies", Setup(some(40), 128, 2)), Job("full", Setup(some(64), 128, 1))]
     jobs += [Job("prompts", Setup(some(20), 128, 50, "hermes", 256), prompt) for prompt in PROMPTS]
-    jobs += [Job("full", Setup(some(32), 256, 1)), Job("backgrounds", Setup(some(48), 64, 1, background="held-out"))]
+    jobs.append(Job("full", Setup(some(32), 256, 1)))
+    jobs += [Job("backgrounds", Setup(some(48), 64, 1, background=name)) for name in ("photographic", "held-out")]
     if photos is not None:
         jobs.append(Job("backgrounds", Setup(some(48), 64, 1, background="photo"), photos=photos))
     jobs.append(Job("policies", Setup(some(40), 128, 2, "hermes", 256, "embedding")))
@@ -165,7 +166,7 @@ def describe(setup: dict[str, Any]) -> str:
     """A setup in words."""
     parts = [f"{setup['streams']} x {setup['frames']} frames", setup["policy"]]
     parts += [str(setup[name]) for name in ("budget", "guidance") if setup[name]]
-    if setup["background"] != "trained":
+    if setup["background"] not in ("calm", "trained"):  # "trained" is what older reports call calm
         parts.append(f"{setup['background']} backgrounds")
     return ", ".join(parts)
 

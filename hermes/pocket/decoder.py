@@ -30,6 +30,7 @@ LONG_TERM: Final = 7
 LOOKING: Final = (7, 8, 9)  # layers whose attention on the evidence is trained
 RECENT: Final = {0: 4, 1: 8, 2: 12}  # layers whose words are to look at the newest frames, and at how many
 COUNTING: Final = (7, 8)  # layers that look at where cards begin, to count them
+COUNT_WEIGHT: Final = 3.0
 SINK: Final = 8.0  # attention that a counting word leaves elsewhere, in units of what one card gets
 PREVIOUS_AT: Final = 6  # after this layer (and all before it) a frame token should know the card before
 
@@ -166,7 +167,7 @@ class PackedDecoder(nn.Module):
                 seen_mean = weights[..., first:prefix].mean((1, 2))
                 looking = looking + look_loss(seen_mean, batch, ask_see[..., first:])
                 if batch.whole and index in COUNTING:
-                    looking = looking + count_loss(seen_mean, batch)
+                    looking = looking + COUNT_WEIGHT * count_loss(seen_mean, batch)
             if index in RECENT:
                 old = (gap > RECENT[index])[..., first:]
                 looking = looking + 0.3 * old_share(weights[..., first:prefix].mean((1, 2)), old)

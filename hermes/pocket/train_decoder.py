@@ -14,9 +14,9 @@ import torch
 from torch import nn
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
+from hermes.backbones.half import half_is_faster
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.decoder import FIRST_LAYERS, PackedDecoder, answer_loss, draw_lives, init_decoder, silence
-from hermes.backbones.half import half_is_faster
 from hermes.pocket.model import LAYERS, build
 from hermes.pocket.packing import Batch, FeatureSource, Packer, Plan
 from hermes.pocket.timeline import TEMPOS
@@ -97,7 +97,11 @@ LONG: Final = Stage(
     name="long", layers=range(LAYERS), rate=6e-4, floor=0.2, evict=0.8, looking=0.2, lists=0.06, calm=0.2,
     course=((0.0, _LONG_PLANS),),
 )  # fmt: skip
-SETTLED: Final = replace(LONG, name="settled", rate=3e-4, floor=0.01)
+_COUNTING_PLANS: Final = (
+    Plan(6, 16, 16, 16, DENSE, whole=True), Plan(3, 40, 16, 20, CALM, whole=True), Plan(2, 64, 16, 28, CALM, whole=True),
+    Plan(4, 32, 16, 20, DENSE, whole=True),
+)  # fmt: skip
+SETTLED: Final = replace(LONG, name="settled", rate=5e-4, floor=0.01, course=((0.0, _LONG_PLANS + _COUNTING_PLANS),))
 
 
 class Tally:

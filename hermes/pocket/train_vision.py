@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
-from hermes.pocket.backgrounds import Image, make_background
+from hermes.backbones.half import half_is_faster
+from hermes.pocket.backgrounds import TRAINED, Image, make_background
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.codes import CLASS_NORM, CodeBook, cell_cover, code_book
-from hermes.backbones.half import half_is_faster
 from hermes.pocket.model import MEAN, PATCH, STD, WIDTH, build
 from hermes.pocket.render import draw, make_look, make_setting
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
@@ -48,7 +48,7 @@ class Pictures:
 def make_backgrounds(seed: int, count: int = BACKGROUNDS) -> list[Image]:
     """A bank of backgrounds to crop from."""
     rng = np.random.default_rng([seed, 17])
-    return [make_background(rng) for _ in range(count)]
+    return [make_background(rng, TRAINED) for _ in range(count)]
 
 
 def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: float = 0.0) -> Pictures:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hermes.pocket.backgrounds import HELD_OUT, TRAINED, Image, make_background
+from hermes.pocket.backgrounds import CALM, Families, Image, make_background
 from hermes.pocket.render import draw, make_look, make_setting
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, Tempo, make_events, shown_at
 
@@ -41,7 +41,7 @@ def render_stream(
     tempo: str | Tempo = "calm",
     events: list[Event] | None = None,
     background: Image | None = None,
-    held_out: bool = False,
+    families: Families = CALM,
 ) -> Stream:
     """Render a stream; the same arguments give the same pixels.
 
@@ -54,7 +54,8 @@ def render_stream(
         tempo: how fast cards follow each other: a name of `TEMPOS` or a `Tempo`.
         events: what happens, instead of events drawn from the seed.
         background: uint8 RGB, 192 x 192, instead of a procedural one (a photograph, say).
-        held_out: use a procedural background of a family that training never shows.
+        families: kinds of procedural background to choose from (`CALM`, `PHOTOGRAPHIC`, or `HELD_OUT`, which training
+            never shows).
 
     Returns:
         The stream with its events.
@@ -63,7 +64,7 @@ def render_stream(
     if events is None:
         events = make_events(rng, frames, TEMPOS[tempo] if isinstance(tempo, str) else tempo)
     if background is None:
-        background = make_background(rng, HELD_OUT if held_out else TRAINED)
+        background = make_background(rng, families)
     setting = make_setting(rng, background, aspect)
     looks = {event: make_look(rng, event.colour, event.shape, event.place, aspect) for event in events}
     width = round(size * aspect)

@@ -12,6 +12,9 @@ from hermes.memory.chunk import Chunk
 from hermes.memory.frame_store import FrameStore, spread
 from hermes.policies.base import BASELINE, Outcome, Policy, Recall, Step
 
+STORED = 4
+"""Frames stored for each that is read, so that those read can be evenly spread whatever the length of the stream."""
+
 
 @dataclass
 class UniformFrames(Policy):
@@ -25,7 +28,7 @@ class UniformFrames(Policy):
         "token waits."
     )
     citation: ClassVar[str] = "the usual baseline of offline video models"
-    needs: ClassVar[str] = "features of up to twice the budget’s frames outside the memory"
+    needs: ClassVar[str] = "features of up to four times the budget’s frames outside the memory"
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
         """Store every `stride`-th frame and the newest one; the decoder reads nothing now."""
@@ -33,7 +36,7 @@ class UniformFrames(Policy):
         known = FrameStore.of_state(state.tensors)
         store = known.joined(store) if known else store
         stride, frames = state.number("stride", 1), store.frames
-        while len(wanted := _on_grid(frames, stride)) > 2 * self._count(store):
+        while len(wanted := _on_grid(frames, stride)) > STORED * self._count(store):
             stride *= 2
         state.tensors = {**state.tensors, **store.only(wanted).state()}
         state.count("stride", stride)

@@ -1,0 +1,269 @@
+"""What distinguishes each of the other memories, seen on a stream of a tiny model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import hermes
+from hermes import storage
+from hermes.memory.archive import Archive
+from hermes.memory.cache import FRAME, KIND
+from hermes.snapshot import SUMMARY, VISION
+from hermes.storage import SessionFileError
+
+P = 4  # tokens of a frame of the tiny model
+
+
+def session_of(model, policy, budget=40, chunk=4, **changed):
+    return hermes.StreamSession(model, policy=policy, budget=budget, chunk=chunk, changed=changed)
+
+
+def still(count, seed, start=0):
+    """One picture of noise, `count` times."""
+    frame = np.random.default_rng(seed).integers(0, 256, (1, 24, 32, 3), dtype=np.uint8)
+    return frame.repeat(count, 0), start + np.arange(count) / 2
+
+
+def frames_of(session, layer=0):
+    table = session.snapshot().layer(layer)
+    return sorted(set(table["frame"][table["kind"] == VISION].tolist()))
+
+
+def read_frames(trace, layer):
+    """Frames whose tokens an answer could read in a layer."""
+    frames = trace.token_frame[trace.offsets[layer] : trace.offsets[layer + 1]]
+    return sorted(set(frames[frames >= 0].tolist()))
+
+
+def test_attention_sink_keeps_the_first_tokens_and_counts_inside_the_cache(tiny_model, noise):
+    session = session_of(tiny_model, "attention-sink", budget=12, sinks=2)
+    session.push(*noise(10))
+    layer, prompt = session.snapshot().layer(3), session.snapshot().prompt_len
+    assert layer["frame"][prompt:].tolist() == [0, 0, 7, 7, 8, 8, 8, 8, 9, 9, 9, 9]
+    np.testing.assert_array_equal(layer["position"], np.arange(prompt + 12))
+
+
+def test_heads_of_h2o_keep_tokens_of_their_own(tiny_model, noise):
+    session = session_of(tiny_model, "h2o", budget=16)
+    session.push(*noise(24))
+    snapshot = session.snapshot()
+    assert (snapshot.kept_per_layer == 16).all()
+    assert set(np.unique(snapshot.held_by)) == {0.5, 1.0}, "two key heads: a token is held by one or both"
+    newest = snapshot.frame >= 22  # half of the budget, two frames, is for the newest
+    assert (snapshot.held_by[newest] == 1).all()
+    table = session._cache.layers[2].heads
+    assert not torch.equal(table.labels[0, :, :30], table.labels[1, :, :30])
+
+
+def test_infinipot_cuts_to_three_quarters_and_keeps_the_newest_frames_whole(tiny_model, noise):
+    session = session_of(tiny_model, "infinipot-v", budget=64, chunk=17)
+    session.push(*noise(17))
+    snapshot = session.snapshot()
+    assert (snapshot.kept_per_layer == 48).all()
+    assert (snapshot.kept[:, -3:] == P).all(), "a quarter of 48 tokens is three frames"
+
+
+def test_uniform_frames_reads_evenly_spread_frames_and_holds_none(tiny_model, noise):
+    session = session_of(tiny_model, "uniform-frames", budget=16)
+    session.push(*noise(31))
+    list(session.ask("What?", max_new_tokens=1))
+    snapshot = session.snapshot()
+    assert snapshot.kept.sum() == 0
+    assert read_frames(snapshot.answer, 0) == [0, 10, 20, 30]
+    assert snapshot.answer.moved_bytes == 16 * 48 * 4, "features of 16 tokens in float32"
+    assert (snapshot.archived[0] > 0).nonzero()[0].tolist() == list(range(0, 31, 2)), "every second one is stored"
+
+
+def test_token_drop_leaves_out_what_stands_still(tiny_model):
+    session = session_of(tiny_model, "token-drop")
+    for seed, start in ((1, 0), (2, 3)):
+        session.push(*still(6, seed, start))
+    assert session.snapshot().kept[0].tolist()[:6] == [P, 0, 0, 0, 0, 0]
+    assert session.snapshot().kept[0].tolist()[7:] == [0] * 5
+
+
+def test_rekv_reads_the_frames_closest_to_the_question(tiny_model, noise):
+    """In the first layer the question's queries depend on nothing else: they are computed here from the weights."""
+    frames, times = noise(12)
+    session = session_of(tiny_model, "rekv", budget=12, frames_read=3)
+    session.push(frames, times)
+    list(session.ask("What?", max_new_tokens=1))
+    snapshot = session.snapshot()
+
+    layer = tiny_model.decoder.layers[0]
+    question = layer.input_layernorm(tiny_model.embed(tiny_model.tokenize(tiny_model.tail_text("What?")))[0])
+    with torch.inference_mode():
+        encoded = tiny_model.encode(list(frames), times, 0, session.layout).embeddings[0]
+        queries = layer.self_attn.q_proj(question).mean(0).view(2, 2, -1).mean(1)  # four heads on two key heads
+        keys = layer.self_attn.k_proj(layer.input_layernorm(encoded)).view(12, P, 2, -1).mean(1)
+    expected = (keys * queries).sum((1, 2)).topk(3).indices.sort().values.tolist()
+    assert read_frames(snapshot.answer, 0) == expected
+    assert frames_of(session) == [9, 10, 11], "the memory itself is a window"
+    assert (snapshot.archived == P).all()
+    assert snapshot.answer.moved_bytes == 3 * P * tiny_model.bytes_per_token
+    assert snapshot.archive_bytes == 12 * P * tiny_model.bytes_per_token
+
+
+def test_an_archive_beyond_its_memory_lies_on_disk_until_the_stream_is_closed(tiny_model, noise):
+    sessions = [session_of(tiny_model, "rekv", budget=12) for _ in range(2)]
+    sessions[1]._state.archive = Archive(limit=20_000)
+    frames, times = noise(12)
+    for session in sessions:
+        for start in range(0, 12, 4):
+            session.push(frames[start : start + 4], times[start : start + 4])
+    here, there = (session._state.archive for session in sessions)
+    assert (here.bytes_on_disk, here.nbytes) == (0, there.nbytes)
+    assert 0 < there.bytes_on_disk <= there.nbytes
+    folder = Path(there._folder.name)
+    assert folder.is_dir()
+    answers = [list(session.ask("What?", max_new_tokens=6)) for session in sessions]
+    assert answers[0] == answers[1]
+    sessions[1].close()
+    assert not folder.exists()
+
+
+def test_another_policy_cannot_read_an_archive(tiny_model, noise):
+    session = session_of(tiny_model, "rekv", budget=12)
+    session.push(*noise(8))
+    assert session.snapshot().archive_bytes
+    session.configure("sliding-window")
+    assert session.snapshot().archive_bytes == 0
+
+
+def test_an_archive_too_large_for_a_file_is_refused_in_a_sentence(tiny_model, noise, tmp_path, monkeypatch):
+    session = session_of(tiny_model, "rekv", budget=12)
+    session.push(*noise(8))
+    monkeypatch.setattr(storage, "LARGEST_ARCHIVE", 1000)
+    with pytest.raises(SessionFileError, match="archive holds"):
+        session.save(tmp_path / "stream")
+
+
+def test_livevlm_reads_some_of_its_pages_and_all_that_is_new(tiny_model, noise):
+    session = session_of(tiny_model, "livevlm", budget=40, page=5)
+    session.push(*noise(24))
+    list(session.ask("What?", max_new_tokens=1))
+    snapshot = session.snapshot()
+    held = snapshot.kept_per_layer
+    for layer in range(snapshot.num_layers):
+        read = np.diff(snapshot.answer.offsets)[layer] - snapshot.prompt_len
+        pages = -(-(held[layer] - 10) // 5)
+        assert 10 + 5 * (np.ceil(0.4 * pages) - 1) < read <= 10 + 5 * np.ceil(0.4 * pages)
+        assert {23, 22} <= set(read_frames(snapshot.answer, layer))
+
+
+def test_streammem_merges_alike_frames_and_leaves_prototypes(tiny_model, noise):
+    session = session_of(tiny_model, "streammem", budget=20)
+    session.push(*still(4, 3))
+    snapshot = session.snapshot()
+    assert snapshot.kept[0].tolist() == [0, 0, 0, P]
+    assert set(snapshot.first_frame[snapshot.kind == VISION]) == {0}
+    assert set(snapshot.mass[snapshot.kind == VISION]) == {4}
+    frames, times = noise(8, start=10)
+    session.push(frames, times)
+    layer = session.snapshot().layer(5)
+    prototype = layer["kind"] == SUMMARY
+    assert set(layer["frame"][prototype]) >= {8, 9, 10, 11}, "each frame of the chunk that was pruned leaves one"
+    assert (layer["mass"][prototype] == P).all()
+    assert (np.diff(layer["frame"][session.snapshot().prompt_len :]) >= 0).all(), "prototypes stand at their frames"
+
+
+def test_streamkv_archives_a_share_of_each_segment_and_its_mean_frame(tiny_model, noise):
+    session = session_of(tiny_model, "streamkv", budget=80, alike=1.0, least=4, kept_share=0.5)
+    session.push(*noise(12))
+    snapshot, archive = session.snapshot(), session._state.archive
+    assert session._state.number("held") == 4, "noise is cut every four frames; the last segment is open"
+    labels = [layer.labels.rows for layer in archive.layers]
+    means = [own[own[:, KIND] == SUMMARY, FRAME].unique().tolist() for own in labels]
+    assert means == [[3, 7]] * tiny_model.num_layers, "the mean frame is always archived"
+    frames = (snapshot.archived > 0).sum(1)
+    assert frames.sum() <= 0.5 * 8 * tiny_model.num_layers
+    assert (frames >= 2).all(), "at least one of each segment in every layer"
+    list(session.ask("What?", max_new_tokens=1))
+    for layer in range(tiny_model.num_layers):
+        assert {8, 9, 10, 11} <= set(read_frames(session.snapshot().answer, layer)), "the open segment is read"
+
+
+def test_later_frames_of_memstream_see_only_novel_patches(tiny_model, noise):
+    session = session_of(tiny_model, "memstream", budget=100, visible_share=0.5)
+    seen = []
+    view = type(session.policy).encode_view
+    session.policy.encode_view = lambda step, chunk: seen.append(view(session.policy, step, chunk)) or seen[-1]
+    session.push(*noise(8))
+    mask, prompt = seen[1][0], session.snapshot().prompt_len
+    past = mask[:, prompt : prompt + 16].view(16, 4, P)
+    assert past[:, 0].all(), "the first frame is new all over"
+    assert (past[:, 1:].sum(2) == 2).all(), "half of the patches of each past frame"
+    assert torch.equal(mask[:4, prompt + 16 : prompt + 20], torch.ones(4, 4, dtype=torch.bool).tril()), (
+        "a frame sees itself"
+    )
+    assert (session.snapshot().archived == P).all(), "everything is archived"
+
+
+def test_videoscan_keeps_one_carrier_a_frame_and_drops_the_older_of_two_alike(tiny_model):
+    session = session_of(tiny_model, "videoscan", budget=8, chunk=2, patches=1)
+    for seed, start in ((1, 0), (1, 1), (2, 2), (3, 3), (4, 4)):
+        session.push(*still(1, seed, start))
+    snapshot = session.snapshot()
+    assert (snapshot.kept == [0, 2, 2, 2, 2]).all(), "four frames fit; the first two were the same picture"
+    carriers = snapshot.kind == SUMMARY
+    assert snapshot.frame[carriers].tolist() == [1, 2, 3, 4] * tiny_model.num_layers
+    assert (snapshot.mass[carriers] == P).all()
+
+
+def test_patches_of_one_frame_of_videoscan_do_not_see_another(tiny_model, noise):
+    seen = []
+    session = session_of(tiny_model, "videoscan", budget=40)
+    view = type(session.policy).encode_view
+    session.policy.encode_view = lambda step, chunk: seen.append(view(session.policy, step, chunk)) or seen[-1]
+    session.push(*noise(2))
+    prompt = session.snapshot().prompt_len
+    mask = seen[0][0][:, prompt:]
+    assert mask[5].tolist() == [False] * 4 + [True, True] + [False] * 4, "the second frame sees the first one's carrier"
+
+
+def test_storm_averages_the_same_groups_however_frames_come(tiny_model, noise):
+    frames, times = noise(10)
+    whole, single = (session_of(tiny_model, "storm", budget=100, chunk=n) for n in (10, 1))
+    whole.push(frames, times)
+    single.push(frames, times)
+    a, b = whole.snapshot(), single.snapshot()
+    assert frames_of(whole) == [3, 7, 9]
+    np.testing.assert_array_equal(a.frame, b.frame)
+    np.testing.assert_array_equal(a.first_frame, b.first_frame)
+    assert a.layer(0)["mass"][a.prompt_len :].tolist() == [4.0] * 8 + [2.0] * 4
+    for one, other in zip(whole._cache.layers, single._cache.layers, strict=True):
+        torch.testing.assert_close(one.held().keys, other.held().keys, atol=1e-4, rtol=1e-4)
+
+
+def test_quicksviewer_cuts_where_the_picture_changes(tiny_model):
+    session = session_of(tiny_model, "quicksviewer", budget=100, chunk=3)
+    for seed, start in ((1, 0), (2, 10), (3, 20)):
+        session.push(*still(7, seed, start))
+    snapshot = session.snapshot()
+    assert {0, 7, 14} <= set(snapshot.first_frame[: snapshot.offsets[1]].tolist())
+
+
+def test_videollamb_folds_an_ended_scene_into_memory_tokens(tiny_model):
+    session = session_of(tiny_model, "videollamb", budget=40, chunk=2, slots=6)
+    session.push(*still(6, 1))
+    assert (session.snapshot().kind != SUMMARY).all()
+    session.push(*still(4, 2, 10))
+    layer, prompt = session.snapshot().layer(2), session.snapshot().prompt_len
+    memory = layer["kind"] == SUMMARY
+    assert memory[prompt : prompt + 6].all()
+    assert memory.sum() == 6
+    assert layer["mass"][memory].sum() == 6 * P, "together they stand for the scene that ended"
+    assert frames_of(session, 2) == [6, 7, 8, 9], "of the present scene all frames are seen"
+
+
+def test_a_recurrent_state_never_grows(tiny_model, noise):
+    session = session_of(tiny_model, "recurrent-state")
+    for start in range(0, 24, 8):
+        session.push(*noise(8, start=start))
+        snapshot = session.snapshot()
+        assert (snapshot.kept_per_layer == P).all()
+        assert (snapshot.mass[snapshot.kind == SUMMARY] == start + 8).all(), "every slot stands for all frames so far"

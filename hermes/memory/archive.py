@@ -14,88 +14,14 @@ import torch
 from torch import Tensor
 
 from hermes.errors import HermesError
+from hermes.memory.archive_layer import ArchiveLayer, Growing, in_strides, placed_behind
 from hermes.memory.cache import FRAME, KIND, LayerMemory
-from hermes.memory.positions import Rotary, compact, rotate
+from hermes.memory.positions import Rotary
 from hermes.snapshot import SUMMARY, VISION
-
-STRIDE = 1 << 14
-"""Positions set aside for one frame in the archive; more than any frame takes."""
 
 
 class ArchiveError(HermesError):
     """The archive cannot grow or be read."""
-
-
-class Growing:
-    """A tensor [rows, ...] that grows at its end; storage doubles."""
-
-    def __init__(self, first: Tensor) -> None:
-        """Begin with the rows of `first`."""
-        self._storage, self.length = first.clone(), len(first)
-
-    def append(self, rows: Tensor) -> None:
-        """Add rows."""
-        stop = self.length + len(rows)
-        if stop > len(self._storage):
-            new = self._storage.new_empty((max(stop, 2 * len(self._storage)), *self._storage.shape[1:]))
-            new[: self.length] = self._storage[: self.length]
-            self._storage = new
-        self._storage[self.length : stop] = rows
-        self.length = stop
-
-    @property
-    def rows(self) -> Tensor:
-        """The rows so far, a view."""
-        return self._storage[: self.length]
-
-
-@dataclass
-class ArchiveLayer:
-    """The archived tokens of one layer, in blocks, oldest first.
-
-    Attributes:
-        payload: Raw keys and values in host memory [tokens, 2, kv_heads, head_dim]; None while all is on disk.
-        mapped: The tokens before them, memory-mapped, same shape; None while none is on disk.
-        labels: int32 [tokens, 4], see `Provenance`.
-        figures: float32 [tokens, 5].
-        positions: Positions in which frames follow each other in steps of `STRIDE`, int64 [tokens, axes].
-        starts: First token of each block, and behind them the number of tokens, int64 [blocks + 1].
-        representatives: Mean raw key of each block, on the model's device, float32 [blocks, kv_heads, head_dim].
-    """
-
-    labels: Growing
-    figures: Growing
-    positions: Growing
-    starts: Growing
-    representatives: Growing
-    payload: Growing | None = None
-    mapped: Tensor | None = None
-
-    @property
-    def tokens(self) -> int:
-        """Tokens archived."""
-        return self.labels.length
-
-    @property
-    def blocks(self) -> int:
-        """Blocks archived."""
-        return self.representatives.length
-
-    def tokens_of(self, blocks: Tensor) -> Tensor:
-        """Indices of the tokens of `blocks` (int64 ascending), in order."""
-        starts = self.starts.rows
-        begin, size = starts[blocks], starts[blocks + 1] - starts[blocks]
-        shift = begin - (size.cumsum(0) - size)
-        return torch.arange(int(size.sum())) + shift.repeat_interleave(size)
-
-    def read(self, tokens: Tensor) -> Tensor:
-        """Raw keys and values of `tokens` (int64 ascending): [tokens, 2, kv_heads, head_dim]."""
-        on_disk = 0 if self.mapped is None else len(self.mapped)
-        old, new = tokens[tokens < on_disk], tokens[tokens >= on_disk] - on_disk
-        parts = [] if self.mapped is None else [self.mapped.index_select(0, old)]
-        if self.payload is not None:
-            parts.append(self.payload.rows.index_select(0, new))
-        return torch.cat(parts)
 
 
 @dataclass
@@ -133,8 +59,7 @@ class Archive:
         starts = sizes.cpu().cumsum(0)
         if index == len(self.layers):
             first = torch.cat((starts.new_zeros(1), starts))
-            grown = (labels, figures, positions, first, means)
-            self.layers.append(ArchiveLayer(*(Growing(rows) for rows in grown), payload=Growing(payload)))
+            self.layers.append(ArchiveLayer.begun(labels, figures, positions, first, means, payload))
         else:
             known = self.layers[index]
             starts = starts + known.tokens
@@ -168,7 +93,7 @@ class Archive:
             on_disk = 0 if layer.mapped is None else len(layer.mapped)
             try:
                 with path.open("ab") as file:
-                    file.write(memoryview(rows.contiguous().view(torch.uint8).numpy()).cast("B"))
+                    file.write(rows.contiguous().view(torch.uint8).numpy().data)
             except OSError as error:
                 raise ArchiveError(f"The archive cannot grow any further on this machine’s disk: {error}") from error
             size = (on_disk + len(rows)) * rows[0].numel()
@@ -193,13 +118,17 @@ class Archive:
         payload = known.read(tokens)
         self.bytes_read += payload.nbytes
         keys, values = payload.to(device).permute(1, 2, 0, 3)
-        parts = [keys, values, known.positions.rows[tokens].T.to(device)]
-        parts += [known.labels.rows[tokens].T.to(device), known.figures.rows[tokens].T.to(device)]
+        positions, labels, figures = (
+            table.rows[tokens].T.to(device) for table in (known.positions, known.labels, known.figures)
+        )
         if behind is not None and behind.length:
             own = in_strides(behind.positions, behind.labels[FRAME])
-            more = (behind.raw_keys(rotary).to(keys.dtype), behind.values, own, behind.labels, behind.figures)
-            parts = [torch.cat(pair, dim=1) for pair in zip(parts, more, strict=True)]
-        return placed_behind(prompt, *parts, rotary)
+            keys = torch.cat((keys, behind.raw_keys(rotary).to(keys.dtype)), dim=1)
+            values = torch.cat((values, behind.values), dim=1)
+            positions = torch.cat((positions, own), dim=1)
+            labels = torch.cat((labels, behind.labels), dim=1)
+            figures = torch.cat((figures, behind.figures), dim=1)
+        return placed_behind(prompt, keys, values, positions, labels, figures, rotary)
 
     def tokens_of_frames(self, index: int, frames: int) -> Tensor:
         """Archived vision tokens of each frame of the stream in one layer, int64 [frames]."""
@@ -220,7 +149,7 @@ class Archive:
 
     def state(self) -> dict[str, Tensor]:
         """Everything by name, to be written to a file."""
-        tensors = {}
+        tensors: dict[str, Tensor] = {}
         for i, layer in enumerate(self.layers):
             names = ("labels", "figures", "positions", "starts", "representatives")
             tensors |= {f"{i}.{name}": getattr(layer, name).rows.cpu().clone() for name in names}
@@ -232,14 +161,11 @@ class Archive:
         """What `state` gave."""
         archive = cls(limit)
         for i in range(len([name for name in tensors if name.endswith(".payload")])):
-            parts = {name: tensors[f"{i}.{name}"] for name in ("labels", "figures", "positions", "starts")}
-            archive.layers.append(
-                ArchiveLayer(
-                    **{name: Growing(rows) for name, rows in parts.items()},
-                    representatives=Growing(tensors[f"{i}.representatives"].to(device)),
-                    payload=Growing(tensors[f"{i}.payload"]),
-                )
+            labels, figures, positions, starts = (
+                tensors[f"{i}.{name}"] for name in ("labels", "figures", "positions", "starts")
             )
+            means, payload = tensors[f"{i}.representatives"].to(device), tensors[f"{i}.payload"]
+            archive.layers.append(ArchiveLayer.begun(labels, figures, positions, starts, means, payload))
         if archive._bytes_in_memory() > limit:
             archive._spill()
         return archive
@@ -250,55 +176,3 @@ class Archive:
         if self._folder is not None:
             self._folder.cleanup()
             self._folder = None
-
-
-def in_strides(positions: Tensor, frame: Tensor) -> Tensor:
-    """Positions counted from each frame's first, frames `STRIDE` apart: what a block keeps of where it stood.
-
-    Args:
-        positions: [axes, tokens].
-        frame: Frame of each token, ascending [tokens].
-
-    Returns:
-        int64 [axes, tokens]; rises with the frames whatever was compacted between them.
-    """
-    own, block = torch.unique_consecutive(frame, return_inverse=True)
-    least = positions.new_full((positions.shape[0], len(own)), torch.iinfo(positions.dtype).max)
-    least.scatter_reduce_(1, block.expand_as(positions), positions, "amin")
-    return positions - least[:, block] + frame.long() * STRIDE
-
-
-def placed_behind(
-    prompt: LayerMemory,
-    keys: Tensor,
-    values: Tensor,
-    positions: Tensor,
-    labels: Tensor,
-    figures: Tensor,
-    rotary: Rotary,
-) -> LayerMemory:
-    """A layer of its own: the prompt, and behind it tokens with raw keys, rotated to consecutive positions.
-
-    Args:
-        prompt: The prompt's tokens.
-        keys: Raw keys [kv_heads, tokens, head_dim].
-        values: [kv_heads, tokens, head_dim].
-        positions: Where the tokens stand to each other [axes, tokens]; only the order counts, see `compact`.
-        labels: int32 [4, tokens].
-        figures: float32 [5, tokens].
-        rotary: The model's rotary embedding.
-    """
-    device, length = prompt.keys.device, prompt.length
-    whole = torch.cat((prompt.positions[:, :length], positions.to(device)), dim=1)
-    whole = compact(whole, length)
-    origin = whole.new_zeros(whole.shape[0], 1)
-    rotated = rotate(keys.float(), origin.expand(-1, keys.shape[1]), whole[:, length:], rotary).to(prompt.keys.dtype)
-    return LayerMemory(
-        keys=torch.cat((prompt.keys[:, :length], rotated), dim=1),
-        values=torch.cat((prompt.values[:, :length], values.to(prompt.values.dtype)), dim=1),
-        positions=whole,
-        labels=torch.cat((prompt.labels[:, :length], labels.to(device)), dim=1),
-        figures=torch.cat((prompt.figures[:, :length], figures.to(device)), dim=1),
-        length=whole.shape[1],
-        intact=False,
-    )

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.base import Backbone, Encoded
-from hermes.memory.archive import in_strides
+from hermes.memory.archive_layer import in_strides
 from hermes.memory.cache import FRAME, MemoryCache, Provenance
 from hermes.memory.chunk import Chunk, concatenated
 from hermes.memory.positions import compact

@@ -74,7 +74,8 @@ class SnapKV(Policy):
         """Over budget, keep what the observation window votes for, and the window."""
         if step.attention is None:
             return self._keep_newest(step)
-        start, kept = step.prompt_len, []
+        start = step.prompt_len
+        kept: list[Tensor | None] = []
         for index, layer in enumerate(step.cache.layers):
             over = layer.length - start > self.budget
             if not over:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.base import Encoded
-from hermes.memory.archive import in_strides
+from hermes.memory.archive_layer import in_strides
 from hermes.memory.cache import FRAME, MASS, SECONDS, Provenance
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.features import frame_similarity

@@ -1,0 +1,150 @@
+"""One layer of an archive: tokens in blocks that grow at their end, and reading some of them back at new positions.
+
+It knows no files and no limits; `hermes.memory.archive` does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import torch
+from torch import Tensor
+
+from hermes.memory.cache import LayerMemory
+from hermes.memory.positions import Rotary, compact, rotate
+
+STRIDE = 1 << 14
+"""Positions set aside for one frame in the archive; more than any frame takes."""
+
+
+class Growing:
+    """A tensor [rows, ...] that grows at its end; storage doubles."""
+
+    def __init__(self, first: Tensor) -> None:
+        """Begin with the rows of `first`."""
+        self._storage, self.length = first.clone(), len(first)
+
+    def append(self, rows: Tensor) -> None:
+        """Add rows."""
+        stop = self.length + len(rows)
+        if stop > len(self._storage):
+            new = self._storage.new_empty((max(stop, 2 * len(self._storage)), *self._storage.shape[1:]))
+            new[: self.length] = self._storage[: self.length]
+            self._storage = new
+        self._storage[self.length : stop] = rows
+        self.length = stop
+
+    @property
+    def rows(self) -> Tensor:
+        """The rows so far, a view."""
+        return self._storage[: self.length]
+
+
+@dataclass
+class ArchiveLayer:
+    """The archived tokens of one layer, in blocks, oldest first.
+
+    Attributes:
+        payload: Raw keys and values in host memory [tokens, 2, kv_heads, head_dim]; None while all is on disk.
+        mapped: The tokens before them, memory-mapped, same shape; None while none is on disk.
+        labels: int32 [tokens, 4], see `Provenance`.
+        figures: float32 [tokens, 5].
+        positions: Positions in which frames follow each other in steps of `STRIDE`, int64 [tokens, axes].
+        starts: First token of each block, and behind them the number of tokens, int64 [blocks + 1].
+        representatives: Mean raw key of each block, on the model's device, float32 [blocks, kv_heads, head_dim].
+    """
+
+    labels: Growing
+    figures: Growing
+    positions: Growing
+    starts: Growing
+    representatives: Growing
+    payload: Growing | None = None
+    mapped: Tensor | None = None
+
+    @classmethod
+    def begun(
+        cls, labels: Tensor, figures: Tensor, positions: Tensor, starts: Tensor, means: Tensor, payload: Tensor
+    ) -> Self:
+        """A layer that begins with these rows; see the attributes for each."""
+        first = (Growing(labels), Growing(figures), Growing(positions), Growing(starts), Growing(means))
+        return cls(*first, payload=Growing(payload))
+
+    @property
+    def tokens(self) -> int:
+        """Tokens archived."""
+        return self.labels.length
+
+    @property
+    def blocks(self) -> int:
+        """Blocks archived."""
+        return self.representatives.length
+
+    def tokens_of(self, blocks: Tensor) -> Tensor:
+        """Indices of the tokens of `blocks` (int64 ascending), in order."""
+        starts = self.starts.rows
+        begin, size = starts[blocks], starts[blocks + 1] - starts[blocks]
+        shift = begin - (size.cumsum(0) - size)
+        return torch.arange(int(size.sum())) + shift.repeat_interleave(size)
+
+    def read(self, tokens: Tensor) -> Tensor:
+        """Raw keys and values of `tokens` (int64 ascending): [tokens, 2, kv_heads, head_dim]."""
+        on_disk = 0 if self.mapped is None else len(self.mapped)
+        old, new = tokens[tokens < on_disk], tokens[tokens >= on_disk] - on_disk
+        parts = [] if self.mapped is None else [self.mapped.index_select(0, old)]
+        if self.payload is not None:
+            parts.append(self.payload.rows.index_select(0, new))
+        return torch.cat(parts)
+
+
+def in_strides(positions: Tensor, frame: Tensor) -> Tensor:
+    """Positions counted from each frame's first, frames `STRIDE` apart: what a block keeps of where it stood.
+
+    Args:
+        positions: [axes, tokens].
+        frame: Frame of each token, ascending [tokens].
+
+    Returns:
+        int64 [axes, tokens]; rises with the frames whatever was compacted between them.
+    """
+    own, block = torch.unique_consecutive(frame, return_inverse=True)
+    least = positions.new_full((positions.shape[0], len(own)), torch.iinfo(positions.dtype).max)
+    least.scatter_reduce_(1, block.expand_as(positions), positions, "amin")
+    return positions - least[:, block] + frame.long() * STRIDE
+
+
+def placed_behind(
+    prompt: LayerMemory,
+    keys: Tensor,
+    values: Tensor,
+    positions: Tensor,
+    labels: Tensor,
+    figures: Tensor,
+    rotary: Rotary,
+) -> LayerMemory:
+    """A layer of its own: the prompt, and behind it tokens with raw keys, rotated to consecutive positions.
+
+    Args:
+        prompt: The prompt's tokens.
+        keys: Raw keys [kv_heads, tokens, head_dim].
+        values: [kv_heads, tokens, head_dim].
+        positions: Where the tokens stand to each other [axes, tokens]; only the order counts, see `compact`.
+        labels: int32 [4, tokens].
+        figures: float32 [5, tokens].
+        rotary: The model's rotary embedding.
+    """
+    device, length = prompt.keys.device, prompt.length
+    whole = torch.cat((prompt.positions[:, :length], positions.to(device)), dim=1)
+    whole = compact(whole, length)
+    origin = whole.new_zeros(whole.shape[0], 1)
+    rotated = rotate(keys.float(), origin.expand(-1, keys.shape[1]), whole[:, length:], rotary).to(prompt.keys.dtype)
+    return LayerMemory(
+        keys=torch.cat((prompt.keys[:, :length], rotated), dim=1),
+        values=torch.cat((prompt.values[:, :length], values.to(prompt.values.dtype)), dim=1),
+        positions=whole,
+        labels=torch.cat((prompt.labels[:, :length], labels.to(device)), dim=1),
+        figures=torch.cat((prompt.figures[:, :length], figures.to(device)), dim=1),
+        length=whole.shape[1],
+        intact=False,
+    )

@@ -90,7 +90,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
 
     Args:
         engine: Runs the streams.
-        policies: Name -> policy, each with `title`, `badge`, `about`, `has_budget` and `has_guidance`.
+        policies: Name -> policy, each with `title`, `kind_of`, `badge`, `about`, `needs`, `has_budget` and `has_guidance`.
         options: What whoever starts the page decides.
     """
     shelf = Shelf(engine)
@@ -117,8 +117,10 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
                 )
             with gr.Column(scale=5):
                 chat = _part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
-        controls = settings_row(handlers, policies, options)
-        wire_try_it(handlers, _part("tryit", ("wish",)))
+        trial = _part("tryit", ("wish",), render=False)  # stands below the settings, and changes with them
+        controls = settings_row(handlers, policies, options, trial)
+        trial.render()
+        wire_try_it(handlers, trial)
         board = _part("board", ())
         detail = _part("detail", ("detail",))
         _wire(page, handlers, player, chat, board, detail)
@@ -223,14 +225,17 @@ def _wire_lessons(chat: gr.HTML, controls: Controls, desk: Desk, offer: Mapping[
     part.lesson(lesson, None, outputs, concurrency_limit=None, concurrency_id="lesson", trigger_mode="multiple", **LIVE)
 
 
-def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Options) -> Controls:
-    """Policy, budget, guidance, frame rate and model; each change says what it means for the stream that runs."""
+def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Options, trial: gr.HTML) -> Controls:
+    """Policy, budget, guidance, frame rate and model; each change says what it means for the stream that runs.
+
+    `trial` is the panel of the policy's own settings, which are others for another policy or model.
+    """
     now = options.settings
     chosen = policies[now.policy]
     with gr.Accordion(_summary(now, policies), open=False, elem_id="hl-settings") as box:
         with gr.Row(elem_id="hl-controls"):
             policy = gr.Dropdown(
-                [(p.title, name) for name, p in policies.items()],
+                [(f"{p.title} · {p.kind_of()}" if p.kind_of() else p.title, name) for name, p in policies.items()],
                 value=now.policy,
                 label="Policy",
                 info="what is forgotten",
@@ -275,12 +280,14 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
                 return
             told = {said: _said(sentence)} if sentence else {}  # a list tells twice of one choice
             more = extra(value) if extra else {}
+            if name in ("policy", "model"):
+                more[trial] = handlers.try_it({}, request.session_hash)
             yield {**told, box: gr.update(label=_summary(visitor.settings, policies)), **more}
 
         getattr(component, event)(
             change,
             component,
-            [said, box, about, component, budget, guidance],
+            [said, box, about, component, budget, guidance, trial],
             concurrency_limit=None,
             concurrency_id="settings",
             **LIVE,
@@ -322,10 +329,11 @@ def _summary(settings: StreamSettings, policies: Mapping[str, Any]) -> str:
 
 
 def _about(policy: Any) -> str:
-    """What a policy keeps, and where it was published."""
+    """What a policy keeps, how close it is to its publication, what it needs, and where it was published."""
+    needs = f" Needs {policy.needs}." if policy.needs else ""
     return (
-        f'<p class="hl-said"><strong>{html.escape(policy.title)}.</strong> {html.escape(policy.about)} '
-        f"({html.escape(policy.citation)})</p>"
+        f'<p class="hl-said"><strong>{html.escape(policy.title)}</strong> ({html.escape(policy.badge)}). '
+        f"{html.escape(policy.about + needs)} {html.escape(policy.citation)}.</p>"
     )
 
 

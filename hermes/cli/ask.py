@@ -223,6 +223,7 @@ def _report(
         "policy": snapshot.policy,
         "budget": snapshot.budget if snapshot.budget >= 0 else None,
         "guidance": snapshot.guidance,
+        "changed": session.policy.changed(),
         "frames_seen": stats.frames_seen,
         "tokens_seen": stats.tokens_seen,
         "kept_per_layer": snapshot.kept_per_layer.tolist(),

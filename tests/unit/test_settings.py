@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import fields, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 import hermes
+from hermes.cli import main
 from hermes.engine import Engine
 from hermes.live_view import StreamSettings
 from hermes.memory.tiers import (
@@ -233,3 +236,20 @@ def test_a_live_stream_takes_settings_without_a_restart(tiny_model):
         stream.change(replace(settings, changed=(("colour", "red"),)))
     assert session.policy.changed() == {"tiers": "all sensory"}
     engine.close()
+
+
+def test_the_command_line_changes_settings(capsys, tiny_folder):
+    clip = str(Path(__file__).parents[1] / "data" / "long_groups.mp4")
+    asked = ["ask", clip, "--question", "What?", "--model", str(tiny_folder), "--budget", "16", "--json"]
+    assert main([*asked, "--set", "tiers=all long-term", "--set", "k_sensory=3"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["changed"] == {"tiers": "all long-term", "k_sensory": 3.0}
+    assert main(asked) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] == {}
+    for wrong, said in (
+        ("speed=1", "no setting “speed”. It has: smoothing"),
+        ("smoothing", "name=value"),
+        ("k_sensory=x", "a number"),
+    ):
+        assert main([*asked, "--set", wrong]) == 2
+        assert said in capsys.readouterr().err

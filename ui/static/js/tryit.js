@@ -100,7 +100,7 @@ export function mountTryIt(element, bus, send) {
 
   bus.on("view", (view) => {
     const now = `${view.about?.policy?.name}/${view.about?.model?.name ?? ""}/${view.about?.policy?.badge}`;
-    if (now === known) return;
+    if (now === known && !view.restarted) return;
     known = now;
     send({});
   });

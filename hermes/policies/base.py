@@ -32,6 +32,8 @@ BASELINE = "baseline"
 TRAINING_FREE = "training-free, re-implemented from the publication"
 UNTRAINED = "published parts are trained: shown untrained"
 SURROGATE = "surrogate, not the system"
+KINDS = {BASELINE: "baseline", TRAINING_FREE: "re-implemented", UNTRAINED: "shown untrained", SURROGATE: "surrogate"}
+"""A badge in a word or two, for menus."""
 
 
 class BudgetError(HermesError):
@@ -149,6 +151,11 @@ class Policy(ABC):
 
     budget: int = DEFAULT_BUDGET
     reindexing: Reindexing = "lazy"
+
+    @classmethod
+    def kind_of(cls) -> str:
+        """The badge in a word or two, for menus; empty where it has no short form."""
+        return KINDS.get(cls.badge, "")
 
     @classmethod
     def settings_for(cls, constants: FamilyConstants) -> tuple[Setting, ...]:  # noqa: ARG003 - some policies need it

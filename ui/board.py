@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hermes.fate import read_most
 from hermes.snapshot import AnswerTrace, Snapshot
 from ui.board_cells import SCORE_MODES, Film, Wanted, film, groups_of, score_columns
 from ui.board_history import EventHistory, RetentionHistory, bin_sum, shares_of_groups
@@ -51,18 +52,6 @@ def room_for(frames: int, expected: int | None) -> tuple[int, int]:
     while math.ceil(expected / size) > MAX_COLUMNS:
         size *= 2
     return math.ceil(expected / size), size
-
-
-def read_peaks(profile: npt.NDArray[np.float32], most: int = 3) -> list[int]:
-    """The frames that an answer read most, none next to another: indices into `profile` [frames], most read first."""
-    apart = max(1, round(len(profile) / 30))
-    left = profile.astype(np.float64).copy()
-    peaks: list[int] = []
-    while len(peaks) < most and left.size and left.max() > 0:
-        frame = int(left.argmax())
-        peaks.append(frame)
-        left[max(0, frame - apart) : frame + apart + 1] = 0
-    return peaks
 
 
 class BoardEncoder:
@@ -255,7 +244,7 @@ class BoardEncoder:
     def _encode_answer(self, answer: AnswerTrace, thumbnails: Thumbnails) -> dict[str, Any]:
         """Attention of the answer on every column, a byte relative to its layer's largest, and what went elsewhere."""
         profile = answer.attention.mean(axis=0)
-        peaks = read_peaks(profile)
+        peaks = [frame for frame, _ in read_most(profile)]
         pictures = thumbnails(peaks)
         attention = bin_sum(answer.attention.astype(np.float32), self._size)
         largest = attention.max(axis=1, initial=0.0)

@@ -106,5 +106,7 @@ def with_changes(family: FamilyConstants, changed: Mapping[str, float]) -> Famil
             Ramp(changed.get(f"{key}_long_term", long_term.start), long_term.change),
         )
 
-    gamma = tuple(changed.get(f"gamma_{tier}", family.gamma[index]) for tier, index in _TIER_NAMES.items())
-    return replace(family, alpha=ramps("alpha", family.alpha), k=ramps("k", family.k), gamma=gamma)
+    sensory, working, long_term = (
+        changed.get(f"gamma_{tier}", family.gamma[index]) for tier, index in _TIER_NAMES.items()
+    )
+    return replace(family, alpha=ramps("alpha", family.alpha), k=ramps("k", family.k), gamma=(sensory, working, long_term))

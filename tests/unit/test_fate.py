@@ -169,6 +169,9 @@ def test_tally_of_wrong_answers():
 def test_frames_read_most_are_apart():
     profile = np.array([0.0, 0.3, 0.29, 0.0, 0.1, 0.0, 0.0, 0.2, 0.0, 0.0])
     assert [frame for frame, _ in read_most(profile)] == [1, 7, 4]
+    long = np.zeros(90, np.float32)
+    long[[10, 11, 12, 50, 80]] = [0.3, 0.5, 0.2, 0.1, 0.4]
+    assert [frame for frame, _ in read_most(long)] == [11, 80, 50]
     assert read_most(np.zeros(4)) == ()
     assert read_most(np.zeros(0)) == ()
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from hermes.snapshot import AnswerTrace, Snapshot
-from ui.board import MAX_COLUMNS, BoardEncoder, read_peaks, room_for
+from ui.board import MAX_COLUMNS, BoardEncoder, room_for
 from ui.board_cells import Wanted
 from ui.board_history import HISTORY_BINS, RetentionHistory, bin_sum
 
@@ -197,14 +197,6 @@ def test_an_answer_is_told_once_and_again_in_key_frames():
     assert second["answer"]["rest"]["prompt"] == pytest.approx(0.3)
     assert "answer" not in (encode(encoder, replace(shot, sequence=2), second["seq"]) or {})
     assert encode(encoder, shot, None)["answer"]["question"] == "<b>q</b>"
-
-
-def test_the_frames_that_were_read_most_are_apart():
-    profile = np.zeros(90, np.float32)
-    profile[[10, 11, 12, 50, 80]] = [0.3, 0.5, 0.2, 0.1, 0.4]
-    assert read_peaks(profile) == [11, 80, 50]
-    assert read_peaks(np.zeros(5, np.float32)) == []
-    assert read_peaks(np.zeros(0, np.float32)) == []
 
 
 def test_pictures_of_the_filmstrip_come_a_few_at_a_time_and_each_once():

@@ -100,6 +100,8 @@ class Desk:
         if action.do == "play":
             self._play(visitor, action)
             self._played[visitor] = (lesson.id, index)
+        elif action.do == "run":
+            visitor.open_run(action.run, action.seconds)
         elif action.do == "set":
             return {"said": " ".join(self._set(visitor, action.settings))}
         return {}

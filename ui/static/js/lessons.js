@@ -61,6 +61,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     pointer.off();
     if (lesson) {
       request("leave", {}, null);
+      bus.say("lesson", null);
       lesson = null;
       history.replaceState(history.state, "", address(location.href, null, 0));
     }
@@ -135,8 +136,8 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
       pointer.at(action.view);
       return;
     }
-    if (action.do === "play") {
-      bus.say("source", { kind: "clip", id: action.clip });
+    if (action.do === "play" || action.do === "run") {
+      bus.say("source", action.do === "play" ? { kind: "clip", id: action.clip } : { kind: "run", id: action.run });
       past[index].reply = null;
     }
     shown.busy(which, true);

@@ -44,6 +44,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   let shotAt = 0;
   let frame = -1;
   let noticeId = null;
+  let before = null;
 
   const ui = build();
   element.replaceChildren(ui.root);
@@ -115,10 +116,10 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
     const source = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel" });
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
-      h("div", { class: "hl-top-row" }, h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs), line),
+      h("div", { class: "hl-top-row" }, h("div", { class: "hl-segments", role: "tablist", "aria-label": "Source" }, tabs), h("div", { class: "hl-top-right" }, line, record.button)),
       h("div", { class: "hl-stage" }, h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading), h("div", { class: "hl-side" }, source)),
       progress, strip.slider,
-      h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time), h("div", { class: "hl-buttons" }, main, stop, restart, record.button), speed),
+      h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time), h("div", { class: "hl-buttons" }, main, stop, restart), speed),
       record.line, notes, strip.root);
     return { root, tabs, source, picture, poster, self, big, loading, tag, time, line, progress, main, stop, restart, speed, notes, strip, record };
   }
@@ -203,13 +204,21 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
 
   bus.on("source", (wish) => { // a lesson plays something
     if (!wish) return;
-    if (wish.kind === "clip") chosen.clip = wish.id;
-    choose(wish.kind);
+    chosen[wish.kind] = wish.id;
+    kind = wish.kind;
+    showSource();
+    draw();
   });
-  bus.on("lesson", (on) => { // its stream stands in for what was shown: a camera would film for nobody
-    if (!on || !camera.on) return;
-    camera.close();
-    act("stop");
+  bus.on("lesson", (on) => { // its stream stands in for what was shown, which comes back with the choice of before
+    if (on) {
+      if (camera.on) camera.close(); // it would film for nobody
+      before ??= { kind, chosen: { ...chosen } };
+    } else if (before) {
+      ({ kind, chosen } = before);
+      before = null;
+      showSource();
+      draw();
+    }
   });
 
   function showSource() {

@@ -1,0 +1,164 @@
+"""Lessons in the browser, on the real engine: each is walked through once; links, glossary, keyboard, and coming back."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+from conftest import ROOT
+from playwright.sync_api import expect
+
+SLOW = 90_000
+LESSONS = {
+    path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "assets" / "lessons").glob("*.json"))
+}
+
+
+def panel(page):
+    return page.get_by_role("complementary", name=re.compile("Lessons|^[0-9]"))
+
+
+def follow(page, address):
+    """Open a link to a lesson in the tab of `page`."""
+    page.goto(f"{page.url.split('?')[0]}?{address}")
+    expect(panel(page)).to_be_visible(timeout=SLOW)
+
+
+def run_to_the_end(page):
+    """Let the clip run as fast as the model can."""
+    page.get_by_role("radio", name="Max").click()
+    expect(page.get_by_role("region", name="Stream").get_by_text(re.compile("^(Ended|Stopped by)"))).to_be_visible(
+        timeout=SLOW
+    )
+
+
+def act(page, action):
+    panel(page).get_by_role("button", name=action["label"]).click()
+    if action["do"] == "play":
+        expect(page.get_by_role("button", name="Pause").or_(page.get_by_text("Stopped by a problem"))).to_be_visible(
+            timeout=SLOW
+        )
+        run_to_the_end(page)
+    elif action["do"] == "ask":
+        turn = page.get_by_role("list", name="Questions and answers").get_by_role("listitem").last
+        expect(turn).to_have_attribute("data-state", "done", timeout=SLOW)
+
+
+def guess(page, step):
+    """Guess first, then see; returns what the lesson says."""
+    see = panel(page).get_by_role("button", name="See what happens")
+    expect(see).to_be_disabled()
+    panel(page).get_by_role("radio", name=step["predict"]["choices"][0]["text"], exact=True).check()
+    see.click()
+    outcome = panel(page).locator(".hl-lesson-outcome")
+    expect(outcome).not_to_be_empty(timeout=SLOW)
+    return outcome.inner_text()
+
+
+@pytest.mark.parametrize("name", LESSONS)
+def test_a_lesson_from_its_link_to_its_end(name, open_page):
+    page = open_page()
+    follow(page, f"lesson={name}")
+    steps = LESSONS[name]["steps"]
+    for number, step in enumerate(steps, 1):
+        expect(panel(page).get_by_role("heading", name=step["title"], exact=True)).to_be_focused()
+        expect(panel(page).get_by_text(f"Step {number} of {len(steps)}")).to_be_visible()
+        for action in step.get("do", ()):
+            act(page, action)
+        if "predict" in step:
+            said = guess(page, step)
+            assert re.match("That is what happened|It turned out differently", said), said
+            assert "{" not in said
+            assert "nothing to measure" not in said
+        panel(page).get_by_role("button", name="Finish" if number == len(steps) else "Next", exact=True).click()
+    expect(panel(page).get_by_role("heading", name="Done")).to_be_visible()
+    assert "lesson=" not in page.url
+    assert json.loads(page.evaluate("localStorage.getItem('hermes-lessons')"))[name]["done"]
+
+
+def test_what_was_open_comes_back(open_page):
+    page = open_page()
+    page.get_by_role("tab", name="Clips").click()
+    page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2).click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    board = page.get_by_role("region", name="Memory board")
+    expect(board.get_by_text(re.compile("^[4-9] frames seen"))).to_be_visible(timeout=SLOW)
+    settings = page.get_by_role("button", name=re.compile("^Memory settings"))
+    before = settings.inner_text()
+    page.get_by_label("Your question").fill("What is shown now?")
+    page.keyboard.press("Enter")
+    turns = page.get_by_role("list", name="Questions and answers").get_by_role("listitem")
+    expect(turns.first).to_have_attribute("data-state", "done", timeout=SLOW)
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    panel(page).get_by_role("button", name=re.compile("Eviction, and what is lost")).click()
+    act(page, LESSONS["eviction"]["steps"][0]["do"][0])
+    expect(settings).to_contain_text("Sliding window")
+    expect(turns).to_have_count(0)
+    page.get_by_role("button", name="Close the lessons").click()
+    expect(settings).to_have_text(before, timeout=SLOW)
+    expect(turns).to_have_count(1)
+    expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SLOW)  # it goes on where it was
+    expect(page.get_by_role("button", name="Lessons", exact=True)).to_be_focused()
+
+
+def test_a_step_waits_for_what_it_shows_and_then_shows_it(open_page):
+    page = open_page()
+    follow(page, "lesson=eviction&step=1")
+    step = LESSONS["eviction"]["steps"][0]
+    panel(page).get_by_role("radio", name=step["predict"]["choices"][2]["text"], exact=True).check()
+    panel(page).get_by_role("button", name="See what happens").click()
+    note = panel(page).get_by_role("status").filter(has_text=re.compile("."))
+    expect(note).to_have_text("Start the clip with the button above first.")
+    panel(page).get_by_role("button", name=step["do"][0]["label"]).click()
+    expect(note).to_have_text(re.compile(r"The clip is at 0:\d\d; this shows from 1:00 on\."), timeout=SLOW)
+    page.get_by_role("radio", name="Max").click()
+    expect(panel(page).get_by_text("That is what happened.")).to_be_visible(timeout=SLOW)
+
+
+def test_a_word_explains_itself_and_goes_with_escape(open_page):
+    page = open_page()
+    follow(page, "lesson=kv-cache&step=2")
+    word = panel(page).get_by_role("button", name="KV cache")
+    word.focus()
+    tip = page.get_by_role("tooltip")
+    expect(tip).to_contain_text("It is the model’s memory of the video")
+    expect(word).to_have_attribute("aria-describedby", "hl-term-tip")
+    page.keyboard.press("Escape")
+    expect(tip).to_be_hidden()
+    expect(panel(page)).to_be_visible()
+    word.hover()
+    expect(tip).to_be_visible()
+    tip.hover()  # what it says can be pointed at
+    page.wait_for_timeout(400)
+    expect(tip).to_be_visible()
+
+
+def test_the_calculator_multiplies(open_page):
+    page = open_page()
+    follow(page, "lesson=kv-cache&step=5")
+    group = panel(page).get_by_role("group", name="Cache calculator")
+    expect(group).to_contain_text("40.5 GB")
+    group.get_by_label("Frames a second").fill("2")
+    expect(group).to_contain_text("80.9 GB")
+    group.get_by_label("Model").select_option("llava-onevision-0.5b")
+    expect(group).to_contain_text("17.3 GB")
+
+
+def test_on_a_phone_the_lesson_lies_below_what_it_points_at(open_page):
+    page = open_page(width=390, height=844)
+    follow(page, "lesson=kv-cache&step=2")
+    sheet = panel(page).bounding_box()
+    assert (sheet["x"], sheet["width"]) == (0, 390)
+    assert sheet["y"] > 844 * 0.4
+    assert sheet["y"] + sheet["height"] == pytest.approx(844, abs=1)
+    panel(page).get_by_role("button", name="Show me where").click()
+    shown = page.locator(".hl-pointed")
+    page.wait_for_timeout(800)
+    box = shown.bounding_box()
+    assert box["y"] >= 0
+    assert box["y"] < sheet["y"]
+    panel(page).get_by_role("button", name="Make the lesson small").click()
+    assert panel(page).bounding_box()["height"] < 90
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -109,4 +109,6 @@ def with_changes(family: FamilyConstants, changed: Mapping[str, float]) -> Famil
     sensory, working, long_term = (
         changed.get(f"gamma_{tier}", family.gamma[index]) for tier, index in _TIER_NAMES.items()
     )
-    return replace(family, alpha=ramps("alpha", family.alpha), k=ramps("k", family.k), gamma=(sensory, working, long_term))
+    return replace(
+        family, alpha=ramps("alpha", family.alpha), k=ramps("k", family.k), gamma=(sensory, working, long_term)
+    )

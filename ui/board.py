@@ -204,6 +204,9 @@ class BoardEncoder:
             "seen": snapshot.tokens_seen,
             "cache": snapshot.cache_bytes,
             "full": snapshot.full_cache_bytes,
+            "archive": snapshot.archive_bytes,
+            "moved": snapshot.answer.moved_bytes if snapshot.answer else 0,
+            "by_head": bool(len(snapshot.held_by)),
         }
         if now != self._meters:
             self._meters = message["meters"] = now

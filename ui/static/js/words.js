@@ -1,5 +1,5 @@
 // The sentences that the board says about what it shows. Pure functions.
-import { clock, count, percent, whole } from "./format.js";
+import { bytes, clock, count, percent, whole } from "./format.js";
 import { TIERS, framesIn, keptTokens, readShare, scoreAt, secondsOf } from "./codec.js";
 
 /** What a tier is for, in plain words. */
@@ -67,5 +67,14 @@ export function frameTime(state, frame) {
 export function describeBoard(state) {
   const { meta, frames } = state;
   const binned = meta.bin > 1 ? ` Each column stands for ${meta.bin} frames.` : "";
-  return `${count(frames, "frame")} seen, ${whole(meta.tokens_per_frame)} tokens each, in ${meta.layers} layers.${binned}`;
+  return `${count(frames, "frame")} seen, ${whole(meta.tokens_per_frame)} tokens each, in ${meta.layers} layers.${binned}${describeOutside(state.meters)}`;
+}
+
+/** What a policy keeps outside the memory, what the last question fetched from there, and heads that keep their own tokens. */
+export function describeOutside(meters) {
+  const told = [];
+  if (meters?.archive) told.push(` ${bytes(meters.archive)} kept outside the memory.`);
+  if (meters?.moved) told.push(` The last question fetched ${bytes(meters.moved)} from there.`);
+  if (meters?.by_head) told.push(" Every head keeps tokens of its own: a cell is their mean.");
+  return told.join("");
 }

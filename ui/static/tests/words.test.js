@@ -6,7 +6,7 @@ import { mergeTurns, pickChips } from "../js/chat.js";
 import { mainButton, stateLine } from "../js/player.js";
 import { parseColour, shareAlpha } from "../js/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/pulse.js";
-import { describeCell, describeReading, frameTime, speakCell } from "../js/words.js";
+import { describeCell, describeOutside, describeReading, frameTime, speakCell } from "../js/words.js";
 
 test("times, sizes and shares as people write them", () => {
   assert.equal(clock(7.46, true), "0:07.5");
@@ -101,4 +101,14 @@ test("the pulse is quick when busy, slow when idle, slower when hidden, and neve
   [...timers.values()][0][0]();
   assert.equal(asked, 2);
   assert.equal(timers.size, 1);
+});
+
+test("what lies outside the memory is told, and heads that differ", () => {
+  assert.equal(describeOutside(undefined), "");
+  assert.equal(describeOutside({ archive: 0, moved: 0, by_head: false }), "");
+  assert.equal(
+    describeOutside({ archive: 2_000_000, moved: 1500, by_head: true }),
+    " 2 MB kept outside the memory. The last question fetched 1.5 KB from there. "
+      + "Every head keeps tokens of its own: a cell is their mean.",
+  );
 });

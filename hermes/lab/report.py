@@ -21,7 +21,7 @@ def report(summary: dict[str, Any], command: str) -> str:
         command: What to type to measure the same.
     """
     style = files("hermes.lab").joinpath("report.css").read_text("utf-8")
-    parts = [_head(summary, command), _locked(summary), _budget(summary)]
+    parts = [_head(summary, command), _expectations(summary), _locked(summary), _budget(summary)]
     parts += [_at_budget(summary, budget) for budget in _budgets(summary)]
     parts += [_comparisons(summary), _fates(summary), _notes(summary)]
     return (
@@ -68,6 +68,24 @@ def _head(summary: dict[str, Any], command: str) -> str:
         f"{escape(machine['gpu'] or 'none')}; torch {escape(machine['torch'])}. The same by typing:<br>"
         f"<code>{escape(command)}</code><br>All numbers of this page are in <code>lab.json</code> and <code>lab.csv</code> "
         "beside it.</p>"
+    )
+
+
+def _expectations(summary: dict[str, Any]) -> str:
+    """What the publications lead one to expect, and what was measured."""
+    rows = []
+    for row in summary["expectations"]:
+        numbers = [_percent(row[name]) for name in ("value", "low", "high", "expected")]
+        verdict = {"confirmed": "yes", "refuted": "no"}.get(row["verdict"], "open")
+        value, low, high, expected = numbers
+        told = f'<span class="{verdict}">{row["verdict"]}</span>'
+        rows.append([escape(row["claim"]), expected, value, f"{low} to {high}", told])
+    if not rows:
+        return ""
+    return (
+        "<h2>Expected, and measured</h2><p>Confirmed: the whole 95 % interval reaches what was expected. Refuted: none of "
+        "it does. Shares in percent, leads in percentage points.</p>"
+        + _table(["expected from the publications", "at least", "measured", "95 % interval", ""], rows)
     )
 
 
@@ -250,21 +268,27 @@ def _fates(summary: dict[str, Any]) -> str:
     if not cells:
         return ""
     used = [word for word in FATES if any(cell["fate"][word] for cell in cells)]
-    names = [_name(cell) for cell in cells]
-    bars = [(name, [cell["fate"][word] for word in used]) for name, cell in zip(names, cells, strict=True)]
     legend = "".join(f'<span><i class="key {_style(word)}"></i>{word}: {FATES[word]}</span>' for word in used)
-    table = [[escape(name), *(str(count) for count in counts), str(sum(counts))] for name, counts in bars]
-    picture = shares(bars, [_style(word) for word in used], "Wrong answers by what became of their evidence")
-    return (
+    intro = (
         "<h2>Why answers were wrong</h2><p>What became of the evidence of every wrong answer, up to the question. A bar is "
         "all wrong answers of a policy; their number stands at its end. What counts as held and as attended is our own "
-        f'convention.</p><p class="legend">{legend}</p><figure class="wide">{picture}</figure>'
-        f"<details><summary>As a table</summary>{_table(['policy', *used, 'wrong'], table)}</details>"
+        f'convention.</p><p class="legend">{legend}</p>'
+    )
+    return intro + "".join(
+        _fates_at(summary, [cell for cell in cells if cell["budget"] == budget], used, budget)
+        for budget in dict.fromkeys(cell["budget"] for cell in sorted(cells, key=lambda cell: cell["share"]))
     )
 
 
-def _name(cell: Cell) -> str:
-    return str(cell["title"]) if cell["budget"] is None else f"{cell['title']} {100 * cell['share']:.0f} %"
+def _fates_at(summary: dict[str, Any], cells: Sequence[Cell], used: Sequence[str], budget: int | None) -> str:
+    bars = [(str(cell["title"]), [cell["fate"][word] for word in used]) for cell in cells]
+    table = [[escape(name), *(str(count) for count in counts), str(sum(counts))] for name, counts in bars]
+    title = "Without a budget" if budget is None else f"At {_share(summary, budget)} of the full cache"
+    picture = shares(bars, [_style(word) for word in used], f"Wrong answers by what became of their evidence: {title}")
+    return (
+        f'<h3>{title}</h3><figure class="wide">{picture}</figure>'
+        f"<details><summary>As a table</summary>{_table(['policy', *used, 'wrong'], table)}</details>"
+    )
 
 
 def _style(word: str) -> str:

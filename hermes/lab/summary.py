@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from hermes.eval.pocket import AGES, Reply, guess_level, is_near
 from hermes.fate import Outcome
+from hermes.lab.expectations import expectations
 from hermes.lab.plan import Cell, Plan
 from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
 from hermes.pocket.questions import KINDS, Question, is_correct
@@ -116,7 +117,7 @@ def summarise(plan: Plan, tasks: Tasks, found: Records) -> dict[str, Any]:
         found: What was measured, by stream and cell; all of the plan's.
 
     Returns:
-        For JSON: `setup`, `groups`, `cells`, `comparisons`. Everything but `times` is the same in every run.
+        For JSON: `setup`, `groups`, `cells`, `comparisons`, `expectations`. Everything but `times` is the same in every run.
     """
     asked = Asked.of(tasks, plan.streams)
     groups = asked.groups()
@@ -148,6 +149,7 @@ def summarise(plan: Plan, tasks: Tasks, found: Records) -> dict[str, Any]:
         ],
         "cells": cells,
         "comparisons": compare(plan, asked, groups, right, weights),
+        "expectations": _expectations(plan, asked, groups, right, weights),
     }
 
 
@@ -281,6 +283,26 @@ def compare(
     for row, corrected in zip(rows, holm([row["p"] for row in rows]), strict=True):
         row["p_holm"] = corrected
     return rows
+
+
+def _expectations(
+    plan: Plan,
+    asked: Asked,
+    groups: Sequence[Group],
+    right: Mapping[Cell, Bools],
+    weights: npt.NDArray[np.float64],
+) -> list[dict[str, Any]]:
+    members = {group.id: group.members for group in groups if group.sort == "total"}
+    every = np.ones(len(asked.questions), bool)
+    totals = {name: _sums(asked, every, chosen, plan.streams) for name, chosen in members.items()}
+    cells: dict[str, list[Cell]] = {}
+    for cell in right:
+        cells.setdefault(cell.policy, []).append(cell)
+
+    def sums(cell: Cell, group: str) -> npt.NDArray[np.float64]:
+        return _sums(asked, right[cell], members[group], plan.streams)
+
+    return expectations(plan, cells, sums, totals, weights)
 
 
 def _round(value: float, digits: int = 4) -> float:

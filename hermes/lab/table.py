@@ -13,7 +13,7 @@ def text(summary: dict[str, Any]) -> str:
     """The summary as tables of text: accuracy and memory, kinds and ages, comparisons."""
     parts = [_setup(summary), _cells(summary)]
     parts += [_groups(summary, sort) for sort in ("kind", "age")]
-    parts += [_comparisons(summary), _fates(summary)]
+    parts += [_comparisons(summary), _fates(summary), _expectations(summary)]
     return "\n\n".join(part for part in parts if part)
 
 
@@ -95,6 +95,13 @@ def _groups(summary: dict[str, Any], sort: str) -> str:
             lines.append(f"{label(cell):34}" + "".join(f"{value:>11}" for value in values))
     lines.append(f"{'questions':34}" + "".join(f"{group['n']:11d}" for group in groups))
     return "\n".join(lines)
+
+
+def _expectations(summary: dict[str, Any]) -> str:
+    return "\n".join(
+        f"{row['verdict']}: {row['claim']}: {100 * row['value']:.1f} ({100 * row['low']:.1f} – {100 * row['high']:.1f})"
+        for row in summary["expectations"]
+    )
 
 
 def _fates(summary: dict[str, Any]) -> str:

@@ -21,9 +21,11 @@ from hermes.backbones.base import Backbone
 from hermes.cli import main
 from hermes.errors import HermesError
 from hermes.lab import run as lab_run
+from hermes.lab.expectations import expectations
 from hermes.lab.measure import make_task, measure
 from hermes.lab.plan import Budget, Cell, identity, make_plan
 from hermes.lab.run import missing, run_plan
+from hermes.lab.statistics import bootstrap_weights
 from hermes.lab.store import MEASUREMENTS, Store
 from hermes.lab.summary import summarise
 from hermes.pocket.questions import is_correct
@@ -203,6 +205,31 @@ def test_comparisons_add_up(summary):
         assert row["p"] <= row["p_holm"] <= 1
 
 
+def test_the_fate_of_wrong_answers_adds_up(summary):
+    questions = summary["groups"][0]["n"]
+    for cell in summary["cells"]:
+        wrong = round((1 - cell["accuracy"]["all"]["value"]) * questions)
+        assert sum(cell["fate"].values()) == wrong
+    window = summary["cells"][1]["fate"]
+    assert window["evicted"] > window["not sampled"] == 0
+
+
+def test_expectations_are_judged_by_the_whole_interval(pocket):
+    plan = make_plan(pocket, "pocket", ("hermes", "full", "sliding-window"), ["25%"], streams=8, frames=32)
+    ours, full, window = plan.cells
+    cells = {cell.policy: [cell] for cell in plan.cells}
+    asked = {"all": np.full(8, 20.0), "memory": np.full(8, 10.0)}
+    right = {
+        (ours, "all"): np.full(8, 18.0), (full, "all"): np.full(8, 20.0),
+        (ours, "memory"): np.full(8, 9.0), (full, "memory"): np.full(8, 9.0), (window, "memory"): np.array([6.0, 8] * 4),
+    }  # fmt: skip
+    found = expectations(plan, cells, lambda cell, group: right[cell, group], asked, bootstrap_weights(8))
+    assert [(row["value"], row["verdict"]) for row in found] == [
+        (0.9, "refuted"), (1.0, "confirmed"), (0.2, "not settled"),
+    ]  # fmt: skip
+    assert found[2]["low"] < 0.2 < found[2]["high"]
+
+
 def test_ages_are_of_questions_about_one_past_card(summary):
     ages = [group for group in summary["groups"] if group["sort"] == "age"]
     kinds = {group["id"]: group["n"] for group in summary["groups"] if group["sort"] == "kind"}
@@ -244,7 +271,7 @@ class Page(HTMLParser):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        if self.open and self.open[-1] in ("td", "th"):
+        if {"td", "th"} & set(self.open):
             self.cells[-1] += data
 
     def handle_startendtag(self, tag, attrs):  # noqa: ARG002
@@ -265,12 +292,18 @@ def test_the_page_stands_alone_and_holds_the_numbers(folder):
     assert page.open == []
     assert "script" not in page.tags
     assert not re.search(r"https?://", text)
-    assert page.tags.count("svg") == 2 + 1  # a panel for each policy with a budget, one picture of differences
+    # A panel for each policy with a budget, one picture of differences, one of wrong answers with a budget and one without.
+    without = 1 if sum(found["cells"][2]["fate"].values()) else 0
+    assert page.tags.count("svg") == 2 + 1 + 1 + without
     for cell in found["cells"]:
         for row in cell["accuracy"].values():
             assert f"{100 * row['value']:.1f}" in page.cells
         assert f"{cell['memory']['resident_tokens']:,.0f}" in page.cells
         assert f"{cell['times']['first_token_ms']:.1f} ms" in page.cells
+    for cell in found["cells"]:
+        assert all(str(count) in page.cells for count in cell["fate"].values())
+    for row in found["expectations"]:
+        assert {row["claim"], row["verdict"], f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"} <= set(page.cells)
     for row in found["comparisons"]:
         assert f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}" in page.cells
 

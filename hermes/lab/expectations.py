@@ -1,0 +1,70 @@
+"""What the publications lead one to expect of HERMES, against what was measured. Pure functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.lab.plan import Cell, Plan
+from hermes.lab.statistics import difference_interval, ratio_interval
+
+OURS: Final = "hermes"
+QUARTER: Final = 0.25
+KEPT: Final = 0.95
+"""Share of the full cache's accuracy that a quarter of its tokens should keep."""
+AHEAD: Final = 0.20
+"""Points by which it should lead a window of the newest frames and evenly spread frames, on questions of memory."""
+RIVALS: Final = ("sliding-window", "uniform-frames")
+
+Sums = Callable[[Cell, str], npt.NDArray[np.float64]]
+"""Right answers of a cell in each stream, for a group of questions [streams]."""
+
+
+def expectations(
+    plan: Plan, cells: Mapping[str, list[Cell]], right: Sums, asked: Mapping[str, npt.NDArray[np.float64]], weights: Any
+) -> list[dict[str, Any]]:
+    """Each expectation that these measurements can speak to.
+
+    Args:
+        plan: What was measured.
+        cells: The cells that were measured, by policy.
+        right: Right answers by stream, for a cell and "all" or "memory".
+        asked: Questions by stream, for "all" and "memory" [streams]; a group is left out where nothing was asked.
+        weights: From `bootstrap_weights`.
+
+    Returns:
+        For JSON: the `claim`, the measured `value` with its interval, the least that was `expected`, and the `verdict`:
+        "confirmed" where the whole interval reaches it, "refuted" where none of it does, else "not settled".
+    """
+    found = []
+    quarter = [c for c in cells.get(OURS, []) if c.budget and abs(c.budget / plan.full - QUARTER) < 0.005]
+    for mine in quarter:
+        for full in cells.get("full", []):
+            for group in asked:
+                own, whole = right(mine, group), right(full, group)
+                if not whole.sum():
+                    continue
+                bounds = ratio_interval(own, whole, weights)
+                claim = f"HERMES keeps at least 95 % of the full cache’s accuracy with 25 % of its tokens ({group})"
+                found.append(_row(claim, float(own.sum() / whole.sum()), bounds, KEPT))
+    if "memory" not in asked:
+        return found
+    total = asked["memory"]
+    for mine in cells.get(OURS, []):
+        for rival in (cell for name in RIVALS for cell in cells.get(name, []) if cell.budget == mine.budget):
+            own, theirs = right(mine, "memory"), right(rival, "memory")
+            share = f"{100 * (mine.budget or 0) / plan.full:.0f} %"
+            claim = f"HERMES leads {rival.preset.title} by at least 20 points on memory, at {share} of the full cache"
+            value = float((own - theirs).sum() / total.sum())
+            found.append(_row(claim, value, difference_interval(own, theirs, total, weights), AHEAD))
+    return found
+
+
+def _row(claim: str, value: float, bounds: tuple[float, float], expected: float) -> dict[str, Any]:
+    low, high = bounds
+    verdict = "confirmed" if low >= expected else "refuted" if high < expected else "not settled"
+    numbers = {"value": round(value, 4), "low": round(low, 4), "high": round(high, 4), "expected": expected}
+    return {"claim": claim, **numbers, "verdict": verdict}

@@ -5,11 +5,13 @@ pocket world, see `hermes.pocket.truth`).
 
 What counts as held and as attended is our own convention, not the paper's:
 
-* A layer holds a moment while it keeps at least one token for each of the moment's frames on average. One a frame is what
-  the paper finds deep layers to need: they attend in one peak a frame.
-* A tier attends to the evidence where a token of it gets at least `ATTENDED` times the attention of any other frame token
-  that the tier holds. For questions about one card, the pocket model's right answers lie far above three times and most of
-  its wrong ones below (`tests/unit/test_fate_shipped.py` measures it); questions that ask how many spread their attention.
+* A moment is held while some layer keeps at least one token for each of its frames on average, or while what is left of it
+  is attended to. One a frame is what the paper finds deep layers to need: they attend in one peak a frame. What was folded
+  into a summary token, or merged into another frame's token, does not count as held.
+* A tier (a third of the depth where the policy knows no tiers) attends to the evidence where a token of it gets at least
+  `ATTENDED` times the attention of any other frame token that the tier holds. For questions about one card, the pocket
+  model's right answers lie far above three times and most of its wrong ones below (`tests/unit/test_fate_shipped.py`
+  measures it); questions that ask how many spread their attention.
 """
 
 from __future__ import annotations
@@ -21,9 +23,9 @@ from typing import Final, Literal
 import numpy as np
 import numpy.typing as npt
 
-from hermes.fate_words import ATTENDED, EVERY_LAYER, sentence_of
+from hermes.fate_words import ATTENDED, sentence_of
 from hermes.pocket.questions import normal_words
-from hermes.snapshot import AnswerTrace, Snapshot
+from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 
 MOST_READ: Final = 3
 
@@ -57,7 +59,7 @@ class TierFate:
     """The evidence in one tier, all shares as means over its layers.
 
     Attributes:
-        tier: Index into `TIERS`; `EVERY_LAYER` where the policy tells no tiers apart.
+        tier: Index into `TIERS`: by the depth of the layers, also where the policy treats them all alike.
         layers: Its layers, first and last included.
         held: Share of the evidence's tokens that it held, 0 to 1; nan without evidence.
         attention: Share of the tier's whole attention that went to the evidence, 0 to 1; nan without evidence.
@@ -91,8 +93,9 @@ class Verdict:
         truth: The true answer; None where nobody knows it.
         moments: The moments of the evidence.
         frames: Sampled frames of all moments, rising [evidence frames].
-        evicted_from: Layers that hold no moment of the evidence.
+        evicted_from: Layers that hold no token of the evidence.
         tiers: One entry a tier that has layers.
+        tiered: Whether the policy treats the tiers differently.
         sentence: The verdict in plain words.
     """
 
@@ -103,6 +106,7 @@ class Verdict:
     frames: Int
     evicted_from: tuple[int, ...]
     tiers: tuple[TierFate, ...]
+    tiered: bool = True
     sentence: str = ""
 
 
@@ -155,16 +159,14 @@ def fate(
         reach: Seconds before its own time that a frame also shows, where a model merges frames.
     """
     times = snapshot.frame_times[: trace.frames_seen]
-    held_frames = [trace.token_frame[start:stop] for start, stop in zip(trace.offsets, trace.offsets[1:], strict=False)]
-    moments = tuple(_moment(span, times, held_frames, snapshot.tokens_per_frame, reach) for span in spans or ())
+    memory = _Memory.of(trace, snapshot)
+    moments = tuple(_moment(span, times, memory, reach) for span in spans or ())
     frames = np.unique(np.concatenate([m.frames for m in moments])) if moments else np.zeros(0, np.int64)
-    tiers = _tiers(trace, snapshot, held_frames, frames)
-    least = 1 / snapshot.tokens_per_frame
-    holding = np.any([m.held >= least for m in moments], axis=0) if moments else np.zeros(snapshot.num_layers, bool)
-    outcome = _outcome(spans, moments, tiers, every=every)
+    tiers = tuple(_tier(tier, memory, frames) for tier in range(len(TIERS)) if len(memory.layers(tier)))
+    evicted_from = tuple(np.flatnonzero(memory.tokens(frames) == 0).tolist()) if len(frames) else ()
     right = None if truth is None else is_right(trace.answer, truth)
-    evicted_from = tuple(np.flatnonzero(~holding).tolist()) if len(frames) else ()
-    verdict = Verdict(outcome, right, truth, moments, frames, evicted_from, tiers)
+    outcome = _outcome(spans, moments, tiers, every=every)
+    verdict = Verdict(outcome, right, truth, moments, frames, evicted_from, tiers, snapshot.tiered)
     return replace(verdict, sentence=sentence_of(verdict))
 
 
@@ -195,55 +197,79 @@ def read_most(profile: npt.NDArray[np.floating], most: int = MOST_READ) -> tuple
     return tuple(found)
 
 
-def _moment(
-    span: Span, times: npt.NDArray[np.float64], held_frames: list[npt.NDArray[np.int32]], patches: int, reach: float
-) -> Moment:
+@dataclass(frozen=True)
+class _Memory:
+    """What the layers held when the question was asked, and how the answer attended to it.
+
+    Attributes:
+        held: Frame of each token that a layer held, -1 where it has none; an array a layer.
+        attention: Share of attention on each frame [layers, frames].
+        tiers: Tier of each layer [layers].
+        patches: Tokens that a frame had when it was seen.
+    """
+
+    held: tuple[npt.NDArray[np.int32], ...]
+    attention: Float
+    tiers: npt.NDArray[np.int8]
+    patches: int
+
+    @classmethod
+    def of(cls, trace: AnswerTrace, snapshot: Snapshot) -> _Memory:
+        held = tuple(trace.token_frame[i:j] for i, j in zip(trace.offsets, trace.offsets[1:], strict=False))
+        return cls(held, trace.attention.astype(np.float64), snapshot.tiers, snapshot.tokens_per_frame)
+
+    def layers(self, tier: int) -> Int:
+        return np.flatnonzero(self.tiers == tier)
+
+    def tokens(self, frames: Int) -> Float:
+        """Tokens of some frames that each layer held [layers]."""
+        return np.array([np.isin(held, frames).sum() for held in self.held], np.float64)
+
+    def shares(self, frames: Int, tier: int) -> tuple[float, float, float]:
+        """Share of a tier's attention on some frames, what an even look would give them, and the share on all frames."""
+        layers = self.layers(tier)
+        whole = np.array([(held >= 0).sum() for held in self.held], np.float64)
+        on_frames = self.attention.sum(axis=1)
+        even = on_frames * self.tokens(frames) / np.maximum(whole, 1)
+        read = self.attention[:, frames].sum(axis=1)
+        return float(read[layers].mean()), float(even[layers].mean()), float(on_frames[layers].mean())
+
+    def lift(self, frames: Int, tier: int) -> float:
+        """Attention of a token of these frames against another's: of shares read and held, the ratio of the odds."""
+        if not self.tokens(frames)[self.layers(tier)].any():
+            return np.nan
+        seen, even, whole = self.shares(frames, tier)
+        others_read, others_held = max(whole - seen, 0.0), whole - even
+        if others_held <= 1e-9 * max(whole, 1e-9) or others_read <= 1e-12:
+            return np.inf if seen > 0 else 0.0
+        return (seen / others_read) / (even / others_held)
+
+
+def _moment(span: Span, times: npt.NDArray[np.float64], memory: _Memory, reach: float) -> Moment:
     start, end = span
     # A thousandth of a second aside: files write times in milliseconds.
     inside = np.flatnonzero((times >= start - 1e-3) & (times - reach < end - 1e-3))
     if not len(inside):
-        return Moment(span, inside, np.zeros(len(held_frames)), "not sampled")
-    counts = np.array([np.isin(held, inside).sum() for held in held_frames])
-    held = counts / (len(inside) * patches)
-    return Moment(span, inside, held, "held" if held.max() >= 1 / patches else "evicted")
+        return Moment(span, inside, np.zeros(len(memory.held)), "not sampled")
+    held = memory.tokens(inside) / (len(inside) * memory.patches)
+    there = held.max() >= 1 / memory.patches
+    attended = any(memory.lift(inside, tier) >= ATTENDED for tier in range(len(TIERS)) if len(memory.layers(tier)))
+    return Moment(span, inside, held, "held" if there or attended else "evicted")
 
 
-def _tiers(
-    trace: AnswerTrace, snapshot: Snapshot, held_frames: list[npt.NDArray[np.int32]], frames: Int
-) -> tuple[TierFate, ...]:
-    ours = np.array([np.isin(held, frames).sum() for held in held_frames], np.float64)
-    whole = np.array([(held >= 0).sum() for held in held_frames], np.float64)
-    read = trace.attention[:, frames].sum(axis=1, dtype=np.float64)
-    on_frames = trace.attention.sum(axis=1, dtype=np.float64)
-    even = on_frames * ours / np.maximum(whole, 1)
-    made = []
-    groups = snapshot.tiers if snapshot.tiered else np.full(snapshot.num_layers, EVERY_LAYER)
-    for tier in range(EVERY_LAYER + 1):
-        layers = np.flatnonzero(groups == tier)
-        if not len(layers):
-            continue
-        known = len(frames) > 0
-        seen, spread, everything = (float(values[layers].mean()) for values in (read, even, on_frames))
-        made.append(
-            TierFate(
-                tier=tier,
-                layers=(int(layers[0]), int(layers[-1])),
-                held=float(ours[layers].mean()) / (len(frames) * snapshot.tokens_per_frame) if known else np.nan,
-                attention=seen if known else np.nan,
-                even=spread if known else np.nan,
-                lift=_lift(seen, spread, everything) if ours[layers].any() else np.nan,
-                most_read=read_most(trace.attention[layers].mean(axis=0)),
-            )
-        )
-    return tuple(made)
-
-
-def _lift(seen: float, even: float, whole: float) -> float:
-    """Attention of a token of the evidence against another's: of the shares read and held, the ratio of the odds."""
-    others_read, others_held = max(whole - seen, 0.0), whole - even
-    if others_held <= 1e-9 * max(whole, 1e-9) or others_read <= 1e-12:
-        return np.inf if seen > 0 else 0.0
-    return (seen / others_read) / (even / others_held)
+def _tier(tier: int, memory: _Memory, frames: Int) -> TierFate:
+    layers, known = memory.layers(tier), len(frames) > 0
+    seen, even, _ = memory.shares(frames, tier)
+    held = float(memory.tokens(frames)[layers].mean()) / (len(frames) * memory.patches) if known else np.nan
+    return TierFate(
+        tier=tier,
+        layers=(int(layers[0]), int(layers[-1])),
+        held=held,
+        attention=seen if known else np.nan,
+        even=even if known else np.nan,
+        lift=memory.lift(frames, tier),
+        most_read=read_most(memory.attention[layers].mean(axis=0)),
+    )
 
 
 def _outcome(

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 ATTENDED: Final = 3.0
 """A tier attends to the evidence where a token of it gets this many times the attention of another; our convention."""
-EVERY_LAYER: Final = len(TIERS)
-"""Stands for a tier where a policy tells none apart."""
+DEPTHS: Final = ("shallow", "middle", "deep")
+"""What the layers of the tiers are called where a policy treats them all alike."""
 NAMED: Final = 3
 """Moments that a sentence names one by one."""
 
@@ -129,7 +129,7 @@ def _rest(gone: Sequence[int]) -> str:
 def _best(verdict: Verdict) -> tuple[str, float]:
     """Where the evidence is attended to most, and how much more than other frames."""
     best = max((tier for tier in verdict.tiers if not math.isnan(tier.lift)), key=lambda tier: tier.lift)
-    return "over all layers" if best.tier == EVERY_LAYER else f"in the {TIERS[best.tier]} tier", best.lift
+    return f"in the {TIERS[best.tier]} tier" if verdict.tiered else f"in the {DEPTHS[best.tier]} layers", best.lift
 
 
 def _times(lift: float) -> str:

@@ -107,6 +107,7 @@ def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails)
         ],
         "more": max(len(verdict.moments) - MOMENTS, 0),
         "frames": [frame(index) for index in chosen],
+        "tiered": verdict.tiered,
         "tiers": [tier(one) for one in verdict.tiers],
     }
 

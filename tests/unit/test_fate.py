@@ -71,7 +71,7 @@ def test_sampled_then_evicted():
     assert verdict.outcome == "evicted"  # one token for two frames is not one a frame
     assert verdict.frames.tolist() == [2, 3]
     assert verdict.moments[0].held.tolist() == [0, 0, 0.25]
-    assert verdict.evicted_from == (0, 1, 2)
+    assert verdict.evicted_from == (0, 1)
     assert "0:01.0–0:02.0 was seen in 2 frames, and no layer holds" in verdict.sentence
 
 
@@ -140,11 +140,21 @@ def test_a_tier_without_layers_is_left_out():
     assert [(TIERS[tier.tier], tier.layers) for tier in verdict.tiers] == [("working", (0, 1)), ("long-term", (2, 2))]
 
 
-def test_a_policy_without_tiers_is_judged_over_all_layers():
-    verdict = fate(trace([WITH_EVIDENCE] * 3, {2: {2: 0.3, 9: 0.1}}), replace(snapshot(), tiered=False), [SPAN], "x")
-    assert [tier.layers for tier in verdict.tiers] == [(0, 2)]
-    assert verdict.tiers[0].lift == pytest.approx(9.0)
-    assert "Over all layers one of its tokens got 9.0 times" in verdict.sentence
+def test_a_policy_without_tiers_is_judged_by_depth():
+    bare = replace(snapshot(), tiered=False)
+    verdict = fate(trace([WITH_EVIDENCE] * 3, {2: {2: 0.3, 9: 0.1}}), bare, [SPAN], "x")
+    assert [tier.layers for tier in verdict.tiers] == [(0, 0), (1, 1), (2, 2)]
+    assert [tier.attends for tier in verdict.tiers] == [False, False, True]
+    assert "In the deep layers one of its tokens got 9.0 times" in verdict.sentence
+
+
+def test_a_remnant_that_is_attended_to_is_held():
+    one_left = [2, *NEWEST[1:]]  # one token for two frames
+    read = fate(trace([NEWEST, NEWEST, one_left], {2: {2: 0.3, 9: 0.3}}), snapshot(), [SPAN], "x")
+    assert (read.outcome, read.moments[0].outcome) == ("read", "held")
+    assert read.evicted_from == (0, 1)
+    gone = fate(trace([NEWEST, NEWEST, one_left], {2: {2: 0.1, 9: 0.3}}), snapshot(), [SPAN], "x")
+    assert gone.outcome == "evicted"
 
 
 def test_what_is_said_where_answer_and_fate_do_not_go_together():

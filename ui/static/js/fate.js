@@ -8,6 +8,7 @@ const TITLES = {
   read: "Held and attended", unread: "Held, but not attended", evicted: "Sampled, then evicted", "not sampled": "Not sampled",
   absent: "Nothing to point at", unknown: "No verdict",
 };
+const DEPTHS = ["shallow", "middle", "deep"]; // what the tiers' layers are called where a policy treats them all alike
 const MARKS = { yes: "✓", no: "✗", open: "–" };
 
 /** The verdict in a few words, such as "Held and attended". Pure. */
@@ -38,7 +39,7 @@ export function gates(fate) {
   const right = fate.right === null ? "open" : fate.right ? "yes" : "no";
   return [
     { name: "Sampled", state: state(0), note: note(0, `${fate.sampled} ${fate.sampled === 1 ? "frame" : "frames"}`, "no frame shows it") },
-    { name: "Still held", state: state(1), note: note(1, fate.held_in, "in no layer") },
+    { name: "Still held", state: state(1), note: note(1, fate.held_in, "less than a token a frame") },
     { name: "Attended", state: state(2), note: note(2, times, times ? `${times}; ${fate.needed} are needed` : "") },
     { name: "Answered right", state: right, note: { yes: "", no: fate.truth ? `true: ${fate.truth}` : "", open: "nobody knows" }[right] },
   ];
@@ -72,17 +73,17 @@ export function makeFate(bus) {
     jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `Frame at ${clock(seconds, true)}` }) : h("span", { class: "hl-clip-blank" }),
     share === null ? null : h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
 
-  function row(tier) {
+  function row(tier, tiered) {
     const held = tier.held === null ? "–" : bar("held", tier.held, `${percent(tier.held)} of its tokens`);
     const lift = liftWords(tier.lift);
     const words = tier.attention === null || !lift ? "–" : bar("read", tier.attention, `${percent(tier.attention)}${lift === "nothing else held" ? "" : ` · ${lift} another’s`}`, tier.even);
-    const name = TIERS[tier.tier];
+    const name = tiered ? TIERS[tier.tier] : `${DEPTHS[tier.tier]} layers`;
     return h("tr", { class: tier.attends ? "is-attending" : null },
-      h("th", { scope: "row" }, h("span", { class: `hl-swatch hl-swatch-${tier.tier}` }),
+      h("th", { scope: "row" }, h("span", { class: `hl-swatch hl-swatch-${tiered ? tier.tier : 3}` }),
         h("span", {}, name[0].toUpperCase() + name.slice(1), h("small", {}, tier.layers))),
       h("td", { "data-label": "Evidence still held" }, held), h("td", { "data-label": "Attention on it" }, words),
       h("td", { "data-label": "Frames read most" }, tier.peaks.length
-        ? h("ul", { class: "hl-peaks is-small", "aria-label": `Frames that the ${name} tier read most` }, tier.peaks.map((peak) => picture(peak, peak.share)))
+        ? h("ul", { class: "hl-peaks is-small", "aria-label": `Frames that the ${name}${tiered ? " tier" : ""} read most` }, tier.peaks.map((peak) => picture(peak, peak.share)))
         : "none"));
   }
 
@@ -107,9 +108,9 @@ export function makeFate(bus) {
       evidenceHead.parentElement.hidden = !known;
       setText(evidenceHead, `The evidence: ${fate.moments.map((m) => `${clock(m.start, true)}–${clock(m.end, true)}`).join(", ")}${fate.more ? ` and ${fate.more} more` : ""}`);
       evidence.replaceChildren(...fate.frames.map((frame) => picture(frame)));
-      rows.replaceChildren(...fate.tiers.map(row));
+      rows.replaceChildren(...fate.tiers.map((tier) => row(tier, fate.tiered)));
       setText(note, known
-        ? `The tick in a bar is an even look: the share that the evidence had got if attention were spread evenly over all frame tokens held. We call the evidence held where a layer keeps at least one token a frame of it, and attended where one of its tokens gets ${fate.needed} times the attention of another. Both limits are ours, not the paper’s.`
+        ? `The tick in a bar is an even look: the share that the evidence had got if attention were spread evenly over all frame tokens held. We call the evidence held while some layer keeps at least one token a frame of it, and attended where one of its tokens gets ${fate.needed} times the attention of another. Both limits are ours, not the paper’s.`
         : "What each tier read most while it answered.");
     },
   };

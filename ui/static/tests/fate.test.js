@@ -22,7 +22,7 @@ test("each gate says its number", () => {
   assert.deepEqual(gates(fate()).map((gate) => gate.note), ["5 frames", "layers 8–10", "22 times", ""]);
   const lost = gates(fate({ outcome: "unread", right: false, sampled: 1, tiers: [{ lift: 1.24 }] }));
   assert.deepEqual(lost.map((gate) => gate.note), ["1 frame", "layers 8–10", "1.2 times; 3 are needed", "true: Red circle."]);
-  assert.equal(gates(fate({ outcome: "evicted" }))[1].note, "in no layer");
+  assert.equal(gates(fate({ outcome: "evicted" }))[1].note, "less than a token a frame");
 });
 
 test("how much more the evidence was attended to", () => {

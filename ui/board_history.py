@@ -76,7 +76,8 @@ class EventHistory:
     """What evictions did, summed over the same grid as `RetentionHistory`: a few numbers a bin.
 
     A row is [evictions, newest seconds, tokens evicted a layer of sensory, working, long-term memory and of all layers,
-    tokens folded a layer that folds, evictions that compacted positions].
+    tokens folded a layer that folds, evictions that compacted positions, summary tokens that were made (mean of all
+    layers)].
     """
 
     def __init__(self, step: int) -> None:
@@ -93,7 +94,7 @@ class EventHistory:
         changed: set[int] = set()
         for event in new:
             at = max(0, event.frames_seen - 1) // self.step
-            row = self.rows.setdefault(at, [0.0] * 8)
+            row = self.rows.setdefault(at, [0.0] * 9)
             row[0] += 1
             row[1] = event.seconds
             for group in range(len(TIERS)):
@@ -103,6 +104,7 @@ class EventHistory:
             folded = event.folded[event.folded > 0]
             row[6] += float(folded.mean()) if len(folded) else 0.0
             row[7] += bool(event.reindexed.any())
+            row[8] += float((event.folded > 0).mean())
             changed.add(at)
         return sorted(changed)
 

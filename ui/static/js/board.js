@@ -71,19 +71,21 @@ export function mountBoard(element, bus, send) {
     for (const figure of figures) {
       const shown = !figure.ready || figure.ready();
       figure.ui.box.hidden = !shown;
-      if (!shown || figure.inView === false) continue; // drawn when it comes into view
+      if (!shown) continue;
       if (figure.dirty) paintFigure(figure);
-      if (figure.at) paintGlass(figure);
+      if (figure.at && figure.inView !== false) paintGlass(figure);
     }
   }
 
   function paintFigure(figure) {
     const width = figure.ui.box.clientWidth;
     if (!width) return;
-    figure.dirty = false;
     figure.at = figure.layout(width, view);
     view.ratio = Math.min(3, window.devicePixelRatio || 1);
     const tall = figure.height(figure.at);
+    figure.ui.canvas.style.height = `${tall}px`; // its place is kept before it is drawn, so that nothing jumps
+    if (figure.inView === false) return; // drawn when it comes into view
+    figure.dirty = false;
     const ctx = fit(figure.ui.canvas, width, tall);
     figure.draw(ctx, figure.at, view);
     figure.marked = null;
@@ -318,7 +320,9 @@ export function mountBoard(element, bus, send) {
   // The world outside ----------------------------------------------------------------------------------------------
 
   function scrollTo(name) {
-    document.querySelector(`[data-view="${CSS.escape(name)}"]`)?.scrollIntoView({ block: "start", behavior: CALM() ? "auto" : "smooth" });
+    const there = document.querySelector(`[data-view="${CSS.escape(name)}"]`);
+    if (there instanceof HTMLDetailsElement) there.open = true;
+    there?.scrollIntoView({ block: "start", behavior: CALM() ? "auto" : "smooth" });
   }
 
   /** Show a view, mode, layer, frame or moment; before anything was seen it is remembered until then. */

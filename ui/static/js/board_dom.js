@@ -98,6 +98,7 @@ function makePanel() {
     title: "The frame as this layer remembers it", label: "The frame with the patches that the layer still holds", focusable: true, wide: false,
     words: "Bright patches are held, faded ones forgotten. Point at a patch to read its score.",
   });
+  picture.tools.svg.remove();
   const minis = makeFigure("minis", {
     title: "The same frame in every layer", label: "Patches of the frame that each layer holds", focusable: false, wide: false,
     words: "Coloured patches are held. Click a layer to see it on the left.",
@@ -127,7 +128,7 @@ function makeAnswer() {
 function makeRetention() {
   const survival = makeFigure("survival", {
     title: "How much survives", label: "Survival curves: share of a frame's tokens still held, by the frame's age", focusable: false, wide: false,
-    words: "Left: a frame just seen. Right: a frame seen long ago. The line is the mean share of its tokens still held; the band holds the middle half of the frames.",
+    words: "Left: a frame just seen. Right: a frame seen long ago. The line is the mean share of its tokens still held (pale where only a few frames are that old); the band holds the middle half of the frames.",
   });
   const evictions = makeFigure("evictions", {
     title: "Evictions", label: "Tokens held against the budget, and what each eviction let go", focusable: false, wide: false,

@@ -81,8 +81,8 @@ function patchHistory(history, rows) {
 
 function patchEvents(events, rows) {
   const next = new Map(events);
-  for (const [at, evictions, seconds, sensory, working, longTerm, all, folded, reindexed] of rows) {
-    next.set(at, { at, evictions, seconds, evicted: [sensory, working, longTerm, all], folded, reindexed });
+  for (const [at, evictions, seconds, sensory, working, longTerm, all, folded, reindexed, summaries] of rows) {
+    next.set(at, { at, evictions, seconds, evicted: [sensory, working, longTerm, all], folded, reindexed, summaries });
   }
   return next;
 }

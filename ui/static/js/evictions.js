@@ -11,8 +11,8 @@ const GAP = 20;
 const AXIS = 22;
 
 /**
- * Tokens held by a layer (mean of all) along the stream: [{frame, held}], up between evictions and down at each. Folding
- * leaves one summary token a layer that folds, which is not counted here: under one token a layer.
+ * Tokens held by a layer (mean of all) along the stream: [{frame, held}], up between evictions and down at each. What is
+ * folded leaves a summary token, which is held too.
  */
 export function heldCurve(events, tokensPerFrame, step, frames) {
   const points = [{ frame: 0, held: 0 }];
@@ -20,7 +20,7 @@ export function heldCurve(events, tokensPerFrame, step, frames) {
   for (const event of [...events.values()].sort((a, b) => a.at - b.at)) {
     const frame = Math.min((event.at + 1) * step, frames);
     points.push({ frame, held: Math.max(0, frame * tokensPerFrame - gone) });
-    gone += event.evicted[3];
+    gone += event.evicted[3] - event.summaries;
     points.push({ frame, held: Math.max(0, frame * tokensPerFrame - gone) });
   }
   points.push({ frame: frames, held: Math.max(0, frames * tokensPerFrame - gone) });

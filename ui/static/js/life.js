@@ -23,10 +23,21 @@ export function lifeScore(life, moment, patch) {
   return raw === NO_SCORE ? null : raw / 254;
 }
 
-/** Share of the frame that a layer held from each moment on: [{seconds, share}], beginning when it was seen. */
+/** Top of the score axis: the largest score on record, up to the next tenth. */
+export function topScore(life) {
+  let largest = 0;
+  for (const raw of life.score) if (raw !== NO_SCORE && raw > largest) largest = raw;
+  for (const cut of life.cut) if (cut !== null) largest = Math.max(largest, cut * 254);
+  return Math.min(1, Math.max(0.1, Math.ceil((largest / 254) * 10 - 1e-9) / 10));
+}
+
+/** Share of the frame that a layer held: [{seconds, share}], a step where it changed, beginning when it was seen. */
 export function heldSteps(life, layer, tokens) {
   const steps = [{ seconds: life.seen, share: life.missed ? (life.held[layer]?.[0] ?? 0) / tokens : 1 }];
-  life.moments.forEach((seconds, m) => steps.push({ seconds, share: life.held[layer][m] / tokens }));
+  life.moments.forEach((seconds, m) => {
+    const share = life.held[layer][m] / tokens;
+    if (share !== steps[steps.length - 1].share) steps.push({ seconds, share });
+  });
   return steps;
 }
 
@@ -41,7 +52,8 @@ export function layoutLife(width, { state, life }) {
   const plot = { left, width: width - left - 14 };
   const x = (seconds) => plot.left + ((seconds - from) / (to - from)) * plot.width;
   const chart = { top: bottom + GAP, height: CHART };
-  return { narrow, ...plot, row, from, to, x, bottom, chart, y: (score) => chart.top + (1 - score) * chart.height, height: chart.top + CHART + AXIS };
+  const top = topScore(life);
+  return { narrow, ...plot, row, from, to, x, bottom, chart, top, y: (score) => chart.top + (1 - score / top) * chart.height, height: chart.top + CHART + AXIS };
 }
 
 /** Layer and moment under a point, or null. */
@@ -110,19 +122,19 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, life, pa
   }
 }
 
-function drawScores(ctx, { left, width, x, y, chart }, { state, life, palette, selected }) {
+function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palette, selected }) {
   ctx.font = `500 11px ${palette.font}`;
   ctx.fillStyle = rgba(palette.quiet, 1);
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  ctx.fillText(`score of the frame’s tokens in layer ${life.layer + 1} at each eviction (0 to 1)`, left, chart.top - 14);
+  ctx.fillText(`importance of the frame’s tokens in layer ${life.layer + 1} at each eviction`, left, chart.top - 14);
   ctx.textBaseline = "middle";
   ctx.textAlign = "right";
-  for (const score of [0, 0.5, 1]) {
+  for (const score of [0, top / 2, top]) {
     ctx.fillStyle = rgba(palette.line, 1);
     ctx.fillRect(left, y(score), width, 1);
     ctx.fillStyle = rgba(palette.quiet, 1);
-    ctx.fillText(`${score}`, left - 10, y(score));
+    ctx.fillText(String(Math.round(score * 100) / 100), left - 10, y(score));
   }
   const colour = palette.tiers[state.meta.tiers[life.layer]];
   const step = Math.max(1, Math.ceil(life.patches / LINES));

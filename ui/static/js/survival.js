@@ -8,6 +8,8 @@ import { tickStep } from "./scales.js";
 const LEFT = 44;
 const BOTTOM = 34;
 const HEIGHT = 230;
+/** A mean of fewer moments than this is drawn pale. */
+const FEW = 6;
 /** Dashes of the groups' lines, so that they differ without colour. */
 export const DASHES = [[6, 4], [2, 3], [], []];
 
@@ -107,14 +109,20 @@ export function drawSurvival(ctx, layout, { state, palette }) {
     ctx.closePath();
     ctx.fillStyle = rgba(colour, 0.1);
     ctx.fill();
-    ctx.beginPath();
-    curve.forEach(({ mean }, age) => (age ? ctx.lineTo(x(age), y(mean)) : ctx.moveTo(x(age), y(mean))));
-    ctx.strokeStyle = rgba(colour, 1);
-    ctx.lineWidth = 2.5;
-    ctx.setLineDash(DASHES[group]);
-    ctx.stroke();
-    ctx.setLineDash([]);
+    const sure = Math.max(1, curve.findLastIndex(({ count }) => count >= FEW));
+    drawMean(ctx, layout, curve.slice(0, sure + 1), 0, { colour: rgba(colour, 1), group });
+    drawMean(ctx, layout, curve.slice(sure), sure, { colour: rgba(colour, 0.35), group }); // told by few frames only
   }
+}
+
+function drawMean(ctx, { x, y }, curve, from, { colour, group }) {
+  ctx.beginPath();
+  curve.forEach(({ mean }, i) => (i ? ctx.lineTo(x(from + i), y(mean)) : ctx.moveTo(x(from + i), y(mean))));
+  ctx.strokeStyle = colour;
+  ctx.lineWidth = 2.5;
+  ctx.setLineDash(DASHES[group]);
+  ctx.stroke();
+  ctx.setLineDash([]);
 }
 
 /** The curves as a table. */

@@ -1,0 +1,41 @@
+"""axe-core on every view of the page, light and dark, wide and narrow: no serious finding."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+import pytest
+from test_page import answered, ask, start, turns, wait_frames
+
+AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
+
+
+def findings(page):
+    """Serious and critical findings of axe-core, as readable lines."""
+    page.evaluate(AXE)
+    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:160]} {node['failureSummary'][:200]}"
+        for rule in result["violations"]
+        if rule["impact"] in ("serious", "critical")
+        for node in rule["nodes"][:4]
+    ]
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_serious_finding_before_and_while_a_stream_runs(open_page, width, dark):
+    page = open_page(width=width, dark=dark)
+    assert findings(page) == []
+    start(page)
+    wait_frames(page, 12)
+    ask(page, "What is shown now?")
+    answered(turns(page).first)
+    page.get_by_role("button", name="Pause").click()
+    page.evaluate("HermesLive.boardView({ frame: 3, layer: 2, mode: 'importance' })")
+    page.get_by_role("heading", name="Frame 4, seen at").wait_for()
+    for button in page.get_by_role("button", name="Table: ").all():
+        if button.is_visible():
+            button.click()
+    page.get_by_text("What do these words mean?").click()
+    assert findings(page) == []

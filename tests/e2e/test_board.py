@@ -1,0 +1,203 @@
+"""The board in a browser: filmstrip, layers by score, one frame opened, retention, a life, exports, keys."""
+
+from __future__ import annotations
+
+import csv
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import expect
+from test_page import answered, ask, board, frames, picture, start, turns, wait_frames
+
+
+def view(page, name):
+    return page.locator(f'[data-view="{name}"]')
+
+
+def film(page):
+    return page.get_by_role("application", name=re.compile("^Filmstrip of memory"))
+
+
+@pytest.fixture
+def streamed(open_page):
+    """A page whose clip ran past several evictions and then paused."""
+    page = open_page()
+    start(page, speed="4×")
+    wait_frames(page, 70)
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(1200)
+    return page
+
+
+def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):
+    page = streamed
+    said = view(page, "filmstrip").locator(".hl-window")
+    expect(said).to_have_text(re.compile(r"^Shows the whole stream\. One picture stands for \d+ frames\.$"))
+    before = picture(film(page))
+    for _ in range(12):
+        page.get_by_role("button", name="Zoom in").click()
+    expect(said).to_have_text(re.compile(r"^Shows frame \d+\.$"))
+    page.wait_for_timeout(1500)
+    assert picture(film(page)) != before
+    page.get_by_role("button", name="Show the whole stream").click()
+    expect(said).to_have_text(re.compile("^Shows the whole stream"))
+    film(page).focus()
+    page.keyboard.press("+")
+    expect(said).not_to_have_text(re.compile("whole stream"))
+    page.keyboard.press("0")
+    expect(said).to_have_text(re.compile("^Shows the whole stream"))
+
+
+def test_the_wheel_zooms_with_control_and_scrolls_without(streamed):
+    page = streamed
+    said = view(page, "filmstrip").locator(".hl-window")
+    film(page).scroll_into_view_if_needed()
+    box = film(page).bounding_box()
+    page.mouse.move(box["x"] + 300, box["y"] + 40)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -200)
+    page.keyboard.up("Control")
+    expect(said).to_have_text(re.compile(r"^Shows frames \d"))
+
+
+def test_forgotten_patches_of_the_filmstrip_fade(streamed):
+    """The table says what the picture shows: sensory memory lets go of old frames and keeps the newest whole."""
+    page = streamed
+    page.get_by_role("button", name="Table: What is still remembered").click()
+    rows = page.get_by_role("region", name="Table: What is still remembered").get_by_role("row").all()[1:]
+    shares = [float(row.get_by_role("cell").nth(1).inner_text().replace("under ", "").rstrip(" %")) for row in rows]
+    assert shares[-1] == 100
+    assert min(shares) < 50
+
+
+def test_layers_can_be_shown_by_every_score_and_say_their_scale(streamed):
+    page = streamed
+    ask(page, "What is shown now?")
+    assert answered(turns(page).first)
+    pictures = set()
+    for name, unit in {
+        "Tokens kept": "tokens of a frame", "Importance": "score at the last eviction", "Recency": "first part",
+        "Guidance attention": "second part", "Answer attention": "last answer",
+    }.items():  # fmt: skip
+        page.get_by_role("radio", name=name).click()
+        expect(page.get_by_role("radio", name=name)).to_have_attribute("aria-checked", "true")
+        expect(view(page, "layers").locator(".hl-scale")).to_contain_text(unit)
+        page.wait_for_timeout(1600)
+        pictures.add(picture(board(page)))
+    assert len(pictures) == 5
+
+
+def test_a_click_opens_the_frame_as_the_layer_remembers_it(streamed):
+    page = streamed
+    page.evaluate("HermesLive.boardView({ frame: 6, layer: 9 })")
+    panel = page.get_by_role("group", name="One frame")
+    expect(panel.get_by_role("heading", name="Frame 7, seen at 0:03")).to_be_visible()
+    expect(panel).to_contain_text(re.compile(r"Layer 10 · long-term holds \d+ of 16 patches through \d+ evictions"))
+    canvas = panel.get_by_role("application", name=re.compile("^The frame with the patches"))
+    canvas.hover(position={"x": 20, "y": 20})
+    expect(page.locator(".hl-tip")).to_contain_text(re.compile(r"Patch in row 1, column 1.*(forgotten|held since)"))
+    first = picture(canvas)
+    panel.get_by_label("Layer", exact=True).select_option("0")
+    expect(panel).to_contain_text("Layer 1 · sensory holds")
+    page.wait_for_timeout(800)
+    assert picture(canvas) != first
+    panel.get_by_role("button", name="Close the frame").click()
+    expect(panel).to_be_hidden()
+    box = board(page).bounding_box()
+    page.mouse.click(box["x"] + 150, box["y"] + 40)
+    expect(panel).to_be_visible()
+
+
+def test_the_life_of_a_frame_is_told(streamed):
+    page = streamed
+    expect(view(page, "life")).to_contain_text("Click a cell")
+    page.evaluate("HermesLive.boardView({ frame: 4, layer: 8, view: 'life' })")
+    life = view(page, "life")
+    expect(life).to_contain_text("Frame 5 was seen at 0:02.0 as 16 tokens in each of 10 layers.")
+    expect(life).to_contain_text(re.compile(r"Layer \d+: \d+ tokens? went into the summary of 0:\d\d"))
+    expect(life.get_by_role("img")).to_be_visible()
+    page.get_by_role("button", name="Table: The life of one frame").click()
+    rows = page.get_by_role("region", name="Table: The life of one frame").get_by_role("row").all()
+    held = [[int(cell.inner_text()) for cell in row.get_by_role("cell").all()[:10]] for row in rows[1:]]
+    assert all(a >= b for one, two in itertools.pairwise(held) for a, b in zip(one, two, strict=True))
+    assert sum(held[-1]) < 160
+
+
+def test_retention_tells_survival_and_evictions(streamed):
+    page = streamed
+    page.get_by_role("button", name="Table: How much survives").click()
+    rows = page.get_by_role("region", name="Table: How much survives").get_by_role("row")
+    expect(rows.first).to_contain_text("Sensory: still held")
+    expect(rows.nth(1)).to_contain_text("100 %")
+    page.get_by_role("button", name="Table: Evictions").click()
+    expect(page.get_by_role("region", name="Table: Evictions").get_by_role("row").nth(1)).to_contain_text("0:")
+
+
+def test_a_policy_without_tiers_is_not_shown_in_tiers(open_page):
+    page = open_page()
+    start(page, speed="4×")
+    wait_frames(page, 4)
+    page.get_by_role("button", name=re.compile("Memory settings")).click()
+    page.get_by_label("Policy", exact=True).click()
+    page.get_by_role("option", name="Sliding window").click()
+    legend = page.locator(".hl-legend")
+    expect(legend).to_contain_text("Every layer", timeout=15_000)
+    expect(legend).not_to_contain_text("Sensory")
+    colour = page.evaluate("getComputedStyle(document.querySelector('.hl-swatch-3')).backgroundColor")
+    tiers = page.evaluate(
+        "['sensory', 'working', 'longterm'].map(n => getComputedStyle(document.body).getPropertyValue('--hl-' + n))"
+    )
+    assert colour not in tiers
+
+
+def saved(page, name, folder: Path) -> Path:
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name=name).click()
+    target = folder / waiting.value.suggested_filename
+    waiting.value.save_as(target)
+    return target
+
+
+def test_exports_hold_what_is_shown(streamed, browser, tmp_path):
+    page = streamed
+    page.evaluate("HermesLive.boardView({ frame: 4, layer: 8 })")
+    page.wait_for_timeout(1500)
+    png = saved(page, "PNG: Layer by layer", tmp_path).read_bytes()
+    assert png.startswith(b"\x89PNG")
+    svg = saved(page, "SVG: What is still remembered", tmp_path).read_text("utf-8")
+    assert svg.startswith("<svg")
+    assert "What is still remembered" in svg
+    assert "Long-term" in svg
+    rows = list(csv.reader(saved(page, "Save the retention table as CSV", tmp_path).open(encoding="utf-8")))
+    assert rows[0][:4] == ["first_frame", "last_frame", "seconds", "tokens"]
+    assert len(rows) - 1 == frames(page)
+    assert rows[-1][4:] == ["16"] * 7 + rows[-1][11:]  # sensory and working layers hold the newest frame whole
+    file = saved(page, "Save the board as a page that opens without a server", tmp_path)
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    alone = context.new_page()
+    troubles = []
+    alone.on("pageerror", lambda error: troubles.append(str(error)))
+    alone.goto(file.as_uri())
+    expect(alone.get_by_text(re.compile(rf"^{frames(page)} frames seen, "))).to_be_visible()
+    alone.wait_for_timeout(800)
+    alone.get_by_role("radio", name="Importance").click()
+    alone.evaluate("HermesLive.boardView({ frame: 4, layer: 8 })")
+    expect(alone.get_by_role("heading", name="Frame 5, seen at")).to_be_visible()
+    expect(alone.get_by_role("group", name="One frame")).to_contain_text("of 16 patches")
+    assert troubles == []
+    context.close()
+
+
+def test_keys_open_and_steer_and_are_spoken(streamed):
+    page = streamed
+    board(page).focus()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="Frame 1, seen at")).to_be_visible()
+    spoken = page.locator('.hl-board [aria-live="polite"]').first
+    expect(spoken).to_have_text(re.compile(r"Frame 1 opened, layer 2"))
+    page.get_by_role("button", name="Frame after").click()
+    expect(page.get_by_role("heading", name="Frame 2, seen at")).to_be_visible()

@@ -61,7 +61,7 @@ export function windowTicks(window, secondsOf, most) {
   if (!(to > from)) return [];
   const step = STEPS.find((s) => (to - from) / s <= most) ?? Math.ceil((to - from) / most / 3600) * 3600;
   const ticks = [];
-  for (let k = Math.ceil(from / step - 1e-6); k * step < to; k += 1) {
+  for (let k = Math.ceil(from / step - 1e-6) || 0; k * step < to; k += 1) {
     let low = window.first;
     let high = window.stop;
     while (high - low > 1e-3) { // times are piecewise linear: halve until the place is found

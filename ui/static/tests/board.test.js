@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { apply, axisFrames, emptyState, scoreAt, secondsOf } from "../js/codec.js";
+import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/exports.js";
+import { describePicture, pictureShare, picturesThatFit, tableFilm } from "../js/film.js";
+import { heldCurve } from "../js/evictions.js";
+import { cellValue, tableLayers } from "../js/layers.js";
+import { heldSteps, lifeScore, readLife, tellFolds, tellLife, topScore } from "../js/life.js";
+import { describePatch, heldPatches, patchFigures, readFrame } from "../js/patches.js";
+import { makeDetails, PATIENCE_MS } from "../js/details.js";
+import { answerFrom } from "../js/saved.js";
+import { survival } from "../js/survival.js";
+import { svgPen } from "../js/svg.js";
+import { rampColour } from "../js/palette.js";
+import { describeWindow, fitWindow, frameScale, panBy, reveal, wholeWindow, windowAt, windowTicks, zoomAt } from "../js/zoom.js";
+
+const base64 = (bytes) => Buffer.from(bytes).toString("base64");
+const META = { layers: 2, tiers: [0, 2], tiered: true, groups: [0, 2], grid: [1, 2], columns: 4, bin: 1, fps: 2, tokens_per_frame: 2, budget: 3, policy: "hermes", history_bins: 4, history_step: 1 };
+
+/** Two frames of two patches in two layers; the first layer has let go of the first frame's second patch. */
+function seen() {
+  const message = {
+    seq: 1, base: null, meta: META, frames: 2, held: [3, 4],
+    columns: { index: base64(new Uint8Array(new Uint16Array([0, 1]).buffer)), values: base64([1, 2, 2, 2]), times: base64(new Uint8Array(new Float32Array([0, 0.5]).buffer)) },
+    scores: { of: "importance", fresh: true, index: base64(new Uint8Array(new Uint16Array([0, 1]).buffer)), values: base64([127, 255, 254, 254]), largest: [1, 1] },
+    film: { first: 0, size: 1, fresh: true, index: [0, 1], values: base64([255, 0, 255, 255, 255, 255, 255, 255]) },
+    events: [[1, 1, 0.5, 1, 0, 0, 0.5, 0, 0, 0]], meters: null,
+  };
+  return apply(emptyState(), message);
+}
+
+test("zooming keeps the frame under the pointer and ends at one frame and at the whole", () => {
+  const axis = 100;
+  let window = wholeWindow(axis);
+  for (let i = 0; i < 20; i += 1) window = zoomAt(window, 0.5, 30, axis);
+  assert.deepEqual(window, { first: 30, stop: 31, whole: false });
+  for (let i = 0; i < 20; i += 1) window = zoomAt(window, 2, 30, axis);
+  assert.deepEqual(window, wholeWindow(axis));
+  assert.deepEqual(windowAt(95, 10, axis), { first: 90, stop: 100, whole: false });
+});
+
+test("a window pans inside the axis, follows a frame, and grows with the stream only while it is whole", () => {
+  const near = windowAt(10, 10, 100);
+  assert.equal(panBy(near, 0.5, 100).first, 15);
+  assert.equal(panBy(near, -9, 100).first, 0);
+  assert.equal(reveal(near, 12, 100), near);
+  assert.ok(reveal(near, 60, 100).first <= 60 && reveal(near, 60, 100).stop > 60);
+  assert.equal(fitWindow(wholeWindow(100), 200).stop, 200);
+  assert.deepEqual(fitWindow(near, 200), near);
+  assert.match(describeWindow(near, 4), /frames 11–20.*One picture stands for 4 frames/);
+});
+
+test("frames to pixels and back, and ticks at round times", () => {
+  const scale = frameScale(windowAt(10, 10, 100), 100, 50);
+  assert.equal(scale.x(15), 125);
+  assert.equal(scale.frame(126), 15);
+  assert.equal(scale.frame(0), 10);
+  const ticks = windowTicks({ first: 0, stop: 40 }, (frame) => frame / 2, 5);
+  assert.deepEqual(ticks.map((tick) => tick.seconds), [0, 5, 10, 15]);
+  assert.ok(Math.abs(ticks[1].frame - 10) < 0.01);
+});
+
+test("a key frame brings scores, filmstrip and evictions; a difference changes only what it names", () => {
+  const state = seen();
+  assert.equal(scoreAt(state, 0, 0).toFixed(2), "0.50");
+  assert.equal(scoreAt(state, 1, 0), null);
+  assert.equal(pictureShare(state, 0, 0), 0.5);
+  assert.equal(pictureShare(state, 0, 1), 1);
+  assert.equal(state.events.get(1).evicted[3], 0.5);
+  const next = apply(state, { seq: 2, base: 1, film: { first: 0, size: 1, fresh: false, index: [1], values: base64([0, 0, 255, 255]) } });
+  assert.equal(pictureShare(next, 1, 0), 0);
+  assert.equal(pictureShare(next, 0, 0), 0.5);
+  assert.equal(axisFrames(next.meta), 4);
+  assert.equal(secondsOf(next, 3), 1.5); // not seen yet: told by the rate
+});
+
+test("cells: kept, scored, held without a score, forgotten", () => {
+  const state = seen();
+  assert.equal(cellValue(state, "kept", 0, 0), 0.5);
+  assert.equal(cellValue(state, "importance", 0, 1), 1);
+  assert.equal(cellValue(state, "importance", 1, 0), -1);
+  assert.equal(cellValue(state, "recency", 0, 0), -1); // scores of another mode are not shown as this one's
+  assert.equal(cellValue({ ...state, kept: new Uint8Array(8) }, "importance", 0, 0), null);
+  const table = tableLayers({ state, window: wholeWindow(4), mode: "importance" });
+  assert.deepEqual(table.rows[0], ["1", "0:00.0", "0.500", "no score"]);
+  assert.deepEqual(tableFilm({ state }).rows[0], ["1", "0:00.0", "50 %", "100 %"]);
+  assert.deepEqual(describePicture(state, { picture: 0, row: 0 }).lines, ["Sensory: 50 % of the patches held"]);
+  assert.equal(picturesThatFit(1300, wholeWindow(500)), 13);
+});
+
+test("survival is the mean over frames of one age", () => {
+  const row = (...shares) => Uint8Array.from(Array(4).fill(shares).flat().map((share) => share * 255));
+  const curve = survival([row(1), row(0, 1), row(0, 1, 1)], 0);
+  assert.deepEqual(curve.map(({ mean }) => mean), [1, 0.5, 0]);
+  assert.deepEqual(curve.map(({ count }) => count), [3, 2, 1]);
+});
+
+test("tokens held rise to an eviction and fall back to the budget", () => {
+  const events = new Map([[1, { at: 1, evicted: [0, 0, 0, 6], summaries: 0.5 }]]);
+  assert.deepEqual(heldCurve(events, 4, 2, 5), [
+    { frame: 0, held: 0 }, { frame: 4, held: 16 }, { frame: 4, held: 10.5 }, { frame: 5, held: 14.5 }]);
+});
+
+const FRAME = readFrame({
+  frame: 3, seconds: 1.5, grid: [1, 2], evictions: 2, scored: 4, jpeg: null, held: base64([1, 0, 1, 1]), importance: base64([254, 255, 0, 127]),
+  recency: base64([0, 255, 0, 0]), guidance: base64([254, 255, 255, 254]), guidance_most: [0.25, 0.5], answer: base64([255, 255, 255, 254]), answer_most: [0, 0.1],
+});
+
+test("a patch tells whether it is held, since when, and its scores; a forgotten one when it left", () => {
+  assert.equal(heldPatches(FRAME, 0), 1);
+  assert.deepEqual(patchFigures(FRAME, 0, 0), { held: true, importance: 1, recency: 0, guidance: 0.25, answer: null });
+  const { title, lines } = describePatch(FRAME, [0, 2], 0, 0, null);
+  assert.equal(title, "Patch in row 1, column 1");
+  assert.match(lines.join("; "), /held since 0:01\.5, through 2 evictions; importance 1\.00 at the eviction of 0:04\.0/);
+  assert.deepEqual(describePatch(FRAME, [0, 2], 0, 1, 2.5).lines, ["Layer 1 · sensory", "forgotten at 0:02.5"]);
+});
+
+const LIFE = readLife({
+  frame: 0, layer: 1, seen: 0, now: 3, patches: 2, moments: [1, 2], of: 2, held: [[1, 0], [2, 2]], score: base64([127, 255, 64, 255]),
+  cut: [0.25, null], left: [null, 1], thinned: 0, missed: false,
+  folds: [{ layer: 1, seconds: 1, tokens: 1, summaries: [2], held: true }, { layer: 0, seconds: 2, tokens: 3, summaries: [], held: false }],
+});
+
+test("a life is told in steps and sentences", () => {
+  const state = seen();
+  assert.deepEqual(heldSteps(LIFE, 0, 2), [{ seconds: 0, share: 1 }, { seconds: 1, share: 0.5 }, { seconds: 2, share: 0 }]);
+  assert.deepEqual(heldSteps(LIFE, 1, 2), [{ seconds: 0, share: 1 }]);
+  assert.equal(lifeScore(LIFE, 0, 0), 0.5);
+  assert.equal(lifeScore(LIFE, 0, 1), null);
+  assert.equal(topScore(LIFE), 0.5);
+  const said = tellLife(state, LIFE);
+  assert.match(said[1], /^Sensory memory has let go of all 2\./);
+  assert.match(said[2], /^Long-term memory still holds 2 of 2/);
+  assert.match(tellFolds(LIFE)[0], /^Layer 1: 3 tokens went into the summary of 0:02\.0\. It has been let go of since\./);
+  assert.match(tellFolds(LIFE)[1], /folded on into that of 0:02\.0\. It is still held\./);
+});
+
+test("CSV quotes what it must and defuses formulas", () => {
+  assert.equal(csvField('a "b", c'), '"a ""b"", c"');
+  assert.equal(csvField("=1+1"), "'=1+1");
+  assert.equal(csvField(-0.5), "-0.5");
+  assert.equal(csv(retentionRows(seen())), "first_frame,last_frame,seconds,tokens,layer_1,layer_2\r\n1,1,0.000,2,1,2\r\n2,2,0.500,2,2,2\r\n");
+  assert.equal(fileName("HERMES", "Layer by layer", "0:41.5"), "hermes-layer-by-layer-0-41-5");
+});
+
+test("the pen of an SVG writes shapes, escaped text and opacity", () => {
+  const pen = svgPen(10, 10);
+  pen.fillStyle = "rgba(1, 2, 3, 0.5)";
+  pen.fillRect(1, 2, 3, 4);
+  pen.font = "620 15px Inter";
+  pen.fillText("a < b & c", 0, 9);
+  const text = pen.finish();
+  assert.match(text, /<rect x="1" y="2" width="3" height="4" fill="rgb\(1,2,3\)" fill-opacity="0\.5"\/>/);
+  assert.match(text, />a &lt; b &amp; c<\/text>/);
+  const palette = { card: [255, 255, 255], ink: [0, 0, 0], quiet: [9, 9, 9], font: "Inter" };
+  assert.match(figureSvg({ title: "T", note: "N", width: 10, height: 10, palette, paint: (p) => p.fillRect(0, 0, 1, 1) }), /^<svg .*>T<\/text>.*<svg x="20" y="52".*<\/svg><\/svg>$/s);
+});
+
+test("requests go one at a time, the newest of a kind wins, and a lost one does not block", async () => {
+  const sent = [];
+  const timers = [];
+  const clockwork = { setTimeout: (f, ms) => timers.push([f, ms]), clearTimeout() {} };
+  const details = makeDetails((request) => sent.push(request), clockwork);
+  const first = details.ask({ kind: "frame", frame: 1 });
+  const second = details.ask({ kind: "frame", frame: 2 });
+  const third = details.ask({ kind: "frame", frame: 3 });
+  assert.equal(sent.length, 1);
+  assert.equal(await second, null); // overtaken
+  details.receive({ id: 99 }); // not what was asked
+  details.receive({ id: sent[0].id, frame: 1 });
+  assert.equal((await first).frame, 1);
+  assert.equal(sent[1].frame, 3);
+  assert.equal(timers[1][1], PATIENCE_MS);
+  timers[1][0]();
+  assert.equal(await third, null);
+});
+
+test("a saved page answers from its file and says what is not in it", () => {
+  const details = [{ kind: "frame", frame: 4, seconds: 2 }, { kind: "life", frame: 4, layer: 1 }];
+  assert.equal(answerFrom(details, { id: 7, kind: "frame", frame: 4 }).seconds, 2);
+  assert.match(answerFrom(details, { id: 8, kind: "life", frame: 4, layer: 2 }).error, /not among them/);
+});
+
+test("the ramp's lightness changes one way only", () => {
+  for (const ramp of [[[240, 226, 174], [185, 216, 180], [85, 173, 180], [37, 102, 163], [20, 35, 92]], [[35, 48, 76], [43, 95, 146], [63, 160, 166], [166, 213, 154], [253, 241, 180]]]) {
+    const light = [...Array(21).keys()].map((i) => rampColour(ramp, i / 20)).map(([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b);
+    const steps = light.slice(1).map((value, i) => Math.sign(value - light[i]));
+    assert.equal(new Set(steps).size, 1);
+  }
+});

@@ -141,7 +141,7 @@ def test_a_policy_without_tiers_is_not_shown_in_tiers(open_page):
     wait_frames(page, 4)
     page.get_by_role("button", name=re.compile("Memory settings")).click()
     page.get_by_label("Policy", exact=True).click()
-    page.get_by_role("option", name="Sliding window").click()
+    page.get_by_role("option", name=re.compile("^Sliding window ·")).click()
     legend = page.locator(".hl-legend")
     expect(legend).to_contain_text("Every layer", timeout=15_000)
     expect(legend).not_to_contain_text("Sensory")

@@ -60,7 +60,7 @@ export function layoutPicture(width, { frame, frameImage }) {
 }
 
 /** Patch under a point, or null. */
-export function hitPicture({ width, height, rows, columns }, x, y) {
+export function hitPicture({ width, height, rows, columns }, _view, x, y) {
   if (x < 0 || y < 0 || x >= width || y >= height) return null;
   return Math.floor((y / height) * rows) * columns + Math.floor((x / width) * columns);
 }

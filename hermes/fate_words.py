@@ -15,6 +15,8 @@ ATTENDED: Final = 3.0
 """A tier attends to the evidence where a token of it gets this many times the attention of another; our convention."""
 DEPTHS: Final = ("shallow", "middle", "deep")
 """What the layers of the tiers are called where a policy treats them all alike."""
+REMNANT: Final = 0.1
+"""Where no layer holds more than this share of the evidence's tokens, only a remnant is left; our convention."""
 NAMED: Final = 3
 """Moments that a sentence names one by one."""
 
@@ -27,10 +29,22 @@ def sentence_of(verdict: Verdict) -> str:
 def _remark(verdict: Verdict) -> str:
     """What follows where answer and fate do not go together."""
     if verdict.outcome == "read" and verdict.right is False:
-        return " Memory did its part; the model answered wrongly all the same."
+        if most_held(verdict) <= REMNANT:
+            return " The answer is wrong all the same: too little of it is left."
+        return " The answer is wrong all the same: memory kept it, the model misread it."
     if verdict.outcome in ("not sampled", "evicted", "unread") and verdict.right:
         return " The answer is right all the same: what other frames carry was enough, or it was a guess."
     return ""
+
+
+def most_held(verdict: Verdict) -> float:
+    """Largest share of a moment's tokens that a layer holds, of the moment that is worst off among those held, 0 to 1."""
+    return min((float(moment.held.max()) for moment in verdict.moments if moment.outcome == "held"), default=0.0)
+
+
+def share_in_words(share: float) -> str:
+    """A share of one as the page writes it: 0.083 -> "8 %"."""
+    return "under 1 %" if 0 < share < 0.01 else f"{share * 100:.0f} %"
 
 
 def layers_in_words(layers: Sequence[int]) -> str:
@@ -48,7 +62,7 @@ def layers_in_words(layers: Sequence[int]) -> str:
 
 def time_in_words(seconds: float) -> str:
     """Stream time as the page writes it, with tenths: 67.5 -> "1:07.5"."""
-    minutes, tenths = divmod(max(0, round(seconds * 10)), 600)
+    minutes, tenths = divmod(max(0, math.floor(seconds * 10 + 0.5)), 600)
     hours, minutes = divmod(minutes, 60)
     head = f"{hours}:{minutes:02d}" if hours else f"{minutes}"
     return f"{head}:{tenths // 10:02d}.{tenths % 10}"
@@ -117,9 +131,11 @@ def _where(verdict: Verdict) -> str:
     kept = [moment for moment in verdict.moments if moment.outcome == "held"]
     gone = verdict.evicted_from
     holding = [layer for layer in range(len(kept[0].held)) if layer not in gone]
+    shown, share = f"what was shown at {_when(kept)}", share_in_words(most_held(verdict))
     if not gone:
-        return f"what was shown at {_when(kept)} is still in all layers"
-    return f"what was shown at {_when(kept)} is still in {layers_in_words(holding)}, and evicted from {_rest(gone)}"
+        return f"{shown} is still in all layers (up to {share} of its tokens)"
+    place = layers_in_words(holding)
+    return f"{shown} is still in {place} (up to {share} of its tokens), and evicted from {_rest(gone)}"
 
 
 def _rest(gone: Sequence[int]) -> str:

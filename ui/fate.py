@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hermes.fate import TierFate, Verdict, fate
-from hermes.fate_words import ATTENDED, layers_in_words
+from hermes.fate_words import ATTENDED, layers_in_words, most_held, share_in_words
 from hermes.pocket.truth import read_events, truth_of
 from hermes.snapshot import Snapshot
 
@@ -118,7 +118,10 @@ def _held_in(verdict: Verdict) -> str:
         return ""
     layers = range(len(verdict.moments[0].held))
     holding = [layer for layer in layers if layer not in verdict.evicted_from]
-    return "all layers" if len(holding) == len(layers) else layers_in_words(holding) if holding else ""
+    if not holding:
+        return ""
+    named = "all layers" if len(holding) == len(layers) else layers_in_words(holding)
+    return f"{named}, up to {share_in_words(most_held(verdict))} of its tokens"
 
 
 def _number(value: float) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hermes.fate import fate, is_right, read_most, tally
-from hermes.fate_words import layers_in_words, time_in_words
+from hermes.fate_words import layers_in_words, share_in_words, time_in_words
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 
 FRAMES, PATCHES, LAYERS = 10, 2, 3
@@ -84,7 +84,7 @@ def test_held_but_not_attended():
     assert (deep.held, deep.attention, deep.even) == pytest.approx((0.5, 0.1, 0.4 * 2 / 8))
     assert deep.lift == pytest.approx(1.0)
     assert np.isnan(verdict.tiers[0].lift)
-    assert "still in layer 3, and evicted from 1–2" in verdict.sentence
+    assert "still in layer 3 (up to 50 % of its tokens), and evicted from 1–2" in verdict.sentence
     assert "(most: 1.0 times, in the long-term tier)" in verdict.sentence
 
 
@@ -159,7 +159,11 @@ def test_a_remnant_that_is_attended_to_is_held():
 
 def test_what_is_said_where_answer_and_fate_do_not_go_together():
     misread = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star.")
-    assert misread.sentence.endswith("Memory did its part; the model answered wrongly all the same.")
+    assert misread.sentence.endswith("memory kept it, the model misread it.")
+    span = (0.0, 4.5)  # nine frames, of which one token is left
+    scant = fate(trace([[9, 9], [9, 9], [2, 9, 9, 9]], {2: {2: 0.4, 9: 0.1}}), snapshot(), [span], "Blue star.")
+    assert scant.sentence.endswith("too little of it is left.")
+    assert "(up to 6 % of its tokens)" in scant.sentence
     lucky = fate(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Red circle.")
     assert lucky.sentence.endswith("what other frames carry was enough, or it was a guess.")
 
@@ -191,6 +195,8 @@ def test_words():
     assert layers_in_words([4]) == "layer 5"
     assert layers_in_words([0, 2, 4, 5]) == "layers 1, 3 and 5–6"
     assert time_in_words(67.54) == "1:07.5"
+    assert time_in_words(1.25) == "0:01.3"  # as the page rounds
+    assert share_in_words(0.004) == "under 1 %"
     assert time_in_words(3723) == "1:02:03.0"
     assert is_right("Blue star top left", "Blue star, top left.")
     assert not is_right("Blue star.", "Blue star, top left.")

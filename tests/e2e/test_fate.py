@@ -23,7 +23,7 @@ def choose_policy(page, title, budget=None):
     box = page.get_by_role("button", name=re.compile("^Memory settings"))
     box.click()
     page.get_by_label("Policy", exact=True).click()
-    page.get_by_role("option", name=re.compile(f"^{title}")).click()
+    page.locator(f'li[role="option"][aria-label^="{title}"]').click()
     expect(box).to_contain_text(title)
     if budget is not None:
         number = page.locator("#hl-controls").get_by_role("spinbutton")

@@ -34,8 +34,9 @@ export function mountChat(element, bus, send, planned = false) {
   const model = h("p", { class: "hl-about-model" }, "Loading the model …");
   const policy = h("p", { class: "hl-about-policy" });
   const log = h("ol", { class: "hl-log", "aria-label": "Questions and answers", tabindex: "0" });
-  const empty = h("div", { class: "hl-log-empty" },
-    h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything the stream has shown, while it runs."),
+  const invitation = h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything the stream has shown, while it runs.");
+  const words = invitation.textContent;
+  const empty = h("div", { class: "hl-log-empty" }, invitation,
     h("p", {}, "The answer comes from memory alone: the model does not look at the video again."));
   const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions" });
   const input = h("textarea", { rows: "1", placeholder: "Ask about the stream …", "aria-label": "Your question", enterkeyhint: "send" });
@@ -137,8 +138,9 @@ export function mountChat(element, bus, send, planned = false) {
       model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), said);
     }
     model.dataset.kind = about.error ? "error" : "";
-    if (policy.dataset.key !== about.policy.name) {
-      policy.dataset.key = about.policy.name;
+    const key = `${about.policy.name} ${about.policy.badge}`;
+    if (policy.dataset.key !== key) {
+      policy.dataset.key = key;
       policy.replaceChildren(h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge), ` Memory: ${about.policy.title}`);
     }
     if (asked !== null && !view.answering && performance.now() - askedAt > LOST_MS && turns.at(-1)?.state !== "writing") {
@@ -147,6 +149,7 @@ export function mountChat(element, bus, send, planned = false) {
       setText(hint, "No answer came. Your question is still here: ask again.");
     }
     showRun(view.run ?? null);
+    setText(invitation, run ? (run.stops.length ? "The questions of this run appear here when they are asked." : "Nothing was asked in this run.") : words);
     showChips(run ? run.stops : pickChips(view.chips ?? [], view.clock));
   });
 

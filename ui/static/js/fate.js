@@ -96,7 +96,7 @@ export function makeFate(bus) {
       if (!fate) return;
       const right = fate.right === null ? "unknown" : fate.right ? "right" : "wrong";
       badge.dataset.right = right;
-      badge.replaceChildren(h("b", { "aria-hidden": "true" }, { right: "✓", wrong: "✗", unknown: "?" }[right]), { right: "Right", wrong: "Wrong", unknown: "Unknown" }[right]);
+      badge.replaceChildren(h("b", { "aria-hidden": "true" }, { right: "✓", wrong: "✗", unknown: "?" }[right]), h("span", {}, { right: "Right", wrong: "Wrong", unknown: "Unknown" }[right]));
       setText(title, titleOf(fate));
       asked.replaceChildren(`${answer.question} `, h("strong", {}, answer.answer || "(no answer)"),
         ...(fate.right === false ? [" True: ", h("strong", {}, fate.truth)] : []));

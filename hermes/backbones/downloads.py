@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import HfApi, snapshot_download
+from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
 from huggingface_hub.constants import ENDPOINT
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-from huggingface_hub.utils import get_session
+from huggingface_hub.errors import OfflineModeIsEnabled
+from huggingface_hub.utils import filter_repo_objects, get_session
 from tqdm import tqdm
 
 from hermes.errors import HermesError
@@ -101,29 +101,34 @@ def look_up(name: str) -> Download:
     Raises:
         Exception: Whatever huggingface_hub raises.
     """
-    listed: Any = snapshot_download(name, allow_patterns=list(FILES), dry_run=True)
-    size = sum(file.file_size or 0 for file in listed if file.will_download)
-    try:
-        card = HfApi().model_info(name, timeout=10).card_data
-    except (HfHubHTTPError, OSError):
-        card = None
-    return Download(name, size, card.license if card else None)
+    info = HfApi().model_info(name, files_metadata=True, timeout=10)
+    needed = filter_repo_objects(info.siblings or [], allow_patterns=list(FILES), key=lambda file: file.rfilename)
+    missing = [file for file in needed if not _is_here(name, file.rfilename, info.sha)]
+    licence = info.card_data.license if info.card_data else None
+    return Download(name, sum(file.size or 0 for file in missing), licence)
+
+
+def _is_here(name: str, file: str, commit: str | None) -> bool:
+    return isinstance(try_to_load_from_cache(name, file, revision=commit), str)
 
 
 def _bars(text: str, progress: Progress) -> type[Any]:
     """Progress bars, as huggingface_hub wants them, that tell `progress` instead of drawing."""
+    furthest = 0.0
 
-    class Told(tqdm[Any]):
+    class Told(tqdm):  # type: ignore[type-arg]  # it takes no parameter when it runs
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             # One bar counts the bytes that were written; others count files, or bytes on their way.
-            self._told = settings.pop("name", None) == "huggingface_hub.snapshot_download"
+            self._told = settings.get("unit") == "B" and not str(settings.get("desc")).startswith("Downloading")
+            settings.pop("name", None)
             settings["disable"] = False
             super().__init__(*arguments, **settings)
 
         def display(self, *_: Any, **__: Any) -> None:
             if self._told and self.total:
-                share = min(self.n / self.total, 1.0)
-                progress(f"{text}: {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB", 0.25 * share)
+                nonlocal furthest
+                furthest = max(furthest, min(self.n / self.total, 1.0))  # the total grows while files are found
+                progress(f"{text}: {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB", 0.25 * furthest)
 
         def close(self) -> None:
             self.display()

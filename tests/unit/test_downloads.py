@@ -1,0 +1,147 @@
+"""Downloads from a hub of our own: found, announced with size and licence, agreed to or not, told how far they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import tiny
+from hub import Hub
+
+ROOT = Path(__file__).parents[2]
+LOAD = """
+import json, sys
+import hermes
+from hermes.backbones.downloads import ConsentError
+from hermes.errors import HermesError
+
+results = []
+for name, agree in json.loads(sys.argv[1]):
+    asked, told = [], []
+    def confirm(download):
+        asked.append([download.name, download.size, download.licence])
+        return agree
+    try:
+        model = hermes.load(name, device="cpu", progress=lambda text, share: told.append([text, share]), confirm=confirm)
+        result = {"model": model.family}
+    except ConsentError as error:
+        result = {"consent": str(error)}
+    except HermesError as error:
+        result = {"error": str(error)}
+    results.append({**result, "asked": asked, "told": told})
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("hub")
+    tiny.llava_onevision(folder)
+    empty = tmp_path_factory.mktemp("empty")
+    (empty / "README.md").write_text("no model")
+    hub = Hub(
+        {
+            "team/small": (folder, "mit", 0, False),
+            "team/large": (folder, "apache-2.0", 15_000_000_000, False),
+            "team/agreed": (folder, "apache-2.0", 15_000_000_000, False),
+            "team/unlicensed": (folder, None, 2_000_000_000, False),
+            "team/gated": (folder, "other", 0, True),
+            "team/empty": (empty, "mit", 0, False),
+        }
+    )
+    yield hub
+    hub.close()
+
+
+@pytest.fixture(scope="module")
+def run(hub, tmp_path_factory):
+    """Runs a program against the hub, with a cache of its own; gives its exit code, output and errors."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
+    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
+
+    def start(*arguments, **more):
+        program = [sys.executable, *arguments]
+        done = subprocess.run(
+            program, env=environment | more, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return start
+
+
+def load(run, *wishes, **more):
+    code, out, err = run("-c", LOAD, json.dumps(wishes), **more)
+    assert code == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
+
+
+NAMES = ("team/small", "team/large", "team/unlicensed", "team/nothing", "team/gated", "team/empty", "team/..")
+
+
+@pytest.fixture(scope="module")
+def results(run):
+    """What came of each model, nobody agreeing to anything."""
+    return dict(zip(NAMES, load(run, *[(name, False) for name in NAMES]), strict=True))
+
+
+def test_a_small_model_is_downloaded_unasked_and_told(results):
+    result = results["team/small"]
+    assert (result["model"], result["asked"]) == ("llava_onevision", [])
+    assert [share for text, share in result["told"] if text.startswith("Downloading team/small")]
+    shares = [share for _, share in result["told"]]
+    assert shares == sorted(shares)
+
+
+def test_a_large_one_is_asked_for_with_size_and_licence_and_not_begun(results, hub):
+    (name, size, licence), *more = results["team/large"]["asked"]
+    assert (name, licence, more) == ("team/large", "apache-2.0", [])
+    assert 15_000_000_000 < size < 15_010_000_000
+    said = "“team/large” is a download of 15.0 GB (licence: apache-2.0). Nothing was downloaded."
+    assert results["team/large"]["consent"] == said
+    assert not [asked for asked in hub.asked if asked.startswith("GET team/large") and "safetensors" in asked]
+
+
+def test_a_licence_that_is_not_stated_is_said_so(results):
+    assert "2.0 GB (licence: not stated)" in results["team/unlicensed"]["consent"]
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("team/nothing", "no model “team/nothing” on the hub"),
+        ("team/gated", "is gated"),
+        ("team/empty", "no config.json"),
+        ("team/..", "not a valid hub id"),
+    ],
+)
+def test_what_cannot_be_had(results, name, words):
+    assert words in results[name]["error"]
+
+
+def test_with_consent_the_download_begins(run, hub):
+    # The hub says that the weights are larger than they are; that they are asked for is what counts here.
+    (agreed,) = load(run, ("team/agreed", True))
+    assert [asked for asked in hub.asked if asked.startswith("GET team/agreed") and "safetensors" in asked]
+    assert [name for name, _, _ in agreed["asked"]] == ["team/agreed"]
+
+
+@pytest.mark.parametrize("away", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
+def test_without_the_hub_what_lies_here_is_used(run, results, away):
+    assert results["team/small"]["model"]
+    small, large = load(run, ("team/small", False), ("team/large", True), **away)
+    assert small["model"] == "llava_onevision"
+    assert not [text for text, _ in small["told"] if text.startswith("Downloading")]
+    assert "hub cannot be reached" in large["error"]
+
+
+def test_the_command_line_asks_and_without_a_terminal_refuses(run):
+    clip = str(ROOT / "assets" / "clips" / "quick-tour.webm")
+    code, _, err = run("-m", "hermes", "ask", clip, "--model", "team/large", "--question", "What?")
+    assert code == 2
+    assert "15.0 GB (licence: apache-2.0)" in err
+    assert "--yes" in err

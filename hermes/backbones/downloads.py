@@ -125,13 +125,12 @@ def _bars(text: str, progress: Progress) -> type[Any]:
             super().__init__(*arguments, **settings)
 
         def display(self, *_: Any, **__: Any) -> None:
-            if self._told and self.total:
+            if self._told and self.total and not self.disable:
                 nonlocal furthest
                 furthest = max(furthest, min(self.n / self.total, 1.0))  # the total grows while files are found
                 progress(f"{text}: {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB", 0.25 * furthest)
 
         def close(self) -> None:
-            self.display()
-            self.disable = True
+            self.disable = True  # and nothing is told any more, also not when it is collected
 
     return Told

@@ -6,14 +6,15 @@ import { buildBoard } from "./board_dom.js";
 import { makeAsking } from "./board_asking.js";
 import { wireExports } from "./board_exports.js";
 import { boardFigures } from "./board_figures.js";
+import { wireHands } from "./board_hands.js";
 import { h, radioKeys, setText } from "./dom.js";
 import { bytes, clock, percent, shortNumber, whole } from "./format.js";
 import { MODES } from "./layers.js";
 import { picturesThatFit } from "./film.js";
 import { readPalette } from "./palette.js";
-import { moveCursor, nearestColumn } from "./scales.js";
+import { nearestColumn } from "./scales.js";
 import { wireTables } from "./tables.js";
-import { TIER_WORDS, describeBoard, describeReading, frameTime, noteOfCell, speakNote } from "./words.js";
+import { TIER_WORDS, describeBoard, describeReading, frameTime } from "./words.js";
 import { describeWindow, fitWindow, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
 
 /** Parts of a message that change what the figures show. */
@@ -211,91 +212,7 @@ export function mountBoard(element, bus, send) {
   const axis = () => (view.state.meta ? axisFrames(view.state.meta) : 1);
   const zoomBy = (factor, frame = (view.window.first + view.window.stop) / 2) => setWindow(zoomAt(view.window, factor, frame, axis()));
 
-  function tip(canvas, x, y, note) {
-    ui.tip.replaceChildren(h("strong", {}, note.title), ...note.lines.map((line) => h("span", {}, line)));
-    ui.tip.hidden = false;
-    const root = ui.root.getBoundingClientRect();
-    const frame = canvas.getBoundingClientRect();
-    const left = Math.max(8, Math.min(root.width - ui.tip.offsetWidth - 8, frame.left - root.left + x - ui.tip.offsetWidth / 2));
-    const above = frame.top - root.top + y - ui.tip.offsetHeight - 14;
-    ui.tip.style.transform = `translate(${left}px, ${above < 8 ? frame.top - root.top + y + 18 : above}px)`;
-  }
-
-  // Pointer and keys -----------------------------------------------------------------------------------------------
-
-  for (const figure of figures) {
-    const { canvas } = figure.ui;
-    const at = (event) => (figure.at && view.state.frames ? figure.hit?.(figure.at, view, event.offsetX, event.offsetY) ?? null : null);
-    const hover = (event) => {
-      const hit = at(event);
-      figure.over?.(hit);
-      const note = hit === null ? null : figure.note?.(hit);
-      if (note) tip(canvas, event.offsetX, event.offsetY, note);
-      else ui.tip.hidden = true;
-      if (figure.points) point(hit);
-      else schedule();
-    };
-    canvas.addEventListener("pointermove", hover);
-    canvas.addEventListener("pointerdown", hover); // a finger touches without moving
-    canvas.addEventListener("click", (event) => {
-      const hit = at(event);
-      if (hit !== null) figure.click?.(hit);
-    });
-    canvas.addEventListener("pointerleave", () => {
-      ui.tip.hidden = true;
-      figure.over?.(null);
-      if (document.activeElement !== canvas) point(null);
-    });
-    canvas.addEventListener("blur", () => {
-      ui.tip.hidden = true;
-      point(null);
-    });
-  }
-
-  for (const [name, canvas] of [["layers", ui.layers.figure.canvas], ["film", ui.film.canvas]]) {
-    canvas.addEventListener("keydown", (event) => keys(name, canvas, event));
-    canvas.addEventListener("wheel", (event) => {
-      if (!(event.ctrlKey || event.metaKey) || !view.state.meta) return; // without Ctrl the page scrolls
-      event.preventDefault();
-      const figure = figures.find((f) => f.ui.canvas === canvas);
-      zoomBy(event.deltaY > 0 ? 1.35 : 1 / 1.35, figure.at.scale.frame(event.offsetX));
-    }, { passive: false });
-  }
-
-  function keys(name, canvas, event) {
-    const { state } = view;
-    if (!state.meta || event.altKey || event.ctrlKey || event.metaKey) return;
-    const zooms = { "+": 0.5, "=": 0.5, "-": 2 };
-    if (zooms[event.key]) {
-      zoomBy(zooms[event.key], view.cursor?.frame);
-      setText(ui.live, describeWindow(view.window, 1));
-    } else if (event.key === "0") setWindow(wholeWindow(axis()));
-    else if (event.key === "Escape") {
-      ui.tip.hidden = true;
-      point(null);
-    } else if (event.key === "Enter" || event.key === " ") {
-      if (view.cursor) open(view.cursor.frame, view.cursor.layer);
-    } else if (!steer(name, canvas, event)) return;
-    event.preventDefault();
-  }
-
-  function steer(name, canvas, { key, shiftKey }) {
-    const { state } = view;
-    const { bin } = state.meta;
-    const from = view.cursor && { column: Math.floor(view.cursor.frame / bin), layer: view.cursor.layer ?? 0 };
-    const next = moveCursor(from, key, shiftKey, seenColumns(state), state.meta.layers);
-    if (!next) return false;
-    const frame = next.column * bin;
-    const moved = reveal(view.window, frame, axis());
-    if (moved !== view.window) setWindow(moved);
-    point({ frame, column: next.column, layer: name === "film" ? null : next.layer });
-    const note = noteOfCell(view, next);
-    setText(ui.live, speakNote(note));
-    const figure = figures.find((f) => f.ui.canvas === canvas);
-    if (figure.at) tip(canvas, figure.at.scale.x(frame), name === "film" ? 20 : figure.at.rows.top(next.layer), note);
-    return true;
-  }
-
+  wireHands(figures, view, ui, { point, open, schedule, zoomBy, setWindow, axis });
   const roam = radioKeys(ui.layers.modeGroup);
   for (const button of ui.layers.modes) button.addEventListener("click", () => setMode(button.dataset.mode));
   ui.zoom.closer.addEventListener("click", () => zoomBy(0.5, view.cursor?.frame ?? view.selected?.frame));

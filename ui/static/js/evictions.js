@@ -97,12 +97,12 @@ function drawDrops(ctx, { scale, drop }, { state, palette }) {
     const wide = Math.max(2, scale.step * step - 1);
     const tall = (event.evicted[3] / most) * (drop.height - 8);
     const base = drop.top + drop.height;
-    ctx.fillStyle = rgba(palette.ink, 0.32);
+    ctx.fillStyle = rgba(palette.ink, 0.5);
     ctx.fillRect(x, base - tall, wide, tall);
     if (event.folded) {
       const part = (Math.min(event.folded, most) / most) * (drop.height - 8);
-      ctx.fillStyle = rgba(palette.tiers[2], 1);
-      for (let at = base - 2; at > base - part; at -= 4) ctx.fillRect(x, at, wide, 1.5); // lines: folded in layers that fold
+      ctx.fillStyle = rgba(palette.card, 0.9);
+      for (let at = base - 3; at > base - part; at -= 5) ctx.fillRect(x, at, wide, 2); // stripes: folded in layers that fold
     }
     if (event.reindexed) {
       const middle = x + wide / 2;

@@ -65,6 +65,16 @@ export function hitPicture({ width, height, rows, columns }, _view, x, y) {
   return Math.floor((y / height) * rows) * columns + Math.floor((x / width) * columns);
 }
 
+/** The patch that an arrow key leads to, the first where none was chosen; null where the key means nothing here. */
+export function movePatch(patch, key, [rows, columns]) {
+  const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  if (!moves[key]) return null;
+  if (patch === null || patch === undefined) return 0;
+  const clamp = (value, most) => Math.max(0, Math.min(most - 1, value));
+  const row = clamp(Math.floor(patch / columns) + moves[key][0], rows);
+  return row * columns + clamp((patch % columns) + moves[key][1], columns);
+}
+
 /** Value of a patch in a mode, 0 to 1 of the layer's scale; null: none. */
 function patchValue(frame, layer, patch, mode) {
   const raw = frame[mode]?.[layer * frame.patches + patch] ?? NO_SCORE;

@@ -6,7 +6,7 @@ import { describePicture, pictureShare, picturesThatFit, tableFilm } from "../js
 import { heldCurve } from "../js/evictions.js";
 import { cellValue, tableLayers } from "../js/layers.js";
 import { heldSteps, lifeScore, readLife, tellFolds, tellLife, topScore } from "../js/life.js";
-import { describePatch, heldPatches, patchFigures, readFrame } from "../js/patches.js";
+import { describePatch, heldPatches, movePatch, patchFigures, readFrame } from "../js/patches.js";
 import { makeDetails, PATIENCE_MS } from "../js/details.js";
 import { answerFrom } from "../js/saved.js";
 import { survival } from "../js/survival.js";
@@ -119,6 +119,13 @@ const LIFE = readLife({
   frame: 0, layer: 1, seen: 0, now: 3, patches: 2, moments: [1, 2], of: 2, held: [[1, 0], [2, 2]], score: base64([127, 255, 64, 255]),
   cut: [0.25, null], left: [null, 1], thinned: 0, missed: false,
   folds: [{ layer: 1, seconds: 1, tokens: 1, summaries: [2], held: true }, { layer: 0, seconds: 2, tokens: 3, summaries: [], held: false }],
+});
+
+test("arrow keys move over patches and stop at the edge", () => {
+  assert.equal(movePatch(null, "ArrowRight", [4, 4]), 0);
+  assert.equal(movePatch(5, "ArrowDown", [4, 4]), 9);
+  assert.equal(movePatch(3, "ArrowRight", [4, 4]), 3);
+  assert.equal(movePatch(5, "x", [4, 4]), null);
 });
 
 test("a life is told in steps and sentences", () => {

@@ -190,7 +190,7 @@ class ClipVisitor(Visitor):
         Raises:
             HermesError: A setting does not fit; nothing was changed.
         """
-        wished = replace(self.settings, **changes)
+        wished = self._wished(changes)
         if wished == self.settings:
             return []
         if wished.model != self.settings.model:

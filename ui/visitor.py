@@ -287,9 +287,7 @@ class Visitor:
         Raises:
             HermesError: A setting does not fit; nothing was changed.
         """
-        if changes.get("policy", self.settings.policy) != self.settings.policy:
-            changes = {"changed": (), **changes}  # another policy has other settings
-        wished = replace(self.settings, **changes)
+        wished = self._wished(changes)
         if wished == self.settings:
             return []
         wished.check()
@@ -307,6 +305,12 @@ class Visitor:
                 said = ["Applies when you press Start."]
             self.settings = wished
         return said
+
+    def _wished(self, changes: Mapping[str, Any]) -> StreamSettings:
+        """The settings after `changes`; another policy begins with its own defaults."""
+        if changes.get("policy", self.settings.policy) != self.settings.policy:
+            changes = {"changed": (), **changes}
+        return replace(self.settings, **changes)
 
     def try_it(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Change a setting of the policy as the panel wishes, see `ui.tryit.wished`; returns what the panel shows then."""

@@ -165,3 +165,11 @@ def test_questions_are_read_as_they_are():
     assert [(q.text, q.at) for q in read_questions([{"text": " What? ", "at": 2}, {"text": "End?"}])] == [
         ("What?", 2), ("End?", None),
     ]  # fmt: skip
+
+
+def test_a_setting_is_tried_for_the_next_run_and_another_policy_begins_afresh(make):
+    visitor = make()
+    told = visitor.try_it({"name": "smoothing", "value": False})
+    assert (told["said"], visitor.settings.changed) == ("Applies to the next run.", (("smoothing", False),))
+    visitor.change(policy="sliding-window")
+    assert visitor.settings.changed == ()

@@ -188,7 +188,7 @@ class Lab:
             return
         verdicts = [self._verdict(lane) for lane in view.lanes]
         known = next((verdict for verdict in verdicts if verdict is not None), None)
-        at = next((lane.snapshot.answer.asked_seconds for lane in view.lanes if _answered(lane, self._open)), math.nan)
+        at = next((seconds for lane in view.lanes if (seconds := _asked_at(lane, self._open)) is not None), math.nan)
         replies = tuple(
             (lane.answer.strip(), verdict.right if verdict else None) if _answered(lane, self._open) else None
             for lane, verdict in zip(view.lanes, verdicts, strict=True)
@@ -245,6 +245,12 @@ def _answered(lane: Lane, question: str) -> bool:
     return lane.state == "done" and lane.question == question
 
 
+def _asked_at(lane: Lane, question: str) -> float | None:
+    """Stream time at which a lane was asked; None where it has not answered."""
+    trace = lane.snapshot.answer if lane.snapshot is not None else None
+    return trace.asked_seconds if trace is not None and _answered(lane, question) else None
+
+
 def _told(asked: Asked) -> dict[str, Any]:
     replies = [None if reply is None else {"said": reply[0], "right": reply[1]} for reply in asked.replies]
     at = None if math.isnan(asked.at) else round(asked.at, 2)
@@ -282,8 +288,8 @@ def held(snapshot: Snapshot, axis: Axis) -> npt.NDArray[np.uint8]:
     """
     column = axis.of_frames(snapshot.frames_seen)
     counts = np.bincount(column, minlength=axis.columns)
-    sums = np.zeros((snapshot.num_layers, axis.columns))
-    np.add.at(sums, (slice(None), column), snapshot.kept / max(snapshot.tokens_per_frame, 1))
+    shares = snapshot.kept / max(snapshot.tokens_per_frame, 1)
+    sums = np.stack([np.bincount(column, layer, axis.columns) for layer in shares])
     share = np.clip(sums / np.maximum(counts, 1), 0, 1)
     return np.where(counts > 0, np.ceil(share * 254), 255).astype(np.uint8)
 

@@ -44,7 +44,8 @@ class Lane:
         snapshot: Its memory as of the last step; None before the first.
         question: The last question that it was asked.
         answer: What it answered so far.
-        state: "idle", "waiting" for its turn, "writing", "done" or "failed" (`error` says why; it sees no more frames).
+        state: "idle", "waiting" for its turn, "writing", "done", "refused" (`answer` says why it could not be asked) or
+            "failed" (`error` says why; it sees no more frames).
         first_token_ms: Time to first token of that answer.
         error: Why it could not go on.
     """
@@ -203,6 +204,9 @@ class SideBySide:
                 logger.exception("a step of the lab failed")
                 self._source.fail("The model failed on these frames; the run stopped here.")
                 self._batch = None
+                for lane in self._lanes:
+                    if lane.state in ("waiting", "writing"):
+                        lane.pieces, lane.state, lane.error = None, "failed", "The model failed on this question."
 
     def _take(self) -> None:
         batch = self._source.take(self.settings.chunk)
@@ -244,7 +248,8 @@ class SideBySide:
                 lane.pieces, lane.state = lane.session.ask(lane.question), "writing"
             piece = next(lane.pieces, None)
         except HermesError as error:
-            lane.answer, piece = str(error), None
+            lane.answer, lane.pieces, lane.state = str(error), None, "refused"
+            return
         if piece is not None:
             lane.answer += piece
             return

@@ -166,7 +166,8 @@ def _each(asked: Asked, said: Sequence[str], test: Callable[[Question, str], boo
 
 def _sums(asked: Asked, values: Bools, members: Bools, streams: int) -> npt.NDArray[np.float64]:
     """Sum of the values of a group's questions in each stream."""
-    return np.bincount(asked.stream[members], weights=values[members].astype(np.float64), minlength=streams)
+    counted = np.bincount(asked.stream[members], weights=values[members].astype(np.float64), minlength=streams)
+    return counted.astype(np.float64)
 
 
 def _scores(
@@ -249,7 +250,7 @@ def compare(
         For JSON: the difference in accuracy (policy minus reference) with its interval, the questions that only one of
         the two answered rightly, McNemar's exact p, and the p that Holm's correction makes of it, over all rows.
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     every = np.ones(len(asked.questions), bool)
     streams = weights.shape[1]
     for cell in (c for c in right if c.policy == plan.reference):
@@ -262,8 +263,8 @@ def compare(
                 if group.sort != "total":
                     continue
                 mine, theirs = right[other], right[cell]
-                sums = [_sums(asked, values, group.members, streams) for values in (mine, theirs, every)]
-                low, high = difference_interval(*sums, weights)
+                ours, others, total = (_sums(asked, row, group.members, streams) for row in (mine, theirs, every))
+                low, high = difference_interval(ours, others, total, weights)
                 only = int((mine & ~theirs)[group.members].sum())
                 lost = int((theirs & ~mine)[group.members].sum())
                 rows.append(

@@ -93,6 +93,18 @@ def test_questions_that_cannot_be_asked(side):
         side.ask("What is shown now?")
 
 
+def test_a_question_that_is_too_long_is_refused_in_words(side):
+    side.play(CLIP)
+    wait(lambda: side.view().frames > 0)
+    side.ask("What was the first card? " * 500)
+    wait(lambda: not side.view().answering)
+    assert {lane.state for lane in side.view().lanes} == {"refused"}
+    assert "too long" in side.view().lanes[0].answer
+    side.ask("What is shown now?")
+    wait(lambda: not side.view().answering)
+    assert {lane.state for lane in side.view().lanes} == {"done"}
+
+
 def test_a_memory_that_cannot_go_on_leaves_the_others_alone(engine, monkeypatch):
     made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf")), POLICIES)
     engine.enter(made)

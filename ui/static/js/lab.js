@@ -204,7 +204,7 @@ export function mountLab(element, { clips, policies, budgets, send }) {
     const verdict = one.verdict;
     const mark = !verdict || verdict.right === null ? "" : verdict.right ? "✓ " : "✗ ";
     node.answer.dataset.right = verdict?.right === null || verdict?.right === undefined ? "" : String(verdict.right);
-    const words = { waiting: "waits for its turn …", writing: one.answer || "…", done: one.answer || "(no answer)", failed: one.error, idle: "not asked yet" };
+    const words = { waiting: "waits for its turn …", writing: one.answer || "…", done: one.answer || "(no answer)", refused: one.answer, failed: one.error, idle: "not asked yet" };
     setText(node.answer, `${one.state === "done" ? mark : ""}${words[one.state] ?? ""}`);
     setText(node.verdict, one.state === "done" ? verdict?.sentence ?? "" : "");
     const rows = figures(one);

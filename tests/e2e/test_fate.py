@@ -58,6 +58,8 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     expect(rows.nth(3)).to_contain_text(
         re.compile(r"Long-term.*layers 8–10.*% of its tokens.*times another’s", re.DOTALL)
     )
+    turns(page).last.get_by_role("button", name="✓ Right · held and attended").click()  # goes down to the reasons
+    expect(section).to_be_in_viewport()
     frames.first.click()  # goes to that moment on the board
     expect(page.locator('[data-view="filmstrip"]')).to_be_in_viewport()
 

@@ -1,5 +1,6 @@
 // The conversation beside the stream: questions stamped with stream time, answers written as they are decoded.
 import { h, icon, setText } from "./dom.js";
+import { titleOf } from "./fate.js";
 import { clock, whole } from "./format.js";
 import { makePlan } from "./plan.js";
 import { before } from "./replay.js";
@@ -116,6 +117,16 @@ export function mountChat(element, bus, send, planned = false) {
     if (node.foot.textContent === [verdict, rest].filter(Boolean).join(" · ")) return;
     node.foot.replaceChildren(...(verdict ? [h("span", { "data-right": String(turn.right) }, verdict), rest ? " · " : ""] : []), rest);
   }
+
+  /** Under an answer whose truth is known: right or wrong, what became of its evidence, and the way there. */
+  bus.on("fate", (answer) => {
+    const turn = turns.findLast((other) => other.question.trim() === answer.question);
+    const node = turn && nodes.get(turn.id);
+    if (!node || answer.fate.right === null) return;
+    node.why ??= node.root.appendChild(h("button", { type: "button", class: "hl-why", title: "Show why on the board", onclick: () => bus.say("why", null) }));
+    node.why.dataset.right = String(answer.fate.right);
+    setText(node.why, `${answer.fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(answer.fate).toLowerCase()} ↓`);
+  });
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();

@@ -68,6 +68,7 @@ export function makeFate(bus) {
       h("p", {}, "The evidence is the moment that the true answer rests on. Follow it: was it sampled, is it still held, did the answer attend to it?")),
     empty, body);
 
+  bus.on("why", () => node.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }));
   const goto = (seconds) => bus.say("goto", seconds);
   const picture = ({ seconds, jpeg }, share = null) => h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => goto(seconds) },
     jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `Frame at ${clock(seconds, true)}` }) : h("span", { class: "hl-clip-blank" }),
@@ -94,6 +95,7 @@ export function makeFate(bus) {
       empty.hidden = Boolean(fate);
       body.hidden = !fate;
       if (!fate) return;
+      bus.say("fate", answer);
       const right = fate.right === null ? "unknown" : fate.right ? "right" : "wrong";
       badge.dataset.right = right;
       badge.replaceChildren(h("b", { "aria-hidden": "true" }, { right: "✓", wrong: "✗", unknown: "?" }[right]), h("span", {}, { right: "Right", wrong: "Wrong", unknown: "Unknown" }[right]));

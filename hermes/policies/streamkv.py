@@ -141,37 +141,41 @@ class StreamKV(Policy):
         """Archive the preferred frames of each segment that ended, and its mean frame; of the memory the window stays."""
         ended = step.state.tensors.get("ended")
         if step.chunk is not None and ended is not None and len(ended):
-            prompt = step.backbone.tokenize(step.backbone.card.guidance["global"])
-            queries = probe_queries(step.backbone, step.cache, prompt)
-            for first, last in ended.tolist():
-                self._archive(step, queries, first, last)
+            self._archive(step, ended.tolist())
         return self._keep_newest(step)
 
-    def _archive(self, step: Step, queries: list[Tensor], first: int, last: int) -> None:
-        """Archive one segment: its mean frame, and frames by layer-adaptive counts."""
+    def _archive(self, step: Step, segments: list[list[int]]) -> None:
+        """Archive segments (first and last frame each): the mean frame, and frames by layer-adaptive counts."""
         archive = step.state.opened_archive(self.archive_memory)
-        shares, blocks = [], []
-        for layer, query in zip(step.cache.layers, queries, strict=True):
-            frame, means = self._frames(step, layer, first, last)
-            shares.append(block_shares(group_queries(query, step.backbone.kv_heads), means))
-            blocks.append(frame)
-        frames = len(blocks[0])
-        total = round(len(shares) * frames * self.kept_share)
-        counts = block_counts(shares, total, 1, frames)
-        for index, (layer, count) in enumerate(zip(step.cache.layers, counts, strict=True)):
-            chosen = blocks[index][best_blocks(shares[index], count)]
+        queries = probe_queries(
+            step.backbone, step.cache, step.backbone.tokenize(step.backbone.card.guidance["global"])
+        )
+        known = [self._frames(step, layer) for layer in step.cache.layers]
+        stays: list[list[Tensor]] = [[] for _ in known]
+        for first, last in segments:
+            inside = [(frame >= first) & (frame <= last) for frame, _ in known]
+            shares = [
+                block_shares(group_queries(query, step.backbone.kv_heads), means[own])
+                for query, (_, means), own in zip(queries, known, inside, strict=True)
+            ]
+            frames = len(shares[0])
+            counts = block_counts(shares, round(len(shares) * frames * self.kept_share), 1, frames)
+            for chosen, (frame, _), own, share, count in zip(stays, known, inside, shares, counts, strict=True):
+                chosen.append(frame[own][best_blocks(share, count)])
+        means_of = torch.tensor([last for _, last in segments])
+        for index, (layer, chosen) in enumerate(zip(step.cache.layers, stays, strict=True)):
             labels = layer.labels[:, : layer.length]
-            summary = (labels[KIND] == SUMMARY) & (labels[FRAME] == last)
-            stays = (torch.isin(labels[FRAME], chosen) & (labels[KIND] != SUMMARY)) | summary
-            archive.append(index, layer, stays.nonzero()[:, 0], step.backbone.rotary)
+            summary = labels[KIND] == SUMMARY
+            kept = torch.isin(labels[FRAME], torch.cat(chosen)) & ~summary
+            kept |= torch.isin(labels[FRAME], means_of.to(labels.device)) & summary
+            archive.append(index, layer, kept.nonzero()[:, 0], step.backbone.rotary)
 
     @staticmethod
-    def _frames(step: Step, layer: LayerMemory, first: int, last: int) -> tuple[Tensor, Tensor]:
-        """Frames of a segment that a layer still holds, and the mean raw key of each [frames, kv_heads, head_dim]."""
+    def _frames(step: Step, layer: LayerMemory) -> tuple[Tensor, Tensor]:
+        """Frames that a layer holds, ascending, and the mean raw key of each [frames, kv_heads, head_dim]."""
         start = step.prompt_len
         labels = layer.labels[:, start : layer.length]
-        of = (labels[FRAME] >= first) & (labels[FRAME] <= last) & (labels[KIND] != SUMMARY)
-        index = of.nonzero()[:, 0]
+        index = ((labels[FRAME] >= 0) & (labels[KIND] != SUMMARY)).nonzero()[:, 0]
         frame, block, size = torch.unique_consecutive(labels[FRAME, index], return_inverse=True, return_counts=True)
         keys = layer.raw_keys(step.backbone.rotary, start)[:, index].transpose(0, 1)
         means = keys.new_zeros(len(frame), *keys.shape[1:]).index_add_(0, block, keys)

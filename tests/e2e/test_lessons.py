@@ -19,10 +19,11 @@ def panel(page):
     return page.get_by_role("complementary", name=re.compile("Lessons|^[0-9]"))
 
 
-def follow(page, address):
-    """Open a link to a lesson in the tab of `page`."""
-    page.goto(f"{page.url.split('?')[0]}?{address}")
+def follow(open_page, address, **more):
+    """Open a link to a lesson in a tab of its own."""
+    page = open_page(query=f"&{address}", **more)
     expect(panel(page)).to_be_visible(timeout=SLOW)
+    return page
 
 
 def run_to_the_end(page):
@@ -58,8 +59,7 @@ def guess(page, step):
 
 @pytest.mark.parametrize("name", LESSONS)
 def test_a_lesson_from_its_link_to_its_end(name, open_page):
-    page = open_page()
-    follow(page, f"lesson={name}")
+    page = follow(open_page, f"lesson={name}")
     steps = LESSONS[name]["steps"]
     for number, step in enumerate(steps, 1):
         expect(panel(page).get_by_role("heading", name=step["title"], exact=True)).to_be_focused()
@@ -104,8 +104,7 @@ def test_what_was_open_comes_back(open_page):
 
 
 def test_a_step_waits_for_what_it_shows_and_then_shows_it(open_page):
-    page = open_page()
-    follow(page, "lesson=eviction&step=1")
+    page = follow(open_page, "lesson=eviction&step=1")
     step = LESSONS["eviction"]["steps"][0]
     panel(page).get_by_role("radio", name=step["predict"]["choices"][2]["text"], exact=True).check()
     panel(page).get_by_role("button", name="See what happens").click()
@@ -118,8 +117,7 @@ def test_a_step_waits_for_what_it_shows_and_then_shows_it(open_page):
 
 
 def test_a_word_explains_itself_and_goes_with_escape(open_page):
-    page = open_page()
-    follow(page, "lesson=kv-cache&step=2")
+    page = follow(open_page, "lesson=kv-cache&step=2")
     word = panel(page).get_by_role("button", name="KV cache")
     word.focus()
     tip = page.get_by_role("tooltip")
@@ -136,8 +134,7 @@ def test_a_word_explains_itself_and_goes_with_escape(open_page):
 
 
 def test_the_calculator_multiplies(open_page):
-    page = open_page()
-    follow(page, "lesson=kv-cache&step=5")
+    page = follow(open_page, "lesson=kv-cache&step=5")
     group = panel(page).get_by_role("group", name="Cache calculator")
     expect(group).to_contain_text("40.5 GB")
     group.get_by_label("Frames a second").fill("2")
@@ -147,8 +144,7 @@ def test_the_calculator_multiplies(open_page):
 
 
 def test_on_a_phone_the_lesson_lies_below_what_it_points_at(open_page):
-    page = open_page(width=390, height=844)
-    follow(page, "lesson=kv-cache&step=2")
+    page = follow(open_page, "lesson=kv-cache&step=2", width=390, height=844)
     sheet = panel(page).bounding_box()
     assert (sheet["x"], sheet["width"]) == (0, 390)
     assert sheet["y"] > 844 * 0.4

@@ -24,7 +24,16 @@ export function makeGlossary(terms) {
     tip.replaceChildren(h("strong", {}, term.term), h("span", {}, term.meaning));
     tip.hidden = false;
     node.setAttribute("aria-describedby", tip.id);
-    const box = node.getBoundingClientRect();
+    place();
+  }
+
+  /** Put the explanation beside its word; it goes where the word has been scrolled away. */
+  function place() {
+    const box = owner.getBoundingClientRect();
+    if (box.bottom < 0 || box.top > innerHeight) {
+      hide();
+      return;
+    }
     const left = Math.max(GAP, Math.min(innerWidth - tip.offsetWidth - GAP, box.left));
     const above = box.top - tip.offsetHeight - GAP;
     tip.style.left = `${left}px`;
@@ -53,7 +62,7 @@ export function makeGlossary(terms) {
   document.addEventListener("pointerdown", (event) => {
     if (!tip.hidden && event.target !== owner && !tip.contains(event.target)) hide();
   });
-  addEventListener("scroll", () => !tip.hidden && hide(), { capture: true, passive: true });
+  addEventListener("scroll", () => !tip.hidden && place(), { capture: true, passive: true });
 
   /** A word that explains itself; an unknown one is plain text. */
   function term(shown) {

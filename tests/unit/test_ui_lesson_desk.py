@@ -1,0 +1,167 @@
+"""Lessons at work without a browser: each is walked through on the real engine with the model that ships."""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import replace
+
+import pytest
+
+from hermes.engine import Engine, StreamSettings
+from hermes.policies import POLICIES
+from ui.clips import read_clips
+from ui.lesson_desk import Desk, plan
+from ui.lesson_figures import ASSETS
+from ui.lesson_part import known_here, make_lessons
+from ui.lesson_reader import read_lesson
+from ui.models import Shelf
+from ui.sessions import Quota, Sessions
+from ui.visitor import Visitor
+
+NAMES = sorted(path.stem for path in (ASSETS / "lessons").glob("*.json"))
+KEY = "tab"
+
+
+@pytest.fixture(scope="module")
+def engine():
+    running = Engine()
+    running.load("pocket")
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def clips():
+    return {clip.id: clip for clip in read_clips(ASSETS / "clips")}
+
+
+@pytest.fixture(scope="module")
+def known(clips):
+    return known_here(clips, {path.stem for path in (ASSETS / "runs").glob("*.hermesrun")}, POLICIES, ASSETS)
+
+
+@pytest.fixture
+def sessions(engine, clips, tmp_path):
+    shelf = Shelf(engine)
+    shelf.ensure("pocket")
+    registry = Sessions(lambda: Visitor(StreamSettings(speed=4.0), shelf, clips, POLICIES), Quota(), tmp_path)
+    yield registry
+    registry.close(KEY)
+
+
+def until(condition, seconds=120):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it did not happen"
+        time.sleep(0.05)
+
+
+def lesson_of(name, known):
+    return read_lesson(ASSETS / "lessons" / f"{name}.json", known)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_reveal_measures_what_it_says(name, sessions, known):
+    """Each step is done in turn; every reveal then has a choice that is right, and sentences without gaps."""
+    lesson = lesson_of(name, known)
+    desk = Desk(sessions, [lesson], known)
+    assert "error" not in desk.answer({"id": 1, "kind": "open", "lesson": name}, KEY)
+    for index, step in enumerate(lesson.steps):
+        for number, action in enumerate(step.do):
+            if action.do == "ask":
+                assert list(sessions.get(KEY).ask(action.question))
+                continue
+            request = {"id": 2, "kind": "act", "lesson": name, "step": index, "action": number}
+            reply = desk.answer(request, KEY)
+            assert "error" not in reply, reply
+            visitor = sessions.get(KEY)
+            visitor.change(speed=math.inf)
+            until(lambda visitor=visitor: visitor.stream.view().state in ("ended", "failed"))
+        if not step.choices:
+            continue
+        reply = desk.answer({"id": 3, "kind": "reveal", "lesson": name, "step": index}, KEY)
+        assert "right" in reply, (index + 1, reply)
+        assert any(reply["right"]), (index + 1, reply)
+        assert reply["text"]
+        assert not [line for line in reply["text"] if "{" in line or "nothing to measure" in line]
+
+
+def test_a_lesson_runs_beside_what_its_reader_had(sessions, known):
+    own = sessions.get(KEY)
+    own.start(own.source({"kind": "clip", "id": "quick-tour"}))
+    until(lambda: own.stream.view().frame_index >= 2)
+    desk = Desk(sessions, [lesson_of("eviction", known)], known)
+    desk.answer({"id": 1, "kind": "open", "lesson": "eviction"}, KEY)
+    guest = sessions.get(KEY)
+    assert guest is not own
+    assert own.stream.view().state == "paused"
+    seen, settings = own.stream.view().frame_index, own.settings
+    desk.answer({"id": 2, "kind": "act", "lesson": "eviction", "step": 0, "action": 0}, KEY)
+    assert guest.settings.policy == "sliding-window"
+    assert (own.settings, own.stream.view().frame_index) == (settings, seen)
+    desk.answer({"id": 3, "kind": "leave", "lesson": "eviction", "step": 0}, KEY)
+    assert sessions.get(KEY) is own
+    assert guest.stream is None  # its memory is freed
+    until(lambda: own.stream.view().frame_index > seen)
+    assert own.look(None, -1)[0]["restarted"]
+
+
+def test_what_is_not_there_yet_is_said(sessions, known):
+    desk = Desk(sessions, [lesson_of("eviction", known)], known)
+    ask = {"id": 1, "kind": "reveal", "lesson": "eviction"}
+    assert desk.answer({**ask, "step": 0}, KEY)["waiting"] == "Start the clip with the button above first."
+    assert desk.answer({**ask, "step": 1}, KEY)["waiting"] == "Start the clip in step 1 first."
+    desk.answer({"id": 2, "kind": "act", "lesson": "eviction", "step": 0, "action": 0}, KEY)
+    visitor = sessions.get(KEY)
+    until(lambda: not math.isnan(visitor.stream.view().clock))
+    assert "this shows from 1:00 on" in desk.answer({**ask, "step": 0}, KEY)["waiting"]
+    visitor.change(speed=math.inf)
+    until(lambda: visitor.stream.view().state == "ended")
+    assert desk.answer({**ask, "step": 1}, KEY)["waiting"] == "Ask “What was the first card?” with the button above."
+    assert "right" in desk.answer({**ask, "step": 0}, KEY)
+    assert desk.answer({**ask, "step": 4}, KEY)["right"].count(True) <= 1  # from the model's card, without a stream
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        ({"kind": "act", "lesson": "none"}, "There is no such lesson."),
+        ({"kind": "act", "lesson": "eviction", "step": 99}, "This lesson has no such step."),
+        ({"kind": "act", "lesson": "eviction", "step": 0, "action": 7}, "nothing like that to do"),
+        ({"kind": "dance", "lesson": "eviction"}, "something unknown"),
+    ],
+)
+def test_odd_requests_are_refused(request_, said, sessions, known):
+    assert said in Desk(sessions, [lesson_of("eviction", known)], known).answer({"id": 1, **request_}, KEY)["error"]
+
+
+def test_a_policy_that_is_missing_is_explained(known):
+    without = type(known)(
+        known.clips, known.runs, {k: v for k, v in POLICIES.items() if k != "rekv"}, known.modes, known.terms
+    )
+    told = plan(read_lesson(ASSETS / "lessons" / "retrieval.json", without), without)
+    assert "does not have" in told["steps"][0]["without"]
+    assert "choices" not in told["steps"][0]
+
+
+def test_the_browser_is_not_told_which_choice_is_right(known):
+    for name in NAMES:
+        for step in plan(lesson_of(name, known), known)["steps"]:
+            assert all(isinstance(choice, str) for choice in step.get("choices", ()))
+            assert not {"right", "figures", "reveal"} & set(step)
+
+
+def test_a_lesson_without_its_clips_is_left_out(sessions, caplog):
+    desk, offer = make_lessons(sessions, {}, (), POLICIES)
+    assert [lesson["id"] for lesson in offer["lessons"]] == []
+    assert "there is no clip" in caplog.text
+    assert desk.answer({"id": 1, "kind": "open", "lesson": "eviction"}, KEY)["error"]
+
+
+def test_the_calculator_lists_published_models(sessions, clips):
+    _, offer = make_lessons(sessions, clips, (), POLICIES)
+    models = {model["id"]: model for model in offer["calculator"]["models"]}
+    assert models["llava-onevision-7b"]["bytes_per_token"]["bfloat16"] == 57_344
+    assert offer["calculator"]["memory"] > 0
+    assert models["pocket"]["bytes_per_token"]["float32"] > 0

@@ -15,7 +15,7 @@ const ASPECT = 4 / 3;
 /** How many pictures of a good size fit side by side. */
 export function picturesThatFit(width, window) {
   const { left, right, narrow } = margins(width);
-  const fit = Math.floor((width - left - right) / (narrow ? 58 : 74));
+  const fit = Math.floor((width - left - right) / (narrow ? 46 : 74));
   return Math.max(1, Math.min(24, fit, window.stop - window.first));
 }
 

@@ -127,7 +127,8 @@ function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palet
   ctx.fillStyle = rgba(palette.quiet, 1);
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  ctx.fillText(`importance of the frame’s tokens in layer ${life.layer + 1} at each eviction`, left, chart.top - 14);
+  const whose = width < 420 ? "importance in" : "importance of the frame’s tokens in";
+  ctx.fillText(`${whose} layer ${life.layer + 1} at each eviction`, left, chart.top - 14);
   ctx.textBaseline = "middle";
   ctx.textAlign = "right";
   for (const score of [0, top / 2, top]) {

@@ -118,7 +118,7 @@ function makeAnswer() {
   const rows = h("select", { class: "hl-select", "aria-label": "Rows of the figure" });
   const figure = makeFigure("reading", {
     title: "What the last answer read", label: "What the last answer read, layer by layer over the frames", focusable: false,
-    words: "The model’s own attention while it wrote the answer. The curve is the mean of all layers; below, a row a layer: the stronger, the more it read there.",
+    words: "The model’s own attention while it wrote the answer. The curve is the mean of all layers. Below, a row a layer: the stronger, the more it read there, each row on the scale of its own strongest frame.",
     before: [asked, peaks, text, h("label", { class: "hl-rows" }, "Rows ", rows)],
   });
   figure.box.append(empty);

@@ -47,7 +47,9 @@ def _is_number(value: Any) -> bool:
 def _start(visitor: Visitor, source: Source) -> None:
     """Play what is chosen: a recorded run that was uploaded is opened, anything else streams through the model."""
     if source.kind == "upload" and source.path is not None and trace.is_run(source.path):
-        visitor.open_run(trace.read(source.path))
+        run = trace.read(source.path)
+        run.check()  # anybody may have made it
+        visitor.open_run(run)
     else:
         visitor.start(source)
 
@@ -140,7 +142,7 @@ class Handlers:
     def lab_look(self, data: Data, key: str | None) -> Any:
         """News for the lab."""
         try:
-            lab = self.sessions.get(key).lab
+            lab = self.sessions.own(key).lab
         except HermesError:
             return gr.skip()  # there is no place; the player says so
         shown = data.get("frame")
@@ -148,7 +150,7 @@ class Handlers:
 
     def lab_do(self, data: Data, key: str | None) -> None:
         """A press of a button of the lab. What goes wrong is told there."""
-        self.sessions.get(key).lab.do(data)
+        self.sessions.own(key).lab.do(data)
 
     def shot(self, data: Data, key: str | None) -> None:
         """A camera picture."""
@@ -179,6 +181,10 @@ class Handlers:
     def halt(self, key: str | None) -> None:
         """The stop button of the chat."""
         self.sessions.get(key).halt()
+
+    def loading(self, key: str | None, name: str, *, agreed: bool = False) -> Iterator[str]:
+        """Load a model that a visitor chose, telling how far it is."""
+        yield from self.sessions.get(key).load(name, agreed=agreed)
 
     def settings(self, key: str | None, **changes: Any) -> str:
         """A change of settings; returns what applies when, or raises HermesError with the reason why nothing changed."""

@@ -167,7 +167,7 @@ class _Reader:
             of = given.get("of") if isinstance(given, Mapping) else None
             if of not in FIGURES:
                 raise self.fail(f"figure “{name}” is of “{of}”, which cannot be measured")
-            figure, extra = FIGURES[of], set(given) - {"of"}
+            figure, extra = FIGURES[str(of)], set(given) - {"of"}
             if lacking := sorted(set(figure.arguments) - extra):
                 raise self.fail(f"figure “{name}” does not say its “{lacking[0]}”")
             if unknown := sorted(extra - set(figure.arguments) - set(figure.optional)):

@@ -68,16 +68,25 @@ class Sessions:
             self._heard[key] = time.monotonic()
             return self._guests.get(key, visitor)
 
+    def own(self, key: str | None) -> Visitor:
+        """The first visitor of a session, also while another stands in for it.
+
+        Raises:
+            HermesError: As `get`.
+        """
+        shown = self.get(key)
+        return self._visitors.get(key or "", shown)
+
     def enter_guest(self, key: str | None) -> Visitor:
         """A second visitor that stands in for the first, which pauses meanwhile; the same one until `leave_guest`.
 
         Raises:
             HermesError: As `get`.
         """
-        own = self.get(key)
+        shown, own = self.get(key), self.own(key)
         with self._lock:
-            if not key or key in self._guests:
-                return own
+            if not key or shown is not own:
+                return shown
             guest = self._guests[key] = self._make()
             guest.uploads = own.uploads
         own.step_aside()

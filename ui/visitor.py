@@ -281,8 +281,8 @@ class Visitor:
 
     # Settings -----------------------------------------------------------------------------------------------------
 
-    def change(self, **changes: Any) -> list[str]:
-        """Change settings; returns sentences on what applies when.
+    def change(self, *, agreed: bool = False, **changes: Any) -> list[str]:
+        """Change settings; returns sentences on what applies when. `agreed` says that a large download may start.
 
         Raises:
             HermesError: A setting does not fit; nothing was changed.
@@ -292,7 +292,7 @@ class Visitor:
             return []
         wished.check()
         if wished.model != self.settings.model:
-            self._shelf.ensure(wished.model)
+            self._shelf.ensure(wished.model, agreed=agreed)
         said: list[str] = []
         with self._lock:
             if self.stream is not None:
@@ -311,6 +311,10 @@ class Visitor:
         if changes.get("policy", self.settings.policy) != self.settings.policy:
             changes = {"changed": (), **changes}
         return replace(self.settings, **changes)
+
+    def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:
+        """Load a model, telling how far it is; `change` then finds it loaded, or says what went wrong."""
+        return self._shelf.follow(name, agreed=agreed)
 
     def try_it(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Change a setting of the policy as the panel wishes, see `ui.tryit.wished`; returns what the panel shows then."""
@@ -363,7 +367,8 @@ class Visitor:
 
     def sight(self) -> Sight:
         """What a lesson measures."""
-        clip = self._clips.get(self._playing.id) if self._playing.kind == "clip" else None
+        name = self.replay.run.clip_id if self.replay else self._playing.id if self._playing.kind == "clip" else ""
+        clip = self._clips.get(name or "")
         model = self._shelf.state(self.settings.model)
         return Sight(self.stream.view() if self.stream else None, model.info if model else None, clip)
 

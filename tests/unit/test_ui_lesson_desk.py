@@ -137,9 +137,7 @@ def test_odd_requests_are_refused(request_, said, sessions, known):
 
 
 def test_a_policy_that_is_missing_is_explained(known):
-    without = type(known)(
-        known.clips, known.runs, {k: v for k, v in POLICIES.items() if k != "rekv"}, known.modes, known.terms
-    )
+    without = replace(known, policies={name: policy for name, policy in POLICIES.items() if name != "rekv"})
     told = plan(read_lesson(ASSETS / "lessons" / "retrieval.json", without), without)
     assert "does not have" in told["steps"][0]["without"]
     assert "choices" not in told["steps"][0]

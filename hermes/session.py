@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from hermes.answer import Answer
 from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import NOMINAL_SIZE, Backbone, Frames, Layout
 from hermes.errors import HermesError
+from hermes.incoming import checked
 from hermes.life import LifeLog
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.chunk import Chunk
@@ -27,48 +28,13 @@ from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
 from hermes.memory.stream_state import StreamState
 from hermes.policies import Policy, Step, make_policy, policy_of
 from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
-from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
+from hermes.session_record import History, SessionStats
+from hermes.snapshot import PROMPT, Eviction, Snapshot
 from hermes.take_snapshot import take_snapshot
-
-
-class FramesError(HermesError):
-    """Frames or times that cannot be pushed."""
 
 
 class QuestionError(HermesError):
     """A question that cannot be asked."""
-
-
-@dataclass
-class SessionStats:
-    """What a session has done so far; wall times in seconds.
-
-    Attributes:
-        frames_seen: Frames that the model has seen.
-        tokens_seen: Tokens of those frames, as the decoder prefilled them.
-        encode_seconds: Time for preparing frames, vision tower and prefill.
-        management_seconds: Time for guidance, eviction and re-indexing.
-        questions: Questions answered.
-        first_token_seconds: Time from the last question to its first token; None before the first.
-    """
-
-    frames_seen: int = 0
-    tokens_seen: int = 0
-    encode_seconds: float = 0.0
-    management_seconds: float = 0.0
-    questions: int = 0
-    first_token_seconds: float | None = None
-
-
-@dataclass
-class _History:
-    """What a session remembers beside its cache."""
-
-    times: list[float] = field(default_factory=list)
-    evictions: list[Eviction] = field(default_factory=list)
-    conversation: tuple[str, str] | None = None
-    answer: AnswerTrace | None = None
-    sequence: int = 0
 
 
 class StreamSession:
@@ -118,7 +84,7 @@ class StreamSession:
         self.chunk = chunk
         self.stats = SessionStats()
         self.life = LifeLog()
-        self._history = _History()
+        self._history = History()
         self._cache: MemoryCache | None = None
         self._layout: Layout | None = None
         self._pending: list[tuple[Frames, float]] = []  # frames that wait for the partner they are merged with
@@ -137,7 +103,8 @@ class StreamSession:
             FramesError: Shape, type or times do not fit; nothing was seen.
             ContextFullError: The policy keeps too much for the model; what was seen before stays.
         """
-        self._pending.extend(self._checked(frames, times))
+        newest = [at for _, at in self._pending[-1:]] or self._history.times[-1:]
+        self._pending.extend(checked(frames, times, newest[0] if newest else None))
         while (ready := self._ready_frames()) > 0:
             chunk, self._pending = self._pending[:ready], self._pending[ready:]
             try:
@@ -228,24 +195,6 @@ class StreamSession:
         if outcome.scores is not None:
             history = self._history
             self.life.add(outcome.scores.at(history.sequence, history.times[-1], self.steps_seen))
-
-    def _checked(
-        self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]
-    ) -> Iterator[tuple[Frames, float]]:
-        """Frames and times in pairs, once they are known to fit."""
-        frames, seconds = np.asarray(frames), np.asarray(times, np.float64)
-        if frames.ndim != 4 or frames.shape[-1] != 3 or frames.dtype != np.uint8:
-            raise FramesError(
-                f"Frames must be uint8 [T, H, W, 3] in RGB; these are {frames.dtype} {list(frames.shape)}."
-            )
-        if min(frames.shape[1:3]) < 1 and len(frames):
-            raise FramesError("The frames are empty: they have no pixels.")
-        if seconds.shape != (len(frames),):
-            raise FramesError(f"There are {len(frames)} frames but {seconds.size} times; each frame needs one.")
-        before = [at for _, at in self._pending[-1:]] or self._history.times[-1:]
-        if not np.isfinite(seconds).all() or (np.diff(np.concatenate([before, seconds])) < 0).any():
-            raise FramesError("Times must be finite seconds that never go back, also not behind frames seen before.")
-        return zip(frames, seconds.tolist(), strict=True)
 
     def _opened_cache(self) -> MemoryCache:
         """The cache, with the prompt prefilled at its head."""
@@ -411,6 +360,6 @@ class StreamSession:
         """Let go of the memory; the session is empty afterwards."""
         self._cache, self._layout, self._pending = None, None, []
         self._state.close()
-        self._history = _History()
+        self._history = History()
         self.life = LifeLog()
         self.stats = SessionStats()

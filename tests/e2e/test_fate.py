@@ -72,7 +72,7 @@ def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     expect(section.get_by_text("Wrong", exact=True)).to_be_visible(timeout=SLOW)
     expect(section.get_by_text("Sampled, then evicted", exact=True)).to_be_visible()
     expect(section.get_by_text(re.compile("no layer holds as much as one token"))).to_be_visible()
-    expect(section.get_by_text("True: Red triangle.")).to_be_visible()
+    expect(section.get_by_text("true: Red triangle.", exact=True)).to_be_visible()
     expect(section.get_by_role("row").last).to_contain_text("Deep layers")  # this policy tells no tiers apart
 
 
@@ -125,7 +125,7 @@ def test_another_policy_brings_its_own_settings(open_page):
     box = panel(page)
     expect(box.locator("summary")).to_contain_text("Random keep with the defaults", timeout=SLOW)
     box.locator("summary").click()
-    box.get_by_label("Lots are drawn").select_option("at every eviction")
+    box.get_by_label("Lots are drawn", exact=True).select_option("at every eviction")
     expect(box.locator("summary")).to_contain_text("1 of 3 changed", timeout=SLOW)
     expect(box.get_by_text("ours: once a token")).to_be_visible()
 

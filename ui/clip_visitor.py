@@ -184,7 +184,7 @@ class ClipVisitor(Visitor):
         if action == "stop" and self.stream is not None:
             self.stream.stop()
 
-    def change(self, **changes: Any) -> list[str]:
+    def change(self, *, agreed: bool = False, **changes: Any) -> list[str]:  # noqa: ARG002 - as a live visitor's
         """Change settings; they hold from the next run on.
 
         Raises:
@@ -199,6 +199,10 @@ class ClipVisitor(Visitor):
         open_session(self._shelf.engine.model(wished.model), wished).close()
         self.settings = wished
         return ["Applies to the next run."]
+
+    def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:  # noqa: ARG002 - as a live visitor's
+        """Nothing: the model is loaded before the page is."""
+        return iter(())
 
     def ask(self, question: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - as a live visitor's
         """Refused: the memory of a run is gone when it ends."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -75,6 +77,23 @@ class Shelf:
                 raise
             self._states[name] = Loading(f"{name} is ready.", 1.0, info)
             return info
+
+    def follow(self, name: str, *, agreed: bool = False) -> Iterator[str]:
+        """Load a model, telling what happens and how far it is twice a second.
+
+        Raises:
+            HermesError: As `ensure`.
+        """
+        known = self._states.get(name)
+        if known and known.info:
+            return
+        with ThreadPoolExecutor(1, thread_name_prefix=f"load {name}") as worker:
+            loading = worker.submit(self.ensure, name, agreed=agreed)
+            while not loading.done():
+                state = self._states.get(name)
+                yield f"{state.text} ({state.share:.0%})" if state else f"Loading {name} …"
+                wait([loading], 0.5)
+            loading.result()
 
     def _report(self, name: str, text: str, share: float) -> None:
         self._states[name] = replace(self._states[name], text=f"{text} …", share=share)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
+from hermes.backbones.downloads import ConsentError
 from hermes.errors import HermesError
 from ui import bundle, lab
 from ui.clip_visitor import ClipVisitor
@@ -20,6 +21,7 @@ from ui.clips import read_clips
 from ui.handlers import Handlers, wire
 from ui.lesson_desk import Desk
 from ui.lesson_part import make_lessons
+from ui.model_menu import choices, consent_row
 from ui.models import Shelf
 from ui.runs import card, read_runs
 from ui.sessions import Quota, Sessions
@@ -258,7 +260,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
             )
             rate = gr.Dropdown(RATES, value=now.fps, label="Frames", info="how often it looks")
             model = gr.Dropdown(
-                list(options.models),
+                choices(options.models, hub=options.any_model),
                 value=now.model,
                 label="Model",
                 info="name, folder or hub id" if options.any_model else "which one answers",
@@ -266,15 +268,21 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
             )
         about = gr.HTML(_about(chosen), apply_default_css=False)
         said = gr.HTML(_said("Changes apply from the next chunk of frames on."), apply_default_css=False)
+        question, wanted = consent_row(handlers, said, model, _said, LIVE)
 
     def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
         def change(value: Any, request: gr.Request) -> Iterator[dict[Any, Any]]:
             visitor = handlers.sessions.get(request.session_hash)
             before = getattr(visitor.settings, name)
-            if name == "model" and value != before:
-                yield {said: _said(f"Loading {value} … The stream goes on meanwhile.")}
             try:
+                if name == "model" and value != before:
+                    for text in handlers.loading(request.session_hash, value):
+                        yield {said: _said(f"{text} The stream goes on meanwhile.")}
                 sentence = handlers.settings(request.session_hash, **{name: value})
+            except ConsentError as error:
+                asked = {said: _said(f"{error.download}. Download it now?"), wanted: value}
+                yield {**asked, question: gr.update(visible=True), component: gr.update(value=before)}
+                return
             except HermesError as error:
                 yield {said: _said(str(error), bad=True), component: gr.update(value=before)}
                 return
@@ -287,7 +295,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
         getattr(component, event)(
             change,
             component,
-            [said, box, about, component, budget, guidance, trial],
+            [said, box, about, component, budget, guidance, trial, question, wanted],
             concurrency_limit=None,
             concurrency_id="settings",
             **LIVE,

@@ -81,8 +81,8 @@ def choose(
     Args:
         device: None: CUDA, else MPS, else CPU; over all GPUs where one is too small. "auto": over all GPUs, where there are
             several. A mapping: each module where it says.
-        dtype: None: bfloat16 on CUDA, float16 on MPS; on a CPU float32, or bfloat16 where a measurement says that it is
-            faster and the model is large.
+        dtype: None: bfloat16 on CUDA, float16 on MPS; on a CPU float32; for a large model bfloat16 where a
+            measurement says that it is faster, or where float32 does not fit.
         quantization: "4bit" by bitsandbytes, or None.
         stored: Type in which the weights are stored.
         weights: Numbers in the model.
@@ -120,7 +120,10 @@ def _dtype(place: torch.device, stored: torch.dtype, weights: int) -> torch.dtyp
         return torch.float16 if stored == torch.float16 else torch.bfloat16
     if place.type == "mps":
         return torch.float16
-    return torch.bfloat16 if weights >= HALF_FROM and half_is_faster() else torch.float32
+    if weights < HALF_FROM:
+        return torch.float32
+    too_large = Placement(place, torch.float32).needed(weights) > free_bytes(place)
+    return torch.bfloat16 if too_large or half_is_faster() else torch.float32
 
 
 def _best_device() -> torch.device:
@@ -141,6 +144,27 @@ def room_on_gpus() -> dict[int, int]:
     return {
         i: int(free_bytes(torch.device("cuda", i)) * (1 - ROOM_FOR_STREAMS)) for i in range(torch.cuda.device_count())
     }
+
+
+def fits(weights: int) -> str:
+    """Whether a model of `weights` numbers fits into the memory that is free now: "yes", "no", or on what terms."""
+    place = choose(None, None, None, torch.bfloat16)
+    free = free_bytes(place.device)
+    if place.device.type == "cuda":
+        all_free = sum(free_bytes(torch.device("cuda", i)) for i in range(torch.cuda.device_count()))
+        if place.needed(weights) <= free:
+            return "yes"
+        return "over all GPUs" if place.needed(weights) <= all_free else "no"
+    if Placement(place.device, torch.float16 if place.device.type == "mps" else torch.float32).needed(weights) <= free:
+        return "yes"
+    return "in bfloat16" if Placement(place.device, torch.bfloat16).needed(weights) <= free else "no"
+
+
+def needed_here(weights: int) -> int:
+    """Bytes that a model of `weights` numbers needs on this machine, in the type that it would be loaded in."""
+    place = _best_device()
+    half = place.type != "cpu" or Placement(place, torch.float32).needed(weights) > free_bytes(place)
+    return Placement(place, torch.bfloat16 if half else torch.float32).needed(weights)
 
 
 def check_memory(name: str, weights: int, placement: Placement, free: int) -> None:

@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "lab": Command("hermes.cli.lab", "compare policies on the same streams, with statistics"),
     "train-pocket": Command("hermes.cli.train_pocket", "train the pocket model from nothing"),
     "clips": Command("hermes.cli.clips", "make the clips that ship with the demo"),
+    "models": Command("hermes.cli.models", "list models of the families served, and the memory that each needs"),
     "space": Command("hermes.cli.space", "build the folder to push to a Hugging Face Space"),
 }
 

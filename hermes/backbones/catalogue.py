@@ -1,0 +1,168 @@
+"""The models that people would try first: hub id, family, and the configuration as published, without weights.
+
+The configurations say how large a model is before anything is downloaded, and stand for it where only its shape matters
+(`python -m hermes models`, `python -m hermes bench --random`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from transformers import AutoConfig
+
+from hermes.errors import HermesError
+
+SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
+SIGLIP_BASE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
+INTERN_VIT = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+QWEN3_VIT = {"hidden_size": 1024, "intermediate_size": 4096, "depth": 24, "num_heads": 16}
+QWEN3_VIT_LARGE = {"hidden_size": 1152, "intermediate_size": 4304, "depth": 27, "num_heads": 16}
+QWEN2_ROPE = {"rope_type": "default", "rope_theta": 1e6}
+MROPE = QWEN2_ROPE | {"mrope_section": [16, 24, 24]}
+MROPE_INTERLEAVED = {
+    "rope_type": "default",
+    "rope_theta": 5e6,
+    "mrope_section": [24, 20, 20],
+    "mrope_interleaved": True,
+}
+
+
+def _text(hidden: int, layers: int, heads: int, kv: int, inner: int, words: int, **more: Any) -> dict[str, Any]:
+    return {
+        "hidden_size": hidden,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "num_key_value_heads": kv,
+        "intermediate_size": inner,
+        "vocab_size": words,
+        **more,
+    }
+
+
+@dataclass(frozen=True)
+class Listed:
+    """A model of the catalogue.
+
+    Attributes:
+        id: Its hub id.
+        family: transformers' model type.
+        title: Its name for people.
+        published: Whether HERMES was published on it.
+        weights: Numbers in the model; a test counts them again from the configuration.
+        text: Its decoder's configuration.
+        vision: Its vision tower's configuration.
+        more: What else its configuration says.
+    """
+
+    id: str
+    family: str
+    title: str
+    published: bool
+    weights: int
+    text: dict[str, Any]
+    vision: dict[str, Any]
+    more: dict[str, Any] = field(default_factory=dict)
+
+    def config(self) -> Any:
+        """Its configuration, as transformers' class."""
+        kinds = {"llava_onevision": "qwen2", "smolvlm": "llama", "internvl": "qwen2"}
+        towers = {"llava_onevision": "siglip_vision_model"}
+        text = {"model_type": kinds[self.family], **self.text} if self.family in kinds else self.text
+        vision = {"model_type": towers[self.family], **self.vision} if self.family in towers else self.vision
+        return AutoConfig.for_model(self.family, text_config=text, vision_config=vision, **self.more)
+
+    @property
+    def cache_bytes_per_token(self) -> int:
+        """Bytes of one token's keys and values in bfloat16, all layers."""
+        size = self.text.get("head_dim") or self.text["hidden_size"] // self.text["num_attention_heads"]
+        return int(2 * 2 * self.text["num_hidden_layers"] * self.text["num_key_value_heads"] * size)
+
+
+def _llava(size: str, title: str, weights: int, text: dict[str, Any]) -> Listed:
+    vision = SO400M | {"image_size": 384, "patch_size": 14, "num_hidden_layers": 26, "vision_use_head": False}
+    text = text | {"rope_parameters": QWEN2_ROPE, "max_position_embeddings": 32768}
+    more = {"vision_feature_layer": -1, "vision_feature_select_strategy": "full", "tie_word_embeddings": size == "0.5b"}
+    text["tie_word_embeddings"] = size == "0.5b"
+    return Listed(
+        f"llava-hf/llava-onevision-qwen2-{size}-ov-hf", "llava_onevision", title, True, weights, text, vision, more
+    )
+
+
+def _qwen25(size: str, weights: int, text: dict[str, Any], inner: int = 3420) -> Listed:
+    tied = size == "3B"
+    text = text | {"rope_parameters": MROPE, "max_position_embeddings": 128000, "tie_word_embeddings": tied}
+    vision = {"depth": 32, "hidden_size": 1280, "intermediate_size": inner, "out_hidden_size": text["hidden_size"]}
+    vision |= {"tokens_per_second": 2, "fullatt_block_indexes": [7, 15, 23, 31], "window_size": 112}
+    name = f"Qwen/Qwen2.5-VL-{size}-Instruct"
+    return Listed(name, "qwen2_5_vl", f"Qwen2.5-VL {size}", True, weights, text, vision, {"tie_word_embeddings": tied})
+
+
+def _qwen3(size: str, weights: int, text: dict[str, Any], vision: dict[str, Any], deep: list[int]) -> Listed:
+    tied = size != "8B"
+    text = text | {"head_dim": 128, "rope_parameters": MROPE_INTERLEAVED, "max_position_embeddings": 262144}
+    text["tie_word_embeddings"] = tied
+    vision = vision | {"out_hidden_size": text["hidden_size"], "deepstack_visual_indexes": deep}
+    name = f"Qwen/Qwen3-VL-{size}-Instruct"
+    return Listed(name, "qwen3_vl", f"Qwen3-VL {size}", False, weights, text, vision, {"tie_word_embeddings": tied})
+
+
+def _smol(size: str, weights: int, text: dict[str, Any], vision: dict[str, Any], scale: int) -> Listed:
+    name = f"HuggingFaceTB/SmolVLM2-{size}{'-Video' if size != '2.2B' else ''}-Instruct"
+    text = text | {"max_position_embeddings": 8192, "tie_word_embeddings": False}
+    return Listed(name, "smolvlm", f"SmolVLM2 {size}", False, weights, text, vision, {"scale_factor": scale})
+
+
+def _intern(size: str, weights: int, text: dict[str, Any]) -> Listed:
+    vision = INTERN_VIT | {"image_size": [448, 448], "patch_size": [14, 14]}
+    text = text | {"rope_parameters": QWEN2_ROPE, "max_position_embeddings": 32768, "tie_word_embeddings": False}
+    more = {"tie_word_embeddings": False}
+    return Listed(f"OpenGVLab/InternVL3-{size}-hf", "internvl", f"InternVL3 {size}", False, weights, text, vision, more)
+
+
+CATALOGUE: tuple[Listed, ...] = (
+    _llava("0.5b", "LLaVA-OneVision 0.5B", 893_675_552, _text(896, 24, 14, 2, 4864, 152000)),
+    _llava("7b", "LLaVA-OneVision 7B", 8_030_807_584, _text(3584, 28, 28, 4, 18944, 152128)),
+    _llava("72b", "LLaVA-OneVision 72B", 73_181_570_592, _text(8192, 80, 64, 8, 29568, 152128)),
+    _qwen25("3B", 3_754_622_976, _text(2048, 36, 16, 2, 11008, 151936)),
+    _qwen25("7B", 8_292_166_656, _text(3584, 28, 28, 4, 18944, 152064)),
+    _qwen25("32B", 33_452_718_336, _text(5120, 64, 40, 8, 27648, 152064), 3456),
+    _qwen3("2B", 2_127_532_032, _text(2048, 28, 16, 8, 6144, 151936), QWEN3_VIT, [5, 11, 17]),
+    _qwen3("4B", 4_437_815_808, _text(2560, 36, 32, 8, 9728, 151936), QWEN3_VIT, [5, 11, 17]),
+    _qwen3("8B", 8_767_123_696, _text(4096, 36, 32, 8, 12288, 151936), QWEN3_VIT_LARGE, [8, 16, 24]),
+    _smol(
+        "256M", 256_484_928, _text(576, 30, 9, 3, 1536, 49280), SIGLIP_BASE | {"image_size": 512, "patch_size": 16}, 4
+    ),
+    _smol(
+        "500M", 507_482_304, _text(960, 32, 15, 5, 2560, 49280), SIGLIP_BASE | {"image_size": 512, "patch_size": 16}, 4
+    ),
+    _smol(
+        "2.2B", 2_246_784_880, _text(2048, 24, 32, 32, 8192, 49280), SO400M | {"image_size": 384, "patch_size": 14}, 3
+    ),
+    _intern("1B", 938_119_296, _text(896, 24, 14, 2, 4864, 151674)),
+    _intern("2B", 2_088_883_712, _text(1536, 28, 12, 2, 8960, 151674)),
+)
+
+
+def listed(name: str) -> Listed:
+    """A model of the catalogue by hub id, by the end of one ("qwen2.5-vl-7b"), or by title.
+
+    Raises:
+        HermesError: There is none, or there are several.
+    """
+    wanted = name.lower().replace(" ", "-")
+    found = [m for m in CATALOGUE if wanted in (m.id.lower(), m.title.lower().replace(" ", "-"))]
+    if len(found) != 1:
+        names = ", ".join(m.title.lower().replace(" ", "-") for m in CATALOGUE)
+        raise HermesError(f"The catalogue has no model “{name}”. It has: {names}.")
+    return found[0]
+
+
+def count(model: Listed) -> int:
+    """Numbers in a model, counted from its configuration; nothing is allocated."""
+    from hermes.backbones.load import FAMILIES  # noqa: PLC0415  (that module knows this one's users)
+
+    with torch.device("meta"):
+        built = FAMILIES[model.family].model_class(model.config())
+    return sum(p.numel() for p in {id(p): p for p in built.parameters()}.values())

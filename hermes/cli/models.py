@@ -1,0 +1,73 @@
+"""The models that people would try first, and the memory that each needs: weights, and keys and values of a stream.
+
+Counted from the published configurations; nothing is downloaded. “fits here” compares with the memory that is free now.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hermes.backbones.catalogue import Listed
+
+GIB = 2**30
+BUDGET = 4000
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments."""
+    parser.add_argument("--budget", type=int, default=BUDGET, help="tokens a layer may hold (default: %(default)s)")
+    parser.add_argument("--count", action="store_true", help="count the weights again from the configurations")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the catalogue."""
+    from hermes.backbones.catalogue import CATALOGUE  # noqa: PLC0415  (heavy)
+
+    rows = [describe(model, args.budget, count=args.count) for model in CATALOGUE]
+    if args.json:
+        print(json.dumps({"budget": args.budget, "models": rows}))
+        return 0
+    print(
+        f"{'hub id':<46} {'published':<9} {'weights':>9} {'bfloat16':>9} {'float32':>9} {'4-bit':>8}  {'stream':>8}  "
+        "fits here"
+    )
+    for row in rows:
+        print(
+            f"{row['id']:<46} {'yes' if row['published'] else 'no':<9} {row['weights'] / 1e9:>7.2f} B "
+            f"{row['bfloat16_bytes'] / GIB:>5.1f} GiB {row['float32_bytes'] / GIB:>5.1f} GiB "
+            f"{row['4bit_bytes'] / GIB:>4.1f} GiB  {row['stream_bytes'] / 2**20:>4.0f} MiB  {row['fits']}"
+        )
+    print(
+        "\nMemory to load, with 15 % for activations. “stream”: keys and values of one stream in bfloat16 at budget "
+        f"{args.budget:,},\nwithout prompt and chunk."
+    )
+    return 0
+
+
+def describe(model: Listed, budget: int, *, count: bool = False) -> dict[str, Any]:
+    """What a model needs, in bytes."""
+    import torch  # noqa: PLC0415
+
+    from hermes.backbones import catalogue, placement  # noqa: PLC0415
+
+    weights = catalogue.count(model) if count else model.weights
+    cpu = torch.device("cpu")
+    kinds = {
+        "bfloat16": placement.Placement(cpu, torch.bfloat16),
+        "float32": placement.Placement(cpu, torch.float32),
+        "4bit": placement.Placement(cpu, torch.bfloat16, "4bit"),
+    }
+    return {
+        "id": model.id,
+        "title": model.title,
+        "family": model.family,
+        "published": model.published,
+        "weights": weights,
+        **{f"{name}_bytes": kind.needed(weights) for name, kind in kinds.items()},
+        "stream_bytes": model.cache_bytes_per_token * budget,
+        "fits": placement.fits(weights),
+    }

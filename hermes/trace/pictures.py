@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
-
 import cv2
 import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
 from hermes.thumbnails import jpeg
@@ -18,38 +15,41 @@ QUALITY = 75
 NEWEST = 64
 LARGEST_SIDE = 2048
 
-Frame = npt.NDArray[np.uint8]
-
 
 class Pictures:
-    """JPEG by frame number, at most `limit` bytes altogether."""
+    """JPEG by frame number (`by_frame`), at most `limit` bytes altogether; `nbytes` are taken now."""
 
     def __init__(self, limit: int) -> None:
         """Begin empty."""
         self.by_frame: dict[int, bytes] = {}
         self._limit = limit
         self._width = 0
-        self._bytes = 0
+        self.nbytes = 0
 
     def add(self, frame: int, picture: bytes) -> None:
         """Take a picture; one that is larger than the present width is made smaller."""
         small = smaller(picture, WIDTHS[self._width], QUALITY)
         if not small:
             return
-        self._bytes += len(small) - len(self.by_frame.get(frame, b""))
+        self.nbytes += len(small) - len(self.by_frame.get(frame, b""))
         self.by_frame[frame] = small
-        while self._bytes > self._limit and len(self.by_frame) > NEWEST:
-            self._shrink()
+        while self.nbytes > self._limit and self.shrink():
+            pass
 
-    def _shrink(self) -> None:
+    def shrink(self) -> bool:
+        """Make all pictures smaller, or let every other old one go; False where nothing is left to give."""
         if self._width + 1 < len(WIDTHS):
             self._width += 1
             width = WIDTHS[self._width]
             self.by_frame = {at: smaller(picture, width, QUALITY) for at, picture in self.by_frame.items()}
         else:
-            gone = set(sorted(self.by_frame)[1:-NEWEST:2])
+            newest = min(NEWEST, len(self.by_frame) // 2)
+            gone = set(sorted(self.by_frame)[1 : len(self.by_frame) - newest : 2])
+            if not gone:
+                return False
             self.by_frame = {at: picture for at, picture in self.by_frame.items() if at not in gone}
-        self._bytes = sum(map(len, self.by_frame.values()))
+        self.nbytes = sum(map(len, self.by_frame.values()))
+        return True
 
 
 def smaller(picture: bytes, width: int, quality: int) -> bytes:
@@ -65,13 +65,3 @@ def smaller(picture: bytes, width: int, quality: int) -> bytes:
         return picture
     pixels = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR)
     return b"" if pixels is None else jpeg(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB).astype(np.uint8), width, quality)
-
-
-def encode_frame(frame: Frame) -> bytes:
-    """A frame, uint8 [H, W, 3] RGB, as the largest picture that a run keeps."""
-    return jpeg(frame, WIDTHS[0], QUALITY)
-
-
-def total_bytes(pictures: Mapping[int, bytes]) -> int:
-    """Bytes of pictures."""
-    return sum(map(len, pictures.values()))

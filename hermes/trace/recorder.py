@@ -28,6 +28,8 @@ LIMIT = 9_000_000
 PASTS = 96
 """Moments of which it is kept apart how much every layer held of every frame; see `Run.past`."""
 _MOMENTS_SHARE, _PICTURES_SHARE = 0.55, 0.38  # what is left is for evictions, scores and answers
+_HEAD_BYTES, _PART_BYTES = 8000, 12
+"""What the head takes, and what the lists take for each frame and block; generous guesses, for the limit's sake."""
 
 
 @dataclass
@@ -151,8 +153,20 @@ class Recorder:
         data = moments.encode(self._open, self._history())
         self._blocks.append(_Block(data, [view.clock for view in self._open]))
         self._open = []
-        while sum(len(block.data) for block in self._blocks) > self._limit * _MOMENTS_SHARE and self._thin():
+        while self._moments_bytes() > self._limit * _MOMENTS_SHARE and self._thin():
             pass
+
+    def _moments_bytes(self) -> int:
+        return sum(len(block.data) for block in self._blocks)
+
+    def _fit(self, rest: int) -> None:
+        """Let go of moments and pictures until both fit into the limit beside `rest` bytes, the larger of them first."""
+        while rest + self._moments_bytes() + self._pictures.nbytes > self._limit:
+            first, then = self._thin, self._pictures.shrink
+            if self._pictures.nbytes > self._moments_bytes():
+                first, then = then, first
+            if not (first() or then()):
+                return
 
     def _thin(self) -> bool:
         """Make one block of two, with every other moment; False where nothing can be let go any more.
@@ -189,6 +203,13 @@ class Recorder:
         """
         self._close_block()
         history = self._history()
+        grown = {
+            "history.xz": pack_history(history),
+            "past.xz": pack_past(self._pasts),
+            **{f"answers/{i}.xz": pack_answer(answer) for i, answer in enumerate(self._answers)},
+            **({"scores.xz": pack_scores(self._scores)} if self._scores else {}),
+        }
+        self._fit(sum(map(len, grown.values())) + _HEAD_BYTES + _PART_BYTES * (self.frames + len(self._blocks)))
         pictures = sorted(self._pictures.by_frame.items())
         index = pack(
             {},
@@ -198,12 +219,9 @@ class Recorder:
             },
         )
         parts = {
-            "history.xz": pack_history(history),
-            "past.xz": pack_past(self._pasts),
+            **grown,
             "pictures.xz": index,
             "pictures.bin": b"".join(picture for _, picture in pictures),
-            **{f"answers/{i}.xz": pack_answer(answer) for i, answer in enumerate(self._answers)},
-            **({"scores.xz": pack_scores(self._scores)} if self._scores else {}),
             **{f"moments/{i:04}.xz": block.data for i, block in enumerate(self._blocks)},
         }
         more = {

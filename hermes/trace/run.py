@@ -140,9 +140,12 @@ class Run:
                 self._decoded.move_to_end(number)
                 return views
         data, times = self._blocks[number]
-        views = [_checked(view) for view in moments.decode(data, self._history, self._pictures)]
-        if len(views) != len(times):
-            raise DamagedError("It has fewer moments than it says.")
+        try:
+            views = [_checked(view) for view in moments.decode(data, self._history, self._pictures)]
+            if len(views) != len(times):
+                raise DamagedError("It does not have the moments that it says.")  # noqa: TRY301
+        except DamagedError as error:
+            raise TraceError(f"{self.path.name} is damaged. {error}") from error
         with self._lock:
             self._decoded[number] = views
             while len(self._decoded) > BLOCKS_KEPT:
@@ -153,6 +156,19 @@ class Run:
         """Tokens of each frame that each layer held at a few moments before a stream time, uint16 [layers, frames each]."""
         times = self._history.frame_times
         return [kept for kept in self._pasts if times[kept.shape[1] - 1] < seconds]
+
+    def check(self) -> None:
+        """Read all of it once, as is wise with a file from somebody else; `read` looks at moments only when they are shown.
+
+        Raises:
+            TraceError: Some of it is damaged.
+        """
+        for index in self._starts[:-1]:
+            self.moment(index)
+        try:
+            _ = self.records
+        except (DamagedError, ValueError, IndexError) as error:
+            raise TraceError(f"{self.path.name} is damaged. Its scores cannot be read.") from error
 
     # Pictures and lives -------------------------------------------------------------------------------------------
 

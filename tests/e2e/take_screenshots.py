@@ -32,7 +32,7 @@ def take(browser, url: str, folder: Path, name: str, *, dark: bool, width: int) 
     """Play the clip about the first card, ask, and take the page from its head to the board's last figure."""
     context = browser.new_context(viewport={"width": width, "height": 900})
     page = context.new_page()
-    page.goto(f"{url}?__theme={'dark' if dark else 'light'}")
+    page.goto(f"{url}?__theme={'dark' if dark else 'light'}&run=none")
     page.get_by_role("radio", name="Remember the first card").click()
     page.get_by_role("radio", name="4×").click()
     page.get_by_role("button", name="Start", exact=True).click()

@@ -14,6 +14,7 @@ SLOW = 30_000
 
 
 def start(page, clip=1, speed="2×"):
+    page.get_by_role("tab", name="Clips").click()
     page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(clip).click()
     page.get_by_role("radio", name=speed).click()
     page.get_by_role("button", name="Start", exact=True).click()
@@ -99,7 +100,7 @@ def test_light_and_dark_can_be_switched_and_are_remembered(open_page, app):
     assert not page.evaluate(dark)
     page.get_by_role("button", name="Switch between light and dark").click()
     assert page.evaluate(dark)
-    page.goto(app.url)
+    page.goto(f"{app.url}?run=none")
     page.get_by_role("button", name="Start", exact=True).wait_for()
     assert page.evaluate(dark)
 

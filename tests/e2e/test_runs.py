@@ -1,0 +1,189 @@
+"""Recorded runs in a browser: the page opens on one, it plays, it can be linked to, and a recording can be opened again."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+
+import pytest
+from conftest import ROOT
+from playwright.sync_api import expect
+from test_page import SLOW, ask, board, frames, picture, start, turns, wait_frames
+
+from hermes import trace
+
+RUNS = [
+    (entry["id"], trace.read(ROOT / "assets" / "runs" / f"{entry['id']}.hermesrun"))
+    for entry in json.loads((ROOT / "assets" / "runs" / "index.json").read_text("utf-8"))["runs"]
+]
+FIRST = RUNS[0][1]
+LONG = max((run for _, run in RUNS), key=lambda run: run.seconds)
+
+
+def slider(page):
+    return page.get_by_role("slider", name="Position in the run")
+
+
+def position(page):
+    """Where the run is, in seconds, as the page says."""
+    text = page.get_by_label("Stream clock").locator("span").inner_text()
+    whole = 0.0
+    for part in text.split(":"):
+        whole = whole * 60 + float(part)
+    return whole
+
+
+def wait_position(page, least, seconds=15):
+    end = time.monotonic() + seconds
+    while position(page) < least:
+        assert time.monotonic() < end, f"only at {position(page)} s after {seconds} s"
+        page.wait_for_timeout(50)
+
+
+def test_the_page_opens_on_a_run_that_plays(open_page):
+    page = open_page(run=None)
+    expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
+    expect(page.get_by_role("heading", name=FIRST.title)).to_be_visible()
+    expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.model["title"])
+    expect(page.locator(".hl-run-label")).to_contain_text(f"{FIRST.settings.budget:,} tokens a layer")
+    expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.machine)
+    before, seen = position(page), frames(page)
+    wait_position(page, before + 3)
+    assert frames(page) > seen
+    expect(page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio")).to_have_count(len(RUNS))
+
+
+def test_questions_of_a_run_come_at_their_times_with_the_truth(open_page):
+    page = open_page(run=f"{FIRST.id}&t={FIRST.chat[1].at - 1}")
+    known = FIRST.chat
+    expect(turns(page)).to_have_count(1)
+    expect(turns(page).first.locator(".hl-a")).to_have_text(known[0].answer)
+    expect(turns(page).first.locator(".hl-foot")).to_contain_text("right")
+    expect(turns(page)).to_have_count(2, timeout=SLOW)
+    expect(turns(page).nth(1).locator(".hl-a")).to_have_text(known[1].answer)
+    chip = page.get_by_role("group", name="Suggested questions").get_by_role("button").last
+    chip.click()
+    expect(turns(page)).to_have_count(len(known), timeout=SLOW)
+
+
+def test_pause_seek_and_speed(open_page):
+    page = open_page(run=FIRST.id)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("Replay paused")).to_be_visible()
+    held = position(page)
+    page.wait_for_timeout(1200)
+    assert position(page) == held
+    slider(page).fill("60")
+    wait_position(page, 60)
+    assert position(page) == 60
+    later = frames(page)
+    assert later == FIRST.view(60).snapshot.frames_seen
+    board(page).scroll_into_view_if_needed()  # figures out of sight are not drawn
+    page.wait_for_timeout(500)
+    far = picture(board(page))
+    slider(page).focus()
+    page.keyboard.press("Home")
+    expect(page.get_by_label("Stream clock")).to_contain_text("0:00.0")
+    expect(page.get_by_text(re.compile(r"^1 frame seen, "))).to_be_visible()
+    board(page).scroll_into_view_if_needed()
+    page.wait_for_timeout(500)
+    assert picture(board(page)) != far
+    page.get_by_role("radio", name="8×").click()
+    page.get_by_role("button", name="Resume").click()
+    wait_position(page, 12, seconds=6)  # in a sixth of that time and a little
+    slider(page).fill(str(FIRST.seconds))
+    expect(page.get_by_text("The run is over")).to_be_visible()
+    page.get_by_role("button", name="Play again").click()
+    expect(page.get_by_text("Replaying")).to_be_visible()
+    assert position(page) < FIRST.seconds / 2
+
+
+def test_a_live_question_is_refused_with_what_to_do(open_page):
+    page = open_page(run=FIRST.id)
+    ask(page, "What is shown now?")
+    expect(page.get_by_text("start the clip live")).to_be_visible()
+    expect(page.get_by_label("Your question")).to_have_value("What is shown now?")
+    page.get_by_role("button", name="Start this clip live").click()
+    expect(page.get_by_text(re.compile("^Streaming"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()
+    wait_frames(page, 2)
+    ask(page, "What is shown now?")
+    expect(turns(page).last).to_have_attribute("data-state", "done", timeout=SLOW)
+
+
+def test_a_link_opens_a_moment_and_a_layer(open_page, app):
+    page = open_page(run=f"{LONG.id}&t=1200&layer=2")
+    expect(page.get_by_role("heading", name=LONG.title)).to_be_visible()
+    page.get_by_role("button", name="Pause").click()
+    assert 1200 <= position(page) < 1500
+    expect(page.locator(".hl-board select").filter(has_text="Layer 3").first).to_have_value("2")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    at = position(page)
+    page.get_by_role("button", name="Copy link to this moment").click()
+    expect(page.get_by_text("Copied.")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(app.url)
+    assert f"run={LONG.id}" in link
+    assert "layer=2" in link
+    assert float(re.search(r"[?&]t=([\d.]+)", link)[1]) == pytest.approx(at, abs=0.6)
+
+
+@pytest.mark.parametrize("run", ["no-such-run", "..%2F..%2Fetc", "%3Cscript%3E"])
+def test_a_wrong_link_is_explained(open_page, run):
+    page = open_page(run=f"{run}&t=-5&layer=999")
+    expect(page.get_by_role("alert")).to_contain_text("not here")
+    expect(page.get_by_role("heading", name=FIRST.title)).to_be_visible()
+
+
+def test_record_and_open_the_file_again(open_page, tmp_path):
+    page = open_page()
+    start(page, speed="4×")
+    wait_frames(page, 6)
+    page.get_by_role("button", name="Record", exact=True).click()
+    expect(page.get_by_text(re.compile(r"^Recording · \d+ moments?"))).to_be_visible()
+    seen = frames(page)
+    wait_frames(page, seen + 8)
+    ask(page, "What is shown now?")
+    expect(turns(page).first).to_have_attribute("data-state", "done", timeout=SLOW)
+    said = turns(page).first.locator(".hl-a").inner_text()
+    wait_frames(page, frames(page) + 4)
+    with page.expect_download() as arriving:
+        page.get_by_role("button", name="Save recording").click()
+    file = tmp_path / arriving.value.suggested_filename
+    arriving.value.save_as(file)
+    run = trace.read(file)
+    assert run.clip_id == "first-card"
+    assert [turn.answer for turn in run.chat] == [said]
+    assert run.view(run.seconds).snapshot.answer.answer == said
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("#hl-file").set_input_files(file)
+    expect(page.get_by_text("Recorded run", exact=True)).to_be_visible(timeout=SLOW)
+    slider(page).fill(str(run.seconds))
+    expect(turns(page).first.locator(".hl-a")).to_have_text(said)
+    assert frames(page) == run.frames
+    expect(page.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # nobody else has this file
+
+
+def test_a_damaged_run_is_explained(open_page):
+    page = open_page()
+    data = (ROOT / "assets" / "runs" / f"{FIRST.id}.hermesrun").read_bytes()
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("#hl-file").set_input_files(
+        {"name": "broken.hermesrun", "mimeType": "application/octet-stream", "buffer": data[: len(data) // 2]}
+    )
+    expect(page.get_by_role("alert")).to_contain_text("broken.hermesrun", timeout=SLOW)
+    expect(page.get_by_role("alert")).to_contain_text("damaged")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_run_fits_the_screen(open_page, width, dark):
+    page = open_page(run=f"{RUNS[1][0]}&t=30", width=width, height=844, dark=dark)
+    expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for name in ("Pause", "Restart", "Copy link to this moment", "Start this clip live"):
+        box = page.get_by_role("button", name=name).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width

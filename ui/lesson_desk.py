@@ -98,8 +98,8 @@ class Desk:
             raise LessonError(f"This needs {missing[0].partition(':')[2]}, which is not here.")
         action = step.do[number]
         if action.do == "play":
+            self._played[visitor] = (lesson.id, index)  # in clip mode, Run is pressed by the reader afterwards
             self._play(visitor, action)
-            self._played[visitor] = (lesson.id, index)
         elif action.do == "run":
             visitor.open_run(action.run, action.seconds)
         elif action.do == "set":
@@ -115,7 +115,9 @@ class Desk:
         )
         self._set(visitor, action.settings)
         visitor.change(speed=SPEEDS[action.speed])
-        visitor.start(visitor.source({"kind": "clip", "id": action.clip}))
+        source = visitor.source({"kind": "clip", "id": action.clip})
+        visitor.choose(source)
+        visitor.start(source)
 
     def _set(self, visitor: Visitor, wished: Mapping[str, Any]) -> list[str]:
         """Change settings: those of the stream by name, all others as settings of its policy."""

@@ -189,6 +189,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "held_tokens": Figure("count", lambda s: float(s.shot.kept_per_layer.mean())),
         "cache_bytes": Figure("bytes", lambda s: s.shot.cache_bytes),
         "full_cache_bytes": Figure("bytes", lambda s: s.shot.full_cache_bytes),
+        "archive_bytes": Figure("bytes", lambda s: s.shot.archive_bytes),
         "bytes_per_token": Figure("bytes", lambda s: figures.bytes_per_token(s.shot)),
         "evicted_share": Figure("share", lambda s: figures.evicted_share(s.shot)),
         "evictions": Figure("count", lambda s: len(s.shot.evictions)),

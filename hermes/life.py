@@ -244,12 +244,12 @@ def _cuts(records: Sequence[ScoreRecord], layers: int) -> npt.NDArray[np.float32
     for m, record in enumerate(records):
         if not record.complete or not len(record.frame):
             continue
-        layer, scored = record.layer_of, record.importance != UNSCORED
-        lowest = np.full(layers, UNSCORED, np.uint8)
-        stays = record.kept & scored
-        np.minimum.at(lowest, layer[stays], record.importance[stays])
-        some = np.bincount(layer[~record.kept], minlength=layers) > 0
-        cuts[:, m] = np.where(some, from_bytes(lowest), np.nan)
+        # One more element, so that the start of an empty last layer is an index too.
+        starts = record.offsets[:-1]
+        lowest = np.minimum.reduceat(np.append(np.where(record.kept, record.importance, UNSCORED), UNSCORED), starts)
+        gone = np.add.reduceat(np.append(~record.kept, False).astype(np.int64), starts)
+        some = (gone > 0) & (np.diff(record.offsets) > 0)
+        cuts[:, m] = np.where(some, from_bytes(lowest.astype(np.uint8)), np.nan)
     return cuts
 
 

@@ -133,6 +133,17 @@ def test_a_word_explains_itself_and_goes_with_escape(open_page):
     expect(tip).to_be_visible()
 
 
+def test_captions_and_settings_explain_their_words(open_page):
+    page = open_page(run=None)  # a recorded run, so that the board shows something
+    caption = page.get_by_role("region", name="Layer by layer").get_by_role("button", name="layer", exact=True)
+    caption.click(timeout=SLOW)
+    expect(page.get_by_role("tooltip")).to_contain_text("Each layer keeps a memory of its own")
+    page.get_by_role("button", name=re.compile("^Memory settings")).click()
+    word = page.locator("#hl-settings").get_by_role("button", name="Budget", exact=True)
+    word.hover()
+    expect(page.get_by_role("tooltip")).to_contain_text("How many video tokens a layer may hold")
+
+
 def test_the_calculator_multiplies(open_page):
     page = follow(open_page, "lesson=kv-cache&step=5")
     group = panel(page).get_by_role("group", name="Cache calculator")

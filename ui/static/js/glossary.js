@@ -5,8 +5,9 @@ import { firstTerms, formsOf, pattern } from "./terms.js";
 
 const LINGER_MS = 200;
 const GAP = 8;
+const MARK_MS = 150;
 /** Where words are marked of themselves: captions and settings, not controls. */
-const CAPTIONS = [".hl-board figcaption p, .hl-board-empty p, .hl-log-empty p, .hl-about-policy", "#hl-settings [data-testid='block-info'], #hl-settings .hl-said"];
+const CAPTIONS = [".hl-board figcaption p", "#hl-settings [data-testid='block-info'], #hl-settings .hl-said"];
 
 /** Make the glossary of `terms`. Returns {term(shown), markPage()}. */
 export function makeGlossary(terms) {
@@ -15,6 +16,8 @@ export function makeGlossary(terms) {
   const tip = h("div", { class: "hl-term-tip", role: "tooltip", id: "hl-term-tip", hidden: true });
   let owner = null;
   let leaving = 0;
+  let watched = null;
+  let marking = 0;
 
   function show(node, term) {
     clearTimeout(leaving);
@@ -96,8 +99,16 @@ export function makeGlossary(terms) {
 
   return {
     term,
-    /** Mark the first occurrence of each term in the captions of the board, and in the settings. */
+    /** Mark the first occurrence of each term in the captions of the board, and in the settings once they are opened. */
     markPage() {
+      const settings = document.querySelector("#hl-settings");
+      if (settings && !watched) {
+        watched = new MutationObserver(() => {
+          clearTimeout(marking);
+          marking = setTimeout(() => this.markPage(), MARK_MS);
+        });
+        watched.observe(settings, { childList: true, subtree: true });
+      }
       for (const places of CAPTIONS) {
         const seen = new Set();
         const roots = [...document.querySelectorAll(places)];

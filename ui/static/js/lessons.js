@@ -23,7 +23,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
   const waits = new Map();
   const pointer = makePointer(show);
 
-  const back = h("button", { type: "button", class: "hl-button is-quiet", onclick: () => list() }, "All lessons");
+  const back = h("button", { type: "button", class: "hl-button is-quiet", "aria-label": "All lessons", onclick: () => list() }, "All lessons");
   const title = h("h2", { id: "hl-lessons-title", tabindex: "-1" }, "Lessons");
   const low = h("button", { type: "button", class: "hl-lessons-low", "aria-expanded": "true", "aria-label": "Make the lesson small", onclick: () => lower(!root.classList.contains("is-low")) }, "–");
   const close = h("button", { type: "button", class: "hl-lessons-close", "aria-label": "Close the lessons", title: "Close; the page becomes as it was", onclick: () => shut() }, "×");

@@ -7,24 +7,40 @@ export function placeOf(view) {
   return OWN[view] ? [`[data-view="${view}"]`, OWN[view]] : [`[data-view="${view}"]`, ".hl-board"];
 }
 
+const AGAIN_MS = 400;
+const PATIENCE_MS = 60_000;
+
 /** Makes the pointer. `show(wish)`: the board selects what is wished for. Returns {at(wish), off()}. */
 export function makePointer(show) {
   let ringed = null;
+  let again = 0;
   const off = () => {
+    clearTimeout(again);
     ringed?.classList.remove("hl-pointed");
     ringed = null;
   };
+
+  /** Ring the first of the places that can be seen; the board's figures come only when something was seen. */
+  function ring(places, since) {
+    const visible = (selector) => [...document.querySelectorAll(selector)].find((found) => found.offsetParent);
+    const node = places.map(visible).find(Boolean);
+    if (node && node !== ringed) {
+      ringed?.classList.remove("hl-pointed");
+      ringed = node;
+      node.classList.add("hl-pointed");
+      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+      node.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+    }
+    if (!node?.matches(places[0]) && performance.now() - since < PATIENCE_MS) again = setTimeout(ring, AGAIN_MS, places, since);
+  }
+
   return {
     off,
     at(wish) {
       off();
       if (!OWN[wish.view]) show(wish);
-      const node = placeOf(wish.view).map((selector) => document.querySelector(selector)).find((found) => found && found.offsetParent);
-      if (!node) return;
-      ringed = node;
-      node.classList.add("hl-pointed");
-      const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      node.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+      const places = placeOf(wish.view);
+      ring(OWN[wish.view] ? [places[1]] : places, performance.now());
     },
   };
 }

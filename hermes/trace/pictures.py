@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+
 import cv2
 import numpy as np
 from PIL import Image

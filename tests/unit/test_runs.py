@@ -1,0 +1,202 @@
+"""The bundled runs and their recipes, the command that records, and a run on a clock."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from test_trace import MadeUpStream, recorded
+
+from hermes import trace
+from hermes.bundled_runs import ENDING, RUNS, check, read_recipes
+from hermes.cli import main
+from hermes.cli.record import parse_question
+from hermes.errors import HermesError
+from hermes.trace import Turn
+from ui.replay import Replay, state
+from ui.runs import card, read_runs
+from ui.stream_recording import StreamRecording
+
+RECIPES = read_recipes()
+
+
+@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.id)
+def test_a_bundled_run_shows_what_its_title_says(recipe):
+    path = RUNS / f"{recipe.id}{ENDING}"
+    assert path.stat().st_size < trace.LIMIT
+    run = trace.read(path)
+    run.check()
+    assert run.id == recipe.id
+    assert "{" not in run.title + run.about + run.head.look
+    assert check(run.chat, recipe.expected) == []
+    assert run.head.machine
+    assert run.settings.policy == recipe.policy
+    assert run.settings.budget in recipe.budgets
+    for turn in run.chat:
+        assert run.view(turn.done).snapshot.answer.question == turn.question
+
+
+def test_the_runs_tell_the_story_that_was_asked_for():
+    by_policy = {(recipe.clip, recipe.policy): recipe for recipe in RECIPES}
+    ours, window = by_policy["first-card", "hermes"], by_policy["first-card", "sliding-window"]
+    assert ours.questions == window.questions
+    assert ours.budgets == window.budgets
+    wrong = [q for q, wish in zip(window.questions, window.expected, strict=True) if wish == "wrong"]
+    assert wrong
+    assert all(ours.expected[ours.questions.index(question)] == "right" for question in wrong)
+    assert any("forgotten" in recipe.expected for recipe in RECIPES)
+    assert max(trace.read(RUNS / f"{recipe.id}{ENDING}").seconds for recipe in RECIPES) > 1750
+
+
+TRUE, FALSE = Turn("Red?", "yes", 1, 1, truth="Yes."), Turn("Red?", "No.", 9, 9, truth="Yes.")
+
+
+@pytest.mark.parametrize(
+    ("turns", "expected", "fits"),
+    [
+        ([TRUE], ["right"], True), ([FALSE], ["right"], False), ([TRUE], ["wrong"], False), ([FALSE], ["wrong"], True),
+        ([FALSE], ["any"], True), ([TRUE, FALSE], ["any", "forgotten"], True), ([FALSE], ["forgotten"], False),
+        ([TRUE, TRUE], ["any", "forgotten"], False), ([TRUE], [], False),
+        ([Turn("Who?", "Me.", 1, 1)], ["wrong"], False),
+    ],
+)  # fmt: skip
+def test_answers_are_checked_against_the_truth(turns, expected, fits):
+    assert (check(turns, expected) == []) is fits
+
+
+def test_questions_of_the_command_line():
+    asked = parse_question("60: What was first: red or blue?")
+    assert (asked.at, asked.text) == (60.0, "What was first: red or blue?")
+    asked = parse_question("Was it: red?")
+    assert (asked.at, asked.text) == (None, "Was it: red?")
+    for wrong in ("5:", " ", "-1: What?", "nan: What?"):
+        with pytest.raises(HermesError):
+            parse_question(wrong)
+
+
+def test_the_command_records_a_clip_and_names_its_faults(tmp_path, capsys):
+    out = tmp_path / "tour.hermesrun"
+    asked = ["--ask", "5: What is shown now?", "--policy", "sliding-window", "--budget", "64", "--fps", "1"]
+    assert main(["record", "quick-tour", *asked, "--title", "A <tour>", "--out", str(out)]) == 0
+    assert "40 frames" in capsys.readouterr().out
+    run = trace.read(out)
+    assert (run.title, run.clip_id, run.frames, run.settings.budget) == ("A <tour>", "quick-tour", 40, 64)
+    assert run.chat[0].at == 5
+    assert run.chat[0].truth
+    assert run.view(30).snapshot.kept.sum(1).tolist() == [64] * 10
+    assert run.life(0).held[:, -1].tolist() == [0] * 10
+    for arguments, words in [
+        (["record"], "Give either"), (["record", "no-such-clip"], "no-such-clip"),
+        (["record", "x", "--bundled"], "Give either"),
+        (["record", "quick-tour", "--policy", "magic"], "magic"), (["record", "quick-tour", "--fps", "0"], "frame rate"),
+        (["record", "quick-tour", "--out", str(tmp_path / "no" / "x")], "no folder"),
+        (["record", "--bundled", "--only", "no-such-run"], "no-such-run"),
+    ]:  # fmt: skip
+        assert main(arguments) == 2
+        assert words in capsys.readouterr().err
+
+
+# A run on a clock -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(tmp_path):
+    stream, views = MadeUpStream(1), []
+    for number in range(30):
+        views.append(stream.push())
+        if number == 14:
+            views.append(stream.ask("What?"))
+    at = views[14].clock
+    return recorded(tmp_path, views, chat=(Turn("What?", "Red triangle.", at, at + 1, truth="Red triangle."),))[0]
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+def test_a_replay_plays_pauses_jumps_and_ends(run):
+    clock = Clock()
+    replay = Replay(run, 1.0, 2.0, clock)
+    assert (replay.state, replay.position) == ("paused", 1.0)
+    clock.now += 5
+    assert replay.position == 1.0
+    replay.resume()
+    clock.now += 2
+    assert (replay.state, replay.position) == ("playing", 5.0)
+    assert replay.view().clock == run.view(5.0).clock
+    assert replay.view().state == "playing"
+    replay.pace(1)
+    clock.now += 1
+    assert replay.position == 6.0
+    jumps = replay.jumps
+    replay.seek(2.5)
+    assert (replay.position, replay.state) == (2.5, "playing")
+    assert replay.jumps > jumps
+    replay.pause()
+    replay.seek(1e9)
+    assert (replay.position, replay.state) == (run.seconds, "ended")
+    replay.resume()
+    assert replay.position == 0.0
+    clock.now += 1000
+    assert (replay.position, replay.state) == (run.seconds, "ended")
+    with pytest.raises(HermesError):
+        replay.seek(float("nan"))
+    with pytest.raises(HermesError, match="recorded run"):
+        replay.ask("What?")
+
+
+def test_questions_come_at_their_times(run):
+    replay = Replay(run, 0.0)
+    told = state(replay, bundled=True, startable="")["run"]
+    assert told["turns"] == []
+    assert told["stops"] == [{"at": run.chat[0].at, "text": "What?"}]
+    replay.seek(run.chat[0].at)
+    (turn,) = state(replay, bundled=True, startable="")["run"]["turns"]
+    assert (turn["state"], turn["answer"], turn["right"]) == ("writing", "", None)
+    replay.seek(run.chat[0].done)
+    (turn,) = state(replay, bundled=True, startable="")["run"]["turns"]
+    assert (turn["state"], turn["answer"], turn["right"]) == ("done", "Red triangle.", True)
+    assert json.dumps(state(replay, bundled=True, startable=""), allow_nan=False)
+
+
+def test_runs_that_cannot_be_read_are_left_out(tmp_path, caplog):
+    stream = MadeUpStream(0)
+    (tmp_path / "good").mkdir()
+    source = recorded(tmp_path / "good", [stream.push()], id="good")[1]
+    (tmp_path / f"good{ENDING}").write_bytes(source.read_bytes())
+    (tmp_path / f"other{ENDING}").write_bytes(source.read_bytes())  # says that it is another
+    (tmp_path / f"bad{ENDING}").write_bytes(b"nothing")
+    names = ("bad", "missing", "other", "good")
+    (tmp_path / "index.json").write_text(json.dumps({"runs": [{"id": name} for name in names]}))
+    runs = read_runs(tmp_path)
+    assert list(runs) == ["good"]
+    assert caplog.text.count("is left out") == 3
+    assert card(runs["good"])["poster"].startswith("data:image/jpeg;base64,")
+    assert read_runs(tmp_path / "nowhere") == {}
+
+
+def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
+    class Stream:
+        scores = ()
+        source = MadeUpStream(2)
+
+        def view(self):
+            return self.source.push()
+
+        def thumbnails(self, frames):  # noqa: ARG002
+            return {}
+
+    stream = Stream()
+    recording = StreamRecording(stream)
+    assert recording.look()
+    assert recording.look()
+    stream.source = MadeUpStream(3)
+    assert not recording.look()
+    recording.cut_short = True
+    recording._thread.start()
+    path = recording.finish(tmp_path, trace.Head(title="A/B <c>", created="2026-01-02"), [])
+    assert path.name == "a-b-c-2026-01-02.hermesrun"
+    assert trace.read(path).frames == 2

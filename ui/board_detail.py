@@ -127,6 +127,7 @@ def life_detail(shot: Snapshot, life: Life, layer: int) -> dict[str, Any]:
         "grid": list(shot.grid),
         "moments": [round(float(at), 2) for at in life.seconds[chosen]],
         "of": moments,
+        "untold": max(0, sum(event.frames_seen > life.frame for event in shot.evictions) - moments),
         "held": life.held[:, chosen].tolist() if moments else [],
         "score": pack(to_bytes(life.score[layer][chosen] if moments else none)),
         "cut": [None if np.isnan(cut) else round(float(cut), 4) for cut in life.cut[layer][chosen]] if moments else [],

@@ -103,7 +103,7 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, life, pa
     if (row >= 11 || on) ctx.fillText(narrow ? `${layer + 1}` : `layer ${layer + 1}`, left - 12, middle);
     ctx.fillStyle = rgba(palette.ink, 0.08);
     ctx.fillRect(left, middle, width, 1);
-    const steps = life.moments.length ? heldSteps(life, layer, per) : [{ seconds: life.seen, share: 1 }];
+    const steps = life.untold && !life.moments.length ? [] : heldSteps(life, layer, per);
     steps.forEach(({ seconds, share }, i) => {
       const end = i + 1 < steps.length ? steps[i + 1].seconds : to;
       const tall = share > 0 ? Math.max(2, share * (row - 3)) : 0;
@@ -224,6 +224,9 @@ export function tellLife(state, life) {
   const { meta } = state;
   const per = meta.tokens_per_frame;
   const said = [`Frame ${life.frame + 1} was seen at ${clock(life.seen, true)} as ${count(per, "token")} in each of ${meta.layers} layers.`];
+  if (!life.moments.length && life.untold) {
+    return [...said, `There were ${count(life.untold, "eviction")} since, but this policy puts no single tokens on record: what is held now stands above, patch by patch.`];
+  }
   if (!life.moments.length) return [...said, "No eviction has happened since: every layer still holds all of it."];
   const end = life.moments.length - 1;
   const now = life.held.map((row) => row[end]);
@@ -236,6 +239,7 @@ export function tellLife(state, life) {
       : `${name} ${group === 3 ? "have" : "has"} let go of all ${whole(mine.length * per)}.`);
   }
   if (life.of > life.moments.length) said.push(`${whole(life.moments.length)} of ${whole(life.of)} evictions are drawn, evenly spaced.`);
+  if (life.untold) said.push(`${count(life.untold, "eviction")} of its time ${life.untold === 1 ? "is" : "are"} not on record token by token.`);
   if (life.thinned) said.push(`Of ${count(life.thinned, "older eviction")} only the tokens that left are still on record.`);
   if (life.missed) said.push("The records of its first evictions are gone: what left then is shown as gone from the start.");
   return said;

@@ -138,6 +138,8 @@ test("a life is told in steps and sentences", () => {
   const said = tellLife(state, LIFE);
   assert.match(said[1], /^Sensory memory has let go of all 2\./);
   assert.match(said[2], /^Long-term memory still holds 2 of 2/);
+  assert.match(tellLife(state, { ...LIFE, moments: [], untold: 3 })[1], /3 evictions since, but this policy puts no single tokens on record/);
+  assert.match(tellLife(state, { ...LIFE, moments: [], untold: 0 })[1], /No eviction has happened since/);
   assert.match(tellFolds(LIFE)[0], /^Layer 1: 3 tokens went into the summary of 0:02\.0\. It has been let go of since\./);
   assert.match(tellFolds(LIFE)[1], /folded on into that of 0:02\.0\. It is still held\./);
 });

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,12 +106,16 @@ def record(
         if view.state == "failed":
             raise HermesError(view.error or "The video could not be played.")
         pictures = item.thumbnails
-        recorder.add(view, lambda wanted, known=pictures: {i: known[i] for i in wanted if i in known}, item.scores)
+        recorder.add(view, partial(_those, pictures), item.scores)
         if progress:
             progress(view.clock, math.nan if view.duration is None else view.duration, recorder.moments)
     return tuple(
         _turn(questions[one.index].text, one, clip) for one in sorted(said, key=lambda one: (one.at, one.index))
     )
+
+
+def _those(pictures: Mapping[int, bytes], frames: Sequence[int]) -> dict[int, bytes]:
+    return {frame: pictures[frame] for frame in frames if frame in pictures}
 
 
 def _turn(question: str, said: Said, clip: Clip) -> Turn:
@@ -128,8 +133,9 @@ def describe(model: Backbone, settings: StreamSettings, clip: Clip, chat: Iterab
         "parameters": sum(p.numel() for p in model.model.parameters()),
         "device": str(model.device),
     }
+    said: dict[str, Any] = {"title": clip.title, "clip_id": clip.id, "source": clip.title, **texts}
     return Head(
-        **{"title": clip.title, "clip_id": clip.id, "source": clip.title, **texts},
+        **said,
         created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         machine=machine_sentence(),
         program=hermes.__version__,

@@ -13,6 +13,7 @@ from hermes.errors import HermesError
 
 if TYPE_CHECKING:
     from hermes.engine import LiveStream
+    from ui.replay import Replay
 
 _IDS = itertools.count(1)
 
@@ -60,7 +61,7 @@ class Conversation:
             self.turns.append(turn)
         return turn
 
-    def ask(self, stream: LiveStream | None, question: str, policy: str) -> Iterator[dict[str, Any]]:
+    def ask(self, stream: LiveStream | Replay | None, question: str, policy: str) -> Iterator[dict[str, Any]]:
         """Ask a stream; yields messages for the browser, the answer longer in each. Never raises on bad questions.
 
         Args:

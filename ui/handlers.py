@@ -40,8 +40,9 @@ def wire(message: Mapping[str, Any] | None) -> Any:
 REPLAY_ACTIONS = ("pause", "resume", "stop", "restart", "seek", "pace")
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _number(value: Any, otherwise: float) -> float:
+    """A finite number that the browser sent; anything else counts as not said."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
 
 
 def _start(visitor: Visitor, source: Source) -> None:
@@ -56,11 +57,10 @@ def _start(visitor: Visitor, source: Source) -> None:
 
 def _steer(replay: Replay, action: str, data: Data) -> None:
     """A press of a button while a recorded run is shown."""
-    value = data.get("seconds") if action == "seek" else data.get("speed")
-    if action == "seek" and _is_number(value):
-        replay.seek(value)
-    elif action == "pace" and value in RUN_SPEEDS:
-        replay.pace(value)
+    if action == "seek":
+        replay.seek(_number(data.get("seconds"), replay.position))
+    elif action == "pace" and data.get("speed") in RUN_SPEEDS:
+        replay.pace(data["speed"])
     elif action in ("pause", "resume", "stop", "restart"):
         getattr(replay, action)()
 
@@ -92,11 +92,9 @@ class Handlers:
         if not isinstance(wish, dict) or wish.get("n") == visitor.opened:
             return
         visitor.opened = wish.get("n")
-        seconds = wish.get("seconds")
+        seconds = _number(wish.get("seconds"), 0.0)
         try:
-            visitor.open_run(
-                str(wish.get("id")), seconds if _is_number(seconds) else 0.0, play=wish.get("play") is not False
-            )
+            visitor.open_run(str(wish.get("id")), seconds, play=wish.get("play") is not False)
         except HermesError as error:
             visitor.tell("error", str(error))
 

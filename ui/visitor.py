@@ -276,7 +276,7 @@ class Visitor:
         if not _small_enough(data.tobytes()):
             return
         picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if picture is not None:
+        if picture is not None and not isinstance(stream, Replay):
             stream.offer(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False))
 
     # Settings -----------------------------------------------------------------------------------------------------

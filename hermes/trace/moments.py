@@ -138,9 +138,10 @@ def _join(
     if not 0 <= evictions <= len(history.evictions) or not -1 <= answer < len(history.answers):
         raise DamagedError("A moment tells of an eviction or an answer that does not exist.")
     known = {item.name for item in fields(Snapshot)}
+    held: dict[str, Any] = {name: values for name, values in arrays.items() if name in known}
     snapshot = Snapshot(
         **values_of("snapshot.", Snapshot),
-        **{name: values for name, values in arrays.items() if name in known},
+        **held,
         frame_times=history.frame_times[:frames],
         evictions=history.evictions[:evictions],
         answer=history.answers[answer] if answer >= 0 else None,

@@ -302,7 +302,14 @@ def _checked(view: LiveView) -> LiveView:
     snapshot = view.snapshot
     if view.state not in STATES or not isinstance(view.source, str) or snapshot is None:
         raise DamagedError("A moment is in a state that is not known.")
-    numbers = (view.clock, view.behind, view.ingest_fps, view.dropped, view.skipped, view.frame_index)
+    numbers: tuple[float, ...] = (
+        view.clock,
+        view.behind,
+        view.ingest_fps,
+        view.dropped,
+        view.skipped,
+        view.frame_index,
+    )
     numbers += (
         snapshot.seconds,
         snapshot.budget,

@@ -41,6 +41,8 @@ def act(page, action):
             timeout=SLOW
         )
         run_to_the_end(page)
+    elif action["do"] == "run":
+        expect(page.get_by_role("region", name="Stream").get_by_text("Recorded run")).to_be_visible(timeout=SLOW)
     elif action["do"] == "ask":
         turn = page.get_by_role("list", name="Questions and answers").get_by_role("listitem").last
         expect(turn).to_have_attribute("data-state", "done", timeout=SLOW)

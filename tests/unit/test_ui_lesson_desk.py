@@ -16,6 +16,7 @@ from ui.lesson_figures import ASSETS
 from ui.lesson_part import known_here, make_lessons
 from ui.lesson_reader import read_lesson
 from ui.models import Shelf
+from ui.runs import read_runs
 from ui.sessions import Quota, Sessions
 from ui.visitor import Visitor
 
@@ -45,7 +46,8 @@ def known(clips):
 def sessions(engine, clips, tmp_path):
     shelf = Shelf(engine)
     shelf.ensure("pocket")
-    registry = Sessions(lambda: Visitor(StreamSettings(speed=4.0), shelf, clips, POLICIES), Quota(), tmp_path)
+    runs = read_runs(ASSETS / "runs")
+    registry = Sessions(lambda: Visitor(StreamSettings(speed=4.0), shelf, clips, POLICIES, runs), Quota(), tmp_path)
     yield registry
     registry.close(KEY)
 
@@ -76,6 +78,9 @@ def test_every_reveal_measures_what_it_says(name, sessions, known):
             reply = desk.answer(request, KEY)
             assert "error" not in reply, reply
             visitor = sessions.get(KEY)
+            if action.do == "run":
+                assert visitor.replay.run.id == action.run
+                continue
             visitor.change(speed=math.inf)
             until(lambda visitor=visitor: visitor.stream.view().state in ("ended", "failed"))
         if not step.choices:

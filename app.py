@@ -74,8 +74,7 @@ def main(arguments: list[str] | None = None) -> int:
     models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
     settings = StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget)
     any_model = "SPACE_ID" not in os.environ and not flags.clip_mode
-    runs = Path(__file__).parent / "assets" / "runs"
-    options = Options(settings, models, any_model, flags.clips, quota, clip_mode=flags.clip_mode, runs=runs)
+    options = Options(settings, models, any_model, flags.clips, quota, clip_mode=flags.clip_mode)
     engine = Engine(max_streams=flags.streams)
     page = build(engine, POLICIES, options)
     logger.info("Open http://%s:%d", flags.host, flags.port)

@@ -72,7 +72,7 @@ class Options:
     clips: Path
     quota: Quota
     clip_mode: bool = False
-    runs: Path | None = None
+    runs: Path | None = Path(__file__).parents[1] / "assets" / "runs"
 
 
 def _part(name: str, events: tuple[str, ...], **more: Any) -> gr.HTML:

@@ -37,6 +37,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--frames", type=_numbers, default=(200, 1000, 10_000), help="marks (default: 200,1000,10000)")
     parser.add_argument("--chunk", type=int, default=16, help="frames pushed at once (default: %(default)s)")
+    parser.add_argument(
+        "--random",
+        metavar="NAME",
+        help="instead: the configuration of a listed model (see the command models) with random weights, beside two bounds",
+    )
+    parser.add_argument("--budgets", type=_numbers, default=(4000, 6000), help="with --random (default: 4000,6000)")
     parser.add_argument("--rounds", type=int, default=10, help="rounds that count (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads that torch may use (default: torch's own choice)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -54,6 +60,10 @@ def run(args: argparse.Namespace) -> int:
         if args.threads < 1:
             raise HermesError(f"At least one thread is needed, not {args.threads}.")
         torch.set_num_threads(args.threads)
+    if args.random:
+        from hermes.cli.bench_random import run_random  # noqa: PLC0415
+
+        return run_random(args, _progress)
     policies = args.policies or DEFAULT_POLICIES
     unknown = [name for name in policies if name not in hermes.POLICIES]
     if unknown:

@@ -1,0 +1,208 @@
+"""Speed of a real configuration with random weights, beside what the machine could do at best, measured in the same run.
+
+Two bounds. First token: the bytes that it must read (weights of the decoder and head once for the question's rows, keys and
+values once) over the memory bandwidth of the device. Ingest: a bare prefill of the same tokens on the same memory by the
+same decoder, without tower, guidance or eviction.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from statistics import median
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+from hermes.backbones import catalogue
+from hermes.backbones.attention import NAME as ATTENTION
+from hermes.backbones.base import Backbone, Card
+from hermes.backbones.load import FAMILIES
+from hermes.bench import Frames
+from hermes.memory.cache import Provenance
+from hermes.session import StreamSession
+
+QUESTION = "What was the first card?"
+TEMPLATE = (
+    "Watch: {% for message in messages %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'video' %}MARKER{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
+)
+REPEATS = 5
+BANDWIDTH_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class Row:
+    """What was measured after a number of frames, beside the bounds.
+
+    Attributes:
+        frames: Frames seen.
+        budget: Tokens that a layer may hold.
+        kept: Tokens that the fullest layer holds.
+        first_token_ms: From asking to the first token.
+        first_token_bound_ms: Bytes that it reads / bandwidth.
+        ingest_fps: Frames a second of one more chunk, all included.
+        prefill_fps: Frames a second of a bare prefill of the same tokens.
+    """
+
+    frames: int
+    budget: int
+    kept: int
+    first_token_ms: float
+    first_token_bound_ms: float
+    ingest_fps: float
+    prefill_fps: float
+
+    @property
+    def first_token_ratio(self) -> float:
+        """First token over its bound; the goal is at most 2."""
+        return self.first_token_ms / self.first_token_bound_ms
+
+    @property
+    def ingest_share(self) -> float:
+        """Ingest over the bare prefill; the goal is at least 0.7."""
+        return self.ingest_fps / self.prefill_fps
+
+    def as_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return {**asdict(self), "first_token_ratio": self.first_token_ratio, "ingest_share": self.ingest_share}
+
+
+def byte_tokenizer(marker: str) -> PreTrainedTokenizerFast:
+    """A tokenizer of bytes, a token each, in place of a model's own; its chat template writes `marker` for a video."""
+    alphabet = ["<|end|>", "<video>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    raw = Tokenizer(models.BPE({token: i for i, token in enumerate(alphabet)}, merges=[]))
+    raw.pre_tokenizer, raw.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=raw,
+        eos_token="<|end|>",  # noqa: S106 - no password
+        extra_special_tokens={"video": "<video>"},
+        chat_template=TEMPLATE.replace("MARKER", marker),
+    )
+
+
+def random_model(model: catalogue.Listed, device: torch.device, dtype: torch.dtype) -> Backbone:
+    """A model of the catalogue with random weights, made on its device, with a tokenizer of bytes."""
+    family, config = FAMILIES[model.family], model.config()
+    marker = family.video_marker if isinstance(family.video_marker, str) else "<video>"
+    words = byte_tokenizer(marker)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with device:
+            built = family.model_class(config)
+    finally:
+        torch.set_default_dtype(before)
+    built = built.to(device=device, dtype=dtype).eval().requires_grad_(False)
+    for name in ("video_token_id", "image_token_id"):
+        if getattr(config, name, None) is not None:
+            setattr(config, name, words.convert_tokens_to_ids("<video>"))
+    card = Card(f"{model.title}, random weights", "Random weights, to measure speed.")
+    side = getattr(config.vision_config, "image_size", None)
+    sizes = {"size": {"height": side, "width": side, "longest_edge": side}, "max_image_size": {"longest_edge": side}}
+    made: Backbone = family(built, words, card, sizes if isinstance(side, int) else {})
+    made.text_config._attn_implementation = ATTENTION  # noqa: SLF001 - transformers' own switch
+    return made
+
+
+def bandwidth(device: torch.device) -> float:
+    """Bytes a second that the device's memory delivers, measured by copying (each byte is read and written)."""
+    source = torch.empty(BANDWIDTH_BYTES, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * BANDWIDTH_BYTES / _median_seconds(lambda: target.copy_(source), device)
+
+
+def measure(
+    model: Backbone,
+    frames: Frames,
+    marks: Sequence[int],
+    budgets: Sequence[int],
+    chunk: int,
+    report: Callable[[str], None],
+) -> tuple[float, list[Row]]:
+    """Stream past every mark at every budget.
+
+    Returns:
+        Memory bandwidth in bytes a second, and a row for each budget and mark.
+    """
+    speed, rows = bandwidth(model.device), []
+    for budget in budgets:
+        session = StreamSession(model, budget=budget, chunk=chunk)
+        for mark in sorted(marks):
+            while session.stats.frames_seen < mark:
+                _push(session, frames, min(chunk, mark - session.stats.frames_seen))
+                report(f"budget {budget:,}: {session.stats.frames_seen:,} of {max(marks):,} frames")
+            rows.append(_measure_here(model, session, frames, chunk, speed))
+        session.close()
+    return speed, rows
+
+
+def _measure_here(model: Backbone, session: StreamSession, frames: Frames, chunk: int, speed: float) -> Row:
+    seen = session.stats.frames_seen
+    firsts = [_first_token(session) for _ in range(REPEATS)]
+    snapshot = session.snapshot()
+    bare = _bare_prefill(model, session, chunk)
+    ingest = _median_seconds(lambda: _push(session, frames, chunk), model.device)
+    return Row(
+        frames=seen,
+        budget=int(snapshot.budget),
+        kept=int(snapshot.kept_per_layer.max()),
+        first_token_ms=1000 * median(firsts),
+        first_token_bound_ms=1000 * (_decoder_bytes(model) + snapshot.cache_bytes) / speed,
+        ingest_fps=chunk / ingest,
+        prefill_fps=chunk / bare,
+    )
+
+
+def _decoder_bytes(model: Backbone) -> int:
+    parts = (model.decoder.layers, model.decoder.norm, model.model.lm_head)
+    return sum(p.numel() * p.element_size() for part in parts for p in part.parameters())
+
+
+def _push(session: StreamSession, frames: Frames, count: int) -> None:
+    seen = session.stats.frames_seen
+    session.push(frames[:count], (seen + np.arange(count)) / 2)
+
+
+def _first_token(session: StreamSession) -> float:
+    for _ in session.ask(QUESTION, max_new_tokens=1):
+        pass
+    return float(session.stats.first_token_seconds or "nan")
+
+
+def _bare_prefill(model: Backbone, session: StreamSession, chunk: int) -> float:
+    """Seconds to prefill as many tokens as a chunk has, on a branch of the memory."""
+    cache = session._opened_cache()  # noqa: SLF001 - what is measured is the decoder on this memory
+    tokens = chunk // session.layout.frames_per_step * session.layout.grid[0] * session.layout.grid[1]
+    embeddings = torch.randn(1, tokens, model.text_config.hidden_size, device=model.device).to(model.dtype)
+
+    def prefill() -> None:
+        branch = cache.branch()
+        positions = model.text_positions(branch.next_positions(), tokens)
+        model.prefill(embeddings, positions, Provenance.of_text(tokens, model.device), branch)
+        cache.release(branch)
+
+    return _median_seconds(prefill, model.device)
+
+
+def _median_seconds(work: Callable[[], object], device: torch.device) -> float:
+    def once() -> float:
+        _wait(device)
+        began = time.perf_counter()
+        work()
+        _wait(device)
+        return time.perf_counter() - began
+
+    once()
+    return median(once() for _ in range(REPEATS))
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    elif device.type == "mps":
+        torch.mps.synchronize()

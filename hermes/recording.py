@@ -17,7 +17,7 @@ from hermes.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
 from hermes.machine import machine_sentence
-from hermes.pocket.truth import read_events, truth_of
+from hermes.pocket.truth import answer_at
 from hermes.trace import Head, Recorder, Turn
 
 if TYPE_CHECKING:
@@ -48,10 +48,8 @@ class Clip:
 
     def true_answer(self, question: str, seconds: float) -> str | None:
         """The true answer to a question asked at a stream time; None where it is not known or not well defined."""
-        if not self.truth.get("events"):
-            return None
-        fps = float(self.truth["fps"])
-        known = truth_of(question, read_events(self.truth["events"], fps), math.floor(seconds * fps + 1e-6), fps)
+        events = self.truth.get("events")
+        known = answer_at(question, events, float(self.truth["fps"]), seconds) if events else None
         return known.answer if known else None
 
 

@@ -6,7 +6,7 @@ import logging
 import re
 import secrets
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from hermes.live import LiveStream
 
 logger = logging.getLogger(__name__)
+
+Truth = Callable[[str, float], str | None]
 
 EVERY_SECONDS = 0.2
 """A stream publishes no more snapshots than that."""
@@ -61,13 +63,14 @@ class StreamRecording:
         recorder = self._recorder
         return {"seconds": round(recorder.seconds, 1), "moments": recorder.moments, "ended": self.cut_short}
 
-    def finish(self, folder: Path, head: Head, turns: Iterable[Turn]) -> Path:
+    def finish(self, folder: Path, head: Head, turns: Iterable[Turn], truth: Truth) -> Path:
         """End it and write the file into a folder of its own below `folder`, where nobody can guess it.
 
         Args:
             folder: Where uploads and downloads lie.
             head: What the run says of itself, without its conversation.
             turns: The visitor's conversation; what was asked before the recording is in it.
+            truth: Gives the true answer to a question at a stream time; None where it is not known.
 
         Raises:
             HermesError: Nothing was seen while it recorded, or the file cannot be written.
@@ -80,7 +83,7 @@ class StreamRecording:
         own.mkdir(parents=True, exist_ok=True)
         path = own / file_name(head)
         try:
-            self._recorder.write(path, replace(head, chat=tuple(self._turns(turns))))
+            self._recorder.write(path, replace(head, chat=tuple(self._turns(turns, truth))))
         except HermesError:
             own.rmdir()
             raise
@@ -90,12 +93,19 @@ class StreamRecording:
         """End it without a file."""
         self._done.set()
 
-    def _turns(self, turns: Iterable[Turn]) -> Iterable[RunTurn]:
+    def _turns(self, turns: Iterable[Turn], truth: Truth) -> Iterable[RunTurn]:
         for turn in turns:
             if turn.at is None or turn.state not in ("done", "stopped") or turn.at > self._recorder.seconds:
                 continue
             yield RunTurn(
-                turn.question, turn.answer, turn.at, self._said_at(turn), turn.state, turn.first_ms, turn.policy
+                turn.question,
+                turn.answer,
+                turn.at,
+                self._said_at(turn),
+                turn.state,
+                turn.first_ms,
+                turn.policy,
+                truth(turn.question, turn.at),
             )
 
     def _said_at(self, turn: Turn) -> float:

@@ -15,7 +15,7 @@ from hermes.errors import HermesError
 from hermes.machine import machine_sentence
 from hermes.trace import Head
 from ui.conversation import Turn
-from ui.stream_recording import StreamRecording
+from ui.stream_recording import StreamRecording, Truth
 
 if TYPE_CHECKING:
     from hermes.live import LiveStream
@@ -44,12 +44,13 @@ class Tape:
         self._now = StreamRecording(stream)
         self._now.start()
 
-    def stop(self, head: Head, turns: Sequence[Turn]) -> None:
+    def stop(self, head: Head, turns: Sequence[Turn], truth: Truth) -> None:
         """End the recording and offer its file.
 
         Args:
             head: What the run says of itself; time and machine are put in here.
             turns: The visitor's conversation.
+            truth: Gives the true answer to a question at a stream time; None where it is not known.
 
         Raises:
             HermesError: None runs, nothing was seen meanwhile, or the file cannot be written.
@@ -59,7 +60,7 @@ class Tape:
             raise HermesError("Nothing is being recorded.")
         created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         head = replace(head, created=created, machine=machine_sentence(), program=hermes.__version__)
-        path = recording.finish(self._folder, head, turns)
+        path = recording.finish(self._folder, head, turns, truth)
         self._file = {
             "n": next(_IDS),
             "name": path.name,

@@ -26,6 +26,7 @@ from PIL import Image
 
 from hermes import video
 from hermes.errors import HermesError
+from hermes.pocket.truth import answer_at
 from hermes.trace import Head, Run
 from ui import standalone, telling, tryit
 from ui.board import BoardEncoder
@@ -238,7 +239,12 @@ class Visitor:
             policy=telling.policy_facts(policy),
             events=clip.events if clip else (),
         )
-        self._tape.stop(head, self.conversation.turns)
+
+        def truth(question: str, seconds: float) -> str | None:
+            known = answer_at(question, clip.events, clip.fps, seconds) if clip else None
+            return known.answer if known else None
+
+        self._tape.stop(head, self.conversation.turns, truth)
 
     def _begin(self) -> None:
         """A new memory: the board starts afresh."""

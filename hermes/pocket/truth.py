@@ -5,6 +5,7 @@ The phrases that make questions (`hermes.pocket.phrases`) are read backwards her
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -121,6 +122,11 @@ def truth_of(text: str, events: Iterable[Event], at: int, fps: float) -> Truth |
     else:
         whole = spans[-1]
     return Truth(_KINDS.get(form, form), answer, whole, spans, every)
+
+
+def answer_at(text: str, listed: Iterable[Mapping[str, Any]], fps: float, seconds: float) -> Truth | None:
+    """As `truth_of`, with events as a clip's file lists them, at a stream time that may be a tenth of a frame short."""
+    return truth_of(text, read_events(listed, fps), math.floor(seconds * fps + 0.1), fps)
 
 
 def read_events(listed: Iterable[Mapping[str, Any]], fps: float) -> list[Event]:

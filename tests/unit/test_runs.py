@@ -197,6 +197,6 @@ def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
     assert not recording.look()
     recording.cut_short = True
     recording._thread.start()
-    path = recording.finish(tmp_path, trace.Head(title="A/B <c>", created="2026-01-02"), [])
+    path = recording.finish(tmp_path, trace.Head(title="A/B <c>", created="2026-01-02"), [], lambda *_: None)
     assert path.name == "a-b-c-2026-01-02.hermesrun"
     assert trace.read(path).frames == 2

@@ -112,7 +112,7 @@ class Snapshot:
         importance: Score at the last eviction that the token went through, 0 to 1; nan: none yet [tokens].
         guidance_attention: Attention of the guidance prompt at that eviction; nan: not measured [tokens].
         recency: Recency at that eviction, 0 to 1; nan: none yet [tokens].
-        tokens_seen: Video tokens seen by a layer since the stream began.
+        tokens_seen: Video tokens since the stream began, before a policy dropped or merged any: what a full cache would hold.
         cache_bytes: Bytes of keys and values that the held tokens take, all layers.
         full_cache_bytes: Bytes that keys and values of all tokens seen would take.
         evictions: Every eviction so far, oldest first.
@@ -121,8 +121,8 @@ class Snapshot:
             [tokens].
         tiered: Whether the policy tells layers apart by tier; if not, `tiers` says nothing about what they keep.
         archive_bytes: Bytes that the policy keeps outside the memory: archived keys and values, stored features.
-        archived: Tokens of each frame that lie in the archive, to be fetched at a question [layers, frames]; empty where
-            the policy has none.
+        archived: Tokens of each frame that lie outside the memory, as archived keys and values or as stored features
+            [layers, frames]; empty where the policy keeps none.
         first_frame: First frame that each token stands for: its own, or an earlier one where frames were merged; -1 for the
             prompt [tokens]. Empty in records made before it was kept.
         held_by: Share of the heads that hold each token, above 0 to 1, where heads keep tokens of their own; the flat arrays

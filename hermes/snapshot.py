@@ -112,7 +112,7 @@ class Snapshot:
         importance: Score at the last eviction that the token went through, 0 to 1; nan: none yet [tokens].
         guidance_attention: Attention of the guidance prompt at that eviction; nan: not measured [tokens].
         recency: Recency at that eviction, 0 to 1; nan: none yet [tokens].
-        tokens_seen: Video tokens since the stream began, before a policy dropped or merged any: what a full cache would hold.
+        tokens_seen: Video tokens since the stream began, before a policy dropped or merged any.
         cache_bytes: Bytes of keys and values that the held tokens take, all layers.
         full_cache_bytes: Bytes that keys and values of all tokens seen would take.
         evictions: Every eviction so far, oldest first.

@@ -123,9 +123,12 @@ export function mountChat(element, bus, send, planned = false) {
     const turn = turns.findLast((other) => other.question.trim() === answer.question);
     const node = turn && nodes.get(turn.id);
     if (!node || answer.fate.right === null) return;
+    const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     node.why ??= node.root.appendChild(h("button", { type: "button", class: "hl-why", title: "Show why on the board", onclick: () => bus.say("why", null) }));
     node.why.dataset.right = String(answer.fate.right);
-    setText(node.why, `${answer.fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(answer.fate).toLowerCase()} ↓`);
+    const known = turn.right === true || turn.right === false; // then it is said above already
+    setText(node.why, `${known ? "Why" : answer.fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(answer.fate).toLowerCase()} ↓`);
+    if (follow) log.scrollTop = log.scrollHeight;
   });
 
   form.addEventListener("submit", (event) => {

@@ -120,6 +120,7 @@ export function makeFate(bus) {
 
 function bar(kind, share, words, tick = null) {
   const inside = h("i");
+  inside.hidden = !(share > 0);
   inside.style.width = `${Math.max(0, Math.min(1, share)) * 100}%`;
   const mark = tick === null ? null : h("s", { "aria-hidden": "true" });
   if (mark) mark.style.left = `${Math.max(0, Math.min(1, tick)) * 100}%`;

@@ -341,7 +341,7 @@ def _about(policy: Any) -> str:
     needs = f" Needs {policy.needs}." if policy.needs else ""
     return (
         f'<p class="hl-said"><strong>{html.escape(policy.title)}</strong> ({html.escape(policy.badge)}). '
-        f"{html.escape(policy.about + needs)} {html.escape(policy.citation)}.</p>"
+        f"{html.escape(policy.about + needs)} ({html.escape(policy.citation)})</p>"
     )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hermes import video
 from hermes.clip_run import ClipItem, ClipRequest, PlannedQuestion
 from hermes.errors import HermesError
+from hermes.life import Life, ScoreRecord, life_of
 from hermes.live_memory import open_session
 from hermes.live_view import LiveView
 from ui.conversation import Turn
@@ -61,10 +62,12 @@ class ClipStream:
             "playing", title, math.nan, None, 0.0, None, -1, None, 0, 0, 0.0, None, answering=False, error=None
         )
         self._thumbnails: dict[int, bytes] = {}
+        self.scores: tuple[ScoreRecord, ...] = ()
 
     def take(self, item: ClipItem) -> None:
         """Take over what a step told."""
         self._thumbnails = {**self._thumbnails, **item.thumbnails} if item.thumbnails else self._thumbnails
+        self.scores = item.scores or self.scores
         if item.view is not None:
             self._view = item.view
         elif item.said is not None:
@@ -90,6 +93,10 @@ class ClipStream:
         """JPEG thumbnails of frames by number."""
         known = self._thumbnails
         return {frame: known[frame] for frame in frames if frame in known}
+
+    def life(self, frame: int) -> Life:
+        """The life of a frame; the evictions are known once the run is over."""
+        return life_of(self.scores, frame)
 
     def stop(self) -> None:
         """End the run at the next item; what was seen stays."""

@@ -10,6 +10,7 @@ import importlib.util
 import math
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
@@ -76,7 +77,9 @@ def clip_runner(model: Backbone) -> Run:
     from hermes.clip_run import run_clip  # noqa: PLC0415
 
     def run(request: ClipRequest) -> Iterator[ClipItem]:
-        yield from run_clip(model, request)
+        for item in run_clip(model, request, scores=True):
+            over = item.view is not None and item.view.state != "playing"
+            yield item if over else replace(item, scores=())  # they grow with the stream: sent once, at its end
 
     if importlib.util.find_spec("spaces") is None and not is_zero_gpu():
         return run

@@ -72,6 +72,9 @@ def test_a_run_answers_its_questions_and_fills_the_board(make):
     assert (state["state"], state["frames"], state["loading"]) == ("ended", 40, None)
     assert max(board["held"]) <= 64
     assert len(visitor.stream.thumbnails(range(40))) == 40
+    told = visitor.detail({"id": 1, "kind": "life", "frame": 3, "layer": 0})
+    assert "error" not in told
+    assert visitor.stream.scores
 
 
 def test_a_second_run_begins_with_an_empty_memory_and_keeps_the_chat(make):

@@ -1,0 +1,56 @@
+"""Clip mode in a browser, as on ZeroGPU: a clip and its questions in one call, with the model that ships."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from conftest import App
+from playwright.sync_api import expect
+
+SLOW = 60_000
+
+
+@pytest.fixture(scope="module")
+def clip_app(tmp_path_factory):
+    running = App(tmp_path_factory.mktemp("clip-app"), "--clip-mode")
+    yield running.wait()
+    running.close()
+
+
+@pytest.fixture
+def page(clip_app, browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    troubles = []
+    page.on("pageerror", lambda error: troubles.append(str(error)))
+    page.goto(clip_app.url)
+    page.get_by_role("button", name="Run", exact=True).wait_for()
+    yield page
+    context.close()
+    assert troubles == []
+
+
+def test_a_run_with_its_questions(page):
+    plan = page.get_by_role("region", name="Questions of this run")
+    expect(plan.get_by_label("Question", exact=True)).to_have_count(3, timeout=SLOW)
+    plan.get_by_role("button", name="Remove this question").first.click()
+    plan.get_by_role("button", name="Add a question").click()
+    plan.get_by_label("Question", exact=True).last.fill("What is shown now?")
+    plan.get_by_label("Seconds into the clip; empty: at its end").last.fill("10")
+    page.get_by_role("button", name="Run", exact=True).click()
+    turns = page.get_by_role("list", name="Questions and answers").get_by_role("listitem")
+    expect(turns).to_have_count(3, timeout=SLOW)
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible(timeout=SLOW)
+    expect(turns.first).to_contain_text("What is shown now?")
+    for turn in turns.all():
+        expect(turn).to_have_attribute("data-state", "done")
+    expect(page.get_by_role("region", name="Memory board").get_by_text(re.compile("frames seen"))).to_be_visible()
+    expect(page.get_by_label("Stream clock")).to_have_text(re.compile(r"^0:\d\d\.\d / 0:\d\d$"))
+
+
+def test_the_webcam_says_why_it_is_not_there(page):
+    page.get_by_role("tab", name="Webcam").first.click()
+    expect(page.get_by_text("The webcam cannot be used here")).to_be_visible()
+    page.get_by_role("button", name="Run", exact=True).click()
+    expect(page.get_by_role("alert").get_by_text("Choose a clip or upload a video")).to_be_visible()

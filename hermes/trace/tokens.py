@@ -108,7 +108,7 @@ def encode(
             changed[name].append(differs)
             values[name].append((column - guess[name])[differs])
         for name in grids:
-            rest = getattr(now, name).astype(np.int64) - _expected(name, now, before)
+            rest = getattr(now, name).astype(np.int64) - _expected(name, now, before, extras)
             odd[name].append(np.flatnonzero(rest))
             odd_values[name].append(rest[rest != 0])
         for name in LABELS:
@@ -236,10 +236,11 @@ def held_tokens(flat: Mapping[str, Array], shape: tuple[int, int]) -> Int:
     return np.maximum(np.rint(held), held > 0).astype(np.int64).reshape(shape)
 
 
-def _expected(name: str, now: Snapshot, before: Snapshot | None) -> Int:
+def _expected(name: str, now: Snapshot, before: Snapshot | None, extras: Sequence[str]) -> Int:
     if name != "kept":
         return _padded(None if before is None else getattr(before, name), now.kept.shape)
-    flat = {field: getattr(now, field, np.zeros(0)) for field in ("offsets", "frame", "kind", "held_by")}
+    fields = ("offsets", "frame", "kind", *(name for name in extras if name == "held_by"))
+    flat = {field: getattr(now, field) for field in fields}
     return held_tokens(flat, now.kept.shape)
 
 

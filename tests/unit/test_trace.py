@@ -204,6 +204,17 @@ def test_reading_gives_back_every_moment_field_by_field(tmp_path, seed, odd):
     assert [answer.question for answer in run.answers] == ["What was “first” 9?", "What was “first” 30?"]
 
 
+def test_fields_that_are_filled_only_from_some_moment_on_come_back(tmp_path):
+    stream = MadeUpStream(0, odd=True)
+    views = [stream.push() for _ in range(20)]
+    for number in range(5):
+        bare = replace(views[number].snapshot, held_by=np.zeros(0, np.float32), archived=np.zeros((0, 0), np.uint16))
+        views[number] = replace(views[number], snapshot=bare)
+    run, _ = recorded(tmp_path, views)
+    for number, view in enumerate(views):
+        assert_same(run.moment(number), view)
+
+
 def test_rounding_is_as_documented():
     stream = MadeUpStream(1)
     for _ in range(12):

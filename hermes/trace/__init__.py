@@ -15,8 +15,8 @@ pictures.bin    a JPEG for every frame, one after the other; pictures.xz says wh
 
 Parts that end in .xz are blocks (`hermes.trace.block`): a JSON head and little-endian arrays under LZMA. A moment gives its
 snapshot back exactly, but for three figures of the last eviction and the attention of answers, which are rounded
-(`hermes.trace.tokens.rounded`, `hermes.trace.records.rounded_answer`), and the frame's picture, which is made smaller. Long
-runs keep fewer of the older moments, so that a file stays below 9 MB. Files may come from anybody: nothing in them is
+(`hermes.trace.rounding`, `hermes.trace.records.rounded_answer`), and the frame's picture, which is made smaller. Long runs
+keep fewer of the older moments, so that a file stays below 9 MB. Files may come from anybody: nothing in them is
 executed, sizes are checked before they are trusted, and what does not fit together is refused with a sentence.
 """
 

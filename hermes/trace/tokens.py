@@ -2,13 +2,12 @@
 
 Pure functions on numpy arrays. Between two snapshots a few tokens leave, new ones come at the end, and the figures of an
 eviction change; so a token is named by where it stood before (`source`), and a column tells only what differs from its
-prediction. What is exact in a snapshot stays exact, except three figures, which `rounded` rounds as documented there.
+prediction. What is exact in a snapshot stays exact, except three figures, which `hermes.trace.rounding` rounds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,13 @@ import numpy.typing as npt
 
 from hermes.snapshot import TEXT, Snapshot
 from hermes.trace.block import Array, DamagedError
+from hermes.trace.rounding import NONE, UNIT_FIGURES, coarse, coarse_code, coded, figure
 
 Int = npt.NDArray[np.int64]
 Float = npt.NDArray[np.float32]
 
 LABELS = ("frame", "patch", "kind")
 LABEL_TYPES = {"frame": np.int32, "patch": np.int16, "kind": np.int8}
-UNIT_FIGURES = ("importance", "recency")
 TOKEN_FIELDS = ("offsets", *LABELS, "mass", "position", *UNIT_FIGURES, "guidance_attention", "token_seconds", "kept")
 """Fields of a snapshot that these functions always store."""
 SOME_TOKENS = ("first_frame", "held_by")
@@ -32,49 +31,6 @@ SOME_FRAMES = ("archived",)
 _COLUMNS = ("mass", "token_seconds", "position", "guidance_attention", *UNIT_FIGURES)
 _ONE = int(np.float32(1).view(np.int32))
 _NAN = int(np.float32(np.nan).view(np.int32))
-_NONE = 255
-
-
-# Rounding -------------------------------------------------------------------------------------------------------------
-
-
-def rounded(snapshot: Snapshot) -> Snapshot:
-    """A snapshot as a recorded run gives it back: every field exact but the figures of the last eviction.
-
-    Importance and recency are rounded to steps of 1/254 (where a policy leaves 0 to 1: to float16), guidance attention
-    to float16 with four bits of mantissa, which is within 3.2 % of it.
-    """
-    return replace(
-        snapshot,
-        importance=_figure(*_coded(snapshot.importance)),
-        recency=_figure(*_coded(snapshot.recency)),
-        guidance_attention=_coarse(_coarse_code(snapshot.guidance_attention)),
-    )
-
-
-def _coded(values: Float) -> tuple[Int, bool]:
-    """A figure as whole numbers, and whether they are steps of 1/254 (255: nan) or else float16 bits."""
-    known = values[~np.isnan(values)]
-    if not known.size or (known.min() >= 0 and known.max() <= 1):
-        return np.where(np.isnan(values), _NONE, np.rint(np.nan_to_num(values) * 254)).astype(np.int64), True
-    return values.astype(np.float16).view(np.int16).astype(np.int64), False
-
-
-def _figure(codes: Int, steps: bool) -> Float:
-    if steps:
-        return np.where(codes == _NONE, np.float32(np.nan), codes.astype(np.float32) / np.float32(254))
-    return codes.astype(np.int16).view(np.float16).astype(np.float32)
-
-
-def _coarse_code(values: Float) -> Int:
-    """float16 bits, rounded to four bits of mantissa: the lowest six of its ten are dropped."""
-    bits = values.astype(np.float16).view(np.int16).astype(np.int64)
-    special = ~np.isfinite(values.astype(np.float16))
-    return np.where(special, bits >> 6, (bits + 32) >> 6)
-
-
-def _coarse(codes: Int) -> Float:
-    return (codes << 6).astype(np.int16).view(np.float16).astype(np.float32)
 
 
 # Coding ---------------------------------------------------------------------------------------------------------------
@@ -91,7 +47,7 @@ def encode(
     """
     extras = [name for name in SOME_TOKENS if all(_fills(s, name, s.frame.shape) for s in snapshots)]
     grids = ["kept", *(n for n in SOME_FRAMES if all(_fills(s, n, s.kept.shape) for s in snapshots))]
-    steps = {name: all(_coded(getattr(s, name))[1] for s in snapshots) for name in UNIT_FIGURES}
+    steps = {name: all(coded(getattr(s, name))[1] for s in snapshots) for name in UNIT_FIGURES}
     whole = all(_is_whole(s.position) for s in snapshots)
     names = [*_COLUMNS, *extras]
     sources, changed, values = [], _lists(names), _lists(names)
@@ -216,8 +172,8 @@ def predict(
         "mass": _ONE,
         "token_seconds": np.where(frame >= 0, seconds.view(np.int32), _NAN),
         "position": 0,
-        "guidance_attention": int(_coarse_code(np.full(1, np.nan, np.float32))[0]),
-        **dict.fromkeys(UNIT_FIGURES, _NONE),
+        "guidance_attention": int(coarse_code(np.full(1, np.nan, np.float32))[0]),
+        **dict.fromkeys(UNIT_FIGURES, NONE),
         "first_frame": frame,
         "held_by": _ONE,
     }
@@ -270,13 +226,13 @@ def _columns(now: Snapshot, steps: Mapping[str, bool], whole: bool) -> dict[str,
 
     def unit(name: str) -> Int:
         values = getattr(now, name)
-        return _coded(values)[0] if steps[name] else values.astype(np.float16).view(np.int16).astype(np.int64)
+        return coded(values)[0] if steps[name] else values.astype(np.float16).view(np.int16).astype(np.int64)
 
     return {
         "mass": now.mass.view(np.int32).astype(np.int64),
         "token_seconds": now.token_seconds.view(np.int32).astype(np.int64),
         "position": now.position.astype(np.int64) if whole else now.position.view(np.int32).astype(np.int64),
-        "guidance_attention": _coarse_code(now.guidance_attention),
+        "guidance_attention": coarse_code(now.guidance_attention),
         **{name: unit(name) for name in UNIT_FIGURES},
     }
 
@@ -295,8 +251,8 @@ def _arrays(meta: Mapping[str, Any], lengths: Int, held: dict[str, Int], columns
         "position": position.astype(np.float32)
         if meta["whole_positions"]
         else position.astype(np.int32).view(np.float32),
-        "guidance_attention": _coarse(columns["guidance_attention"]),
-        **{name: _figure(columns[name], meta["steps"][name]) for name in UNIT_FIGURES},
+        "guidance_attention": coarse(columns["guidance_attention"]),
+        **{name: figure(columns[name], meta["steps"][name]) for name in UNIT_FIGURES},
         **extras,
     }
 

@@ -13,6 +13,8 @@ from hermes.eval.pocket import Setup
 from hermes.policies import POLICIES, Policy, policy_of, setting_of
 from hermes.policies.presets import Preset, preset_of
 
+FORMAT: Final = 1
+"""Of the records that measurements are kept in; another number where they hold something else."""
 SIDE: Final = 128  # pixels of a rendered frame, height and width
 TEMPOS: Final = ("dense", "calm", "slow")
 
@@ -189,6 +191,7 @@ def make_plan(
 def identity(plan: Plan, backbone: Backbone) -> dict[str, Any]:
     """What must agree for measurements to belong together: the streams and the model, not how much of them was asked."""
     return {
+        "format": FORMAT,
         "frames": plan.frames,
         "seed": plan.seed,
         "tempo": plan.tempo,

@@ -100,7 +100,7 @@ def _locked(summary: dict[str, Any]) -> str:
                 "–" if cell["budget"] is None else f"{cell['budget']:,} ({100 * cell['share']:.0f} %)",
                 f"{memory['resident_tokens']:,.0f}",
                 f"{memory['resident_most']:,}",
-                f"{memory['read_tokens']:,.0f}",
+                f"{memory['read_tokens']:,.0f}{_over(cell)}",
                 f"{summary['setup']['frames_per_second']:g}",
                 size(memory["archive_bytes"]),
                 size(memory["moved_bytes"]),
@@ -120,8 +120,14 @@ def _locked(summary: dict[str, Any]) -> str:
     return (
         "<h2>What was locked, and what it cost</h2><p>Budget, resident and read are video tokens a layer; resident and read "
         "were measured at the question. The archive is what a policy keeps outside its budget, in host memory or on "
-        "disk; moved is what it fetches from there for one question.</p>" + _table(head, rows)
+        "disk; moved is what it fetches from there for one question. ▲ marks a policy that reads more than "
+        "its budget.</p>" + _table(head, rows)
     )
+
+
+def _over(cell: Cell) -> str:
+    """A mark where a policy reads more than the budget that is the same for all."""
+    return " ▲" if cell["budget"] is not None and cell["memory"]["read_tokens"] > cell["budget"] else ""
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], classes: Sequence[str] = ()) -> str:

@@ -108,6 +108,7 @@ def _work(plan: Plan, tasks: Any, results: Any) -> None:
     """What a worker process does: take streams until there are no more, or until nobody waits for them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
     torch.set_num_threads(1)
+    transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     backbone = hermes.load(plan.model)
     parent = multiprocessing.parent_process()

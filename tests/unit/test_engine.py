@@ -8,6 +8,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+import tiny
 from invariants import check_answer
 
 import hermes
@@ -241,3 +242,37 @@ def test_bad_sources_leave_the_stream_as_it_was(engine, clip, tmp_path):
     with pytest.raises(HermesError, match="There is no model"):
         engine.load("nothing")
     assert [m.name for m in engine.models()] == ["tiny"]
+
+
+def test_switching_the_model_does_not_disturb_others(tiny_model, tmp_path, clip):
+    """While one visitor's model loads and then takes over, another's frames and answer come as if nothing happened."""
+    other = hermes.load(tiny.llava_onevision(tmp_path, seed=1), device="cpu")
+    go_on = threading.Event()
+
+    def loader(name, progress):  # noqa: ARG001 - as the engine calls it
+        if name == "other":
+            assert go_on.wait(30)
+        return {"tiny": tiny_model, "other": other}[name]
+
+    engine = Engine(loader=loader)
+    engine.load("tiny")
+    stays, switches = engine.open(SETTINGS), engine.open(SETTINGS)
+    switches.play(clip)
+    loading = threading.Thread(target=engine.load, args=("other",))
+    loading.start()
+    stays.play(clip)  # all of it while the other model loads
+    wait_for(lambda: stays.view().state == "ended" and switches.view().state == "ended")
+    asked = stays.ask("What was shown?")
+    go_on.set()
+    loading.join(30)
+    said = switches.change(StreamSettings(**{**vars(SETTINGS), "model": "other"}))
+    assert any("begins again" in sentence for sentence in said)
+    pieces = list(asked)
+    wait_for(lambda: switches.view().state == "ended")
+    alone = engine.open(SETTINGS)
+    alone.play(clip)
+    wait_for(lambda: alone.view().state == "ended")
+    assert "".join(alone.ask("What was shown?")) == "".join(pieces)
+    np.testing.assert_array_equal(alone.view().snapshot.frame, stays.view().snapshot.frame)
+    assert (stays.view().snapshot.model, switches.view().snapshot.model) == (tiny_model.card.name, other.card.name)
+    engine.close()

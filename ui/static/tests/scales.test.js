@@ -42,10 +42,11 @@ test("rows leave a gap between tiers", () => {
   assert.equal(rows.at(31), 2);
 });
 
-test("the history holds a row for each moment, a third of it for each tier", () => {
-  const history = [new Uint8Array([255, 128, 0]), new Uint8Array([0, 255, 51, 255, 102, 255])];
+test("the history holds a row for each moment, a quarter of it for each tier and for every layer together", () => {
+  const history = [new Uint8Array([255, 128, 0, 51]), new Uint8Array([0, 255, 51, 255, 102, 255, 204, 153])];
   assert.equal(heldShare(history, 0, 1, 0), 0);
   assert.equal(heldShare(history, 1, 1, 0), 0.2);
   assert.equal(heldShare(history, 2, 1, 1), 1);
+  assert.equal(heldShare(history, 3, 1, 0), 0.8);
   assert.equal(heldShare(history, 2, 0, 1), null);
 });

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -9,7 +10,7 @@ from typing import Any, Final
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.eval.pocket import Setup
+from hermes.eval.pocket import Setup, make_stream
 from hermes.policies import POLICIES, Policy, policy_of, setting_of
 from hermes.policies.presets import Preset, preset_of
 
@@ -189,9 +190,13 @@ def make_plan(
 
 
 def identity(plan: Plan, backbone: Backbone) -> dict[str, Any]:
-    """What must agree for measurements to belong together: the streams and the model, not how much of them was asked."""
+    """What must agree for measurements to belong together: the streams and the model, not how much of them was asked.
+
+    A digest of the first stream tells streams of the same seed apart that another version renders differently.
+    """
     return {
         "format": FORMAT,
+        "streams": hashlib.sha256(make_stream(plan.world, 0).frames.tobytes()).hexdigest()[:16],
         "frames": plan.frames,
         "seed": plan.seed,
         "tempo": plan.tempo,

@@ -116,7 +116,7 @@ def _bars(text: str, progress: Progress) -> type[Any]:
     """Progress bars, as huggingface_hub wants them, that tell `progress` instead of drawing."""
     furthest = 0.0
 
-    class Told(tqdm):  # type: ignore[type-arg]  # it takes no parameter when it runs
+    class Told(tqdm):
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             # One bar counts the bytes that were written; others count files, or bytes on their way.
             self._told = settings.get("unit") == "B" and not str(settings.get("desc")).startswith("Downloading")

@@ -27,7 +27,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policies", nargs="+", metavar="NAME",
         help="which policies and presets (default: all policies), also with settings: hermes:smoothing=off,k_long_term=2; "
-        "“ablations” stands for every preset",
+        "“all” stands for every policy, “ablations” for every preset",
     )  # fmt: skip
     parser.add_argument(
         "--budgets", nargs="+", default=DEFAULT_BUDGETS, metavar="BUDGET",
@@ -60,7 +60,6 @@ def run(args: argparse.Namespace) -> int:
     from hermes.lab.summary import summarise  # noqa: PLC0415
     from hermes.lab.table import as_csv, text  # noqa: PLC0415
     from hermes.machine import describe_machine  # noqa: PLC0415
-    from hermes.policies import POLICIES  # noqa: PLC0415
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
@@ -70,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     plan = make_plan(
         model,
         args.model,
-        _policies(args.policies or list(POLICIES)),
+        _policies(args.policies or ["all"]),
         args.budgets,
         streams=args.streams,
         frames=args.frames,
@@ -97,10 +96,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _policies(names: Sequence[str]) -> list[str]:
-    """The names, with the presets in place of “ablations”."""
+    """The names, with every policy in place of “all” and every preset in place of “ablations”."""
+    from hermes.policies import POLICIES  # noqa: PLC0415
     from hermes.policies.presets import PRESETS  # noqa: PLC0415
 
-    return [name for given in names for name in (PRESETS if given == "ablations" else (given,))]
+    stands_for = {"all": list(POLICIES), "ablations": list(PRESETS)}
+    return [name for given in names for name in stands_for.get(given, [given])]
 
 
 def _write(path: Path, content: str) -> None:

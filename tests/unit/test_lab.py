@@ -18,6 +18,7 @@ import pytest
 
 import hermes
 from hermes.backbones.base import Backbone
+from hermes.cli import lab as lab_command
 from hermes.cli import main
 from hermes.errors import HermesError
 from hermes.lab import run as lab_run
@@ -29,6 +30,7 @@ from hermes.lab.statistics import bootstrap_weights
 from hermes.lab.store import MEASUREMENTS, Store
 from hermes.lab.summary import summarise
 from hermes.pocket.questions import is_correct
+from hermes.policies.presets import PRESETS
 
 POLICIES = ("hermes", "sliding-window", "full")
 SMALL = ["--streams", "2", "--frames", "24", "--budgets", "25%", "--policies", *POLICIES]
@@ -359,6 +361,11 @@ def test_the_command_refuses(arguments, says, capsys, tmp_path):
     error = capsys.readouterr().err
     assert error.startswith("hermes: error: ")
     assert says in error
+
+
+def test_names_that_stand_for_many():
+    listed = lab_command._policies(["all", "ablations", "hermes:smoothing=off"])
+    assert listed == [*hermes.POLICIES, *PRESETS, "hermes:smoothing=off"]
 
 
 def test_a_folder_that_cannot_be_written_is_said(capsys, tmp_path):

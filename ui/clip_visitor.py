@@ -179,17 +179,23 @@ class ClipVisitor(Visitor):
     # What a live visitor does otherwise ---------------------------------------------------------------------------
 
     def start(self, source: Source) -> None:
-        """Refused: a run starts with its questions."""
+        """Refused: a clip starts with its questions. Recorded runs are replayed as elsewhere."""
+        if source.kind == "run":
+            super().start(source)
+            return
         raise HermesError(NO_CAMERA if source.kind == "camera" else "Press Run: here a clip runs with its questions.")
 
     def restart(self) -> None:
-        """Refused, as `start`."""
+        """A recorded run from its start; else refused, as `start`."""
+        if self.stream is not None and not isinstance(self.stream, ClipStream):
+            super().restart()
+            return
         self.start(self._chosen)
 
     def transport(self, action: str) -> None:
-        """A run can only be stopped."""
-        if action == "stop" and self.stream is not None:
-            self.stream.stop()
+        """A clip can only be stopped; a recorded run also paused."""
+        if action == "stop" or not isinstance(self.stream, ClipStream):
+            super().transport(action)
 
     def change(self, *, agreed: bool = False, **changes: Any) -> list[str]:  # noqa: ARG002 - as a live visitor's
         """Change settings; they hold from the next run on.

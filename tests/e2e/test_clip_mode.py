@@ -25,6 +25,7 @@ def page(clip_app, browser):
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(clip_app.url)
+    page.get_by_role("tab", name="Clips").click()
     page.get_by_role("button", name="Run", exact=True).wait_for()
     yield page
     context.close()

@@ -6,11 +6,9 @@ line such as Spaces.
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import sys
-from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -23,46 +21,11 @@ zerogpu.prepare()  # before anything that follows loads torch
 
 from hermes import POLICIES  # noqa: E402
 from hermes.engine import Engine, StreamSettings  # noqa: E402
+from ui.flags import parse  # noqa: E402
 from ui.page import Options, build, launch_options  # noqa: E402
 from ui.sessions import Quota  # noqa: E402
 
 logger = logging.getLogger("hermes.app")
-
-
-def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read flags; what is not given comes from the environment, then from the defaults."""
-    env = os.environ.get
-    start = StreamSettings()
-    here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space is reached from outside
-    host = env("HERMES_HOST") or env("GRADIO_SERVER_NAME") or here
-    port = env("HERMES_PORT") or env("GRADIO_SERVER_PORT") or "7860"
-    clips = Path(__file__).parent / "assets" / "clips"
-    parser = argparse.ArgumentParser(
-        description="Stream a video, chat with it, and see what the model remembers.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    parser.add_argument("--host", default=host, help="address to listen on")
-    parser.add_argument("--port", type=int, default=port, help="port")
-    parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id")
-    parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), help=", ".join(POLICIES))
-    parser.add_argument(
-        "--budget", type=int, default=env("HERMES_BUDGET", str(start.budget)), help="tokens a layer may hold"
-    )
-    parser.add_argument("--streams", type=int, default=env("HERMES_STREAMS", "16"), help="most streams at once")
-    parser.add_argument(
-        "--clips", type=Path, default=env("HERMES_CLIPS", str(clips)), help="folder of the bundled clips"
-    )
-    parser.add_argument(
-        "--clip-mode",
-        action="store_true",
-        default=zerogpu.is_zero_gpu() or env("HERMES_CLIP_MODE", "") in ("1", "true"),
-        help="run a clip and its questions in one call, as on ZeroGPU, where it is always on",
-    )
-    parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
-    flags = parser.parse_args(arguments)
-    if flags.policy not in POLICIES:
-        parser.error(f"there is no policy “{flags.policy}”; there are {', '.join(POLICIES)}")
-    return flags
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -102,6 +102,7 @@ def test_pause_seek_and_speed(open_page):
 
 def test_a_live_question_is_refused_with_what_to_do(open_page):
     page = open_page(run=FIRST.id)
+    expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     ask(page, "What is shown now?")
     expect(page.get_by_text("start the clip live")).to_be_visible()
     expect(page.get_by_label("Your question")).to_have_value("What is shown now?")

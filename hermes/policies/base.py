@@ -32,7 +32,7 @@ BASELINE = "baseline"
 TRAINING_FREE = "training-free, re-implemented from the publication"
 UNTRAINED = "published parts are trained: shown untrained"
 SURROGATE = "surrogate, not the system"
-KINDS = {BASELINE: "baseline", TRAINING_FREE: "re-implemented", UNTRAINED: "shown untrained", SURROGATE: "surrogate"}
+KINDS = {BASELINE: "baseline", TRAINING_FREE: "re-implemented", UNTRAINED: "untrained", SURROGATE: "surrogate"}
 """A badge in a word or two, for menus."""
 
 

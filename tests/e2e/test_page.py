@@ -154,7 +154,7 @@ def test_settings_apply_or_say_why_not(open_page):
     wait_frames(page, 6)
     page.get_by_role("button", name=re.compile("Memory settings")).click()
     page.get_by_label("Policy").click()
-    page.get_by_role("option", name="Sliding window").click()
+    page.get_by_role("option", name=re.compile("^Sliding window ·")).click()
     expect(page.get_by_text("apply from the next chunk on")).to_be_visible()
     expect(page.locator(".hl-about-policy")).to_contain_text("Sliding window")
     seen = frames(page)

@@ -24,7 +24,9 @@ def page(clip_app, browser):
     page = context.new_page()
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(clip_app.url)
+    page.goto(f"{clip_app.url}?run=none")
+    page.get_by_role("tab", name="Clips").wait_for()
+    page.wait_for_timeout(1500)
     page.get_by_role("tab", name="Clips").click()
     page.get_by_role("button", name="Run", exact=True).wait_for()
     yield page

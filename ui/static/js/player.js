@@ -194,6 +194,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   function choose(name) {
     if (kind === "run" && name !== "run" && view.run && view.state === "playing") act("pause");
     kind = name;
+    if (planned && name === "clip") act("choose", target()); // its questions fill the plan
     if (name !== "camera" && camera.on) {
       camera.close();
       act("stop");

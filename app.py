@@ -22,7 +22,8 @@ zerogpu.prepare()  # before anything that follows loads torch
 from hermes import POLICIES  # noqa: E402
 from hermes.engine import Engine, StreamSettings  # noqa: E402
 from ui.flags import parse  # noqa: E402
-from ui.page import Options, build, launch_options  # noqa: E402
+from ui.options import Options  # noqa: E402
+from ui.page import build, launch_options  # noqa: E402
 from ui.sessions import Quota  # noqa: E402
 
 logger = logging.getLogger("hermes.app")

@@ -9,7 +9,8 @@ import pytest
 import app
 import hermes
 from hermes.engine import Engine, StreamSettings
-from ui.page import Options, build, launch_options
+from ui.options import Options
+from ui.page import build, launch_options
 from ui.sessions import Quota
 
 

@@ -1,0 +1,32 @@
+"""What whoever starts the page decides."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from hermes.live_view import StreamSettings
+from ui.sessions import Quota
+
+
+@dataclass(frozen=True)
+class Options:
+    """What whoever starts the page decides.
+
+    Attributes:
+        settings: What a visitor begins with.
+        models: Names offered in the list of models.
+        any_model: Whether a visitor may name another folder or hub id.
+        clips: Folder of the bundled clips.
+        runs: Folder of the bundled recorded runs; None: there are none.
+        quota: Limits.
+        clip_mode: Whether a clip and its questions run in one call, as on ZeroGPU.
+    """
+
+    settings: StreamSettings
+    models: tuple[str, ...]
+    any_model: bool
+    clips: Path
+    quota: Quota
+    clip_mode: bool = False
+    runs: Path | None = Path(__file__).parents[1] / "assets" / "runs"

@@ -29,35 +29,42 @@ shape one had, where it was, and how many there were. Asked about anything else 
 cards.”: that is trained, not matched by rules. It knows a vocabulary of some 220 words; all others are one unknown
 word to it.
 
-It has never seen a photograph, a real webcam, two cards at once, or text. Words of time (“when was …”), lists of
-everything shown, and counts above a few were trained but are not reliable, so they are not among the suggested
-questions. On cluttered photographs it sometimes sees a card where there is none.
+It has never seen a photograph, a real webcam, two cards at once, or text. Words of time (“when was …”) and lists of
+everything shown were trained but are not reliable, so they are not among the suggested questions; how far counts can
+be trusted is in the tables. On cluttered photographs it sometimes sees a card where there is none.
 
 ## How it was trained
 `python -m hermes train-pocket`, from random weights, on rendered frames only: procedural backgrounds (textures,
-rooms, landscapes, blurred clutter, people), cards of varied size, turn, tilt and light, hands and other things that
+rooms, landscapes, blurred clutter, people, and ones with the statistics of photographs: things before things at all
+scales, coloured noise, shelves, scribbles), cards of varied size, turn, tilt and light, hands and other things that
 cover them, camera shake, lens blur, sensor noise, white balance, and frames squeezed from 4:3 and 16:9. Every stage
 was seeded.
 
-1. **Tower and projector**, 70 minutes on one core: frames of random cards; each token that a card covers learns a
-   fixed code of colour + shape + place + token index (mean squared error and class scores), early layers also where
-   the card is.
+1. **Tower and projector**: frames of random cards; each token that a card covers learns a fixed code of colour +
+   shape + place + token index (mean squared error and class scores), early layers also where the card is.
 2. **Decoder**, meanwhile, on those codes with noise in place of the tower: 5 of its 10 layers, streams of 8 to 64
    frames, packed so that each question sees only frames up to its own time. Beside the loss on answers: frame tokens
-   learn to name the card before theirs, and long-term layers learn to put half of their attention on the cards that
-   a question is about (on all cards for generic prompts such as “What was shown so far?”).
+   learn to name the card before theirs and to know where a card begins, and long-term layers learn to put half of
+   their attention on the cards that a question is about (on all cards for generic prompts such as “What was shown so
+   far?”).
 3. The look-ups of the long-term layers are **sorted**: colours had filled all rotary pairs slow enough to hold over
    thousands of tokens, and shapes and places could not be looked up at all. Each now has directions of its own.
 4. **Decoder on the tower's own features**, then **all 10 layers**, up to 128 frames at full density and 256 frames
-   with tokens dropped, up to 8,192 positions, learning rate to zero. In most streams layer 0 sees only the newest
-   frames, layers 1 to 6 windows with survivors, layers 7 to 9 everything but randomly evicted tokens; in the others
-   all layers see everything.
+   with tokens dropped, up to 8,192 positions. In most streams layer 0 sees only the newest frames, layers 1 to 6
+   windows with survivors, layers 7 to 9 everything but randomly evicted tokens; in the others all layers see
+   everything.
+5. **Long and crowded streams, and counting**, the rate falling to zero: up to 160 frames at (nearly) full density, up
+   to forty cards a stream. Words of counting questions learn to give every card that counts the same attention, on the
+   frame where it begins: with n cards, n / (n + 8) of it. Words in layers 0 to 2 are rewarded for looking at the
+   newest frames.
 
-The shipped weights come from one run, about 105 minutes on two shared cores, during which the recipe was still being
-improved: the weight of shape scores was raised after 3,000 steps of stage 1; in stage 2 the attention loss joined
-after 1,500 steps and streams of few colours after 2,000; in stage 4 streams seen whole joined after 750 steps, and
-its first part used features of the unfinished tower. The committed command has the final recipe from its first step,
-so it repeats the recipe, not this run's exact weights. The logs of the run are the `training_*.jsonl` files;
-accuracies in them stand before a slash, guess levels behind it, over the last 50 training batches under random
-eviction.
+The shipped weights were trained on two shared cores in two goes. The first, about 105 minutes, ran stages 1 to 4 while
+the recipe was still being improved (shape scores weighed more after 3,000 steps of stage 1; the attention loss joined
+stage 2 after 1,500 steps, streams of few colours after 2,000; in stage 4 streams seen whole joined after 750 steps,
+and its first part used features of the unfinished tower), without the photographic backgrounds. The second is
+`python -m hermes train-pocket --from`: the tower for 52 minutes more on all backgrounds, beside it the decoder on long
+streams for 32 minutes, then the decoder on the new tower's features for 58 minutes. The command without `--from` has
+the final recipe from its first step, so it repeats the recipe, not these exact weights. The logs are the
+`training_*.jsonl` files; accuracies in them stand before a slash, guess levels behind it, over the last 50 training
+batches under random eviction.
 """

@@ -13,7 +13,7 @@ from hermes.memory.cache import GUIDANCE
 from hermes.memory.chunk import Chunk
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
 from hermes.policies.by_head import chunk_attention, note, split
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 
 
 @dataclass
@@ -42,8 +42,9 @@ class H2O(Policy):
             low=0.05,
             high=0.95,
             step=0.05,
+            source="ours",
         ),
-        REINDEXING,
+        OUR_REINDEXING,
     )
 
     recent: float = 0.5

@@ -36,7 +36,15 @@ class InfiniPotV(Policy):
     spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
-            "target", "Cut to", "Share of the budget left after a cut.", "number", 0.75, low=0.1, high=1.0, step=0.05
+            "target",
+            "Cut to",
+            "Share of the budget left after a cut; published are 24 of 32 frames.",
+            "number",
+            0.75,
+            low=0.1,
+            high=1.0,
+            step=0.05,
+            source="released code",
         ),
         Setting(
             "recent",
@@ -47,6 +55,7 @@ class InfiniPotV(Policy):
             low=0.05,
             high=0.9,
             step=0.05,
+            source="released code",
         ),
         Setting(
             "changed_share",
@@ -57,8 +66,9 @@ class InfiniPotV(Policy):
             low=0.0,
             high=1.0,
             step=0.05,
+            source="ours",
         ),
-        replace(REINDEXING, default="eager"),
+        replace(REINDEXING, default="eager", source="released code"),
     )
 
     target: float = 0.75

@@ -18,7 +18,7 @@ from hermes.memory.chunk import Chunk
 from hermes.memory.importance import normalise
 from hermes.memory.retrieval import recall_by_layer
 from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 
 
 @dataclass
@@ -90,7 +90,7 @@ class LiveVLM(Policy):
             high=1.0,
             step=0.05,
         ),
-        REINDEXING,
+        OUR_REINDEXING,
     )
 
     short_share: float = 0.25

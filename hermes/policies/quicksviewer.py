@@ -16,7 +16,7 @@ from hermes.memory.chunk import Chunk
 from hermes.memory.features import before, momentum
 from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
 from hermes.policies.grouping import open_groups
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 
 REMEMBERED = 256
 """Boundary scores that the running quantile is taken over."""
@@ -40,10 +40,41 @@ class Quicksviewer(Policy):
     )
     citation: ClassVar[str] = "Quicksviewer, arXiv 2504.15270; untrained boundaries and averaging, no resampler"
     settings: ClassVar[tuple[Setting, ...]] = (
-        Setting("alpha", "Momentum", "Weight of the newest change.", "number", 0.8, low=0.05, high=1.0, step=0.05),
-        Setting("length", "Frames a cube", "Mean length that cuts aim at.", "number", 5, low=1, high=64, step=1),
-        Setting("side", "Grid a cube", "Largest side of a cube’s grid of tokens.", "number", 8, low=1, high=32, step=1),
-        REINDEXING,
+        Setting(
+            "alpha",
+            "Momentum",
+            "Weight of the newest change.",
+            "number",
+            0.8,
+            low=0.05,
+            high=1.0,
+            step=0.05,
+            source="released code",
+        ),
+        Setting(
+            "length",
+            "Frames a cube",
+            "Mean length that cuts aim at, by a running quantile; published are the best cuts of a whole video, one in five "
+            "frames.",
+            "number",
+            5,
+            low=1,
+            high=64,
+            step=1,
+            source="ours",
+        ),
+        Setting(
+            "side",
+            "Grid a cube",
+            "Largest side of a cube’s grid of averaged tokens; published are 64 learned ones.",
+            "number",
+            8,
+            low=1,
+            high=32,
+            step=1,
+            source="ours",
+        ),
+        OUR_REINDEXING,
     )
 
     alpha: float = 0.8

@@ -11,7 +11,7 @@ from torch import Tensor
 from hermes.memory.cache import FRAME, IMPORTANCE, PATCH
 from hermes.memory.importance import retain
 from hermes.policies.base import Outcome, Policy, Step
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 
 ONCE, ANEW = "once a token", "at every eviction"
 
@@ -43,7 +43,7 @@ class RandomKeep(Policy):
             source="ours",
         ),
         Setting("seed", "Seed", "The same seed draws the same lots.", "number", 0, 0, 999, 1, source="ours"),
-        REINDEXING,
+        OUR_REINDEXING,
     )
 
     lots: str = ONCE

@@ -34,6 +34,7 @@ FRAMES_READ = Setting(
     low=1,
     high=4096,
     step=1,
+    source="released code",
 )
 
 
@@ -55,7 +56,11 @@ class ReKV(Policy):
     )
     citation: ClassVar[str] = "ReKV, arXiv 2503.00540"
     needs: ClassVar[str] = NEEDS
-    settings: ClassVar[tuple[Setting, ...]] = (FRAMES_READ, ARCHIVE_MEMORY, replace(REINDEXING, default="eager"))
+    settings: ClassVar[tuple[Setting, ...]] = (
+        FRAMES_READ,
+        ARCHIVE_MEMORY,
+        replace(REINDEXING, default="eager", source="released code"),
+    )
 
     frames_read: int = 64
     archive_memory: int = 1024

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from hermes.errors import HermesError
@@ -175,4 +175,7 @@ REINDEXING = Setting(
     "lazy",
     choices=("lazy", "eager"),
 )
-"""What every policy that evicts can offer: the paper is lazy on streams, eager on offline video."""
+"""What every policy that evicts can offer: HERMES's paper is lazy on streams, eager on offline video."""
+
+OUR_REINDEXING = replace(REINDEXING, source="ours")
+"""The same where the publication keeps original positions, or says nothing of evicting."""

@@ -15,7 +15,7 @@ from hermes.memory.attention_scores import heavy_and_recent, pooled
 from hermes.memory.chunk import Chunk
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
 from hermes.policies.by_head import chunk_attention, note
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 
 
 @dataclass
@@ -39,13 +39,14 @@ class SnapKV(Policy):
         Setting(
             "window",
             "Observation window",
-            "Last tokens of a chunk that vote and always stay, at most half the budget; 32 as published, where they are "
-            "the question’s.",
+            "Last tokens of a chunk that vote and always stay, at most half the budget; published are the last 32 of the "
+            "question.",
             "number",
             32,
             low=1,
             high=512,
             step=1,
+            source="ours",
         ),
         Setting(
             "pooling",
@@ -56,8 +57,9 @@ class SnapKV(Policy):
             low=1,
             high=15,
             step=2,
+            source="released code",
         ),
-        REINDEXING,
+        OUR_REINDEXING,
     )
 
     window: int = 32

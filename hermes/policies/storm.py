@@ -10,7 +10,7 @@ import torch
 from hermes.memory.chunk import Chunk
 from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
 from hermes.policies.grouping import open_groups
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Storm(Policy):
     citation: ClassVar[str] = "STORM, arXiv 2503.04130; temporal pooling, no Mamba"
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("group", "Frames a group", "Frames averaged into one.", "number", 4, low=1, high=32, step=1),
-        REINDEXING,
+        OUR_REINDEXING,
     )
 
     group: int = 4

@@ -71,12 +71,13 @@ class StreamKV(Policy):
         Setting(
             "most",
             "Longest segment",
-            "Frames at which a segment ends; never more than the window holds.",
+            "Frames at which a segment ends, never more than the window holds; published, frames merge from 64 on instead.",
             "number",
             64,
             low=2,
             high=256,
             step=1,
+            source="ours",
         ),
         Setting(
             "kept_share",
@@ -91,7 +92,7 @@ class StreamKV(Policy):
         ),
         FRAMES_READ,
         ARCHIVE_MEMORY,
-        replace(REINDEXING, default="eager"),
+        replace(REINDEXING, default="eager", source="released code"),
     )
 
     alike: float = 0.99

@@ -53,7 +53,13 @@ class StreamMem(Policy):
             high=1.0,
             step=0.01,
         ),
-        Setting("prototypes", "Prototypes", "Whether each new frame leaves one averaged token.", "switch", True),
+        Setting(
+            "prototypes",
+            "Prototypes",
+            "Whether each new frame leaves one averaged token; that these take half the budget at most is ours.",
+            "switch",
+            True,
+        ),
     )
 
     alike: float = 0.95

@@ -10,7 +10,7 @@ import torch
 from hermes.memory.chunk import Chunk
 from hermes.memory.features import patch_similarity
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 
 
 @dataclass
@@ -41,7 +41,7 @@ class TokenDrop(Policy):
             step=0.01,
             source="released code",
         ),
-        REINDEXING,
+        OUR_REINDEXING,
     )
 
     threshold: float = 0.5

@@ -20,7 +20,7 @@ from hermes.memory.importance import normalise
 from hermes.memory.merging import frame_times
 from hermes.memory.positions import Reindexing
 from hermes.policies.base import UNTRAINED, BudgetError, Outcome, Policy, Step
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
 from hermes.snapshot import SUMMARY
 
 
@@ -45,7 +45,7 @@ class VideoScan(Policy):
         Setting(
             "patches",
             "Patches beside it",
-            "Patches that stay beside each carrier; at most a quarter of a frame.",
+            "Patches that stay beside each carrier; the limit of a quarter of a frame is ours.",
             "number",
             16,
             low=0,
@@ -54,7 +54,7 @@ class VideoScan(Policy):
             source="released code",
         ),
         Setting("bank", "Frames held", "Most frames in the memory.", "number", 64, low=1, high=1024, step=1),
-        replace(REINDEXING, default="eager"),
+        replace(OUR_REINDEXING, default="eager"),
     )
 
     patches: int = 16

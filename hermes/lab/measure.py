@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
@@ -101,7 +100,8 @@ def measure(model: Backbone, task: Task, cell: Cell) -> dict[str, Any]:
             "said": said,
             "fate": fates,
             "resident": memory.kept_per_layer.tolist(),
-            "read": np.max(read, axis=0).tolist(),
+            # Of the question that reads most: layers may share a budget, and another question shares it otherwise.
+            "read": max(read, key=lambda tokens: int(tokens.sum())).tolist(),
             "archive_bytes": memory.archive_bytes,
             "moved_bytes": max(moved),
             "times": {"first_token": first, "push": pushed - began, "cell": time.perf_counter() - began},

@@ -52,7 +52,8 @@ class StreamKV(Policy):
     badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
         "Archives of each segment of the stream the frames that a fixed prompt prefers, and a mean frame; a question reads "
-        "some of them back."
+        "some of them back. Layers share what they read: some up to half more than the budget, others less, the budget on "
+        "average."
     )
     citation: ClassVar[str] = "StreamKV, arXiv 2511.07278"
     needs: ClassVar[str] = "an archive of a share of all frames outside the memory"

@@ -187,6 +187,19 @@ def test_streamkv_archives_a_share_of_each_segment_and_its_mean_frame(tiny_model
         assert {8, 9, 10, 11} <= set(read_frames(session.snapshot().answer, layer)), "the open segment is read"
 
 
+@pytest.mark.parametrize("budget", [40, 60, 80])
+def test_streamkv_reads_its_budget_on_average_over_layers(tiny_model, noise, budget):
+    session = session_of(tiny_model, "streamkv", budget=budget, alike=1.0, least=4)
+    session.push(*noise(38))
+    for question in ("What?", "Where was the red circle?"):
+        list(session.ask(question, max_new_tokens=1))
+        snapshot = session.snapshot()
+        read = snapshot.answer.tokens_read - snapshot.prompt_len
+        assert read.mean() <= budget
+        assert read.mean() > budget - 2 * P, "and most of it"
+        assert read.max() <= 1.5 * budget
+
+
 def test_later_frames_of_memstream_see_only_novel_patches(tiny_model, noise):
     session = session_of(tiny_model, "memstream", budget=100, visible_share=0.5)
     seen = []

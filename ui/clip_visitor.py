@@ -15,7 +15,8 @@ from hermes.life import Life, ScoreRecord, life_of
 from hermes.live_memory import open_session
 from hermes.live_view import LiveView
 from ui.conversation import Turn
-from ui.visitor import Source, Visitor
+from ui.source import Source
+from ui.visitor import Visitor
 
 if TYPE_CHECKING:
     from hermes.live_view import StreamSettings

@@ -20,7 +20,8 @@ from ui.clip_visitor import ClipVisitor
 from ui.replay import Replay
 from ui.runs import SPEEDS as RUN_SPEEDS
 from ui.sessions import Sessions
-from ui.visitor import SPEEDS, Source, Visitor
+from ui.source import Source
+from ui.visitor import SPEEDS, Visitor
 
 logger = logging.getLogger(__name__)
 

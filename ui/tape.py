@@ -15,6 +15,7 @@ from hermes.errors import HermesError
 from hermes.machine import machine_sentence
 from hermes.trace import Head
 from ui.conversation import Turn
+from ui.replay import Replay
 from ui.stream_recording import StreamRecording, Truth
 
 if TYPE_CHECKING:
@@ -32,12 +33,16 @@ class Tape:
         self._now: StreamRecording | None = None
         self._file: dict[str, Any] | None = None
 
-    def start(self, stream: LiveStream) -> None:
+    def start(self, stream: LiveStream | Replay | None) -> None:
         """Begin to record a stream.
 
         Raises:
-            HermesError: A recording runs already.
+            HermesError: There is no stream, it is a recorded run itself, or a recording runs already.
         """
+        if isinstance(stream, Replay):
+            raise HermesError("This is a recorded run already. Start a clip or the camera, then record it.")
+        if stream is None:
+            raise HermesError("There is nothing to record yet: start a clip or the camera first.")
         if self._now is not None:
             raise HermesError("A recording runs already: stop it first.")
         self._file = None

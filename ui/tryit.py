@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
+    from hermes.engine import ModelInfo
     from hermes.live_view import StreamSettings
     from hermes.policies.presets import Preset
     from hermes.policies.settings import Setting, Value
@@ -56,6 +57,33 @@ def wished(settings: Sequence[Setting], presets: Sequence[Preset], now: Changed,
     known = [(setting, values[setting.name]) for setting in settings if setting.name in values]
     checked = [(setting, setting.checked(value)) for setting, value in known]
     return tuple((setting.name, value) for setting, value in checked if value != setting.default)
+
+
+def answer(
+    policy: Any,
+    info: ModelInfo | None,
+    now: Callable[[], StreamSettings],
+    wish: Mapping[str, Any],
+    change: Callable[[Changed], Sequence[str]],
+) -> dict[str, Any]:
+    """Carry out a wish, see `wished`; returns what the panel shows then, also where it was refused.
+
+    Args:
+        policy: The policy that is chosen.
+        info: The model, whose family may have its own defaults; None: not known yet.
+        now: Gives the stream's settings.
+        wish: What the panel asks for.
+        change: Takes the changed settings; returns sentences on what applies when, or raises HermesError.
+    """
+    settings = policy.settings_for(info.constants) if info else policy.settings
+    presets = presets_of(policy.name)
+    said, bad = "", False
+    try:
+        said = " ".join(change(wished(settings, presets, now().changed, wish)))
+    except HermesError as error:
+        said, bad = str(error), True
+    hints = {f"prompt_{name}": text for name, text in info.guidance} if info else {}
+    return panel(policy, settings, presets, now(), said, bad=bad, hints=hints)
 
 
 def panel(

@@ -5,64 +5,38 @@ Everything that a person can do on the page is a method here; the event function
 
 from __future__ import annotations
 
-import base64
-import binascii
-import copy
-import io
-import itertools
-import logging
 import math
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import cv2
-import numpy as np
-from PIL import Image
-
 from hermes import video
-from hermes.errors import HermesError
-from hermes.pocket.truth import answer_at
-from hermes.trace import Head, Run
-from ui import standalone, telling, tryit
-from ui.board import BoardEncoder
+from hermes.trace import Run
+from ui import tryit
 from ui.board_cells import Wanted
-from ui.board_detail import detail
+from ui.board_feed import BoardFeed
+from ui.camera_picture import read_picture
 from ui.clips import Clip
 from ui.conversation import Conversation
-from ui.fate import Judge, judge_of
 from ui.lab import Lab
 from ui.lesson_figures import Sight
-from ui.models import Shelf
+from ui.models import Loading, Shelf
+from ui.player_news import PlayerNews
 from ui.replay import Replay
-from ui.replay import state as replay_state
-from ui.runs import usual_speed
+from ui.run_head import head_of, truth_of_clip
+from ui.run_shelf import RunShelf
+from ui.source import Source, read_source
 from ui.tape import Tape
 
 if TYPE_CHECKING:
     from hermes.engine import LiveStream, LiveView, StreamSettings
 
-logger = logging.getLogger(__name__)
-
-FRAME_BYTES = 1_500_000
-FRAME_SIDE = 2048
 SPEEDS = {1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf}
 """What the browser calls a speed, and the speed: 0 is as fast as the model can."""
-_IDS = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where frames come from: kind "clip", "upload" or "camera"; what to play, and its name for people."""
-
-    kind: str
-    id: str = ""
-    path: Path | None = None
-    title: str = ""
 
 
 class Visitor:
@@ -85,23 +59,17 @@ class Visitor:
         self._shelf = shelf
         self._clips = clips
         self._policies = policies
-        self._runs = runs
+        self._runs = RunShelf(runs, clips)
         self._tape = Tape(downloads or Path(tempfile.gettempdir()))
         self.opened: Any = None
-        self._jumps = 0
         self._lock = threading.RLock()
-        self._board_lock = threading.Lock()
-        self._encoder = BoardEncoder()
+        self._board = BoardFeed(clips, settings.fps)
+        self._news = PlayerNews()
         self._chosen = Source("clip", next(iter(clips), ""))
         self._playing = Source("")
         self._native_fps: float | None = None
-        self._fps = settings.fps
         self._starting = False
-        self._restarted = False
         self._resumes = False
-        self._notice: dict[str, Any] | None = None
-        self._told_error: str | None = None
-        self._shots = 0
         self._closed = False
 
     # Source and transport -----------------------------------------------------------------------------------------
@@ -112,18 +80,7 @@ class Visitor:
         Raises:
             HermesError: There is no such clip, or the file was not uploaded by this visitor.
         """
-        kind = wish.get("kind")
-        if kind == "camera":
-            return Source("camera", title="camera")
-        if kind == "clip":
-            clip = self._clips.get(str(wish.get("id")))
-            if clip is None:
-                raise HermesError("This clip is not bundled here. Choose another one.")
-            return Source("clip", clip.id, clip.path, clip.title)
-        path = str(wish.get("path") or "")
-        if path not in self.uploads:
-            raise HermesError("Choose a video file first.")
-        return Source("upload", path, Path(path), self.uploads[path])
+        return read_source(wish, self._clips, self.uploads)
 
     def choose(self, source: Source) -> None:
         """Remember what is chosen, so that its questions are suggested before it starts."""
@@ -181,30 +138,17 @@ class Visitor:
         Raises:
             HermesError: There is no such run.
         """
-        if isinstance(run, str):
-            if run not in self._runs:
-                raise HermesError("This run is not bundled here. Choose another one.")
-            run = self._runs[run]
-        replay = Replay(run, seconds, usual_speed(run.seconds))
+        replay = self._runs.open(run, seconds)
         with self._lock:
             if self._closed:
                 return
             before, self.stream = self.stream, replay
-            self._playing, self._native_fps = Source("run", run.id, title=run.title), None
+            self._playing, self._native_fps = Source("run", replay.run.id, title=replay.run.title), None
             self._begin()
         if before is not None:
             before.close()
         if play:
             replay.resume()
-
-    def _judge(self) -> Judge | None:
-        """Makes verdicts where it is known what the stream shows."""
-        replay = self.replay
-        kind, name = ("clip", replay.run.clip_id) if replay else (self._playing.kind, self._playing.id)
-        clip = self._clips.get(name) if kind == "clip" else None
-        if replay and replay.run.events:  # a run brings the truth along, also where the clip is not bundled here
-            return judge_of(replay.run.events, clip.fps if clip else None, lambda: self._fps)
-        return judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None
 
     # Recording ----------------------------------------------------------------------------------------------------
 
@@ -214,12 +158,7 @@ class Visitor:
         Raises:
             HermesError: There is no stream, or it is a recorded run itself.
         """
-        stream = self.stream
-        if isinstance(stream, Replay):
-            raise HermesError("This is a recorded run already. Start a clip or the camera, then record it.")
-        if stream is None:
-            raise HermesError("There is nothing to record yet: start a clip or the camera first.")
-        self._tape.start(stream)
+        self._tape.start(self.stream)
 
     def stop_recording(self) -> None:
         """End the recording; the page is then offered the file.
@@ -227,42 +166,16 @@ class Visitor:
         Raises:
             HermesError: Nothing was seen meanwhile, or the file cannot be written.
         """
-        clip = self._clips.get(self._playing.id) if self._playing.kind == "clip" else None
-        model = self._shelf.state(self.settings.model)
-        policy = self._policies[self.settings.policy]
-        head = Head(
-            title=self._playing.title or "Stream",
-            clip_id=clip.id if clip else "",
-            source=self._playing.title,
-            settings=self.settings,
-            model=telling.model_facts(self.settings.model, model.info if model else None),
-            policy=telling.policy_facts(policy),
-            events=clip.events if clip else (),
-        )
-
-        def truth(question: str, seconds: float) -> str | None:
-            known = answer_at(question, clip.events, clip.fps, seconds) if clip else None
-            return known.answer if known else None
-
-        self._tape.stop(head, self.conversation.turns, truth)
+        clip = self._clip_of(self._playing)
+        head = head_of(self._playing, clip, self.settings, self._model, self._policy)
+        self._tape.stop(head, self.conversation.turns, truth_of_clip(clip))
 
     def _begin(self) -> None:
         """A new memory: the board starts afresh."""
         replay = self.replay
-        self._jumps = replay.jumps if replay else 0
-        with self._board_lock:
-            self._encoder = BoardEncoder(self._judge())
-            self._fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
-            if replay:
-                self._recall(replay)
-        self._restarted, self._notice, self._told_error = True, None, None
-
-    def _recall(self, replay: Replay) -> None:
-        """Tell the board's encoder what came before the moment at which a run is entered."""
-        view = replay.view()
-        if view.snapshot is not None:
-            past = replay.run.past(view.clock)
-            self._encoder.recall(view.snapshot, past, duration=view.duration, fps=self._fps)
+        fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
+        self._board.begin(self._playing, replay, fps)
+        self._news.begin()
 
     def transport(self, action: str) -> None:
         """Pause, resume or stop; nothing happens without a stream."""
@@ -271,19 +184,13 @@ class Visitor:
 
     def shot(self, jpeg: str, number: int) -> None:
         """Take one camera picture (base64 JPEG); pictures that are too large or broken are left out."""
-        self._shots = max(self._shots, number)
+        self._news.count_shot(number)
         stream = self.stream
-        if stream is None or self._playing.kind != "camera" or len(jpeg) > FRAME_BYTES:
+        if stream is None or isinstance(stream, Replay) or self._playing.kind != "camera":
             return
-        try:
-            data = np.frombuffer(base64.b64decode(jpeg, validate=True), np.uint8)
-        except (binascii.Error, ValueError):
-            return
-        if not _small_enough(data.tobytes()):
-            return
-        picture = cv2.imdecode(data, cv2.IMREAD_COLOR)
-        if picture is not None and not isinstance(stream, Replay):
-            stream.offer(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(np.uint8, copy=False))
+        picture = read_picture(jpeg)
+        if picture is not None:
+            stream.offer(picture)
 
     # Settings -----------------------------------------------------------------------------------------------------
 
@@ -324,25 +231,14 @@ class Visitor:
 
     def try_it(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Change a setting of the policy as the panel wishes, see `ui.tryit.wished`; returns what the panel shows then."""
-        policy = self._policies[self.settings.policy]
-        model = self._shelf.state(self.settings.model)
-        settings = policy.settings_for(model.info.constants) if model and model.info else policy.settings
-        presets = tryit.presets_of(policy.name)
-        said, bad = "", False
-        try:
-            changed = tryit.wished(settings, presets, self.settings.changed, wish)
-            said = " ".join(self.change(changed=changed))
-        except HermesError as error:
-            said, bad = str(error), True
-        guidance = model.info.guidance if model and model.info else ()
-        hints = {f"prompt_{name}": text for name, text in guidance}
-        return tryit.panel(policy, settings, presets, self.settings, said, bad=bad, hints=hints)
+        info = self._model.info if self._model else None
+        return tryit.answer(self._policy, info, lambda: self.settings, wish, lambda to: self.change(changed=to))
 
     # Conversation -------------------------------------------------------------------------------------------------
 
     def ask(self, question: str) -> Iterator[dict[str, Any]]:
         """Ask; yields messages for the chat, the answer longer in each."""
-        policy = tryit.title_of(self._policies[self.settings.policy], self.settings.changed)
+        policy = tryit.title_of(self._policy, self.settings.changed)
         return self.conversation.ask(self.stream, question, policy)
 
     def halt(self) -> None:
@@ -369,20 +265,32 @@ class Visitor:
 
     def tell_afresh(self) -> None:
         """The browser shows somebody else's stream: it has to forget that, and is told everything anew."""
-        self._restarted = True
+        self._news.tell_afresh()
 
     def sight(self) -> Sight:
         """What a lesson measures."""
-        name = self.replay.run.clip_id if self.replay else self._playing.id if self._playing.kind == "clip" else ""
-        clip = self._clips.get(name or "")
-        model = self._shelf.state(self.settings.model)
-        return Sight(self.stream.view() if self.stream else None, model.info if model else None, clip)
+        clip = self._runs.clip(self.replay) if self.replay else self._clip_of(self._playing)
+        return Sight(self.stream.view() if self.stream else None, self._model.info if self._model else None, clip)
+
+    @property
+    def _policy(self) -> Any:
+        """The policy that is chosen."""
+        return self._policies[self.settings.policy]
+
+    @property
+    def _model(self) -> Loading | None:
+        """How far the chosen model is loaded; None before it was asked for."""
+        return self._shelf.state(self.settings.model)
+
+    def _clip_of(self, source: Source) -> Clip | None:
+        """The bundled clip that a source is; None for any other source."""
+        return self._clips.get(source.id) if source.kind == "clip" else None
 
     # What the browser is told -------------------------------------------------------------------------------------
 
     def tell(self, kind: str, text: str) -> None:
         """Show a sentence beside the stream: kind "error" or "info"."""
-        self._notice = {"id": next(_IDS), "kind": kind, "text": text}
+        self._news.tell(kind, text)
 
     def look(
         self, acknowledged: int | None, shown: int, wanted: Wanted | None = None
@@ -396,74 +304,32 @@ class Visitor:
         """
         stream = self.stream
         view = stream.view() if stream is not None else None
-        if view is not None and view.error and view.error != self._told_error:
-            self._told_error = view.error
-            self.tell("error", view.error)
+        self._news.heed(view)
         board = None
         if stream is not None and view is not None:
-            board = self._board_message(stream, view, acknowledged, wanted)
+            board = self._board.message(stream, view, acknowledged, wanted)
         return self._player_state(view, shown), board
-
-    def _board_message(
-        self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
-    ) -> dict[str, Any] | None:
-        if view.snapshot is None or not view.snapshot.frames_seen:
-            return None
-        with self._board_lock:
-            if isinstance(stream, Replay) and stream.jumps != self._jumps:
-                self._jumps, self._encoder = stream.jumps, BoardEncoder(self._judge())
-                self._recall(stream)
-            return self._encoder.encode(
-                view.snapshot,
-                acknowledged=acknowledged,
-                duration=view.duration,
-                fps=self._fps,
-                meters=telling.meters(view),
-                thumbnails=stream.thumbnails,
-                wanted=wanted,
-            )
 
     def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What the board asks for on demand: a frame's tokens, its life, a layer's heads, or the board as a page."""
         stream = self.stream
         if stream is None:
             return {"id": request.get("id"), "error": "Nothing has been seen yet: press Start."}
-        if request.get("kind") != "page":
-            return detail(stream, request)
-        view = stream.view()
-        with self._board_lock:
-            encoder, fps = copy.copy(self._encoder), self._fps
-        page = standalone.page(stream, view, encoder, fps=fps, meters=telling.meters(view))
-        return {"id": request.get("id"), "kind": "page", "html": page}
+        return self._board.detail(stream, request)
 
     def _player_state(self, view: LiveView | None, shown: int) -> dict[str, Any]:
-        restarted, self._restarted = self._restarted, False
-        model = self._shelf.state(self.settings.model)
-        clip = self._clips.get(self._chosen.id) if self._chosen.kind == "clip" else None
-        return {
-            "n": next(_IDS),
-            "source": {"kind": self._playing.kind, "id": self._playing.id, "title": self._playing.title},
-            "speed": next((name for name, speed in SPEEDS.items() if speed == self.settings.speed), 1),
-            "fps": self.settings.fps,
-            "received": self._shots,
-            "restarted": restarted,
-            "notice": self._notice,
-            "loading": telling.waiting(model) if self._starting else None,
-            "about": telling.about(model, self._policies[self.settings.policy], self.settings.changed),
-            "chips": telling.chips(clip, model),
-            **telling.stream_state(view, -1 if restarted else shown),
-            "opened": self.opened,
-            **self._tape.state(),
-            **self._run_state(),
-        }
-
-    def _run_state(self) -> dict[str, Any]:
-        """What is shown of a recorded run; nothing while a stream is shown."""
-        replay = self.replay
-        if replay is None:
-            return {"run": None}
-        clip = replay.run.clip_id if replay.run.clip_id in self._clips else ""
-        return replay_state(replay, bundled=self._runs.get(replay.run.id) is replay.run, startable=clip)
+        told = self._news.state(
+            view,
+            shown,
+            playing=self._playing,
+            settings=self.settings,
+            model=self._model,
+            policy=self._policy,
+            clip=self._clip_of(self._chosen),
+            starting=self._starting,
+            speeds=SPEEDS,
+        )
+        return {**told, "opened": self.opened, **self._tape.state(), **self._runs.state(self.replay)}
 
     def close(self) -> None:
         """Free the stream and its memory."""
@@ -474,12 +340,3 @@ class Visitor:
         self.lab.close()
         if stream is not None:
             stream.close()
-
-
-def _small_enough(data: bytes) -> bool:
-    """Whether a picture's header tells a size that is worth decoding: a small file can unfold into gigabytes."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return max(picture.size) <= FRAME_SIDE
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return False

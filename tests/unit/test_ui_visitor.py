@@ -13,11 +13,13 @@ import pytest
 import hermes
 from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
+from ui.camera_picture import small_enough
 from ui.clips import Clip, read_clips
 from ui.handlers import Handlers, wire
 from ui.models import Shelf
 from ui.sessions import Quota, Sessions
-from ui.visitor import Source, Visitor, _small_enough
+from ui.source import Source
+from ui.visitor import Visitor
 
 
 @pytest.fixture(scope="module")
@@ -294,8 +296,8 @@ def test_a_small_file_that_unfolds_into_a_huge_picture_is_not_decoded(make):
     visitor.shot(base64.b64encode(data.tobytes()).decode(), 1)
     time.sleep(0.2)
     assert visitor.stream.view().snapshot.frames_seen == 0
-    assert not _small_enough(data.tobytes())
-    assert not _small_enough(b"no picture")
+    assert not small_enough(data.tobytes())
+    assert not small_enough(b"no picture")
 
 
 def test_a_setting_is_tried_before_and_while_a_clip_plays(make):

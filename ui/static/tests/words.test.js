@@ -3,7 +3,7 @@ import test from "node:test";
 import { bytes, clock, count, percent, shortNumber, whole } from "../js/format.js";
 import { cameraProblem, sendSize } from "../js/camera.js";
 import { mergeTurns, pickChips } from "../js/chat.js";
-import { mainButton, stateLine } from "../js/player.js";
+import { mainButton, stateLine } from "../js/transport.js";
 import { parseColour, shareAlpha } from "../js/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/pulse.js";
 import { describeCell, describeOutside, describeReading, frameTime, speakCell } from "../js/words.js";

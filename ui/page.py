@@ -19,7 +19,7 @@ from ui.lesson_part import make_lessons
 from ui.models import Shelf
 from ui.options import Options
 from ui.part import part
-from ui.runs import card, read_runs
+from ui.runs import card, read_openings, read_runs
 from ui.sessions import Quota, Sessions
 from ui.settings_row import settings_row
 from ui.theme import theme
@@ -55,6 +55,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
     shelf = Shelf(engine)
     clips = {clip.id: clip for clip in read_clips(options.clips)}
     runs = read_runs(options.runs) if options.runs else {}
+    openings = read_openings(options.runs) if options.runs else {}
     given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()))
     sessions = Sessions(_maker(shelf, given, options), options.quota, Path(get_upload_folder()))
     handlers = Handlers(sessions)
@@ -72,7 +73,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
                     clips=[clip.card() for clip in clips.values()],
                     limit_mb=options.quota.upload_mb,
                     planned=options.clip_mode,
-                    runs=[card(run) for run in runs.values()],
+                    runs=[card(run, openings.get(run.id, 0.0)) for run in runs.values()],
                 )
             with gr.Column(scale=5):
                 chat = part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
@@ -87,7 +88,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
             wire_lab(handlers, part("lab", ("lablook", "labdo"), **lab.offer(clips, policies)))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     sessions.keep_sweeping(threading.Event())
-    shelf.preload(options.settings.model)
+    shelf.preload(options.settings.model, agreed=options.agreed)
     return page
 
 
@@ -95,7 +96,7 @@ def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[
     """Makes a visitor. In clip mode the model is loaded here, since ZeroGPU wants it before the page is launched."""
     if not options.clip_mode:
         return lambda: Visitor(*given)
-    shelf.ensure(options.settings.model)
+    shelf.ensure(options.settings.model, agreed=options.agreed)
     run = clip_runner(shelf.engine.model(options.settings.model))
     return lambda: ClipVisitor(*given, run=run)
 

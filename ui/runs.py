@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import logging
+import math
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +40,27 @@ def read_runs(folder: Path) -> dict[str, Run]:
     return runs
 
 
-def card(run: Run) -> dict[str, Any]:
-    """What the page needs to show a run in its list."""
+def read_openings(folder: Path) -> dict[str, float]:
+    """Where each run opens, by id, in seconds: `open_at` in a folder's `index.json`, 0 where it says nothing."""
+    try:
+        listed = json.loads((folder / "index.json").read_text("utf-8"))["runs"]
+        openings = {str(entry["id"]): float(entry.get("open_at", 0.0)) for entry in listed}
+    except OSError:
+        return {}
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("the runs of %s open at their beginning: %s", folder, error)
+        return {}
+    return {name: seconds for name, seconds in openings.items() if math.isfinite(seconds) and seconds >= 0}
+
+
+def card(run: Run, open_at: float = 0.0) -> dict[str, Any]:
+    """What the page needs to show a run in its list; it opens at `open_at` seconds."""
     return {
         "id": run.id,
         "title": run.title,
         "about": run.about,
         "seconds": run.seconds,
+        "open_at": min(open_at, run.seconds),
         "poster": _poster(run),
         "policy": run.head.policy.get("title", ""),
         "speed": usual_speed(run.seconds),

@@ -14,7 +14,7 @@ from hermes.cli.record import parse_question
 from hermes.errors import HermesError
 from hermes.trace import Turn
 from ui.replay import Replay, state
-from ui.runs import card, read_runs
+from ui.runs import card, read_openings, read_runs, usual_speed
 from ui.stream_recording import StreamRecording
 
 RECIPES = read_recipes()
@@ -176,6 +176,27 @@ def test_runs_that_cannot_be_read_are_left_out(tmp_path, caplog):
     assert caplog.text.count("is left out") == 3
     assert card(runs["good"])["poster"].startswith("data:image/jpeg;base64,")
     assert read_runs(tmp_path / "nowhere") == {}
+
+
+def test_a_bundled_run_opens_with_a_filled_memory_shortly_before_a_question():
+    openings = read_openings(RUNS)
+    for recipe in RECIPES:
+        run, at = trace.read(RUNS / f"{recipe.id}{ENDING}"), openings[recipe.id]
+        snapshot = run.view(at).snapshot
+        assert snapshot.kept_per_layer.max() > 0.7 * snapshot.budget, recipe.id
+        wait = min(turn.at - at for turn in run.chat if turn.at >= at) / usual_speed(run.seconds)
+        assert 1 <= wait <= 5, (recipe.id, wait)
+        assert card(run, at)["open_at"] == at
+
+
+def test_openings_that_make_no_sense_are_the_beginning(tmp_path, caplog):
+    assert read_openings(tmp_path) == {}
+    listed = [{"id": "a", "open_at": 5}, {"id": "b"}, {"id": "c", "open_at": -1}]
+    (tmp_path / "index.json").write_text(json.dumps({"runs": listed}))
+    assert read_openings(tmp_path) == {"a": 5.0, "b": 0.0}
+    (tmp_path / "index.json").write_text(json.dumps({"runs": [{"id": "a", "open_at": "soon"}]}))
+    assert read_openings(tmp_path) == {}
+    assert "open at their beginning" in caplog.text
 
 
 def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):

@@ -31,14 +31,15 @@ export function linkTo(href, { id, seconds, layer }) {
   return url.href;
 }
 
-/** Which run the page opens on: {id, seconds, layer, problem}; null where it opens on none. Pure. */
+/** Which run the page opens on: {id, seconds, layer, problem}; null where it opens on none. A moment in the address comes before the run's own. Pure. */
 export function firstRun(search, runs) {
   const link = readLink(search);
   if (link.said === "none" || !runs.length || (link.said === null && new URLSearchParams(search).has("lesson"))) return null;
   const known = runs.find((run) => run.id === link.run);
   const problem = link.said !== null && !known ? "The run of this link is not here. This is another one." : null;
   const first = known ?? runs[0];
-  return { id: first.id, seconds: known ? link.seconds ?? 0 : 0, layer: known ? link.layer : null, problem };
+  const told = known ? link.seconds : null;
+  return { id: first.id, seconds: told ?? first.open_at ?? 0, layer: known ? link.layer : null, problem };
 }
 
 /** Where to go to see a question being asked, in seconds. Pure. */

@@ -2,9 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { recordingLine } from "../js/record.js";
 import { before, firstRun, linkTo, readLink } from "../js/replay.js";
-import { mainButton, stateLine } from "../js/player.js";
+import { mainButton, stateLine } from "../js/transport.js";
 
-const RUNS = [{ id: "one" }, { id: "two" }];
+const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 34 }];
 
 test("an address names a run, a moment and a layer", () => {
   assert.deepEqual(readLink("?run=first-card&t=61.5&layer=2"), { run: "first-card", said: "first-card", seconds: 61.5, layer: 2 });
@@ -20,12 +20,15 @@ test("what makes no sense in an address counts as not said", () => {
 
 test("the page opens on the run of the address, else on the first, else on none", () => {
   assert.deepEqual(firstRun("?run=two&t=9&layer=1", RUNS), { id: "two", seconds: 9, layer: 1, problem: null });
-  assert.deepEqual(firstRun("?__theme=dark", RUNS), { id: "one", seconds: 0, layer: null, problem: null });
+  assert.deepEqual(firstRun("?__theme=dark", RUNS), { id: "one", seconds: 57, layer: null, problem: null });
+  assert.equal(firstRun("?run=two", RUNS).seconds, 34);
+  assert.equal(firstRun("?run=two&t=0", RUNS).seconds, 0);
+  assert.equal(firstRun("?run=one", [{ id: "one" }]).seconds, 0);
   assert.equal(firstRun("?run=none", RUNS), null);
   assert.equal(firstRun("?lesson=kv-cache", RUNS), null);
   assert.equal(firstRun("", []), null);
   const lost = firstRun("?run=three&t=9&layer=1", RUNS);
-  assert.deepEqual([lost.id, lost.seconds, lost.layer], ["one", 0, null]);
+  assert.deepEqual([lost.id, lost.seconds, lost.layer], ["one", 57, null]);
   assert.match(lost.problem, /not here/);
 });
 

@@ -14,6 +14,7 @@ from transformers.utils import is_flash_attn_2_available
 from hermes.backbones import placement, sources
 from hermes.backbones.attention import NAME as ATTENTION
 from hermes.backbones.base import Backbone, Card
+from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import Confirm, Progress
 from hermes.backbones.internvl import InternVL
 from hermes.backbones.llava_onevision import LlavaOnevision
@@ -62,6 +63,7 @@ def load(
         MemoryShortError: It does not fit; the message says what is needed and what is there.
         HermesError: A device or quantization that is not there.
     """
+    _check_before_download(str(name), device, dtype, quantization)
     folder = sources.find(str(name), confirm, progress)
     config = _config(folder)
     family = FAMILIES[config.model_type]
@@ -79,6 +81,17 @@ def load(
     backbone.text_config._attn_implementation = ATTENTION  # noqa: SLF001 - transformers' own switch
     logger.info("loaded %s (%s) on %s in %s", backbone.card.name, backbone.family, place.device, place.dtype)
     return backbone
+
+
+def _check_before_download(
+    name: str, device: str | torch.device | DeviceMap | None, dtype: torch.dtype | None, quantization: str | None
+) -> None:
+    """See that a model whose size is known from the catalogue fits, so that none is downloaded in vain."""
+    for model in CATALOGUE:
+        if model.id == name:
+            place = placement.choose(device, dtype, quantization, torch.bfloat16, model.weights)
+            if not isinstance(place.spread, Mapping):
+                placement.check_memory(name, model.weights, place, place.free())
 
 
 def _weights(folder: Path, name: str, family: type[Any], place: placement.Placement) -> tuple[Any, Any]:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from hermes.backbones import placement, sources
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import ConsentError, Download
+from hermes.backbones.placement import MemoryShortError
 from hermes.engine import Engine
 from hermes.errors import HermesError
+from hermes.live_view import StreamSettings
+from hermes.policies import POLICIES
 from ui.model_menu import choices
 from ui.models import Shelf
+from ui.visitor import Visitor
 
 
 def test_the_list_says_what_each_needs_and_whether_it_fits():
@@ -55,3 +60,24 @@ def test_loading_is_followed_to_its_end(shelf, tiny_folder):
     assert all(text.endswith(("%)", "…")) for text in told)
     assert shelf.state(str(tiny_folder)).info is not None
     assert list(shelf.follow(str(tiny_folder))) == []
+
+
+def test_a_model_that_cannot_fit_says_so_before_any_download_and_nothing_changes(tiny_folder, monkeypatch):
+    name = "Qwen/Qwen2.5-VL-7B-Instruct"
+    free = 3 * 2**30
+    monkeypatch.setattr(placement, "free_bytes", lambda _device: free)
+    asked = []
+    monkeypatch.setattr(sources, "fetch", lambda *wanted: asked.append(wanted))
+    assert " · does not fit here" in {listed: text for text, listed in choices(("pocket",), hub=True)}[name]
+    engine = Engine()
+    shelf, settings = Shelf(engine), StreamSettings(model=str(tiny_folder), budget=64)
+    shelf.ensure(settings.model)
+    visitor = Visitor(settings, shelf, {}, POLICIES)
+    said = r"“Qwen/Qwen2.5-VL-7B-Instruct” needs about \d+\.\d GiB in bfloat16, and 3\.0 GiB are free on cpu"
+    with pytest.raises(MemoryShortError, match=said):
+        list(visitor.load(name, agreed=True))
+    with pytest.raises(MemoryShortError, match=said):
+        visitor.change(model=name, agreed=True)
+    assert visitor.settings == settings
+    assert asked == []
+    engine.close()

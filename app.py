@@ -21,7 +21,7 @@ zerogpu.prepare()  # before anything that follows loads torch
 
 from hermes import POLICIES  # noqa: E402
 from hermes.engine import Engine, StreamSettings  # noqa: E402
-from ui.flags import parse  # noqa: E402
+from ui.flags import agree_to_download, parse  # noqa: E402
 from ui.options import Options  # noqa: E402
 from ui.page import build, launch_options  # noqa: E402
 from ui.sessions import Quota  # noqa: E402
@@ -34,11 +34,12 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
+    agree_to_download(flags.model, yes=flags.yes)
     quota = Quota()
     models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
     settings = StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget)
     any_model = "SPACE_ID" not in os.environ and not flags.clip_mode
-    options = Options(settings, models, any_model, flags.clips, quota, clip_mode=flags.clip_mode)
+    options = Options(settings, models, any_model, flags.clips, quota, clip_mode=flags.clip_mode, agreed=True)
     engine = Engine(max_streams=flags.streams)
     page = build(engine, POLICIES, options)
     logger.info("Open http://%s:%d", flags.host, flags.port)

@@ -7,6 +7,9 @@ import os
 from pathlib import Path
 
 from hermes import POLICIES
+from hermes.backbones.downloads import ConsentError
+from hermes.backbones.sources import large_download
+from hermes.cli.model_option import consent
 from hermes.live_view import StreamSettings
 from ui import zerogpu
 
@@ -40,8 +43,26 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=zerogpu.is_zero_gpu() or env("HERMES_CLIP_MODE", "") in ("1", "true"),
         help="run a clip and its questions in one call, as on ZeroGPU, where it is always on",
     )
+    parser.add_argument(
+        "--yes",
+        action="store_true",
+        # A Space has no terminal to ask at: whoever named its model there agreed to it.
+        default="SPACE_ID" in os.environ or env("HERMES_YES", "") in ("1", "true"),
+        help="download a model of more than 1 GB without asking",
+    )
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     flags = parser.parse_args(arguments)
     if flags.policy not in POLICIES:
         parser.error(f"there is no policy “{flags.policy}”; there are {', '.join(POLICIES)}")
     return flags
+
+
+def agree_to_download(model: str, *, yes: bool) -> None:
+    """Ask at the terminal before a model of more than 1 GB is downloaded; `yes`: it was agreed to.
+
+    Raises:
+        SystemExit: Nobody agreed; the message says how large it is.
+    """
+    download = None if yes else large_download(model)
+    if download is not None and not consent(yes=False)(download):
+        raise SystemExit(f"hermes: {ConsentError(download)}")

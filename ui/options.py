@@ -21,6 +21,7 @@ class Options:
         runs: Folder of the bundled recorded runs; None: there are none.
         quota: Limits.
         clip_mode: Whether a clip and its questions run in one call, as on ZeroGPU.
+        agreed: Whether the model of `settings` may be downloaded however large it is.
     """
 
     settings: StreamSettings
@@ -30,3 +31,4 @@ class Options:
     quota: Quota
     clip_mode: bool = False
     runs: Path | None = Path(__file__).parents[1] / "assets" / "runs"
+    agreed: bool = False

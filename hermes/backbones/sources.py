@@ -19,7 +19,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from hermes.backbones.downloads import Confirm, Progress, fetch
+from hermes.backbones.downloads import LARGE, Confirm, Download, Progress, fetch, hub_answers, look_up
 from hermes.errors import HermesError
 
 POCKET = Path(__file__).resolve().parents[2] / "assets" / "pocket"
@@ -55,6 +55,17 @@ def find(name: str, confirm: Confirm | None = None, progress: Progress | None = 
             f"There is no model “{name}”: neither “pocket”, nor a folder, nor a hub id such as “owner/name”."
         )
     return _download(name, confirm, progress)
+
+
+def large_download(name: str) -> Download | None:
+    """What `find` would want consent to; None where it is small, here already, or cannot be had, as `find` will say."""
+    if name == "pocket" or Path(name).expanduser().is_dir() or name.count("/") != 1 or not hub_answers():
+        return None
+    try:
+        download = look_up(name)
+    except (HfHubHTTPError, HFValidationError, OSError):
+        return None
+    return download if download.size > LARGE else None
 
 
 def _download(name: str, confirm: Confirm | None, progress: Progress | None) -> Path:

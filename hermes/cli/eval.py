@@ -14,10 +14,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hermes.cli.model_option import add_yes, load_model
+
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
-    parser.add_argument("model", nargs="?", default="pocket", help='"pocket" or the folder of a pocket model')
+    parser.add_argument("model", nargs="?", default="pocket", help='"pocket", a folder, or a hub id (default: pocket)')
+    add_yes(parser)
     parser.add_argument("--streams", type=int, default=24, help="how many streams (default: 24)")
     parser.add_argument("--frames", type=int, default=64, help="frames of each stream (default: 64)")
     parser.add_argument("--seed", type=int, default=0, help="of the streams (default: 0)")
@@ -41,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from dataclasses import replace  # noqa: PLC0415
 
-    import hermes  # noqa: PLC0415 - torch only when it is needed
-    from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415
+    from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415 - torch only when needed
     from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
     from hermes.eval.report import read_photos  # noqa: PLC0415
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
         args.streams, args.frames, args.seed, args.policy, args.budget, args.guidance, args.tempo,
         "photo" if photos else args.background,
     )  # fmt: skip
-    model = hermes.load(args.model)
+    model = load_model(args)
     if args.prompt:
         model.card = replace(model.card, guidance={**model.card.guidance, "global": args.prompt})
     quiet = args.json or not sys.stderr.isatty()

@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
 DEFAULT_BUDGETS = ("6%", "12%", "25%", "50%")
@@ -37,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=int, default=128, help="frames of each stream (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the streams (default: %(default)s)")
     parser.add_argument("--tempo", default="calm", help="how fast cards follow: dense, calm or slow (default: calm)")
-    parser.add_argument("--model", default="pocket", help='"pocket" or the folder of a model (default: %(default)s)')
+    add_model(parser)
     parser.add_argument(
         "--reference", metavar="NAME", help="the policy that the others are compared with (default: hermes)"
     )
@@ -50,9 +51,6 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, summarise, write the reports."""
-    import transformers  # noqa: PLC0415  (heavy)
-
-    import hermes  # noqa: PLC0415
     from hermes.lab.plan import identity, make_plan  # noqa: PLC0415
     from hermes.lab.report import report  # noqa: PLC0415
     from hermes.lab.run import run_plan  # noqa: PLC0415
@@ -61,11 +59,9 @@ def run(args: argparse.Namespace) -> int:
     from hermes.lab.table import as_csv, text  # noqa: PLC0415
     from hermes.machine import describe_machine  # noqa: PLC0415
 
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
     if args.workers < 1:
         raise HermesError(f"At least one worker is needed, not {args.workers}.")
-    model = hermes.load(args.model)
+    model = load_model(args)
     plan = make_plan(
         model,
         args.model,

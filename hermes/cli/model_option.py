@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 def add_model(parser: argparse.ArgumentParser, default: str = "pocket") -> None:
     """Declare `--model` and `--yes`."""
     parser.add_argument("--model", default=default, help='"pocket", a folder, or a hub id (default: %(default)s)')
+    add_yes(parser)
+
+
+def add_yes(parser: argparse.ArgumentParser) -> None:
+    """Declare `--yes`."""
     parser.add_argument("--yes", action="store_true", help="download a model of more than 1 GB without asking")
 
 

@@ -15,10 +15,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
-    from hermes.backbones.base import Backbone
     from hermes.clip_run import PlannedQuestion
     from hermes.live_view import StreamSettings
     from hermes.trace import Turn
@@ -38,7 +38,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--about", default="", help="a sentence on what the run shows")
     parser.add_argument("--fps", type=float, help="frames a second to sample (default: 2)")
     parser.add_argument("--chunk", type=int, default=1, help="frames a chunk; a run has a moment for each (default: 1)")
-    parser.add_argument("--model", default="pocket", help='"pocket", a folder, or a hub id (default: %(default)s)')
+    add_model(parser)
     parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: 512)")
     parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
@@ -70,7 +70,7 @@ def _one(args: argparse.Namespace) -> int:
     out = args.out or Path(f"{clip.id or clip.path.stem}.hermesrun")
     if not out.parent.is_dir():
         raise HermesError(f"There is no folder {out.parent} to write the run to.")
-    model = _load(args.model)
+    model = load_model(args)
     recorder = Recorder()
     turns = record(model, clip, settings, questions, recorder, _Teller(out.name))
     texts = {"about": args.about, **({"title": args.title} if args.title else {})}
@@ -90,7 +90,7 @@ def _bundled(args: argparse.Namespace) -> int:
     for name in args.only or ():
         if name not in known:
             raise HermesError(f"There is no bundled run {name}. There are: {', '.join(known)}.")
-    model, failed = _load(args.model), []
+    model, failed = load_model(args), []
     for recipe in recipes:
         if args.only and recipe.id not in args.only:
             continue
@@ -150,16 +150,6 @@ def _settings(args: argparse.Namespace) -> StreamSettings:
     )
     settings.check()
     return settings
-
-
-def _load(name: str) -> Backbone:
-    import transformers  # noqa: PLC0415  (heavy)
-
-    import hermes  # noqa: PLC0415
-
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return hermes.load(name)
 
 
 class _Teller:

@@ -6,7 +6,6 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.eval.pocket import PUSHED, draw_questions, make_stream, named_candidates

@@ -64,10 +64,16 @@ def run(hub, tmp_path_factory):
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
     environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
 
-    def start(*arguments, **more):
+    def start(*arguments, cwd=None, **more):
         program = [sys.executable, *arguments]
         done = subprocess.run(
-            program, env=environment | more, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+            program,
+            env=environment | more,
+            capture_output=True,
+            text=True,
+            stdin=subprocess.DEVNULL,
+            check=False,
+            cwd=cwd,
         )
         return done.returncode, done.stdout, done.stderr
 
@@ -139,9 +145,22 @@ def test_without_the_hub_what_lies_here_is_used(run, results, away):
     assert "hub cannot be reached" in large["error"]
 
 
-def test_the_command_line_asks_and_without_a_terminal_refuses(run):
-    clip = str(ROOT / "assets" / "clips" / "quick-tour.webm")
-    code, _, err = run("-m", "hermes", "ask", clip, "--model", "team/large", "--question", "What?")
-    assert code == 2
+CLIP = str(ROOT / "assets" / "clips" / "quick-tour.webm")
+COMMANDS = {
+    "ask": ("-m", "hermes", "ask", CLIP, "--question", "What?", "--model", "team/large"),
+    "record": ("-m", "hermes", "record", CLIP, "--model", "team/large"),
+    "lab": ("-m", "hermes", "lab", "--streams", "1", "--model", "team/large"),
+    "eval": ("-m", "hermes", "eval", "team/large"),
+    "page": ("app.py", "--model", "team/large"),
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_line_asks_and_without_a_terminal_refuses(run, hub, command, tmp_path):
+    before = len(hub.asked)
+    first, *more = COMMANDS[command]
+    code, _, err = run(str(ROOT / first) if first.endswith(".py") else first, *more, cwd=tmp_path)
+    assert code in (1, 2)
     assert "15.0 GB (licence: apache-2.0)" in err
     assert "--yes" in err
+    assert not [asked for asked in hub.asked[before:] if asked.startswith("GET") and "safetensors" in asked]

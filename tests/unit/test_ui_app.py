@@ -16,7 +16,7 @@ from ui.sessions import Quota
 
 @pytest.fixture
 def no_environment(monkeypatch):
-    for name in ("HOST", "PORT", "MODEL", "POLICY", "BUDGET", "STREAMS", "CLIPS"):
+    for name in ("HOST", "PORT", "MODEL", "POLICY", "BUDGET", "STREAMS", "CLIPS", "YES"):
         monkeypatch.delenv(f"HERMES_{name}", raising=False)
     for name in ("GRADIO_SERVER_NAME", "GRADIO_SERVER_PORT", "SPACE_ID"):
         monkeypatch.delenv(name, raising=False)
@@ -33,6 +33,13 @@ def test_the_page_listens_to_this_computer_alone(no_environment):  # noqa: ARG00
         512,
     )
     assert flags.share is False
+
+
+def test_a_large_download_is_agreed_to_by_flag_or_on_a_space(no_environment):
+    assert app.parse([]).yes is False
+    assert app.parse(["--yes"]).yes is True
+    no_environment.setenv("SPACE_ID", "someone/space")
+    assert app.parse([]).yes is True
 
 
 def test_flags_win_over_the_environment(no_environment):

@@ -15,7 +15,7 @@ from hermes.life import Life
 from hermes.live_view import LiveView
 from hermes.trace import Run, Turn
 from hermes.trace.head import is_right
-from ui.runs import label
+from ui.runs import label, settings_line
 
 ENDED_SECONDS = 0.5
 """Time that the last moment is shown before a run counts as ended, in seconds of wall time."""
@@ -178,6 +178,7 @@ def state(replay: Replay, *, bundled: bool, startable: str) -> dict[str, Any]:
             "about": run.about,
             "look": head.look,
             "label": label(run),
+            "settings": settings_line(run),
             "seconds": run.seconds,
             "clip": startable,
             "epoch": f"run-{replay.jumps}",

@@ -79,17 +79,28 @@ LONGEST_SHOW = 100.0
 
 def label(run: Run) -> str:
     """What a run is, in one line: model, policy, budget, when and on what it was recorded."""
-    settings, head = run.settings, run.head
-    policy = head.policy.get("title") or settings.policy
-    view = run.moment(0)
-    budget = view.snapshot.budget if view.snapshot else -1
+    head = run.head
     parts = [
-        str(head.model.get("title") or settings.model),
-        f"{policy}, {budget:,} tokens a layer" if budget >= 0 else f"{policy}, no budget",
-        f"{settings.fps:g} frames a second",
+        str(head.model.get("title") or run.settings.model),
+        _policy_words(run),
+        f"{run.settings.fps:g} frames a second",
         f"recorded {head.created[:10]} on {head.machine}" if head.created else "",
     ]
     return " · ".join(part for part in parts if part)
+
+
+def settings_line(run: Run) -> str:
+    """The settings of a run in one line, as the page's own are told."""
+    changed = len(run.settings.changed)
+    more = f", {changed} setting{'s' * (changed != 1)} changed" if changed else ""
+    return f"{_policy_words(run)}, {run.settings.fps:g} frames a second{more}"
+
+
+def _policy_words(run: Run) -> str:
+    policy = run.head.policy.get("title") or run.settings.policy
+    view = run.moment(0)
+    budget = view.snapshot.budget if view.snapshot else -1
+    return f"{policy}, {budget:,} tokens a layer" if budget >= 0 else f"{policy}, no budget"
 
 
 def _poster(run: Run) -> str:

@@ -157,6 +157,7 @@ def test_questions_come_at_their_times(run):
     (turn,) = state(replay, bundled=True, startable="")["run"]["turns"]
     assert (turn["state"], turn["answer"], turn["right"]) == ("writing", "", None)
     replay.seek(run.chat[0].done)
+    assert state(replay, bundled=True, startable="")["run"]["settings"].endswith(" frames a second")
     (turn,) = state(replay, bundled=True, startable="")["run"]["turns"]
     assert (turn["state"], turn["answer"], turn["right"]) == ("done", "Red triangle.", True)
     assert json.dumps(state(replay, bundled=True, startable=""), allow_nan=False)

@@ -6,6 +6,7 @@ import { makeGlossary } from "./glossary.js";
 import { mountLab } from "./lab.js";
 import { mountLessons } from "./lessons.js";
 import { mountPlayer } from "./player.js";
+import { noteWhoseSettings } from "./run_settings.js";
 import { mountTryIt } from "./tryit.js";
 import { openSaved as openSavedBoard } from "./saved.js";
 
@@ -13,6 +14,7 @@ const bus = makeBus();
 let board = null;
 let askServer = () => {};
 let lessons = null;
+noteWhoseSettings(bus, () => document.querySelector("#hl-settings .label-wrap > span"));
 
 /** Parse a component's value; an empty one is no message. */
 function message(props) {

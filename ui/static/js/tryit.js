@@ -1,6 +1,7 @@
 // Try it: the settings of the policy that runs, each beside its published value. The server lists them, so that every policy
 // gets its panel for free; it also decides what fits. A change applies at the next eviction.
 import { h, setText } from "./dom.js";
+import { noteWhoseSettings } from "./run_settings.js";
 
 /** Settings in groups for the page: switches and choices, then numbers by their symbol, then texts. Pure. */
 export function groups(settings) {
@@ -41,6 +42,7 @@ export function mountTryIt(element, bus, send) {
       h("p", { class: "hl-caption" }, "Change one thing about the memory while the stream runs, and watch the board. Beside each setting stands its default, and where that comes from."),
       h("div", { class: "hl-try-top" }, presets, reset), said, fields)));
 
+  noteWhoseSettings(bus, () => element.querySelector("summary"));
   let shown = null; // which policy's fields are built
   let known = null; // what the server was last asked about
   const parts = new Map();

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { recordingLine } from "../js/record.js";
 import { before, firstRun, linkTo, readLink } from "../js/replay.js";
+import { whoseSettings } from "../js/run_settings.js";
 import { mainButton, stateLine } from "../js/transport.js";
 
 const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 34 }];
@@ -55,4 +56,9 @@ test("a recording says how far it is, and when it ended by itself", () => {
   assert.equal(recordingLine(null), "");
   assert.equal(recordingLine({ moments: 1, seconds: 61, ended: false }), "Recording · 1 moment, up to 1:01");
   assert.match(recordingLine({ moments: 5, seconds: 2, ended: true }), /ended.*Save it now/);
+});
+
+test("while a run is shown, the settings say that they are not its own", () => {
+  assert.equal(whoseSettings(null), "");
+  assert.equal(whoseSettings({ settings: "HERMES, 512 tokens a layer" }), "Applies to live streams; this run: HERMES, 512 tokens a layer");
 });

@@ -8,6 +8,8 @@ What counts as held and as attended is our own convention, not the paper's:
 * A moment is held while some layer keeps at least one token for each of its frames on average, or while what is left of it
   is attended to. One a frame is what the paper finds deep layers to need: they attend in one peak a frame. What was folded
   into a summary token, or merged into another frame's token, does not count as held.
+* Where an answer does not read the memory as it stands, held is what it read; what no layer read as much of, but an archive
+  (or memory that the answer left out) holds at that rate, was not retrieved. What was archived since counts too.
 * A tier (a third of the depth where the policy knows no tiers) attends to the evidence where a token of it gets at least
   `ATTENDED` times the attention of any other frame token that the tier holds. For questions about one card, the pocket
   model's right answers lie far above three times and most of its wrong ones below (`tests/unit/test_fate_shipped.py`
@@ -32,9 +34,10 @@ MOST_READ: Final = 3
 Span = tuple[float, float]
 Float = npt.NDArray[np.float64]
 Int = npt.NDArray[np.int64]
-Outcome = Literal["not sampled", "evicted", "unread", "read", "absent", "unknown"]
-"""What became of the evidence: no frame shows it; sampled, then evicted; held, but not attended; held and attended; there is
-none to point at, since the answer rests on what was not shown; nobody knows where it lies."""
+Outcome = Literal["not sampled", "evicted", "not retrieved", "unread", "read", "absent", "unknown"]
+"""What became of the evidence: no frame shows it; sampled, then evicted; archived, but not retrieved for the answer; held,
+but not attended; held and attended; there is none to point at, since the answer rests on what was not shown; nobody knows
+where it lies."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +47,17 @@ class Moment:
     Attributes:
         span: Start and end, in seconds.
         frames: Sampled frames within it [frames of the moment].
-        held: Share of those frames' tokens that each layer held when the question was asked [layers], 0 to 1.
-        outcome: "not sampled", "evicted" or "held".
+        held: Share of those frames' tokens that each layer held for the answer [layers], 0 to 1.
+        outcome: "not sampled", "evicted", "not retrieved" or "held".
+        stored: Tokens of each of its frames, on average, that each layer has in the memory or in an archive, whether the
+            answer read them or not [layers].
     """
 
     span: Span
     frames: Int
     held: Float
-    outcome: Literal["not sampled", "evicted", "held"]
+    outcome: Literal["not sampled", "evicted", "not retrieved", "held"]
+    stored: Float
 
 
 @dataclass(frozen=True)
@@ -93,9 +99,10 @@ class Verdict:
         truth: The true answer; None where nobody knows it.
         moments: The moments of the evidence.
         frames: Sampled frames of all moments, rising [evidence frames].
-        evicted_from: Layers that hold no token of the evidence.
+        evicted_from: Layers that hold no token of the evidence for the answer.
         tiers: One entry a tier that has layers.
         tiered: Whether the policy treats the tiers differently.
+        archive: Whether the policy keeps frames outside the memory.
         sentence: The verdict in plain words.
     """
 
@@ -107,6 +114,7 @@ class Verdict:
     evicted_from: tuple[int, ...]
     tiers: tuple[TierFate, ...]
     tiered: bool = True
+    archive: bool = False
     sentence: str = ""
 
 
@@ -119,6 +127,7 @@ class Tally:
         wrong: Of those, the wrong ones.
         not_sampled: Wrong ones whose evidence no frame shows.
         evicted: Wrong ones whose evidence was evicted.
+        not_retrieved: Wrong ones whose evidence was archived, but not retrieved.
         unread: Wrong ones whose evidence was held, but not attended.
         read: Wrong ones although the evidence was held and attended.
         absent: Wrong ones that rest on what was not shown.
@@ -128,6 +137,7 @@ class Tally:
     wrong: int = 0
     not_sampled: int = 0
     evicted: int = 0
+    not_retrieved: int = 0
     unread: int = 0
     read: int = 0
     absent: int = 0
@@ -166,12 +176,14 @@ def fate(
     evicted_from = tuple(np.flatnonzero(memory.tokens(frames) == 0).tolist()) if len(frames) else ()
     right = None if truth is None else is_right(trace.answer, truth)
     outcome = _outcome(spans, moments, tiers, every=every)
-    verdict = Verdict(outcome, right, truth, moments, frames, evicted_from, tiers, snapshot.tiered)
+    verdict = Verdict(
+        outcome, right, truth, moments, frames, evicted_from, tiers, snapshot.tiered, snapshot.archived.size > 0
+    )
     return replace(verdict, sentence=sentence_of(verdict))
 
 
 def tally(verdicts: Iterable[Verdict]) -> Tally:
-    """Of the wrong answers, how many had their evidence not sampled, evicted, held but unread, or read all the same."""
+    """Of the wrong answers, what became of their evidence."""
     known = [verdict for verdict in verdicts if verdict.right is not None]
     wrong = [verdict.outcome for verdict in known if not verdict.right]
     return Tally(
@@ -179,6 +191,7 @@ def tally(verdicts: Iterable[Verdict]) -> Tally:
         wrong=len(wrong),
         not_sampled=wrong.count("not sampled"),
         evicted=wrong.count("evicted"),
+        not_retrieved=wrong.count("not retrieved"),
         unread=wrong.count("unread"),
         read=wrong.count("read"),
         absent=wrong.count("absent"),
@@ -199,16 +212,18 @@ def read_most(profile: npt.NDArray[np.floating], most: int = MOST_READ) -> tuple
 
 @dataclass(frozen=True)
 class _Memory:
-    """What the layers held when the question was asked, and how the answer attended to it.
+    """What the layers held for the answer, and how it attended to that.
 
     Attributes:
         held: Frame of each token that a layer held, -1 where it has none; an array a layer.
+        stored: Tokens of each frame in the memory or outside it, whether the answer read them or not [layers, frames].
         attention: Share of attention on each frame [layers, frames].
         tiers: Tier of each layer [layers].
         patches: Tokens that a frame had when it was seen.
     """
 
     held: tuple[npt.NDArray[np.int32], ...]
+    stored: Int
     attention: Float
     tiers: npt.NDArray[np.int8]
     patches: int
@@ -216,7 +231,10 @@ class _Memory:
     @classmethod
     def of(cls, trace: AnswerTrace, snapshot: Snapshot) -> _Memory:
         held = tuple(trace.token_frame[i:j] for i, j in zip(trace.offsets, trace.offsets[1:], strict=False))
-        return cls(held, trace.attention.astype(np.float64), snapshot.tiers, snapshot.tokens_per_frame)
+        stored = snapshot.kept.astype(np.int64)
+        if snapshot.archived.size:
+            stored = np.maximum(stored, snapshot.archived)  # a frame of the window may be archived as well
+        return cls(held, stored, trace.attention.astype(np.float64), snapshot.tiers, snapshot.tokens_per_frame)
 
     def layers(self, tier: int) -> Int:
         return np.flatnonzero(self.tiers == tier)
@@ -250,11 +268,14 @@ def _moment(span: Span, times: npt.NDArray[np.float64], memory: _Memory, reach: 
     # A thousandth of a second aside: files write times in milliseconds.
     inside = np.flatnonzero((times >= start - 1e-3) & (times - reach < end - 1e-3))
     if not len(inside):
-        return Moment(span, inside, np.zeros(len(memory.held)), "not sampled")
+        nothing = np.zeros(len(memory.held))
+        return Moment(span, inside, nothing, "not sampled", nothing)
     held = memory.tokens(inside) / (len(inside) * memory.patches)
     there = held.max() >= 1 / memory.patches
     attended = any(memory.lift(inside, tier) >= ATTENDED for tier in range(len(TIERS)) if len(memory.layers(tier)))
-    return Moment(span, inside, held, "held" if there or attended else "evicted")
+    stored = memory.stored[:, inside].mean(axis=1)
+    lost: Literal["not retrieved", "evicted"] = "not retrieved" if stored.max() >= 1 else "evicted"
+    return Moment(span, inside, held, "held" if there or attended else lost, stored)
 
 
 def _tier(tier: int, memory: _Memory, frames: Int) -> TierFate:
@@ -280,7 +301,7 @@ def _outcome(
     if not moments:
         return "absent"
     found = {moment.outcome for moment in moments}
-    order: tuple[Literal["not sampled", "evicted"], ...] = ("not sampled", "evicted")
+    order: tuple[Literal["not sampled", "evicted", "not retrieved"], ...] = ("not sampled", "evicted", "not retrieved")
     for worst in order if every else order[::-1]:
         if worst in found and (every or "held" not in found):
             return worst

@@ -32,7 +32,7 @@ def _remark(verdict: Verdict) -> str:
         if most_held(verdict) <= REMNANT:
             return " The answer is wrong all the same: too little of it is left."
         return " The answer is wrong all the same: memory kept it, the model misread it."
-    if verdict.outcome in ("not sampled", "evicted", "unread") and verdict.right:
+    if verdict.outcome in ("not sampled", "evicted", "not retrieved", "unread") and verdict.right:
         return " The answer is right all the same: what other frames carry was enough, or it was a guess."
     return ""
 
@@ -90,6 +90,19 @@ def _evicted(verdict: Verdict) -> str:
     )
 
 
+def _not_retrieved(verdict: Verdict) -> str:
+    lost = [moment for moment in verdict.moments if moment.outcome == "not retrieved"]
+    frames, layers = sum(len(moment.frames) for moment in lost), len(lost[0].stored)
+    storing = [layer for layer in range(layers) if any(moment.stored[layer] >= 1 for moment in lost)]
+    place = "all layers" if len(storing) == layers else layers_in_words(storing)
+    return (
+        f"{'Archived' if verdict.archive else 'In memory'}, but not retrieved:{_part(verdict, lost)} what was shown at "
+        f"{_when(lost)} was seen in {frames} frame{'s' * (frames != 1)} and lies in the "
+        f"{'archive' if verdict.archive else 'memory'} of {place}, but for this answer no layer read as much as one token a "
+        "frame of it."
+    )
+
+
 def _read(verdict: Verdict) -> str:
     place, lift = _best(verdict)
     if math.isinf(lift):
@@ -113,6 +126,7 @@ _SENTENCES: Final = {
     "absent": _absent,
     "not sampled": _not_sampled,
     "evicted": _evicted,
+    "not retrieved": _not_retrieved,
     "read": _read,
     "unread": _unread,
 }
@@ -132,6 +146,11 @@ def _where(verdict: Verdict) -> str:
     gone = verdict.evicted_from
     holding = [layer for layer in range(len(kept[0].held)) if layer not in gone]
     shown, share = f"what was shown at {_when(kept)}", share_in_words(most_held(verdict))
+    if verdict.archive:
+        readers = f"all layers (up to {share} of its tokens)"
+        if gone:
+            readers = f"{layers_in_words(holding)} (up to {share} of its tokens), not to {_rest(gone)}"
+        return f"{shown} was given to {readers}"
     if not gone:
         return f"{shown} is still in all layers (up to {share} of its tokens)"
     place = layers_in_words(holding)

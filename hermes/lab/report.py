@@ -261,6 +261,7 @@ def _p(value: float) -> str:
 FATES: Final = {
     "not sampled": "no frame shows it",
     "evicted": "seen, then evicted",
+    "not retrieved": "in the archive, or in memory that the answer left out",
     "unread": "held, but not attended",
     "read": "held and attended, answered wrongly all the same",
     "absent": "none to point at: the truth rests on what was not shown",

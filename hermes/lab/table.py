@@ -109,8 +109,8 @@ def _fates(summary: dict[str, Any]) -> str:
     if not cells:
         return ""
     words = list(cells[0]["fate"])
-    lines = [f"{'wrong answers, by their evidence':34}" + "".join(f"{word:>13}" for word in words)]
-    lines += [f"{label(cell):34}" + "".join(f"{cell['fate'][word]:13d}" for word in words) for cell in cells]
+    lines = [f"{'wrong answers, by their evidence':34}" + "".join(f"{word:>15}" for word in words)]
+    lines += [f"{label(cell):34}" + "".join(f"{cell['fate'][word]:15d}" for word in words) for cell in cells]
     return "\n".join(lines)
 
 

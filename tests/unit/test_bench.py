@@ -8,7 +8,6 @@ import math
 import numpy as np
 import pytest
 
-import hermes
 from hermes.bench import Mark, PolicyBench, bench_frames, bench_policy
 from hermes.cli import main
 from hermes.errors import HermesError

@@ -75,6 +75,56 @@ def test_sampled_then_evicted():
     assert "0:01.0–0:02.0 was seen in 2 frames, and no layer holds" in verdict.sentence
 
 
+def archiving(tokens, layers=range(LAYERS)):
+    """A memory that archives `tokens` (of each frame) in some layers."""
+    archived = np.zeros((LAYERS, FRAMES), np.uint16)
+    for layer in layers:
+        archived[layer, list(tokens)] = list(tokens.values())
+    return replace(snapshot(), archived=archived)
+
+
+def test_archived_but_not_retrieved():
+    reading = trace([NEWEST, NEWEST, [2, *NEWEST[1:]]], {2: {9: 0.5}})
+    verdict = fate(reading, archiving({2: 2, 3: 2}, [1, 2]), [SPAN], "Blue star.")
+    assert verdict.outcome == "not retrieved"
+    assert verdict.moments[0].held.tolist() == [0, 0, 0.25]
+    assert verdict.moments[0].stored.tolist() == [0, 2, 2]
+    assert verdict.sentence == (
+        "Archived, but not retrieved: what was shown at 0:01.0–0:02.0 was seen in 2 frames and lies in the archive of "
+        "layers 2–3, but for this answer no layer read as much as one token a frame of it."
+    )
+    # One token a frame is enough, on average; less is as good as evicted, and an archive of other frames does not help.
+    assert fate(reading, archiving({3: 2}), [SPAN], "x").outcome == "not retrieved"
+    assert fate(reading, archiving({3: 1}), [SPAN], "x").outcome == "evicted"
+    assert fate(reading, archiving({4: 2, 5: 2}), [SPAN], "x").outcome == "evicted"
+
+
+def test_in_a_part_of_memory_that_the_answer_did_not_read():
+    kept = np.zeros((LAYERS, FRAMES), np.uint16)
+    kept[:, 2:4] = 1
+    verdict = fate(trace([NEWEST] * 3, {}), replace(snapshot(), kept=kept), [SPAN], "Blue star.")
+    assert verdict.outcome == "not retrieved"
+    assert verdict.sentence.startswith("In memory, but not retrieved:")
+    assert "lies in the memory of all layers" in verdict.sentence
+
+
+def test_what_was_fetched_is_held_and_no_layer_evicted_it():
+    reading = trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3, 9: 0.1}})
+    verdict = fate(reading, archiving({2: 2, 3: 2}), [SPAN], "x")
+    assert verdict.outcome == "read"
+    assert "was given to layer 3 (up to 50 % of its tokens), not to 1–2." in verdict.sentence
+    assert "evicted" not in verdict.sentence
+
+
+def test_not_retrieved_is_worse_than_held_and_better_than_evicted():
+    fetched, stored, gone = (4.5, 5.0), (1.0, 2.0), (0.0, 0.5)
+    reading, memory = trace([NEWEST] * 3, {1: {9: 0.9}}), archiving({2: 2, 3: 2})
+    assert fate(reading, memory, [fetched, stored], "x").outcome == "not retrieved"
+    assert fate(reading, memory, [fetched, stored], "x", every=False).outcome == "read"
+    assert fate(reading, memory, [gone, stored], "x").outcome == "evicted"
+    assert fate(reading, memory, [gone, stored], "x", every=False).outcome == "not retrieved"
+
+
 def test_held_but_not_attended():
     attention = {2: {2: 0.05, 3: 0.05, 9: 0.3}}  # 0.1 on two tokens, 0.3 on six: each gets as much as another
     verdict = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "Blue star.")
@@ -177,6 +227,8 @@ def test_tally_of_wrong_answers():
     unknown = fate(trace([NEWEST] * 3, {}), snapshot(), None, None)
     counted = tally([right, lost, lost, unread, unseen, absent, unknown])
     assert (counted.answers, counted.wrong) == (6, 5)
+    stored = fate(trace([NEWEST] * 3, {}), archiving({2: 2, 3: 2}), [SPAN], "Blue star.")
+    assert tally([stored, lost]).not_retrieved == tally([stored, lost]).evicted == 1
     assert (counted.not_sampled, counted.evicted, counted.unread, counted.read, counted.absent) == (1, 2, 1, 0, 1)
 
 

@@ -5,7 +5,8 @@ import { h, setText } from "./dom.js";
 import { clock, percent } from "./format.js";
 
 const TITLES = {
-  read: "Held and attended", unread: "Held, but not attended", evicted: "Sampled, then evicted", "not sampled": "Not sampled",
+  read: "Held and attended", unread: "Held, but not attended", evicted: "Sampled, then evicted",
+  "not retrieved": "Stored, but not retrieved", "not sampled": "Not sampled",
   absent: "Nothing to point at", unknown: "No verdict",
 };
 const DEPTHS = ["shallow", "middle", "deep"]; // what the tiers' layers are called where a policy treats them all alike
@@ -32,14 +33,14 @@ export function bestLift(tiers) {
 
 /** The four questions on the way of the evidence, each {name, state, note}; state is "yes", "no" or "open". Pure. */
 export function gates(fate) {
-  const passed = { "not sampled": 0, evicted: 1, unread: 2, read: 3 }[fate.outcome];
+  const passed = { "not sampled": 0, evicted: 1, "not retrieved": 1, unread: 2, read: 3 }[fate.outcome];
   const state = (at) => (passed === undefined ? "open" : at < passed ? "yes" : at === passed ? "no" : "open");
   const note = (at, yes, no) => ({ yes, no, open: "" })[state(at)];
   const times = liftWords(bestLift(fate.tiers));
   const right = fate.right === null ? "open" : fate.right ? "yes" : "no";
   return [
     { name: "Sampled", state: state(0), note: note(0, `${fate.sampled} ${fate.sampled === 1 ? "frame" : "frames"}`, "no frame shows it") },
-    { name: "Still held", state: state(1), note: note(1, fate.held_in, "less than a token a frame") },
+    { name: "Still held", state: state(1), note: note(1, fate.held_in, fate.outcome === "not retrieved" ? "stored, but not read" : "less than a token a frame") },
     { name: "Attended", state: state(2), note: note(2, times, times ? `${times}; ${fate.needed} are needed` : "") },
     { name: "Answered right", state: right, note: { yes: "", no: fate.truth ? `true: ${fate.truth}` : "", open: "nobody knows" }[right] },
   ];
@@ -112,7 +113,7 @@ export function makeFate(bus) {
       evidence.replaceChildren(...fate.frames.map((frame) => picture(frame)));
       rows.replaceChildren(...fate.tiers.map((tier) => row(tier, fate.tiered)));
       setText(note, known
-        ? `The tick in a bar is an even look: the share that the evidence had got if attention were spread evenly over all frame tokens held. We call the evidence held while some layer keeps at least one token a frame of it, and attended where one of its tokens gets ${fate.needed} times the attention of another. Both limits are ours, not the paper’s.`
+        ? `The tick in a bar is an even look: the share that the evidence had got if attention were spread evenly over all frame tokens held. We call the evidence held while some layer keeps at least one token a frame of it (or reads as much of it from an archive), and attended where one of its tokens gets ${fate.needed} times the attention of another. Both limits are ours, not the paper’s.`
         : "What each tier read most while it answered.");
     },
   };

@@ -13,6 +13,7 @@ test("the way of the evidence ends where it was lost", () => {
   assert.deepEqual(states(fate()), ["yes", "yes", "yes", "yes"]);
   assert.deepEqual(states(fate({ outcome: "unread", right: false })), ["yes", "yes", "no", "no"]);
   assert.deepEqual(states(fate({ outcome: "evicted", right: false })), ["yes", "no", "open", "no"]);
+  assert.deepEqual(states(fate({ outcome: "not retrieved", right: false })), ["yes", "no", "open", "no"]);
   assert.deepEqual(states(fate({ outcome: "not sampled", right: true })), ["no", "open", "open", "yes"]);
   assert.deepEqual(states(fate({ outcome: "absent", right: false })), ["open", "open", "open", "no"]);
   assert.deepEqual(states(fate({ outcome: "unknown", right: null, truth: null })), ["open", "open", "open", "open"]);
@@ -22,6 +23,7 @@ test("each gate says its number", () => {
   assert.deepEqual(gates(fate()).map((gate) => gate.note), ["5 frames", "layers 8–10", "22 times", ""]);
   const lost = gates(fate({ outcome: "unread", right: false, sampled: 1, tiers: [{ lift: 1.24 }] }));
   assert.deepEqual(lost.map((gate) => gate.note), ["1 frame", "layers 8–10", "1.2 times; 3 are needed", "true: Red circle."]);
+  assert.equal(gates(fate({ outcome: "not retrieved" }))[1].note, "stored, but not read");
   assert.equal(gates(fate({ outcome: "evicted" }))[1].note, "less than a token a frame");
 });
 
@@ -36,6 +38,6 @@ test("how much more the evidence was attended to", () => {
 });
 
 test("every outcome has a title", () => {
-  for (const outcome of ["read", "unread", "evicted", "not sampled", "absent"]) assert.notEqual(titleOf({ outcome }), "No verdict");
+  for (const outcome of ["read", "unread", "evicted", "not retrieved", "not sampled", "absent"]) assert.notEqual(titleOf({ outcome }), "No verdict");
   assert.equal(titleOf({ outcome: "unknown" }), "No verdict");
 });

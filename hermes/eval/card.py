@@ -220,7 +220,8 @@ def _machine(found: dict[str, Any]) -> str:
         f"`python -m hermes eval pocket --report`, weights with SHA-256 `{found['model_sha256'][:16]}…`, "
         f"{found['machine']}. "
         + (
-            f"Speed with {speed['threads']} thread{'s' * (speed['threads'] > 1)}: {speed['frames_per_second']} frames a second of 384 x 384 pixels, "
+            f"Speed with {speed['threads']} thread{'s' * (speed['threads'] > 1)}: "
+            f"{speed['frames_per_second']} frames a second of 384 x 384 pixels, "
             f"preprocessing included; first token after {speed['first_token_ms_at_4096_tokens']} ms with 4,096 tokens "
             "cached."
             if speed

@@ -79,6 +79,7 @@ class BoardEncoder:
         self._held: list[int] = []
         self._snapshot: Snapshot | None = None
         self._thumbs: set[int] = set()
+        self._missing: set[int] = set()  # frames whose picture is no longer kept
         self._scores: tuple[str, Bytes, list[float]] | None = None
         self._film: Film | None = None
         self._meters: dict[str, Any] = {}
@@ -115,6 +116,7 @@ class BoardEncoder:
             self._kept = np.zeros((0, 0), np.uint8)
             self._times = np.zeros(0, np.float32)
             self._held, self._answer, self._meters, self._thumbs = [], None, {}, set()
+            self._missing = set()
             self._scores, self._film = None, None
         message = self._changes(snapshot, fps, meters, thumbnails, key=key)
         self._add_wanted(message, snapshot, wanted or Wanted(), thumbnails)
@@ -276,7 +278,9 @@ class BoardEncoder:
         if wanted.mode in SCORE_MODES:
             self._add_scores(message, snapshot, wanted.mode)
         if wanted.pictures:
-            self._add_film(message, film(snapshot, wanted, self._columns * self._size), thumbnails, snapshot)
+            self._add_film(
+                message, film(snapshot, wanted, self._columns * self._size, self._film), thumbnails, snapshot
+            )
 
     def _add_scores(self, message: dict[str, Any], snapshot: Snapshot, mode: str) -> None:
         before = self._scores
@@ -307,6 +311,7 @@ class BoardEncoder:
         if before is not None and same:
             known = min(len(before.masks), len(now.masks))
             changed[:known] = (before.masks[:known] != now.masks[:known]).any(axis=(1, 2))
+            changed[:known] |= before.shown[:known] != now.shown[:known]
         self._film = now
         index = np.flatnonzero(changed)
         if len(index) or not same:
@@ -316,22 +321,28 @@ class BoardEncoder:
                 "fresh": not same,
                 "index": index.tolist(),
                 "values": pack(now.masks[index]),
+                "shown": now.shown[index].tolist(),
             }
         thumbs = self._new_thumbnails(now, snapshot, thumbnails)
         if thumbs:
             message["thumbs"] = thumbs
 
     def _new_thumbnails(self, now: Film, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, str]:
-        """A few pictures of the filmstrip that the browser lacks, as base64 by frame; where one is gone, its neighbour."""
+        """A few pictures of the filmstrip that the browser lacks, as base64 by frame; where one is gone, the nearest."""
         told: dict[str, str] = {}
         for picture in range(len(now.masks)):
             first = now.first + picture * now.size
             stop = min(first + now.size, snapshot.frames_seen)
-            if any(frame in self._thumbs for frame in range(first, min(stop, first + CANDIDATES))):
+            shown = int(now.shown[picture])
+            begin = max(first, min(shown - CANDIDATES // 2, stop - CANDIDATES))
+            near = sorted(range(begin, min(stop, begin + CANDIDATES)), key=lambda frame: abs(frame - shown))
+            if shown in self._thumbs or (shown in self._missing and any(frame in self._thumbs for frame in near)):
                 continue
-            found = thumbnails(range(first, min(stop, first + CANDIDATES)))
+            found = thumbnails(near)
+            if shown not in found:
+                self._missing.add(shown)
             if found:
-                frame = min(found)
+                frame = min(found, key=lambda frame: abs(frame - shown))
                 self._thumbs.add(frame)
                 told[str(frame)] = base64.b64encode(found[frame]).decode("ascii")
             if len(told) == THUMBNAILS_A_MESSAGE:

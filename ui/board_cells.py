@@ -20,6 +20,8 @@ MODES = ("kept", "importance", "recency", "guidance", "answer")
 """What the figure of layers and frames can show."""
 SCORE_MODES = ("importance", "recency", "guidance")
 MAX_PICTURES = 24
+STEADY = 0.75
+"""A picture of the filmstrip changes its frame only for one of which much more is held, so that it does not flicker."""
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -98,20 +100,23 @@ class Film:
         size: Frames a picture.
         masks: Share of each patch that each group's layers still hold, mean over the picture's frames,
             uint8 [pictures, groups, patches], 255 for all.
+        shown: The frame that each picture shows, the one of its frames of which most is held [pictures].
     """
 
     first: int
     size: int
     masks: Bytes
+    shown: npt.NDArray[np.int64]
 
 
-def film(snapshot: Snapshot, wanted: Wanted, axis: int) -> Film:
+def film(snapshot: Snapshot, wanted: Wanted, axis: int, before: Film | None = None) -> Film:
     """The pictures of the window that somebody looks at, as far as frames were seen.
 
     Args:
         snapshot: The memory.
         wanted: The window.
         axis: Frames that the whole time axis has room for.
+        before: The strip as it was: a picture goes on showing its frame while that holds `STEADY` of what another does.
     """
     stop = min(wanted.stop or axis, axis)
     first = min(wanted.first, max(stop - 1, 0))
@@ -128,4 +133,21 @@ def film(snapshot: Snapshot, wanted: Wanted, axis: int) -> Film:
     layers = np.bincount(np.searchsorted(groups, of), minlength=len(groups))
     frames = np.minimum(size, seen - first - np.arange(pictures) * size)
     share = held / np.maximum(layers[None, :, None] * frames[:, None, None], 1)
-    return Film(first, size, np.rint(np.minimum(share, 1) * 255).astype(np.uint8))
+    masks = np.rint(np.minimum(share, 1) * 255).astype(np.uint8)
+    return Film(first, size, masks, _shown(snapshot, first, size, seen, before))
+
+
+def _shown(snapshot: Snapshot, first: int, size: int, seen: int, before: Film | None) -> npt.NDArray[np.int64]:
+    """For each picture the frame of which the layers hold most tokens, the newest of equals."""
+    pictures = max(0, -(-(seen - first) // size))
+    held = np.full(pictures * size, -1, np.int64)
+    held[: max(seen - first, 0)] = snapshot.kept[:, first:seen].sum(axis=0, dtype=np.int64)
+    table = held.reshape(pictures, size)
+    best = size - 1 - table[:, ::-1].argmax(axis=1) if pictures else np.zeros(0, np.int64)
+    row = np.arange(pictures)
+    if before is not None and (before.first, before.size) == (first, size):
+        known = min(len(before.shown), pictures)
+        old = before.shown[:known] - first - row[:known] * size
+        stays = table[row[:known], old] >= STEADY * table[row[:known], best[:known]]
+        best[:known] = np.where(stays, old, best[:known])
+    return first + row * size + best

@@ -90,6 +90,23 @@ def test_the_filmstrip_counts_what_each_tier_holds_of_each_patch(source):
     assert np.array_equal(one.masks[0, 0], held)
 
 
+def test_a_picture_shows_the_frame_of_which_most_is_held_and_does_not_flicker(source):
+    shot = source.shot
+    strip = film(shot, Wanted(pictures=15), FRAMES)
+    held = shot.kept.sum(0, dtype=int)
+    for picture, frame in enumerate(strip.shown.tolist()):
+        slot = held[4 * picture : 4 * picture + 4]
+        assert 4 * picture <= frame < 4 * picture + 4
+        assert held[frame] == slot.max()
+        assert not (slot[frame % 4 + 1 :] == slot.max()).any(), "the newest of equals"
+    kept = np.zeros_like(shot.kept)
+    kept[:, 0::4], kept[:, 1::4] = 4, 5  # a little more of the second frame of each slot
+    first = replace(strip, shown=np.arange(0, FRAMES, 4))
+    assert (film(replace(shot, kept=kept), Wanted(pictures=15), FRAMES, first).shown == first.shown).all()
+    kept[:, 1::4] = 8  # far more of it
+    assert (film(replace(shot, kept=kept), Wanted(pictures=15), FRAMES, first).shown == first.shown + 1).all()
+
+
 def test_a_policy_without_tiers_is_one_group(source):
     shot = replace(source.shot, tiered=False)
     assert groups_of(shot)[0] == [3]

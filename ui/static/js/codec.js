@@ -103,8 +103,12 @@ function patchFilm(state, patch) {
   const size = groups.length * grid[0] * grid[1];
   const bytes = fromBase64(patch.values);
   const masks = new Map(patch.fresh || !state.film ? [] : state.film.masks);
-  patch.index.forEach((picture, i) => masks.set(picture, bytes.subarray(i * size, (i + 1) * size)));
-  return { first: patch.first, size: patch.size, masks };
+  const shown = new Map(patch.fresh || !state.film ? [] : state.film.shown);
+  patch.index.forEach((picture, i) => {
+    masks.set(picture, bytes.subarray(i * size, (i + 1) * size));
+    shown.set(picture, patch.shown[i]);
+  });
+  return { first: patch.first, size: patch.size, masks, shown };
 }
 
 function readAnswer(answer) {

@@ -66,6 +66,16 @@ export function describePicture(state, { picture, row }) {
   };
 }
 
+/** Of the frames whose pictures are here, rising, the one of a slot that is nearest to the frame that it should show. */
+export function nearestPicture(keys, first, size, shown) {
+  let best;
+  for (const frame of keys) {
+    if (frame < first || frame >= first + size) continue;
+    if (best === undefined || Math.abs(frame - shown) < Math.abs(best - shown)) best = frame;
+  }
+  return best;
+}
+
 /** Draw the strips. */
 export function drawFilm(ctx, layout, view) {
   const { state, palette, images } = view;
@@ -85,7 +95,7 @@ export function drawFilm(ctx, layout, view) {
     if (first >= scale.window.stop || first + film.size <= scale.window.first || first >= state.frames) continue;
     const x = scale.x(first);
     const slot = Math.min(scale.x(Math.min(first + film.size, axis)), scale.left + scale.width) - x;
-    const thumb = keys.find((frame) => frame >= first && frame < first + film.size);
+    const thumb = nearestPicture(keys, first, film.size, film.shown.get(picture));
     const image = thumb === undefined ? null : images(thumb);
     drawPicture(ctx, layout, view, { picture, x, slot, image });
   }

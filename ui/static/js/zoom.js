@@ -78,5 +78,5 @@ export function windowTicks(window, secondsOf, most) {
 export function describeWindow(window, size) {
   const span = window.stop - window.first;
   const what = window.whole ? "the whole stream" : span === 1 ? `frame ${window.first + 1}` : `frames ${window.first + 1}–${window.stop}`;
-  return `Shows ${what}.${size > 1 ? ` One picture stands for ${size} frames.` : ""}`;
+  return `Shows ${what}.${size > 1 ? ` One picture stands for ${size} frames; it shows the one of which most is left.` : ""}`;
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { apply, axisFrames, emptyState, scoreAt, secondsOf } from "../js/codec.js";
 import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/exports.js";
-import { describePicture, pictureShare, picturesThatFit, tableFilm } from "../js/film.js";
+import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/film.js";
 import { heldCurve } from "../js/evictions.js";
 import { cellValue, tableLayers } from "../js/layers.js";
 import { heldSteps, lifeScore, readLife, tellFolds, tellLife, topScore } from "../js/life.js";
@@ -23,7 +23,7 @@ function seen() {
     seq: 1, base: null, meta: META, frames: 2, held: [3, 4],
     columns: { index: base64(new Uint8Array(new Uint16Array([0, 1]).buffer)), values: base64([1, 2, 2, 2]), times: base64(new Uint8Array(new Float32Array([0, 0.5]).buffer)) },
     scores: { of: "importance", fresh: true, index: base64(new Uint8Array(new Uint16Array([0, 1]).buffer)), values: base64([127, 255, 254, 254]), largest: [1, 1] },
-    film: { first: 0, size: 1, fresh: true, index: [0, 1], values: base64([255, 0, 255, 255, 255, 255, 255, 255]) },
+    film: { first: 0, size: 1, fresh: true, index: [0, 1], shown: [0, 1], values: base64([255, 0, 255, 255, 255, 255, 255, 255]) },
     events: [[1, 1, 0.5, 1, 0, 0, 0.5, 0, 0, 0]], meters: null,
   };
   return apply(emptyState(), message);
@@ -67,7 +67,7 @@ test("a key frame brings scores, filmstrip and evictions; a difference changes o
   assert.equal(pictureShare(state, 0, 0), 0.5);
   assert.equal(pictureShare(state, 0, 1), 1);
   assert.equal(state.events.get(1).evicted[3], 0.5);
-  const next = apply(state, { seq: 2, base: 1, film: { first: 0, size: 1, fresh: false, index: [1], values: base64([0, 0, 255, 255]) } });
+  const next = apply(state, { seq: 2, base: 1, film: { first: 0, size: 1, fresh: false, index: [1], shown: [1], values: base64([0, 0, 255, 255]) } });
   assert.equal(pictureShare(next, 1, 0), 0);
   assert.equal(pictureShare(next, 0, 0), 0.5);
   assert.equal(axisFrames(next.meta), 4);
@@ -196,4 +196,10 @@ test("the ramp's lightness changes one way only", () => {
     const steps = light.slice(1).map((value, i) => Math.sign(value - light[i]));
     assert.equal(new Set(steps).size, 1);
   }
+});
+
+test("a slot shows its frame, or the nearest picture that is there", () => {
+  assert.equal(nearestPicture([0, 3, 5, 9], 3, 6, 5), 5);
+  assert.equal(nearestPicture([0, 3, 7, 9], 3, 6, 6), 7);
+  assert.equal(nearestPicture([0, 9], 3, 6, 6), undefined);
 });

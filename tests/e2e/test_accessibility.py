@@ -39,3 +39,19 @@ def test_no_serious_finding_before_and_while_a_stream_runs(open_page, width, dar
             button.click()
     page.get_by_text("What do these words mean?").click()
     assert findings(page) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page, dark):
+    page = open_page(dark=dark, run=None)  # the page as it opens: a recorded run
+    page.locator(".hl-board [data-view=fate]").scroll_into_view_if_needed()
+    page.get_by_text("The lab", exact=True).click()
+    page.get_by_text("Try it", exact=True).click()
+    assert findings(page) == []
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    lessons = page.get_by_role("complementary", name="Lessons")
+    lessons.wait_for()
+    assert findings(page) == []
+    lessons.get_by_role("button").filter(has_text="KV cache").first.click()
+    page.get_by_role("button", name="See what happens").wait_for()
+    assert findings(page) == []

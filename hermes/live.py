@@ -250,8 +250,9 @@ class LiveStream:
             if self._closed:
                 return
             self._answer_turn = self._answers.busy and (not self._answer_turn or not self._source.waits)
+            answered = self._answer_turn
             try:
-                if self._answer_turn:
+                if answered:
                     if not self._answers.decode():
                         self._finish_answer()
                 else:
@@ -259,7 +260,8 @@ class LiveStream:
             except Exception as error:  # noqa: BLE001 - told, and logged there
                 sentence = sentence_of(error)
                 error.__traceback__ = None  # its frames hold the tensors for which there was no room
-                self._fail(sentence)
+                # Frames that are refused leave the memory as it was: an answer from it goes on.
+                self._fail(sentence, answer=answered or not isinstance(error, HermesError))
 
     def _ingest(self) -> None:
         batch = self._source.take(ANSWERING_CHUNK if self._answers.busy else self.settings.chunk)
@@ -269,9 +271,10 @@ class LiveStream:
             self._source.note_end()
         self._memory.publish(force=not self._source.waits)
 
-    def _fail(self, sentence: str) -> None:
+    def _fail(self, sentence: str, *, answer: bool) -> None:
         self._source.fail(sentence)
-        self._answers.fail(HermesError(sentence))
+        if answer:
+            self._answers.fail(HermesError(sentence))
         give_back()
         self._memory.publish(force=True)
 

@@ -34,7 +34,11 @@ def streamed(open_page):
 def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):
     page = streamed
     said = view(page, "filmstrip").locator(".hl-window")
-    expect(said).to_have_text(re.compile(r"^Shows the whole stream\. One picture stands for \d+ frames\.$"))
+    expect(said).to_have_text(
+        re.compile(
+            r"^Shows the whole stream\. One picture stands for \d+ frames; it shows the one of which most is left\.$"
+        )
+    )
     before = picture(film(page))
     for _ in range(12):
         page.get_by_role("button", name="Zoom in").click()

@@ -48,7 +48,9 @@ def turns(page):
 
 
 def picture(canvas):
-    """What a canvas shows, as text that changes when a pixel does."""
+    """What a canvas shows, as text that changes when a pixel does; figures out of view are not drawn."""
+    canvas.scroll_into_view_if_needed()
+    canvas.page.wait_for_timeout(500)
     return canvas.evaluate("node => node.toDataURL()")
 
 

@@ -222,6 +222,27 @@ def test_a_full_cache_fails_in_words_and_can_be_asked(engine, short_range_model)
     check_answer_of(stream, "What was shown?")
 
 
+def test_an_answer_in_progress_goes_on_when_no_more_frames_fit(engine, short_range_model):
+    engine.load("short")
+    stream = engine.open(StreamSettings(model="short", policy="full"))
+    stream.camera()
+    stream.offer(np.zeros((8, 8, 3), np.uint8), 0.0)
+    wait_for(lambda: stream.view().snapshot.frames_seen == 1)
+    seen = 1
+    while True:
+        with stream._lock:  # question and frame are there at once, so that they take turns
+            pieces = stream.ask("What was shown?")
+            stream.offer(np.zeros((8, 8, 3), np.uint8), float(seen))
+        text = "".join(pieces)
+        wait_for(lambda n=seen: stream.view().error or stream.view().snapshot.frames_seen == n + 1)
+        assert stream.view().snapshot.answer.answer == text, "never an error in place of the answer"
+        if stream.view().error:
+            break
+        seen += 1
+        assert seen <= short_range_model.max_positions // short_range_model.tokens_per_frame
+    assert "memory is full" in stream.view().error
+
+
 def test_there_is_room_for_so_many(engine):
     streams = [engine.open(SETTINGS) for _ in range(3)]
     with pytest.raises(HermesError, match="3 people are streaming"):

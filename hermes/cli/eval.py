@@ -30,9 +30,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompt", help="global guidance prompt in place of the model's own")
     parser.add_argument("--tempo", default="calm", choices=("dense", "calm", "slow"), help="how fast cards follow")
     parser.add_argument(
-        "--background", default="calm", choices=("calm", "photographic", "held-out"), help="background families"
+        "--background",
+        default="calm",
+        choices=("calm", "photographic", "held-out", "photo"),
+        help="background families; photo: the photographs that training never shows",
     )
-    parser.add_argument("--photos", type=Path, help="folder of photographs to use as backgrounds")
+    parser.add_argument("--photos", type=Path, help="folder of other photographs to use as backgrounds")
     parser.add_argument("--figure", type=Path, help="instead: draw attention by layer and age of frame as SVG")
     parser.add_argument("--report", action="store_true", help="instead: measure everything, rewrite the model's card")
     parser.add_argument("--scale", type=float, default=1.0, help="of --report: share of the full number of streams")
@@ -46,11 +49,13 @@ def run(args: argparse.Namespace) -> int:
 
     from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415 - torch only when needed
     from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
-    from hermes.eval.report import read_photos  # noqa: PLC0415
+    from hermes.pocket.backgrounds import SIDE  # noqa: PLC0415
+    from hermes.pocket.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs  # noqa: PLC0415
 
     if args.report:
         return _report(args)
-    photos = read_photos(args.photos) if args.photos else []
+    folder = args.photos or (HELD_OUT_PHOTOGRAPHS if args.background == "photo" else None)
+    photos = read_photographs(folder, SIDE) if folder else []
     setup = Setup(
         args.streams, args.frames, args.seed, args.policy, args.budget, args.guidance, args.tempo,
         "photo" if photos else args.background,
@@ -102,7 +107,10 @@ def _report(args: argparse.Namespace) -> int:
     from hermes.pocket.story import STORY  # noqa: PLC0415
 
     folder = POCKET if args.model == "pocket" else Path(args.model)
-    found = report(folder, args.scale, args.photos, args.workers, lambda line: print(line, flush=True))
+    from hermes.pocket.photographs import HELD_OUT_PHOTOGRAPHS  # noqa: PLC0415
+
+    photos = args.photos or HELD_OUT_PHOTOGRAPHS
+    found = report(folder, args.scale, args.workers, lambda line: print(line, flush=True), photos)
     write_card(folder, found, STORY)
     print(f"wrote {folder / 'README.md'}")
     return 0

@@ -43,5 +43,5 @@ def run(args: argparse.Namespace) -> int:
     state = args.state or args.out.with_name(args.out.name + "-run")
     train(state, args.out, args.minutes, args.seed, progress, args.begin)
     if args.measure > 0:
-        write_card(args.out, report(args.out, args.measure, None, 2, progress), STORY)
+        write_card(args.out, report(args.out, args.measure, 2, progress), STORY)
     return 0

@@ -179,8 +179,8 @@ def _backgrounds(results: dict[str, Any]) -> str:
     ]
     return (
         "## Other backgrounds\n\nThe tables above are about calm backgrounds. Here: procedural ones with the statistics of "
-        "photographs (training shows such), families that training never shows (foliage, bricks), and photographs (crops "
-        "of the sample photographs that scikit-image and scikit-learn bring; training shows none).\n\n"
+        "photographs (training shows such), families that training never shows (foliage, bricks), and photographs "
+        "(`assets/photographs/held-out`; training shows others).\n\n"
         + _table(["streams", *KINDS], rows)
         if rows
         else ""

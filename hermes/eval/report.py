@@ -20,6 +20,8 @@ import torch
 import hermes
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.pocket import Setup, evaluate
+from hermes.pocket.backgrounds import SIDE
+from hermes.pocket.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs
 from hermes.pocket.world import render_stream
 from hermes.session import StreamSession
 
@@ -48,12 +50,12 @@ class Job:
     parts: tuple[int, int] = field(default=(0, 1))
 
 
-def plan(scale: float, photos: Path | None) -> list[Job]:
+def plan(scale: float, photos: Path = HELD_OUT_PHOTOGRAPHS) -> list[Job]:
     """All measurements, the most important first.
 
     Args:
         scale: share of the full number of streams.
-        photos: folder of photographs, or None to leave them out.
+        photos: folder of photographs to use as backgrounds.
     """
 
     def some(streams: int) -> int:
@@ -69,8 +71,7 @@ def plan(scale: float, photos: Path | None) -> list[Job]:
     jobs += [Job("prompts", Setup(some(20), 128, 50, "hermes", 256), prompt) for prompt in PROMPTS]
     jobs.append(Job("full", Setup(some(32), 256, 1)))
     jobs += [Job("backgrounds", Setup(some(48), 64, 1, background=name)) for name in ("photographic", "held-out")]
-    if photos is not None:
-        jobs.append(Job("backgrounds", Setup(some(48), 64, 1, background="photo"), photos=photos))
+    jobs.append(Job("backgrounds", Setup(some(48), 64, 1, background="photo"), photos=photos))
     jobs.append(Job("policies", Setup(some(40), 128, 2, "hermes", 256, "embedding")))
     return jobs
 
@@ -80,22 +81,8 @@ def _measure(folder: Path, job: Job) -> tuple[str, dict[str, Any]]:
     model = hermes.load(folder, device="cpu")
     if job.prompt is not None:
         model.card = replace(model.card, guidance={**model.card.guidance, "global": job.prompt})
-    pictures = read_photos(job.photos) if job.photos else []
+    pictures = read_photographs(job.photos, SIDE) if job.photos else []
     return job.group, evaluate(model, job.setup, pictures)
-
-
-def read_photos(folder: Path) -> list[np.ndarray]:
-    """Photographs of a folder as backgrounds: uint8 RGB, 192 x 192.
-
-    Raises:
-        HermesError: There is none.
-    """
-    from PIL import Image  # noqa: PLC0415
-
-    files = sorted(p for p in folder.glob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-    if not files:
-        raise hermes.HermesError(f"There are no photographs in {folder}.")
-    return [np.asarray(Image.open(file).convert("RGB").resize((192, 192))) for file in files]
 
 
 def measure_speed(folder: Path, threads: int = 1) -> dict[str, float]:
@@ -120,16 +107,16 @@ def measure_speed(folder: Path, threads: int = 1) -> dict[str, float]:
 
 
 def report(
-    folder: Path, scale: float, photos: Path | None, workers: int, progress: Callable[[str], None]
+    folder: Path, scale: float, workers: int, progress: Callable[[str], None], photos: Path = HELD_OUT_PHOTOGRAPHS
 ) -> dict[str, Any]:
     """Measure everything and write `evaluation.json` and `attention.svg` into the folder, as results come in.
 
     Args:
         folder: of the model.
         scale: share of the full number of streams.
-        photos: folder of photographs to use as backgrounds, or None.
         workers: processes, one thread each.
         progress: gets one line of text for each measurement.
+        photos: folder of photographs to use as backgrounds.
     """
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     found: dict[str, Any] = {

@@ -123,16 +123,22 @@ def _blob(rng: np.random.Generator, reach: float) -> NDArray[np.int32]:
     return np.asarray(np.round((points.T + rng.uniform(0, SIDE, 2)) * 16), np.int32)
 
 
+def leaf_mask(rng: np.random.Generator, reach: float) -> Floats:
+    """Where one irregular thing lies: float32 [SIDE, SIDE], 0 to 1."""
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    cv2.fillPoly(mask, [_blob(rng, reach)], [255.0], cv2.LINE_AA, 4)
+    return np.asarray(mask / 255, np.float32)
+
+
 def _dead_leaves(rng: np.random.Generator) -> Floats:
     """Things before things, at all scales and each with its own shading: the statistics of photographs."""
     image, main, common = _cloudy(rng), _tone(rng), rng.uniform(0, 0.7)
     sheets = [_noise(rng, int(rng.integers(2, 24))) for _ in range(4)]
     for reach in np.sort(90 * rng.power(1.2, int(rng.integers(30, 110))))[::-1]:
-        mask = np.zeros((SIDE, SIDE), np.uint8)
-        cv2.fillPoly(mask, [_blob(rng, float(reach) + 3)], [255.0], cv2.LINE_AA, 4)
+        share = leaf_mask(rng, float(reach) + 3)
         tone = np.asarray(common * main * rng.uniform(0.4, 1.4) + (1 - common) * _tone(rng, 0.4, 0.03), np.float32)
         paint = _mix(tone, tone * rng.uniform(0.3, 1.2), sheets[int(rng.integers(len(sheets)))])
-        image = _mix(image, paint, np.asarray(mask / 255, np.float32))
+        image = _mix(image, paint, share)
     return np.asarray(cv2.GaussianBlur(image, (0, 0), rng.uniform(0.3, 2.5)), np.float32)
 
 

@@ -152,14 +152,16 @@ class PackedDecoder(nn.Module):
         )
         rotary = text.rotary_emb(hidden, position)
         frame = F.pad(batch.token_frame, (first, 0), value=-1)
-        order = torch.ones(prefix, prefix, dtype=torch.bool).tril()
+        # How many frames before each token another one lies; of those that come after it, none is seen.
+        behind = (frame[:, :, None] - frame[:, None]).int()
+        behind.masked_fill_(torch.ones(prefix, prefix, dtype=torch.bool).triu(1), 3 * FOREVER)
+        gap = (batch.asked_frame[:, :, None] - frame[:, None]).int()
+        gap = torch.where(gap < 0, 3 * FOREVER, gap)
         block = torch.ones(length, length, dtype=torch.bool).tril()
         extra, looking = torch.zeros(()), torch.zeros(())
         for index in active:
-            life = F.pad(lives[index], (first, 0), value=2 * FOREVER)[:, None]
-            see = order & (frame[:, :, None] - frame[:, None] <= life)
-            gap = batch.asked_frame[:, :, None] - frame[:, None]
-            ask_see = (gap >= 0) & (gap <= life)
+            life = F.pad(lives[index], (first, 0), value=2 * FOREVER)[:, None].int()
+            see, ask_see = behind <= life, gap <= life
             hidden, weights = self._layer(
                 text.layers[index], hidden, rotary, see, ask_see, block, (prefix, asked, length)
             )
@@ -220,12 +222,14 @@ class PackedDecoder(nn.Module):
         query, key = apply_rotary_pos_emb(query * attention.scaling, key, *rotary)
         groups, repeats = key.shape[1], query.shape[1] // key.shape[1]
         with torch.autocast("cpu", enabled=False):
+            # The prefix's own attention needs no weights to look at, so it runs fused.
+            past_out = F.scaled_dot_product_attention(
+                query[..., :prefix, :], key[..., :prefix, :].repeat_interleave(repeats, 1),
+                value[..., :prefix, :].repeat_interleave(repeats, 1), see[:, None], scale=1.0,
+            ).unflatten(1, (groups, repeats))  # fmt: skip
             query = query.view(streams, groups, repeats, total, -1)
             key, value = key[:, :, None], value[:, :, None]
             past_key, past_value = key[..., :prefix, :], value[..., :prefix, :]
-            scores = query[..., :prefix, :] @ past_key.transpose(-1, -2)
-            weights = scores.masked_fill_(~see[:, None, None], -1e9).softmax(-1)
-            past_out = weights @ past_value
             # Questions: the frames before them, and their own words.
             ask_query = query[..., prefix:, :]
             far = ask_query @ past_key.transpose(-1, -2)

@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # Of the time: tower beside decoder on codes; decoder on features; all layers; long streams and counting, twice.
 SHARES: Final = {"side": 0.36, REAL.name: 0.1, GROWN.name: 0.22, LONG.name: 0.16, SETTLED.name: 0.16}
-REFINING_SHARES: Final = {"side": 0.45, SETTLED.name: 0.55}  # tower beside long streams; then both together
+REFINING_SHARES: Final = {"side": 0.6, SETTLED.name: 0.4}  # tower beside long streams; then both together
 POLL: Final = 10.0  # seconds between two lines of progress
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES pocket",

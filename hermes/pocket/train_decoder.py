@@ -93,15 +93,16 @@ _LONG_PLANS: Final = (
     Plan(5, 16, 16, 16, DENSE, whole=True), Plan(3, 40, 16, 20, CALM, whole=True), Plan(2, 64, 16, 28, CALM, whole=True),
     Plan(2, 64, 16, 28, CALM, whole=True), Plan(1, 160, 12, 32, CALM, whole=True), Plan(1, 128, 16, 32, CALM, whole=True),
 )  # fmt: skip
-LONG: Final = Stage(
-    name="long", layers=range(LAYERS), rate=6e-4, floor=0.2, evict=0.8, looking=0.2, lists=0.06, calm=0.2,
-    course=((0.0, _LONG_PLANS),),
-)  # fmt: skip
 _COUNTING_PLANS: Final = (
     Plan(6, 16, 16, 16, DENSE, whole=True), Plan(3, 40, 16, 20, CALM, whole=True), Plan(2, 64, 16, 28, CALM, whole=True),
-    Plan(4, 32, 16, 20, DENSE, whole=True),
+    Plan(4, 32, 16, 20, DENSE, whole=True), Plan(2, 64, 16, 28, CALM, few=0.0, whole=True),
+    Plan(3, 40, 16, 24, DENSE, few=0.0, whole=True),
 )  # fmt: skip
-SETTLED: Final = replace(LONG, name="settled", rate=5e-4, floor=0.01, course=((0.0, _LONG_PLANS + _COUNTING_PLANS),))
+LONG: Final = Stage(
+    name="long", layers=range(LAYERS), rate=6e-4, floor=0.2, evict=0.8, looking=0.2, lists=0.06, calm=0.2,
+    course=((0.0, _LONG_PLANS + _COUNTING_PLANS),),
+)  # fmt: skip
+SETTLED: Final = replace(LONG, name="settled", rate=5e-4, floor=0.01)
 
 
 class Tally:

@@ -19,6 +19,7 @@ from hermes.pocket.backgrounds import TRAINED, Image, make_background
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.codes import CLASS_NORM, CodeBook, cell_cover, code_book
 from hermes.pocket.model import MEAN, PATCH, STD, WIDTH, build
+from hermes.pocket.photographs import TRAINING_PHOTOGRAPHS, photograph_background, read_photographs
 from hermes.pocket.render import draw, make_look, make_setting
 from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 
@@ -27,7 +28,9 @@ log = logging.getLogger(__name__)
 BATCH: Final = 48
 PEAK_RATE: Final = 1.5e-3
 REFINING_RATE: Final = 6e-4
-BACKGROUNDS: Final = 900
+BACKGROUNDS: Final = 1800
+NOTHING: Final = 0.18  # share of frames without a card
+FROM_PHOTOGRAPHS: Final = 0.4  # share of the backgrounds that are made of photographs
 
 
 @dataclass(frozen=True)
@@ -46,20 +49,24 @@ class Pictures:
 
 
 def make_backgrounds(seed: int, count: int = BACKGROUNDS) -> list[Image]:
-    """A bank of backgrounds to crop from."""
+    """A bank of backgrounds to crop from: procedural ones, and ones made of the photographs that ship for training."""
     rng = np.random.default_rng([seed, 17])
-    return [make_background(rng, TRAINED) for _ in range(count)]
+    photographs = read_photographs(TRAINING_PHOTOGRAPHS)
+    return [
+        photograph_background(rng, photographs) if rng.random() < FROM_PHOTOGRAPHS else make_background(rng, TRAINED)
+        for _ in range(count)
+    ]
 
 
 def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: float = 0.0) -> Pictures:
-    """Draw frames of random classes; one in nine shows nothing."""
+    """Draw frames of random classes; some show nothing."""
     pixels = np.empty((count, 128, 128, 3), np.uint8)
     mask = np.empty((count, 128, 128), np.uint8)
     labels = np.full((count, 3), -1, np.int64)
     for index in range(count):
         setting = make_setting(rng, bank[int(rng.integers(len(bank)))])
         look = None
-        if rng.random() > 1 / 9:
+        if rng.random() > NOTHING:
             labels[index] = rng.integers((len(COLOURS), len(SHAPES), len(PLACES)))
             colour, shape, place = labels[index].tolist()
             look = make_look(rng, COLOURS[colour], SHAPES[shape], PLACES[place], setting.aspect, big)

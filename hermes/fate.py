@@ -215,14 +215,16 @@ class _Memory:
     """What the layers held for the answer, and how it attended to that.
 
     Attributes:
-        held: Frame of each token that a layer held, -1 where it has none; an array a layer.
+        held: Tokens of each frame that each layer held [layers, frames].
+        whole: Tokens of any frame that each layer held [layers].
         stored: Tokens of each frame in the memory or outside it, whether the answer read them or not [layers, frames].
         attention: Share of attention on each frame [layers, frames].
         tiers: Tier of each layer [layers].
         patches: Tokens that a frame had when it was seen.
     """
 
-    held: tuple[npt.NDArray[np.int32], ...]
+    held: Int
+    whole: Int
     stored: Int
     attention: Float
     tiers: npt.NDArray[np.int8]
@@ -230,25 +232,35 @@ class _Memory:
 
     @classmethod
     def of(cls, trace: AnswerTrace, snapshot: Snapshot) -> _Memory:
-        held = tuple(trace.token_frame[i:j] for i, j in zip(trace.offsets, trace.offsets[1:], strict=False))
+        frames = trace.attention.shape[1]
+        layer = np.repeat(np.arange(len(trace.offsets) - 1), np.diff(trace.offsets))
+        of_frame = trace.token_frame >= 0
+        cell = layer[of_frame] * frames + trace.token_frame[of_frame]
+        held = np.bincount(cell, minlength=(len(trace.offsets) - 1) * frames).reshape(-1, frames)
         stored = snapshot.kept.astype(np.int64)
         if snapshot.archived.size:
             stored = np.maximum(stored, snapshot.archived)  # a frame of the window may be archived as well
-        return cls(held, stored, trace.attention.astype(np.float64), snapshot.tiers, snapshot.tokens_per_frame)
+        return cls(
+            held,
+            held.sum(axis=1),
+            stored,
+            trace.attention.astype(np.float64),
+            snapshot.tiers,
+            snapshot.tokens_per_frame,
+        )
 
     def layers(self, tier: int) -> Int:
         return np.flatnonzero(self.tiers == tier)
 
     def tokens(self, frames: Int) -> Float:
         """Tokens of some frames that each layer held [layers]."""
-        return np.array([np.isin(held, frames).sum() for held in self.held], np.float64)
+        return self.held[:, frames].sum(axis=1).astype(np.float64)
 
     def shares(self, frames: Int, tier: int) -> tuple[float, float, float]:
         """Share of a tier's attention on some frames, what an even look would give them, and the share on all frames."""
         layers = self.layers(tier)
-        whole = np.array([(held >= 0).sum() for held in self.held], np.float64)
         on_frames = self.attention.sum(axis=1)
-        even = on_frames * self.tokens(frames) / np.maximum(whole, 1)
+        even = on_frames * self.tokens(frames) / np.maximum(self.whole, 1)
         read = self.attention[:, frames].sum(axis=1)
         return float(read[layers].mean()), float(even[layers].mean()), float(on_frames[layers].mean())
 

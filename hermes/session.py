@@ -18,7 +18,7 @@ from torch import Tensor
 from hermes import storage
 from hermes.answer import Answer
 from hermes.backbones.attention import AttentionRecorder
-from hermes.backbones.base import NOMINAL_SIZE, Backbone, Frames, Layout
+from hermes.backbones.base import NOMINAL_SIZE, Backbone, Encode, Frames, Layout
 from hermes.errors import HermesError
 from hermes.incoming import checked
 from hermes.life import LifeLog
@@ -57,6 +57,7 @@ class StreamSession:
         reindexing: str | None = None,
         chunk: int = PUBLISHED_CHUNK,
         changed: Mapping[str, object] | None = None,
+        encode: Encode | None = None,
     ) -> None:
         """Begin an empty stream.
 
@@ -68,6 +69,8 @@ class StreamSession:
             reindexing: "lazy" (streams) or "eager" (offline video); None: the policy's default.
             chunk: Most frames that are prefilled at once, at least 1.
             changed: Other settings of the policy by name, see `Policy.settings`; None: all at their defaults.
+            encode: What turns frames into tokens, in place of the model's own `encode`: where several memories see the same
+                frames, one that remembers (see `hermes.lab.seen_once`).
 
         Raises:
             HermesError: A setting does not fit; the message says which and why.
@@ -84,6 +87,7 @@ class StreamSession:
         self.chunk = chunk
         self.stats = SessionStats()
         self.life = LifeLog()
+        self._encode = encode or model.encode
         self._history = History()
         self._cache: MemoryCache | None = None
         self._layout: Layout | None = None
@@ -132,13 +136,13 @@ class StreamSession:
     @torch.inference_mode()
     def _push_chunk(self, chunk: list[tuple[Frames, float]]) -> None:
         began = time.perf_counter()
-        model, history = self.model, self._history
+        history = self._history
         layout = self._layout_for(chunk)
         cache = self._opened_cache()
         step = self._step(cache, layout)
         seconds = np.array([at for _, at in chunk])
         steps_before = len(history.times)
-        encoded = model.encode([frame for frame, _ in chunk], seconds, steps_before, layout)
+        encoded = self._encode([frame for frame, _ in chunk], seconds, steps_before, layout)
         tokens = encoded.embeddings.shape[1]
         # A step has the time of its last frame: only then was it seen whole.
         step_seconds = seconds[layout.frames_per_step - 1 :: layout.frames_per_step]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -104,6 +104,10 @@ class Encoded:
     def vision(self) -> Tensor:
         """Which tokens are vision tokens, bool [tokens]."""
         return self.patch >= 0
+
+
+Encode = Callable[[Sequence[Frames], Seconds, int, Layout], Encoded]
+"""What `Backbone.encode` does: frames, their times, steps seen before, layout -> tokens."""
 
 
 class Backbone(ABC):

@@ -28,7 +28,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policies", nargs="+", metavar="NAME",
         help="which policies and presets (default: all policies), also with settings: hermes:smoothing=off,k_long_term=2; "
-        "“all” stands for every policy, “ablations” for every preset",
+        "“all” stands for every policy, “ablations” for every preset; rekv@25%% or all@25%%: at that budget alone",
     )  # fmt: skip
     parser.add_argument(
         "--budgets", nargs="+", default=DEFAULT_BUDGETS, metavar="BUDGET",
@@ -92,12 +92,16 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _policies(names: Sequence[str]) -> list[str]:
-    """The names, with every policy in place of “all” and every preset in place of “ablations”."""
+    """The names, with every policy in place of “all” and every preset in place of “ablations”, at their budget if any."""
     from hermes.policies import POLICIES  # noqa: PLC0415
     from hermes.policies.presets import PRESETS  # noqa: PLC0415
 
     stands_for = {"all": list(POLICIES), "ablations": list(PRESETS)}
-    return [name for given in names for name in stands_for.get(given, [given])]
+    listed = []
+    for given in names:
+        group, at, budget = given.partition("@")
+        listed += [f"{name}{at}{budget}" for name in stands_for[group]] if group in stands_for else [given]
+    return listed
 
 
 def _write(path: Path, content: str) -> None:

@@ -180,8 +180,7 @@ def _backgrounds(results: dict[str, Any]) -> str:
     return (
         "## Other backgrounds\n\nThe tables above are about calm backgrounds. Here: procedural ones with the statistics of "
         "photographs (training shows such), families that training never shows (foliage, bricks), and photographs "
-        "(`assets/photographs/held-out`; training shows others).\n\n"
-        + _table(["streams", *KINDS], rows)
+        "(`assets/photographs/held-out`; training shows others).\n\n" + _table(["streams", *KINDS], rows)
         if rows
         else ""
     )

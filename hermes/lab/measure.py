@@ -11,6 +11,7 @@ from hermes.errors import HermesError
 from hermes.eval.pocket import PUSHED, draw_questions, make_stream, named_candidates
 from hermes.fate import fate
 from hermes.lab.plan import Cell, Plan
+from hermes.lab.seen_once import SeenOnce
 from hermes.pocket.questions import Question
 from hermes.pocket.truth import truth_of
 from hermes.pocket.world import Stream
@@ -63,28 +64,31 @@ def describe_task(task: Task) -> dict[str, Any]:
     }
 
 
-def measure(model: Backbone, task: Task, cell: Cell) -> dict[str, Any]:
+def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = None) -> dict[str, Any]:
     """Let one policy see a stream and answer all its questions.
 
     Args:
         model: From `hermes.load`.
         task: From `make_task`.
         cell: The policy and its budget.
+        seen: The frames of this stream as the model encoded them for another policy; None: it encodes them anew.
 
     Returns:
         For JSON. `said`: the answers; `fate`: what became of the evidence of each; `resident`: video tokens that each layer
         holds in a head; `read`: what a head of each layer reads for the question for which it reads most;
         `archive_bytes`, `moved_bytes`: what is kept outside, and the most that one question fetches from there; `times`:
-        seconds, which differ from run to run. Or `error`: why the policy could not see the whole stream.
+        seconds, which differ from run to run; `push` counts the encoding of frames, whether it was done anew or not.
+        Or `error`: why the policy could not see the whole stream.
     """
     key = {"stream": task.index, "policy": cell.policy, "budget": cell.budget}
     began = time.perf_counter()
-    session = StreamSession(model, policy=cell.make())
+    seen = seen or SeenOnce(model)
+    session = StreamSession(model, policy=cell.make(), encode=seen.encode)
     try:
         frames, times = task.stream.frames[: task.at + 1], task.stream.times[: task.at + 1]
         for start in range(0, task.at + 1, PUSHED):
             session.push(frames[start : start + PUSHED], times[start : start + PUSHED])
-        pushed = time.perf_counter()
+        pushing = time.perf_counter() - began + seen.take_seconds_saved()
         memory = session.snapshot()
         said, first, read, moved, fates = [], [], [], [], []
         for question in task.questions:
@@ -103,7 +107,7 @@ def measure(model: Backbone, task: Task, cell: Cell) -> dict[str, Any]:
             "read": max(read, key=lambda tokens: int(tokens.sum())).tolist(),
             "archive_bytes": memory.archive_bytes,
             "moved_bytes": max(moved),
-            "times": {"first_token": first, "push": pushed - began, "cell": time.perf_counter() - began},
+            "times": {"first_token": first, "push": pushing, "cell": time.perf_counter() - began},
         }
     except HermesError as error:
         return key | {"error": str(error)}

@@ -76,6 +76,12 @@ def read_preset(text: str) -> Preset:
     return replace(preset, name=text, title=f"{preset.title} ({listed})", changed=tuple(changed.items()))
 
 
+def _at_budgets(text: str, budgets: Sequence[str]) -> tuple[str, Sequence[str]]:
+    """A policy and its budgets: those of its own behind an @, or else all."""
+    name, at, own = text.rpartition("@")
+    return (name, [own]) if at else (text, budgets)
+
+
 @dataclass(frozen=True)
 class Cell:
     """One policy at one budget.
@@ -155,7 +161,8 @@ def make_plan(
     Args:
         backbone: The model.
         model: The name that it was loaded by.
-        policies: Names of policies and presets, or policies with settings (see `read_preset`).
+        policies: Names of policies and presets, or policies with settings (see `read_preset`); “rekv@25%” is a policy at
+            that budget alone, in place of all of `budgets`.
         budgets: Each a number of tokens, or a share such as "25%".
         streams: At least 2: with one stream there is no interval.
         frames: At least 16.
@@ -166,26 +173,28 @@ def make_plan(
     Raises:
         HermesError: A name, number or budget does not fit; the message says which and why.
     """
-    presets = {name: read_preset(name) for name in policies}
+    wanted = [_at_budgets(text, budgets) for text in policies]
+    names = list(dict.fromkeys(name for name, _ in wanted))
+    presets = {name: read_preset(name) for name in names}
     if not policies or not budgets:
         raise LabError("The lab needs at least one policy and one budget.")
     if streams < 2 or frames < 16 or seed < 0:
         raise LabError("The lab needs at least two streams of 16 frames each, and a seed that is not below 0.")
     if tempo not in TEMPOS:
         raise LabError(f"There is no tempo “{tempo}”. There are: {', '.join(TEMPOS)}.")
-    if reference is not None and reference not in policies:
+    if reference is not None and reference not in names:
         raise LabError(f"The reference “{reference}” is not among the policies that take part.")
     layout = backbone.layout(SIDE, SIDE)
     per_step = layout.grid[0] * layout.grid[1]
     full = frames // layout.frames_per_step * per_step
     cells: dict[Cell, None] = {}
-    for name, preset in presets.items():
-        for text in budgets:
+    for name, own in wanted:
+        for text in own:
             tokens = Budget.read(text).of(full, per_step)
-            cell = Cell(name, tokens if POLICIES[preset.policy].has_budget else None)
+            cell = Cell(name, tokens if POLICIES[presets[name].policy].has_budget else None)
             cell.make().check(backbone)
             cells[cell] = None
-    chosen = reference or ("hermes" if "hermes" in policies else policies[0])
+    chosen = reference or ("hermes" if "hermes" in names else names[0])
     return Plan(model, streams, frames, seed, tempo, tuple(cells), full, chosen)
 
 

@@ -15,6 +15,7 @@ import hermes
 from hermes.backbones.base import Backbone
 from hermes.lab.measure import describe_task, make_task, measure
 from hermes.lab.plan import Cell, LabError, Plan
+from hermes.lab.seen_once import SeenOnce
 from hermes.lab.store import Store
 
 Todo = tuple[int, tuple[Cell, ...]]
@@ -73,8 +74,9 @@ def _alone(plan: Plan, backbone: Backbone, todo: Sequence[Todo]) -> Iterator[dic
 def _measure_stream(plan: Plan, backbone: Backbone, index: int, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
     task = make_task(plan, index)
     yield describe_task(task)
+    seen = SeenOnce(backbone)
     for cell in cells:
-        yield measure(backbone, task, cell)
+        yield measure(backbone, task, cell, seen)
 
 
 def _together(plan: Plan, todo: Sequence[Todo], workers: int) -> Iterator[dict[str, Any]]:

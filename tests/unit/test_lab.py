@@ -26,6 +26,7 @@ from hermes.lab.expectations import expectations
 from hermes.lab.measure import make_task, measure
 from hermes.lab.plan import Budget, Cell, identity, make_plan
 from hermes.lab.run import missing, run_plan
+from hermes.lab.seen_once import SeenOnce
 from hermes.lab.statistics import bootstrap_weights
 from hermes.lab.store import MEASUREMENTS, Store
 from hermes.lab.summary import summarise
@@ -86,6 +87,12 @@ def test_a_policy_without_a_budget_is_measured_once(pocket):
     assert plan.budgets == [64, 128]
 
 
+def test_a_policy_can_have_a_budget_of_its_own(pocket):
+    plan = make_plan(pocket, "pocket", ["hermes", "rekv@25%", "full@6%"], ["6%", "32"], streams=2, frames=24)
+    assert plan.cells == (Cell("hermes", 23), Cell("hermes", 32), Cell("rekv", 96), Cell("full", None))
+    assert plan.reference == "hermes"
+
+
 def test_a_policy_can_be_named_with_settings():
     policy = Cell("hermes:smoothing=off, alpha_long_term=0.3", 128).make()
     assert (policy.name, policy.budget, policy.smoothing, policy.alpha_long_term) == ("hermes", 128, False, 0.3)
@@ -129,13 +136,27 @@ def test_memory_is_what_the_session_held(plan, pocket):
     assert len(window["said"]) == len(task.questions) == len(window["times"]["first_token"])
 
 
+def test_frames_that_were_encoded_for_another_memory_give_the_same_answers(plan, pocket, monkeypatch):
+    task, seen = make_task(plan, 1), SeenOnce(pocket)
+    alone = [without_times(measure(pocket, task, cell)) for cell in plan.cells]
+    asked = []
+    encode = type(pocket).encode
+    monkeypatch.setattr(type(pocket), "encode", lambda *args: asked.append(args[3]) or encode(*args))
+    shared = [measure(pocket, task, cell, seen) for cell in plan.cells]
+    assert [without_times(one) for one in shared] == alone
+    assert asked == sorted(set(asked))  # each chunk once, for three memories
+    seen.encode(list(task.stream.frames[:16]), task.stream.times[:16], 0, pocket.layout(128, 128))
+    assert seen.take_seconds_saved() > 0
+    assert seen.take_seconds_saved() == 0
+
+
 def test_a_run_that_was_stopped_goes_on(plan, pocket, summary, tmp_path, monkeypatch):
     calls = []
     whole = measure
 
-    def counted(model, task, cell):
+    def counted(model, task, cell, seen):
         calls.append((task.index, cell))
-        return whole(model, task, cell)
+        return whole(model, task, cell, seen)
 
     monkeypatch.setattr(lab_run, "measure", counted)
 
@@ -366,6 +387,7 @@ def test_the_command_refuses(arguments, says, capsys, tmp_path):
 def test_names_that_stand_for_many():
     listed = lab_command._policies(["all", "ablations", "hermes:smoothing=off"])
     assert listed == [*hermes.POLICIES, *PRESETS, "hermes:smoothing=off"]
+    assert lab_command._policies(["ablations@25%", "rekv@64"]) == [*(f"{name}@25%" for name in PRESETS), "rekv@64"]
 
 
 def test_a_folder_that_cannot_be_written_is_said(capsys, tmp_path):

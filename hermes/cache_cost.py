@@ -1,4 +1,4 @@
-"""What a KV cache costs, worked out from a model's configuration before any of its weights are there. Pure functions.
+"""What a KV cache costs, and the state of a recurrent model, worked out from a configuration before any weights are there.
 
 For every token each decoder layer keeps one key and one value a KV head:
 bytes a token = 2 · layers · KV heads · head dimension · bytes a number.
@@ -45,9 +45,7 @@ class CacheShape:
         Raises:
             ShapeError: The type is not one of `DTYPE_BYTES`.
         """
-        if dtype not in DTYPE_BYTES:
-            raise ShapeError(f"There is no cost for “{dtype}”. There is one for: {', '.join(DTYPE_BYTES)}.")
-        return 2 * self.layers * self.kv_heads * self.head_dim * DTYPE_BYTES[dtype]
+        return 2 * self.layers * self.kv_heads * self.head_dim * number_bytes(dtype)
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> CacheShape:
@@ -64,6 +62,54 @@ class CacheShape:
             return cls(int(text["num_hidden_layers"]), int(kv_heads), int(head_dim))
         except KeyError as missing:
             raise ShapeError(f"The configuration does not say {missing.args[0]}.") from None
+
+
+@dataclass(frozen=True)
+class StateShape:
+    """What decides how large the state of a recurrent model (Mamba-2) is; the length of the stream does not.
+
+    A layer keeps a matrix of `head_dim` x `state` numbers a head, and the newest `kernel` inputs of its short convolution.
+
+    Attributes:
+        layers: Recurrent layers, at least 1.
+        heads: Heads a layer, at least 1.
+        head_dim: Channels a head, at least 1.
+        state: Numbers that each channel remembers, at least 1.
+        groups: Groups of heads that share their input and output projections of the state, at least 1.
+        kernel: Inputs that the convolution sees, at least 1.
+    """
+
+    layers: int
+    heads: int
+    head_dim: int
+    state: int
+    groups: int = 1
+    kernel: int = 4
+
+    def __post_init__(self) -> None:
+        if min(self.layers, self.heads, self.head_dim, self.state, self.groups, self.kernel) < 1:
+            raise ShapeError("A state has at least one layer, head, channel, number, group and input.")
+
+    def state_bytes(self, dtype: str = "float16") -> int:
+        """Bytes of the state of all layers, after one token as after a million.
+
+        Raises:
+            ShapeError: The type is not one of `DTYPE_BYTES`.
+        """
+        inner = self.heads * self.head_dim
+        numbers = inner * self.state + (inner + 2 * self.groups * self.state) * self.kernel
+        return self.layers * numbers * number_bytes(dtype)
+
+
+def number_bytes(dtype: str) -> int:
+    """Bytes of one number.
+
+    Raises:
+        ShapeError: The type is not one of `DTYPE_BYTES`.
+    """
+    if dtype not in DTYPE_BYTES:
+        raise ShapeError(f"There is no cost for “{dtype}”. There is one for: {', '.join(DTYPE_BYTES)}.")
+    return DTYPE_BYTES[dtype]
 
 
 def cache_bytes(shape: CacheShape, tokens: int, dtype: str = "float16") -> int:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from hermes.cache_cost import DTYPE_BYTES, CacheShape
+from hermes.cache_cost import DTYPE_BYTES, CacheShape, StateShape
 from hermes.errors import HermesError
 from hermes.policies.settings import only_changed
 from ui.lesson_conditions import Value, fill, holds, write
@@ -226,13 +227,29 @@ def plan(lesson: Lesson, known: Known) -> Reply:
     }
 
 
-def calculator(memory: int, models: Mapping[str, Mapping[str, Any]], pocket: Mapping[str, Any]) -> Reply:
-    """What the calculator knows: bytes a token of every model, by type of number, and this machine's memory."""
+def calculator(
+    memory: int,
+    models: Mapping[str, Mapping[str, Any]],
+    pocket: Mapping[str, Any],
+    recurrent: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Reply:
+    """What the calculator knows: bytes a token of every model, by type of number, and this machine's memory.
+
+    A recurrent model has bytes of its state instead.
+    """
+    names = ("id", "title", "tokens_per_frame", "dtype", "note")
 
     def row(told: Mapping[str, Any]) -> Reply:
         shape = CacheShape(told["layers"], told["kv_heads"], told["head_dim"])
-        sizes = {dtype: shape.bytes_per_token(dtype) for dtype in DTYPE_BYTES}
-        names = ("id", "title", "tokens_per_frame", "dtype", "note")
-        return {name: told[name] for name in names} | {"bytes_per_token": sizes}
+        return {name: told[name] for name in names} | {
+            "bytes_per_token": {dtype: shape.bytes_per_token(dtype) for dtype in DTYPE_BYTES}
+        }
 
-    return {"memory": memory, "models": [row(told) for told in (*models.values(), pocket)]}
+    def state_row(told: Mapping[str, Any]) -> Reply:
+        shape = StateShape(told["layers"], told["heads"], told["head_dim"], told["state"])
+        return {name: told[name] for name in names} | {
+            "state_bytes": {dtype: shape.state_bytes(dtype) for dtype in DTYPE_BYTES}
+        }
+
+    rows = [row(told) for told in (*models.values(), pocket)]
+    return {"memory": memory, "models": rows + [state_row(told) for told in recurrent.values()]}

@@ -147,6 +147,13 @@ def published() -> Mapping[str, Mapping[str, Any]]:
     return MappingProxyType({model["id"]: model for model in listed})
 
 
+@cache
+def recurrent() -> Mapping[str, Mapping[str, Any]]:
+    """Published recurrent models by id: they keep a state in place of a cache."""
+    told = json.loads((ASSETS / "published_models.json").read_text("utf-8"))
+    return MappingProxyType({model["id"]: model | {"note": told["about_recurrent"]} for model in told["recurrent"]})
+
+
 def cost(sight: Sight, model: str, frames: int) -> float:
     """Bytes that frames take in the cache of a published model."""
     del sight

@@ -13,7 +13,7 @@ from ui.board_cells import MODES
 from ui.clips import Clip
 from ui.glossary import forms_of, read_glossary
 from ui.lesson_desk import Desk, calculator, plan
-from ui.lesson_figures import ASSETS, published
+from ui.lesson_figures import ASSETS, published, recurrent
 from ui.lesson_reader import read_lesson
 from ui.lessons import Known, LessonError
 from ui.sessions import Sessions
@@ -65,5 +65,5 @@ def make_lessons(
     return Desk(sessions, lessons, known), {
         "lessons": [plan(lesson, known) for lesson in lessons],
         "glossary": [term.card() for term in read_glossary(assets / "glossary.json")],
-        "calculator": calculator(memory_bytes(), published(), pocket_shape(assets)),
+        "calculator": calculator(memory_bytes(), published(), pocket_shape(assets), recurrent()),
     }

@@ -59,12 +59,6 @@ def save_state(path: Path, **state: Any) -> None:
     half_way.replace(path)
 
 
-def seconds_used(path: Path) -> float:
-    """Seconds that the stage which wrote a state had used; 0 where there is none."""
-    state = load_state(path)
-    return float(state["used"]) if state else 0.0
-
-
 def load_state(path: Path) -> dict[str, Any] | None:
     """The state that `save_state` wrote, or None."""
     return torch.load(path, weights_only=False) if path.exists() else None

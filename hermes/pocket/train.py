@@ -8,14 +8,14 @@ import multiprocessing
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import torch
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from hermes.pocket.align import align
 from hermes.pocket.bank import TAKES, BankSource, keep_bank, make_bank, open_bank
-from hermes.pocket.clock import save_state, seconds_used
+from hermes.pocket.clock import save_state
 from hermes.pocket.decoder import PackedDecoder
 from hermes.pocket.model import save
 from hermes.pocket.packing import Packer
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 # Of the time: tower beside decoder on codes; decoder on features; all layers; long streams and counting, twice.
 SHARES: Final = {"side": 0.36, REAL.name: 0.1, GROWN.name: 0.22, LONG.name: 0.16, SETTLED.name: 0.16}
-REFINING_SHARES: Final = {"side": 0.6, SETTLED.name: 0.4}  # tower beside long streams; then both together
+REFINING_SHARES: Final = {LONG.name: 0.54, SETTLED.name: 0.46}  # the decoder's two stages; its tower trains beside both
 POLL: Final = 10.0  # seconds between two lines of progress
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES pocket",
@@ -75,6 +75,10 @@ def assemble(
     return model.eval(), tokenizer
 
 
+Job = Callable[[Path, float, int, "Path | None"], None]
+"""A process beside others: gets the run's folder, its minutes, the seed, and the model that is trained further."""
+
+
 def _tower(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
     train_vision(run, minutes, seed, 0.0 if begin else 0.3, begin)
 
@@ -83,24 +87,33 @@ def _first_layers(run: Path, minutes: float, seed: int, begin: Path | None) -> N
     train_decoder(run, SYNTHETIC, minutes, seed, SyntheticSource(), begin)
 
 
-def _long_streams(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
-    train_decoder(run, LONG, minutes, seed, BankSource(open_bank(run / "bank-before.pt")), begin)
+def _refined_decoder(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
+    """Long streams on the features of the tower as it was, then on those of the tower as it is by then."""
+    source = BankSource(open_bank(run / "bank-before.pt"))
+    before = train_decoder(run, LONG, minutes * REFINING_SHARES[LONG.name], seed, source, begin)
+    source = _encoded(run, "bank", minutes, seed, begin, log.info)
+    train_decoder(run, SETTLED, minutes * REFINING_SHARES[SETTLED.name], seed, source, before)
 
 
 def _side_by_side(
-    run: Path, minutes: float, seed: int, begin: Path | None, jobs: dict[str, Any], progress: Progress
+    run: Path,
+    minutes: float,
+    seed: int,
+    begin: Path | None,
+    jobs: tuple[Job, ...],
+    logs: tuple[str, ...],
+    progress: Progress,
 ) -> None:
-    """Tower and decoder, each in its own process with one thread."""
+    """Tower and decoder, each in its own process with one thread; `logs` are the stages that they write of."""
     context = multiprocessing.get_context("spawn")
-    left = [job for name, job in jobs.items() if seconds_used(run / f"{name}.pt") < minutes * 60]
-    workers = [context.Process(target=job, args=(run, minutes, seed, begin)) for job in left]
+    workers = [context.Process(target=job, args=(run, minutes, seed, begin)) for job in jobs]
     for worker in workers:
         worker.start()
     try:
         while any(worker.is_alive() for worker in workers):
             for worker in workers:
                 worker.join(POLL / len(workers))
-            for name in jobs:
+            for name in logs:
                 if line := last_line(run / f"{name}.jsonl"):
                     progress(f"{name}: {line}")
     finally:
@@ -142,8 +155,8 @@ def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress, b
 
 def _from_nothing(run: Path, minutes: float, seed: int, progress: Progress) -> tuple[str, ...]:
     """All stages; returns their names."""
-    jobs: dict[str, Any] = {"vision": _tower, SYNTHETIC.name: _first_layers}
-    _side_by_side(run, minutes * SHARES["side"], seed, None, jobs, progress)
+    jobs: tuple[Job, ...] = (_tower, _first_layers)
+    _side_by_side(run, minutes * SHARES["side"], seed, None, jobs, ("vision", SYNTHETIC.name), progress)
     source, sorted_file = _encoded(run, "bank", minutes, seed, None, progress), run / "aligned.pt"
     if not sorted_file.exists():
         progress("decoder: sorting the look-ups of the long-term layers")
@@ -161,14 +174,11 @@ def _from_nothing(run: Path, minutes: float, seed: int, progress: Progress) -> t
 
 
 def _refine(run: Path, minutes: float, seed: int, begin: Path, progress: Progress) -> tuple[str, ...]:
-    """A trained model's tower and decoder further, side by side, then its decoder on the new tower; returns the stages."""
+    """A trained model's tower further, and beside it its decoder on long streams; returns the stages."""
     _encoded(run, "bank-before", minutes, seed + 5, begin, progress)
-    jobs: dict[str, Any] = {"vision": _tower, LONG.name: _long_streams}
-    _side_by_side(run, minutes * REFINING_SHARES["side"], seed, begin, jobs, progress)
-    source = _encoded(run, "bank", minutes, seed, begin, progress)
-    progress(f"{SETTLED.name}: {len(SETTLED.layers)} layers, on the new tower's features")
-    train_decoder(run, SETTLED, minutes * REFINING_SHARES[SETTLED.name], seed, source, run / f"{LONG.name}.pt")
-    return ("vision", LONG.name, SETTLED.name)
+    stages = ("vision", LONG.name, SETTLED.name)
+    _side_by_side(run, minutes, seed, begin, (_tower, _refined_decoder), stages, progress)
+    return stages
 
 
 def _encoded(run: Path, name: str, minutes: float, seed: int, begin: Path | None, progress: Progress) -> BankSource:

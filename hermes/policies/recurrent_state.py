@@ -32,8 +32,9 @@ class RecurrentState(Policy):
     title: ClassVar[str] = "Recurrent state"
     badge: ClassVar[str] = SURROGATE
     about: ClassVar[str] = (
-        "One slot a patch and layer: every frame is blended into it, older frames fade. It stands for a recurrent model’s "
-        "constant state."
+        "One slot a patch and layer: every frame is blended into it, older frames fade. It stands for the constant state of "
+        "a recurrent model such as Video-Ma²mba, whose language model is itself recurrent and trained so; on a frozen "
+        "Transformer there is no honest form of it."
     )
     citation: ClassVar[str] = "ours; Video-Ma²mba, arXiv 2411.19460, is a recurrent model and is not shown here"
     settings: ClassVar[tuple[Setting, ...]] = (

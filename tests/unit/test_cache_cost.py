@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tiny
+import torch
+from transformers import Mamba2Config, Mamba2Model
 
 import hermes
-from hermes.cache_cost import CacheShape, ShapeError, cache_bytes
+from hermes.cache_cost import CacheShape, ShapeError, StateShape, cache_bytes
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = ("llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl")
@@ -48,6 +50,35 @@ def test_published_models_take_what_their_papers_say():
     assert PUBLISHED.items() <= found.items()
 
 
+def test_a_state_is_what_the_tensors_of_a_recurrent_model_take():
+    shape = StateShape(layers=3, heads=4, head_dim=16, state=24, groups=2, kernel=4)
+    config = Mamba2Config(
+        hidden_size=32, expand=2, num_hidden_layers=3, num_heads=4, head_dim=16, state_size=24, n_groups=2, conv_kernel=4,
+        vocab_size=20, chunk_size=8,
+    )  # fmt: skip
+    model = Mamba2Model(config).eval()
+    sizes = []
+    with torch.inference_mode():
+        for tokens in (5, 40):
+            layers = model(torch.zeros(1, tokens, dtype=torch.long), use_cache=True).cache_params.layers
+            states = [
+                state
+                for layer in layers
+                for kind in (layer.conv_states, layer.recurrent_states)
+                for state in kind.values()
+            ]
+            sizes.append(sum(state.nbytes for state in states))
+    assert sizes == [shape.state_bytes("float32")] * 2
+
+
+def test_the_state_of_published_recurrent_models():
+    listed = json.loads((ROOT / "assets" / "published_models.json").read_text("utf-8"))["recurrent"]
+    found = {m["id"]: StateShape(m["layers"], m["heads"], m["head_dim"], m["state"]).state_bytes() for m in listed}
+    inner = {"video-ma2mba-370m": 2048, "video-ma2mba-1.3b": 4096, "video-ma2mba-2.7b": 5120}  # twice the model's width
+    layers = {"video-ma2mba-370m": 48, "video-ma2mba-1.3b": 48, "video-ma2mba-2.7b": 64}
+    assert found == {name: 2 * layers[name] * (w * 128 + 4 * (w + 256)) for name, w in inner.items()}
+
+
 def test_a_head_count_that_is_missing_is_named():
     with pytest.raises(ShapeError, match="num_hidden_layers"):
         CacheShape.of_config({"num_attention_heads": 4, "hidden_size": 32})
@@ -58,6 +89,8 @@ def test_a_head_count_that_is_missing_is_named():
 def test_what_makes_no_sense_is_refused():
     with pytest.raises(ShapeError, match="at least one layer"):
         CacheShape(0, 2, 64)
+    with pytest.raises(ShapeError, match="at least one layer, head"):
+        StateShape(1, 1, 1, 0)
     with pytest.raises(ShapeError, match="int3"):
         CacheShape(1, 1, 1).bytes_per_token("int3")
     with pytest.raises(ShapeError, match="-1"):

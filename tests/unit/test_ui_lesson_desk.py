@@ -172,3 +172,5 @@ def test_the_calculator_lists_published_models(sessions, clips):
     assert models["llava-onevision-7b"]["bytes_per_token"]["bfloat16"] == 57_344
     assert offer["calculator"]["memory"] > 0
     assert models["pocket"]["bytes_per_token"]["float32"] > 0
+    assert models["video-ma2mba-2.7b"]["state_bytes"]["bfloat16"] == 2 * 64 * (5120 * 128 + 4 * (5120 + 256))
+    assert "recurrent" in models["video-ma2mba-2.7b"]["note"]

@@ -2,9 +2,14 @@
 import { h, setText } from "./dom.js";
 import { bytes, percent, whole } from "./format.js";
 
-/** Bytes of a cache, and seconds until it fills `memory`. `known`: {bytes_per_token: {dtype: bytes}}. Pure. */
+/** Bytes of a cache, and seconds until it fills `memory`. `known`: {bytes_per_token: {dtype: bytes}}, or, of a model whose
+    state never grows, {state_bytes: {dtype: bytes}}. Pure. */
 export function cacheCost(known, { dtype, tokens, minutes, fps }, memory) {
   const frames = Math.floor(minutes * 60 * fps);
+  if (known.state_bytes) {
+    const state = known.state_bytes[dtype];
+    return { frames, tokens: frames * tokens, bytes: state, share: state / memory, fullAfter: Infinity };
+  }
   const perSecond = known.bytes_per_token[dtype] * tokens * fps;
   const total = known.bytes_per_token[dtype] * tokens * frames;
   return { frames, tokens: frames * tokens, bytes: total, share: total / memory, fullAfter: memory / perSecond };
@@ -31,7 +36,7 @@ export function makeCalculator({ memory, models }, first = {}) {
   const name = (part) => `hl-calc-${part}-${made}`;
   const field = (part, label, control) => h("div", { class: "hl-calc-field" }, h("label", { for: name(part) }, label), control);
   const model = h("select", { id: name("model") }, models.map((item) => h("option", { value: item.id, selected: item === chosen }, item.title)));
-  const dtype = h("select", { id: name("dtype") }, Object.keys(chosen.bytes_per_token).map((type) => h("option", { value: type, selected: type === chosen.dtype }, type)));
+  const dtype = h("select", { id: name("dtype") }, Object.keys(chosen.bytes_per_token ?? chosen.state_bytes).map((type) => h("option", { value: type, selected: type === chosen.dtype }, type)));
   const tokens = h("input", { id: name("tokens"), type: "number", min: "1", max: "4096", step: "1", value: String(chosen.tokens_per_frame) });
   const fps = h("input", { id: name("fps"), type: "number", min: "0.1", max: "30", step: "0.1", value: String(first.fps ?? 1) });
   const minutes = h("input", { id: name("minutes"), type: "range", min: "1", max: "1440", step: "1", value: String(first.minutes ?? 60) });
@@ -53,6 +58,10 @@ export function makeCalculator({ memory, models }, first = {}) {
     bar.firstChild.style.transform = `scaleX(${Math.min(1, cost.share)})`;
     bar.classList.toggle("is-over", cost.share > 1);
     bar.setAttribute("aria-label", `${percent(Math.min(1, cost.share))} of this computer’s memory`);
+    if (known.state_bytes) {
+      setText(detail, `${whole(cost.frames)} frames, ${whole(cost.tokens)} tokens, all blended into one state of ${bytes(cost.bytes)}: it is as large after a second as after a day.`);
+      return;
+    }
     setText(detail, `${whole(cost.frames)} frames, ${whole(cost.tokens)} tokens of ${bytes(known.bytes_per_token[given.dtype])}. `
       + (cost.share > 1 ? `More than this computer’s ${bytes(memory)}: full after ${span(cost.fullAfter)}.` : `${percent(cost.share)} of this computer’s ${bytes(memory)}; full after ${span(cost.fullAfter)}.`));
   }

@@ -68,6 +68,10 @@ test("what a stream costs", () => {
   assert.ok(Math.abs(hour.fullAfter - 8e9 / (57_344 * 196)) < 1e-6);
   assert.equal(cacheCost(model, { dtype: "float32", tokens: 196, minutes: 60, fps: 1 }, 8e9).bytes, 2 * hour.bytes);
   assert.equal(cacheCost(model, { dtype: "float16", tokens: 10, minutes: 1, fps: 0.5 }, 8e9).frames, 30);
+  const state = cacheCost({ state_bytes: { float16: 86_638_592 } }, { dtype: "float16", tokens: 144, minutes: 1440, fps: 1 }, 8e9);
+  assert.equal(state.bytes, 86_638_592);
+  assert.equal(state.tokens, 144 * 86_400);
+  assert.equal(span(state.fullAfter), "never");
   assert.equal(span(35), "35 seconds");
   assert.equal(span(3600 * 2 + 300), "2 hours 5 minutes");
   assert.equal(span(3600 * 72), "3 days");

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from hermes.memory.cache import FRAME, KIND, PATCH
 from hermes.snapshot import PROMPT, TEXT, VISION
 
 
@@ -49,6 +50,24 @@ def check_memory(snapshot, max_positions: int, axes: int = 1) -> None:
         share = np.bincount(frame[of_frames], held_by[of_frames], snapshot.frames_seen)
         np.testing.assert_array_equal(snapshot.kept[index], np.maximum(np.rint(share), share > 0))
     assert snapshot.tokens_seen >= snapshot.frames_seen * snapshot.tokens_per_frame
+
+
+def check_heads(session) -> None:
+    """Assert, of a memory whose heads keep tokens of their own, what a snapshot can only tell as means over the heads."""
+    for layer in session._cache.layers:
+        if layer.heads is None:
+            continue
+        prompt = session._cache.prompt_len
+        table = layer.heads.held(0, layer.length)
+        assert layer.length - prompt <= session.policy.budget, "no head is over its budget"
+        for positions, labels in zip(table.positions, table.labels, strict=True):
+            np.testing.assert_array_equal(positions[:, :prompt], np.arange(prompt)[None].repeat(len(positions), 0))
+            steps = np.diff(positions[0, prompt:].numpy())  # of three axes, time; rows and columns come again in each frame
+            assert (steps > 0).all() if len(positions) == 1 else (steps >= 0).all(), "a head's positions rise"
+            where = labels[FRAME].long() * (1 << 20) + labels[PATCH].long()
+            vision = labels[KIND] == VISION
+            assert (np.diff(where[vision].numpy()) > 0).all(), "a head holds no token twice"
+            assert (labels[KIND, prompt:] != PROMPT).all()
 
 
 def check_answer(snapshot, said: str, question: str) -> None:

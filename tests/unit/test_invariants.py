@@ -7,14 +7,16 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from invariants import check_answer, check_memory
+from invariants import check_answer, check_heads, check_memory
 
 import hermes
 from hermes.memory.cache import KIND
 from hermes.policies import ContextFullError
 from hermes.snapshot import SUMMARY, VISION
 
-OWN = ["hermes", "full", "sliding-window", "random-keep"]  # the other memories: test_policy_matrix.py
+OWN = ["hermes", "full", "sliding-window", "random-keep"]  # on every family: test_policy_matrix.py
+OTHERS = [name for name in hermes.POLICIES if name not in OWN]
+MERGING = ["streammem", "quicksviewer", "storm", "recurrent-state"]  # tokens of several frames become one
 SLOW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
@@ -40,6 +42,46 @@ def test_every_chunk_leaves_a_sound_memory(tiny_model, policy, reindexing, chunk
         assert (snapshot.kept.sum(1) == tokens).all()
         newest = -(-tokens // tiny_model.tokens_per_frame)
         assert (snapshot.kept[:, : seen - newest] == 0).all()
+
+
+@pytest.mark.parametrize("policy", OTHERS)
+@settings(SLOW, max_examples=4)
+@given(
+    chunks=st.lists(st.integers(1, 16), min_size=1, max_size=8),
+    budget=st.integers(48, 120),
+    chunk=st.integers(1, 16),
+    seed=st.integers(0, 99),
+)
+def test_every_chunk_leaves_other_memories_sound(tiny_model, policy, chunks, budget, chunk, seed):
+    random = np.random.default_rng(seed)
+    session = hermes.StreamSession(tiny_model, policy=policy, budget=budget, chunk=chunk)
+    seen = 0
+    for size in chunks:
+        frames = random.integers(0, 256, (size, 8, 8, 3), dtype=np.uint8)
+        session.push(frames, (seen + np.arange(size)) / 2)
+        seen += size
+        snapshot = session.snapshot()
+        assert snapshot.frames_seen == seen
+        check_memory(snapshot, tiny_model.max_positions)
+        check_heads(session)
+    said = "".join(session.ask("What?", max_new_tokens=2))
+    check_answer(session.snapshot(), said, "What?")
+    session.close()
+
+
+@pytest.mark.parametrize("policy", MERGING)
+def test_merging_counts_no_token_twice(tiny_model, noise, policy):
+    """What merged tokens stand for is never more than what was seen of their frames."""
+    session = hermes.StreamSession(tiny_model, policy=policy, budget=64, chunk=8)
+    session.push(*noise(40))
+    snapshot = session.snapshot()
+    merged = False
+    for index in range(snapshot.num_layers):
+        layer = snapshot.layer(index)
+        mass = layer["mass"][snapshot.prompt_len :]
+        merged |= bool((mass > 1).any())
+        assert mass.sum() <= snapshot.tokens_seen + 1e-3
+    assert merged
 
 
 @pytest.mark.parametrize("policy", [name for name in OWN if hermes.POLICIES[name].has_budget])

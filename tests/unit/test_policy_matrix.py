@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tiny
 import torch
-from invariants import check_answer, check_memory
+from invariants import check_answer, check_heads, check_memory
 
 import hermes
 
@@ -41,6 +41,7 @@ def test_every_memory_is_sound(family, policy, tmp_path):
         part = slice(start, {0: 5, 5: 12, 12: 18}[start])
         session.push(frames[part], np.arange(26)[part] / 2)
         check_memory(session.snapshot(), family.max_positions, family.axes)
+        check_heads(session)
     held = [(layer.keys[:, : layer.length].clone(), layer.length) for layer in session._cache.layers]
     said = answer(session)
     check_answer(session.snapshot(), said, QUESTION)

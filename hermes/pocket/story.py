@@ -29,16 +29,18 @@ shape one had, where it was, and how many there were. Asked about anything else 
 cards.”: that is trained, not matched by rules. It knows a vocabulary of some 220 words; all others are one unknown
 word to it.
 
-It has never seen a photograph, a real webcam, two cards at once, or text. Words of time (“when was …”) and lists of
-everything shown were trained but are not reliable, so they are not among the suggested questions; how far counts can
-be trusted is in the tables. On cluttered photographs it sometimes sees a card where there is none.
+It has never seen a real webcam, two cards at once, or text, and of photographs only two dozen, as backgrounds. Words of
+time (“when was …”) and lists of everything shown were trained but are not reliable, so they are not among the suggested
+questions; how far counts can be trusted is in the tables. On cluttered photographs it sometimes sees a card where there
+is none.
 
 ## How it was trained
-`python -m hermes train-pocket`, from random weights, on rendered frames only: procedural backgrounds (textures,
-rooms, landscapes, blurred clutter, people, and ones with the statistics of photographs: things before things at all
-scales, coloured noise, shelves, scribbles), cards of varied size, turn, tilt and light, hands and other things that
-cover them, camera shake, lens blur, sensor noise, white balance, and frames squeezed from 4:3 and 16:9. Every stage
-was seeded.
+`python -m hermes train-pocket`, from random weights, on rendered frames: cards of varied size, turn, tilt and light, hands
+and other things that cover them, camera shake, lens blur, sensor noise, white balance, and frames squeezed from 4:3 and
+16:9, before procedural backgrounds (textures, rooms, landscapes, blurred clutter, people, and ones with the statistics of
+photographs: things before things at all scales, coloured noise, shelves, scribbles) and, two in five, before backgrounds
+made of the 24 freely licensed photographs in `assets/photographs/train`: cut, turned, recoloured, and laid over each other
+in irregular pieces. Every stage was seeded.
 
 1. **Tower and projector**: frames of random cards; each token that a card covers learns a fixed code of colour +
    shape + place + token index (mean squared error and class scores), early layers also where the card is.
@@ -58,13 +60,16 @@ was seeded.
    frame where it begins: with n cards, n / (n + 8) of it. Words in layers 0 to 2 are rewarded for looking at the
    newest frames.
 
-The shipped weights were trained on two shared cores in two goes. The first, about 105 minutes, ran stages 1 to 4 while
+The shipped weights were trained on two shared cores in three goes. The first, about 105 minutes, ran stages 1 to 4 while
 the recipe was still being improved (shape scores weighed more after 3,000 steps of stage 1; the attention loss joined
 stage 2 after 1,500 steps, streams of few colours after 2,000; in stage 4 streams seen whole joined after 750 steps,
-and its first part used features of the unfinished tower), without the photographic backgrounds. The second is
-`python -m hermes train-pocket --from`: the tower for 52 minutes more on all backgrounds, beside it the decoder on long
-streams for 32 minutes, then the decoder on the new tower's features for 58 minutes. The command without `--from` has
-the final recipe from its first step, so it repeats the recipe, not these exact weights. The logs are the
-`training_*.jsonl` files; accuracies in them stand before a slash, guess levels behind it, over the last 50 training
-batches under random eviction.
+and its first part used features of the unfinished tower), on calm backgrounds only. The second, `train-pocket --from` with
+the first's weights: the tower for 52 minutes more, with the photographic backgrounds, beside it the decoder on long
+streams for 32 minutes, then the decoder on the new tower's features for 58 minutes. The third,
+`train-pocket --from assets/pocket --minutes 76 --seed 1` with the second's: the tower for 76 minutes, with photographs;
+beside it the decoder, 41 minutes on the features of the tower as it was and 35 on those of the tower as it was by then,
+with more counting than before. The command without `--from` has the final recipe from its first step, so it repeats the
+recipe, not these exact weights. The logs are the `training_*.jsonl` files (those of the second go are in the history of
+the repository); accuracies in them stand before a slash, guess levels behind it, over the last 50 training batches under
+random eviction.
 """

@@ -31,7 +31,7 @@ REFINING_SHARES: Final = {LONG.name: 0.54, SETTLED.name: 0.46}  # the decoder's 
 POLL: Final = 10.0  # seconds between two lines of progress
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES pocket",
-    "about": "A LLaVA-OneVision with 2.3 million parameters, trained from nothing in about four hours on two CPU cores, on "
+    "about": "A LLaVA-OneVision with 2.3 million parameters, trained from nothing in about five hours on two CPU cores, on "
     "rendered streams of coloured cards. It knows eight colours, five shapes and nine places, and nothing else.",
     "guidance": {
         "local": "What is shown now?",

@@ -14,7 +14,8 @@ from hermes.engine import Engine, StreamSettings
 from hermes.policies import POLICIES
 from hermes.session import StreamSession
 from ui.clips import read_clips
-from ui.lab import MOST_COLUMNS, Axis, Lab, choices, held, offer, spots
+from ui.lab import Lab, choices, offer
+from ui.lab_lanes import MOST_COLUMNS, Axis, held, spots
 from ui.models import Shelf
 
 RUN = {"action": "start", "clip": "quick-tour", "budget": 128, "speed": 0}

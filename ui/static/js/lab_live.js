@@ -58,7 +58,7 @@ export function makeLive({ clips, policies, budgets, act, say }) {
   const form = h("form", { class: "hl-lab-ask" }, input, go);
   const talk = h("div", { class: "hl-lab-talk", hidden: true }, chips, form);
   const root = h("section", { class: "hl-lab-part", "aria-label": "A run of your own" },
-    h("h3", {}, "Run it live"),
+    h("h3", {}, "Run memories live"),
     h("div", { class: "hl-lab-picks" }, picks.map(([label]) => label), clipLabel, budgetLabel, speedLabel),
     h("div", { class: "hl-lab-run" }, main, end, record.button, picture, line), progress, record.line);
 

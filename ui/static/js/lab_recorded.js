@@ -1,6 +1,6 @@
 // Recorded lab runs: the list to choose from, the address that opens one, and how one is played.
 import { h, icon, setText } from "./dom.js";
-import { clock, whole } from "./format.js";
+import { clock, count, whole } from "./format.js";
 import { before, linkTo, makeStrip, readLink, runPanel } from "./replay.js";
 import { makeTransport } from "./transport.js";
 
@@ -21,7 +21,7 @@ export function stopOf(at, state) {
 /** One line about a replay. Pure. */
 export function replayLine(state) {
   const words = { playing: "Replaying", paused: "Replay paused", ended: "The run is over" };
-  return `${words[state.state] ?? ""} · ${clock(state.clock)} of ${clock(state.duration)}, ${whole(state.frames)} frames`;
+  return `${words[state.state] ?? ""} · ${count(state.frames, "frame")} seen`;
 }
 
 /** The list of recorded lab runs, and the way to open a file. `kit`: {runs, limitMb, upload, open(id), file({path, name}), say(text)}. */
@@ -30,7 +30,7 @@ export function makeLabList({ runs, limitMb, upload, open, file, say }) {
   const words = h("span", {}, "Open a saved lab run");
   const slot = h("div", {});
   const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab runs" },
-    h("h3", {}, "Recorded lab runs"), slot, h("label", { class: "hl-link" }, icon("upload"), words, input));
+    h("header", {}, h("h3", {}, "Recorded lab runs"), h("label", { class: "hl-link" }, icon("upload"), words, input)), slot);
   let shown = null;
 
   async function take(chosen) {
@@ -76,7 +76,7 @@ export function makeLabReplay({ act, again }) {
   transport.controls.querySelector(".hl-buttons").append(close);
   const picture = h("img", { class: "hl-lab-screen", alt: "The newest frame that all had seen", hidden: true });
   const line = h("p", { class: "hl-state", role: "status" });
-  const stops = h("div", { class: "hl-chips", role: "group", "aria-label": "Questions of this run" });
+  const stops = h("div", { class: "hl-chips hl-lab-stops", role: "group", "aria-label": "Questions of this run" });
 
   return {
     root,

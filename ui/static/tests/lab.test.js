@@ -73,7 +73,7 @@ test("a question of a run leads to its answers, and while it plays to shortly be
 });
 
 test("lines say what is shown", () => {
-  assert.equal(replayLine({ state: "paused", clock: 45, duration: 90, frames: 91 }), "Replay paused · 0:45 of 1:30, 91 frames");
+  assert.equal(replayLine({ state: "paused", frames: 91 }), "Replay paused · 91 frames seen");
   assert.equal(liveLine({ state: "empty", clock: undefined }), "");
   assert.equal(liveLine({ state: "failed", error: "No memory is left.", clock: null }), "No memory is left.");
   assert.match(recordingLine({ moments: 2, seconds: 4, ended: true }, "the run ended"), /because the run ended\. Save it now/);

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
-from hermes.trace import Head, LabRun
+from hermes.trace import Head, LabRun, TraceError
 from ui import telling
 from ui.clips import Clip
 from ui.fate import Judge, judge_of
@@ -287,31 +287,26 @@ class Lab:
             if view is not None:
                 self._settle(view)
             recording = self._recording
-        state: dict[str, Any] = {
-            "n": next(_IDS),
-            "state": "empty",
-            "notice": self._notice,
-            "answering": False,
-            "asked": [],
-            "lanes": [],
-            "run": None,
-            "recording": recording.state() if recording else None,
-            "recorded": self._recorded,
-        }
+        told: dict[str, Any] = {"state": "empty", "answering": False, "asked": [], "lanes": [], "run": None}
         jpeg = None
-        if replay is not None:
-            bundled = self._runs.get(replay.run.id) is replay.run
-            startable = replay.run.head.clip_id if self._live and replay.run.head.clip_id in self._clips else ""
-            state |= replay.look(bundled=bundled, startable=startable)
-            jpeg = replay.picture(state["frames"])
-        elif view is not None:
-            state |= self._live_state(view)
-            jpeg = view.frame_jpeg
+        try:
+            if replay is not None:
+                bundled = self._runs.get(replay.run.id) is replay.run
+                startable = replay.run.head.clip_id if self._live and replay.run.head.clip_id in self._clips else ""
+                told |= replay.look(bundled=bundled, startable=startable)
+                jpeg = replay.picture(told["frames"])
+            elif view is not None:
+                told |= self._live_state(view)
+                jpeg = view.frame_jpeg
+        except TraceError as error:  # the file was damaged in a way that only now shows
+            self._end()
+            self.tell(str(error))
         if self._starting:
-            state["state"] = "starting"
-        if jpeg is not None and state["frames"] != shown:
-            state["frame"] = {"index": state["frames"], "jpeg": base64.b64encode(jpeg).decode("ascii")}
-        return state
+            told["state"] = "starting"
+        if jpeg is not None and told["frames"] != shown:
+            told["frame"] = {"index": told["frames"], "jpeg": base64.b64encode(jpeg).decode("ascii")}
+        saving = {"recording": recording.state() if recording else None, "recorded": self._recorded}
+        return {"n": next(_IDS), "notice": self._notice, **saving, **told}
 
     def _live_state(self, view: SideView) -> dict[str, Any]:
         lanes = [_state_of(lane) for lane in view.lanes]

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+MOST_WAITING = 64
+"""Moments that wait to be kept; each holds whole memories."""
+
 
 @dataclass(frozen=True)
 class LabHeads:
@@ -52,6 +55,7 @@ class LabRecording:
         self._news: queue.SimpleQueue[tuple[LiveView, ...] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._keep, name="lab recording", daemon=True)
         self._asked: tuple[Asked, ...] = ()
+        self._answers: list[int] = []
         self._over = False
         self.ended = False
 
@@ -61,6 +65,10 @@ class LabRecording:
         self._run.listen(self._hear)
 
     def _hear(self, view: SideView) -> None:
+        answers = [id(lane.snapshot.answer) if lane.snapshot else 0 for lane in view.lanes]
+        if answers == self._answers and self._news.qsize() >= MOST_WAITING:
+            return  # memories outrun the keeping of them; moments that first show an answer always stay
+        self._answers = answers
         self._news.put(tuple(_view(view, lane) for lane in view.lanes))
 
     def _keep(self) -> None:
@@ -95,7 +103,7 @@ class LabRecording:
         Raises:
             HermesError: Nothing was seen while it recorded, or the file cannot be written.
         """
-        self._thread.join(timeout=30)
+        self._thread.join()
         created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         made: dict[str, Any] = {"created": created, "machine": machine_sentence(), "program": hermes.__version__}
         whole = replace(self._heads.whole, **made)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from hermes.live_view import LiveView
-from hermes.trace import LabRun, Run, Turn
+from hermes.trace import LabRun, Run, TraceError, Turn
 from hermes.trace.head import is_right
 from ui.fate import judge_of
 from ui.lab_lanes import Asked, LaneState, Reply, told_lanes
@@ -20,14 +21,34 @@ NO_MODEL = (
 )
 
 
+LONGEST_CLIP = 1e6
+"""Seconds of a clip that are believed; where a file says more, its length counts as not known."""
+
+
+@contextmanager
+def _fitting(run: LabRun) -> Iterator[None]:
+    """Files may come from anybody: what is read by itself may still not fit together."""
+    try:
+        yield
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise TraceError(
+            f"{run.path.name} is damaged. What it holds and what it was asked do not fit together."
+        ) from error
+
+
 class LabReplay(ReplayClock):
     """A lab run on a clock. Any thread may call any method; `run` is the run."""
 
     def __init__(self, run: LabRun, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin paused at a stream time."""
+        """Begin paused at a stream time.
+
+        Raises:
+            HermesError: `seconds` is no time, or the run does not fit together.
+        """
         super().__init__(run.seconds, seconds, usual_speed(run.seconds), clock)
         self.run = run
-        self._judge = judge_of(run.head.events, run.events_fps, lambda: run.head.settings.fps)
+        with _fitting(run):
+            self._judge = judge_of(run.head.events, run.events_fps, lambda: run.head.settings.fps)
 
     def look(self, *, bundled: bool, startable: str) -> dict[str, Any]:
         """What the lab shows of this moment.
@@ -35,7 +56,14 @@ class LabReplay(ReplayClock):
         Args:
             bundled: Whether a link can open it.
             startable: Id of the bundled clip that it plays; "": it cannot be run live here.
+
+        Raises:
+            TraceError: The run is damaged.
         """
+        with _fitting(self.run):
+            return self._look(bundled=bundled, startable=startable)
+
+    def _look(self, *, bundled: bool, startable: str) -> dict[str, Any]:
         run, now = self.run, self.position
         views = [lane.view(now) for lane in run.lanes]
         lanes = [_lane(lane, view, now) for lane, view in zip(run.lanes, views, strict=True)]
@@ -47,7 +75,7 @@ class LabReplay(ReplayClock):
             "frames": min((one.frames for one in lanes if one.error is None), default=max(one.frames for one in lanes)),
             "error": None,
             "asked": [one.told() for one in self._asked(now)],
-            **told_lanes(lanes, views[0].duration, run.head.settings.fps, self._judge),
+            **told_lanes(lanes, _length(views[0].duration), run.head.settings.fps, self._judge),
             "run": self._about(bundled=bundled, startable=startable),
         }
 
@@ -73,6 +101,10 @@ class LabReplay(ReplayClock):
             "budget": run.head.settings.budget,
             "stops": [{"at": turns[0].at, "text": turns[0].question} for turns in run.questions],
         }
+
+
+def _length(duration: float | None) -> float | None:
+    return duration if duration is not None and 0 < duration < LONGEST_CLIP else None
 
 
 def _asked(turns: tuple[Turn, ...]) -> Asked:

@@ -184,8 +184,13 @@ class SideBySide:
 
     def _tell(self) -> None:
         even = self._batch is None and not self._answering
-        if self._listener is not None and even and not math.isnan(self._clock):
+        if self._listener is None or not even or math.isnan(self._clock):
+            return
+        try:
             self._listener(self.view())
+        except Exception:
+            logger.exception("whoever listened to the lab failed")
+            self._listener = None
 
     @property
     def _clock(self) -> float:

@@ -9,6 +9,7 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from test_trace import DAMAGES, MadeUpStream, assert_same, with_part
 
@@ -18,6 +19,8 @@ from hermes.bundled_runs import ENDING, RUNS
 from hermes.cli import main
 from hermes.errors import HermesError
 from hermes.trace import Head, LabRecorder, Turn
+from hermes.trace.block import pack, unpack
+from ui.lab import Lab
 
 NAMES = ("hermes", "sliding-window", "full")
 QUESTIONS = (("What?", 9), ("What was first?", 20))
@@ -171,6 +174,46 @@ def test_a_part_that_is_gone_cut_or_overwritten_is_refused(good, tmp_path, part,
     path = with_part(good, tmp_path / "x.hermesrun", part, DAMAGES[damage])
     with pytest.raises(trace.TraceError, match=r"^x\.hermesrun "):
         look_at_everything(path)
+
+
+@pytest.mark.parametrize(
+    "event", [{"colour": "red"}, {"colour": "red", "shape": "star", "where": "left", "start": 1e308, "end": 1e308}]
+)
+def test_events_that_make_no_sense_are_said_when_it_is_opened(good, tmp_path, event):
+    run = trace.read_lab(lab_head(good, tmp_path / "x.hermesrun", events=[event]))
+    with pytest.raises(HermesError, match="damaged"):
+        Lab(None, None, {}, live=False).open(run)
+
+
+def test_an_answer_of_another_stream_is_said_when_it_is_shown(good, tmp_path):
+    def stretch(data: bytes) -> bytes:
+        meta, arrays = unpack(data)
+        arrays |= {"attention": np.zeros((4, 500)), "attention_heads": np.zeros((4, 2, 500))}
+        meta["said"]["frames_seen"] = 500
+        return pack(meta, arrays)
+
+    run = trace.read_lab(with_part(good, tmp_path / "x.hermesrun", "lanes/0/answers/0.xz", stretch))
+    run.check()
+    lab = Lab(None, None, {}, live=False)
+    lab.open(run, 1.0)
+    assert lab.look(-1)["lanes"]
+    lab.do({"action": "seek", "seconds": 4.0})
+    told = lab.look(-1)
+    assert "x.hermesrun is damaged" in told["notice"]["text"]
+    assert (told["lanes"], told["state"]) == ([], "empty")
+
+
+def test_a_clip_of_impossible_length_counts_as_of_unknown_length(tmp_path):
+    recorder = LabRecorder(2)
+    for lane in recorder.lanes:
+        lane.add(replace(MadeUpStream(1).push(), duration=1e300))
+    policy = {"name": "full", "title": "Full", "badge": "", "about": ""}
+    path = tmp_path / "x.hermesrun"
+    recorder.write(path, Head(), [Head(policy=policy), Head(policy=policy)])
+    lab = Lab(None, None, {}, live=False)
+    lab.open(trace.read_lab(path))
+    told = lab.look(-1)
+    assert (told["duration"], told["columns"], len(told["lanes"])) == (None, 1, 2)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"\0" * 26 + b"lab.json", b"no zip at all" * 99])

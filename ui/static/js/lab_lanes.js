@@ -124,7 +124,8 @@ export function makeLanes() {
   let lanes = [];
   const grid = h("ul", { class: "hl-lab-lanes", "aria-label": "Memories side by side" });
   const legend = h("p", { class: "hl-caption", hidden: true }, "Left to right: the clip. Each row is a layer, shallow layers on top; coloured where it still holds tokens of that moment, grey where it has let go. Pink below: where the last answer looked. The dark line: where the evidence lies.");
-  const table = h("table", { class: "hl-lab-table", hidden: true });
+  const table = h("table", { class: "hl-lab-table" });
+  const scroll = h("div", { class: "hl-lab-scroll", role: "group", tabindex: "0", "aria-label": "Table of all questions", hidden: true }, table);
   const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });
   new ResizeObserver(() => paint()).observe(grid);
 
@@ -139,11 +140,11 @@ export function makeLanes() {
   }
 
   function drawTable() {
-    table.hidden = !state.asked.length;
+    scroll.hidden = !state.asked.length;
     const key = JSON.stringify([state.asked, state.lanes.map((lane) => lane.title)]);
     if (table.dataset.key === key) return;
     table.dataset.key = key;
-    if (table.hidden) return;
+    if (scroll.hidden) return;
     const points = score(state.asked, state.lanes.length);
     table.replaceChildren(
       h("caption", {}, "All questions of this run"),
@@ -156,7 +157,7 @@ export function makeLanes() {
   }
 
   return {
-    parts: { grid, legend, table: [h("div", { class: "hl-lab-scroll" }, table), spoken] },
+    parts: { grid, legend, table: [scroll, spoken] },
     paint,
     draw(next) {
       state = next;

@@ -50,8 +50,8 @@ class LabReplay(ReplayClock):
         with _fitting(run):
             self._judge = judge_of(run.head.events, run.events_fps, lambda: run.head.settings.fps)
 
-    def look(self, *, bundled: bool, startable: str) -> dict[str, Any]:
-        """What the lab shows of this moment.
+    def look(self, *, bundled: bool, startable: str) -> tuple[dict[str, Any], bytes | None]:
+        """What the lab shows of this moment, and the newest picture of it.
 
         Args:
             bundled: Whether a link can open it.
@@ -61,7 +61,9 @@ class LabReplay(ReplayClock):
             TraceError: The run is damaged.
         """
         with _fitting(self.run):
-            return self._look(bundled=bundled, startable=startable)
+            told = self._look(bundled=bundled, startable=startable)
+        kept = (self.run.picture(frame) for frame in range(told["frames"] - 1, -1, -1))
+        return told, next((jpeg for jpeg in kept if jpeg), None)
 
     def _look(self, *, bundled: bool, startable: str) -> dict[str, Any]:
         run, now = self.run, self.position
@@ -78,10 +80,6 @@ class LabReplay(ReplayClock):
             **told_lanes(lanes, _length(views[0].duration), run.head.settings.fps, self._judge),
             "run": self._about(bundled=bundled, startable=startable),
         }
-
-    def picture(self, frames: int) -> bytes | None:
-        """The newest picture among the first `frames`; None where none was kept."""
-        return next((jpeg for i in range(frames - 1, -1, -1) if (jpeg := self.run.picture(i))), None)
 
     def _asked(self, now: float) -> list[Asked]:
         """The questions that were answered up to now."""

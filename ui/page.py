@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ui import bundle, lab
+from ui import bundle
 from ui.clip_visitor import ClipVisitor
 from ui.clips import read_clips
 from ui.handlers import Handlers
+from ui.lab_offer import offer
 from ui.lesson_part import make_lessons
 from ui.models import Shelf
 from ui.options import Options
@@ -85,7 +86,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
         board = part("board", ())
         detail = part("detail", ("detail",))
         wire_page(page, handlers, player, chat, board, detail)
-        offered = lab.offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
+        offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     sessions.keep_sweeping(threading.Event())

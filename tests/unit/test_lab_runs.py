@@ -236,7 +236,7 @@ def test_a_lab_run_is_read_and_replayed_without_torch(good):
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = sys.modules['gradio'] = None\n"
         "from hermes import trace\n"
-        "from ui.lab import Lab, offer\n"
+        "from ui.lab import Lab\nfrom ui.lab_offer import offer\n"
         f"run = trace.read_lab({str(good)!r})\n"
         "lab = Lab(None, None, {}, {run.id: run}, live=False)\n"
         "assert offer({}, {}, {run.id: run}, live=False)['runs'][0]['id'] == 'a-lab'\n"

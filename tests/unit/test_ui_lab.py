@@ -18,8 +18,9 @@ from hermes.session import StreamSession
 from hermes.trace import read_lab
 from ui.clips import read_clips
 from ui.handlers import Handlers
-from ui.lab import Lab, choices, offer
+from ui.lab import Lab
 from ui.lab_lanes import MOST_COLUMNS, Axis, held, spots
+from ui.lab_offer import choices, offer
 from ui.models import Shelf
 from ui.runs import ENDING, lab_card
 from ui.sessions import Quota, Sessions

@@ -8,7 +8,7 @@ named there may say anything.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from hermes.bundled_runs import ENDING, INDEX, RUNS, RunCheckError, filled
 from hermes.clip_run import PlannedQuestion
 from hermes.errors import HermesError
+from hermes.lab.plan import Cell
 from hermes.lab.recording import RecordedLane, record_lab, write_lab
 from hermes.live_view import StreamSettings
 from hermes.recording import Progress, find_clip
@@ -92,7 +93,7 @@ def _recipe(entry: Mapping[str, Any]) -> LabRecipe:
 
 
 def make(
-    model: Backbone, recipe: LabRecipe, folder: Path, progress: Progress | None = None
+    model: Backbone, recipe: LabRecipe, folder: Path, progress: Callable[[Cell], Progress] | None = None
 ) -> tuple[Path, tuple[RecordedLane, ...]]:
     """Record a bundled lab run and check it. One that fails the check leaves no file, and an older one stays as it is.
 

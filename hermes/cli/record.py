@@ -22,9 +22,13 @@ from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hermes.clip_run import PlannedQuestion
+    from hermes.lab.plan import Cell
     from hermes.lab.recording import RecordedLane
     from hermes.live_view import StreamSettings
+    from hermes.recording import Progress
     from hermes.trace import Turn
 
 TELL_SECONDS = 2.0
@@ -103,7 +107,7 @@ def _lab(args: argparse.Namespace) -> int:
     out = _out(args, f"{clip.id or clip.path.stem}-lab")
     model = load_model(args)
     recorder = LabRecorder(len(args.policies))
-    lanes = record_lab(model, clip, settings, args.policies, questions, recorder, _Teller(out.name))
+    lanes = record_lab(model, clip, settings, args.policies, questions, recorder, _tellers(out.name))
     size = write_lab(recorder, out, model, clip, lanes, **_texts(args))
     _tell_lanes(lanes)
     print(f"{size / 1e6:.2f} MB, {len(lanes)} memories, {recorder.frames:,} frames: {out}")
@@ -144,7 +148,7 @@ def _bundled(args: argparse.Namespace) -> int:
                 path, turns = bundled_runs.make(model, recipe, folder, _Teller(recipe.id))
                 tell = partial(_tell_turns, turns)
             else:
-                path, lanes = bundled_lab_runs.make(model, recipe, folder, _Teller(recipe.id))
+                path, lanes = bundled_lab_runs.make(model, recipe, folder, _tellers(recipe.id))
                 tell = partial(_tell_lanes, lanes)
         except bundled_runs.RunCheckError as error:
             failed.append(recipe.id)
@@ -215,6 +219,11 @@ class _Teller:
         self._at = now
         of = f" of {duration:.0f}" if math.isfinite(duration) else ""
         print(f"hermes: {self._name}: {clock:.0f}{of} s, {moments:,} moments", file=sys.stderr, flush=True)
+
+
+def _tellers(name: str) -> Callable[[Cell], Progress]:
+    """A teller for each memory of a lab run."""
+    return lambda cell: _Teller(f"{name}, {cell.preset.title}")
 
 
 def _tell_turns(turns: tuple[Turn, ...]) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,7 +43,7 @@ def record_lab(
     policies: Sequence[str],
     questions: Sequence[PlannedQuestion],
     recorder: LabRecorder,
-    progress: Progress | None = None,
+    progress: Callable[[Cell], Progress] | None = None,
 ) -> tuple[RecordedLane, ...]:
     """Stream a video into every memory, ask each the same, and give everything to a recorder; a moment for every chunk.
 
@@ -54,7 +54,7 @@ def record_lab(
         policies: Names of two to four different policies or presets, or policies with settings.
         questions: What to ask, and when.
         recorder: Takes the moments; it has as many lanes.
-        progress: Told how far each memory is, one after the other.
+        progress: Gives, for each memory, what is told how far it is; they come one after the other.
 
     Returns:
         The memories, in the order of `policies`. One that cannot go on has its reason; the others go on.
@@ -63,7 +63,7 @@ def record_lab(
         HermesError: The video cannot be played, or a name or setting does not fit.
     """
     cells = cells_of(policies, settings.budget)
-    told = [_stream(model, clip, _settings(settings, cell), questions, lane, progress)
+    told = [_stream(model, clip, _settings(settings, cell), questions, lane, progress(cell) if progress else None)
             for cell, lane in zip(cells, recorder.lanes, strict=True)]  # fmt: skip
     at = {index: one.at for answers, _ in told for index, one in answers.items()}
     order = sorted(at, key=lambda index: (at[index], index))  # what nobody was asked is left out

@@ -7,7 +7,7 @@ import { readPalette, rgba, shareAlpha } from "./palette.js";
 
 export const UNSEEN = 255;
 const WORDS = { waiting: "waits for its turn …", idle: "not asked yet" };
-const LEGEND = "Left to right: the clip. Each row is a layer, shallow layers on top; coloured where it still holds tokens of that moment, grey where it has let go. Below the rows: where the last answer looked, and, as a dark line, where the evidence lies.";
+const LEGEND = "Left to right: the clip. Each row is a layer, shallow layers on top; coloured where it still holds tokens of that moment, grey where it has let go. Below the rows: where the last answer looked, and, as a short line, where the evidence lies.";
 const KEYS = [["sensory", "sensory layers"], ["working", "working layers"], ["longterm", "long-term layers"], ["neutral", "layers of a memory without tiers"], ["read", "attention of the last answer"]];
 const MARKS = { true: "✓ ", false: "✗ ", null: "" };
 
@@ -125,7 +125,7 @@ export function makeLanes() {
   let state = { lanes: [], asked: [] };
   let lanes = [];
   const grid = h("ul", { class: "hl-lab-lanes", "aria-label": "Memories side by side" });
-  const legend = h("p", { class: "hl-caption hl-lab-legend", hidden: true }, LEGEND, KEYS.map(([colour, name]) => h("span", {}, h("i", { style: `background: var(--hl-${colour})` }), name)));
+  const legend = h("p", { class: "hl-caption hl-lab-legend", hidden: true }, h("span", {}, LEGEND), KEYS.map(([colour, name]) => h("span", {}, h("i", { style: `background: var(--hl-${colour})` }), name)));
   const table = h("table", { class: "hl-lab-table" });
   const scroll = h("div", { class: "hl-lab-scroll", role: "group", tabindex: "0", "aria-label": "Table of all questions", hidden: true }, table);
   const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });

@@ -3,7 +3,7 @@
 `assets/runs/index.json` lists them as data, in the order of the menu. Each names a clip, a policy and questions, and for
 every question what its answer must be: "right", "wrong", "any" (either), or "forgotten": wrong now, though the same question
 was answered rightly before; of those marked so, one is enough. The texts may hold `{budget}` and `{frames}` (frames that the
-budget holds).
+budget holds). Its list `labs` is read by `hermes.bundled_lab_runs`.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def make(
             failures.append(f"With {budget} tokens a layer: {'; '.join(wrong)}.")
             continue
         places = {"budget": str(budget), "frames": f"{budget / model.tokens_per_frame:g}"}
-        texts = {name: _filled(text, places) for name, text in recipe.texts.items()}
+        texts = {name: filled(text, places) for name, text in recipe.texts.items()}
         path = folder / f"{recipe.id}{ENDING}"
         recorder.write(path, describe(model, settings, clip, turns, id=recipe.id, **texts))
         return path, turns
@@ -147,7 +147,8 @@ def _forgotten(turns: Sequence[Turn], index: int) -> bool:
     return now.truth is not None and not is_right(now) and any(is_right(turn) for turn in before)
 
 
-def _filled(text: str, places: Mapping[str, str]) -> str:
+def filled(text: str, places: Mapping[str, str]) -> str:
+    """A text with its `{places}` filled in."""
     for name, value in places.items():
         text = text.replace(f"{{{name}}}", value)
     return text

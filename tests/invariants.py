@@ -62,7 +62,9 @@ def check_heads(session) -> None:
         assert layer.length - prompt <= session.policy.budget, "no head is over its budget"
         for positions, labels in zip(table.positions, table.labels, strict=True):
             np.testing.assert_array_equal(positions[:, :prompt], np.arange(prompt)[None].repeat(len(positions), 0))
-            steps = np.diff(positions[0, prompt:].numpy())  # of three axes, time; rows and columns come again in each frame
+            steps = np.diff(
+                positions[0, prompt:].numpy()
+            )  # of three axes, time; rows and columns come again in each frame
             assert (steps > 0).all() if len(positions) == 1 else (steps >= 0).all(), "a head's positions rise"
             where = labels[FRAME].long() * (1 << 20) + labels[PATCH].long()
             vision = labels[KIND] == VISION

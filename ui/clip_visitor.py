@@ -114,6 +114,8 @@ class ClipStream:
 class ClipVisitor(Visitor):
     """A visitor whose clips run in one call each."""
 
+    live_lab = False
+
     def __init__(self, *arguments: Any, run: Run) -> None:
         """As `Visitor`; `run` streams a clip, see `ui.zerogpu.clip_runner`."""
         super().__init__(*arguments)

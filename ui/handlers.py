@@ -9,6 +9,7 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -17,6 +18,7 @@ from hermes import trace
 from hermes.errors import HermesError
 from ui.board_cells import Wanted
 from ui.clip_visitor import ClipVisitor
+from ui.lab import Lab
 from ui.replay import Replay
 from ui.runs import SPEEDS as RUN_SPEEDS
 from ui.sessions import Sessions
@@ -46,14 +48,24 @@ def _number(value: Any, otherwise: float) -> float:
     return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
 
 
-def _start(visitor: Visitor, source: Source) -> None:
+def _start(visitor: Visitor, lab: Lab, source: Source) -> None:
     """Play what is chosen: a recorded run that was uploaded is opened, anything else streams through the model."""
-    if source.kind == "upload" and source.path is not None and trace.is_run(source.path):
-        run = trace.read(source.path)
+    path = source.path if source.kind == "upload" else None
+    if path is not None and trace.is_lab(path):
+        _open_lab(lab, path)
+        visitor.note_lab()
+    elif path is not None and trace.is_run(path):
+        run = trace.read(path)
         run.check()  # anybody may have made it
         visitor.open_run(run)
     else:
         visitor.start(source)
+
+
+def _open_lab(lab: Lab, path: Path) -> None:
+    run = trace.read_lab(path)
+    run.check()  # anybody may have made it
+    lab.open(run)
 
 
 def _steer(replay: Replay, action: str, data: Data) -> None:
@@ -119,7 +131,7 @@ class Handlers:
             if action == "choose":
                 visitor.choose(visitor.source(data))
             elif action == "start":
-                _start(visitor, visitor.source(data))
+                _start(visitor, self.sessions.own(key).lab, visitor.source(data))
             elif visitor.replay is not None and action in REPLAY_ACTIONS:
                 _steer(visitor.replay, str(action), data)
             elif action == "record":
@@ -148,8 +160,17 @@ class Handlers:
         return wire(lab.look(shown if isinstance(shown, int) else -1))
 
     def lab_do(self, data: Data, key: str | None) -> None:
-        """A press of a button of the lab. What goes wrong is told there."""
-        self.sessions.own(key).lab.do(data)
+        """A press of a button of the lab, or a file for it. What goes wrong is told there."""
+        lab = self.sessions.own(key).lab
+        if data.get("action") != "open-file":
+            lab.do(data)
+            return
+        try:
+            path = str(data.get("path") or "")
+            self.sessions.take_upload(key, path, str(data.get("name") or ""))
+            _open_lab(lab, Path(path))
+        except HermesError as error:
+            lab.tell(str(error))
 
     def shot(self, data: Data, key: str | None) -> None:
         """A camera picture."""
@@ -207,7 +228,7 @@ def _refusal(sentence: str) -> dict[str, Any]:
     return {
         "n": 0, "state": "empty", "source": {"kind": "", "id": "", "title": ""}, "clock": None, "duration": None,
         "behind": 0, "frames": 0, "speed": 1, "fps": 2, "answering": False, "received": 0, "restarted": False,
-        "run": None, "recording": None, "recorded": None, "opened": None,
+        "run": None, "recording": None, "recorded": None, "opened": None, "lab": 0,
         "notice": {"id": 0, "kind": "error", "text": sentence}, "loading": None, "chips": [],
         "about": {"model": None, "progress": "", "error": sentence,
                   "policy": {"name": "", "title": "", "badge": "", "about": ""}},

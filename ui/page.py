@@ -11,15 +11,16 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 from gradio.utils import get_upload_folder
 
-from ui import bundle, lab
+from ui import bundle
 from ui.clip_visitor import ClipVisitor
 from ui.clips import read_clips
 from ui.handlers import Handlers
+from ui.lab_offer import offer
 from ui.lesson_part import make_lessons
 from ui.models import Shelf
 from ui.options import Options
 from ui.part import part
-from ui.runs import card, read_openings, read_runs
+from ui.runs import card, read_lab_runs, read_openings, read_runs
 from ui.sessions import Quota, Sessions
 from ui.settings_row import settings_row
 from ui.theme import theme
@@ -56,7 +57,8 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
     clips = {clip.id: clip for clip in read_clips(options.clips)}
     runs = read_runs(options.runs) if options.runs else {}
     openings = read_openings(options.runs) if options.runs else {}
-    given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()))
+    lab_runs = read_lab_runs(options.runs) if options.runs else {}
+    given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()), lab_runs)
     sessions = Sessions(_maker(shelf, given, options), options.quota, Path(get_upload_folder()))
     handlers = Handlers(sessions)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
@@ -84,8 +86,8 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
         board = part("board", ())
         detail = part("detail", ("detail",))
         wire_page(page, handlers, player, chat, board, detail)
-        if not options.clip_mode:
-            wire_lab(handlers, part("lab", ("lablook", "labdo"), **lab.offer(clips, policies)))
+        offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
+        wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     sessions.keep_sweeping(threading.Event())
     shelf.preload(options.settings.model, agreed=options.agreed)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import math
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -15,98 +12,24 @@ from hermes.life import Life
 from hermes.live_view import LiveView
 from hermes.trace import Run, Turn
 from hermes.trace.head import is_right
+from ui.replay_clock import ReplayClock
 from ui.runs import label, settings_line
 
-ENDED_SECONDS = 0.5
-"""Time that the last moment is shown before a run counts as ended, in seconds of wall time."""
 NO_MODEL = (
     "This is a recorded run: nobody is there to answer now. Its own questions come at their times; to ask your own, start "
     "the clip live."
 )
-_IDS = itertools.count(1)
 
 
-class Replay:
-    """A run on a clock. Any thread may call any method.
-
-    Attributes:
-        run: The run.
-        jumps: Rises whenever the clock was set to another time: what was shown before does not lead here.
-    """
+class Replay(ReplayClock):
+    """A run on a clock. Any thread may call any method; `run` is the run."""
 
     def __init__(
         self, run: Run, seconds: float = 0.0, speed: float = 1.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
         """Begin paused at a stream time, at a speed in seconds of stream a second."""
+        super().__init__(run.seconds, seconds, speed, clock)
         self.run = run
-        self.jumps = next(_IDS)
-        self._now = clock
-        self._lock = threading.Lock()
-        self._speed = speed
-        self._mark: tuple[float, float | None] = (self._inside(seconds), None)
-        """Stream time, and the wall time at which the clock showed it; None while paused."""
-
-    # The clock ----------------------------------------------------------------------------------------------------
-
-    @property
-    def position(self) -> float:
-        """Stream time that is shown, in seconds."""
-        at, since = self._mark
-        return at if since is None else min(at + (self._now() - since) * self._speed, self.run.seconds)
-
-    @property
-    def speed(self) -> float:
-        """Seconds of stream a second."""
-        return self._speed
-
-    @property
-    def state(self) -> str:
-        """Whether it is "playing", "paused" or "ended"."""
-        at, since = self._mark
-        over = at + (0 if since is None else (self._now() - since - ENDED_SECONDS) * self._speed)
-        if over >= self.run.seconds:
-            return "ended"
-        return "paused" if since is None else "playing"
-
-    def resume(self) -> None:
-        """Let the clock go on; at the end, from the beginning."""
-        if self.state == "ended":
-            self.seek(0.0)
-        with self._lock:
-            self._mark = self.position, self._now()
-
-    def pause(self) -> None:
-        """Stop the clock."""
-        with self._lock:
-            self._mark = self.position, None
-
-    stop = pause
-
-    def seek(self, seconds: float) -> None:
-        """Set the clock to a stream time; it goes on from there, or stays paused.
-
-        Raises:
-            HermesError: It is no time.
-        """
-        with self._lock:
-            self._mark = self._inside(seconds), None if self._mark[1] is None else self._now()
-            self.jumps = next(_IDS)
-
-    def pace(self, speed: float) -> None:
-        """Change the speed."""
-        with self._lock:
-            self._mark = self.position, None if self._mark[1] is None else self._now()
-            self._speed = speed
-
-    def restart(self) -> None:
-        """From the beginning."""
-        self.seek(0.0)
-        self.resume()
-
-    def _inside(self, seconds: float) -> float:
-        if not math.isfinite(seconds):
-            raise HermesError("The time to go to is no number of seconds.")
-        return min(max(seconds, 0.0), self.run.seconds)
 
     # Read like a live stream ----------------------------------------------------------------------------------------
 

@@ -6,30 +6,42 @@ import base64
 import json
 import logging
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from hermes.errors import HermesError
-from hermes.trace import Run, read
+from hermes.trace import LabRun, Run, read, read_lab
 
 logger = logging.getLogger(__name__)
 
 ENDING = ".hermesrun"
+AnyRun = TypeVar("AnyRun", Run, LabRun)
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
     """The runs that a folder's `index.json` lists, by id, in its order; what cannot be read is left out and logged."""
+    return _read_all(folder, "runs", read)
+
+
+def read_lab_runs(folder: Path) -> dict[str, LabRun]:
+    """The lab runs that a folder's `index.json` lists, as `read_runs`."""
+    return _read_all(folder, "labs", read_lab)
+
+
+def _read_all(folder: Path, listed_as: str, reader: Callable[[Path], AnyRun]) -> dict[str, AnyRun]:
     try:
-        listed = [str(entry["id"]) for entry in json.loads((folder / "index.json").read_text("utf-8"))["runs"]]
+        index = json.loads((folder / "index.json").read_text("utf-8"))
+        listed = [str(entry["id"]) for entry in index.get(listed_as, [])]
     except OSError:
         return {}
-    except (ValueError, KeyError, TypeError) as error:
-        logger.warning("the runs of %s are left out: %s", folder, error)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        logger.warning("the %s of %s are left out: %s", listed_as, folder, error)
         return {}
-    runs = {}
+    runs: dict[str, AnyRun] = {}
     for name in listed:
         try:
-            run = read(folder / f"{name}{ENDING}")
+            run = reader(folder / f"{name}{ENDING}")
         except HermesError as error:
             logger.warning("run %s is left out: %s", name, error)
             continue
@@ -41,9 +53,10 @@ def read_runs(folder: Path) -> dict[str, Run]:
 
 
 def read_openings(folder: Path) -> dict[str, float]:
-    """Where each run opens, by id, in seconds: `open_at` in a folder's `index.json`, 0 where it says nothing."""
+    """Where each run and lab run opens, by id, in seconds: `open_at` in a folder's `index.json`, 0 where it says nothing."""
     try:
-        listed = json.loads((folder / "index.json").read_text("utf-8"))["runs"]
+        index = json.loads((folder / "index.json").read_text("utf-8"))
+        listed = [*index["runs"], *index.get("labs", [])]
         openings = {str(entry["id"]): float(entry.get("open_at", 0.0)) for entry in listed}
     except OSError:
         return {}
@@ -67,6 +80,18 @@ def card(run: Run, open_at: float = 0.0) -> dict[str, Any]:
     }
 
 
+def lab_card(run: LabRun, open_at: float = 0.0) -> dict[str, Any]:
+    """What the page needs to show a lab run in its list; it opens at `open_at` seconds."""
+    return {
+        "id": run.id,
+        "title": run.title,
+        "about": run.head.about,
+        "seconds": run.seconds,
+        "open_at": min(open_at, run.seconds),
+        "poster": _poster(run.lanes[0]),
+    }
+
+
 def usual_speed(seconds: float) -> int:
     """The speed at which a run is shown at first: a short one as it was, a long one in about a minute."""
     return next((speed for speed in SPEEDS if seconds / speed <= LONGEST_SHOW), SPEEDS[-1])
@@ -84,6 +109,18 @@ def label(run: Run) -> str:
         str(head.model.get("title") or run.settings.model),
         _policy_words(run),
         f"{run.settings.fps:g} frames a second",
+        f"recorded {head.created[:10]} on {head.machine}" if head.created else "",
+    ]
+    return " · ".join(part for part in parts if part)
+
+
+def lab_label(run: LabRun) -> str:
+    """What a lab run is, in one line: model, budget, when and on what it was recorded."""
+    head = run.head
+    parts = [
+        str(head.model.get("title") or head.settings.model),
+        f"{head.settings.budget:,} tokens a layer",
+        f"{head.settings.fps:g} frames a second",
         f"recorded {head.created[:10]} on {head.machine}" if head.created else "",
     ]
     return " · ".join(part for part in parts if part)

@@ -66,12 +66,7 @@ class Tape:
         created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         head = replace(head, created=created, machine=machine_sentence(), program=hermes.__version__)
         path = recording.finish(self._folder, head, turns, truth)
-        self._file = {
-            "n": next(_IDS),
-            "name": path.name,
-            "url": f"gradio_api/file={quote(str(path))}",
-            "bytes": path.stat().st_size,
-        }
+        self._file = offered(path)
 
     def drop(self) -> None:
         """End a recording without a file."""
@@ -82,3 +77,13 @@ class Tape:
     def state(self) -> dict[str, Any]:
         """What the page shows: how far the recording is, and the last one's file."""
         return {"recording": self._now.state() if self._now else None, "recorded": self._file}
+
+
+def offered(path: Path) -> dict[str, Any]:
+    """A recording's file, which the page then fetches."""
+    return {
+        "n": next(_IDS),
+        "name": path.name,
+        "url": f"gradio_api/file={quote(str(path))}",
+        "bytes": path.stat().st_size,
+    }

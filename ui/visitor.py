@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hermes import video
-from hermes.trace import Run
+from hermes.trace import LabRun, Run
 from ui import tryit
 from ui.board_cells import Wanted
 from ui.board_feed import BoardFeed
@@ -42,6 +42,9 @@ SPEEDS = {1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf}
 class Visitor:
     """What one browser tab has open. Methods may be called by any thread."""
 
+    live_lab = True
+    """Whether the lab can run memories here, or only show recorded runs."""
+
     def __init__(
         self,
         settings: StreamSettings,
@@ -50,12 +53,13 @@ class Visitor:
         policies: Mapping[str, Any],
         runs: Mapping[str, Run] = MappingProxyType({}),
         downloads: Path | None = None,
+        lab_runs: Mapping[str, LabRun] = MappingProxyType({}),
     ) -> None:
         self.settings = self.first_settings = settings
         self.stream: LiveStream | Replay | None = None
         self.conversation = Conversation()
         self.uploads: dict[str, str] = {}
-        self.lab = Lab(settings, shelf, clips)
+        self.lab = Lab(settings, shelf, clips, lab_runs, downloads, live=self.live_lab)
         self._shelf = shelf
         self._clips = clips
         self._policies = policies
@@ -69,6 +73,7 @@ class Visitor:
         self._playing = Source("")
         self._native_fps: float | None = None
         self._starting = False
+        self._lab_opened = 0
         self._resumes = False
         self._closed = False
 
@@ -149,6 +154,11 @@ class Visitor:
             before.close()
         if play:
             replay.resume()
+
+    def note_lab(self) -> None:
+        """A lab run was opened from where streams are opened: the page then shows the lab."""
+        self._lab_opened += 1
+        self.tell("info", "This file is a lab run: it plays in the lab, further down.")
 
     # Recording ----------------------------------------------------------------------------------------------------
 
@@ -329,7 +339,8 @@ class Visitor:
             starting=self._starting,
             speeds=SPEEDS,
         )
-        return {**told, "opened": self.opened, **self._tape.state(), **self._runs.state(self.replay)}
+        here = {"opened": self.opened, "lab": self._lab_opened}
+        return {**told, **here, **self._tape.state(), **self._runs.state(self.replay)}
 
     def close(self) -> None:
         """Free the stream and its memory."""

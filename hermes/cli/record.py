@@ -1,9 +1,11 @@
 """Record a run: stream a video through a model, ask, and keep everything in one file that the page replays.
 
   python -m hermes record first-card --ask "60: What was the first card?" --out run.hermesrun
+  python -m hermes record first-card --policies hermes sliding-window full --budget 128 --ask "60: What was the first card?"
   python -m hermes record --bundled        makes all runs that ship with the demo again, and checks them
 
-VIDEO is a file or the name of a bundled clip. A run can be replayed without the model.
+VIDEO is a file or the name of a bundled clip. With --policies, two to four memories see the same frames and are asked the
+same: a lab run. A run can be replayed without the model.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import argparse
 import math
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +22,13 @@ from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from hermes.clip_run import PlannedQuestion
+    from hermes.lab.plan import Cell
+    from hermes.lab.recording import RecordedLane
     from hermes.live_view import StreamSettings
+    from hermes.recording import Progress
     from hermes.trace import Turn
 
 TELL_SECONDS = 2.0
@@ -39,7 +47,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--fps", type=float, help="frames a second to sample (default: 2)")
     parser.add_argument("--chunk", type=int, default=1, help="frames a chunk; a run has a moment for each (default: 1)")
     add_model(parser)
-    parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
+    parser.add_argument("--policy", help="policy of the memory (default: hermes)")
+    parser.add_argument(
+        "--policies", nargs="+", metavar="POLICY",
+        help="a lab run of two to four memories: policies, presets, or policies with settings (hermes:smoothing=off)",
+    )  # fmt: skip
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: 512)")
     parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
     parser.add_argument(
@@ -58,7 +70,13 @@ def run(args: argparse.Namespace) -> int:
         raise HermesError("Give either a video to record, or --bundled.")
     if args.only and not args.bundled:
         raise HermesError("--only belongs to --bundled.")
-    return _bundled(args) if args.bundled else _one(args)
+    if args.policies and (args.bundled or args.policy or args.set):
+        raise HermesError(
+            "--policies goes without --policy, --set and --bundled; write a variant as hermes:smoothing=off."
+        )
+    if args.bundled:
+        return _bundled(args)
+    return _lab(args) if args.policies else _one(args)
 
 
 def _one(args: argparse.Namespace) -> int:
@@ -67,25 +85,55 @@ def _one(args: argparse.Namespace) -> int:
 
     clip, settings = find_clip(args.video), _settings(args)
     questions = [parse_question(text) for text in args.ask]
-    out = args.out or Path(f"{clip.id or clip.path.stem}.hermesrun")
-    if not out.parent.is_dir():
-        raise HermesError(f"There is no folder {out.parent} to write the run to.")
+    out = _out(args, clip.id or clip.path.stem)
     model = load_model(args)
     recorder = Recorder()
     turns = record(model, clip, settings, questions, recorder, _Teller(out.name))
-    texts = {"about": args.about, **({"title": args.title} if args.title else {})}
-    size = recorder.write(out, describe(model, settings, clip, turns, **texts))
+    size = recorder.write(out, describe(model, settings, clip, turns, **_texts(args)))
     _tell_turns(turns)
     print(f"{size / 1e6:.2f} MB, {recorder.frames:,} frames, {recorder.moments:,} moments: {out}")
     return 0
 
 
+def _lab(args: argparse.Namespace) -> int:
+    from hermes.lab.plan import cells_of  # noqa: PLC0415  (loads torch)
+    from hermes.lab.recording import record_lab, write_lab  # noqa: PLC0415
+    from hermes.recording import find_clip  # noqa: PLC0415
+    from hermes.trace import LabRecorder  # noqa: PLC0415
+
+    clip, settings = find_clip(args.video), _settings(args)
+    cells_of(args.policies, settings.budget)
+    questions = [parse_question(text) for text in args.ask]
+    out = _out(args, f"{clip.id or clip.path.stem}-lab")
+    model = load_model(args)
+    recorder = LabRecorder(len(args.policies))
+    lanes = record_lab(model, clip, settings, args.policies, questions, recorder, _tellers(out.name))
+    size = write_lab(recorder, out, model, clip, lanes, **_texts(args))
+    _tell_lanes(lanes)
+    print(f"{size / 1e6:.2f} MB, {len(lanes)} memories, {recorder.frames:,} frames: {out}")
+    return 0
+
+
+def _out(args: argparse.Namespace, name: str) -> Path:
+    out = args.out or Path(f"{name}.hermesrun")
+    if not out.parent.is_dir():
+        raise HermesError(f"There is no folder {out.parent} to write the run to.")
+    return Path(out)
+
+
+def _texts(args: argparse.Namespace) -> dict[str, str]:
+    return {"about": args.about, **({"title": args.title} if args.title else {})}
+
+
 def _bundled(args: argparse.Namespace) -> int:
     """Make all bundled runs; every one is tried, and the command fails if any does not show what its title says."""
-    from hermes.bundled_runs import RUNS, RunCheckError, make, read_recipes  # noqa: PLC0415  (loads torch)
+    from hermes import bundled_lab_runs, bundled_runs  # noqa: PLC0415  (loads torch)
 
-    folder = args.runs or RUNS
-    recipes = read_recipes(folder)
+    folder = args.runs or bundled_runs.RUNS
+    recipes: list[bundled_runs.Recipe | bundled_lab_runs.LabRecipe] = [
+        *bundled_runs.read_recipes(folder),
+        *bundled_lab_runs.read_recipes(folder),
+    ]
     known = [recipe.id for recipe in recipes]
     for name in args.only or ():
         if name not in known:
@@ -96,13 +144,18 @@ def _bundled(args: argparse.Namespace) -> int:
             continue
         began = time.monotonic()
         try:
-            path, turns = make(model, recipe, folder, _Teller(recipe.id))
-        except RunCheckError as error:
+            if isinstance(recipe, bundled_runs.Recipe):
+                path, turns = bundled_runs.make(model, recipe, folder, _Teller(recipe.id))
+                tell = partial(_tell_turns, turns)
+            else:
+                path, lanes = bundled_lab_runs.make(model, recipe, folder, _tellers(recipe.id))
+                tell = partial(_tell_lanes, lanes)
+        except bundled_runs.RunCheckError as error:
             failed.append(recipe.id)
             print(f"hermes: {error}", file=sys.stderr)
             continue
         print(f"{path.stat().st_size / 1e6:5.2f} MB in {time.monotonic() - began:3.0f} s  {path.name}", flush=True)
-        _tell_turns(turns)
+        tell()
     if failed:
         raise HermesError(
             f"{len(failed)} of the runs do not show what they should: {', '.join(failed)}. No file was written."
@@ -137,12 +190,12 @@ def _settings(args: argparse.Namespace) -> StreamSettings:
     from hermes.live_view import StreamSettings  # noqa: PLC0415
     from hermes.policies import policy_of  # noqa: PLC0415
 
-    policy_of(args.policy)
-    changed = changed_settings(args.policy, args.set)
+    policy = policy_of(args.policy or "hermes").name
+    changed = changed_settings(policy, args.set)
     chosen: dict[str, Any] = {"fps": args.fps, "budget": args.budget, "guidance": args.guidance}
     settings = StreamSettings(
         model=args.model,
-        policy=args.policy,
+        policy=policy,
         chunk=args.chunk,
         speed=math.inf,
         changed=tuple(changed.items()),
@@ -168,9 +221,23 @@ class _Teller:
         print(f"hermes: {self._name}: {clock:.0f}{of} s, {moments:,} moments", file=sys.stderr, flush=True)
 
 
+def _tellers(name: str) -> Callable[[Cell], Progress]:
+    """A teller for each memory of a lab run."""
+    return lambda cell: _Teller(f"{name}, {cell.preset.title}")
+
+
 def _tell_turns(turns: tuple[Turn, ...]) -> None:
     from hermes.trace.head import is_right  # noqa: PLC0415
 
     for turn in turns:
+        if turn.state == "error":
+            print(f"  {turn.at:6.1f} s  {turn.question}  no answer: {turn.answer}")
+            continue
         verdict = "" if turn.truth is None else "  right" if is_right(turn) else f"  wrong, it is: {turn.truth}"
         print(f"  {turn.at:6.1f} s  {turn.question}  {turn.answer}{verdict}")
+
+
+def _tell_lanes(lanes: tuple[RecordedLane, ...]) -> None:
+    for lane in lanes:
+        print(lane.cell.preset.title, f"stopped: {lane.error}" if lane.error else "")
+        _tell_turns(lane.turns)

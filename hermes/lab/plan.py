@@ -13,6 +13,7 @@ from hermes.errors import HermesError
 from hermes.eval.pocket import Setup, make_stream
 from hermes.policies import POLICIES, Policy, policy_of, setting_of
 from hermes.policies.presets import Preset, preset_of
+from hermes.trace import LEAST_LANES, MOST_LANES
 
 FORMAT: Final = 1
 """Of the records that measurements are kept in; another number where they hold something else."""
@@ -104,9 +105,27 @@ class Cell:
         """How close it is to its publication; of a preset that changes something, that it does."""
         return POLICIES[self.preset.policy].badge if self.policy in POLICIES else f"variant of {self.preset.policy}"
 
+    @property
+    def facts(self) -> dict[str, str]:
+        """What a recorded run says of it: `name`, `title`, `badge` and `about`."""
+        preset = self.preset
+        return {"name": self.policy, "title": preset.title, "badge": str(self.badge), "about": preset.about}
+
     def make(self) -> Policy:
         """The policy, ready for a session."""
         return self.preset.make(self.budget)
+
+
+def cells_of(policies: Sequence[str], budget: int) -> list[Cell]:
+    """The memories that go by these names, each with the budget, where it has one.
+
+    Raises:
+        HermesError: There is no such policy or setting; there are too few or too many, or the same twice.
+    """
+    if not LEAST_LANES <= len(set(policies)) == len(policies) <= MOST_LANES:
+        raise LabError("Choose two to four different memories.")
+    cells = [Cell(name, budget) for name in policies]
+    return [cell if POLICIES[cell.preset.policy].has_budget else replace(cell, budget=None) for cell in cells]
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,9 @@ while others have theirs.
 from __future__ import annotations
 
 import logging
+import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,11 +19,10 @@ import numpy.typing as npt
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.lab.plan import Cell, LabError
+from hermes.lab.plan import Cell, cells_of
 from hermes.live import Host
 from hermes.live_source import Source
 from hermes.live_view import StreamSettings
-from hermes.policies import POLICIES
 from hermes.session import QuestionError, StreamSession
 from hermes.snapshot import Snapshot
 from hermes.thumbnails import jpeg
@@ -30,7 +30,7 @@ from hermes.thumbnails import jpeg
 logger = logging.getLogger(__name__)
 
 Frame = npt.NDArray[np.uint8]
-LEAST, MOST = 2, 4
+Listener = Callable[["SideView"], None]
 VIEW_WIDTH = 320
 
 
@@ -106,18 +106,18 @@ class SideBySide:
             HermesError: A setting or a name does not fit.
         """
         settings.check()
-        if not LEAST <= len(set(policies)) == len(policies) <= MOST:
-            raise LabError("Choose two to four different memories.")
+        cells = cells_of(policies, settings.budget)
         self.settings = settings
         self._host = host
         self._lock = threading.RLock()  # guards everything below; the worker holds it during a step
         self._source = Source(host.wake, settings.chunk)
         model = host.model(settings.model)
-        self._lanes = tuple(_lane(model, name, settings) for name in policies)
+        self._lanes = tuple(_lane(model, cell, settings) for cell in cells)
         self._batch: tuple[Frame, list[float]] | None = None
         self._turn = 0  # which lane sees the batch next
         self._question: str | None = None
         self._newest: bytes | None = None
+        self._listener: Listener | None = None
         self._closed = False
 
     # What a page does ---------------------------------------------------------------------------------------------
@@ -172,6 +172,26 @@ class SideBySide:
             lanes=tuple(replace(lane, pieces=None) for lane in self._lanes),
         )
 
+    def listen(self, listener: Listener | None) -> None:
+        """Tell someone the state now and after every step at whose end all have seen the same frames and none is answering.
+
+        Args:
+            listener: Called by whoever does the step, so it must be quick; None: nobody listens any more.
+        """
+        with self._lock:
+            self._listener = listener
+            self._tell()
+
+    def _tell(self) -> None:
+        even = self._batch is None and not self._answering
+        if self._listener is None or not even or math.isnan(self._clock):
+            return
+        try:
+            self._listener(self.view())
+        except Exception:
+            logger.exception("whoever listened to the lab failed")
+            self._listener = None
+
     @property
     def _clock(self) -> float:
         return min(
@@ -207,6 +227,7 @@ class SideBySide:
                 for lane in self._lanes:
                     if lane.state in ("waiting", "writing"):
                         lane.pieces, lane.state, lane.error = None, "failed", "The model failed on this question."
+            self._tell()
 
     def _take(self) -> None:
         batch = self._source.take(self.settings.chunk)
@@ -262,6 +283,7 @@ class SideBySide:
         """Free the memories; the run cannot be used any more."""
         self._host.forget(self)
         self._closed = True
+        self._listener = None
         self._source.end()
         with self._lock:
             self._source.clear()
@@ -270,8 +292,5 @@ class SideBySide:
                 lane.session.close()
 
 
-def _lane(model: Backbone, name: str, settings: StreamSettings) -> Lane:
-    cell = Cell(name, settings.budget)
-    if not POLICIES[cell.preset.policy].has_budget:
-        cell = Cell(name, None)
+def _lane(model: Backbone, cell: Cell, settings: StreamSettings) -> Lane:
     return Lane(cell, StreamSession(model, policy=cell.make(), chunk=settings.chunk))

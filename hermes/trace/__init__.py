@@ -1,7 +1,8 @@
 """Recorded runs: one file that holds a whole stream - memory at every moment, pictures, scores, questions and answers.
 
 `read(path)` gives a `Run`, of which any moment is a `LiveView` as a live stream gives it; `Recorder` takes such views and
-writes the file. Reading needs neither a model nor torch.
+writes the file. `read_lab(path)` gives a `LabRun`, of several memories on the same frames, which `LabRecorder` writes (see
+`hermes.trace.lab_run` for its format). Reading needs neither a model nor torch.
 
 The format, version 1. A run is a zip file:
 
@@ -22,7 +23,12 @@ executed, sizes are checked before they are trusted, and what does not fit toget
 
 from hermes.trace.block import TraceError
 from hermes.trace.head import ID, VERSION, Head, Turn
+from hermes.trace.lab_recorder import LabRecorder
+from hermes.trace.lab_run import LEAST_LANES, MOST_LANES, LabRun, is_lab, read_lab
 from hermes.trace.recorder import LIMIT, Recorder
 from hermes.trace.run import Run, is_run, read
 
-__all__ = ["ID", "LIMIT", "VERSION", "Head", "Recorder", "Run", "TraceError", "Turn", "is_run", "read"]
+__all__ = [
+    "ID", "LEAST_LANES", "LIMIT", "MOST_LANES", "VERSION", "Head", "LabRecorder", "LabRun", "Recorder", "Run", "TraceError",
+    "Turn", "is_lab", "is_run", "read", "read_lab",
+]  # fmt: skip

@@ -91,9 +91,9 @@ def is_right(turn: Turn) -> bool:
     return turn.truth is not None and normal_words(turn.answer) == normal_words(turn.truth)
 
 
-def dump(head: Head, more: Mapping[str, Any]) -> bytes:
-    """A head, and what the file says of its parts, as JSON."""
-    content = {"format": FORMAT, "version": VERSION, **asdict(head), **more}
+def dump(head: Head, more: Mapping[str, Any], kind: str = FORMAT, version: int = VERSION) -> bytes:
+    """A head, and what the file says of its parts, as JSON; `kind` is the format, see `hermes.trace.archive`."""
+    content = {"format": kind, "version": version, **asdict(head), **more}
     return json.dumps(content, ensure_ascii=False, indent=1).encode()
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from hermes.thumbnails import jpeg
+from hermes.trace.block import pack
 
 WIDTHS = (320, 224, 160, 96)
 """Widths that are tried, in pixels; when the narrowest is still too much, every other old picture goes."""
@@ -51,6 +52,15 @@ class Pictures:
             self.by_frame = {at: picture for at, picture in self.by_frame.items() if at not in gone}
         self.nbytes = sum(map(len, self.by_frame.values()))
         return True
+
+    def parts(self) -> dict[str, bytes]:
+        """The pictures as parts of a file: all of them one after the other, and the list that says which and how long."""
+        pictures = sorted(self.by_frame.items())
+        listed = {
+            "frames": np.array([frame for frame, _ in pictures], np.int64),
+            "lengths": np.array([len(picture) for _, picture in pictures], np.int64),
+        }
+        return {"pictures.xz": pack({}, listed), "pictures.bin": b"".join(picture for _, picture in pictures)}
 
 
 def smaller(picture: bytes, width: int, quality: int) -> bytes:

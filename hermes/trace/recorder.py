@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +15,8 @@ from hermes.life import ScoreRecord
 from hermes.live_view import LiveView
 from hermes.snapshot import AnswerTrace, Snapshot
 from hermes.trace import moments
-from hermes.trace.block import TraceError, pack
+from hermes.trace.archive import write
+from hermes.trace.block import TraceError
 from hermes.trace.head import Head, dump
 from hermes.trace.moments import MOMENTS, History
 from hermes.trace.pictures import Pictures
@@ -52,10 +51,17 @@ class Recorder:
         moments: Moments held so far.
     """
 
-    def __init__(self, limit: int = LIMIT) -> None:
-        """Begin empty; the file will take about `limit` bytes at most."""
+    def __init__(self, limit: int = LIMIT, shared: Pictures | None = None) -> None:
+        """Begin empty.
+
+        Args:
+            limit: Bytes that the file will take at most, about.
+            shared: Takes the pictures in place of the run's own, which then keeps none; see `hermes.trace.lab_recorder`.
+        """
         self._limit = limit
-        self._pictures = Pictures(int(limit * _PICTURES_SHARE))
+        self._pictures = Pictures(int(limit * _PICTURES_SHARE)) if shared is None else shared
+        self._own = self._pictures if shared is None else None
+        self._moments_share = _MOMENTS_SHARE + (0 if shared is None else _PICTURES_SHARE)
         self._blocks: list[_Block] = []
         self._open: list[LiveView] = []
         self._last: LiveView | None = None
@@ -153,7 +159,7 @@ class Recorder:
         data = moments.encode(self._open, self._history())
         self._blocks.append(_Block(data, [view.clock for view in self._open]))
         self._open = []
-        while self._moments_bytes() > self._limit * _MOMENTS_SHARE and self._thin():
+        while self._moments_bytes() > self._limit * self._moments_share and self._thin():
             pass
 
     def _moments_bytes(self) -> int:
@@ -161,11 +167,11 @@ class Recorder:
 
     def _fit(self, rest: int) -> None:
         """Let go of moments and pictures until both fit into the limit beside `rest` bytes, the larger of them first."""
-        while rest + self._moments_bytes() + self._pictures.nbytes > self._limit:
-            first, then = self._thin, self._pictures.shrink
-            if self._pictures.nbytes > self._moments_bytes():
-                first, then = then, first
-            if not (first() or then()):
+        while rest + self._moments_bytes() + (self._own.nbytes if self._own else 0) > self._limit:
+            ways = [self._thin, *([self._own.shrink] if self._own else [])]
+            if self._own and self._own.nbytes > self._moments_bytes():
+                ways.reverse()
+            if not any(way() for way in ways):
                 return
 
     def _thin(self) -> bool:
@@ -201,6 +207,14 @@ class Recorder:
         Raises:
             TraceError: Nothing was recorded, or the file cannot be written.
         """
+        return write(Path(path), self.parts(head))
+
+    def parts(self, head: Head) -> dict[str, bytes]:
+        """What `write` writes, by the names of the parts; pictures only where the run keeps its own.
+
+        Raises:
+            TraceError: Nothing was recorded.
+        """
         self._close_block()
         history = self._history()
         grown = {
@@ -210,18 +224,9 @@ class Recorder:
             **({"scores.xz": pack_scores(self._scores)} if self._scores else {}),
         }
         self._fit(sum(map(len, grown.values())) + _HEAD_BYTES + _PART_BYTES * (self.frames + len(self._blocks)))
-        pictures = sorted(self._pictures.by_frame.items())
-        index = pack(
-            {},
-            {
-                "frames": np.array([frame for frame, _ in pictures], np.int64),
-                "lengths": np.array([len(picture) for _, picture in pictures], np.int64),
-            },
-        )
         parts = {
             **grown,
-            "pictures.xz": index,
-            "pictures.bin": b"".join(picture for _, picture in pictures),
+            **(self._own.parts() if self._own else {}),
             **{f"moments/{i:04}.xz": block.data for i, block in enumerate(self._blocks)},
         }
         more = {
@@ -232,7 +237,7 @@ class Recorder:
             "moments": [{"part": f"moments/{i:04}.xz", "times": block.times} for i, block in enumerate(self._blocks)],
         }
         head = replace(head, thinned=any(block.thinned for block in self._blocks))
-        return _write(Path(path), {"run.json": dump(head, more), **parts})
+        return {"run.json": dump(head, more), **parts}
 
 
 def _continues(before: Snapshot, now: Snapshot) -> bool:
@@ -250,19 +255,3 @@ def _continues(before: Snapshot, now: Snapshot) -> bool:
 
 def _status(view: LiveView) -> tuple[Any, ...]:
     return view.state, view.answering, view.error, view.first_token_ms
-
-
-def _write(path: Path, parts: dict[str, bytes]) -> int:
-    part = path.with_name(path.name + ".part")
-    try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
-            for name, data in parts.items():
-                info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # so that equal runs are equal files
-                info.compress_type = zipfile.ZIP_DEFLATED if name == "run.json" else zipfile.ZIP_STORED
-                file.writestr(info, data)
-        size = part.stat().st_size
-        part.replace(path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise TraceError(f"The run could not be written to {path}: {os.strerror(error.errno or 0)}.") from error
-    return size

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import itertools
-import json
 import threading
-import zipfile
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
@@ -22,15 +20,15 @@ from hermes.live_view import LiveView, StreamSettings
 from hermes.snapshot import AnswerTrace
 from hermes.thumbnails import WIDTH as THUMBNAIL_WIDTH
 from hermes.trace import moments
+from hermes.trace.archive import Parts, begins_with, check_version, opened
 from hermes.trace.block import DamagedError, TraceError, unpack
 from hermes.trace.head import FORMAT, VERSION, Head, Turn, number, parse
 from hermes.trace.moments import History
 from hermes.trace.pictures import QUALITY, smaller
 from hermes.trace.records import completed, unpack_answer, unpack_history, unpack_past, unpack_scores
 
-LARGEST_FILE = 64_000_000
-"""Bytes of a file that is read, and of each of its parts when unpacked."""
-MOST_PARTS = 4000
+RUN_HEAD, LAB_HEAD = "run.json", "lab.json"
+"""The part that a file begins with: of a run, of a lab run."""
 BLOCKS_KEPT = 6
 STATES = ("empty", "playing", "paused", "ended", "failed")
 SCORED_EVICTIONS = 240
@@ -210,42 +208,32 @@ def read(path: str | Path) -> Run:
         TraceError: It is no recorded run, is damaged, or was written by a newer version; the message says which.
     """
     path = Path(path)
-    if not path.is_file():
-        raise TraceError(f"There is no file at {path}.")
-    try:
-        if path.stat().st_size > LARGEST_FILE:
-            raise TraceError(f"{path.name} is larger than a recorded run can be ({LARGEST_FILE // 1_000_000} MB).")
-        with zipfile.ZipFile(path) as parts:
-            return _read(path, parts)
-    except DamagedError as error:
-        raise TraceError(f"{path.name} is damaged. {error}") from error
-    except zipfile.BadZipFile as error:
-        raise TraceError(f"{path.name} is not a recorded run, or is damaged.") from error
-    except (OSError, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
-        raise TraceError(f"{path.name} cannot be read.") from error
+    with opened(path) as parts:
+        if LAB_HEAD in parts:
+            raise TraceError(f"{path.name} is a lab run: it holds several memories, not one.")
+        return read_run(path, parts)
 
 
 def is_run(path: str | Path) -> bool:
     """Whether a file begins like a recorded run; nothing else of it is looked at."""
-    with Path(path).open("rb") as file:
-        start = file.read(30 + len("run.json"))
-    return start.startswith(b"PK\x03\x04") and start.endswith(b"run.json")
+    return begins_with(path, RUN_HEAD)
 
 
-def _read(path: Path, parts: zipfile.ZipFile) -> Run:
-    listed = {part.filename: part for part in parts.infolist()}
-    if "run.json" not in listed:
+def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = None) -> Run:
+    """A run out of the parts of a file.
+
+    Args:
+        path: The file, for messages.
+        parts: Its parts, or those of one memory in a lab run.
+        pictures: JPEG by frame; None: the parts have the run's own.
+
+    Raises:
+        TraceError: It is no recorded run, is damaged, or was written by a newer version.
+    """
+    if RUN_HEAD not in parts:
         raise TraceError(f"{path.name} is not a recorded run.")
-    if len(listed) > MOST_PARTS or sum(part.file_size for part in listed.values()) > 2 * LARGEST_FILE:
-        raise DamagedError("It has more parts than a recorded run can have.")
-
-    def part(name: str) -> bytes:
-        if name not in listed or listed[name].file_size > LARGEST_FILE:
-            raise DamagedError(f"Its part {name} is missing or too large.")
-        return parts.read(name)
-
-    _check_version(path, part("run.json"))
-    head, content = parse(part("run.json"))
+    check_version(path.name, parts[RUN_HEAD], FORMAT, VERSION)
+    head, content = parse(parts[RUN_HEAD])
     try:
         names = [str(name) for name in content["answers"]]
         blocks = [
@@ -257,36 +245,26 @@ def _read(path: Path, parts: zipfile.ZipFile) -> Run:
     times = [at for _, stretch in blocks for at in stretch]
     if not times or any(not stretch for _, stretch in blocks) or any(b < a for a, b in itertools.pairwise(times)):
         raise DamagedError("The times of its moments go back, or there are none.")
-    history = unpack_history(part("history.xz"), [unpack_answer(part(name)) for name in names])
-    pictures = _pictures(part("pictures.xz"), part("pictures.bin"))
-    scores = unpack_scores(part("scores.xz")) if scored else ()
-    pasts = unpack_past(part("past.xz"))
-    run = Run(path, head, history, [(part(name), stretch) for name, stretch in blocks], pictures, scores, pasts)
+    if pictures is None:
+        pictures = read_pictures(parts)
+    history = unpack_history(parts["history.xz"], [unpack_answer(parts[name]) for name in names])
+    scores = unpack_scores(parts["scores.xz"]) if scored else ()
+    pasts = unpack_past(parts["past.xz"])
+    run = Run(path, head, history, [(parts[name], stretch) for name, stretch in blocks], pictures, scores, pasts)
     layers = run.moment(0).snapshot
     if pasts and (layers is None or len(pasts[0]) != layers.num_layers or pasts[-1].shape[1] > run.frames):
         raise DamagedError("What it held before is of another stream.")
     return run
 
 
-def _check_version(path: Path, data: bytes) -> None:
-    try:
-        content = json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise DamagedError("Its head cannot be read.") from error
-    if not isinstance(content, dict) or content.get("format") != FORMAT:
-        raise TraceError(f"{path.name} is not a recorded run.")
-    version = content.get("version")
-    if isinstance(version, int) and version > VERSION:
-        raise TraceError(
-            f"{path.name} was recorded by a newer version of this program: it has format {version}, and this one reads up "
-            f"to {VERSION}."
-        )
-    if version != VERSION:
-        raise DamagedError("Its version is not known.")
+def read_pictures(parts: Parts) -> dict[int, bytes]:
+    """The pictures of a file: JPEG by frame.
 
-
-def _pictures(index: bytes, data: bytes) -> dict[int, bytes]:
-    _, arrays = unpack(index)
+    Raises:
+        DamagedError: They are missing, or do not fit their list.
+    """
+    _, arrays = unpack(parts["pictures.xz"])
+    data = parts["pictures.bin"]
     try:
         frames, lengths = arrays["frames"].astype(np.int64), arrays["lengths"].astype(np.int64)
     except KeyError as error:

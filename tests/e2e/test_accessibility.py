@@ -55,3 +55,11 @@ def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page, da
     lessons.get_by_role("button").filter(has_text="KV cache").first.click()
     page.get_by_role("button", name="See what happens").wait_for()
     assert findings(page) == []
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_no_serious_finding_in_a_recorded_lab_run(open_page, width, dark):
+    page = open_page(dark=dark, width=width, run=None, query="&lab=first-card-side-by-side&t=62")
+    page.get_by_role("region", name="The lab").get_by_role("table").wait_for()
+    assert findings(page) == []

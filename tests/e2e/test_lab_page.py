@@ -1,11 +1,19 @@
-"""The lab in a browser: three memories side by side on a bundled clip, one question to all."""
+"""The lab in a browser: memories side by side on a bundled clip, one question to all; recorded, saved and opened again."""
 
 from __future__ import annotations
 
+import json
 import re
 
+import pytest
+from conftest import ROOT, App
 from playwright.sync_api import expect
 
+from hermes import trace
+
+RUNS = ROOT / "assets" / "runs"
+LAB_ID = json.loads((RUNS / "index.json").read_text("utf-8"))["labs"][0]["id"]
+RECORDED = trace.read_lab(RUNS / f"{LAB_ID}.hermesrun")
 SLOW = 60_000
 QUESTION = "What was the first card?"
 
@@ -72,3 +80,174 @@ def test_the_same_memory_twice_is_refused_in_words(open_page):
     lab.get_by_label("Memory 3").select_option(label="none")
     lab.get_by_role("button", name="Run", exact=True).click()
     expect(lab.get_by_role("alert")).to_have_text("Choose at least two different memories.")
+
+
+# Recorded lab runs ----------------------------------------------------------------------------------------------------
+
+
+def lab_of(page):
+    return page.get_by_role("region", name="The lab")
+
+
+def lanes_of(lab):
+    return lab.get_by_role("list", name="Memories side by side").get_by_role("listitem")
+
+
+def slider(lab):
+    return lab.get_by_role("slider", name="Position in the lab run")
+
+
+def drawing(lane):
+    return lane.locator("canvas").evaluate("node => node.toDataURL()")
+
+
+def shows(lab, seconds):
+    """Wait until the lab shows the answers of a moment of the bundled run, and check them against the file."""
+    known = [turns for turns in RECORDED.questions if turns[0].done <= seconds]
+    rows = lab.get_by_role("table").locator("tbody tr")
+    expect(rows).to_have_count(len(known), timeout=SLOW)
+    for i, turn in enumerate(known[-1]):
+        right = "✓" if turn.answer == turn.truth else "✗"
+        expect(lanes_of(lab).nth(i).locator(".hl-lab-answer")).to_have_text(f"{right} {turn.answer}")
+        expect(rows.last.get_by_role("cell").nth(3 + i)).to_have_text(f"{right} {turn.answer}")
+
+
+def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
+    third, fourth = RECORDED.questions[2][0].at, RECORDED.questions[3][0].at
+    page = open_page(run=None, query=f"&lab={LAB_ID}&t={third + 1}")
+    lab = lab_of(page)
+    expect(lab.get_by_role("heading", name=RECORDED.title)).to_be_in_viewport(timeout=SLOW)
+    expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_visible()
+    expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.machine)
+    expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.created[:10])
+    expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()  # nothing else plays
+    expect(lab.get_by_text(re.compile(r"^Replaying · \d+ frames seen"))).to_be_visible()
+    shows(lab, third + 1)
+    lab.get_by_role("radio", name="30×").click()
+    expect(lab.get_by_text("The run is over")).to_be_visible(timeout=SLOW)
+    shows(lab, RECORDED.seconds)
+    lab.get_by_role("button", name="Play again").click()
+    expect(lab.get_by_text(re.compile("^Replaying"))).to_be_visible()
+    lab.get_by_role("button", name="Pause").click()
+    expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
+    slider(lab).fill(str(fourth))
+    shows(lab, fourth)
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    lab.get_by_role("button", name="Copy link to this moment").click()
+    expect(lab.get_by_text("Copied.")).to_be_visible()
+    link = page.evaluate("navigator.clipboard.readText()")
+    assert link.startswith(app.url)
+    assert f"lab={LAB_ID}&t={fourth:g}" in link
+    assert "run=" not in link
+
+
+def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_page):
+    lab = open_lab(open_page())
+    lab.get_by_role("radiogroup", name="Recorded lab runs to choose from").get_by_role("radio").first.click()
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+    expect(lab.get_by_role("button", name="Run", exact=True)).to_be_hidden()
+    lab.get_by_role("button", name="Pause").click()
+    expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
+    lab.get_by_role("group", name="Questions of this run").get_by_role("button").last.click()
+    at = RECORDED.questions[-1][0].at
+    shows(lab, at)
+    seen = RECORDED.lanes[0].view(at).snapshot
+    figures = lanes_of(lab).first.locator("dd").all_inner_texts()
+    assert figures[0] == f"{seen.kept_per_layer.max():,} of {seen.tokens_seen:,}"
+    late = drawing(lanes_of(lab).first)
+    slider(lab).fill("10")
+    expect(lab.get_by_text("21 frames seen")).to_be_visible(timeout=SLOW)
+    shows(lab, 10)
+    assert drawing(lanes_of(lab).first) != late
+    lab.get_by_role("button", name="Close").click()
+    expect(lanes_of(lab)).to_have_count(0)
+    expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
+
+
+def test_the_memories_of_a_recorded_lab_run_run_again_live(open_page):
+    lab = lab_of(open_page(run=None, query=f"&lab={LAB_ID}&t=3"))
+    lab.get_by_role("button", name="Run these memories live").click(timeout=SLOW)
+    expect(lab.get_by_text(re.compile(r"^All see the same frames · 0:\d\d of 1:30"))).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_label("Budget")).to_have_value(str(RECORDED.head.settings.budget))
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    lab.get_by_role("button", name="End").click()
+    expect(lanes_of(lab)).to_have_count(0)
+
+
+def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
+    page = open_page()
+    lab = open_lab(page)
+    lab.get_by_label("Memory 3").select_option(label="none")
+    lab.get_by_role("button", name="Run", exact=True).click()
+    lab.get_by_role("button", name="Record", exact=True).click(timeout=SLOW)
+    expect(lab.get_by_text(re.compile(r"^Recording · \d+ moments?"))).to_be_visible()
+    expect(lab.get_by_text(re.compile(r"of 0:40, ([2-7]\d) frames"))).to_be_visible(timeout=SLOW)
+    ask(lab, QUESTION)
+    said = [text.split(" ", 1)[1] for text in lab.locator(".hl-lab-answer").all_inner_texts()]
+    with page.expect_download() as arriving:
+        lab.get_by_role("button", name="Save recording").click()
+    file = tmp_path / arriving.value.suggested_filename
+    arriving.value.save_as(file)
+    run = trace.read_lab(file)
+    assert run.head.clip_id == "quick-tour"
+    assert [[turn.answer for turn in turns] for turns in run.questions] == [said]
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("#hl-file").set_input_files(file)
+    expect(page.get_by_text("it plays in the lab")).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_in_viewport(timeout=SLOW)
+    slider(lab).fill(str(run.seconds))
+    row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")
+    expect(row).to_have_count(5, timeout=SLOW)
+    assert [text.split(" ", 1)[1] for text in row.all_inner_texts()[3:]] == said
+    expect(lab.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # nobody else has this file
+    lab.get_by_role("button", name="Close").click()
+    lab.get_by_label("Open a saved lab run").set_input_files(file)
+    expect(lanes_of(lab)).to_have_count(2, timeout=SLOW)
+    expect(lab.get_by_text(run.title, exact=True)).to_be_visible()
+
+
+def test_what_is_no_lab_run_is_explained(open_page):
+    lab = lab_of(open_page(run=None, query="&lab=no-such-run"))
+    expect(lab.get_by_role("alert")).to_have_text("The lab run of this link is not here.")
+    data = RECORDED.path.read_bytes()
+    upload = lab.get_by_label("Open a saved lab run")
+    for name, content, words in (
+        ("broken.hermesrun", data[: len(data) // 2], "damaged"),
+        ("single.hermesrun", (RUNS / "first-card-window.hermesrun").read_bytes(), "a run of one memory"),
+    ):
+        upload.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
+        expect(lab.get_by_role("alert")).to_contain_text(words, timeout=SLOW)
+        expect(lab.get_by_role("alert")).to_contain_text(name)
+    expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_recorded_lab_run_fits_the_screen(open_page, width, dark):
+    page = open_page(run=None, query=f"&lab={LAB_ID}&t=62", width=width, height=844, dark=dark)
+    lab = lab_of(page)
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    for name in ("Pause", "Restart", "Close", "Copy link to this moment", "Run these memories live"):
+        box = lab.get_by_role("button", name=name).bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+
+
+def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(tmp_path, browser):
+    running = App(tmp_path, "--clip-mode").wait()
+    context = browser.new_context()
+    try:
+        page = context.new_page()
+        page.goto(f"{running.url}?lab={LAB_ID}&t=62")
+        lab = lab_of(page)
+        expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+        expect(lab.get_by_text(re.compile("^Replaying"))).to_be_visible()
+        shows(lab, 62)
+        expect(lab.get_by_role("button", name="Run these memories live")).to_be_hidden()
+        expect(lab.get_by_label("Memory 1")).to_have_count(0)
+        lab.get_by_role("button", name="Close").click()
+        expect(lanes_of(lab)).to_have_count(0)
+    finally:
+        context.close()
+        running.close()

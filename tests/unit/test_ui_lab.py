@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 import time
+from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -13,10 +15,18 @@ from test_side_by_side import CLIP
 from hermes.engine import Engine, StreamSettings
 from hermes.policies import POLICIES
 from hermes.session import StreamSession
+from hermes.trace import read_lab
 from ui.clips import read_clips
-from ui.lab import MOST_COLUMNS, Axis, Lab, choices, held, offer, spots
+from ui.handlers import Handlers
+from ui.lab import Lab
+from ui.lab_lanes import MOST_COLUMNS, Axis, held, spots
+from ui.lab_offer import choices, offer
 from ui.models import Shelf
+from ui.runs import ENDING, lab_card
+from ui.sessions import Quota, Sessions
+from ui.visitor import Visitor
 
+BUNDLED = CLIP.parents[1] / "runs" / f"first-card-side-by-side{ENDING}"
 RUN = {"action": "start", "clip": "quick-tour", "budget": 128, "speed": 0}
 
 
@@ -75,6 +85,168 @@ def test_one_question_goes_to_all(lab):
     assert window["verdict"]["outcome"] == "evicted"
     lab.do({"action": "end"})
     assert lab.look(-1)["lanes"] == []
+
+
+# Recording and replay -------------------------------------------------------------------------------------------------
+
+
+def saved(lab):
+    """Where the file of a lab's last recording lies."""
+    return Path(unquote(lab.look(-1)["recorded"]["url"].removeprefix("gradio_api/file=")))
+
+
+def test_what_was_recorded_replays_as_it_was_live(lab, engine, clips, tmp_path):
+    lab._downloads = tmp_path
+    lab.do(RUN | {"policies": ["hermes", "sliding-window", "full"]})
+    lab.do({"action": "record"})
+    wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
+    live = []
+    for count, question in ((1, "What was the first card?"), (2, "What is shown now?")):
+        lab.do({"action": "ask", "question": question})
+        live.append(wait(lab, lambda told, count=count: len(told["asked"]) == count))
+    assert lab.look(-1)["recording"]["moments"] > 2
+    lab.do({"action": "stop-recording"})
+    told = lab.look(-1)
+    assert told["recording"] is None
+    assert told["recorded"]["name"].startswith("quick-tour-lab-")
+    run = read_lab(saved(lab))
+    run.check()
+    assert run.head.events
+    assert [turn.truth for turn in run.lanes[0].chat] == [one["truth"] for one in live[-1]["asked"]]
+    viewer = Lab(StreamSettings(), Shelf(engine), clips, live=False)
+    viewer.open(run, 1e9, play=False)
+    shown = viewer.look(-1)
+    json.dumps(shown, allow_nan=False)
+    assert (shown["state"], shown["answering"], shown["frames"]) == ("ended", False, live[-1]["frames"])
+    assert shown["asked"] == live[-1]["asked"]
+    assert (shown["columns"], shown["duration"]) == (live[-1]["columns"], live[-1]["duration"])
+    for replayed, lane in zip(shown["lanes"], live[-1]["lanes"], strict=True):
+        looked = [np.frombuffer(base64.b64decode(one.pop("spots")), np.uint8) for one in (replayed, lane)]
+        assert np.abs(looked[0].astype(int) - looked[1]).max() <= 1  # attention is stored as float16
+        sentences = [one["verdict"].pop("sentence") for one in (replayed, lane)]
+        assert sentences[0].split(" got ")[0] == sentences[1].split(" got ")[0]
+        assert replayed == lane
+    assert shown["frame"]["jpeg"] == live[-1]["frame"]["jpeg"]
+    assert shown["run"]["id"] == ""
+    viewer.do({"action": "seek", "seconds": run.lanes[0].times[0]})
+    begun = viewer.look(-1)
+    assert begun["asked"] == []
+    assert {lane["state"] for lane in begun["lanes"]} == {"idle"}
+    assert 0 < begun["frames"] < shown["frames"]
+
+
+def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
+    lab._downloads = tmp_path
+    lab.do(RUN | {"policies": ["sliding-window", "full"]})
+    wait(lab, lambda told: (told.get("frames") or 0) > 0)
+    lab.do({"action": "ask", "question": "What is shown now?"})
+    asked = wait(lab, lambda told: len(told["asked"]) == 1)["asked"]
+    lab.do({"action": "record"})
+    lab.do({"action": "record"})
+    assert "already" in lab.look(-1)["notice"]["text"]
+    wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
+    lab.do({"action": "end"})
+    told = lab.look(-1)
+    assert (told["lanes"], told["recording"]["ended"]) == ([], True)
+    lab.do({"action": "stop-recording"})
+    run = read_lab(saved(lab))
+    assert [turns[0].question for turns in run.questions] == [one["question"] for one in asked]  # from before it, too
+    assert run.lanes[0].frames >= 79
+    assert run.lanes[0].times == run.lanes[1].times
+
+
+def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(engine, clips):
+    run = read_lab(BUNDLED)
+    lab = Lab(StreamSettings(), Shelf(engine), clips, {run.id: run})
+    lab.do({"action": "open", "id": run.id, "seconds": 44, "play": False})
+    told = lab.look(-1)
+    assert (told["state"], told["position"], told["run"]["id"]) == ("paused", 44.0, run.id)
+    assert told["run"]["clip"] == "first-card"
+    before = told["asked"]
+    lab.do({"action": "seek", "seconds": run.questions[2][0].at})
+    told = lab.look(told["frame"]["index"])
+    assert len(told["asked"]) == len(before) + 1
+    hermes, window = told["lanes"][:2]
+    assert (hermes["verdict"]["right"], window["verdict"]["right"]) == (True, False)
+    assert [reply["right"] for reply in told["asked"][-1]["replies"][:2]] == [True, False]
+    lab.do({"action": "pace", "speed": 8})
+    lab.do({"action": "pace", "speed": 7})
+    lab.do({"action": "resume"})
+    assert (lab.look(-1)["state"], lab.look(-1)["speed"]) == ("playing", 8)
+    lab.do({"action": "pause"})
+    assert lab.look(-1)["state"] == "paused"
+    lab.do({"action": "ask", "question": "What?"})
+    assert "recorded run" in lab.look(-1)["notice"]["text"]
+    lab.do({"action": "record"})
+    assert "recorded run already" in lab.look(-1)["notice"]["text"]
+    lab.do({"action": "restart"})
+    assert lab.look(-1)["position"] < 44
+    lab.do(RUN | {"policies": ["sliding-window", "full"]})
+    told = wait(lab, lambda told: (told.get("frames") or 0) > 0)
+    assert (told["run"], len(told["lanes"])) == (None, 2)
+    lab.do({"action": "open", "id": run.id, "seconds": 0})
+    assert engine._streams == []
+    lab.do({"action": "end"})
+    assert lab.look(-1)["lanes"] == []
+    lab.close()
+
+
+@pytest.mark.parametrize(
+    ("wish", "says"),
+    [
+        ({"action": "open", "id": "../secret"}, "not bundled"),
+        ({"action": "open", "id": "first-card-side-by-side", "seconds": float("nan")}, "no number"),
+        ({"action": "stop-recording"}, "Nothing is being recorded"),
+        ({"action": "record"}, "nothing to record"),
+        (RUN | {"policies": ["hermes", "full"]}, "not bundled"),
+    ],
+)
+def test_where_memories_cannot_be_run_only_recorded_runs_are_shown(engine, clips, wish, says):
+    run = read_lab(BUNDLED)
+    lab = Lab(StreamSettings(), Shelf(engine), clips, {run.id: run}, live=False)
+    lab.do(wish)
+    assert says in lab.look(-1)["notice"]["text"]
+    assert lab.look(-1)["state"] == "empty"
+    lab.do({"action": "open", "id": run.id, "seconds": 3, "play": False})
+    assert lab.look(-1)["run"]["clip"] == ""  # it cannot be run live here
+    assert offer(clips, POLICIES, {run.id: run}, {run.id: 42.0}, live=False) == {
+        "clips": [], "policies": [], "budgets": [], "runs": [lab_card(run, 42.0)]
+    }  # fmt: skip
+
+
+def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, clips, tmp_path):
+    def make():
+        return Visitor(StreamSettings(), Shelf(engine), clips, POLICIES)
+
+    handlers = Handlers(Sessions(make, Quota(), tmp_path))
+    for name, source in (("lab", BUNDLED), ("run", BUNDLED.with_name(f"first-card-window{ENDING}"))):
+        (tmp_path / f"{name}{ENDING}").write_bytes(source.read_bytes())
+    (tmp_path / f"bad{ENDING}").write_bytes(BUNDLED.read_bytes()[:100_000])
+
+    def act(name):
+        handlers.act(
+            {"kind": "upload", "path": str(tmp_path / f"{name}{ENDING}"), "name": name, "action": "start"}, "me"
+        )
+        return json.loads(handlers.poll({}, "me")[0]), json.loads(handlers.lab_look({}, "me"))
+
+    player, shown = act("lab")
+    assert (player["lab"], player["run"]) == (1, None)
+    assert "in the lab" in player["notice"]["text"]
+    assert shown["run"]["title"] == read_lab(BUNDLED).title
+    player, _ = act("bad")
+    assert "damaged" in player["notice"]["text"]
+    player, _ = act("run")
+    assert (player["lab"], player["run"]["title"]) == (1, "A sliding window has lost the first card")
+    for name, says in (("bad", "damaged"), ("run", "of one memory"), ("../../etc/passwd", "not uploaded here")):
+        handlers.lab_do({"action": "open-file", "path": str(tmp_path / f"{name}{ENDING}"), "name": name}, "me")
+        assert says in json.loads(handlers.lab_look({}, "me"))["notice"]["text"]
+    handlers.lab_do({"action": "end"}, "me")
+    handlers.lab_do({"action": "open-file", "path": str(tmp_path / f"lab{ENDING}"), "name": "lab"}, "me")
+    assert len(json.loads(handlers.lab_look({}, "me"))["lanes"]) == 3
+    handlers.leave("me")
+
+
+# What is refused, and the drawings ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ export function mount(part, { element, props, trigger, watch, upload }) {
     askServer = (request) => send("detail", request);
     receive = (reply) => board?.detail(reply);
   } else if (part === "lab") {
-    receive = mountLab(element, { clips: props.clips, policies: props.policies, budgets: props.budgets, send }).receive;
+    receive = mountLab(element, {
+      clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus,
+    }).receive;
   } else if (part === "tryit") {
     receive = mountTryIt(element, bus, (wish) => send("wish", wish)).receive;
   } else if (part === "lessons") {

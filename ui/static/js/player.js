@@ -18,6 +18,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   let shotAt = 0;
   let frame = -1;
   let noticeId = null;
+  let lab = 0;
   let before = null;
 
   const camera = makeCamera(
@@ -224,6 +225,8 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       if (camera.on && (view.state === "ended" || view.state === "failed") && view.source.kind === "camera") camera.close();
       notice(view.notice);
       draw();
+      if ((view.lab ?? 0) > lab) bus.say("lab", view.lab); // an uploaded lab run plays there
+      lab = view.lab ?? 0;
       bus.say("view", view);
       pulse.heard(view);
     },

@@ -2,15 +2,15 @@
 import { h, icon, setText } from "./dom.js";
 import { bytes, clock, count } from "./format.js";
 
-/** What the button says of a recording: null while none runs. Pure. */
-export function recordingLine(recording) {
+/** What the button says of a recording: "" while none runs; `over` is why it may have ended by itself. Pure. */
+export function recordingLine(recording, over = "the stream began again") {
   if (!recording) return "";
-  if (recording.ended) return "The recording ended, because the stream began again. Save it now.";
+  if (recording.ended) return `The recording ended, because ${over}. Save it now.`;
   return `Recording · ${count(recording.moments, "moment")}, up to ${clock(recording.seconds)}`;
 }
 
-/** Build the button. `act(action)` reaches the server. Returns {button, line, draw(view, possible)}. */
-export function makeRecord(act) {
+/** Build the button. `act(action)` reaches the server; `over`: see `recordingLine`. Returns {button, line, draw(view, possible)}. */
+export function makeRecord(act, over) {
   const button = h("button", { type: "button", class: "hl-button hl-record", "aria-pressed": "false", title: "Record memory, pictures and answers in one file" }, icon("record"), h("span", {}, "Record"));
   const line = h("p", { class: "hl-record-line", role: "status", hidden: true });
   let on = false;
@@ -36,7 +36,7 @@ export function makeRecord(act) {
       button.disabled = false;
       button.setAttribute("aria-pressed", String(on));
       setText(button.lastChild, on ? "Save recording" : "Record");
-      if (on) setText(line, recordingLine(view.recording));
+      if (on) setText(line, recordingLine(view.recording, over));
       else if (view.recorded && view.recorded.n !== taken) {
         taken = view.recorded.n;
         hand(view.recorded);

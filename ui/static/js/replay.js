@@ -20,11 +20,11 @@ export function readLink(search) {
   return { run: run !== null && ID.test(run) ? run : null, said: run, seconds: number("t"), layer: number("layer", true) };
 }
 
-/** The address that opens a run at a moment and layer; whatever else stands in `href` stays. Layers count from 0. Pure. */
-export function linkTo(href, { id, seconds, layer }) {
+/** The address that opens a run (or a lab run: kind "lab") at a moment and layer; whatever else stands in `href` stays. Layers count from 0. Pure. */
+export function linkTo(href, { id, seconds, layer, kind = "run" }) {
   const url = new URL(href);
-  for (const name of ["run", "t", "layer", "lesson"]) url.searchParams.delete(name);
-  url.searchParams.set("run", id);
+  for (const name of ["run", "lab", "t", "layer", "lesson"]) url.searchParams.delete(name);
+  url.searchParams.set(kind, id);
   url.searchParams.set("t", String(Math.round(seconds * 10) / 10));
   if (Number.isInteger(layer)) url.searchParams.set("layer", String(layer));
   url.hash = "";
@@ -34,7 +34,8 @@ export function linkTo(href, { id, seconds, layer }) {
 /** Which run the page opens on: {id, seconds, layer, problem}; null where it opens on none. A moment in the address comes before the run's own. Pure. */
 export function firstRun(search, runs) {
   const link = readLink(search);
-  if (link.said === "none" || !runs.length || (link.said === null && new URLSearchParams(search).has("lesson"))) return null;
+  const asked = new URLSearchParams(search);
+  if (link.said === "none" || !runs.length || (link.said === null && (asked.has("lesson") || asked.has("lab")))) return null;
   const known = runs.find((run) => run.id === link.run);
   const problem = link.said !== null && !known ? "The run of this link is not here. This is another one." : null;
   const first = known ?? runs[0];
@@ -48,7 +49,7 @@ export function before(seconds) {
 }
 
 /** The list of runs: choosing one opens it. */
-export function runPanel(runs, chosen, open) {
+export function runPanel(runs, chosen, open, name = "Recorded runs") {
   const cards = runs.map((run) => h("button", {
     type: "button", role: "radio", class: "hl-clip", "aria-checked": String(run.id === chosen), title: run.about,
     onclick: () => {
@@ -58,22 +59,26 @@ export function runPanel(runs, chosen, open) {
     },
   }, run.poster ? h("img", { src: run.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }),
   h("span", {}, run.title, h("b", {}, clock(run.seconds))), h("small", {}, run.about)));
-  const group = h("div", { class: "hl-clips", role: "radiogroup", "aria-label": "Recorded runs" }, cards);
+  const group = h("div", { class: "hl-clips", role: "radiogroup", "aria-label": name }, cards);
   const roam = radioKeys(group);
   return group;
 }
 
-/** The strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds)}. Returns {root, slider, draw(view)}. */
-export function makeStrip({ seek, live, link }) {
-  const range = h("input", { type: "range", min: "0", step: "0.5", value: "0", class: "hl-seek", "aria-label": "Position in the run" });
+const STRIP_WORDS = {
+  badge: "Recorded run", position: "Position in the run", live: "Start this clip live", why: "Leave the recorded run and stream the same clip through the model now",
+};
+
+/** The strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words}. Returns {root, slider, draw(view)}. */
+export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
+  const range = h("input", { type: "range", min: "0", step: "0.5", value: "0", class: "hl-seek", "aria-label": words.position });
   const marks = h("div", { class: "hl-marks", "aria-hidden": "true" });
   const slider = h("div", { class: "hl-slider", hidden: true }, range, marks);
-  const label = h("p", { class: "hl-run-label" }, h("span", { class: "hl-badge" }, "Recorded run"), h("span"));
+  const label = h("p", { class: "hl-run-label" }, h("span", { class: "hl-badge" }, words.badge), h("span"));
   const title = h("h2", { class: "hl-run-title" });
   const about = h("p", { class: "hl-run-about" });
   const look = h("p", { class: "hl-run-look" });
   const copy = h("button", { type: "button", class: "hl-link" }, icon("link"), h("span", {}, "Copy link to this moment"));
-  const start = h("button", { type: "button", class: "hl-link", title: "Leave the recorded run and stream the same clip through the model now" }, icon("play"), h("span", {}, "Start this clip live"));
+  const start = h("button", { type: "button", class: "hl-link", title: words.why }, icon("play"), h("span", {}, words.live));
   const address = h("input", { type: "text", class: "hl-address", readonly: true, hidden: true, "aria-label": "Link to this moment" });
   const said = h("span", { class: "hl-run-said", role: "status" });
   const root = h("div", { class: "hl-run", hidden: true }, label, title, about, look, h("div", { class: "hl-run-buttons" }, copy, start, said), address);

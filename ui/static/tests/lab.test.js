@@ -1,6 +1,10 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { chosen, figures, heldShare, mainAction, score, UNSEEN } from "../js/lab.js";
+import { answerOf, figures, heldShare, score, UNSEEN } from "../js/lab_lanes.js";
+import { chosen, liveLine, mainAction } from "../js/lab_live.js";
+import { firstLabRun, replayLine, stopOf } from "../js/lab_recorded.js";
+import { recordingLine } from "../js/record.js";
+import { firstRun, linkTo } from "../js/replay.js";
 
 test("memories are chosen once each, gaps left out", () => {
   assert.deepEqual(chosen(["hermes", "", "full", "hermes", ""]), ["hermes", "full"]);
@@ -37,4 +41,50 @@ test("figures say what is not known yet", () => {
   assert.equal(value(answered, "First token"), "12.3 ms");
   assert.equal(value(answered, "Archive"), "1.5 MB");
   assert.equal(value(answered, "Moved"), "250 KB");
+});
+
+const RUNS = [{ id: "first-card-side-by-side", open_at: 42 }, { id: "other" }];
+
+test("an address opens a lab run at a moment, and then no other run", () => {
+  assert.deepEqual(firstLabRun("?lab=first-card-side-by-side&t=60", RUNS), { id: "first-card-side-by-side", seconds: 60, problem: null });
+  assert.equal(firstLabRun("?lab=first-card-side-by-side", RUNS).seconds, 42);
+  assert.equal(firstLabRun("?lab=other", RUNS).seconds, 0);
+  assert.equal(firstLabRun("?run=other&t=3", RUNS), null);
+  for (const search of ["?lab=", "?lab=no-such-run", "?lab=..%2Fetc"]) {
+    const { id, problem } = firstLabRun(search, RUNS);
+    assert.equal(id, null);
+    assert.match(problem, /not here/);
+  }
+  assert.equal(firstRun("?lab=other", RUNS), null);
+  assert.equal(firstRun("?lab=other&run=other", RUNS).id, "other");
+});
+
+test("a link to a lab run names no other run", () => {
+  const href = linkTo("http://host/?run=x&t=3&layer=1&__theme=dark", { id: "other", seconds: 12.34, kind: "lab" });
+  assert.equal(href, "http://host/?__theme=dark&lab=other&t=12.3");
+  assert.equal(new URL(linkTo("http://host/?lab=other", { id: "x", seconds: 1, layer: null })).search, "?run=x&t=1");
+  assert.equal(firstLabRun(new URL(href).search, RUNS).seconds, 12.3);
+});
+
+test("a question of a run leads to its answers, and while it plays to shortly before them", () => {
+  assert.equal(stopOf(45, "paused"), 45);
+  assert.equal(stopOf(45, "ended"), 45);
+  assert.equal(stopOf(45, "playing"), 43);
+});
+
+test("lines say what is shown", () => {
+  assert.equal(replayLine({ state: "paused", frames: 91 }), "Replay paused · 91 frames seen");
+  assert.equal(liveLine({ state: "empty", clock: undefined }), "");
+  assert.equal(liveLine({ state: "failed", error: "No memory is left.", clock: null }), "No memory is left.");
+  assert.match(recordingLine({ moments: 2, seconds: 4, ended: true }, "the run ended"), /because the run ended\. Save it now/);
+});
+
+test("an answer is marked once it is there", () => {
+  const lane = { state: "done", answer: "Red.", verdict: { right: false } };
+  assert.equal(answerOf(lane), "✗ Red.");
+  assert.equal(answerOf({ ...lane, verdict: { right: true } }), "✓ Red.");
+  assert.equal(answerOf({ ...lane, verdict: undefined }), "Red.");
+  assert.equal(answerOf({ ...lane, state: "writing", answer: "" }), "…");
+  assert.equal(answerOf({ state: "failed", error: "The memory is full.", answer: "Red." }), "The memory is full.");
+  assert.equal(answerOf({ state: "idle", answer: "" }), "not asked yet");
 });

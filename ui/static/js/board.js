@@ -167,7 +167,10 @@ export function mountBoard(element, bus, send) {
       `Layer ${layer + 1}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
     if (view.selected) ui.layers.panel.layer.value = String(view.selected.layer);
     asking.fillRows();
-    ui.retention.fade.forEach((figure, tier) => { figure.node.hidden = !meta.groups.includes(tier); });
+    ui.retention.fade.forEach(({ node, table, tools }, tier) => {
+      node.hidden = !meta.groups.includes(tier);
+      if (node.hidden && !table.hidden) tools.table.click();
+    });
     ui.root.classList.toggle("is-untiered", !meta.tiered);
   }
 

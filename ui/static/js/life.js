@@ -122,6 +122,12 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, life, pa
   }
 }
 
+/** Patches whose scores are drawn: of many some, evenly spaced, and the chosen one. */
+function drawnPatches(life, chosen) {
+  const step = Math.max(1, Math.ceil(life.patches / LINES));
+  return [...Array(life.patches).keys()].filter((patch) => patch === chosen || patch % step === 0);
+}
+
 function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palette, selected }) {
   ctx.font = `500 11px ${palette.font}`;
   ctx.fillStyle = rgba(palette.quiet, 1);
@@ -138,10 +144,8 @@ function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palet
     ctx.fillText(String(Math.round(score * 100) / 100), left - 10, y(score));
   }
   const colour = palette.tiers[state.meta.tiers[life.layer]];
-  const step = Math.max(1, Math.ceil(life.patches / LINES));
-  for (let patch = 0; patch < life.patches; patch += 1) {
+  for (const patch of drawnPatches(life, selected?.patch)) {
     const chosen = selected?.patch === patch;
-    if (!chosen && patch % step) continue;
     drawScoreLine(ctx, { x, y, life, patch, colour: chosen ? palette.focus : colour, chosen });
   }
   ctx.fillStyle = rgba(palette.danger, 1);
@@ -254,11 +258,18 @@ export function tellFolds(life, most = 6) {
   });
 }
 
-/** The life as a table: a row an eviction, a field a layer. */
-export function tableLife({ state, life }) {
+/** The life as a table: a row an eviction; what each layer held, and the scores that are drawn of the chosen layer. */
+export function tableLife({ state, life, selected }) {
   if (!life) return { head: [], rows: [] };
   const layers = [...Array(state.meta.layers).keys()];
+  const drawn = drawnPatches(life, selected?.patch);
   const rows = life.moments.map((seconds, m) => [clock(seconds, true), ...layers.map((layer) => `${life.held[layer][m]}`),
-    life.cut[m] === null ? "" : life.cut[m].toFixed(3)]);
-  return { head: ["Eviction at", ...layers.map((layer) => `Layer ${layer + 1}: held`), `Lowest score kept, layer ${life.layer + 1}`], rows };
+    life.cut[m] === null ? "" : life.cut[m].toFixed(3), ...drawn.map((patch) => lifeScore(life, m, patch)?.toFixed(3) ?? "")]);
+  const [, columns] = state.meta.grid;
+  return {
+    caption: `Tokens of the frame held after each eviction; then the scores in layer ${life.layer + 1}, patch by patch (row, column)`,
+    head: ["Eviction at", ...layers.map((layer) => `Layer ${layer + 1}: held`), `Lowest score kept, layer ${life.layer + 1}`,
+      ...drawn.map((patch) => `${Math.floor(patch / columns) + 1}, ${(patch % columns) + 1}`)],
+    rows,
+  };
 }

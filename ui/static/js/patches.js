@@ -163,6 +163,18 @@ export function drawMinis(ctx, { wide, tall, at }, { state, frame, palette, rati
   }
 }
 
+/** The small frames as a table: a row a patch, a field a layer; first how many each layer holds. */
+export function tableMinis({ state, frame }) {
+  if (!frame) return { head: [], rows: [] };
+  const layers = [...Array(state.meta.layers).keys()];
+  return {
+    head: ["Row, column", ...layers.map((layer) => `Layer ${layer + 1}`)],
+    rows: [[`Held of ${frame.patches}`, ...layers.map((layer) => `${heldPatches(frame, layer)}`)],
+      ...[...Array(frame.patches).keys()].map((p) => [`${Math.floor(p / frame.grid[1]) + 1}, ${(p % frame.grid[1]) + 1}`,
+        ...layers.map((layer) => (frame.held[layer * frame.patches + p] === 1 ? "held" : "–"))])],
+  };
+}
+
 /** The frame as a table: a row a patch, in the chosen layer. */
 export function tablePatches({ frame, selected }) {
   if (!frame) return { head: [], rows: [] };

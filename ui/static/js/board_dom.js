@@ -95,7 +95,7 @@ function makePanel() {
   const controls = { layer, before: step("Frame before", "◀"), after: step("Frame after", "▶"), life: step("Show its life", "Its life ↓"), close: step("Close the frame", "✕") };
   const text = h("p", { class: "hl-caption" });
   const picture = makeFigure("picture", {
-    title: "The frame as this layer remembers it", label: "The frame with the patches that the layer still holds", focusable: true, wide: false,
+    title: "As this layer remembers it", label: "The frame with the patches that the layer still holds", focusable: true, wide: false,
     words: "Bright patches are held, faded ones forgotten. Point at a patch to read its score.",
   });
   const minis = makeFigure("minis", {

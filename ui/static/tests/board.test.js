@@ -5,7 +5,7 @@ import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/exports
 import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/film.js";
 import { heldCurve } from "../js/evictions.js";
 import { cellValue, tableLayers } from "../js/layers.js";
-import { heldSteps, lifeScore, readLife, tableLife, tellFolds, tellLife, topScore } from "../js/life.js";
+import { heldSteps, lifeScore, readLife, scoreText, tableLife, tellFolds, tellLife, topScore } from "../js/life.js";
 import { describePatch, heldPatches, movePatch, patchFigures, readFrame, tableMinis } from "../js/patches.js";
 import { makeDetails, PATIENCE_MS } from "../js/details.js";
 import { tableRetention } from "../js/retention.js";
@@ -131,7 +131,7 @@ test("the small frames and the scores of a life stand in tables", () => {
   assert.deepEqual(tableMinis({ state: seen(), frame: null }).rows, []);
   const life = tableLife({ state: seen(), life: LIFE, selected: null });
   assert.deepEqual(life.head.slice(-3), ["Lowest score kept, layer 2", "1, 1", "1, 2"]);
-  assert.deepEqual(life.rows, [["0:01.0", "1", "2", "0.250", "0.500", ""], ["0:02.0", "0", "2", "", "0.252", ""]]);
+  assert.deepEqual(life.rows, [["0:01.0", "1", "2", "0.25", "0.50", ""], ["0:02.0", "0", "2", "", "0.25", ""]]);
   const many = { ...LIFE, patches: 200, score: new Uint8Array(400).fill(255) };
   const columns = tableLife({ state: { ...seen(), meta: { ...META, grid: [10, 20] } }, life: many, selected: { patch: 3 } }).head.slice(4);
   assert.ok(columns.length <= 65 && columns.includes("1, 4"), "of many patches some, and the chosen one");
@@ -166,6 +166,12 @@ test("a life is told in steps and sentences", () => {
   assert.equal(lifeScore(LIFE, 0, 0), 0.5);
   assert.equal(lifeScore(LIFE, 0, 1), null);
   assert.equal(topScore(LIFE), 0.5);
+  const faint = { ...LIFE, most: 0.02, cut: [0.001, null] }; // a frame that is hardly attended fills its axis as well
+  assert.equal(lifeScore(faint, 0, 0), 0.01);
+  assert.equal(topScore(faint), 0.01);
+  assert.equal(topScore({ ...faint, cut: [0.3, null] }), 0.5);
+  assert.equal(topScore({ ...LIFE, score: new Uint8Array(4), cut: [0, null] }), 1);
+  assert.deepEqual([0, 0.004321, 0.25, 1].map(scoreText), ["0.00", "0.0043", "0.25", "1.00"]);
   const said = tellLife(state, LIFE);
   assert.match(said[1], /^Sensory memory has let go of all 2\./);
   assert.match(said[2], /^Long-term memory still holds 2 of 2/);

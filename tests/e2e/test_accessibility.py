@@ -84,7 +84,8 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_no_serious_finding_in_the_other_runs_and_sources(open_page, dark):
-    page = open_page(run="small-memory&t=39", dark=dark)  # a wrong answer, and why
+    page = open_page(run="first-card-window&t=61", dark=dark)  # a wrong answer, and why
+    page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("region", name="Fate of the evidence").get_by_text("Wrong", exact=True)).to_be_visible(
         timeout=SLOW
     )

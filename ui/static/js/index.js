@@ -115,6 +115,7 @@ export function openPage() {
   const parts = readParts(window.gradio_config);
   if (!place || !parts) return;
   held = true;
+  document.title = window.gradio_config.title;
   const told = JSON.parse(document.getElementById("hl-moment").textContent);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const moment = fitting(told, location.search, parts.get("hl-player").props.runs ?? [], calm);

@@ -23,7 +23,7 @@ from hermes import POLICIES  # noqa: E402
 from hermes.engine import Engine, StreamSettings  # noqa: E402
 from ui.flags import agree_to_download, parse  # noqa: E402
 from ui.options import Options  # noqa: E402
-from ui.page import build, launch_options  # noqa: E402
+from ui.page import build  # noqa: E402
 from ui.sessions import Quota  # noqa: E402
 
 logger = logging.getLogger("hermes.app")
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     page = build(engine, POLICIES, options)
     logger.info("Open http://%s:%d", flags.host, flags.port)
     try:
-        page.launch(server_name=flags.host, server_port=flags.port, share=flags.share, **launch_options(quota))
+        page.launch(quota, server_name=flags.host, server_port=flags.port, share=flags.share)
     finally:
         engine.close()
     return 0

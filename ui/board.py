@@ -144,10 +144,16 @@ class BoardEncoder:
             if self._history is not None and kept.shape[1] <= snapshot.frames_seen:
                 self._history.add(shares_of_groups(before))
 
-    def whole(self, snapshot: Snapshot, *, duration: float | None, fps: float, **given: Any) -> dict[str, Any]:
-        """A key frame for somebody else, such as a saved page; what this board's browser knows stays as it is."""
+    def fork(self) -> BoardEncoder:
+        """A board of its own that knows what this one knows: its browser is told what comes after."""
         other = copy.copy(self)
         other._history, other._events = copy.deepcopy((self._history, self._events))  # noqa: SLF001 - a copy of its own
+        other._thumbs, other._missing = set(self._thumbs), set(self._missing)  # noqa: SLF001
+        return other
+
+    def whole(self, snapshot: Snapshot, *, duration: float | None, fps: float, **given: Any) -> dict[str, Any]:
+        """A key frame for somebody else, such as a saved page; what this board's browser knows stays as it is."""
+        other = self.fork()
         message = other.encode(snapshot, acknowledged=None, duration=duration, fps=fps, **given) or {}
         while more := other.encode(snapshot, acknowledged=other._seq, duration=duration, fps=fps, **given):  # noqa: SLF001
             message.setdefault("thumbs", {}).update(more.get("thumbs", {}))

@@ -112,11 +112,15 @@ def _read_patches(answer: AnswerTrace | None, frame: int, layers: int, patches: 
 
 
 def life_detail(shot: Snapshot, life: Life, layer: int) -> dict[str, Any]:
-    """A frame's life: what each layer held after each eviction, and in one layer the score of every patch."""
+    """A frame's life: what each layer held after each eviction, and in one layer the score of every patch.
+
+    Scores travel as bytes relative to the largest, `most`: a frame that is hardly attended has scores far below 1.
+    """
     moments = len(life.seconds)
     chosen = np.unique(np.linspace(0, max(moments - 1, 0), min(moments, MOST_MOMENTS)).round().astype(int))
     patches = life.score.shape[2]
-    none = np.zeros((0, 0), np.float32)
+    scores = life.score[layer][chosen] if moments else np.zeros((0, 0), np.float32)
+    most = float(np.max(scores, initial=0.0, where=np.isfinite(scores))) or 1.0
     return {
         "frame": life.frame,
         "layer": layer,
@@ -129,8 +133,9 @@ def life_detail(shot: Snapshot, life: Life, layer: int) -> dict[str, Any]:
         "of": moments,
         "untold": max(0, sum(event.frames_seen > life.frame for event in shot.evictions) - moments),
         "held": life.held[:, chosen].tolist() if moments else [],
-        "score": pack(to_bytes(life.score[layer][chosen] if moments else none)),
-        "cut": [None if np.isnan(cut) else round(float(cut), 4) for cut in life.cut[layer][chosen]] if moments else [],
+        "score": pack(to_bytes(scores / most)),
+        "most": most,
+        "cut": [None if np.isnan(cut) else round(float(cut), 6) for cut in life.cut[layer][chosen]] if moments else [],
         "left": [None if np.isnan(at) else round(float(at), 2) for at in life.left[layer]] if moments else [],
         "folds": [
             {

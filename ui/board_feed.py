@@ -33,17 +33,21 @@ class BoardFeed:
         self._encoder = BoardEncoder()
         self._lock = threading.Lock()
 
-    def begin(self, playing: Source, replay: Replay | None, fps: float) -> None:
+    def begin(self, playing: Source, replay: Replay | None, fps: float, told: BoardFeed | None = None) -> None:
         """A new memory: the board starts afresh.
 
         Args:
             playing: What is shown.
             replay: The recorded run; None while a stream is shown.
             fps: Frames a second that are sampled.
+            told: What told the browser this moment of the run already; only what follows is told then.
         """
         with self._lock:
             self._playing, self._fps = playing, fps
-            self._enter(replay)
+            if told is not None and replay is not None and told._jumps == replay.jumps:  # noqa: SLF001 - of its kind
+                self._jumps, self._encoder = replay.jumps, told._encoder.fork()  # noqa: SLF001
+            else:
+                self._enter(replay)
 
     def _enter(self, replay: Replay | None) -> None:
         """A fresh encoder, which is told what came before the moment at which a run is entered."""

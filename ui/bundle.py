@@ -1,4 +1,4 @@
-"""The page's own script, style and font as one piece of HTML head, so that the page works offline and under any path.
+"""The page's own script, style and font as one piece each, so that the page works offline and under any path.
 
 The modules in `static/js` are plain ES modules (and tested as such). Here each becomes a function that returns its
 exports, in the order of their imports; nothing else is done to them.
@@ -53,14 +53,23 @@ def _styles() -> list[Path]:
     return sorted(STATIC.glob("*.css"), key=lambda path: (path.stem != "page", path.stem))
 
 
-@cache
-def head() -> str:
-    """HTML for the document's head: font, style, script, and the remembered theme."""
-    font = base64.b64encode((STATIC / "fonts" / "inter.woff2").read_bytes()).decode("ascii")
+def font() -> bytes:
+    """The page's font (WOFF2)."""
+    return (STATIC / "fonts" / "inter.woff2").read_bytes()
+
+
+def style(font_address: str) -> str:
+    """All style sheets as one, with the font at an address."""
     face = (
         '@font-face { font-family: "Inter Variable"; font-weight: 100 900; font-display: swap; '
-        f'src: url("data:font/woff2;base64,{font}") format("woff2"); }}'
+        f'src: url("{font_address}") format("woff2"); }}'
     )
-    style = "\n".join(path.read_text("utf-8") for path in _styles())
+    return "\n".join([face, *(path.read_text("utf-8") for path in _styles())])
+
+
+@cache
+def head() -> str:
+    """Font, style and script as HTML for the head of a document that has to stand alone."""
+    data = base64.b64encode(font()).decode("ascii")
     code = script().replace("</", "<\\/")
-    return f"<style>{face}\n{style}</style>\n<script>{code}\nwindow.HermesLive.rememberTheme();</script>"
+    return f"<style>{style(f'data:font/woff2;base64,{data}')}</style>\n<script>{code}</script>"

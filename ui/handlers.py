@@ -19,6 +19,7 @@ from hermes.errors import HermesError
 from ui.board_cells import Wanted
 from ui.clip_visitor import ClipVisitor
 from ui.lab import Lab
+from ui.opening import Opening
 from ui.replay import Replay
 from ui.runs import SPEEDS as RUN_SPEEDS
 from ui.sessions import Sessions
@@ -81,8 +82,10 @@ def _steer(replay: Replay, action: str, data: Data) -> None:
 class Handlers:
     """The page's event functions over a registry of visitors."""
 
-    def __init__(self, sessions: Sessions) -> None:
+    def __init__(self, sessions: Sessions, opening: Opening | None = None) -> None:
+        """Over the visitors of `sessions`; `opening` is the moment that is served with the page."""
         self.sessions = sessions
+        self._opening = opening
 
     def poll(self, data: Data, key: str | None) -> tuple[Any, Any]:
         """News for the player and the board."""
@@ -106,8 +109,12 @@ class Handlers:
             return
         visitor.opened = wish.get("n")
         seconds = _number(wish.get("seconds"), 0.0)
+        opening = self._opening
+        shows = opening is not None and wish.get("shown") == opening.key and visitor.stream is None
         try:
-            visitor.open_run(str(wish.get("id")), seconds, play=wish.get("play") is not False)
+            visitor.open_run(
+                str(wish.get("id")), seconds, play=wish.get("play") is not False, opening=opening if shows else None
+            )
         except HermesError as error:
             visitor.tell("error", str(error))
 

@@ -5,19 +5,23 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
 
 from ui import bundle
 from ui.clip_visitor import ClipVisitor
-from ui.clips import read_clips
+from ui.clips import Clip, read_clips
+from ui.document import Document
 from ui.handlers import Handlers
 from ui.lab_offer import offer
 from ui.lesson_part import make_lessons
 from ui.models import Shelf
+from ui.opening import Opening, make_opening
 from ui.options import Options
 from ui.part import part
 from ui.runs import card, read_lab_runs, read_openings, read_runs
@@ -30,6 +34,7 @@ from ui.zerogpu import clip_runner
 
 if TYPE_CHECKING:
     from hermes.engine import Engine
+    from hermes.trace import Run
 
 logger = logging.getLogger(__name__)
 
@@ -41,11 +46,21 @@ its layers still remembers.</p>
 <button type="button" class="hl-theme" aria-label="Switch between light and dark" title="Light or dark">
 <svg class="hl-icon" viewBox="0 0 24 24" aria-hidden="true"><path fill="currentColor"
 d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2v14a7 7 0 0 1 0-14z"/></svg></button></header>"""
-HEAD_BUTTONS = """element.querySelector('.hl-theme').addEventListener('click', () => window.HermesLive.theme());
-element.querySelector('.hl-lessons-open').addEventListener('click', () => window.HermesLive.openLessons());"""
 
 
-def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.Blocks:
+@dataclass(frozen=True)
+class Page:
+    """A page that can be launched: its blocks, and the moment on which it opens."""
+
+    blocks: gr.Blocks
+    opening: Opening | None
+
+    def launch(self, quota: Quota, **where: Any) -> None:
+        """Serve it until interrupted; `where` is for `gr.Blocks.launch`."""
+        self.blocks.launch(**where, **launch_options(quota, self.opening))
+
+
+def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page:
     """Make the page. The model begins to load at once, in the background.
 
     Args:
@@ -58,14 +73,17 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
     runs = read_runs(options.runs) if options.runs else {}
     openings = read_openings(options.runs) if options.runs else {}
     lab_runs = read_lab_runs(options.runs) if options.runs else {}
+    cards = [card(run, openings.get(run.id, 0.0)) for run in runs.values()]
+    opening = _opening(runs, cards, clips, options, policies)
     given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()), lab_runs)
     sessions = Sessions(_maker(shelf, given, options), options.quota, Path(get_upload_folder()))
-    handlers = Handlers(sessions)
+    handlers = Handlers(sessions, opening)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(
             HEADER,
             apply_default_css=False,
-            js_on_load=HEAD_BUTTONS,
+            js_on_load="window.HermesLive.wireHead(element);",
+            elem_id="hl-head",
         )
         with gr.Row(elem_id="hl-top", equal_height=True):
             with gr.Column(scale=7):
@@ -75,7 +93,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
                     clips=[clip.card() for clip in clips.values()],
                     limit_mb=options.quota.upload_mb,
                     planned=options.clip_mode,
-                    runs=[card(run, openings.get(run.id, 0.0)) for run in runs.values()],
+                    runs=cards,
                 )
             with gr.Column(scale=5):
                 chat = part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
@@ -91,7 +109,21 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> gr.B
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     sessions.keep_sweeping(threading.Event())
     shelf.preload(options.settings.model, agreed=options.agreed)
-    return page
+    return Page(page, opening)
+
+
+def _opening(
+    runs: Mapping[str, Run],
+    cards: list[dict[str, Any]],
+    clips: Mapping[str, Clip],
+    options: Options,
+    policies: Mapping[str, Any],
+) -> Opening | None:
+    """The first run where it opens; None where there is none."""
+    if not cards:
+        return None
+    run, seconds = runs[cards[0]["id"]], cards[0]["open_at"]
+    return make_opening(run, seconds, clips, options.settings, policies[options.settings.policy])
 
 
 def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[], Visitor]:
@@ -103,11 +135,11 @@ def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[
     return lambda: ClipVisitor(*given, run=run)
 
 
-def launch_options(quota: Quota) -> dict[str, Any]:
-    """What `launch` needs so that the page is our own: no footer, no run history, nothing from elsewhere."""
+def launch_options(quota: Quota, opening: Opening | None = None) -> dict[str, Any]:
+    """What `launch` needs so that the page is our own: script and style, no footer, no run history, nothing from outside."""
     return {
         "theme": theme(),
-        "head": bundle.head(),
+        "app_kwargs": {"middleware": [Middleware(Document, moment=opening.told if opening else None)]},
         "favicon_path": str(bundle.STATIC / "favicon.png"),
         "footer_links": [],
         "run_history": False,

@@ -30,9 +30,9 @@ class PlayerNews:
         """Show a sentence beside the stream: kind "error" or "info"."""
         self._notice = {"id": next(_IDS), "kind": kind, "text": text}
 
-    def begin(self) -> None:
-        """Another stream is shown: what was said beside the one before is over."""
-        self._restarted, self._notice, self._told_error = True, None, None
+    def begin(self, *, afresh: bool = True) -> None:
+        """Another stream is shown: what was said beside the one before is over. `afresh`: the browser shows it not yet."""
+        self._restarted, self._notice, self._told_error = afresh, None, None
 
     def tell_afresh(self) -> None:
         """The browser has to forget what it shows, and is told everything anew."""

@@ -25,6 +25,7 @@ from ui.conversation import Conversation
 from ui.lab import Lab
 from ui.lesson_figures import Sight
 from ui.models import Loading, Shelf
+from ui.opening import Opening
 from ui.player_news import PlayerNews
 from ui.replay import Replay
 from ui.run_head import head_of, truth_of_clip
@@ -132,24 +133,29 @@ class Visitor:
         """The recorded run that plays; None while a stream or nothing does."""
         return self.stream if isinstance(self.stream, Replay) else None
 
-    def open_run(self, run: Run | str, seconds: float = 0.0, *, play: bool = True) -> None:
+    def open_run(
+        self, run: Run | str, seconds: float = 0.0, *, play: bool = True, opening: Opening | None = None
+    ) -> None:
         """Show a recorded run in place of what was shown; no model is needed.
 
         Args:
             run: The run, or the id of a bundled one.
             seconds: Stream time to begin at.
             play: Whether it plays at once.
+            opening: This moment, where the browser shows it already.
 
         Raises:
             HermesError: There is no such run.
         """
         replay = self._runs.open(run, seconds)
+        if opening is not None:
+            replay.jumps = opening.replay.jumps
         with self._lock:
             if self._closed:
                 return
             before, self.stream = self.stream, replay
             self._playing, self._native_fps = Source("run", replay.run.id, title=replay.run.title), None
-            self._begin()
+            self._begin(opening)
         if before is not None:
             before.close()
         if play:
@@ -180,12 +186,12 @@ class Visitor:
         head = head_of(self._playing, clip, self.settings, self._model, self._policy)
         self._tape.stop(head, self.conversation.turns, truth_of_clip(clip))
 
-    def _begin(self) -> None:
-        """A new memory: the board starts afresh."""
+    def _begin(self, opening: Opening | None = None) -> None:
+        """A new memory: the board starts afresh, unless the browser shows its opening moment already."""
         replay = self.replay
         fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
-        self._board.begin(self._playing, replay, fps)
-        self._news.begin()
+        self._board.begin(self._playing, replay, fps, opening.feed if opening else None)
+        self._news.begin(afresh=opening is None)
 
     def transport(self, action: str) -> None:
         """Pause, resume or stop; nothing happens without a stream."""

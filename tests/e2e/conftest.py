@@ -138,13 +138,15 @@ def open_page(app, browser):
         if not request.url.startswith((app.url, "data:", "blob:")):
             troubles.append(f"asked {request.url}")
 
-    def make(*, run="none", query="", width=1440, height=900, dark=False, within=browser):
+    def make(*, run="none", query="", width=1440, height=900, dark=False, within=browser, before=None):
         context = within.new_context(viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.on("console", note)
         page.on("pageerror", lambda error: troubles.append(f"uncaught: {error}"))
         page.on("request", other)
+        if before:
+            before(page)
         page.goto(f"{app.url}?__theme={'dark' if dark else 'light'}{f'&run={run}' if run is not None else ''}{query}")
         page.get_by_role("tab", name="Clips").wait_for()
         return page

@@ -139,6 +139,29 @@ def test_retention_tells_survival_and_evictions(streamed):
     expect(page.get_by_role("region", name="Table: Evictions").get_by_role("row").nth(1)).to_contain_text("0:")
 
 
+def test_every_figure_has_its_table(open_page):
+    page = open_page(run=None)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    page.evaluate("HermesLive.boardView({ frame: 8, layer: 8 })")
+    expect(page.get_by_role("heading", name="Frame 9, seen at")).to_be_visible()
+    expect(view(page, "life")).to_contain_text("Frame 9 was seen at")
+    figures = page.locator(".hl-board figure:has(canvas)").filter(visible=True)
+    expect(figures).to_have_count(11)  # strip, layers, answer; a frame twice; five of retention; a life
+    names = set()
+    for figure in figures.all():
+        button = figure.get_by_role("button", name=re.compile("^Table: "))
+        name = button.get_attribute("aria-label")
+        button.click()
+        table = page.get_by_role("region", name=name, exact=True).get_by_role("table")
+        assert table.get_by_role("row").count() > 2, name
+        assert table.get_by_role("columnheader").count() > 1, name
+        names.add(name)
+        button.click()
+        expect(table).to_be_hidden()
+    assert len(names) == 11
+
+
 def test_a_policy_without_tiers_is_not_shown_in_tiers(open_page):
     page = open_page()
     start(page, speed="4×")

@@ -66,17 +66,19 @@ def test_the_app_stays_small():
 def test_programs_are_offered_nothing_and_nothing_is_reported(tiny_folder):
     engine = Engine()
     settings = StreamSettings(model=str(tiny_folder))
-    page = build(
+    made = build(
         engine,
         hermes.POLICIES,
         Options(settings, (settings.model,), any_model=False, clips=Path("/nowhere"), quota=Quota()),
     )
+    page = made.blocks
     assert page.get_api_info() == {"named_endpoints": {}, "unnamed_endpoints": {}}
     assert page.analytics_enabled is False
-    launch = launch_options(Quota())
+    launch = launch_options(Quota(), made.opening)
     assert launch["run_history"] is False
     assert launch["footer_links"] == []
     assert "allowed_paths" not in launch
+    assert made.opening is not None
     frames = [fn for fn in page.fns.values() if fn.concurrency_id in ("poll", "shot", "chat", "act")]
     assert len(frames) == 4
     assert all(fn.concurrency_limit is None for fn in frames)

@@ -165,7 +165,11 @@ def test_a_life_and_the_heads_are_told(source):
     reply = detail(source, {"id": 5, "kind": "life", "frame": 2, "layer": 9})
     assert len(reply["moments"]) == len(reply["cut"]) == len(reply["held"][0])
     assert [row[-1] for row in reply["held"]] == source.shot.kept[:, 2].tolist()
-    assert len(unpack(reply["score"])) == len(reply["moments"]) * PATCHES
+    score = unpack(reply["score"])
+    assert len(score) == len(reply["moments"]) * PATCHES
+    assert score[score != 255].max() == 254  # relative to the largest, which is told
+    life = source.life(2)
+    assert reply["most"] == pytest.approx(np.nanmax(life.score[9]), rel=1e-5)
     assert sum(at is None for at in reply["left"]) == source.shot.kept[9, 2]
     told = detail(source, {"kind": "heads", "layer": 9})
     by_head = unpack(told["values"]).reshape(told["heads"], -1) / 254 * np.array(told["largest"])[:, None]

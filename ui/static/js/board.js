@@ -19,6 +19,8 @@ import { describeWindow, fitWindow, panBy, reveal, wholeWindow, zoomAt } from ".
 
 /** Parts of a message that change what the figures show. */
 const DRAWN = ["meta", "columns", "held", "history", "events", "answer", "thumbs", "scores", "film"];
+/** Pixels from the window within which a figure is drawn, so that it is there when one scrolls to it. */
+const NEAR = 300;
 const CALM = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /** Build the board inside `element`. `send(request)` asks for details. Returns {receive, acknowledged, wanted, detail, show}. */
@@ -69,13 +71,19 @@ export function mountBoard(element, bus, send) {
     ui.root.classList.toggle("is-empty", empty);
     if (empty) return;
     ui.answer.empty.hidden = Boolean(view.state.answer);
+    for (const figure of figures) figure.inView ??= isNear(figure.ui.box); // asked of all before any is laid out
     for (const figure of figures) {
       const shown = !figure.ready || figure.ready();
       figure.ui.box.hidden = !shown;
       if (!shown) continue;
       if (figure.dirty) paintFigure(figure);
-      if (figure.at && figure.inView !== false) paintGlass(figure);
+      if (figure.at && figure.inView) paintGlass(figure);
     }
+  }
+
+  function isNear(box) {
+    const { top, bottom } = box.getBoundingClientRect();
+    return top < innerHeight + NEAR && bottom > -NEAR;
   }
 
   function paintFigure(figure) {
@@ -85,7 +93,7 @@ export function mountBoard(element, bus, send) {
     view.ratio = Math.min(3, window.devicePixelRatio || 1);
     const tall = figure.height(figure.at);
     figure.ui.canvas.style.height = `${tall}px`; // its place is kept before it is drawn, so that nothing jumps
-    if (figure.inView === false) return; // drawn when it comes into view
+    if (!figure.inView) return; // drawn when it comes into view
     figure.dirty = false;
     const ctx = fit(figure.ui.canvas, width, tall);
     figure.draw(ctx, figure.at, view);
@@ -159,7 +167,10 @@ export function mountBoard(element, bus, send) {
       `Layer ${layer + 1}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
     if (view.selected) ui.layers.panel.layer.value = String(view.selected.layer);
     asking.fillRows();
-    ui.retention.fade.forEach((figure, tier) => { figure.node.hidden = !meta.groups.includes(tier); });
+    ui.retention.fade.forEach(({ node, table, tools }, tier) => {
+      node.hidden = !meta.groups.includes(tier);
+      if (node.hidden && !table.hidden) tools.table.click();
+    });
     ui.root.classList.toggle("is-untiered", !meta.tiered);
   }
 
@@ -282,7 +293,7 @@ export function mountBoard(element, bus, send) {
     for (const entry of entries) figures.find((figure) => figure.ui.canvas === entry.target).inView = entry.isIntersecting;
     schedule();
     ask();
-  }, { rootMargin: "300px" });
+  }, { rootMargin: `${NEAR}px` });
   figures.forEach((figure) => eye.observe(figure.ui.canvas));
   new MutationObserver(() => {
     view.palette = readPalette(ui.root);
@@ -304,6 +315,7 @@ export function mountBoard(element, bus, send) {
       words();
       if (DRAWN.some((part) => message[part] !== undefined)) repaint();
       if (message.columns) asking.memoryMoved();
+      if (message.thumbs) ask(); // a message holds few pictures: more may follow at once
       tables.refresh();
       if (later && view.state.frames) {
         const wish = later;

@@ -95,15 +95,13 @@ function makePanel() {
   const controls = { layer, before: step("Frame before", "◀"), after: step("Frame after", "▶"), life: step("Show its life", "Its life ↓"), close: step("Close the frame", "✕") };
   const text = h("p", { class: "hl-caption" });
   const picture = makeFigure("picture", {
-    title: "The frame as this layer remembers it", label: "The frame with the patches that the layer still holds", focusable: true, wide: false,
+    title: "As this layer remembers it", label: "The frame with the patches that the layer still holds", focusable: true, wide: false,
     words: "Bright patches are held, faded ones forgotten. Point at a patch to read its score.",
   });
-  picture.tools.svg.remove();
   const minis = makeFigure("minis", {
     title: "The same frame in every layer", label: "Patches of the frame that each layer holds", focusable: false, wide: false,
     words: "Coloured patches are held. Click a layer to see it on the left.",
   });
-  minis.tools.table.remove();
   const node = h("div", { class: "hl-panel", hidden: true, role: "group", "aria-label": "One frame" },
     h("div", { class: "hl-panel-head" }, heading, h("div", { class: "hl-tools" }, controls.before, controls.after, layer, controls.life, controls.close)),
     text, h("div", { class: "hl-panel-body" }, picture.node, minis.node));
@@ -134,20 +132,19 @@ function makeRetention() {
     title: "Evictions", label: "Tokens held against the budget, and what each eviction let go", focusable: false, wide: false,
     words: "Each new chunk fills the layers above their budget; an eviction brings them back. Bars: tokens let go; stripes in a bar: folded into a summary token; ◆: positions compacted (re-indexing).",
   });
-  const fade = [0, 1, 2, 3].map((tier) => makeFigure(`fade${tier}`, {
-    title: ["sensory", "working", "long-term", "every layer"][tier], words: "", focusable: false,
+  const names = ["sensory", "working", "long-term", "every layer"];
+  const fade = names.map((name, tier) => makeFigure(`fade${tier}`, {
+    title: `How memories fade, ${name}`, words: "", focusable: false,
     label: `How much of each frame ${["sensory memory", "working memory", "long-term memory", "every layer"][tier]} held over stream time`,
   }));
-  for (const figure of fade) {
-    figure.node.querySelector("h3").replaceWith(h("h4", { class: "hl-trio-name" }, h("span", { class: `hl-swatch hl-swatch-${fade.indexOf(figure)}` }), figure.title));
-    figure.tools.table.remove();
-    figure.tools.svg.remove();
+  fade.forEach((figure, tier) => {
+    figure.node.querySelector("h3").replaceWith(h("h4", { class: "hl-trio-name" }, h("span", { class: `hl-swatch hl-swatch-${tier}` }), names[tier]));
     figure.caption.remove();
-  }
+  });
   const fadeBox = h("div", { class: "hl-fade" },
     h("h3", {}, "How memories fade"),
     h("p", { class: "hl-caption" }, "A line for every frame: it starts on the diagonal when the frame is seen, and pales as the tier lets go of it."),
-    h("div", { class: "hl-trio" }, fade.map((figure) => figure.node)));
+    h("div", { class: "hl-trio" }, fade.map((figure) => figure.node)), fade.map((figure) => figure.table)); // side by side they had no room
   return { survival, evictions, fade, fadeBox };
 }
 

@@ -3,9 +3,9 @@ import { describePicture, drawFilm, hitFilm, layoutFilm, markFilm, tableFilm } f
 import { describeEvictions, drawEvictions, hitEvictions, layoutEvictions, tableEvictions } from "./evictions.js";
 import { drawLayers, hitLayers, layoutLayers, markLayers, tableLayers } from "./layers.js";
 import { describeMoment, drawLife, hitLife, layoutLife, markLife, tableLife } from "./life.js";
-import { describePatch, drawMinis, drawPicture, heldPatches, hitMinis, hitPicture, layoutMinis, layoutPicture, markPicture, tablePatches } from "./patches.js";
+import { describePatch, drawMinis, drawPicture, heldPatches, hitMinis, hitPicture, layoutMinis, layoutPicture, markPicture, tableMinis, tablePatches } from "./patches.js";
 import { describeRead, drawReading, hitReading, layoutReading, markReading, tableReading } from "./reading.js";
-import { describeRetention, drawRetention, hitRetention, layoutRetention, markRetention } from "./retention.js";
+import { describeRetention, drawRetention, hitRetention, layoutRetention, markRetention, tableRetention } from "./retention.js";
 import { describeAge, drawSurvival, hitSurvival, layoutSurvival, tableSurvival } from "./survival.js";
 import { noteOfCell } from "./words.js";
 
@@ -32,7 +32,7 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
         view.life?.layer === view.selected.layer ? view.life.left[patch] : null),
     }),
     figure(panel.minis, {
-      layout: layoutMinis, draw: drawMinis, hit: hitMinis, ready: frameOpen, click: pickLayer,
+      layout: layoutMinis, draw: drawMinis, hit: hitMinis, table: tableMinis, ready: frameOpen, click: pickLayer,
       note: (layer) => ({ title: `Layer ${layer + 1}`, lines: [`holds ${heldPatches(view.frame, layer)} of ${view.frame.patches} patches`] }),
     }),
     figure(ui.answer.figure, { layout: layoutReading, draw: drawReading, mark: markReading, hit: hitReading, table: tableReading, points: true }),
@@ -44,7 +44,7 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
     }),
     ...ui.retention.fade.map((node, tier) => figure(node, {
       layout: layoutRetention, height: total, draw: (ctx, layout) => drawRetention(ctx, layout, tier, view), mark: markRetention,
-      hit: hitRetention, note: (hit) => describeRetention(view.state, tier, hit),
+      hit: hitRetention, table: () => tableRetention(view, tier, node.title), note: (hit) => describeRetention(view.state, tier, hit),
     })),
     figure(ui.life.figure, {
       layout: layoutLife, draw: drawLife, mark: markLife, hit: hitLife, table: tableLife, ready: () => Boolean(view.life),

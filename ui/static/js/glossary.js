@@ -1,6 +1,7 @@
 // The glossary on the page: words with a dotted line, explained on hover, focus or tap. The explanation can be pointed at,
 // stays until one leaves, and goes with Escape (WCAG 1.4.13).
 import { h } from "./dom.js";
+import { leadingMark } from "./rich.js";
 import { firstTerms, formsOf, pattern } from "./terms.js";
 
 const LINGER_MS = 200;
@@ -91,8 +92,9 @@ export function makeGlossary(terms) {
       for (const { start, end } of firstTerms(text.data, forms, matcher, seen).reverse()) {
         const tail = text.splitText(start);
         const shown = tail.data.slice(0, end - start);
-        tail.data = tail.data.slice(end - start);
-        tail.before(term(shown));
+        const [behind, rest] = leadingMark(tail.data.slice(end - start));
+        tail.data = rest;
+        tail.before(behind ? h("span", { class: "hl-closed-up" }, term(shown), behind) : term(shown));
       }
     }
   }

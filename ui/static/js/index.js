@@ -1,29 +1,51 @@
-// What the page's components call: each Gradio HTML component mounts its part here, and the parts share one bus.
+// What the page's components call: each Gradio HTML component mounts its part here, and the parts share one bus. The parts
+// that one sees first are built before Gradio is there (opening.js), and taken over by its components.
 import { mountBoard } from "./board.js";
 import { mountChat } from "./chat.js";
 import { makeBus } from "./dom.js";
 import { makeGlossary } from "./glossary.js";
 import { mountLab } from "./lab.js";
 import { mountLessons } from "./lessons.js";
+import { EARLY, fitting, layOut, readParts } from "./opening.js";
 import { mountPlayer } from "./player.js";
+import { makePost } from "./post.js";
 import { noteWhoseSettings } from "./run_settings.js";
 import { mountTryIt } from "./tryit.js";
 import { openSaved as openSavedBoard } from "./saved.js";
 
 const bus = makeBus();
+const built = new Map(); // part -> {post, receive}
+const waiting = []; // Gradio's components, until those are there that take the early parts over
+let pane = null;
+let held = false; // with the pane: nothing but polls goes out before the server has heard of this page
+let gradio = null; // what Gradio gave the player
 let board = null;
+let player = null;
 let askServer = () => {};
 let lessons = null;
-noteWhoseSettings(bus, () => document.querySelector("#hl-settings .label-wrap > span"));
+let lessonsWanted = false;
+const noteSettings = noteWhoseSettings(bus, () => document.querySelector("#hl-settings .label-wrap > span"));
 
 /** Parse a component's value; an empty one is no message. */
 function message(props) {
   return props.value ? JSON.parse(props.value) : null;
 }
 
-/** Mount a part: "player", "chat" or "board". Arguments are those that Gradio hands to `js_on_load`. */
-export function mount(part, { element, props, trigger, watch, upload }) {
-  const send = (type, data) => trigger(type, data);
+function buildPlayer(element, props, send, shown) {
+  player = mountPlayer(element, {
+    clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, bus, board: () => board, shown,
+    upload: (...given) => (gradio ? gradio.upload(...given) : Promise.reject(new Error("The page is still starting. Try again in a moment."))),
+  });
+  document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
+  bus.on("settings", player.pulse.now);
+  bus.on("wanted", player.pulse.now);
+  return player.receive;
+}
+
+/** Build a part inside `element`; `shown` is the key of the moment that the page shows already. */
+function build(part, element, props, shown = null) {
+  const post = makePost();
+  const { send } = post;
   let receive = null;
   if (part === "board") {
     board = mountBoard(element, bus, (request) => askServer(request));
@@ -43,23 +65,73 @@ export function mount(part, { element, props, trigger, watch, upload }) {
       lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
       send: (request) => send("lesson", request), show: (wish) => board?.show(wish),
     });
+    if (lessonsWanted) lessons.open();
     receive = lessons.receive;
   } else if (part === "chat") {
     receive = mountChat(element, bus, send, Boolean(props.planned)).receive;
-  } else {
-    const player = mountPlayer(element, {
-      clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board,
-    });
-    receive = player.receive;
-    document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
-    bus.on("settings", player.pulse.now);
-    bus.on("wanted", player.pulse.now);
-    player.pulse.start();
-  }
+  } else receive = buildPlayer(element, props, send, shown);
+  built.set(part, { post, receive });
+}
+
+/** Connect a part with Gradio's component. */
+function connect(part, { props, trigger, watch, upload }) {
+  const { post, receive } = built.get(part);
+  post.connect((type, data) => trigger(type, data));
+  if (!held) post.letGo();
   watch("value", () => {
     const next = message(props);
-    if (next) receive(next);
+    if (!next) return;
+    receive(next);
+    if (part === "player" && held) {
+      held = false;
+      for (const { post: other } of built.values()) other.letGo();
+    }
   });
+  if (part === "player") {
+    gradio = { upload };
+    player.pulse.start();
+  }
+}
+
+/** Mount a part: "player", "chat", "board" … Arguments are those that Gradio hands to `js_on_load`. */
+export function mount(part, given) {
+  if (!pane) {
+    if (!built.has(part)) build(part, given.element, given.props);
+    connect(part, given);
+    return;
+  }
+  waiting.push([part, given]);
+  const there = new Map(waiting.map(([name, { element }]) => [name, element]));
+  if (!EARLY.every((name) => there.has(name))) return;
+  rememberTheme(); // Gradio has set its own
+  pane.adopt(EARLY.map((name) => [name, there.get(name)]));
+  pane = null;
+  noteSettings();
+  for (const [name, now] of waiting.splice(0)) mount(name, now);
+}
+
+/** Show the page before Gradio is there, with the moment that came with it. Without what it needs, Gradio builds all. */
+export function openPage() {
+  rememberTheme();
+  const place = document.getElementById("hl-opening");
+  const parts = readParts(window.gradio_config);
+  if (!place || !parts) return;
+  held = true;
+  document.title = window.gradio_config.title;
+  const told = JSON.parse(document.getElementById("hl-moment").textContent);
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const moment = fitting(told, location.search, parts.get("hl-player").props.runs ?? [], calm);
+  pane = layOut(place, parts, (name, element, props) => build(name, element, props, moment?.key));
+  wireHead(pane.head);
+  if (!moment) return;
+  player.receive(moment.player);
+  board.receive(moment.board);
+}
+
+/** The buttons in the page's head. */
+export function wireHead(element) {
+  element.querySelector(".hl-theme").addEventListener("click", theme);
+  element.querySelector(".hl-lessons-open").addEventListener("click", openLessons);
 }
 
 /** Light, dark, or as the system has it; remembered in the browser. */
@@ -71,17 +143,19 @@ export function theme() {
   } catch { /* storage may be forbidden; the choice then lasts until the page closes */ }
 }
 
-/** Apply a remembered theme, unless the address names one. */
+/** Apply the theme that the address names, else the remembered one, else the system's. */
 export function rememberTheme() {
-  if (location.search.includes("__theme=")) return;
+  let wanted = new URLSearchParams(location.search).get("__theme");
   try {
-    const kept = localStorage.getItem("hermes-theme");
-    if (kept) document.body.classList.toggle("dark", kept === "dark");
+    wanted ??= localStorage.getItem("hermes-theme");
   } catch { /* storage may be forbidden */ }
+  const dark = ["dark", "light"].includes(wanted) ? wanted === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.body.classList.toggle("dark", dark);
 }
 
 /** Open the list of lessons. */
 export function openLessons() {
+  lessonsWanted = true;
   lessons?.open();
 }
 
@@ -92,5 +166,6 @@ export function boardView(wish) {
 
 /** Show a board that was saved as a page. */
 export function openSaved(element, saved) {
+  rememberTheme();
   board = openSavedBoard(element, saved);
 }

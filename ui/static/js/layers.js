@@ -157,19 +157,20 @@ export function markLayers(ctx, { scale, rows }, { state, palette, cursor, selec
   if (cursor && cursor.frame < state.frames) cell(cursor, palette.ink, 2);
 }
 
-/** The figure as a table: a row a column of the window, a field a layer. */
+/** The figure as a table: what every layer holds in all, then a row a column of the window; a field a layer. */
 export function tableLayers({ state, window, mode }) {
   const { meta } = state;
   const layers = [...Array(meta.layers).keys()];
   const first = Math.floor(window.first / meta.bin);
   const stop = Math.min(seenColumns(state), Math.ceil(Math.min(window.stop, axisFrames(meta)) / meta.bin));
-  const rows = [];
+  const rows = state.held.length ? [["All frames", "", ...state.held.map(whole)]] : []; // the bars beside the figure
   for (let c = first; c < stop; c += 1) {
     const inside = framesIn(state, c);
     const name = inside > 1 ? `${c * meta.bin + 1}–${c * meta.bin + inside}` : `${c * meta.bin + 1}`;
     rows.push([name, clock(secondsOf(state, c * meta.bin), true), ...layers.map((layer) => cellText(state, mode, layer, c))]);
   }
-  return { head: ["Frames", "Seen at", ...layers.map((layer) => `Layer ${layer + 1}`)], rows };
+  const budget = meta.budget > 0 ? ` Budget: ${whole(meta.budget)} tokens a layer.` : "";
+  return { caption: `${MODES[mode].label}: ${MODES[mode].unit}. All frames: tokens that the layer holds.${budget}`, head: ["Frames", "Seen at", ...layers.map((layer) => `Layer ${layer + 1}`)], rows };
 }
 
 function cellText(state, mode, layer, column) {

@@ -1,7 +1,7 @@
 // One step of a lesson as elements: words, buttons, calculator, a prediction and its reveal.
 import { makeCalculator } from "./calculator.js";
 import { h, icon } from "./dom.js";
-import { parseRich } from "./rich.js";
+import { leadingMark, parseRich } from "./rich.js";
 
 const ICONS = { play: "play", ask: "send", run: "play", set: "restart", show: "play" };
 
@@ -13,9 +13,14 @@ export function verdict(right, chosen) {
 
 /** A paragraph with terms and figures. */
 export function paragraph(source, glossary, attributes = {}) {
-  return h("p", attributes, parseRich(source).map((part) => {
-    if (part.kind === "term") return glossary.term(part.text);
-    return part.kind === "strong" ? h("strong", {}, part.text) : part.text;
+  const parts = parseRich(source);
+  return h("p", attributes, parts.map((part, i) => {
+    if (part.kind === "term") {
+      const [mark] = leadingMark(parts[i + 1]?.kind === "text" ? parts[i + 1].text : "");
+      return mark ? h("span", { class: "hl-closed-up" }, glossary.term(part.text), mark) : glossary.term(part.text);
+    }
+    if (part.kind === "strong") return h("strong", {}, part.text);
+    return parts[i - 1]?.kind === "term" ? leadingMark(part.text)[1] : part.text;
   }));
 }
 

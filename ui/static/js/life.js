@@ -20,15 +20,22 @@ export function readLife(reply) {
 /** Score of a patch at a moment, 0 to 1; null: not held, no score, or not kept on record. */
 export function lifeScore(life, moment, patch) {
   const raw = life.score[moment * life.patches + patch] ?? NO_SCORE;
-  return raw === NO_SCORE ? null : raw / 254;
+  return raw === NO_SCORE ? null : (raw / 254) * (life.most ?? 1);
 }
 
-/** Top of the score axis: the largest score on record, up to the next tenth. */
+/** Top of the score axis: the largest score on record, up to the next 1, 2 or 5 of its decimal place. */
 export function topScore(life) {
-  let largest = 0;
-  for (const raw of life.score) if (raw !== NO_SCORE && raw > largest) largest = raw;
-  for (const cut of life.cut) if (cut !== null) largest = Math.max(largest, cut * 254);
-  return Math.min(1, Math.max(0.1, Math.ceil((largest / 254) * 10 - 1e-9) / 10));
+  let most = 0;
+  for (const raw of life.score) if (raw !== NO_SCORE && raw > most) most = raw;
+  const largest = Math.max((most / 254) * (life.most ?? 1), ...life.cut.map((cut) => cut ?? 0));
+  if (!(largest > 0)) return 1;
+  const place = 10 ** Math.floor(Math.log10(largest));
+  return Number(([1, 2, 5, 10].find((step) => step * place >= largest * 0.999) * place).toPrecision(1));
+}
+
+/** A score in writing: two decimals, or two figures where it is small. */
+export function scoreText(score) {
+  return score === 0 || score >= 0.1 ? score.toFixed(2) : String(Number(score.toPrecision(2)));
 }
 
 /** Share of the frame that a layer held: [{seconds, share}], a step where it changed, beginning when it was seen. */
@@ -73,9 +80,9 @@ export function describeMoment(state, life, { layer, moment }, patch) {
   const lines = [`Layer ${layer + 1} · ${TIERS[state.meta.tiers[layer]]} still held ${life.held[layer][moment]} of ${count(per, "token")}`];
   if (layer === life.layer) {
     const cut = life.cut[moment];
-    if (cut !== null) lines.push(`scores from ${cut.toFixed(2)} on were kept`);
+    if (cut !== null) lines.push(`scores from ${scoreText(cut)} on were kept`);
     const score = patch === null || patch === undefined ? null : lifeScore(life, moment, patch);
-    if (score !== null) lines.push(`the chosen token scored ${score.toFixed(2)}`);
+    if (score !== null) lines.push(`the chosen token scored ${scoreText(score)}`);
   }
   return { title: `Eviction at ${clock(life.moments[moment], true)}`, lines };
 }
@@ -122,6 +129,12 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, life, pa
   }
 }
 
+/** Patches whose scores are drawn: of many some, evenly spaced, and the chosen one. */
+function drawnPatches(life, chosen) {
+  const step = Math.max(1, Math.ceil(life.patches / LINES));
+  return [...Array(life.patches).keys()].filter((patch) => patch === chosen || patch % step === 0);
+}
+
 function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palette, selected }) {
   ctx.font = `500 11px ${palette.font}`;
   ctx.fillStyle = rgba(palette.quiet, 1);
@@ -135,13 +148,11 @@ function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palet
     ctx.fillStyle = rgba(palette.line, 1);
     ctx.fillRect(left, y(score), width, 1);
     ctx.fillStyle = rgba(palette.quiet, 1);
-    ctx.fillText(String(Math.round(score * 100) / 100), left - 10, y(score));
+    ctx.fillText(String(Number(score.toPrecision(2))), left - 10, y(score));
   }
   const colour = palette.tiers[state.meta.tiers[life.layer]];
-  const step = Math.max(1, Math.ceil(life.patches / LINES));
-  for (let patch = 0; patch < life.patches; patch += 1) {
+  for (const patch of drawnPatches(life, selected?.patch)) {
     const chosen = selected?.patch === patch;
-    if (!chosen && patch % step) continue;
     drawScoreLine(ctx, { x, y, life, patch, colour: chosen ? palette.focus : colour, chosen });
   }
   ctx.fillStyle = rgba(palette.danger, 1);
@@ -254,11 +265,18 @@ export function tellFolds(life, most = 6) {
   });
 }
 
-/** The life as a table: a row an eviction, a field a layer. */
-export function tableLife({ state, life }) {
+/** The life as a table: a row an eviction; what each layer held, and the scores that are drawn of the chosen layer. */
+export function tableLife({ state, life, selected }) {
   if (!life) return { head: [], rows: [] };
   const layers = [...Array(state.meta.layers).keys()];
+  const drawn = drawnPatches(life, selected?.patch);
   const rows = life.moments.map((seconds, m) => [clock(seconds, true), ...layers.map((layer) => `${life.held[layer][m]}`),
-    life.cut[m] === null ? "" : life.cut[m].toFixed(3)]);
-  return { head: ["Eviction at", ...layers.map((layer) => `Layer ${layer + 1}: held`), `Lowest score kept, layer ${life.layer + 1}`], rows };
+    life.cut[m] === null ? "" : scoreText(life.cut[m]), ...drawn.map((patch) => (lifeScore(life, m, patch) === null ? "" : scoreText(lifeScore(life, m, patch))))]);
+  const [, columns] = state.meta.grid;
+  return {
+    caption: `Tokens of the frame held after each eviction; then the scores in layer ${life.layer + 1}, patch by patch (row, column)`,
+    head: ["Eviction at", ...layers.map((layer) => `Layer ${layer + 1}: held`), `Lowest score kept, layer ${life.layer + 1}`,
+      ...drawn.map((patch) => `${Math.floor(patch / columns) + 1}, ${(patch % columns) + 1}`)],
+    rows,
+  };
 }

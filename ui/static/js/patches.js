@@ -119,9 +119,9 @@ export function markPicture(ctx, { columns, cell: [w, h] }, { palette, hoverPatc
 export function layoutMinis(width, { state }) {
   const { layers, grid } = state.meta;
   const most = layers <= 10 ? 5 : 10;
-  const wide = Math.max(34, Math.min(112, Math.floor((width + MINI_GAP) / most) - MINI_GAP));
+  const wide = Math.max(34, Math.min(112, Math.floor((width - 4 + MINI_GAP) / most) - MINI_GAP));
   const tall = Math.round((wide * Math.min(1.4, Math.max(0.5, grid[0] / grid[1])) * 3) / 4);
-  const across = Math.max(1, Math.floor((width + MINI_GAP) / (wide + MINI_GAP)));
+  const across = Math.max(1, Math.floor((width - 4 + MINI_GAP) / (wide + MINI_GAP)));
   const at = (layer) => [(layer % across) * (wide + MINI_GAP) + 2, Math.floor(layer / across) * (tall + MINI_TEXT + 8) + 3];
   return { wide, tall, across, at, height: Math.ceil(layers / across) * (tall + MINI_TEXT + 8) + 4 };
 }
@@ -161,6 +161,18 @@ export function drawMinis(ctx, { wide, tall, at }, { state, frame, palette, rati
     ctx.textBaseline = "top";
     ctx.fillText(wide > 60 ? `${layer + 1}: ${heldPatches(frame, layer)} held` : `${layer + 1}: ${heldPatches(frame, layer)}`, left, top + tall + 4);
   }
+}
+
+/** The small frames as a table: a row a patch, a field a layer; first how many each layer holds. */
+export function tableMinis({ state, frame }) {
+  if (!frame) return { head: [], rows: [] };
+  const layers = [...Array(state.meta.layers).keys()];
+  return {
+    head: ["Row, column", ...layers.map((layer) => `Layer ${layer + 1}`)],
+    rows: [[`Held of ${frame.patches}`, ...layers.map((layer) => `${heldPatches(frame, layer)}`)],
+      ...[...Array(frame.patches).keys()].map((p) => [`${Math.floor(p / frame.grid[1]) + 1}, ${(p % frame.grid[1]) + 1}`,
+        ...layers.map((layer) => (frame.held[layer * frame.patches + p] === 1 ? "held" : "–"))])],
+  };
 }
 
 /** The frame as a table: a row a patch, in the chosen layer. */

@@ -8,11 +8,14 @@ import { firstRun, linkTo, makeStrip } from "./replay.js";
 import { makeSource } from "./source.js";
 import { mainButton, makeTransport } from "./transport.js";
 
-/** Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board}. Returns {receive(view), pulse}. */
-export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board }) {
+/**
+ * Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board, shown}; `shown` is
+ * the key of the moment that came with the page, where it is shown already. Returns {receive(view), pulse}.
+ */
+export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board, shown = null }) {
   let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
   const first = firstRun(location.search, runs);
-  let opening = first && { n: 1, id: first.id, seconds: first.seconds, play: !matchMedia("(prefers-reduced-motion: reduce)").matches };
+  let opening = first && { n: 1, id: first.id, seconds: first.seconds, shown, play: !matchMedia("(prefers-reduced-motion: reduce)").matches };
   let lastOpened = 1;
   let shots = 0;
   let shotAt = 0;

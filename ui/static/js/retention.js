@@ -1,11 +1,13 @@
 // The retention timeline of one tier: a line for every frame, born on the diagonal when it was seen, fading as the
 // tier lets go of it. Left to right: stream time. Bottom to top: the frame.
 import { cellPicture, putCell } from "./cells.js";
-import { clock } from "./format.js";
+import { clock, percent } from "./format.js";
 import { rgba, shareAlpha, tierPattern } from "./palette.js";
 
 /** Groups in a row of the history: the three tiers, and every layer together. */
 const GROUPS = 4;
+/** Moments that the table tells. */
+const MOST_MOMENTS = 12;
 
 /** Share (0 to 1) of the frames in bin `frame` that a tier held at moment `at`; null where it is not known. */
 export function heldShare(history, tier, at, frame) {
@@ -29,14 +31,34 @@ export function hitRetention(layout, { state }, x, y) {
   return { at, frame };
 }
 
+/** Stream time of a bin of the history, in seconds. */
+function secondsOfBin({ times, meta }, bin) {
+  return times[Math.min(times.length - 1, Math.floor((bin * meta.history_step) / meta.bin))];
+}
+
 /** Words for a point of the figure. */
 export function describeRetention(state, tier, { at, frame }) {
   const share = heldShare(state.history, tier, at, frame);
   if (share === null) return null;
-  const column = (bin) => Math.min(state.times.length - 1, Math.floor((bin * state.meta.history_step) / state.meta.bin));
   return {
-    title: `Frames around ${clock(state.times[column(frame)])}`,
-    lines: [`at ${clock(state.times[column(at)])} this tier held ${Math.round(share * 100)} % of them`],
+    title: `Frames around ${clock(secondsOfBin(state, frame))}`,
+    lines: [`at ${clock(secondsOfBin(state, at))} this tier held ${Math.round(share * 100)} % of them`],
+  };
+}
+
+/** One tier's figure as a table: a row a bin of frames, a field a moment; of many moments some, evenly spaced up to now. */
+export function tableRetention({ state }, tier, caption) {
+  const moments = state.history.length;
+  const told = Math.min(moments, MOST_MOMENTS);
+  const shown = [...Array(told).keys()].map((i) => Math.round(((i + 1) * moments) / told) - 1);
+  const share = (at, frame) => {
+    const held = heldShare(state.history, tier, at, frame);
+    return held === null ? "" : percent(held);
+  };
+  return {
+    caption: `${caption}: share of the frames’ tokens that was held at ${told < moments ? `${told} of ${moments} moments` : "each moment"}`,
+    head: ["Frames around", ...shown.map((at) => `at ${clock(secondsOfBin(state, at), true)}`)],
+    rows: [...Array(moments).keys()].map((frame) => [clock(secondsOfBin(state, frame), true), ...shown.map((at) => share(at, frame))]),
   };
 }
 

@@ -14,6 +14,12 @@ export function parseRich(source) {
   return parts;
 }
 
+/** Text with the mark that it begins with apart, such as [",", " and so on"]: a mark belongs to the word before it. Pure. */
+export function leadingMark(text) {
+  const mark = /^[,.;:!?)’”]+/.exec(text)?.[0] ?? "";
+  return [mark, text.slice(mark.length)];
+}
+
 /** The same as plain words, for a live region. */
 export function plain(source) {
   return parseRich(source).map((part) => part.text).join("");

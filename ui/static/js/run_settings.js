@@ -6,15 +6,19 @@ export function whoseSettings(run) {
   return run ? `Applies to live streams; this run: ${run.settings}` : "";
 }
 
-/** Keep such a sentence in the box that `find` gives; it is looked up anew, since the page may draw the box again. */
+/** Keep such a sentence in the box that `find` gives, which the page may draw again; the result puts it there now. */
 export function noteWhoseSettings(bus, find) {
   let note = null;
+  const put = () => {
+    const box = find();
+    if (box && note && note.parentElement !== box) box.append(note);
+  };
   bus.on("view", (view) => {
     note ??= h("span", { class: "hl-whose" });
-    const box = find();
-    if (box && note.parentElement !== box) box.append(note);
+    put();
     const words = whoseSettings(view.run);
     note.hidden = !words;
     setText(note, words);
   });
+  return put;
 }

@@ -5,10 +5,10 @@ import { h } from "./dom.js";
 export const MOST_ROWS = 300;
 const FRESH_MS = 1000;
 
-/** A table element of {head, rows}. */
-export function tableElement({ head, rows }) {
+/** A table element of {head, rows, caption}; a table without a caption stands below its figure. */
+export function tableElement({ head, rows, caption }) {
   const shown = rows.slice(0, MOST_ROWS);
-  const parts = [h("table", {}, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
+  const parts = [h("table", {}, caption ? h("caption", {}, caption) : null, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, shown.map((row) => h("tr", {}, row.map((text, i) => (i ? h("td", {}, text) : h("th", { scope: "row" }, text)))))))];
   if (rows.length > shown.length) parts.push(h("p", {}, `${rows.length - shown.length} more rows are not shown; the CSV export holds all frames.`));
   if (!rows.length) return [h("p", {}, "Nothing to show yet.")];

@@ -5,9 +5,10 @@ import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/exports
 import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/film.js";
 import { heldCurve } from "../js/evictions.js";
 import { cellValue, tableLayers } from "../js/layers.js";
-import { heldSteps, lifeScore, readLife, tellFolds, tellLife, topScore } from "../js/life.js";
-import { describePatch, heldPatches, movePatch, patchFigures, readFrame } from "../js/patches.js";
+import { heldSteps, lifeScore, readLife, scoreText, tableLife, tellFolds, tellLife, topScore } from "../js/life.js";
+import { describePatch, heldPatches, movePatch, patchFigures, readFrame, tableMinis } from "../js/patches.js";
 import { makeDetails, PATIENCE_MS } from "../js/details.js";
+import { tableRetention } from "../js/retention.js";
 import { answerFrom } from "../js/saved.js";
 import { survival } from "../js/survival.js";
 import { svgPen } from "../js/svg.js";
@@ -82,7 +83,9 @@ test("cells: kept, scored, held without a score, forgotten", () => {
   assert.equal(cellValue(state, "recency", 0, 0), -1); // scores of another mode are not shown as this one's
   assert.equal(cellValue({ ...state, kept: new Uint8Array(8) }, "importance", 0, 0), null);
   const table = tableLayers({ state, window: wholeWindow(4), mode: "importance" });
-  assert.deepEqual(table.rows[0], ["1", "0:00.0", "0.500", "no score"]);
+  assert.deepEqual(table.rows[0], ["All frames", "", "3", "4"]); // the bars beside the figure
+  assert.deepEqual(table.rows[1], ["1", "0:00.0", "0.500", "no score"]);
+  assert.match(table.caption, /^Importance: .*Budget: 3 tokens a layer\.$/);
   assert.deepEqual(tableFilm({ state }).rows[0], ["1", "0:00.0", "50 %", "100 %"]);
   assert.deepEqual(describePicture(state, { picture: 0, row: 0 }).lines, ["Sensory: 50 % of the patches held"]);
   assert.equal(picturesThatFit(1300, wholeWindow(500)), 13);
@@ -121,6 +124,34 @@ const LIFE = readLife({
   folds: [{ layer: 1, seconds: 1, tokens: 1, summaries: [2], held: true }, { layer: 0, seconds: 2, tokens: 3, summaries: [], held: false }],
 });
 
+test("the small frames and the scores of a life stand in tables", () => {
+  const minis = tableMinis({ state: seen(), frame: FRAME });
+  assert.deepEqual(minis.head, ["Row, column", "Layer 1", "Layer 2"]);
+  assert.deepEqual(minis.rows, [["Held of 2", "1", "2"], ["1, 1", "held", "held"], ["1, 2", "–", "held"]]);
+  assert.deepEqual(tableMinis({ state: seen(), frame: null }).rows, []);
+  const life = tableLife({ state: seen(), life: LIFE, selected: null });
+  assert.deepEqual(life.head.slice(-3), ["Lowest score kept, layer 2", "1, 1", "1, 2"]);
+  assert.deepEqual(life.rows, [["0:01.0", "1", "2", "0.25", "0.50", ""], ["0:02.0", "0", "2", "", "0.25", ""]]);
+  const many = { ...LIFE, patches: 200, score: new Uint8Array(400).fill(255) };
+  const columns = tableLife({ state: { ...seen(), meta: { ...META, grid: [10, 20] } }, life: many, selected: { patch: 3 } }).head.slice(4);
+  assert.ok(columns.length <= 65 && columns.includes("1, 4"), "of many patches some, and the chosen one");
+});
+
+test("the fading of a tier stands in a table: frames by moments, up to now", () => {
+  const row = (...shares) => Uint8Array.from(Array(4).fill(shares).flat().map((share) => share * 255));
+  const state = { ...seen(), history: [row(1), row(0.2, 1)] };
+  const table = tableRetention({ state }, 0, "Sensory");
+  assert.deepEqual(table.head, ["Frames around", "at 0:00.0", "at 0:00.5"]);
+  assert.deepEqual(table.rows, [["0:00.0", "100 %", "20 %"], ["0:00.5", "", "100 %"]]);
+  assert.match(table.caption, /^Sensory: share .* at each moment$/);
+  const long = Array.from({ length: 50 }, (_, at) => row(...Array(at + 1).fill(0.5)));
+  const some = tableRetention({ state: { ...state, history: long } }, 1, "Working");
+  assert.equal(some.head.length, 13);
+  assert.equal(some.rows.length, 50);
+  assert.equal(some.rows.at(-1).at(-1), "50 %"); // now is told
+  assert.match(some.caption, /12 of 50 moments/);
+});
+
 test("arrow keys move over patches and stop at the edge", () => {
   assert.equal(movePatch(null, "ArrowRight", [4, 4]), 0);
   assert.equal(movePatch(5, "ArrowDown", [4, 4]), 9);
@@ -135,6 +166,12 @@ test("a life is told in steps and sentences", () => {
   assert.equal(lifeScore(LIFE, 0, 0), 0.5);
   assert.equal(lifeScore(LIFE, 0, 1), null);
   assert.equal(topScore(LIFE), 0.5);
+  const faint = { ...LIFE, most: 0.02, cut: [0.001, null] }; // a frame that is hardly attended fills its axis as well
+  assert.equal(lifeScore(faint, 0, 0), 0.01);
+  assert.equal(topScore(faint), 0.01);
+  assert.equal(topScore({ ...faint, cut: [0.3, null] }), 0.5);
+  assert.equal(topScore({ ...LIFE, score: new Uint8Array(4), cut: [0, null] }), 1);
+  assert.deepEqual([0, 0.004321, 0.25, 1].map(scoreText), ["0.00", "0.0043", "0.25", "1.00"]);
   const said = tellLife(state, LIFE);
   assert.match(said[1], /^Sensory memory has let go of all 2\./);
   assert.match(said[2], /^Long-term memory still holds 2 of 2/);

@@ -4,7 +4,7 @@ import { cacheCost, span } from "../js/calculator.js";
 import { verdict } from "../js/lesson_step.js";
 import { placeOf } from "../js/pointing.js";
 import { address, finished, linked, reached, standing } from "../js/progress.js";
-import { parseRich, plain } from "../js/rich.js";
+import { leadingMark, parseRich, plain } from "../js/rich.js";
 import { firstTerms, formsOf, pattern } from "../js/terms.js";
 
 test("words of the glossary and figures are taken out of a text", () => {
@@ -14,6 +14,12 @@ test("words of the glossary and figures are taken out of a text", () => {
   ]);
   assert.equal(plain("A [[token]], **16** of them"), "A token, 16 of them");
   assert.deepEqual(parseRich("a [[b"), [{ kind: "text", text: "a [[b" }]);
+});
+
+test("a mark stays with the word before it", () => {
+  assert.deepEqual(leadingMark(", which"), [",", " which"]);
+  assert.deepEqual(leadingMark(" and"), ["", " and"]);
+  assert.deepEqual(leadingMark("."), [".", ""]);
 });
 
 const TERMS = [

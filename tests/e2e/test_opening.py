@@ -1,0 +1,101 @@
+"""The page before Gradio is there: it shows the opening moment at once, and Gradio takes its parts over as they are."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from test_page import SLOW, frames, turns
+
+PROGRAM = re.compile(r"/assets/index-[^/]*\.js")
+
+
+class Gate:
+    """Holds Gradio's program back until it is opened."""
+
+    def __init__(self):
+        self.held = []
+        self.open = False
+
+    def __call__(self, route):
+        if self.open:
+            route.continue_()
+        else:
+            self.held.append(route)
+
+    def lift(self):
+        self.open = True
+        for route in self.held:
+            route.continue_()
+
+
+@pytest.fixture
+def gate():
+    return Gate()
+
+
+def without_gradio(open_page, gate, **more):
+    page = open_page(run=None, before=lambda page: page.route(PROGRAM, gate), **more)
+    expect(page.locator("#hl-opening")).to_be_attached()
+    expect(page.locator("gradio-app > *")).to_have_count(0)
+    return page
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_moment_is_shown_without_gradio(open_page, gate, width):
+    page = without_gradio(open_page, gate, width=width)
+    expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
+    expect(page.get_by_role("heading", name="HERMES Live")).to_be_visible()
+    expect(turns(page).first).to_contain_text("What is shown now?")
+    assert frames(page) > 100
+    film = page.get_by_role("application", name=re.compile("^Filmstrip of memory"))
+    film.scroll_into_view_if_needed()
+    page.wait_for_timeout(300)
+    assert film.evaluate("""(node) => {
+      const some = node.getContext('2d').getImageData(0, 0, node.width, node.height).data;
+      return some.some((value, i) => i % 4 === 3 && value > 0);
+    }""")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
+    page = without_gradio(open_page, gate)
+    board = page.get_by_role("region", name="Memory board")
+    nodes = "[...document.querySelectorAll('.hl-player, .hl-board, .hl-board canvas')]"
+    page.evaluate(f"{nodes}.forEach((node) => {{ node.kept = 1; }})")
+    places = """['.hl-head h1', '.hl-player', '.hl-chat', '.hl-board']
+        .map((name) => document.querySelector(name).getBoundingClientRect().top)"""
+    before, seen = page.evaluate(places), frames(page)
+    page.get_by_role("button", name="Pause").click()  # kept until the server can hear it
+    question = page.get_by_label("Your question")
+    question.fill("What was")
+    gate.lift()
+    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
+    assert page.evaluate(places) == pytest.approx(before, abs=2)
+    expect(question).to_have_value("What was")
+    expect(question).to_be_focused()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=SLOW)
+    expect(board).to_have_count(1)
+    assert page.evaluate(f"{nodes}.every((node) => node.kept)")
+    assert frames(page) - seen < 10
+    expect(turns(page).first.get_by_role("button").first).to_be_visible()
+    page.get_by_role("button", name="Resume").click()
+    expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible(timeout=SLOW)  # it goes on
+
+
+def test_the_way_to_the_reasons_stays_under_its_answer(open_page, gate):
+    page = without_gradio(open_page, gate)
+    why = turns(page).get_by_role("button", name=re.compile("^Why"))
+    expect(why.first).to_be_visible()
+    gate.lift()
+    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
+    page.wait_for_timeout(1000)
+    expect(why.first).to_be_visible()
+
+
+def test_lessons_that_are_asked_for_early_open(open_page, gate):
+    page = without_gradio(open_page, gate)
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    gate.lift()
+    expect(page.get_by_role("complementary", name="Lessons")).to_be_visible(timeout=SLOW)

@@ -1,0 +1,109 @@
+"""The document as it is served: our script and the opening moment stand in it, and everything else passes unchanged."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import re
+
+import pytest
+
+from ui.document import Document
+
+GRADIO = (
+    b'<!doctype html><html><head><script>window.gradio_config = {"a": "\\u003c/head\\u003e"};</script>'
+    b'<script type="module" crossorigin src="./assets/index-X1.js"></script></head>'
+    b"<body><gradio-app></gradio-app></body></html>"
+)
+
+
+def get(document, path="/", method="GET", **headers):
+    """What a browser gets: status, headers, body."""
+    sent = []
+
+    async def send(message):
+        sent.append(dict(message))
+
+    async def receive():
+        return {"type": "http.request"}
+
+    given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
+    scope = {"type": "http", "path": path, "method": method, "headers": given}
+    asyncio.run(document(scope, receive, send))
+    assert [message["type"] for message in sent[:1]] == ["http.response.start"]
+    body = b"".join(message.get("body", b"") for message in sent[1:])
+    return sent[0]["status"], dict(sent[0]["headers"]), body
+
+
+def serving(body, kind=b"text/html; charset=utf-8", pieces=1):
+    """An application that answers every request with `body`."""
+
+    async def app(scope, receive, send):
+        del scope, receive
+        headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        step = -(-len(body) // pieces)
+        for at in range(0, len(body), step):
+            more = at + step < len(body)
+            await send({"type": "http.response.body", "body": body[at : at + step], "more_body": more})
+
+    return app
+
+
+@pytest.mark.parametrize("pieces", [1, 3])
+def test_the_page_holds_script_moment_and_place_before_gradio(pieces):
+    moment = {"key": "k", "text": "</script><b>"}
+    status, headers, body = get(Document(serving(GRADIO, pieces=pieces), moment))
+    assert status == 200
+    assert int(headers[b"content-length"]) == len(body)
+    text = body.decode()
+    told = re.search(r'id="hl-moment">(.*?)</script>', text)
+    assert told is not None
+    assert json.loads(told[1]) == moment
+    places = [text.index(part) for part in ("hermes-live-", "</head>", 'id="hl-opening"', "<gradio-app", "openPage")]
+    assert places == sorted(places)
+
+
+def test_gradio_starts_once_the_page_is_painted():
+    _, _, body = get(Document(serving(GRADIO), None))
+    assert b'import("./assets/index-X1.js")' in body
+    assert b'<script type="module" crossorigin src' not in body
+
+
+def test_other_answers_pass_unchanged():
+    other = b"<html><head></head><body>no Gradio here</body></html>"
+    assert get(Document(serving(other), None))[2] == other
+    data = b'{"html": "</head><gradio-app"}'
+    status, headers, body = get(Document(serving(data, b"application/json", pieces=2), None))
+    assert (status, body) == (200, data)
+    assert headers[b"content-length"] == str(len(data)).encode()
+
+
+def test_script_and_style_can_be_kept_for_ever_and_come_compressed():
+    document = Document(serving(GRADIO), None)
+    names = re.findall(rb'"\./(hermes-live-\w+)"', get(document)[2])
+    assert len(names) == 3
+    for name in (found.decode() for found in names):
+        status, headers, plain = get(document, f"/some/proxy/{name}")
+        assert status == 200
+        assert b"immutable" in headers[b"cache-control"]
+        _, packed_headers, packed = get(document, f"/{name}", accept_encoding="gzip, br")
+        if b"content-encoding" in packed_headers:
+            assert gzip.decompress(packed) == plain
+            assert len(packed) < len(plain) / 2
+        else:
+            assert packed_headers[b"content-type"] == b"font/woff2"
+        assert get(document, f"/{name}", method="HEAD")[2] == b""
+    assert get(document, "/hermes-live-unknown")[2] != b""  # the application's own answer
+
+
+def test_what_is_not_http_is_left_alone():
+    seen = []
+
+    async def app(scope, receive, send):
+        del receive, send
+        seen.append(scope["type"])
+
+    asyncio.run(Document(app, None)({"type": "lifespan"}, None, None))
+    assert seen == ["lifespan"]

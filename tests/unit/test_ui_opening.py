@@ -1,0 +1,112 @@
+"""The opening moment: served with the page, and gone on from by the visitor whose browser shows it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import hermes
+from hermes.engine import Engine, StreamSettings
+from ui.clips import read_clips
+from ui.handlers import Handlers
+from ui.models import Shelf
+from ui.opening import PICTURES, make_opening
+from ui.runs import read_runs
+from ui.sessions import Quota, Sessions
+from ui.visitor import Visitor
+
+ASSETS = Path(__file__).parents[2] / "assets"
+SECONDS = 57.0
+LOOKING = {"mode": "kept", "pictures": PICTURES}
+
+
+@pytest.fixture(scope="module")
+def engine():
+    running = Engine()
+    yield running
+    running.close()
+
+
+@pytest.fixture(scope="module")
+def bundled():
+    return read_runs(ASSETS / "runs"), {clip.id: clip for clip in read_clips(ASSETS / "clips")}
+
+
+@pytest.fixture
+def opened(engine, bundled, tmp_path):
+    """Handlers of a page with an opening, and the opening."""
+    runs, clips = bundled
+    run = next(iter(runs.values()))
+    settings = StreamSettings(model="pocket", policy="hermes", budget=512)
+    opening = make_opening(run, SECONDS, clips, settings, hermes.POLICIES["hermes"])
+    sessions = Sessions(
+        lambda: Visitor(settings, Shelf(engine), clips, hermes.POLICIES, runs, tmp_path), Quota(), tmp_path
+    )
+    return Handlers(sessions, opening), opening
+
+
+def poll(handlers, opening, key="tab", **wish):
+    """The first question of a browser; what the player and the board hear."""
+    told = opening.told
+    data = {
+        "open": {"n": 1, "id": told["run"], "seconds": told["seconds"], "play": False, **wish},
+        "seq": told["board"]["seq"],
+        "frame": told["player"]["frame"]["index"],
+        "board": LOOKING,
+    }
+    player, board = handlers.poll(data, key)
+    return json.loads(player), json.loads(board) if isinstance(board, str) else None
+
+
+def test_it_tells_the_run_where_it_opens(opened):
+    _, opening = opened
+    told = json.loads(json.dumps(opening.told, allow_nan=False))
+    assert told["seconds"] == SECONDS
+    assert told["player"]["position"] == SECONDS
+    assert told["player"]["frame"]["jpeg"]
+    assert told["player"]["run"]["turns"]
+    board = told["board"]
+    assert board["base"] is None
+    assert board["frames"] == told["player"]["frames"]
+    assert len(board["thumbs"]) >= len(board["film"]["index"]) - 2  # all pictures, where the run kept them
+    assert board["answer"]["fate"]["outcome"]
+
+
+def test_a_browser_that_shows_it_is_told_only_what_follows(opened):
+    handlers, opening = opened
+    player, board = poll(handlers, opening, shown=opening.key)
+    assert player["opened"] == 1
+    assert player["restarted"] is False
+    assert "frame" not in player  # it shows this picture already
+    assert player["run"]["epoch"] == opening.told["player"]["run"]["epoch"]
+    assert board is None  # nothing has happened since
+    visitor = handlers.sessions.get("tab")
+    visitor.replay.resume()
+    visitor.replay.pace(30)
+    data = {"seq": opening.told["board"]["seq"], "frame": -1, "board": LOOKING}
+    message = None
+    while message is None:
+        _, said = handlers.poll(data, "tab")
+        message = json.loads(said) if isinstance(said, str) else None
+    assert message["base"] == opening.told["board"]["seq"]
+
+
+def test_two_browsers_go_on_from_it_by_themselves(opened):
+    handlers, opening = opened
+    for key in ("one", "two"):
+        assert poll(handlers, opening, key, shown=opening.key)[1] is None
+    handlers.sessions.get("one").replay.seek(80.0)
+    data = {"seq": opening.told["board"]["seq"], "frame": -1, "board": LOOKING}
+    assert json.loads(handlers.poll(data, "one")[1])["frames"] > opening.told["board"]["frames"]
+    assert not isinstance(handlers.poll(data, "two")[1], str)  # nothing new
+
+
+@pytest.mark.parametrize("shown", [None, "of another server"])
+def test_a_browser_that_shows_something_else_is_told_everything(opened, shown):
+    handlers, opening = opened
+    player, board = poll(handlers, opening, shown=shown)
+    assert player["restarted"] is True
+    assert player["frame"]["jpeg"]
+    assert board["base"] is None

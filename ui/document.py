@@ -1,0 +1,132 @@
+"""The document as it is served: Gradio's own, with our script, style and the opening moment put into it.
+
+Gradio inserts what its `head` holds only once its own program has started, after some fifty files. Here our script stands in
+the document itself, and so does the moment on which the page opens: it is drawn before Gradio is there.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+from ui import bundle
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+BEFORE, BEHIND, HEAD_END = b"<gradio-app", b"</gradio-app>", b"</head>"
+PROGRAM = re.compile(rb'<script type="module" crossorigin src="([^"]+)"></script>')
+"""How the page names Gradio's own program."""
+AFTER_PAINT = rb"""<link rel="modulepreload" href="\1"><script type="module">
+const painted = new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
+const hidden = new Promise((done) => setTimeout(done, 300)); // a tab in the background paints nothing
+Promise.race([painted, hidden]).then(() => import("\1"));
+</script>"""
+OPEN = b"<script>window.HermesLive.openPage();</script>"
+FOREVER = "public, max-age=31536000, immutable"
+
+
+class Document:
+    """ASGI middleware: puts our parts into Gradio's page, and serves script and style under names that change with them."""
+
+    def __init__(
+        self, app: Callable[[Scope, Receive, Send], Awaitable[None]], moment: Mapping[str, Any] | None
+    ) -> None:
+        """Stand before `app`; `moment` is what the page opens on (`ui.opening.Opening.told`), None: nothing."""
+        self._app = app
+        self._files: dict[str, _File] = {}
+        font = self._offer("font/woff2", bundle.font())
+        style = self._offer("text/css; charset=utf-8", bundle.style(f"./{font}").encode())
+        script = self._offer("text/javascript; charset=utf-8", bundle.script().encode())
+        self._head = (
+            f'<link rel="preload" as="font" type="font/woff2" href="./{font}" crossorigin>'
+            f'<link rel="stylesheet" href="./{style}"><script src="./{script}"></script>'
+        ).encode()
+        told = json.dumps(moment, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+        self._body = (
+            f'<div id="hl-opening"></div><script type="application/json" id="hl-moment">{told}</script>'.encode()
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        file = self._files.get(scope["path"].rpartition("/")[2])
+        if file is not None:
+            await file.reply(scope, send)
+            return
+        await self._app(scope, receive, _Insertion(send, self._put))
+
+    def _offer(self, kind: str, data: bytes) -> str:
+        """Serve a file from now on; returns its name, which has no ending so that nobody compresses it again."""
+        name = f"hermes-live-{hashlib.sha256(data).hexdigest()[:20]}"
+        self._files[name] = _File(kind, data, b"" if kind.startswith("font/") else gzip.compress(data, mtime=0))
+        return name
+
+    def _put(self, html: bytes) -> bytes:
+        if any(part not in html for part in (HEAD_END, BEFORE, BEHIND)):
+            return html
+        html = PROGRAM.sub(AFTER_PAINT, html, count=1)
+        html = html.replace(HEAD_END, self._head + HEAD_END, 1)
+        html = html.replace(BEFORE, self._body + BEFORE, 1)
+        return html.replace(BEHIND, BEHIND + OPEN, 1)
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file that never changes: its content type, its bytes, and those compressed where that pays."""
+
+    kind: str
+    data: bytes
+    packed: bytes
+
+    async def reply(self, scope: Scope, send: Send) -> None:
+        accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), b"")
+        packed = bool(self.packed) and b"gzip" in accepted
+        data = self.packed if packed else self.data
+        headers = {"content-type": self.kind, "content-length": str(len(data)), "cache-control": FOREVER}
+        if packed:
+            headers |= {"content-encoding": "gzip", "vary": "accept-encoding"}
+        named = [(name.encode(), value.encode()) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": 200, "headers": named})
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else data})
+
+
+class _Insertion:
+    """Sends a response on: HTML as a whole and changed, anything else as it comes."""
+
+    def __init__(self, send: Send, change: Callable[[bytes], bytes]) -> None:
+        self._send = send
+        self._change = change
+        self._start: Message | None = None
+        self._body = b""
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start" and _is_html(message["headers"]):
+            self._start = message
+            return
+        if self._start is None:
+            await self._send(message)
+            return
+        self._body += message.get("body", b"")
+        if message.get("more_body"):
+            return
+        data = self._change(self._body)
+        if data != self._body:
+            others = [pair for pair in self._start["headers"] if pair[0].lower() != b"content-length"]
+            self._start["headers"] = [*others, (b"content-length", str(len(data)).encode())]
+        start, self._start = self._start, None
+        await self._send(start)
+        await self._send({"type": "http.response.body", "body": data})
+
+
+def _is_html(headers: Any) -> bool:
+    return any(name.lower() == b"content-type" and value.startswith(b"text/html") for name, value in headers)

@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import test from "node:test";
+import { EARLY, fitting, readParts } from "../js/opening.js";
+import { makePost } from "../js/post.js";
+
+const config = (ids) => ({ components: [{ props: {} }, ...ids.map((id) => ({ props: { elem_id: id, value: id } }))] });
+const ALL = ["hl-head", "hl-settings", ...EARLY.map((name) => `hl-${name}`)];
+
+test("the parts are found by their names, and only all together", () => {
+  assert.equal(readParts(config(ALL)).get("hl-player").value, "hl-player");
+  for (const id of ALL) assert.equal(readParts(config(ALL.filter((other) => other !== id))), null, id);
+  assert.equal(readParts(undefined), null);
+  assert.equal(readParts({ components: "?" }), null);
+});
+
+const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 3 }];
+const MOMENT = { key: "k", run: "one", seconds: 57, player: { state: "paused", clock: 57 }, board: { seq: 4 } };
+
+test("the moment is shown where the address opens the page there, and nowhere else", () => {
+  assert.equal(fitting(MOMENT, "", RUNS, false).player.state, "playing");
+  assert.equal(fitting(MOMENT, "?run=one", RUNS, true).player.state, "paused");
+  assert.equal(fitting(MOMENT, "?__theme=dark&run=one&layer=2", RUNS, false).key, "k");
+  for (const search of ["?run=one&t=12", "?run=two", "?run=none", "?run=gone", "?lesson=kv-cache"]) {
+    assert.equal(fitting(MOMENT, search, RUNS, false), null, search);
+  }
+  assert.equal(fitting(null, "", RUNS, false), null);
+  assert.equal(MOMENT.player.state, "paused");
+});
+
+test("what people did before Gradio was there goes out in its order, once the server knows the page; polls are not kept", () => {
+  const post = makePost();
+  const out = [];
+  post.send("act", 1);
+  post.send("poll", 2);
+  post.connect((type, data) => out.push([type, data]));
+  post.send("act", 3);
+  post.send("poll", 4);
+  assert.deepEqual(out, [["poll", 4]]);
+  post.letGo();
+  post.send("act", 5);
+  post.letGo();
+  assert.deepEqual(out, [["poll", 4], ["act", 1], ["act", 3], ["act", 5]]);
+});
+
+test("a post that is not connected lets nothing go", () => {
+  const post = makePost();
+  post.send("act", 1);
+  post.letGo();
+  const out = [];
+  post.connect((type, data) => out.push([type, data]));
+  assert.deepEqual(out, []);
+  post.letGo();
+  assert.deepEqual(out, [["act", 1]]);
+});

@@ -114,6 +114,16 @@ def test_a_live_question_is_refused_with_what_to_do(open_page):
     expect(turns(page).last).to_have_attribute("data-state", "done", timeout=SLOW)
 
 
+def test_the_newest_answer_of_a_moment_is_in_sight(open_page):
+    page = open_page(run=f"{FIRST.id}&t=76", height=1000)
+    expect(turns(page)).to_have_count(5, timeout=SLOW)
+    page.get_by_role("button", name="Pause").click()
+    page.wait_for_timeout(500)
+    log = page.get_by_role("list", name="Questions and answers")
+    assert log.evaluate("node => node.scrollHeight > node.clientHeight + 60")  # else this shows nothing
+    assert log.evaluate("node => node.scrollHeight - node.scrollTop - node.clientHeight") < 60
+
+
 def test_a_link_opens_a_moment_and_a_layer(open_page, app):
     page = open_page(run=f"{LONG.id}&t=1200&layer=2")
     expect(page.get_by_role("heading", name=LONG.title)).to_be_visible()

@@ -59,6 +59,10 @@ export function mountChat(element, bus, send, planned = false) {
   let own = null; // one's own turns meanwhile
   const nodes = new Map();
 
+  let atEnd = true; // whether the newest turn is in sight; it stays so when the room for the list changes
+  log.addEventListener("scroll", () => { atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60; });
+  new ResizeObserver(() => { if (atEnd) log.scrollTop = log.scrollHeight; }).observe(log);
+
   function plan() {
     return makePlan(bus, (target, questions) => send("run", { ...target, questions }));
   }

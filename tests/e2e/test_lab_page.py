@@ -208,7 +208,7 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
 
 def test_what_is_no_lab_run_is_explained(open_page):
     lab = lab_of(open_page(run=None, query="&lab=no-such-run"))
-    expect(lab.get_by_role("alert")).to_have_text("The lab run of this link is not here.")
+    expect(lab.get_by_role("alert")).to_have_text("The lab run of this link is not here.", timeout=SLOW)
     data = RECORDED.path.read_bytes()
     upload = lab.get_by_label("Open a saved lab run")
     for name, content, words in (

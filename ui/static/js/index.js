@@ -24,6 +24,7 @@ let player = null;
 let askServer = () => {};
 let lessons = null;
 let lessonsWanted = false;
+const keptTheme = new MutationObserver(rememberTheme); // Gradio sets its own theme as it starts
 const noteSettings = noteWhoseSettings(bus, () => document.querySelector("#hl-settings .label-wrap > span"));
 
 /** Parse a component's value; an empty one is no message. */
@@ -31,10 +32,14 @@ function message(props) {
   return props.value ? JSON.parse(props.value) : null;
 }
 
+/** Send a file to the server, as Gradio's own component does: (file) -> its place there. */
+function upload(...given) {
+  return gradio ? gradio.upload(...given) : Promise.reject(new Error("The page is still starting. Try again in a moment."));
+}
+
 function buildPlayer(element, props, send, shown) {
   player = mountPlayer(element, {
-    clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, bus, board: () => board, shown,
-    upload: (...given) => (gradio ? gradio.upload(...given) : Promise.reject(new Error("The page is still starting. Try again in a moment."))),
+    clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board, shown,
   });
   document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
   bus.on("settings", player.pulse.now);
@@ -103,7 +108,7 @@ export function mount(part, given) {
   waiting.push([part, given]);
   const there = new Map(waiting.map(([name, { element }]) => [name, element]));
   if (!EARLY.every((name) => there.has(name))) return;
-  rememberTheme(); // Gradio has set its own
+  keptTheme.disconnect();
   pane.adopt(EARLY.map((name) => [name, there.get(name)]));
   pane = null;
   noteSettings();
@@ -117,6 +122,7 @@ export function openPage() {
   const parts = readParts(window.gradio_config);
   if (!place || !parts) return;
   held = true;
+  keptTheme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.title = window.gradio_config.title;
   const told = JSON.parse(document.getElementById("hl-moment").textContent);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;

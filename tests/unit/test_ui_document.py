@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -16,6 +17,12 @@ GRADIO = (
     b'<script type="module" crossorigin src="./assets/index-X1.js"></script></head>'
     b"<body><gradio-app></gradio-app></body></html>"
 )
+
+
+def finish(coroutine):
+    """Run it in a thread of its own: the browser tests of this process may have left a running loop in this one."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, coroutine).result()
 
 
 def get(document, path="/", method="GET", **headers):
@@ -30,7 +37,7 @@ def get(document, path="/", method="GET", **headers):
 
     given = [(name.replace("_", "-").encode(), value.encode()) for name, value in headers.items()]
     scope = {"type": "http", "path": path, "method": method, "headers": given}
-    asyncio.run(document(scope, receive, send))
+    finish(document(scope, receive, send))
     assert [message["type"] for message in sent[:1]] == ["http.response.start"]
     body = b"".join(message.get("body", b"") for message in sent[1:])
     return sent[0]["status"], dict(sent[0]["headers"]), body
@@ -105,5 +112,5 @@ def test_what_is_not_http_is_left_alone():
         del receive, send
         seen.append(scope["type"])
 
-    asyncio.run(Document(app, None)({"type": "lifespan"}, None, None))
+    finish(Document(app, None)({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]

@@ -24,7 +24,7 @@ let player = null;
 let askServer = () => {};
 let lessons = null;
 let lessonsWanted = false;
-const keptTheme = new MutationObserver(rememberTheme); // Gradio sets its own theme as it starts
+let keptTheme = null; // holds the chosen theme while Gradio, as it starts, sets its own
 const noteSettings = noteWhoseSettings(bus, () => document.querySelector("#hl-settings .label-wrap > span"));
 
 /** Parse a component's value; an empty one is no message. */
@@ -122,6 +122,7 @@ export function openPage() {
   const parts = readParts(window.gradio_config);
   if (!place || !parts) return;
   held = true;
+  keptTheme = new MutationObserver(rememberTheme);
   keptTheme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.title = window.gradio_config.title;
   const told = JSON.parse(document.getElementById("hl-moment").textContent);

@@ -66,6 +66,9 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
     page.evaluate(f"{nodes}.forEach((node) => {{ node.kept = 1; }})")
     places = """['.hl-head h1', '.hl-player', '.hl-chat', '.hl-board']
         .map((name) => document.querySelector(name).getBoundingClientRect().top)"""
+    page.evaluate(
+        "document.fonts.load('1em \"Inter Variable\"').then(() => document.fonts.ready)"
+    )  # another font breaks lines elsewhere
     before, seen = page.evaluate(places), frames(page)
     page.get_by_role("button", name="Pause").click()  # kept until the server can hear it
     question = page.get_by_label("Your question")

@@ -106,3 +106,17 @@ def test_lessons_that_are_asked_for_early_open(open_page, gate):
     page.get_by_role("button", name="Lessons", exact=True).click()
     gate.lift()
     expect(page.get_by_role("complementary", name="Lessons")).to_be_visible(timeout=SLOW)
+
+
+def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(open_page, gate):
+    page = without_gradio(open_page, gate)
+    page.get_by_role("tab", name="Upload").click()
+    page.locator("#hl-file").set_input_files("tests/data/variable_rate.mp4")
+    expect(page.locator(".hl-drop")).to_contain_text("Uploading variable_rate.mp4")
+    gate.lift()
+    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
+    expect(page.locator(".hl-drop")).not_to_contain_text("Uploading", timeout=SLOW)
+    expect(page.locator(".hl-drop")).to_contain_text("variable_rate.mp4")
+    page.wait_for_timeout(1500)  # the server's first news must not choose another source
+    expect(page.get_by_role("tab", name="Upload")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("alert")).to_have_count(0)

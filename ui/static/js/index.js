@@ -18,7 +18,8 @@ const built = new Map(); // part -> {post, receive}
 const waiting = []; // Gradio's components, until those are there that take the early parts over
 let pane = null;
 let held = false; // with the pane: nothing but polls goes out before the server has heard of this page
-let gradio = null; // what Gradio gave the player
+let giveUpload = () => {};
+const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload, once its player is there
 let board = null;
 let player = null;
 let askServer = () => {};
@@ -32,9 +33,10 @@ function message(props) {
   return props.value ? JSON.parse(props.value) : null;
 }
 
-/** Send a file to the server, as Gradio's own component does: (file) -> its place there. */
-function upload(...given) {
-  return gradio ? gradio.upload(...given) : Promise.reject(new Error("The page is still starting. Try again in a moment."));
+/** Send a file to the server, as Gradio's own component does: (file) -> its place there. One chosen before Gradio is there waits. */
+async function upload(...given) {
+  const send = await uploadComes;
+  return send(...given);
 }
 
 function buildPlayer(element, props, send, shown) {
@@ -93,7 +95,7 @@ function connect(part, { props, trigger, watch, upload }) {
     }
   });
   if (part === "player") {
-    gradio = { upload };
+    giveUpload(upload);
     player.pulse.start();
   }
 }

@@ -1,64 +1,40 @@
 """The runs that ship with the demo: what each is made of, and the check that it shows what its title says.
 
-`assets/runs/index.json` lists them as data, in the order of the menu. Each names a clip, a policy and questions, and for
-every question what its answer must be: "right", "wrong", "any" (either), or "forgotten": wrong now, though the same question
-was answered rightly before; of those marked so, one is enough. The texts may hold `{budget}` and `{frames}` (frames that the
-budget holds). Its list `labs` is read by `hermes.bundled_lab_runs`.
+The list `runs` of `assets/runs/index.json` names them as data (see `hermes.recipes`). Each names a clip, a policy and
+questions, and for every question what its answer must be: "right", "wrong", "any" (either), or "forgotten": wrong now,
+though the same question was answered rightly before; of those marked so, one is enough.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from hermes.clip_run import PlannedQuestion
-from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
-from hermes.recording import ASSETS, Progress, describe, find_clip, record
-from hermes.trace import ID, LIMIT, Recorder, Turn
+from hermes.recipes import RUNS, AnyRecipe, first_that_fits, read_list, shared_parts
+from hermes.recording import Progress, describe, find_clip, record
+from hermes.trace import Recorder, Turn
 from hermes.trace.head import is_right
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
 
-RUNS: Final = ASSETS / "runs"
-ENDING: Final = ".hermesrun"
-INDEX: Final = "index.json"
 EXPECTATIONS: Final = ("right", "wrong", "any", "forgotten")
 
 
-class RunCheckError(HermesError):
-    """A run does not show what its title says."""
-
-
-@dataclass(frozen=True)
-class Recipe:
+@dataclass(frozen=True, kw_only=True)
+class Recipe(AnyRecipe):
     """How one bundled run is made.
 
     Attributes:
-        id: Its name in addresses and of its file.
-        texts: `title`, `about` and `look`, with places for the budget.
-        clip: Name of the bundled clip.
         policy: Name of the policy.
-        budgets: Budgets to try, in this order; the first whose answers fit is taken.
-        fps: Frames a second.
-        questions: What to ask, and when.
-        expected: For each of them one of `EXPECTATIONS`.
-        largest: Bytes that the file may take.
+        expected: For each question one of `EXPECTATIONS`.
     """
 
-    id: str
-    texts: Mapping[str, str]
-    clip: str
     policy: str
-    budgets: tuple[int, ...]
-    fps: float
-    questions: tuple[PlannedQuestion, ...]
     expected: tuple[str, ...]
-    largest: int = LIMIT
 
 
 def read_recipes(folder: Path = RUNS) -> list[Recipe]:
@@ -67,30 +43,14 @@ def read_recipes(folder: Path = RUNS) -> list[Recipe]:
     Raises:
         HermesError: There is no index, or it does not say what it should.
     """
-    try:
-        listed = json.loads((folder / INDEX).read_text("utf-8"))["runs"]
-        return [_recipe(entry) for entry in listed]
-    except OSError as error:
-        raise HermesError(f"There is no list of runs at {folder / INDEX}.") from error
-    except (ValueError, KeyError, TypeError) as error:
-        raise HermesError(f"The list of runs at {folder / INDEX} cannot be read: {error}.") from error
+    return read_list(folder, "runs", _recipe)
 
 
 def _recipe(entry: Mapping[str, Any]) -> Recipe:
     expected = tuple(str(question["expect"]) for question in entry["questions"])
-    if not ID.fullmatch(entry["id"]) or not set(expected) <= set(EXPECTATIONS):
-        raise ValueError(f"{entry['id']} has a name or an expectation that is not known")
-    return Recipe(
-        id=entry["id"],
-        texts={name: str(entry[name]) for name in ("title", "about", "look")},
-        clip=entry["clip"],
-        policy=entry["policy"],
-        budgets=tuple(int(budget) for budget in entry["budgets"]),
-        fps=float(entry["fps"]),
-        questions=tuple(PlannedQuestion(str(q["text"]), float(q["at"])) for q in entry["questions"]),
-        expected=expected,
-        largest=min(LIMIT, int(float(entry.get("largest_mb", 9)) * 1e6)),
-    )
+    if not set(expected) <= set(EXPECTATIONS):
+        raise ValueError(f"{entry['id']} has an expectation that is not known")
+    return Recipe(policy=entry["policy"], expected=expected, **shared_parts(entry))
 
 
 def make(
@@ -105,21 +65,20 @@ def make(
         RunCheckError: With none of the budgets the answers are what they must be; the message lists them.
     """
     clip = find_clip(recipe.clip)
-    failures = []
-    for budget in recipe.budgets:
-        settings = StreamSettings(policy=recipe.policy, budget=budget, fps=recipe.fps, chunk=1, speed=float("inf"))
+
+    def settings_at(budget: int) -> StreamSettings:
+        return StreamSettings(policy=recipe.policy, budget=budget, fps=recipe.fps, chunk=1, speed=float("inf"))
+
+    def attempt(budget: int) -> tuple[tuple[Recorder, tuple[Turn, ...]], list[str]]:
         recorder = Recorder(recipe.largest)
-        turns = record(model, clip, settings, recipe.questions, recorder, progress)
-        wrong = check(turns, recipe.expected)
-        if wrong:
-            failures.append(f"With {budget} tokens a layer: {'; '.join(wrong)}.")
-            continue
-        places = {"budget": str(budget), "frames": f"{budget / model.tokens_per_frame:g}"}
-        texts = {name: filled(text, places) for name, text in recipe.texts.items()}
-        path = folder / f"{recipe.id}{ENDING}"
-        recorder.write(path, describe(model, settings, clip, turns, id=recipe.id, **texts))
-        return path, turns
-    raise RunCheckError(f"The run “{recipe.id}” does not show what its title says. {' '.join(failures)}")
+        turns = record(model, clip, settings_at(budget), recipe.questions, recorder, progress)
+        return (recorder, turns), check(turns, recipe.expected)
+
+    budget, (recorder, turns) = first_that_fits(recipe, attempt)
+    path = recipe.path(folder)
+    about = describe(model, settings_at(budget), clip, turns, id=recipe.id, **recipe.texts_at(budget, model))
+    recorder.write(path, about)
+    return path, turns
 
 
 def check(turns: Sequence[Turn], expected: Sequence[str]) -> list[str]:
@@ -145,10 +104,3 @@ def _forgotten(turns: Sequence[Turn], index: int) -> bool:
     now = turns[index]
     before = [turn for turn in turns[:index] if turn.question == now.question]
     return now.truth is not None and not is_right(now) and any(is_right(turn) for turn in before)
-
-
-def filled(text: str, places: Mapping[str, str]) -> str:
-    """A text with its `{places}` filled in."""
-    for name, value in places.items():
-        text = text.replace(f"{{{name}}}", value)
-    return text

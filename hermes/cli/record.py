@@ -127,19 +127,19 @@ def _texts(args: argparse.Namespace) -> dict[str, str]:
 
 def _bundled(args: argparse.Namespace) -> int:
     """Make all bundled runs; every one is tried, and the command fails if any does not show what its title says."""
-    from hermes import bundled_lab_runs, bundled_runs  # noqa: PLC0415  (loads torch)
+    from hermes import bundled_lab_runs, bundled_runs, recipes  # noqa: PLC0415  (loads torch)
 
-    folder = args.runs or bundled_runs.RUNS
-    recipes: list[bundled_runs.Recipe | bundled_lab_runs.LabRecipe] = [
+    folder = args.runs or recipes.RUNS
+    listed: list[bundled_runs.Recipe | bundled_lab_runs.LabRecipe] = [
         *bundled_runs.read_recipes(folder),
         *bundled_lab_runs.read_recipes(folder),
     ]
-    known = [recipe.id for recipe in recipes]
+    known = [recipe.id for recipe in listed]
     for name in args.only or ():
         if name not in known:
             raise HermesError(f"There is no bundled run {name}. There are: {', '.join(known)}.")
     model, failed = load_model(args), []
-    for recipe in recipes:
+    for recipe in listed:
         if args.only and recipe.id not in args.only:
             continue
         began = time.monotonic()
@@ -150,7 +150,7 @@ def _bundled(args: argparse.Namespace) -> int:
             else:
                 path, lanes = bundled_lab_runs.make(model, recipe, folder, _tellers(recipe.id))
                 tell = partial(_tell_lanes, lanes)
-        except bundled_runs.RunCheckError as error:
+        except recipes.RunCheckError as error:
             failed.append(recipe.id)
             print(f"hermes: {error}", file=sys.stderr)
             continue

@@ -15,9 +15,9 @@ from test_trace import DAMAGES, MadeUpStream, assert_same, with_part
 
 from hermes import trace
 from hermes.bundled_lab_runs import check, read_recipes
-from hermes.bundled_runs import ENDING, RUNS
 from hermes.cli import main
 from hermes.errors import HermesError
+from hermes.recipes import ENDING, RUNS
 from hermes.trace import Head, LabRecorder, Turn
 from hermes.trace.block import pack, unpack
 from ui.lab import Lab

@@ -8,10 +8,11 @@ import pytest
 from test_trace import MadeUpStream, recorded
 
 from hermes import trace
-from hermes.bundled_runs import ENDING, RUNS, check, read_recipes
+from hermes.bundled_runs import check, read_recipes
 from hermes.cli import main
 from hermes.cli.record import parse_question
 from hermes.errors import HermesError
+from hermes.recipes import ENDING, RUNS
 from hermes.trace import Turn
 from ui.replay import Replay, state
 from ui.runs import card, read_openings, read_runs, usual_speed

@@ -120,3 +120,20 @@ def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(ope
     page.wait_for_timeout(1500)  # the server's first news must not choose another source
     expect(page.get_by_role("tab", name="Upload")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_frame_that_is_opened_early_tells_its_life(open_page, gate):
+    page = without_gradio(open_page, gate)
+    page.evaluate("HermesLive.boardView({ frame: 3, layer: 8, view: 'life' })")
+    page.wait_for_timeout(9000)  # longer than a question to the server may stay without an answer
+    gate.lift()
+    expect(page.locator('[data-view="life"]')).to_contain_text("Frame 4 was seen at", timeout=SLOW)
+
+
+def test_the_theme_that_is_chosen_early_stays(open_page, gate):
+    page = without_gradio(open_page, gate)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    gate.lift()
+    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
+    page.wait_for_timeout(500)
+    assert page.evaluate("document.body.classList.contains('dark')")

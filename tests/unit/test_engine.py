@@ -16,6 +16,7 @@ import hermes
 from hermes import video
 from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
+from hermes.policies.base import reserve
 
 
 @pytest.fixture
@@ -226,9 +227,10 @@ def test_an_answer_in_progress_goes_on_when_no_more_frames_fit(engine, short_ran
     engine.load("short")
     stream = engine.open(StreamSettings(model="short", policy="full"))
     stream.camera()
-    stream.offer(np.zeros((8, 8, 3), np.uint8), 0.0)
-    wait_for(lambda: stream.view().snapshot.frames_seen == 1)
-    seen = 1
+    most = (short_range_model.max_positions - reserve(short_range_model) // 2) // short_range_model.tokens_per_frame
+    for seen in range(1, most - 6):
+        stream.offer(np.zeros((8, 8, 3), np.uint8), seen - 1.0)
+        wait_for(lambda n=seen: stream.view().snapshot.frames_seen == n)
     while True:
         with stream._lock:  # question and frame are there at once, so that they take turns
             pieces = stream.ask("What was shown?")
@@ -239,7 +241,7 @@ def test_an_answer_in_progress_goes_on_when_no_more_frames_fit(engine, short_ran
         if stream.view().error:
             break
         seen += 1
-        assert seen <= short_range_model.max_positions // short_range_model.tokens_per_frame
+        assert seen <= most
     assert "memory is full" in stream.view().error
 
 

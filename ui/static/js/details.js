@@ -2,7 +2,10 @@
 
 export const PATIENCE_MS = 8000;
 
-/** A queue over `send(request)`; `receive(reply)` settles what was asked. `ask` resolves with the reply, or null: overtaken or lost. */
+/**
+ * A queue over `send(request)`, which may give a promise: that it has gone out. `receive(reply)` settles what was asked. `ask`
+ * resolves with the reply, or null: overtaken or lost.
+ */
 export function makeDetails(send, clockwork = globalThis) {
   const waiting = new Map();
   let flying = null;
@@ -13,8 +16,14 @@ export function makeDetails(send, clockwork = globalThis) {
     const [kind, job] = waiting.entries().next().value;
     waiting.delete(kind);
     number += 1;
-    flying = { ...job, id: number, timer: clockwork.setTimeout(() => land(number, null), PATIENCE_MS) };
-    send({ ...job.request, id: number });
+    const id = number;
+    flying = { ...job, id, timer: null };
+    const gone = send({ ...job.request, id });
+    const wait = () => {
+      if (flying?.id === id) flying.timer = clockwork.setTimeout(() => land(id, null), PATIENCE_MS);
+    };
+    if (gone?.then) gone.then(wait);
+    else wait();
   }
 
   function land(id, reply) {

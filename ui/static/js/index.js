@@ -22,10 +22,12 @@ let giveUpload = () => {};
 const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload, once its player is there
 let board = null;
 let player = null;
-let askServer = () => {};
+let giveAsking = () => {};
+const askingComes = new Promise((resolve) => { giveAsking = resolve; }); // how details are asked for, once their part is there
 let lessons = null;
 let lessonsWanted = false;
 let keptTheme = null; // holds the chosen theme while Gradio, as it starts, sets its own
+let ownTheme = null; // what was chosen on this page: it goes before what the address names
 const noteSettings = noteWhoseSettings(bus, () => document.querySelector("#hl-settings .label-wrap > span"));
 
 /** Parse a component's value; an empty one is no message. */
@@ -37,6 +39,12 @@ function message(props) {
 async function upload(...given) {
   const send = await uploadComes;
   return send(...given);
+}
+
+/** Ask the server for a detail; settled once the question has gone out. */
+async function askServer(request) {
+  const ask = await askingComes;
+  ask(request);
 }
 
 function buildPlayer(element, props, send, shown) {
@@ -55,11 +63,11 @@ function build(part, element, props, shown = null) {
   const { send } = post;
   let receive = null;
   if (part === "board") {
-    board = mountBoard(element, bus, (request) => askServer(request));
+    board = mountBoard(element, bus, askServer);
     bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
     receive = board.receive;
   } else if (part === "detail") {
-    askServer = (request) => send("detail", request);
+    giveAsking((request) => send("detail", request));
     receive = (reply) => board?.detail(reply);
   } else if (part === "lab") {
     receive = mountLab(element, {
@@ -147,14 +155,15 @@ export function wireHead(element) {
 export function theme() {
   const dark = !document.body.classList.contains("dark");
   document.body.classList.toggle("dark", dark);
+  ownTheme = dark ? "dark" : "light";
   try {
-    localStorage.setItem("hermes-theme", dark ? "dark" : "light");
+    localStorage.setItem("hermes-theme", ownTheme);
   } catch { /* storage may be forbidden; the choice then lasts until the page closes */ }
 }
 
-/** Apply the theme that the address names, else the remembered one, else the system's. */
+/** Apply the theme that was chosen here, else that of the address, else the remembered one, else the system's. */
 export function rememberTheme() {
-  let wanted = new URLSearchParams(location.search).get("__theme");
+  let wanted = ownTheme ?? new URLSearchParams(location.search).get("__theme");
   try {
     wanted ??= localStorage.getItem("hermes-theme");
   } catch { /* storage may be forbidden */ }

@@ -221,6 +221,20 @@ test("requests go one at a time, the newest of a kind wins, and a lost one does 
   assert.equal(await third, null);
 });
 
+test("patience with the server begins when a question has gone out", async () => {
+  let late = 0;
+  const clockwork = { setTimeout: () => { late += 1; return late; }, clearTimeout() {} };
+  let leave;
+  const details = makeDetails(() => new Promise((resolve) => { leave = resolve; }), clockwork);
+  const asked = details.ask({ kind: "frame", frame: 1 });
+  assert.equal(late, 0);
+  leave();
+  await Promise.resolve();
+  assert.equal(late, 1);
+  details.receive({ id: 1, frame: 1 });
+  assert.deepEqual(await asked, { id: 1, frame: 1 });
+});
+
 test("a saved page answers from its file and says what is not in it", () => {
   const details = [{ kind: "frame", frame: 4, seconds: 2 }, { kind: "life", frame: 4, layer: 1 }];
   assert.equal(answerFrom(details, { id: 7, kind: "frame", frame: 4 }).seconds, 2);

@@ -300,6 +300,14 @@ export function mountBoard(element, bus, send) {
     repaint();
   }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.addEventListener("visibilitychange", () => document.hidden || schedule());
+  addEventListener("beforeprint", () => { // on paper all of them are in view
+    for (const figure of figures) figure.inView = true;
+    paint();
+  });
+  addEventListener("afterprint", () => figures.forEach((figure) => { // asked anew which ones are
+    eye.unobserve(figure.ui.canvas);
+    eye.observe(figure.ui.canvas);
+  }));
 
   return {
     receive(message) {

@@ -168,11 +168,15 @@ class Handlers:
 
     def lab_do(self, data: Data, key: str | None) -> None:
         """A press of a button of the lab, or a file for it. What goes wrong is told there."""
-        lab = self.sessions.own(key).lab
-        if data.get("action") != "open-file":
+        visitor = self.sessions.own(key)
+        lab, action = visitor.lab, data.get("action")
+        if action not in ("open-file", "board"):
             lab.do(data)
             return
         try:
+            if action == "board":
+                visitor.open_run(*lab.memory(data.get("lane")), play=False)
+                return
             path = str(data.get("path") or "")
             self.sessions.take_upload(key, path, str(data.get("name") or ""))
             _open_lab(lab, Path(path))

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
-from hermes.trace import LabRun, TraceError
+from hermes.trace import LabRun, Run, TraceError
 from ui.clips import Clip
 from ui.lab_live import LiveLab
 from ui.lab_offer import BUDGETS
@@ -169,6 +169,23 @@ class Lab:
             self._replay, self._notice = replay, None
         if play:
             replay.resume()
+
+    def memory(self, number: object) -> tuple[Run, float]:
+        """One memory of the recorded run that is shown, as a run of its own, and the stream time shown.
+
+        Args:
+            number: Which, from 0, as the browser says it.
+
+        Raises:
+            HermesError: No recorded run is shown, or it has no such memory.
+        """
+        with self._lock:
+            replay = self._replay
+        if replay is None:
+            raise HermesError("Only a recorded lab run can be shown on the board. Record this one, then open it.")
+        if not isinstance(number, int) or not 0 <= number < len(replay.run.lanes):
+            raise HermesError("This lab run has no such memory.")
+        return replay.run.lanes[number], replay.position
 
     def _open_bundled(self, wish: Mapping[str, Any]) -> None:
         run = self._runs.get(str(wish.get("id")))

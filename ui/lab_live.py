@@ -92,7 +92,7 @@ class LiveLab:
         for lane in self._run.view().lanes:
             preset = lane.cell.preset
             own = replace(settings, policy=preset.policy, changed=preset.changed)
-            lanes.append(replace(whole, title=preset.title, settings=own, policy=lane.cell.facts))
+            lanes.append(whole.of_memory(own, lane.cell.facts))
         return LabHeads(whole, tuple(lanes), clip.fps)
 
     def asked(self) -> list[Asked]:

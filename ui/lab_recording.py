@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import hermes
 from hermes.errors import HermesError
+from hermes.life import ScoreRecord
 from hermes.live_view import LiveView
 from hermes.machine import machine_sentence
 from hermes.trace import Head, LabRecorder, Turn
@@ -27,6 +28,10 @@ logger = logging.getLogger(__name__)
 
 MOST_WAITING = 64
 """Moments that wait to be kept; each holds whole memories."""
+
+
+Seen = tuple[LiveView, tuple[ScoreRecord, ...]]
+"""One memory at a moment, and the scores at its evictions so far."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class LabRecording:
         self._run = run
         self._heads = heads
         self._recorder = recorder or LabRecorder(len(heads.lanes))
-        self._news: queue.SimpleQueue[tuple[LiveView, ...] | None] = queue.SimpleQueue()
+        self._news: queue.SimpleQueue[tuple[Seen, ...] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._keep, name="lab recording", daemon=True)
         self._asked: tuple[Asked, ...] = ()
         self._answers: list[int] = []
@@ -69,13 +74,13 @@ class LabRecording:
         if answers == self._answers and self._news.qsize() >= MOST_WAITING:
             return  # memories outrun the keeping of them; moments that first show an answer always stay
         self._answers = answers
-        self._news.put(tuple(_view(view, lane) for lane in view.lanes))
+        self._news.put(tuple((_view(view, lane), lane.session.life.records) for lane in view.lanes))
 
     def _keep(self) -> None:
         try:
-            while (views := self._news.get()) is not None:
-                for recorder, view in zip(self._recorder.lanes, views, strict=True):
-                    recorder.add(view)
+            while (seen := self._news.get()) is not None:
+                for recorder, (view, scores) in zip(self._recorder.lanes, seen, strict=True):
+                    recorder.add(view, scores=scores)
         except Exception:
             logger.exception("the recording ended early")
             self.ended = True

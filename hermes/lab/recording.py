@@ -13,7 +13,7 @@ from hermes.errors import HermesError
 from hermes.lab.plan import Cell, cells_of
 from hermes.live_view import StreamSettings
 from hermes.recording import Clip, Progress, describe
-from hermes.trace import Head, LabRecorder, Recorder, Turn
+from hermes.trace import LabRecorder, Recorder, Turn
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
@@ -95,13 +95,8 @@ def write_lab(
     """
     head = describe(model, lanes[0].settings, clip, (), **texts)
     rate = clip.truth.get("fps")
-    heads = [_head_of(head, lane) for lane in lanes]
+    heads = [head.of_memory(lane.settings, lane.cell.facts, lane.turns) for lane in lanes]
     return recorder.write(path, replace(head, policy={}), heads, None if rate is None else float(rate))
-
-
-def _head_of(whole: Head, lane: RecordedLane) -> Head:
-    facts = lane.cell.facts
-    return replace(whole, title=facts["title"], settings=lane.settings, policy=facts, chat=lane.turns)
 
 
 def _settings(settings: StreamSettings, cell: Cell) -> StreamSettings:
@@ -120,7 +115,7 @@ def _stream(
 ) -> tuple[dict[int, Said], str | None]:
     """One memory along the video: its answers by number of the question, and why it could not go on."""
     said: dict[int, Said] = {}
-    for item in run_clip(model, ClipRequest(str(clip.path), clip.title, settings, tuple(questions)), 0.0):
+    for item in run_clip(model, ClipRequest(str(clip.path), clip.title, settings, tuple(questions)), 0.0, scores=True):
         if item.said is not None and item.said.done:
             said[item.said.index] = item.said
         view = item.view
@@ -128,7 +123,7 @@ def _stream(
             continue
         if view.snapshot is None or not view.snapshot.frames_seen:
             raise HermesError(view.error or "The video could not be played.")
-        recorder.add(view)
+        recorder.add(view, scores=item.scores)
         if view.state == "failed":
             return said, view.error
         if progress:

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from hermes.errors import HermesError
@@ -84,6 +84,18 @@ class Head:
     chat: tuple[Turn, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
     thinned: bool = False
+
+    def of_memory(self, settings: StreamSettings, policy: Mapping[str, Any], chat: tuple[Turn, ...] = ()) -> Head:
+        """What one memory of this lab run says of itself.
+
+        Args:
+            settings: What it ran under.
+            policy: Facts of its policy for people.
+            chat: What it was asked and answered.
+        """
+        about = f"One memory of the lab run “{self.title}”."
+        title = str(policy["title"])
+        return replace(self, title=title, about=about, look="", settings=settings, policy=policy, chat=chat)
 
 
 def is_right(turn: Turn) -> bool:

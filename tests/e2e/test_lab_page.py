@@ -164,6 +164,25 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
 
 
+def test_a_memory_of_a_recorded_lab_run_is_opened_on_the_board(open_page):
+    page = open_page(run=None, query=f"&lab={LAB_ID}&t=62")
+    lab = lab_of(page)
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+    lab.get_by_role("button", name="Pause").click()
+    expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
+    lab.get_by_role("button", name="Show Sliding window on the board").click()
+    board = page.get_by_role("region", name="Memory board")
+    expect(board.get_by_role("heading", name="What is still remembered")).to_be_in_viewport(timeout=SLOW)
+    expect(page.get_by_role("region", name="Stream").get_by_role("heading", name="Sliding window")).to_be_attached()
+    expect(board.get_by_text(re.compile("^12[0-9] frames seen|^13[0-9] frames seen"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("tab", name="Recorded")).to_have_attribute("aria-selected", "true")
+    recorded = page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio", checked=True)
+    expect(recorded).to_have_count(0)  # it is none of the list
+    expect(page.get_by_role("list", name="Questions and answers")).to_contain_text("White circle.")
+    lab.get_by_role("button", name="Show HERMES on the board").click()
+    expect(page.get_by_role("region", name="Stream").get_by_role("heading", name="HERMES", exact=True)).to_be_attached()
+
+
 def test_the_memories_of_a_recorded_lab_run_run_again_live(open_page):
     lab = lab_of(open_page(run=None, query=f"&lab={LAB_ID}&t=3"))
     lab.get_by_role("button", name="Run these memories live").click(timeout=SLOW)

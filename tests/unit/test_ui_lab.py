@@ -246,6 +246,30 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
     handlers.leave("me")
 
 
+def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp_path):
+    def make():
+        return Visitor(StreamSettings(), Shelf(engine), clips, POLICIES)
+
+    handlers = Handlers(Sessions(make, Quota(), tmp_path))
+    lab, run = handlers.sessions.own("me").lab, read_lab(BUNDLED)
+    handlers.lab_do({"action": "board", "lane": 0}, "me")
+    assert "Only a recorded lab run" in lab.look(-1)["notice"]["text"]
+    lab.open(run, 62.0, play=False)
+    for lane in (-1, 3, None, "1"):
+        handlers.lab_do({"action": "board", "lane": lane}, "me")
+        assert "no such memory" in lab.look(-1)["notice"]["text"]
+    handlers.lab_do({"action": "board", "lane": 1}, "me")
+    player, board = (json.loads(told) for told in handlers.poll({}, "me")[:2])
+    assert (player["state"], player["position"]) == ("paused", 62.0)
+    assert player["run"]["title"] == "Sliding window"
+    assert run.title in player["run"]["about"]
+    assert board["meters"]["kept"] == 128
+    life = handlers.sessions.get("me").detail({"kind": "life", "frame": 3, "layer": 2, "id": 1})
+    assert life["of"] == life["moments"].__len__() > 0, "its scores were recorded too"
+    assert lab.look(-1)["run"]["title"] == run.title  # the lab stays as it was
+    handlers.leave("me")
+
+
 # What is refused, and the drawings ------------------------------------------------------------------------------------
 
 

@@ -328,6 +328,7 @@ export function mountBoard(element, bus, send) {
       if (later && view.state.frames) {
         const wish = later;
         later = null;
+        paint(); // what is to be shown has to have its place first
         show(wish);
       }
     },

@@ -64,6 +64,7 @@ function build(part, element, props, shown = null) {
   let receive = null;
   if (part === "board") {
     board = mountBoard(element, bus, askServer);
+    bus.on("board", (wish) => wish && board.show(wish));
     bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
     receive = board.receive;
   } else if (part === "detail") {

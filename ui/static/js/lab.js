@@ -26,7 +26,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   const live = makeLive({ clips, policies, budgets, act, say });
   const list = makeLabList({ runs, limitMb, upload, open, file: (file) => act("open-file", file), say });
   const replay = makeLabReplay({ act, again: live.again });
-  const lanes = makeLanes();
+  const lanes = makeLanes(showOnBoard);
   const about = policies.length
     ? "Every memory sees the same frames at the same moments, on the same model and with the same budget. A question waits until all have seen the same."
     : "Every memory saw the same frames at the same moments, on the same model and with the same budget. Recorded runs are shown here; on a computer of your own, or a Space with its own hardware, the lab also runs live.";
@@ -39,6 +39,13 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   function say(text) {
     notice.hidden = false;
     setText(notice.firstChild, text);
+  }
+
+  /** One memory of the recorded run takes the place of what the page showed, at the same moment. */
+  function showOnBoard(lane) {
+    act("board", { lane });
+    setTimeout(() => bus.say("wanted", true), 150);
+    bus.say("board", { view: "filmstrip" });
   }
 
   function showUp() {

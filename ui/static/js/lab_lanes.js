@@ -1,7 +1,7 @@
 // The memories of the lab as the page shows them, live or recorded: what each holds, what it said, and the table of all questions.
 import { cellPicture, putCell } from "./cells.js";
 import { fromBase64 } from "./codec.js";
-import { h, setText } from "./dom.js";
+import { h, icon, setText } from "./dom.js";
 import { bytes, clock, percent, shortNumber, whole } from "./format.js";
 import { readPalette, rgba, shareAlpha } from "./palette.js";
 
@@ -94,18 +94,21 @@ function markEvidence(canvas, lane, duration, palette) {
   }
 }
 
-/** One lane's elements. */
-function makeLane() {
+/** One lane's elements; `open()` shows it on the board. */
+function makeLane(open) {
   const node = {
     title: h("h3"), badge: h("span", { class: "hl-badge" }), canvas: h("canvas", { role: "img" }), list: h("dl"),
+    board: h("button", { type: "button", class: "hl-link", hidden: true, onclick: open }, icon("layers"), h("span", {}, "Show on the board")),
     answer: h("p", { class: "hl-lab-answer" }), verdict: h("p", { class: "hl-lab-verdict" }),
   };
   node.root = h("li", {}, h("header", {}, node.title, node.badge), node.canvas,
-    h("p", { class: "hl-lab-axis" }, h("span", {}, "start of the clip"), h("span", {}, "end")), node.answer, node.verdict, node.list);
+    h("p", { class: "hl-lab-axis" }, h("span", {}, "start of the clip"), h("span", {}, "end")), node.answer, node.verdict, node.list, node.board);
   return node;
 }
 
-function drawLane(node, lane) {
+function drawLane(node, lane, recorded) {
+  node.board.hidden = !recorded;
+  node.board.setAttribute("aria-label", `Show ${lane.title} on the board`);
   setText(node.title, lane.title);
   setText(node.badge, lane.badge);
   node.root.dataset.state = lane.state;
@@ -120,8 +123,8 @@ function drawLane(node, lane) {
   rows.forEach(([, value], i) => setText(node.list.children[i].lastChild, value));
 }
 
-/** Build the lanes and the table. Returns {parts, draw(state), paint()}; `parts` go into the page in this order. */
-export function makeLanes() {
+/** Build the lanes and the table; `open(i)` shows a recorded lane on the board. Returns {parts, draw(state), paint()}; `parts` go into the page in this order. */
+export function makeLanes(open) {
   let state = { lanes: [], asked: [] };
   let lanes = [];
   const grid = h("ul", { class: "hl-lab-lanes", "aria-label": "Memories side by side" });
@@ -165,10 +168,10 @@ export function makeLanes() {
       state = next;
       legend.hidden = !state.lanes.length;
       if (lanes.length !== state.lanes.length) {
-        lanes = state.lanes.map(() => makeLane());
+        lanes = state.lanes.map((_, i) => makeLane(() => open(i)));
         grid.replaceChildren(...lanes.map((node) => node.root));
       }
-      state.lanes.forEach((lane, i) => drawLane(lanes[i], lane));
+      state.lanes.forEach((lane, i) => drawLane(lanes[i], lane, Boolean(state.run)));
       drawTable();
       paint();
     },

@@ -223,7 +223,8 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     receive(next) {
       view = next;
       if (opening && view.opened === opening.n) opening = null;
-      if (view.run && view.restarted && source.kind() !== "run") source.put("run", { run: view.run.id || null }); // a file with a run was uploaded
+      const another = source.kind() !== "run" || (source.chosen().run ?? "") !== view.run?.id;
+      if (view.run && view.restarted && another && !opening) source.put("run", { run: view.run.id || null }); // an uploaded one, or one of the lab's
       showFrame();
       if (camera.on && (view.state === "ended" || view.state === "failed") && view.source.kind === "camera") camera.close();
       notice(view.notice);

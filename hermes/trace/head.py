@@ -19,6 +19,8 @@ VERSION = 1
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 LONGEST_TEXT = 4000
 MOST_TURNS = 1000
+LATEST = 1e7
+"""Seconds of a stream after which no event is believed."""
 STATES = ("done", "stopped", "error")
 
 
@@ -65,7 +67,8 @@ class Head:
         model: Facts of the model for people: `name`, `title`, `about`, `parameters`, `device`.
         policy: Facts of the policy for people: `name`, `title`, `badge`, `about`.
         chat: Questions and answers, oldest first.
-        events: What happens in the clip, as its truth file lists it; empty where nobody knows.
+        events: What happens in the clip, as its truth file lists it (`colour`, `shape`, `where`, `start`, `end` of each
+            card); empty where nobody knows.
         thinned: Whether moments were left out to keep the file small.
     """
 
@@ -126,7 +129,7 @@ def parse(data: bytes) -> tuple[Head, dict[str, Any]]:
             },
             policy={name: _text(content["policy"].get(name, "")) for name in ("name", "title", "badge", "about")},
             chat=tuple(_turn(turn) for turn in content["chat"][:MOST_TURNS]),
-            events=tuple({_text(k): _plain(v) for k, v in event.items()} for event in content["events"][:MOST_TURNS]),
+            events=tuple(_event(event) for event in content["events"][:MOST_TURNS]),
             thinned=bool(content["thinned"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
@@ -167,6 +170,16 @@ def number(value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise DamagedError("There is something else where a number belongs.")
     return value
+
+
+def _event(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What happens in the clip, with at least what a truth file says of a card."""
+    known = {_text(name): _plain(value) for name, value in event.items()}
+    for name in ("colour", "shape", "where"):
+        _text(known[name])
+    if not 0 <= number(known["start"]) <= number(known["end"]) <= LATEST:
+        raise DamagedError("What happens in its clip is at no time.")
+    return known
 
 
 def _settings(values: Mapping[str, Any]) -> StreamSettings:

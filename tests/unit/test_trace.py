@@ -27,6 +27,8 @@ from hermes.trace.rounding import rounded
 
 LAYERS, PER_FRAME, PROMPTS = 4, 9, 5
 
+EVENT = {"what": "red circle", "colour": "red", "shape": "circle", "where": "left", "start": 0.0, "end": 2.5}
+
 
 class MadeUpStream:
     """A memory that grows, evicts by chance, folds, and compacts positions: every kind of change that a run must keep."""
@@ -355,7 +357,7 @@ def test_the_head_comes_back(tmp_path):
         "about": "<b>About</b>", "look": "Look.", "clip_id": "first-card", "machine": "2 CPU cores", "settings": settings,
         "model": {"name": "pocket", "title": "Pocket", "about": "", "parameters": 5, "device": "cpu"},
         "policy": {"name": "hermes", "title": "HERMES", "badge": "b", "about": "a"}, "chat": (turn,),
-        "events": ({"what": "red circle", "start": 0.0, "end": 2.5},),
+        "events": (EVENT,),
     }  # fmt: skip
     run, _ = recorded(tmp_path, [MadeUpStream(0).push()], **head)
     for name, value in head.items():
@@ -440,7 +442,9 @@ def test_a_newer_version_is_said(good, tmp_path):
     [
         {"version": "1"}, {"title": 5}, {"id": "../x"}, {"chat": [{"question": "q"}]}, {"moments": []}, {"moments": "all"},
         {"moments": [{"part": "moments/0000.xz", "times": [2.0, 1.0]}]}, {"answers": ["answers/7.xz"]}, {"settings": None},
-        {"settings": {"fps": -1}}, {"settings": {"fps": float("nan")}}, {"events": [{"what": [1]}]}, {"model": []},
+        {"settings": {"fps": -1}}, {"settings": {"fps": float("nan")}}, {"events": [EVENT | {"what": [1]}]}, {"model": []},
+        {"events": [{"what": "red circle", "start": 0.0, "end": 2.5}]}, {"events": [EVENT | {"start": 3.0}]},
+        {"events": [EVENT | {"colour": 7}]}, {"events": [EVENT | {"end": 1e308}]},
         {"moments": [{"part": "moments/0000.xz", "times": [0.1]}]},
     ],
     ids=repr,

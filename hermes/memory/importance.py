@@ -95,6 +95,22 @@ def smooth(scores: Sequence[Tensor], gammas: Sequence[float]) -> list[Tensor]:
     return smoothed
 
 
+def protect_newest(scores: Tensor, frame: Tensor, newest: int) -> Tensor:
+    """Scores with the newest frames above all others, in their own order: `s(i) + 1` for the newest. Ours, not the paper's.
+
+    Args:
+        scores: Importance of the tokens, 0 to 1 [tokens].
+        frame: Frame of each token, -1 for a summary token [tokens].
+        newest: How many frames, counted from the newest of the layer.
+
+    Returns:
+        float32 [tokens], 0 to 2.
+    """
+    if scores.numel() == 0:
+        return scores
+    return scores + (frame > (frame.amax() - newest).clamp(min=-1)).to(scores.dtype)
+
+
 def retain(scores: Tensor, count: int) -> Tensor:
     """Indices of the `count` highest-scoring tokens, in stream order: [tokens] -> int64 [min(count, tokens)]."""
     count = min(count, scores.shape[0])

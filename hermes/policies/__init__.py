@@ -10,6 +10,7 @@ from hermes.policies.base import BudgetError, ContextFullError, Outcome, Policy,
 from hermes.policies.full import Full
 from hermes.policies.h2o import H2O
 from hermes.policies.hermes import Hermes
+from hermes.policies.hermes_plus import HermesPlus
 from hermes.policies.infinipot_v import InfiniPotV
 from hermes.policies.livevlm import LiveVLM
 from hermes.policies.memstream import MemStream
@@ -30,6 +31,7 @@ from hermes.policies.videoscan import VideoScan
 
 _ALL: tuple[type[Policy], ...] = (
     Hermes,
+    HermesPlus,
     Full,
     SlidingWindow,
     AttentionSink,

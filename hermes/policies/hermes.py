@@ -98,6 +98,10 @@ class Hermes(Policy):
             if tokens > room:
                 raise HermesError(f"The guidance prompts take {tokens} tokens together, and there is room for {room}.")
 
+    def ranked(self, step: Step, scores: list[Tensor]) -> list[Tensor]:  # noqa: ARG002 - for variants
+        """What retention goes by, for each layer [tokens of that layer]: the scores themselves."""
+        return scores
+
     def after_encode(self, step: Step) -> Outcome | None:
         """One step of the stream: guidance, importance, smoothing, retention, summary, re-indexing."""
         counts = step.video_tokens()
@@ -117,8 +121,8 @@ class Hermes(Policy):
                 layer.figures[GUIDANCE, video] = seen
         folds = [self.summary and c.tier == LONG_TERM for c in constants]
         kept = [
-            retain(score, self.budget - fold) if n > self.budget else None
-            for score, n, fold in zip(scores, counts, folds, strict=True)
+            retain(rank, self.budget - fold) if n > self.budget else None
+            for rank, n, fold in zip(self.ranked(step, scores), counts, folds, strict=True)
         ]
         return self._evict_layers(step, kept, folds)
 

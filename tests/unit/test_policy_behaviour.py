@@ -47,6 +47,30 @@ def test_attention_sink_keeps_the_first_tokens_and_counts_inside_the_cache(tiny_
     np.testing.assert_array_equal(layer["position"], np.arange(prompt + 12))
 
 
+def test_hermes_plus_keeps_the_newest_frame_whole_in_every_layer_and_hermes_does_not(tiny_model, noise):
+    frames = noise(30)
+    held = {}
+    for policy in ("hermes", "hermes+"):
+        session = session_of(tiny_model, policy, budget=12)
+        session.push(*frames)
+        held[policy] = session.snapshot().kept[:, -1]
+        assert session.snapshot().kept_per_layer.max() == 12, "no token more for it"
+    assert (held["hermes+"] == P).all()
+    assert (held["hermes"] < P).any()
+
+
+def test_hermes_plus_without_its_change_is_hermes(tiny_model, noise):
+    frames = noise(30)
+    plain, bare = (
+        session_of(tiny_model, "hermes"),
+        session_of(tiny_model, "hermes+", newest=0, alpha_working_bottom=0.1),
+    )
+    for session in (plain, bare):
+        session.push(*frames)
+    for name in ("frame", "patch", "position", "importance"):
+        np.testing.assert_array_equal(getattr(plain.snapshot(), name), getattr(bare.snapshot(), name))
+
+
 def test_heads_of_h2o_keep_tokens_of_their_own(tiny_model, noise):
     session = session_of(tiny_model, "h2o", budget=16)
     session.push(*noise(24))

@@ -27,6 +27,7 @@ from hermes.memory.features import (
     sequence_similarity,
 )
 from hermes.memory.frame_store import spread
+from hermes.memory.importance import protect_newest, retain
 from hermes.memory.merging import grouped
 from hermes.memory.prototypes import prototypes
 from hermes.memory.retrieval import best_blocks, group_queries, similarity
@@ -40,6 +41,22 @@ from hermes.policies.videoscan import top_of_frames
 
 def tensor(*values):
     return torch.tensor(values, dtype=torch.float32)
+
+
+class TestNewestFrames:
+    def test_they_stand_above_all_others_in_their_own_order(self):
+        scores, frame = tensor(0.9, 0.1, 0.8, 0.3, 0.2), torch.tensor([0, 1, -1, 2, 2])
+        assert retain(protect_newest(scores, frame, 1), 3).tolist() == [0, 3, 4]
+        assert retain(protect_newest(scores, frame, 1), 1).tolist() == [3]
+        assert retain(protect_newest(scores, frame, 2), 3).tolist() == [1, 3, 4]
+
+    def test_a_summary_is_never_among_them(self):
+        scores = protect_newest(tensor(0.5, 0.4), torch.tensor([-1, 0]), 9)
+        torch.testing.assert_close(scores, tensor(0.5, 1.4))
+
+    def test_none_of_them_changes_nothing(self):
+        scores = tensor(0.5, 0.4)
+        assert torch.equal(protect_newest(scores, torch.tensor([0, 1]), 0), scores)
 
 
 class TestByHead:

@@ -12,7 +12,7 @@ import hermes
 
 BUDGET, QUESTION = 60, "What?"
 EXACT = [
-    "hermes", "full", "sliding-window", "attention-sink", "random-keep", "h2o", "snapkv", "infinipot-v", "rekv",
+    "hermes", "hermes+", "full", "sliding-window", "attention-sink", "random-keep", "h2o", "snapkv", "infinipot-v", "rekv",
     "uniform-frames",
 ]  # fmt: skip
 """Policies that answer as the full cache does while everything fits under the budget."""

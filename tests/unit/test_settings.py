@@ -293,6 +293,7 @@ def test_no_setting_says_that_a_paper_says_what_none_does():
     from_papers = {name for (name, _), origin in source.items() if origin == "paper"}
     assert from_papers == {
         "hermes",
+        "hermes+",
         "attention-sink",
         "livevlm",
         "streammem",

@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any, Final
 
 from hermes.lab.plots import Bar, Point, forest, panel, shares
+from hermes.lab.summary import several_runs
 from hermes.lab.table import size
 
 Cell = dict[str, Any]
@@ -104,7 +105,7 @@ def _locked(summary: dict[str, Any]) -> str:
                 f"{summary['setup']['frames_per_second']:g}",
                 size(memory["archive_bytes"]),
                 size(memory["moved_bytes"]),
-                f"{times['first_token_ms']:.1f} ms",
+                f"{times['first_token_ms']:.1f} ms{_of_run(summary, cell)}",
                 f"{times['frames_per_second']:.0f}",
             ]
         )
@@ -121,8 +122,23 @@ def _locked(summary: dict[str, Any]) -> str:
         "<h2>What was locked, and what it cost</h2><p>Budget, resident and read are video tokens a layer; resident and read "
         "were measured at the question. The archive is what a policy keeps outside its budget, in host memory or on "
         "disk; moved is what it fetches from there for one question. ▲ marks a policy that reads more than "
-        "its budget.</p>" + _table(head, rows)
+        f"its budget.{_warning(summary)}</p>" + _table(head, rows)
     )
+
+
+def _warning(summary: dict[str, Any]) -> str:
+    """What to heed where times were taken at different moments."""
+    if not several_runs(summary):
+        return ""
+    return (
+        " The measurements were taken by more than one run of the command, each under a load of its own; the letter behind "
+        "a time says by which. Compare times only where the letter is the same."
+    )
+
+
+def _of_run(summary: dict[str, Any], cell: Cell) -> str:
+    """The letter of the run that took a cell's times, where there were several."""
+    return f' <span class="soft">{cell["times"]["runs"]}</span>' if several_runs(summary) else ""
 
 
 def _over(cell: Cell) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +18,8 @@ class Store:
 
     Attributes:
         tasks: Stream number -> what was asked (see `hermes.lab.measure.describe_task`).
-        found: Stream number and cell -> what was measured (see `hermes.lab.measure.measure`).
+        found: Stream number and cell -> what was measured (see `hermes.lab.measure.measure`); its `times` name the run of
+            the command that took them, as each has a load of its own.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
@@ -33,6 +35,7 @@ class Store:
         self.tasks: dict[int, dict[str, Any]] = {}
         self.found: dict[tuple[int, Cell], dict[str, Any]] = {}
         self._path = folder / MEASUREMENTS
+        self._run = secrets.token_hex(4)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             whole = self._read(identity) if self._path.exists() else 0
@@ -78,6 +81,8 @@ class Store:
         """Keep a record: on disk before this returns."""
         if "questions" in record and record["stream"] in self.tasks:
             return
+        if "times" in record:
+            record = record | {"times": record["times"] | {"run": self._run}}
         self._take(record)
         self._write(record)
 

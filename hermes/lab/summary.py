@@ -131,6 +131,7 @@ def summarise(plan: Plan, tasks: Tasks, found: Records) -> dict[str, Any]:
             right[cell] = _each(asked, said, is_correct)
         scores = _scores(asked, groups, said, right.get(cell), weights)
         cells.append(_cell(plan, cell, records) | scores | _fates(records, right.get(cell)))
+    _name_runs(cells)
     return {
         "setup": {
             "model": plan.model,
@@ -226,8 +227,26 @@ def _cell(plan: Plan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str
             "first_token_ms": _round(1000 * float(np.median(first)), 2),
             "frames_per_second": _round(float(np.median([plan.frames / row["push"] for row in times])), 1),
             "cell_seconds": _round(float(np.median([row["cell"] for row in times])), 3),
+            "runs": list(dict.fromkeys(row.get("run", "") for row in times)),
         },
     }
+
+
+def _name_runs(cells: Sequence[dict[str, Any]]) -> None:
+    """Call the runs of the command that took the times A, B, C … in the order of the cells."""
+    letters: dict[str, str] = {}
+    for times in (cell["times"] for cell in cells if "times" in cell):
+        times["runs"] = "+".join(letters.setdefault(run, _letter(len(letters))) for run in times["runs"])
+
+
+def _letter(number: int) -> str:
+    """A to Z, then A1 to Z1, and so on."""
+    return f"{chr(ord('A') + number % 26)}{number // 26 or ''}"
+
+
+def several_runs(summary: Mapping[str, Any]) -> bool:
+    """Whether not all times were taken by one run of the command, so that they are not to be compared throughout."""
+    return len({cell["times"]["runs"] for cell in summary["cells"] if "times" in cell}) > 1
 
 
 def compare(

@@ -6,6 +6,8 @@ import csv
 import io
 from typing import Any
 
+from hermes.lab.summary import several_runs
+
 COLUMNS = ("policy", "budget", "share", "group", "questions", "accuracy", "low", "high", "guess")
 
 
@@ -69,6 +71,10 @@ def _cells(summary: dict[str, Any]) -> str:
             f"{times['first_token_ms']:10.1f} ms"
         )
     lines.append("Accuracy in %. Resident and read: video tokens a layer, mean. First token: median.")
+    if several_runs(summary):
+        lines.append(
+            "Times come from more than one run of the command, each under its own load: lab.json says from which."
+        )
     return "\n".join(lines)
 
 

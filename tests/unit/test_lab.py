@@ -22,14 +22,16 @@ from hermes.cli import lab as lab_command
 from hermes.cli import main
 from hermes.errors import HermesError
 from hermes.lab import run as lab_run
+from hermes.lab import table
 from hermes.lab.expectations import expectations
 from hermes.lab.measure import make_task, measure
 from hermes.lab.plan import Budget, Cell, identity, make_plan
+from hermes.lab.report import report
 from hermes.lab.run import missing, run_plan
 from hermes.lab.seen_once import SeenOnce
 from hermes.lab.statistics import bootstrap_weights
 from hermes.lab.store import MEASUREMENTS, Store
-from hermes.lab.summary import summarise
+from hermes.lab.summary import several_runs, summarise
 from hermes.pocket.questions import is_correct
 from hermes.policies.presets import PRESETS
 
@@ -187,6 +189,12 @@ def test_more_streams_and_policies_are_added_to_what_is_there(pocket, plan, tmp_
     store = Store(tmp_path, identity(plan, pocket))
     assert missing(plan, store) == [(0, plan.cells[:2]), (1, plan.cells[:2])]
     store.close()
+    both = measured(plan, pocket, tmp_path)
+    machine = {"processor": "a", "cores": 1, "gpu": None, "torch": "2", "model": "pocket", "layers": 10}
+    assert [cell["times"]["runs"] for cell in both["cells"]] == ["A", "A", "B"]  # the full cache was measured before
+    assert several_runs(both)
+    assert "each under its own load" in table.text(both)
+    assert 'class="soft">B</span>' in report(both | {"machine": machine}, "lab")
 
 
 def test_measurements_of_something_else_are_refused(pocket, plan, tmp_path):

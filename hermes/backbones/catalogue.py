@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import AutoConfig
 
+from hermes.backbones.building import BUILDING
 from hermes.errors import HermesError
 
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
@@ -163,6 +164,6 @@ def count(model: Listed) -> int:
     """Numbers in a model, counted from its configuration; nothing is allocated."""
     from hermes.backbones.load import FAMILIES  # noqa: PLC0415  (that module knows this one's users)
 
-    with torch.device("meta"):
+    with BUILDING, torch.device("meta"):
         built = FAMILIES[model.family].model_class(model.config())
     return sum(p.numel() for p in {id(p): p for p in built.parameters()}.values())

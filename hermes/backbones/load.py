@@ -14,6 +14,7 @@ from transformers.utils import is_flash_attn_2_available
 from hermes.backbones import placement, sources
 from hermes.backbones.attention import NAME as ATTENTION
 from hermes.backbones.base import Backbone, Card
+from hermes.backbones.building import BUILDING
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import Confirm, Progress
 from hermes.backbones.internvl import InternVL
@@ -112,7 +113,8 @@ def _weights(folder: Path, name: str, family: type[Any], place: placement.Placem
         if place.spread == "auto":
             settings["max_memory"] = placement.room_on_gpus()
     try:
-        model = family.model_class.from_pretrained(folder, **settings)
+        with BUILDING:
+            model = family.model_class.from_pretrained(folder, **settings)
         tokenizer = AutoTokenizer.from_pretrained(folder)
         if "device_map" not in settings:
             model = model.to(place.device)

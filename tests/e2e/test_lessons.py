@@ -86,7 +86,7 @@ def test_what_was_open_comes_back(open_page):
     page.get_by_role("button", name="Start", exact=True).click()
     board = page.get_by_role("region", name="Memory board")
     expect(board.get_by_text(re.compile("^[4-9] frames seen"))).to_be_visible(timeout=SLOW)
-    settings = page.get_by_role("button", name=re.compile("^Memory settings"))
+    settings = page.get_by_role("button", name=re.compile("^Memory settings")).locator("span").first
     before = settings.inner_text()
     page.get_by_label("Your question").fill("What is shown now?")
     page.keyboard.press("Enter")

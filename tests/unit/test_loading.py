@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 
 import pytest
 import tiny
 import torch
 from invariants import check_answer
+from transformers import PreTrainedModel
 
 import hermes
 from hermes.backbones import placement, sources
@@ -25,6 +27,23 @@ def folder(tiny_folder, tmp_path):
 def test_weights_are_counted_from_headers(tiny_folder, tiny_model):
     parameters = {p.data_ptr(): p.numel() for p in tiny_model.model.parameters()}
     assert sources.count_weights(tiny_folder) >= sum(parameters.values())
+
+
+def test_models_that_are_loaded_at_the_same_time_are_whole(tiny_folder):
+    """transformers exchanges methods of its classes while it loads; two loads at once used to leave one behind."""
+    ties, models = PreTrainedModel.tie_weights, []
+
+    def load():
+        models.extend(hermes.load(tiny_folder, device="cpu").model for _ in range(3))
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert PreTrainedModel.tie_weights is ties
+    assert len(models) == 12
+    assert all(p.device.type == "cpu" for model in models for p in model.parameters())
 
 
 @pytest.mark.parametrize("family", list(FAMILIES))

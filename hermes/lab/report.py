@@ -205,7 +205,7 @@ def _at_budget(summary: dict[str, Any], budget: int) -> str:
         groups = [g for g in summary["groups"] if g["sort"] == sort or (sort == "kind" and g["sort"] == "total")]
         if not any(g["sort"] == sort for g in groups):
             continue
-        head = ["policy", *(f"{escape(g['title'])}<br><small>{g['n']} questions</small>" for g in groups)]
+        head = ["policy", *(f"{escape(g['title'])}<br><small>n = {g['n']:,}</small>" for g in groups)]
         rows = [["guess level", *(_percent(g["guess"]) for g in groups)]]
         classes = ["guess"]
         for cell in cells:

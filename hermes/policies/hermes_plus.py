@@ -53,7 +53,7 @@ class HermesPlus(Hermes):
     about: ClassVar[str] = (
         "As HERMES, but every layer keeps the newest frame whole, and the deep working layers weigh recency more."
     )
-    citation: ClassVar[str] = "ours, after HERMES, arXiv 2601.14724"
+    citation: ClassVar[str] = "builds on HERMES, arXiv 2601.14724"
     settings: ClassVar[tuple[Setting, ...]] = _ours(SETTINGS)
 
     newest: int = 1

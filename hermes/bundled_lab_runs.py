@@ -45,7 +45,7 @@ def read_recipes(folder: Path = RUNS) -> list[LabRecipe]:
     Raises:
         HermesError: There is no index, or it does not say what it should.
     """
-    return read_list(folder, "labs", _recipe)
+    return read_list(folder, "labs", _recipe, may_lack=True)
 
 
 def _recipe(entry: Mapping[str, Any]) -> LabRecipe:

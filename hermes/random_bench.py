@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from hermes.backbones import catalogue
 from hermes.backbones.attention import NAME as ATTENTION
 from hermes.backbones.base import Backbone, Card
+from hermes.backbones.building import BUILDING
 from hermes.backbones.load import FAMILIES
 from hermes.bench import Frames
 from hermes.memory.cache import Provenance
@@ -93,7 +94,7 @@ def random_model(model: catalogue.Listed, device: torch.device, dtype: torch.dty
     before = torch.get_default_dtype()
     torch.set_default_dtype(dtype)
     try:
-        with device:
+        with BUILDING, device:
             built = family.model_class(config)
     finally:
         torch.set_default_dtype(before)

@@ -85,15 +85,17 @@ def shared_parts(entry: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def read_list(folder: Path, name: str, recipe_of: Callable[[Mapping[str, Any]], T]) -> list[T]:
-    """The recipes in the list `name` of a folder's index; none where it has no such list.
+def read_list(
+    folder: Path, name: str, recipe_of: Callable[[Mapping[str, Any]], T], *, may_lack: bool = False
+) -> list[T]:
+    """The recipes in the list `name` of a folder's index; none where it has no such list and `may_lack` it.
 
     Raises:
         HermesError: There is no index, or it does not say what it should.
     """
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
-        return [recipe_of(entry) for entry in index.get(name, [])]
+        return [recipe_of(entry) for entry in (index.get(name, []) if may_lack else index[name])]
     except OSError as error:
         raise HermesError(f"There is no list of runs at {folder / INDEX}.") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:

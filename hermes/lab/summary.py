@@ -246,7 +246,7 @@ def _letter(number: int) -> str:
 
 def several_runs(summary: Mapping[str, Any]) -> bool:
     """Whether not all times were taken by one run of the command, so that they are not to be compared throughout."""
-    return len({cell["times"]["runs"] for cell in summary["cells"] if "times" in cell}) > 1
+    return len({run for cell in summary["cells"] if "times" in cell for run in cell["times"]["runs"].split("+")}) > 1
 
 
 def compare(

@@ -1,4 +1,4 @@
-"""HERMES+: HERMES with one change of ours, which did better in the lab on streams that it was not chosen on."""
+"""HERMES+: HERMES with two changes of ours, which did better in the lab on streams that it was not chosen on."""
 
 from __future__ import annotations
 

@@ -8,6 +8,7 @@ import pytest
 from test_trace import MadeUpStream, recorded
 
 from hermes import trace
+from hermes.bundled_lab_runs import read_recipes as read_lab_recipes
 from hermes.bundled_runs import check, read_recipes
 from hermes.cli import main
 from hermes.cli.record import parse_question
@@ -223,3 +224,11 @@ def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
     path = recording.finish(tmp_path, trace.Head(title="A/B <c>", created="2026-01-02"), [], lambda *_: None)
     assert path.name == "a-b-c-2026-01-02.hermesrun"
     assert trace.read(path).frames == 2
+
+
+def test_a_list_of_runs_that_lacks_them_is_said(tmp_path):
+    (tmp_path / "index.json").write_text('{"labs": []}')
+    with pytest.raises(HermesError, match="cannot be read"):
+        read_recipes(tmp_path)
+    (tmp_path / "index.json").write_text('{"runs": []}')
+    assert read_lab_recipes(tmp_path) == []

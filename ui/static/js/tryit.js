@@ -1,7 +1,7 @@
 // Try it: the settings of the policy that runs, each beside its published value. The server lists them, so that every policy
 // gets its panel for free; it also decides what fits. A change applies at the next eviction.
-import { h, setText } from "./dom.js";
 import { noteWhoseSettings } from "./run_settings.js";
+import { h, setText } from "./dom.js";
 
 /** Settings in groups for the page: switches and choices, then numbers by their symbol, then texts. Pure. */
 export function groups(settings) {
@@ -42,7 +42,8 @@ export function mountTryIt(element, bus, send) {
       h("p", { class: "hl-caption" }, "Change one thing about the memory while the stream runs, and watch the board. Beside each setting stands its default, and where that comes from."),
       h("div", { class: "hl-try-top" }, presets, reset), said, fields)));
 
-  noteWhoseSettings(bus, () => element.querySelector("summary"));
+  const box = element.querySelector("summary"); // kept: the parts may be moved into another element
+  noteWhoseSettings(bus, () => box);
   let shown = null; // which policy's fields are built
   let known = null; // what the server was last asked about
   const parts = new Map();

@@ -6,7 +6,7 @@ import { makeBus } from "./dom.js";
 import { makeGlossary } from "./glossary.js";
 import { mountLab } from "./lab.js";
 import { mountLessons } from "./lessons.js";
-import { EARLY, fitting, layOut, readParts } from "./opening.js";
+import { drawn, EARLY, fitting, layOut, readParts } from "./opening.js";
 import { mountPlayer } from "./player.js";
 import { makePost } from "./post.js";
 import { noteWhoseSettings } from "./run_settings.js";
@@ -17,6 +17,7 @@ const bus = makeBus();
 const built = new Map(); // part -> {post, receive}
 const waiting = []; // Gradio's components, until those are there that take the early parts over
 let pane = null;
+let takingOver = false; // Gradio has made the early parts' components; the pane stays until the box between them is there too
 let held = false; // with the pane: nothing but polls goes out before the server has heard of this page
 let giveUpload = () => {};
 const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload, once its player is there
@@ -28,7 +29,8 @@ let lessons = null;
 let lessonsWanted = false;
 let keptTheme = null; // holds the chosen theme while Gradio, as it starts, sets its own
 let ownTheme = null; // what was chosen on this page: it goes before what the address names
-const noteSettings = noteWhoseSettings(bus, () => document.querySelector("#hl-settings .label-wrap > span"));
+const SETTINGS_LABEL = "#hl-settings .label-wrap > span";
+const noteSettings = noteWhoseSettings(bus, () => document.querySelector(SETTINGS_LABEL));
 
 /** Parse a component's value; an empty one is no message. */
 function message(props) {
@@ -109,6 +111,18 @@ function connect(part, { props, trigger, watch, upload }) {
   }
 }
 
+/** Let Gradio's components take the early parts over, when all is there that the page shows above and between them. */
+async function takeOver() {
+  takingOver = true;
+  await drawn(`gradio-app ${SETTINGS_LABEL}`);
+  const there = new Map(waiting.map(([name, { element }]) => [name, element]));
+  keptTheme.disconnect();
+  pane.adopt(EARLY.map((name) => [name, there.get(name)]));
+  pane = null;
+  noteSettings();
+  for (const [name, given] of waiting.splice(0)) mount(name, given);
+}
+
 /** Mount a part: "player", "chat", "board" … Arguments are those that Gradio hands to `js_on_load`. */
 export function mount(part, given) {
   if (!pane) {
@@ -117,13 +131,7 @@ export function mount(part, given) {
     return;
   }
   waiting.push([part, given]);
-  const there = new Map(waiting.map(([name, { element }]) => [name, element]));
-  if (!EARLY.every((name) => there.has(name))) return;
-  keptTheme.disconnect();
-  pane.adopt(EARLY.map((name) => [name, there.get(name)]));
-  pane = null;
-  noteSettings();
-  for (const [name, now] of waiting.splice(0)) mount(name, now);
+  if (!takingOver && EARLY.every((name) => waiting.some(([other]) => other === name))) takeOver();
 }
 
 /** Show the page before Gradio is there, with the moment that came with it. Without what it needs, Gradio builds all. */

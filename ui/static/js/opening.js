@@ -5,6 +5,8 @@ import { firstRun } from "./replay.js";
 
 /** If Gradio has not come by then, its own page is uncovered, with whatever it has to say. */
 const PATIENCE_MS = 20_000;
+/** So long the page stays as it is when all parts are there but the settings box between them is not. */
+const LATE_BOX_MS = 5_000;
 /** The parts that stand in the pane. */
 export const EARLY = ["player", "chat", "tryit", "board"];
 
@@ -26,6 +28,21 @@ function cover(on) {
   document.body.classList.toggle("hl-covered", on);
   const app = document.querySelector("gradio-app");
   if (app) app.inert = on;
+}
+
+/** Settled once Gradio has drawn what `selector` names; each of its components comes when its own program has loaded. */
+export function drawn(selector) {
+  return new Promise((resolve) => {
+    const look = () => {
+      if (!document.querySelector(selector)) return;
+      watch.disconnect();
+      resolve();
+    };
+    const watch = new MutationObserver(look);
+    watch.observe(document.querySelector("gradio-app"), { childList: true, subtree: true });
+    setTimeout(() => (watch.disconnect(), resolve()), LATE_BOX_MS);
+    look();
+  });
 }
 
 /**

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_trace import DAMAGES, MadeUpStream, assert_same, with_part
+from damaged import DAMAGES, with_part
+from made_up_stream import MadeUpStream, assert_same
 
 from hermes import trace
 from hermes.bundled_lab_runs import check, read_recipes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from test_trace import MadeUpStream, recorded
+from made_up_stream import MadeUpStream, recorded
 
 from hermes import trace
 from hermes.bundled_lab_runs import read_recipes as read_lab_recipes

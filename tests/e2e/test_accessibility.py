@@ -70,7 +70,9 @@ def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page, da
 @pytest.mark.parametrize("width", [390, 1440])
 def test_no_serious_finding_in_a_recorded_lab_run(open_page, width, dark):
     page = open_page(dark=dark, width=width, run=None, query="&lab=first-card-side-by-side&t=62")
-    page.get_by_role("region", name="The lab").get_by_role("table").wait_for()
+    lab = page.get_by_role("region", name="The lab")
+    lab.get_by_role("table").wait_for()
+    lab.get_by_role("button", name="Table: what each layer holds").click()
     assert findings(page) == []
 
 

@@ -59,6 +59,13 @@ def test_three_memories_side_by_side(open_page):
         )
     expect(lanes.nth(1).locator(".hl-lab-verdict")).to_contain_text("evicted")
     expect(lab.get_by_role("row", name=re.compile("^ *right"))).to_be_visible()
+    lab.get_by_role("button", name="Table: what each layer holds").click()
+    rows = lab.get_by_role("region", name="Table: what each layer holds").locator("tbody tr")
+    expect(rows.last).to_contain_text("looked most at 0:")
+    assert rows.count() > 2
+    first = rows.first.locator("td").all_inner_texts()
+    assert re.fullmatch(r"\d+ %, from 0:\d\d on \(sensory\)", first[0])
+    assert first[2] == "100 %, from 0:00 on"
 
 
 def test_a_question_in_the_middle_is_asked_of_all_at_one_moment(open_page):

@@ -1,5 +1,6 @@
 // The lab: two to four memories see the same clip at the same time, and one question goes to all of them; live, or recorded.
 import { h, setText } from "./dom.js";
+import { makeHeldTable } from "./lab_held.js";
 import { makeLanes } from "./lab_lanes.js";
 import { makeLive } from "./lab_live.js";
 import { firstLabRun, makeLabList, makeLabReplay } from "./lab_recorded.js";
@@ -27,13 +28,14 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   const list = makeLabList({ runs, limitMb, upload, open, file: (file) => act("open-file", file), say });
   const replay = makeLabReplay({ act, again: live.again });
   const lanes = makeLanes(showOnBoard);
+  const heldTable = makeHeldTable();
   const about = policies.length
     ? "Every memory sees the same frames at the same moments, on the same model and with the same budget. A question waits until all have seen the same."
     : "Every memory saw the same frames at the same moments, on the same model and with the same budget. Recorded runs are shown here; on a computer of your own, or a Space with its own hardware, the lab also runs live.";
   const root = h("details", { class: "hl-lab-box", "data-view": "lab" },
     h("summary", {}, h("h2", {}, "The lab"), h("span", {}, "Two to four memories on the same frames, one question to all")),
     h("div", { class: "hl-lab-body" }, h("p", { class: "hl-caption" }, about), list.root, policies.length ? live.root : null, replay.root, notice,
-      lanes.parts.grid, lanes.parts.legend, policies.length ? live.talk : null, lanes.parts.table));
+      lanes.parts.grid, lanes.parts.legend, heldTable.button, heldTable.table, policies.length ? live.talk : null, lanes.parts.table));
   element.replaceChildren(h("section", { class: "hl-lab", "aria-label": "The lab" }, root));
 
   function say(text) {
@@ -68,6 +70,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     else live.draw(state);
     replay.draw(state);
     lanes.draw(state);
+    heldTable.draw(state);
     if (state.notice && state.notice.id !== noticeId) {
       noticeId = state.notice.id;
       say(state.notice.text);

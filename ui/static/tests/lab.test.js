@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
+import { heldTable } from "../js/lab_held.js";
 import { answerOf, figures, heldShare, score, UNSEEN } from "../js/lab_lanes.js";
 import { chosen, liveLine, mainAction } from "../js/lab_live.js";
 import { firstLabRun, replayLine, stopOf } from "../js/lab_recorded.js";
@@ -29,6 +30,22 @@ test("a lane's score leaves out what nobody knows and what it could not answer",
 test("the share held counts only what was seen", () => {
   assert.equal(heldShare(Uint8Array.of(254, 0, UNSEEN, UNSEEN)), 0.5);
   assert.equal(heldShare(Uint8Array.of(UNSEEN)), 0);
+});
+
+test("the table says what each layer holds, since when, and where the last answer looked", () => {
+  const base64 = (...values) => Buffer.from(values).toString("base64");
+  const hermes = { title: "HERMES", layers: 2, tiers: [0, 2], held: base64(0, 127, UNSEEN, UNSEEN, 254, 254, UNSEEN, UNSEEN), spots: base64(9, 255, 0, 0) };
+  const other = { title: "Other", layers: 1, tiers: null, held: base64(0, 0, UNSEEN, UNSEEN) };
+  const waiting = { title: "Waits", first_ms: null };
+  const { head, rows } = heldTable({ lanes: [hermes, other, waiting], columns: 4, duration: 40 });
+  assert.deepEqual(head, ["layer", "HERMES", "Other", "Waits"]);
+  assert.deepEqual(rows, [
+    ["1", "25 %, from 0:10 on (sensory)", "nothing", "–"],
+    ["2", "100 %, from 0:00 on (long-term)", "–", "–"],
+    ["last answer", "looked most at 0:10", "–", "–"],
+  ]);
+  assert.deepEqual(heldTable({ lanes: [waiting], columns: 4, duration: null }).rows, []);
+  assert.deepEqual(heldTable({ lanes: [hermes], columns: 4, duration: null }).rows, [["1", "25 % (sensory)"], ["2", "100 % (long-term)"]]);
 });
 
 test("figures say what is not known yet", () => {

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hermes.backbones.base import Frames
+from hermes.backbones.encoded import Frames
 from hermes.errors import HermesError
 
 

@@ -20,8 +20,9 @@ from transformers import PreTrainedTokenizerFast
 
 from hermes.backbones import catalogue
 from hermes.backbones.attention import NAME as ATTENTION
-from hermes.backbones.base import Backbone, Card
+from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
+from hermes.backbones.card import Card
 from hermes.backbones.load import FAMILIES
 from hermes.bench import Frames
 from hermes.memory.cache import Provenance

@@ -18,7 +18,8 @@ from torch import Tensor
 from hermes import storage
 from hermes.answer import Answer
 from hermes.backbones.attention import AttentionRecorder
-from hermes.backbones.base import NOMINAL_SIZE, Backbone, Encode, Frames, Layout
+from hermes.backbones.base import NOMINAL_SIZE, Backbone
+from hermes.backbones.encoded import Encode, Frames, Layout
 from hermes.errors import HermesError
 from hermes.incoming import checked
 from hermes.life import LifeLog

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hermes.backbones.base import Backbone, Layout
+from hermes.backbones.base import Backbone
+from hermes.backbones.encoded import Layout
 from hermes.errors import HermesError
 from hermes.life import ScoreRecord
 from hermes.memory.archive import Archive

@@ -98,3 +98,15 @@ def watched_attention(
 
 
 AttentionInterface.register(NAME, watched_attention)
+
+
+def attention_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor | None:
+    """Which of `past + tokens` keys each new query may see: bool [1, 1, tokens, keys]; None: all of them.
+
+    `visible` [tokens, tokens] says it for the new keys; causal where None.
+    """
+    if tokens == 1:
+        return None
+    if visible is None:
+        visible = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
+    return torch.cat((visible.new_ones(tokens, past), visible), dim=1)[None, None]

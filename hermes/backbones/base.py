@@ -7,107 +7,25 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from accelerate.utils import align_module_device
 from torch import Tensor
 
-from hermes.backbones.attention import AttentionRecorder
+from hermes.backbones.attention import AttentionRecorder, attention_mask
+from hermes.backbones.card import Card
+from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.positions import Rotary
 from hermes.memory.tiers import FamilyConstants, tier_of_layers
 
-LOCAL_GUIDANCE = (
-    "Describe the current scene: the objects that are visible now, what they are doing, and where they are."
-)
-GLOBAL_GUIDANCE = "Summarise the story of the video so far: who appeared, what happened, and when it happened."
-
 SENTINEL = "\u241f"
 NOMINAL_SIZE = (336, 448)
 """Height and width of a frame where none is known yet."""
-
-Frames = npt.NDArray[np.uint8]
-Seconds = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Card:
-    """What a model folder says of itself (`hermes.json`), with defaults for models that say nothing.
-
-    Attributes:
-        name: Name shown to people.
-        about: One sentence: what the model knows and what it was trained on.
-        guidance: The two generic guidance prompts, "local" and "global".
-        max_new_tokens: Longest answer, in tokens.
-        suggested: Questions that it answers well.
-    """
-
-    name: str
-    about: str
-    guidance: dict[str, str] = field(default_factory=lambda: {"local": LOCAL_GUIDANCE, "global": GLOBAL_GUIDANCE})
-    max_new_tokens: int = 256
-    suggested: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Layout:
-    """How the frames of a stream become tokens; fixed when a stream begins.
-
-    Attributes:
-        grid: Rows and columns of a step's vision tokens.
-        pixels: Width and height to which frames are resized.
-        frames_per_step: Frames that the vision tower merges into one step of time (1, or 2 for the Qwen family). The memory
-            counts steps: what it calls a frame is one step.
-        interval: Rotary positions from one step to the next, on the temporal axis of M-RoPE.
-    """
-
-    grid: tuple[int, int]
-    pixels: tuple[int, int]
-    frames_per_step: int = 1
-    interval: float = 1.0
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """A chunk of frames as the decoder reads it: vision tokens, and text between them where the family writes any.
-
-    Attributes:
-        embeddings: [1, tokens, hidden].
-        step: Step of the chunk that each token belongs to, int64 [tokens].
-        patch: Patch of each vision token, -1 for text [tokens].
-        offsets: Positions relative to where the chunk begins, int64 [axes, tokens].
-        deepstack: Features added to the hidden states of the vision tokens after the first layers, one [vision tokens,
-            hidden] a layer; empty for most families.
-    """
-
-    embeddings: Tensor
-    step: Tensor
-    patch: Tensor
-    offsets: Tensor
-    deepstack: tuple[Tensor, ...] = ()
-
-    @classmethod
-    def of_vision(cls, features: Tensor) -> Encoded:
-        """Vision tokens [steps, patches, hidden] alone, on one position axis."""
-        steps, patches = features.shape[:2]
-        index = torch.arange(steps * patches, device=features.device)
-        return cls(features.flatten(0, 1)[None], index // patches, index % patches, index[None])
-
-    @property
-    def vision(self) -> Tensor:
-        """Which tokens are vision tokens, bool [tokens]."""
-        return self.patch >= 0
-
-
-Encode = Callable[[Sequence[Frames], Seconds, int, Layout], Encoded]
-"""What `Backbone.encode` does: frames, their times, steps seen before, layout -> tokens."""
 
 
 class Backbone(ABC):
@@ -387,15 +305,3 @@ def place_of(module: Any) -> torch.device:
             return torch.device(hook.execution_device)  # type: ignore[union-attr]
     device: torch.device = next(module.parameters()).device
     return device
-
-
-def attention_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor | None:
-    """Which of `past + tokens` keys each new query may see: bool [1, 1, tokens, keys]; None: all of them.
-
-    `visible` [tokens, tokens] says it for the new keys; causal where None.
-    """
-    if tokens == 1:
-        return None
-    if visible is None:
-        visible = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
-    return torch.cat((visible.new_ones(tokens, past), visible), dim=1)[None, None]

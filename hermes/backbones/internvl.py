@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from transformers import InternVLForConditionalGeneration
 
-from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
+from hermes.backbones.base import Backbone
+from hermes.backbones.card import Card
+from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
 from hermes.memory.tiers import LLAVA_ONEVISION
 

@@ -13,8 +13,9 @@ from transformers.utils import is_flash_attn_2_available
 
 from hermes.backbones import placement, sources
 from hermes.backbones.attention import NAME as ATTENTION
-from hermes.backbones.base import Backbone, Card
+from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
+from hermes.backbones.card import Card
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import Confirm, Progress
 from hermes.backbones.internvl import InternVL

@@ -10,7 +10,9 @@ from torch import Tensor
 from transformers import Qwen2_5_VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_resize
 
-from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
+from hermes.backbones.base import Backbone
+from hermes.backbones.card import Card
+from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache

@@ -12,7 +12,9 @@ import torch
 from torch import Tensor
 from transformers import Qwen3VLForConditionalGeneration
 
-from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
+from hermes.backbones.base import Backbone
+from hermes.backbones.card import Card
+from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.qwen2_5_vl import Qwen25VL
 from hermes.memory.cache import MemoryCache
 from hermes.memory.positions import Rotary

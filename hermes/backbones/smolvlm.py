@@ -18,7 +18,9 @@ from transformers.models.smolvlm.processing_smolvlm import (
     FRAME_TIMESTAMP_MESSAGE,
 )
 
-from hermes.backbones.base import Backbone, Card, Encoded, Frames, Layout, Seconds
+from hermes.backbones.base import Backbone
+from hermes.backbones.card import Card
+from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
 from hermes.memory.tiers import LLAVA_ONEVISION
 

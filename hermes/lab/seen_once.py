@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from hermes.backbones.base import Backbone, Encoded, Frames, Layout, Seconds
+from hermes.backbones.base import Backbone
+from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 
 
 class SeenOnce:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Encoded
+from hermes.backbones.encoded import Encoded
 from hermes.memory.cache import FIRST, FRAME, KIND, MASS, PATCH, SECONDS, Provenance
 from hermes.snapshot import VISION
 

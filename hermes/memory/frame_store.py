@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Backbone, Encoded
+from hermes.backbones.base import Backbone
+from hermes.backbones.encoded import Encoded
 from hermes.memory.archive_layer import in_strides
 from hermes.memory.cache import FRAME, MemoryCache, Provenance
 from hermes.memory.chunk import Chunk, concatenated

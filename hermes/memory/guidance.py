@@ -11,8 +11,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from hermes.backbones.attention import AttentionRecorder
-from hermes.backbones.base import Backbone, attention_mask
+from hermes.backbones.attention import AttentionRecorder, attention_mask
+from hermes.backbones.base import Backbone
 from hermes.memory.cache import MemoryCache
 from hermes.memory.tiers import LONG_TERM, SENSORY, WORKING
 

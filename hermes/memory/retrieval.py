@@ -11,8 +11,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hermes.backbones.attention import QueryRecorder
-from hermes.backbones.base import Backbone, attention_mask
+from hermes.backbones.attention import QueryRecorder, attention_mask
+from hermes.backbones.base import Backbone
 from hermes.memory.cache import LayerMemory, MemoryCache
 
 Choose = Callable[[int, Tensor], LayerMemory]

@@ -12,7 +12,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Encoded
+from hermes.backbones.encoded import Encoded
 from hermes.memory.archive_layer import in_strides
 from hermes.memory.cache import FRAME, MASS, SECONDS, Provenance
 from hermes.memory.chunk import Chunk, pseudo_tokens

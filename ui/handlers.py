@@ -126,12 +126,15 @@ class Handlers:
             return wire({"id": data.get("id"), "error": str(error)})
 
     def act(self, data: Data, key: str | None) -> None:
-        """A press of a button of the player. What goes wrong is told beside the stream."""
-        action = data.get("action")
+        """A press of a button of the player, after those before it. What goes wrong is told beside the stream."""
         try:
-            visitor = self.sessions.get(key)
+            with self.sessions.own(key).turns.take(data.get("order")):
+                self._act(self.sessions.get(key), data, key)
         except HermesError:
             return  # there is no place; the next poll says so
+
+    def _act(self, visitor: Visitor, data: Data, key: str | None) -> None:
+        action = data.get("action")
         try:
             if data.get("kind") == "upload" and data.get("path"):
                 self.sessions.take_upload(key, str(data["path"]), str(data.get("name") or ""))
@@ -167,8 +170,15 @@ class Handlers:
         return wire(lab.look(shown if isinstance(shown, int) else -1))
 
     def lab_do(self, data: Data, key: str | None) -> None:
-        """A press of a button of the lab, or a file for it. What goes wrong is told there."""
-        visitor = self.sessions.own(key)
+        """A press of a button of the lab, or a file for it, after those before it. What goes wrong is told there."""
+        try:
+            visitor = self.sessions.own(key)
+        except HermesError:
+            return  # there is no place; the player says so
+        with visitor.lab.turns.take(data.get("order")):
+            self._lab_do(visitor, data, key)
+
+    def _lab_do(self, visitor: Visitor, data: Data, key: str | None) -> None:
         lab, action = visitor.lab, data.get("action")
         if action not in ("open-file", "board"):
             lab.do(data)

@@ -23,6 +23,7 @@ from ui.lab_replay import NO_MODEL, LabReplay
 from ui.models import Shelf
 from ui.runs import SPEEDS as REPLAY_SPEEDS
 from ui.tape import offered
+from ui.turns import Turns
 
 if TYPE_CHECKING:
     from hermes.engine import StreamSettings
@@ -60,6 +61,7 @@ class Lab:
         self._runs = runs
         self._downloads = downloads or Path(tempfile.gettempdir())
         self._live = live
+        self.turns = Turns()
         self._lock = threading.RLock()
         self._run: LiveLab | None = None
         self._replay: LabReplay | None = None

@@ -32,6 +32,7 @@ from ui.run_head import head_of, truth_of_clip
 from ui.run_shelf import RunShelf
 from ui.source import Source, read_source
 from ui.tape import Tape
+from ui.turns import Turns
 
 if TYPE_CHECKING:
     from hermes.engine import LiveStream, LiveView, StreamSettings
@@ -60,6 +61,7 @@ class Visitor:
         self.stream: LiveStream | Replay | None = None
         self.conversation = Conversation()
         self.uploads: dict[str, str] = {}
+        self.turns = Turns()
         self.lab = Lab(settings, shelf, clips, lab_runs, downloads, live=self.live_lab)
         self._shelf = shelf
         self._clips = clips

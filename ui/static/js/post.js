@@ -1,16 +1,23 @@
 // What a part of the page sends to the server. A part may be there before Gradio is: what people did meanwhile is kept.
 
+const PRESSES = new Set(["act", "labdo"]); // numbered, as Gradio may let two of one moment change places
+
 /**
  * A post of one part. `send(type, data)` goes out at once where the part is connected and let go, else it waits; a poll is
- * never kept, since the next one says more. Returns {send, connect(trigger), letGo()}.
+ * never kept, since the next one says more. What people press goes out with its number, as `order`. Returns {send, connect(trigger), letGo()}.
  */
 export function makePost() {
   let trigger = null;
   let free = false;
   let kept = [];
+  let presses = 0;
+  const go = (type, data) => {
+    if (PRESSES.has(type)) presses += 1;
+    trigger(type, PRESSES.has(type) ? { ...data, order: presses } : data);
+  };
   return {
     send(type, data) {
-      if (trigger && (free || type === "poll")) trigger(type, data);
+      if (trigger && (free || type === "poll")) go(type, data);
       else if (type !== "poll") kept.push([type, data]);
     },
     connect(next) {
@@ -22,7 +29,7 @@ export function makePost() {
       free = true;
       const waiting = kept;
       kept = [];
-      for (const [type, data] of waiting) trigger(type, data);
+      for (const [type, data] of waiting) go(type, data);
     },
   };
 }

@@ -30,25 +30,37 @@ test("the moment is shown where the address opens the page there, and nowhere el
 test("what people did before Gradio was there goes out in its order, once the server knows the page; polls are not kept", () => {
   const post = makePost();
   const out = [];
-  post.send("act", 1);
+  post.send("wish", 1);
   post.send("poll", 2);
   post.connect((type, data) => out.push([type, data]));
-  post.send("act", 3);
+  post.send("wish", 3);
   post.send("poll", 4);
   assert.deepEqual(out, [["poll", 4]]);
   post.letGo();
-  post.send("act", 5);
+  post.send("wish", 5);
   post.letGo();
-  assert.deepEqual(out, [["poll", 4], ["act", 1], ["act", 3], ["act", 5]]);
+  assert.deepEqual(out, [["poll", 4], ["wish", 1], ["wish", 3], ["wish", 5]]);
+});
+
+test("presses are numbered as they go out, whatever waited", () => {
+  const post = makePost();
+  const out = [];
+  post.send("act", { action: "pause" });
+  post.connect((type, data) => out.push([type, data]));
+  post.send("poll", { seq: 1 });
+  post.letGo();
+  post.send("act", { action: "start" });
+  post.send("shot", { number: 1 });
+  assert.deepEqual(out, [["poll", { seq: 1 }], ["act", { action: "pause", order: 1 }], ["act", { action: "start", order: 2 }], ["shot", { number: 1 }]]);
 });
 
 test("a post that is not connected lets nothing go", () => {
   const post = makePost();
-  post.send("act", 1);
+  post.send("wish", 1);
   post.letGo();
   const out = [];
   post.connect((type, data) => out.push([type, data]));
   assert.deepEqual(out, []);
   post.letGo();
-  assert.deepEqual(out, [["act", 1]]);
+  assert.deepEqual(out, [["wish", 1]]);
 });

@@ -19,6 +19,16 @@ export function mergeTurns(turns, epoch, message) {
   return list;
 }
 
+/**
+ * The turn that an answer told by the board belongs to, undefined while it is not there: the one that has it already, else the
+ * newest with its question and its words that has none. `has(turn)` is the key of what a turn has; `key` that of the answer. Pure.
+ */
+export function turnOf(turns, answer, key, has) {
+  const fits = (turn) => turn.question.trim() === answer.question && turn.state !== "writing"
+    && (turn.state === "stopped" || turn.answer.trim() === answer.answer.trim());
+  return turns.findLast((turn) => has(turn) === key) ?? turns.findLast((turn) => fits(turn) && !has(turn));
+}
+
 /** Which of the suggested questions to show: the `past` newest whose time has come and the `ahead` next ones. Pure. */
 export function pickChips(chips, seconds, past = 3, ahead = 1) {
   const due = (chip) => !(chip.at > 0) || (Number.isFinite(seconds) && seconds >= chip.at - 0.05);
@@ -58,6 +68,7 @@ export function mountChat(element, bus, send, planned = false) {
   let run = null; // the recorded run that is shown; its questions take the place of one's own
   let own = null; // one's own turns meanwhile
   const nodes = new Map();
+  let untold = null; // what the board told of an answer whose turn is not there yet
 
   let atEnd = true; // whether the newest turn is in sight; it stays so when the room for the list changes
   log.addEventListener("scroll", () => { atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60; });
@@ -123,16 +134,26 @@ export function mountChat(element, bus, send, planned = false) {
   }
 
   /** Under an answer whose truth is known: right or wrong, what became of its evidence, and the way there. */
-  bus.on("fate", (answer) => {
-    const turn = turns.findLast((other) => other.question.trim() === answer.question);
-    const node = turn && nodes.get(turn.id);
-    if (!node || answer.fate.right === null) return;
+  function tellWhy() {
+    if (!untold || untold.fate.right === null) return;
+    const { fate, question, answer, seconds } = untold;
+    const key = JSON.stringify([question, answer, seconds]);
+    const turn = turnOf(turns, untold, key, ({ id }) => nodes.get(id)?.answerKey);
+    if (!turn) return; // chat and board come on ways of their own: its turn may be later
+    untold = null;
+    const node = nodes.get(turn.id);
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+    node.answerKey = key;
     node.why ??= node.root.appendChild(h("button", { type: "button", class: "hl-why", title: "Show why on the board", onclick: () => bus.say("why", null) }));
-    node.why.dataset.right = String(answer.fate.right);
+    node.why.dataset.right = String(fate.right);
     const known = turn.right === true || turn.right === false; // then it is said above already
-    setText(node.why, `${known ? "Why" : answer.fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(answer.fate).toLowerCase()} ↓`);
+    setText(node.why, `${known ? "Why" : fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(fate).toLowerCase()} ↓`);
     if (follow) log.scrollTop = log.scrollHeight;
+  }
+
+  bus.on("fate", (answer) => {
+    untold = answer;
+    tellWhy();
   });
 
   form.addEventListener("submit", (event) => {
@@ -150,6 +171,7 @@ export function mountChat(element, bus, send, planned = false) {
 
   bus.on("ask", (question) => question && ask(question)); // a lesson asks
   bus.on("view", (view) => {
+    if (view.restarted) untold = null;
     const about = view.about;
     const said = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
     if (model.textContent !== `${about.model?.name ?? ""}${said}`) {
@@ -207,6 +229,7 @@ export function mountChat(element, bus, send, planned = false) {
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     message.turns.forEach(draw);
     if (follow) log.scrollTop = log.scrollHeight;
+    tellWhy();
     const last = turns[turns.length - 1];
     busy(last?.state === "writing");
     if (!last || last.state === "writing") return;

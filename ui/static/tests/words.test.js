@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { bytes, clock, count, percent, shortNumber, whole } from "../js/format.js";
 import { cameraProblem, sendSize } from "../js/camera.js";
-import { mergeTurns, pickChips } from "../js/chat.js";
+import { mergeTurns, pickChips, turnOf } from "../js/chat.js";
 import { mainButton, stateLine } from "../js/transport.js";
 import { parseColour, shareAlpha } from "../js/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/pulse.js";
@@ -111,4 +111,19 @@ test("what lies outside the memory is told, and heads that differ", () => {
     " 2 MB kept outside the memory. The last question fetched 1.5 KB from there. "
       + "Every head keeps tokens of its own: a cell is their mean.",
   );
+});
+
+test("what the board tells of an answer finds its turn, and waits for one that is not there yet", () => {
+  const turn = (id, more) => ({ id, question: "First? ", answer: "Red.", state: "done", ...more });
+  const told = { question: "First?", answer: " Red." };
+  const none = () => undefined;
+  assert.equal(turnOf([], told, "k", none), undefined);
+  assert.equal(turnOf([turn(1), turn(2)], told, "k", none).id, 2);
+  assert.equal(turnOf([turn(1), turn(2, { state: "writing" })], told, "k", none).id, 1);
+  assert.equal(turnOf([turn(1, { answer: "Blue." }), turn(2, { question: "Last?" })], told, "k", none), undefined);
+  assert.equal(turnOf([turn(1, { answer: "R", state: "stopped" })], told, "k", none).id, 1);
+  const has = ({ id }) => ({ 1: "old", 2: "k" })[id];
+  assert.equal(turnOf([turn(1)], told, "k", has), undefined); // asked again: the new turn is still on its way
+  assert.equal(turnOf([turn(1), turn(3)], told, "k", has).id, 3);
+  assert.equal(turnOf([turn(2), turn(3)], told, "k", has).id, 2); // told again
 });

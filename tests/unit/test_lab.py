@@ -1,25 +1,16 @@
-"""The lab: plans, resumable measurements, summaries that can be checked by hand, and the command with its report."""
+"""The lab: plans, resumable measurements, and summaries that can be checked by hand."""
 
 from __future__ import annotations
 
-import csv
 import json
-import os
-import re
-import signal
-import subprocess
-import sys
-import time
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
+from small_lab import POLICIES, without_times
 
 import hermes
 from hermes.backbones.base import Backbone
-from hermes.cli import lab as lab_command
-from hermes.cli import main
 from hermes.errors import HermesError
 from hermes.lab import run as lab_run
 from hermes.lab import table
@@ -33,10 +24,6 @@ from hermes.lab.statistics import bootstrap_weights
 from hermes.lab.store import MEASUREMENTS, Store
 from hermes.lab.summary import several_runs, summarise
 from hermes.pocket.questions import is_correct
-from hermes.policies.presets import PRESETS
-
-POLICIES = ("hermes", "sliding-window", "full")
-SMALL = ["--streams", "2", "--frames", "24", "--budgets", "25%", "--policies", *POLICIES]
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +34,6 @@ def pocket() -> Backbone:
 @pytest.fixture(scope="module")
 def plan(pocket: Backbone):
     return make_plan(pocket, "pocket", POLICIES, ["25%"], streams=2, frames=24)
-
-
-def without_times(value):
-    """The value without what a clock measured."""
-    if isinstance(value, dict):
-        return {name: without_times(item) for name, item in value.items() if name != "times"}
-    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def measured(plan, pocket, folder: Path, **options) -> dict:
@@ -279,128 +259,3 @@ def test_a_policy_that_cannot_see_a_stream_is_named_not_averaged(plan, pocket, t
     assert found["cells"][0]["error"] == "The memory is full."
     assert found["cells"][0]["accuracy"] == {}
     assert found["comparisons"] == []
-
-
-# The command ----------------------------------------------------------------------------------------------------------
-
-
-class Page(HTMLParser):
-    """Texts of a page's table cells, its tags, and whether every tag was closed."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.cells: list[str] = []
-        self.tags: list[str] = []
-        self.open: list[str] = []
-
-    def handle_starttag(self, tag, attrs):  # noqa: ARG002
-        self.tags.append(tag)
-        if tag in ("td", "th"):
-            self.cells.append("")
-        if tag not in ("meta", "br"):
-            self.open.append(tag)
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if {"td", "th"} & set(self.open):
-            self.cells[-1] += data
-
-    def handle_startendtag(self, tag, attrs):  # noqa: ARG002
-        self.tags.append(tag)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp("report")
-    assert main(["lab", *SMALL, "--out", str(path)]) == 0
-    return path
-
-
-def test_the_page_stands_alone_and_holds_the_numbers(folder):
-    text, found = (folder / "lab.html").read_text(), json.loads((folder / "lab.json").read_text())
-    page = Page()
-    page.feed(text)
-    assert page.open == []
-    assert "script" not in page.tags
-    assert not re.search(r"https?://", text)
-    # A panel for each policy with a budget, one picture of differences, one of wrong answers with a budget and one without.
-    without = 1 if sum(found["cells"][2]["fate"].values()) else 0
-    assert page.tags.count("svg") == 2 + 1 + 1 + without
-    for cell in found["cells"]:
-        for row in cell["accuracy"].values():
-            assert f"{100 * row['value']:.1f}" in page.cells
-        assert f"{cell['memory']['resident_tokens']:,.0f}" in page.cells
-        assert f"{cell['times']['first_token_ms']:.1f} ms" in page.cells
-    for cell in found["cells"]:
-        assert all(str(count) in page.cells for count in cell["fate"].values())
-    for row in found["expectations"]:
-        assert {row["claim"], row["verdict"], f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"} <= set(page.cells)
-    for row in found["comparisons"]:
-        assert f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}" in page.cells
-
-
-def test_the_csv_holds_every_accuracy(folder):
-    found = json.loads((folder / "lab.json").read_text())
-    rows = list(csv.DictReader((folder / "lab.csv").open()))
-    assert len(rows) == sum(len(cell["accuracy"]) for cell in found["cells"])
-    first = next(row for row in rows if row["policy"] == "hermes" and row["group"] == "first")
-    assert float(first["accuracy"]) == found["cells"][0]["accuracy"]["first"]["value"]
-
-
-def test_the_command_prints_tables_or_json(folder, capsys):
-    assert main(["lab", *SMALL, "--out", str(folder)]) == 0  # everything is measured already
-    printed = capsys.readouterr()
-    assert "6 of 6 measured" in printed.err
-    assert "hermes 25 %" in printed.out
-    assert "p (Holm)" in printed.out
-    assert main(["lab", *SMALL, "--out", str(folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["setup"]["full_tokens"] == 24 * 16
-
-
-def test_a_killed_command_goes_on(folder, tmp_path, capsys):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hermes", "lab", *SMALL, "--out", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    path = tmp_path / MEASUREMENTS
-    until = time.monotonic() + 120
-    while time.monotonic() < until and (not path.exists() or path.read_bytes().count(b"\n") < 3):
-        time.sleep(0.02)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    assert main(["lab", *SMALL, "--out", str(tmp_path)]) == 0
-    assert re.match(r"[1-6] of 6 measured", capsys.readouterr().err)
-    there, here = (json.loads((path / "lab.json").read_text()) for path in (folder, tmp_path))
-    assert without_times(there) == without_times(here)
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["--policies", "magic"], "no policy or preset “magic”"),
-        (["--budgets", "much"], "“much”"),
-        (["--workers", "0"], "At least one worker"),
-        (["--model", "/nowhere"], "nowhere"),
-    ],
-)
-def test_the_command_refuses(arguments, says, capsys, tmp_path):
-    assert main(["lab", *SMALL, *arguments, "--out", str(tmp_path)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("hermes: error: ")
-    assert says in error
-
-
-def test_names_that_stand_for_many():
-    listed = lab_command._policies(["all", "ablations", "hermes:smoothing=off"])
-    assert listed == [*hermes.POLICIES, *PRESETS, "hermes:smoothing=off"]
-    assert lab_command._policies(["ablations@25%", "rekv@64"]) == [*(f"{name}@25%" for name in PRESETS), "rekv@64"]
-
-
-def test_a_folder_that_cannot_be_written_is_said(capsys, tmp_path):
-    (tmp_path / "file").write_text("")
-    assert main(["lab", *SMALL, "--out", str(tmp_path / "file")]) == 2
-    assert "cannot be used" in capsys.readouterr().err

@@ -1,4 +1,5 @@
 // The board's elements: what stands where, and the words beside each figure. No state, no drawing.
+import { TIERS } from "./codec.js";
 import { h, setText } from "./dom.js";
 import { makeFate } from "./fate.js";
 import { MODES } from "./layers.js";
@@ -132,13 +133,12 @@ function makeRetention() {
     title: "Evictions", label: "Tokens held against the budget, and what each eviction let go", focusable: false, wide: false,
     words: "Each new chunk fills the layers above their budget; an eviction brings them back. Bars: tokens let go; stripes in a bar: folded into a summary token; ◆: positions compacted (re-indexing).",
   });
-  const names = ["sensory", "working", "long-term", "every layer"];
-  const fade = names.map((name, tier) => makeFigure(`fade${tier}`, {
+  const fade = TIERS.map((name, tier) => makeFigure(`fade${tier}`, {
     title: `How memories fade, ${name}`, words: "", focusable: false,
     label: `How much of each frame ${["sensory memory", "working memory", "long-term memory", "every layer"][tier]} held over stream time`,
   }));
   fade.forEach((figure, tier) => {
-    figure.node.querySelector("h3").replaceWith(h("h4", { class: "hl-trio-name" }, h("span", { class: `hl-swatch hl-swatch-${tier}` }), names[tier]));
+    figure.node.querySelector("h3").replaceWith(h("h4", { class: "hl-trio-name" }, h("span", { class: `hl-swatch hl-swatch-${tier}` }), TIERS[tier]));
     figure.caption.remove();
   });
   const fadeBox = h("div", { class: "hl-fade" },

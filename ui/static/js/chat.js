@@ -20,13 +20,13 @@ export function mergeTurns(turns, epoch, message) {
 }
 
 /**
- * The turn that an answer told by the board belongs to, undefined while it is not there: the one that has it already, else the
- * newest with its question and its words that has none. `has(turn)` is the key of what a turn has; `key` that of the answer. Pure.
+ * The turn that the board's answer, which is the last one, belongs to: the newest with its question and its words. Undefined while
+ * that turn is not there: one that has another answer (`has(turn)` is the key of what a turn has, `key` the answer's) is older. Pure.
  */
 export function turnOf(turns, answer, key, has) {
-  const fits = (turn) => turn.question.trim() === answer.question && turn.state !== "writing"
-    && (turn.state === "stopped" || turn.answer.trim() === answer.answer.trim());
-  return turns.findLast((turn) => has(turn) === key) ?? turns.findLast((turn) => fits(turn) && !has(turn));
+  const newest = turns.findLast((turn) => turn.question.trim() === answer.question && turn.state !== "writing"
+    && (turn.state === "stopped" || turn.answer.trim() === answer.answer.trim()));
+  return newest && [undefined, key].includes(has(newest)) ? newest : undefined;
 }
 
 /** Which of the suggested questions to show: the `past` newest whose time has come and the `ahead` next ones. Pure. */

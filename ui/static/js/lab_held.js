@@ -1,11 +1,10 @@
 // The lanes' drawings as one table: what each layer of each memory holds, and where its last answer looked.
-import { fromBase64 } from "./codec.js";
+import { fromBase64, TIERS } from "./codec.js";
 import { h } from "./dom.js";
 import { clock, percent } from "./format.js";
 import { heldShare, UNSEEN } from "./lab_lanes.js";
 import { wireTables } from "./tables.js";
 
-const TIERS = ["sensory", "working", "long-term"];
 const NONE = "–";
 
 /** What one layer holds, in words: the share of all tokens it has seen, and the oldest moment of which something is left, if known. */

@@ -47,7 +47,7 @@ export function drawn(selector) {
 
 /**
  * Lay the pane out in `place` and hide what Gradio builds meanwhile. `build(name, element, props)` builds a part.
- * Returns {has(name), adopt(elements)}: `adopt` moves the parts into Gradio's elements (name -> element).
+ * Returns {head, adopt(elements)}: `adopt` moves the parts into Gradio's elements (name -> element).
  */
 export function layOut(place, parts, build) {
   const holders = new Map(EARLY.map((name) => [name, h("div", { id: `hl-${name}` })]));

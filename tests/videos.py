@@ -1,0 +1,58 @@
+"""Videos made for tests, and what is in them, read without the code under test."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+DATA = Path(__file__).parent / "data"
+
+
+def write_video(path: Path, codec: str = "MJPG", frames: int = 30, fps: float = 30.0, size=(64, 48)) -> Path:
+    """A video whose frames are grey and grow brighter by 4 a frame, with noise so that data has a length."""
+    writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, cv2.VideoWriter_fourcc(*codec), fps, size)
+    assert writer.isOpened()
+    rng = np.random.default_rng(0)
+    for index in range(frames):
+        frame = np.full((size[1], size[0], 3), 16 + index * 4 % 216, np.uint8)
+        frame[:, : size[0] // 4] = rng.integers(0, 255, (size[1], size[0] // 4, 3))
+        writer.write(frame)
+    writer.release()
+    return path
+
+
+def all_frames(path: Path) -> list[tuple[np.ndarray, float]]:
+    """Every frame and its time, decoded one after the other without the code under test."""
+    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
+    result = []
+    while capture.grab():
+        at = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        result.append((cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB), at))
+    return result
+
+
+def turned(data: bytes, degrees: int, size=(64, 48)) -> bytes:
+    """The same MP4 with another display matrix in its track header."""
+    width, height = size
+    a, b, c, d, x, y = {
+        90: (0, 1, -1, 0, height, 0),
+        180: (-1, 0, 0, -1, width, height),
+        270: (0, -1, 1, 0, 0, width),
+    }[degrees]
+    one = 1 << 16
+    matrix = struct.pack(">9i", a * one, b * one, 0, c * one, d * one, 0, x * one, y * one, 1 << 30)
+    at = data.index(b"tkhd") + 4 + 40
+    return data[:at] + matrix + data[at + 36 :]
+
+
+def spoiled(path: Path, start: float, length: float) -> Path:
+    """A copy with a part of its bytes set to zero; `start` and `length` are shares of the file."""
+    data = bytearray(path.read_bytes())
+    first, count = int(len(data) * start), int(len(data) * length)
+    data[first : first + count] = bytes(count)
+    copy = path.with_name("spoiled" + path.suffix)
+    copy.write_bytes(data)
+    return copy

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import hermes
+from hermes.bench.machine import machine_sentence
 from hermes.errors import HermesError
 from hermes.life import ScoreRecord
 from hermes.live_view import LiveView
-from hermes.machine import machine_sentence
 from hermes.trace import Head, LabRecorder, Turn
 from ui.lab_lanes import Asked
 from ui.stream_recording import file_name

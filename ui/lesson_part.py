@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from hermes.machine import memory_bytes
+from hermes.bench.machine import memory_bytes
 from ui.board_cells import MODES
 from ui.clips import Clip
 from ui.glossary import forms_of, read_glossary

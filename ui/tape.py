@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import hermes
+from hermes.bench.machine import machine_sentence
 from hermes.errors import HermesError
-from hermes.machine import machine_sentence
 from hermes.trace import Head
 from ui.conversation import Turn
 from ui.replay import Replay

@@ -213,7 +213,7 @@ def _report(
     session: StreamSession, frames: VideoSampler, questions: list[Asked], ingest_seconds: float
 ) -> dict[str, Any]:
     """What `--json` prints; `answer` is the last answer given in the order of the questions."""
-    from hermes.machine import peak_rss_bytes  # noqa: PLC0415  (only here)
+    from hermes.bench.machine import peak_rss_bytes  # noqa: PLC0415  (only here)
 
     snapshot, stats = session.snapshot(), session.stats
     last = questions[-1].record or {}

@@ -17,7 +17,7 @@ from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
-    from hermes.bench import PolicyBench
+    from hermes.bench.stream import PolicyBench
 
 DEFAULT_BUDGET: Final = 512
 """Small enough to be full at frame 200 with the pocket model, so that later marks can be compared with that one."""
@@ -53,8 +53,8 @@ def run(args: argparse.Namespace) -> int:
     import torch  # noqa: PLC0415  (heavy)
 
     import hermes  # noqa: PLC0415
-    from hermes.bench import bench_frames, bench_policy  # noqa: PLC0415
-    from hermes.machine import describe_machine  # noqa: PLC0415
+    from hermes.bench.machine import describe_machine  # noqa: PLC0415
+    from hermes.bench.stream import bench_frames, bench_policy  # noqa: PLC0415
 
     if args.threads is not None:
         if args.threads < 1:

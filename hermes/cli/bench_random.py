@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from hermes.random_bench import Row
+    from hermes.bench.random_weights import Row
 
 GOALS = "Goals: first token at most 2 x its bound and under 30 ms; ingest at least 70 % of the bare prefill."
 
@@ -18,9 +18,9 @@ def run_random(args: argparse.Namespace, report: Callable[[str], None]) -> int:
     import torch  # noqa: PLC0415  (heavy)
 
     from hermes.backbones import catalogue, placement  # noqa: PLC0415
-    from hermes.bench import bench_frames  # noqa: PLC0415
-    from hermes.machine import describe_machine  # noqa: PLC0415
-    from hermes.random_bench import measure, random_model  # noqa: PLC0415
+    from hermes.bench.machine import describe_machine  # noqa: PLC0415
+    from hermes.bench.random_weights import measure, random_model  # noqa: PLC0415
+    from hermes.bench.stream import bench_frames  # noqa: PLC0415
 
     entry = catalogue.listed(args.random)
     place = placement.choose(None, None, None, torch.bfloat16, entry.weights)

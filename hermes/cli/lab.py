@@ -51,13 +51,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure, summarise, write the reports."""
+    from hermes.bench.machine import describe_machine  # noqa: PLC0415
     from hermes.lab.plan import identity, make_plan  # noqa: PLC0415
     from hermes.lab.report import report  # noqa: PLC0415
     from hermes.lab.run import run_plan  # noqa: PLC0415
     from hermes.lab.store import Store  # noqa: PLC0415
     from hermes.lab.summary import summarise  # noqa: PLC0415
     from hermes.lab.table import as_csv, text  # noqa: PLC0415
-    from hermes.machine import describe_machine  # noqa: PLC0415
 
     if args.workers < 1:
         raise HermesError(f"At least one worker is needed, not {args.workers}.")

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from hermes.bench import Mark, PolicyBench, bench_frames, bench_policy
+from hermes.bench.stream import Mark, PolicyBench, bench_frames, bench_policy
 from hermes.cli import main
 from hermes.errors import HermesError
 

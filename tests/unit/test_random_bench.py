@@ -11,8 +11,8 @@ import tiny
 import torch
 
 from hermes.backbones import catalogue
+from hermes.bench.random_weights import bandwidth, measure, random_model
 from hermes.cli import main
-from hermes.random_bench import bandwidth, measure, random_model
 
 SMALL_TOWER = {"hidden_size": 32, "intermediate_size": 48}
 SIZES = {

@@ -21,8 +21,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.backbones.base import Backbone
+from hermes.bench.machine import rss_bytes
 from hermes.errors import HermesError
-from hermes.machine import rss_bytes
 from hermes.policies.base import ContextFullError
 from hermes.session import StreamSession
 

@@ -24,7 +24,7 @@ from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
 from hermes.backbones.card import Card
 from hermes.backbones.load import FAMILIES
-from hermes.bench import Frames
+from hermes.bench.stream import Frames
 from hermes.memory.cache import Provenance
 from hermes.session import StreamSession
 

@@ -21,7 +21,9 @@ zerogpu.prepare()  # before anything that follows loads torch
 
 from hermes import POLICIES  # noqa: E402
 from hermes.engine import Engine, StreamSettings  # noqa: E402
-from ui.flags import agree_to_download, parse  # noqa: E402
+from hermes.errors import HermesError  # noqa: E402
+from ui.address import find_address  # noqa: E402
+from ui.flags import agree_to_download, check, parse  # noqa: E402
 from ui.options import Options  # noqa: E402
 from ui.page import build  # noqa: E402
 from ui.sessions import Quota  # noqa: E402
@@ -30,11 +32,21 @@ logger = logging.getLogger("hermes.app")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build the page and serve it until interrupted."""
+    """Build the page and serve it until interrupted.
+
+    Returns:
+        The exit code: 0, or 2 where the page cannot start with these flags (one line on standard error says why).
+    """
     flags = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    agree_to_download(flags.model, yes=flags.yes)
+    try:  # before anything loads in the background
+        check(flags)
+        agree_to_download(flags.model, yes=flags.yes)
+        address = find_address(flags.host, flags.port, explicit=flags.port_given)
+    except HermesError as error:
+        sys.stderr.write(f"hermes: error: {error}\n")
+        return 2
     quota = Quota()
     models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
     settings = StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget)
@@ -42,9 +54,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(settings, models, any_model, flags.clips, quota, clip_mode=flags.clip_mode, agreed=True)
     engine = Engine(max_streams=flags.streams)
     page = build(engine, POLICIES, options)
-    logger.info("Open http://%s:%d", flags.host, flags.port)
+    logger.info("Open %s", address)
     try:
-        page.launch(quota, server_name=flags.host, server_port=flags.port, share=flags.share)
+        page.launch(quota, server_name=address.url_host, server_port=address.port, share=flags.share)
+    except OSError as error:  # another program took the port since it was checked
+        sys.stderr.write(f"hermes: error: The page cannot be served at {address}: {error}\n")
+        return 2
     finally:
         engine.close()
     return 0

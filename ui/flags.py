@@ -3,37 +3,71 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final, NoReturn
 
 from hermes import POLICIES
 from hermes.backbones.downloads import ConsentError
+from hermes.backbones.load import check_available
 from hermes.backbones.sources import large_download
 from hermes.cli.model_option import consent
+from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
 from ui import zerogpu
+from ui.address import LARGEST_PORT
+
+MOST_TOKENS: Final = 10_000_000
+MOST_STREAMS: Final = 10_000
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports an error as one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"hermes: error: {message}\n")
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read flags; what is not given comes from the environment, then from the defaults."""
+    """Read flags; the environment, then the defaults, supply those that are not given.
+
+    Returns:
+        The flags; `port_given` says whether the user chose the port, with `--port` or HERMES_PORT.
+
+    Raises:
+        SystemExit: A flag or variable is invalid: one line on standard error, exit code 2.
+    """
     env = os.environ.get
     start = StreamSettings()
     here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space is reached from outside
     host = env("HERMES_HOST") or env("GRADIO_SERVER_NAME") or here
-    port = env("HERMES_PORT") or env("GRADIO_SERVER_PORT") or "7860"
+    port = env("GRADIO_SERVER_PORT") or "7860"
     clips = Path(__file__).parents[1] / "assets" / "clips"
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
+        prog="app.py",
         description="Stream a video, chat with it, and see what the model remembers.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--host", default=host, help="address to listen on")
-    parser.add_argument("--port", type=int, default=port, help="port")
+    parser.add_argument(
+        "--port",
+        type=_integer(1, LARGEST_PORT),
+        default=env("HERMES_PORT") or None,
+        help=f"port; if it is in use, the page does not start (default: {port} or the next free port)",
+    )
     parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id")
     parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), help=", ".join(POLICIES))
     parser.add_argument(
-        "--budget", type=int, default=env("HERMES_BUDGET", str(start.budget)), help="tokens a layer may hold"
+        "--budget",
+        type=_integer(1, MOST_TOKENS),
+        default=env("HERMES_BUDGET", str(start.budget)),
+        help="tokens a layer may hold",
     )
-    parser.add_argument("--streams", type=int, default=env("HERMES_STREAMS", "16"), help="most streams at once")
+    parser.add_argument(
+        "--streams", type=_integer(1, MOST_STREAMS), default=env("HERMES_STREAMS", "16"), help="most streams at once"
+    )
     parser.add_argument(
         "--clips", type=Path, default=env("HERMES_CLIPS", str(clips)), help="folder of the bundled clips"
     )
@@ -52,17 +86,61 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     flags = parser.parse_args(arguments)
+    flags.port_given = flags.port is not None
+    try:
+        flags.port = _integer(1, LARGEST_PORT)(port) if flags.port is None else flags.port
+    except argparse.ArgumentTypeError as error:
+        parser.error(f"GRADIO_SERVER_PORT: {error}")
     if flags.policy not in POLICIES:
         parser.error(f"there is no policy “{flags.policy}”; there are {', '.join(POLICIES)}")
     return flags
+
+
+def check(flags: argparse.Namespace) -> None:
+    """Check what the flags refer to before anything starts.
+
+    Raises:
+        HermesError: The folder of clips cannot be read, or the model is unknown or cannot be had.
+    """
+    _check_clips(flags.clips)
+    check_available(flags.model)
+
+
+def _check_clips(folder: Path) -> None:
+    try:
+        if not folder.is_dir():
+            raise HermesError(f"There is no folder of clips at {folder} (--clips).")
+        list(folder.iterdir())
+        index = folder / "index.json"
+        if index.exists() and not isinstance(json.loads(index.read_text("utf-8")), (dict, list)):
+            raise HermesError(f"{index} is not a list of clips (--clips).")
+    except OSError as error:
+        raise HermesError(f"The folder of clips {folder} cannot be read: {os.strerror(error.errno or 0)}.") from error
+    except ValueError as error:
+        raise HermesError(f"{folder / 'index.json'} is not valid JSON: {error}.") from error
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    """A parser of integers from `least` to `most`, for argparse."""
+
+    def parse_integer(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = least - 1
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"an integer from {least} to {most} is expected, not {text!r}")
+        return value
+
+    return parse_integer
 
 
 def agree_to_download(model: str, *, yes: bool) -> None:
     """Ask at the terminal before a model of more than 1 GB is downloaded; `yes`: it was agreed to.
 
     Raises:
-        SystemExit: Nobody agreed; the message says how large it is.
+        ConsentError: The user did not agree; the message says how large it is.
     """
     download = None if yes else large_download(model)
     if download is not None and not consent(yes=False)(download):
-        raise SystemExit(f"hermes: {ConsentError(download)}")
+        raise ConsentError(download)

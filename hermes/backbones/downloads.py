@@ -85,7 +85,7 @@ def fetch(name: str, confirm: Confirm | None, progress: Progress | None) -> Path
         Exception: Whatever huggingface_hub raises.
     """
     if not hub_answers():  # asked once: the library itself would try again for most of a minute
-        return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
+        return cached(name)
     download = look_up(name)
     if download.size > LARGE:
         logger.warning("%s", download)
@@ -93,6 +93,15 @@ def fetch(name: str, confirm: Confirm | None, progress: Progress | None) -> Path
             raise ConsentError(download)
     bars = _bars(f"Downloading {name}", progress) if progress else None
     return Path(snapshot_download(name, allow_patterns=list(FILES), tqdm_class=bars))
+
+
+def cached(name: str) -> Path:
+    """The folder of a model in the local cache of the hub.
+
+    Raises:
+        LocalEntryNotFoundError: It is not there.
+    """
+    return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
 
 
 def look_up(name: str) -> Download:

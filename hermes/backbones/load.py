@@ -85,6 +85,20 @@ def load(
     return backbone
 
 
+def check_available(name: str) -> None:
+    """Check that a model exists and can be served, without downloading or loading its weights.
+
+    Raises:
+        ModelError: Unknown, unreachable, gated, damaged, or of a family that is not served.
+    """
+    folder = sources.local_folder(name)
+    if folder is None:
+        sources.check_hub(name)
+        return
+    _config(folder)
+    sources.count_weights(folder)
+
+
 def _check_before_download(
     name: str, device: str | torch.device | DeviceMap | None, dtype: torch.dtype | None, quantization: str | None
 ) -> None:

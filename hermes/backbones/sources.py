@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from hermes.backbones.downloads import LARGE, Confirm, Download, Progress, fetch, hub_answers, look_up
+from hermes.backbones.downloads import LARGE, Confirm, Download, Progress, cached, fetch, hub_answers, look_up
 from hermes.errors import HermesError
 
 POCKET = Path(__file__).resolve().parents[2] / "assets" / "pocket"
@@ -41,20 +43,46 @@ def find(name: str, confirm: Confirm | None = None, progress: Progress | None = 
         ConsentError: `confirm` said no.
         ModelError: Unknown, unreachable, gated, or without a configuration.
     """
+    folder = local_folder(name)
+    return folder if folder is not None else _download(name, confirm, progress)
+
+
+def local_folder(name: str) -> Path | None:
+    """The folder of a model on this machine; None where the name is a hub id.
+
+    Raises:
+        ModelError: It is neither, or the folder has no configuration.
+    """
     if name == "pocket":
         if not (POCKET / "config.json").is_file():
             raise ModelError(f"The pocket model is missing: {POCKET} has no config.json.")
         return POCKET
-    path = Path(name).expanduser()
-    if path.is_dir():
-        if not (path / "config.json").is_file():
-            raise ModelError(f"The folder {path} holds no model: it has no config.json.")
-        return path
+    try:
+        path = Path(name).expanduser()
+        if path.is_dir():
+            if not (path / "config.json").is_file():
+                raise ModelError(f"The folder {path} holds no model: it has no config.json.")
+            return path
+    except (OSError, ValueError, RuntimeError) as error:  # a null byte, too long, a home folder that is not known
+        raise ModelError(f"There is no model “{name}”: {first_line(error)}") from error
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise ModelError(
             f"There is no model “{name}”: neither “pocket”, nor a folder, nor a hub id such as “owner/name”."
         )
-    return _download(name, confirm, progress)
+    return None
+
+
+def check_hub(name: str) -> None:
+    """Check that the hub, or its local cache, has a model; nothing is downloaded.
+
+    Raises:
+        ModelError: Unknown, gated, or unreachable and not in the cache.
+    """
+    with _hub_errors(name):
+        if hub_answers():
+            look_up(name)
+        else:
+            cached(name)
 
 
 def large_download(name: str) -> Download | None:
@@ -69,8 +97,18 @@ def large_download(name: str) -> Download | None:
 
 
 def _download(name: str, confirm: Confirm | None, progress: Progress | None) -> Path:
-    try:
+    with _hub_errors(name):
         folder = fetch(name, confirm, progress)
+    if not (folder / "config.json").is_file():
+        raise ModelError(f"“{name}” holds no model: it has no config.json.")
+    return folder
+
+
+@contextmanager
+def _hub_errors(name: str) -> Iterator[None]:
+    """Turn the hub's errors into `ModelError`."""
+    try:
+        yield
     except GatedRepoError as error:
         raise ModelError(
             f"The model “{name}” is gated: accept its terms on the hub and log in with a token."
@@ -85,9 +123,6 @@ def _download(name: str, confirm: Confirm | None, progress: Progress | None) -> 
         ) from error
     except (HfHubHTTPError, OSError) as error:
         raise ModelError(f"The hub did not give “{name}”: {first_line(error)}") from error
-    if not (folder / "config.json").is_file():
-        raise ModelError(f"“{name}” holds no model: it has no config.json.")
-    return folder
 
 
 def read_json(folder: Path, file: str) -> dict[str, Any] | None:

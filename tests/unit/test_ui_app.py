@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -9,6 +12,7 @@ import pytest
 import app
 import hermes
 from hermes.engine import Engine, StreamSettings
+from ui.address import Address, AddressError, find_address
 from ui.options import Options
 from ui.page import build, launch_options
 from ui.sessions import Quota
@@ -57,6 +61,126 @@ def test_a_wrong_environment_is_bad_usage(no_environment, name, capsys):
         app.parse([])
     assert stop.value.code == 2
     assert "nonsense" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--port", "0"], "from 1 to 65535"),
+        (["--port", "65536"], "from 1 to 65535"),
+        (["--port", "-1"], "from 1 to 65535"),
+        (["--port", "http"], "'http'"),
+        (["--budget", "0"], "--budget"),
+        (["--budget", "-5"], "--budget"),
+        (["--budget", "1e3"], "'1e3'"),
+        (["--streams", "0"], "--streams"),
+        (["--streams", "many"], "'many'"),
+        (["--policy", "magic"], "no policy “magic”"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_an_invalid_flag_is_one_line(no_environment, capsys, arguments, words):  # noqa: ARG001
+    with pytest.raises(SystemExit) as stop:
+        app.main(arguments)
+    assert stop.value.code == 2
+    said = capsys.readouterr().err
+    assert words in said
+    assert said.startswith("hermes: error: ")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["BUDGET", "STREAMS", "PORT"])
+@pytest.mark.parametrize("value", ["0", "-1", "99999999999", "nonsense"])
+def test_an_invalid_variable_is_refused(no_environment, name, value):
+    no_environment.setenv(f"HERMES_{name}", value)
+    with pytest.raises(SystemExit) as stop:
+        app.parse([])
+    assert stop.value.code == 2
+
+
+def refused(capsys, *arguments):
+    """Start the app with arguments that it must refuse; returns what it said, which must be one line."""
+    assert app.main([*arguments]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("hermes: error: ")
+    assert said.err.count("\n") == 1
+    return said.err
+
+
+@pytest.mark.parametrize(
+    "model", ["nonsense", "/no/such/folder", "nobody/no-such-model", "a/b/c", "~nobody/x", "x" * 300]
+)
+def test_an_unknown_model_is_refused(no_environment, capsys, model):  # noqa: ARG001
+    refused(capsys, "--model", model)
+
+
+def test_a_folder_without_a_usable_model_is_refused(no_environment, capsys, tmp_path):  # noqa: ARG001
+    assert "config.json" in refused(capsys, "--model", str(tmp_path))
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    assert "bert" in refused(capsys, "--model", str(tmp_path))
+    (tmp_path / "config.json").write_text("{")
+    assert "cannot be read" in refused(capsys, "--model", str(tmp_path))
+
+
+def test_an_unusable_folder_of_clips_is_refused(no_environment, capsys, tmp_path):  # noqa: ARG001
+    assert "no folder" in refused(capsys, "--clips", str(tmp_path / "missing"))
+    assert "no folder" in refused(capsys, "--clips", __file__)
+    for content in ("{", "7", "\udcff"):
+        (tmp_path / "index.json").write_text(content, "utf-8", "surrogateescape")
+        assert "index.json" in refused(capsys, "--clips", str(tmp_path))
+
+
+@pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "256.256.256.256", ".", "x" * 300])
+def test_an_unusable_host_is_refused(no_environment, capsys, host):  # noqa: ARG001
+    refused(capsys, "--host", host)
+
+
+@pytest.fixture
+def taken():
+    """A port in use, with the number after it free or in use too."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield listener.getsockname()[1]
+
+
+def test_a_chosen_port_in_use_is_refused(no_environment, capsys, taken):
+    assert f"Port {taken} is in use" in refused(capsys, "--port", str(taken))
+    no_environment.setenv("HERMES_PORT", str(taken))
+    assert f"Port {taken} is in use" in refused(capsys)
+
+
+def test_the_next_free_port_is_taken_when_none_was_chosen(no_environment, taken):
+    no_environment.setenv("GRADIO_SERVER_PORT", str(taken))
+    flags = app.parse([])
+    assert (flags.port, flags.port_given) == (taken, False)
+    found = find_address("127.0.0.1", taken, explicit=False)
+    assert taken < found.port < taken + 100
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", found.port))
+
+
+def test_a_port_in_use_on_one_address_is_in_use_on_all(no_environment, taken):  # noqa: ARG001
+    with pytest.raises(AddressError, match="in use"):
+        find_address("0.0.0.0", taken, explicit=True)  # noqa: S104
+
+
+def test_addresses_are_written_as_urls():
+    assert str(Address("127.0.0.1", 80)) == "http://127.0.0.1:80"
+    assert str(Address("::1", 80)) == "http://[::1]:80"
+    assert find_address("localhost", 50_000, explicit=False).host == "localhost"
+
+
+def test_a_port_in_use_ends_the_process_quietly(taken):
+    """In a process of its own: nothing may crash at exit either."""
+    command = [sys.executable, app.__file__, "--port", str(taken)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert done.stderr == f"hermes: error: Port {taken} is in use on 127.0.0.1. {ADVICE}\n"
+
+
+ADVICE = "Stop the other program, or choose another port with --port."
 
 
 def test_the_app_stays_small():

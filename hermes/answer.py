@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import Backbone
 from hermes.memory.cache import FRAME, KIND, PATCH, MemoryCache
 from hermes.memory.devices import together
 from hermes.memory.heads import tokens_by_head
+from hermes.memory.watched_attention import AttentionRecorder
 from hermes.snapshot import PROMPT, SUMMARY, AnswerTrace
 
 REPLACEMENT = "\ufffd"

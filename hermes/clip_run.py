@@ -17,7 +17,7 @@ from hermes.shortage import sentence_of
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
-    from hermes.backbones.encoded import Frames
+    from hermes.memory.encoded import Frames
 
 ITEM_SECONDS = 0.25
 """Wall time between two items that only show how far the stream is."""

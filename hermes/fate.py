@@ -1,7 +1,7 @@
 """The fate of the evidence: why an answer was right or wrong, read off what the memory held and what the answer read.
 
 Pure functions of an `AnswerTrace` and a `Snapshot`; numpy only. They do not know where the truth comes from (for the
-pocket world, see `hermes.pocket.truth`).
+pocket world, see `hermes.cards.truth`).
 
 What counts as held and as attended is our own convention, not the paper's:
 
@@ -26,8 +26,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.fate_words import ATTENDED, sentence_of
-from hermes.pocket.questions import normal_words
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
+from hermes.text import normal_words
 
 MOST_READ: Final = 3
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from hermes.backbones.encoded import Frames
 from hermes.errors import HermesError
+from hermes.memory.encoded import Frames
 
 
 class FramesError(HermesError):

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 import hermes
 from hermes import video
 from hermes.bench.machine import machine_sentence
+from hermes.cards.truth import answer_at
 from hermes.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
-from hermes.pocket.truth import answer_at
 from hermes.trace import Head, Recorder, Turn
 
 if TYPE_CHECKING:

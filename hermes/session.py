@@ -17,16 +17,16 @@ from torch import Tensor
 
 from hermes import storage
 from hermes.answer import Answer
-from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import NOMINAL_SIZE, Backbone
-from hermes.backbones.encoded import Encode, Frames, Layout
 from hermes.errors import HermesError
 from hermes.incoming import checked
 from hermes.life import LifeLog
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.chunk import Chunk
+from hermes.memory.encoded import Encode, Frames, Layout
 from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
 from hermes.memory.stream_state import StreamState
+from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies import Policy, Step, make_policy, policy_of
 from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
 from hermes.session_record import History, SessionStats

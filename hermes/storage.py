@@ -14,11 +14,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from hermes.backbones.base import Backbone
-from hermes.backbones.encoded import Layout
 from hermes.errors import HermesError
 from hermes.life import ScoreRecord
 from hermes.memory.archive import Archive
 from hermes.memory.cache import MemoryCache
+from hermes.memory.encoded import Layout
 from hermes.memory.heads import HeadTable
 from hermes.memory.stream_state import StreamState
 from hermes.memory.tiers import FamilyConstants, Ramp

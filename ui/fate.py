@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from hermes.cards.truth import read_events, truth_of
 from hermes.fate import TierFate, Verdict, fate
 from hermes.fate_words import ATTENDED, layers_in_words, most_held, share_in_words
-from hermes.pocket.truth import read_events, truth_of
 from hermes.snapshot import Snapshot
 
 Judge = Callable[[Snapshot], Verdict | None]

@@ -19,9 +19,9 @@ import numpy as np
 from hermes import figures
 from hermes.bench.machine import memory_bytes
 from hermes.cache_cost import CacheShape, cache_bytes
+from hermes.cards.truth import read_events, truth_of
 from hermes.errors import HermesError
 from hermes.fate import is_right
-from hermes.pocket.truth import read_events, truth_of
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 from ui.lesson_conditions import Value
 

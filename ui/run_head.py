@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hermes.pocket.truth import answer_at
+from hermes.cards.truth import answer_at
 from hermes.trace import Head
 from ui import telling
 from ui.clips import Clip

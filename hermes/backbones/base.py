@@ -15,13 +15,13 @@ import torch
 from accelerate.utils import align_module_device
 from torch import Tensor
 
-from hermes.backbones.attention import AttentionRecorder, attention_mask
 from hermes.backbones.card import Card
-from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
+from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.positions import Rotary
 from hermes.memory.tiers import FamilyConstants, tier_of_layers
+from hermes.memory.watched_attention import AttentionRecorder, attention_mask
 
 SENTINEL = "\u241f"
 NOMINAL_SIZE = (336, 448)

@@ -13,6 +13,7 @@ import torch
 from transformers import AutoConfig
 
 from hermes.backbones.building import BUILDING
+from hermes.backbones.families import FAMILIES
 from hermes.errors import HermesError
 
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
@@ -162,8 +163,6 @@ def listed(name: str) -> Listed:
 
 def count(model: Listed) -> int:
     """Numbers in a model, counted from its configuration; nothing is allocated."""
-    from hermes.backbones.load import FAMILIES  # noqa: PLC0415  (that module knows this one's users)
-
     with BUILDING, torch.device("meta"):
         built = FAMILIES[model.family].model_class(model.config())
     return sum(p.numel() for p in {id(p): p for p in built.parameters()}.values())

@@ -14,8 +14,8 @@ from transformers import InternVLForConditionalGeneration
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
+from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

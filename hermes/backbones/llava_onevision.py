@@ -11,8 +11,8 @@ from transformers import LlavaOnevisionForConditionalGeneration
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
+from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
 
 

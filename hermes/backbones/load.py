@@ -12,26 +12,19 @@ from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import is_flash_attn_2_available
 
 from hermes.backbones import placement, sources
-from hermes.backbones.attention import NAME as ATTENTION
 from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
 from hermes.backbones.card import Card
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import Confirm, Progress
-from hermes.backbones.internvl import InternVL
-from hermes.backbones.llava_onevision import LlavaOnevision
+from hermes.backbones.families import FAMILIES
 from hermes.backbones.placement import DeviceMap
-from hermes.backbones.qwen2_5_vl import Qwen25VL
-from hermes.backbones.qwen3_vl import Qwen3VL
-from hermes.backbones.smolvlm import SmolVLM
 from hermes.backbones.sources import ModelError, first_line
 from hermes.backbones.weights_progress import telling
+from hermes.memory.watched_attention import NAME as ATTENTION
 from hermes.shortage import is_shortage
 
 logger = logging.getLogger(__name__)
-
-FAMILIES: dict[str, type[Any]] = {f.family: f for f in (LlavaOnevision, Qwen25VL, Qwen3VL, SmolVLM, InternVL)}
-"""Families by transformers' model type."""
 
 PREPROCESSOR_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 

@@ -12,10 +12,10 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache
+from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.positions import Rotary
 from hermes.memory.tiers import QWEN2_5_VL
 

@@ -14,9 +14,9 @@ from transformers import Qwen3VLForConditionalGeneration
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.qwen2_5_vl import Qwen25VL
 from hermes.memory.cache import MemoryCache
+from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.positions import Rotary
 
 START, END = "<|vision_start|>", "<|vision_end|>"

@@ -20,8 +20,8 @@ from transformers.models.smolvlm.processing_smolvlm import (
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
 from hermes.backbones.frames import FramePreparation
+from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
 
 AROUND, GLOBAL = "<fake_token_around_image>", "<global-img>"

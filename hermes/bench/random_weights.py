@@ -19,13 +19,13 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from hermes.backbones import catalogue
-from hermes.backbones.attention import NAME as ATTENTION
 from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
 from hermes.backbones.card import Card
 from hermes.backbones.load import FAMILIES
 from hermes.bench.stream import Frames
 from hermes.memory.cache import Provenance
+from hermes.memory.watched_attention import NAME as ATTENTION
 from hermes.session import StreamSession
 
 QUESTION = "What was the first card?"

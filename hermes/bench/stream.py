@@ -95,7 +95,7 @@ class PolicyBench:
 
 def bench_frames(count: int = 64, width: int = 448, height: int = 336) -> Frames:
     """Frames of coloured cards, uint8 [count, height, width, 3], which a bench repeats."""
-    from hermes.pocket.world import render_stream  # noqa: PLC0415  (keeps the bench of other models free of it)
+    from hermes.cards.world import render_stream  # noqa: PLC0415  (keeps the bench of other models free of it)
 
     return render_stream(seed=1, frames=count, size=height, aspect=width / height).frames
 

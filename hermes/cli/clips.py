@@ -23,8 +23,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Make the clips."""
-    from hermes.pocket.clip_recipes import RECIPES  # noqa: PLC0415  (help comes without OpenCV)
-    from hermes.pocket.clips import write_clip, write_clips  # noqa: PLC0415
+    from hermes.cards.clip_recipes import RECIPES  # noqa: PLC0415  (help comes without OpenCV)
+    from hermes.cards.clips import write_clip, write_clips  # noqa: PLC0415
 
     names = {recipe.name: recipe for recipe in RECIPES}
     unknown = [name for name in args.only or [] if name not in names]

@@ -47,10 +47,10 @@ def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     from dataclasses import replace  # noqa: PLC0415
 
+    from hermes.cards.backgrounds import SIDE  # noqa: PLC0415
+    from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs  # noqa: PLC0415
     from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415 - torch only when needed
     from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
-    from hermes.pocket.backgrounds import SIDE  # noqa: PLC0415
-    from hermes.pocket.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs  # noqa: PLC0415
 
     if args.report:
         return _report(args)
@@ -102,12 +102,12 @@ def table(result: dict[str, Any]) -> str:
 
 def _report(args: argparse.Namespace) -> int:
     from hermes.backbones.sources import POCKET  # noqa: PLC0415
+    from hermes.cards.story import STORY  # noqa: PLC0415
     from hermes.eval.card import write_card  # noqa: PLC0415
     from hermes.eval.report import report  # noqa: PLC0415
-    from hermes.pocket.story import STORY  # noqa: PLC0415
 
     folder = POCKET if args.model == "pocket" else Path(args.model)
-    from hermes.pocket.photographs import HELD_OUT_PHOTOGRAPHS  # noqa: PLC0415
+    from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS  # noqa: PLC0415
 
     photos = args.photos or HELD_OUT_PHOTOGRAPHS
     found = report(folder, args.scale, args.workers, lambda line: print(line, flush=True), photos)

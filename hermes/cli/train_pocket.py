@@ -30,9 +30,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, write the folder, measure the model, write its card."""
+    from hermes.cards.story import STORY  # noqa: PLC0415
     from hermes.eval.card import write_card  # noqa: PLC0415 - torch only when it is needed
     from hermes.eval.report import report  # noqa: PLC0415
-    from hermes.pocket.story import STORY  # noqa: PLC0415
     from hermes.pocket.train import train  # noqa: PLC0415
 
     def progress(line: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
+from hermes.cards.questions import KINDS
 from hermes.eval.report import FIGURE, describe, memory_mean, rows_of
 from hermes.pocket.decoder import RECENT as RECENT_LAYERS
-from hermes.pocket.questions import KINDS
 
 RECENT: Final = 16  # frames that count as new in the text beside the figure
 # Goals with the full cache, set before training.

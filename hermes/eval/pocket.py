@@ -15,11 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.backbones.base import Backbone
-from hermes.pocket.backgrounds import CALM, HELD_OUT, PHOTOGRAPHIC
-from hermes.pocket.questions import KINDS, MOST, Question, ask, is_correct, normal_words
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
-from hermes.pocket.world import Stream, render_stream
+from hermes.cards.backgrounds import CALM, HELD_OUT, PHOTOGRAPHIC
+from hermes.cards.questions import KINDS, MOST, Question, ask, is_correct
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES
+from hermes.cards.world import Stream, render_stream
 from hermes.session import StreamSession
+from hermes.text import normal_words
 
 SEED_BASE: Final = 7_000_000  # seeds of evaluation streams start here
 SPREAD: Final = 8  # questions come after one of the last so many frames

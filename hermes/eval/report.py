@@ -18,11 +18,11 @@ import numpy as np
 import torch
 
 import hermes
+from hermes.cards.backgrounds import SIDE
+from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs
+from hermes.cards.world import render_stream
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.pocket import Setup, evaluate
-from hermes.pocket.backgrounds import SIDE
-from hermes.pocket.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs
-from hermes.pocket.world import render_stream
 from hermes.session import StreamSession
 
 RESULTS: Final = "evaluation.json"

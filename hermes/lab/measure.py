@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from hermes.backbones.base import Backbone
+from hermes.cards.questions import Question
+from hermes.cards.truth import truth_of
+from hermes.cards.world import Stream
 from hermes.errors import HermesError
 from hermes.eval.pocket import PUSHED, draw_questions, make_stream, named_candidates
 from hermes.fate import fate
 from hermes.lab.plan import Cell, Plan
 from hermes.lab.seen_once import SeenOnce
-from hermes.pocket.questions import Question
-from hermes.pocket.truth import truth_of
-from hermes.pocket.world import Stream
 from hermes.session import StreamSession
 from hermes.snapshot import AnswerTrace, Snapshot
 

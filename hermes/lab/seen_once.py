@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from hermes.backbones.base import Backbone
-from hermes.backbones.encoded import Encoded, Frames, Layout, Seconds
+from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 
 
 class SeenOnce:

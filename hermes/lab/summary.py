@@ -9,12 +9,12 @@ from typing import Any, Final, get_args
 import numpy as np
 import numpy.typing as npt
 
+from hermes.cards.questions import KINDS, Question, is_correct
 from hermes.eval.pocket import AGES, Reply, guess_level, is_near
 from hermes.fate import Outcome
 from hermes.lab.expectations import expectations
 from hermes.lab.plan import Cell, Plan
 from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
-from hermes.pocket.questions import KINDS, Question, is_correct
 
 Records = Mapping[tuple[int, Cell], dict[str, Any]]
 Tasks = Mapping[int, dict[str, Any]]

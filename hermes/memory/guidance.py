@@ -1,24 +1,50 @@
-"""Guidance: generic prompts that stand in for a question that nobody has asked yet (paper section 3.3).
+"""Guidance: generic prompts that stand in for a future question (paper section 3.3).
 
-Builds the prompts and measures how much each cached video token is attended to by them; nothing is stored in the cache.
+Builds the prompts and measures how much attention they give to each cached video token. The cache is left unchanged.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
 
-from hermes.backbones.attention import AttentionRecorder, attention_mask
-from hermes.backbones.base import Backbone
 from hermes.memory.cache import MemoryCache
 from hermes.memory.tiers import LONG_TERM, SENSORY, WORKING
+from hermes.memory.watched_attention import AttentionRecorder, attention_mask
 
 GuidanceMode = Literal["forward", "embedding"]
 """`forward`: the true forward pass of the prompts (the paper). `embedding`: every layer's queries come from the word
 embeddings, without a causal mask, as in the released code; cheaper, and not what the paper describes."""
+
+
+class GuidanceModel(Protocol):
+    """The parts of a model that the guidance pass needs; `hermes.backbones.base.Backbone` provides them."""
+
+    device: torch.device
+    layer_devices: tuple[torch.device, ...]
+
+    @property
+    def decoder(self) -> Any:
+        """The text decoder, with its `layers`."""
+
+    @property
+    def tiers(self) -> tuple[int, ...]:
+        """Tier of each layer."""
+
+    def tokenize(self, text: str) -> Tensor:
+        """Return the token ids of `text`, int64 [tokens]."""
+
+    def embed(self, ids: Tensor) -> Tensor:
+        """Return the word embeddings of token ids, [1, tokens, hidden]."""
+
+    def text_positions(self, start: Tensor, tokens: int) -> Tensor:
+        """Return the positions of `tokens` text tokens after `start`."""
+
+    def rotary_embeddings(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the cosines and sines for `positions`."""
 
 
 def prompts_of_tiers(local: str, global_: str, conversation: tuple[str, str] | None) -> dict[int, str]:
@@ -40,16 +66,16 @@ def prompts_of_tiers(local: str, global_: str, conversation: tuple[str, str] | N
 
 @torch.inference_mode()
 def measure(
-    backbone: Backbone,
+    backbone: GuidanceModel,
     cache: MemoryCache,
     prompts: Mapping[int, str],
     wanted: Sequence[bool],
     mode: GuidanceMode,
     tiers: Sequence[int] | None = None,
 ) -> list[Tensor | None]:
-    """Attention of the guidance prompts on every video token, `a_l(i)`: mean over heads and over the prompt's tokens.
+    """Measure the attention of the guidance prompts on every video token, `a_l(i)`: mean over heads and prompt tokens.
 
-    All prompts that are needed run in one pass, side by side, blind to each other.
+    All required prompts run in one pass and cannot attend to each other.
 
     Args:
         backbone: The model.
@@ -92,7 +118,7 @@ def measure(
 
 
 def _attend(
-    backbone: Backbone,
+    backbone: GuidanceModel,
     embeddings: Tensor,
     positions: Tensor,
     branch: MemoryCache,

@@ -16,9 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES, TEMPOS
 from hermes.pocket.decoder import PackedDecoder, draw_lives
 from hermes.pocket.packing import IGNORED, Batch, Packer, Plan
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, TEMPOS
 
 GAIN: Final = 4.0  # logits that a match gains
 SAMPLES: Final = 20  # batches that hidden states are read from

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from hermes.cards.render import draw, make_look, make_setting
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.codes import cell_cover
-from hermes.pocket.render import draw, make_look, make_setting
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.train_vision import BACKGROUNDS, encode, make_backgrounds, to_pixel_values
 
 TAKES: Final = 3  # frames of one scene, each with its own shake and noise

@@ -13,8 +13,8 @@ from typing import Final
 import torch
 from torch import Tensor
 
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.model import TOKENS, WIDTH
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 
 CLASS_NORM: Final = 6.0  # of each of colour, shape and place
 TOKEN_NORM: Final = 4.0

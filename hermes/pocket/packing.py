@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from hermes.cards.phrases import PHRASES
+from hermes.cards.questions import Question, ask
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES, Event, Tempo, make_events
 from hermes.pocket.model import TOKENS
-from hermes.pocket.phrases import PHRASES
-from hermes.pocket.questions import Question, ask
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, Event, Tempo, make_events
 from hermes.pocket.tokenizer import answer_ids
 
 IGNORED: Final = -100

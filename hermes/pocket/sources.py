@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hermes.cards.timeline import PLACES
 from hermes.pocket.codes import cell_cover, code_book
-from hermes.pocket.timeline import PLACES
 
 
 def _disc_covers(count: int = 200) -> Tensor:

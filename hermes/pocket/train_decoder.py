@@ -15,11 +15,11 @@ from torch import nn
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from hermes.backbones.half import half_is_faster
+from hermes.cards.timeline import TEMPOS
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.decoder import FIRST_LAYERS, PackedDecoder, answer_loss, draw_lives, init_decoder, silence
 from hermes.pocket.model import LAYERS, build
 from hermes.pocket.packing import Batch, FeatureSource, Packer, Plan
-from hermes.pocket.timeline import TEMPOS
 
 log = logging.getLogger(__name__)
 

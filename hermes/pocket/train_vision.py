@@ -15,13 +15,13 @@ from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
 from hermes.backbones.half import half_is_faster
-from hermes.pocket.backgrounds import TRAINED, Image, make_background
+from hermes.cards.backgrounds import TRAINED, Image, make_background
+from hermes.cards.photographs import TRAINING_PHOTOGRAPHS, photograph_background, read_photographs
+from hermes.cards.render import draw, make_look, make_setting
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.clock import Clock, Log, load_state, save_state
 from hermes.pocket.codes import CLASS_NORM, CodeBook, cell_cover, code_book
 from hermes.pocket.model import MEAN, PATCH, STD, WIDTH, build
-from hermes.pocket.photographs import TRAINING_PHOTOGRAPHS, photograph_background, read_photographs
-from hermes.pocket.render import draw, make_look, make_setting
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from hermes.memory.archive import Archive
 from hermes.memory.cache import LayerMemory
 from hermes.memory.chunk import Chunk
-from hermes.memory.retrieval import recall_by_layer
 from hermes.policies.base import Recall, Step
+from hermes.policies.ops.retrieval import recall_by_layer
 from hermes.policies.settings import Setting
 
 ARCHIVE_MEMORY = Setting(

@@ -13,7 +13,6 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, evict, reindex
@@ -22,6 +21,7 @@ from hermes.memory.positions import RESERVE, Reindexing, must_compact
 from hermes.memory.scores import Scores, read_scores
 from hermes.memory.stream_state import StreamState
 from hermes.memory.tiers import FamilyConstants
+from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies.settings import Setting, Value
 
 DEFAULT_BUDGET = 4000

@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hermes.memory.attention_scores import by_kv_head
 from hermes.memory.cache import IMPORTANCE, PATCH, LayerMemory
 from hermes.memory.heads import HeadTable
 from hermes.memory.importance import normalise
 from hermes.policies.base import Step
+from hermes.policies.ops.attention_scores import by_kv_head
 
 
 def split(layer: LayerMemory) -> HeadTable:

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
-from hermes.memory.features import pooled_patches
-from hermes.memory.merging import frame_times, grouped, merged, tokens_of_last_frame
 from hermes.policies.base import Step
+from hermes.policies.ops.features import pooled_patches
+from hermes.policies.ops.merging import frame_times, grouped, merged, tokens_of_last_frame
 
 
 def open_groups(step: Step, chunk: Chunk, group: Tensor, side: int | None = None) -> Chunk:

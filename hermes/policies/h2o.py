@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.attention_scores import heavy_and_recent
 from hermes.memory.cache import GUIDANCE
 from hermes.memory.chunk import Chunk
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
 from hermes.policies.by_head import chunk_attention, note, split
+from hermes.policies.ops.attention_scores import heavy_and_recent
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
 

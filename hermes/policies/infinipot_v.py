@@ -8,11 +8,11 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.attention_scores import mean_direction, temporal_redundancy, two_rules, value_norm
 from hermes.memory.cache import FRAME, LayerMemory
 from hermes.memory.positions import Reindexing
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
 from hermes.policies.by_head import note, patches_of, split
+from hermes.policies.ops.attention_scores import mean_direction, temporal_redundancy, two_rules, value_norm
 from hermes.policies.settings import REINDEXING, Setting
 
 

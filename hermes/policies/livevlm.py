@@ -12,12 +12,12 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.buckets import bucket_of, bucketed, page_scores
 from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, LayerMemory
 from hermes.memory.chunk import Chunk
 from hermes.memory.importance import normalise
-from hermes.memory.retrieval import recall_by_layer
 from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.ops.buckets import bucket_of, bucketed, page_scores
+from hermes.policies.ops.retrieval import recall_by_layer
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
 

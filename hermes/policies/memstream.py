@@ -15,9 +15,9 @@ from torch import Tensor
 
 from hermes.memory.cache import FRAME, IMPORTANCE, Provenance
 from hermes.memory.chunk import Chunk
-from hermes.memory.features import novelty_rank, patch_similarity
 from hermes.policies.archiving import local_window
 from hermes.policies.base import Step
+from hermes.policies.ops.features import novelty_rank, patch_similarity
 from hermes.policies.rekv import ReKV
 from hermes.policies.settings import Setting
 

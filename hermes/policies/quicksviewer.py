@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
-from hermes.memory.features import before, momentum
 from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
 from hermes.policies.grouping import open_groups
+from hermes.policies.ops.features import before, momentum
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
 REMEMBERED = 256

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from hermes.memory.cache import FIRST, KIND, MASS, PATCH, SECONDS, LayerMemory, Provenance, reindex
 from hermes.memory.positions import rotate
-from hermes.memory.slots import blended, slot_weights
 from hermes.policies.base import SURROGATE, BudgetError, Outcome, Policy, Step
+from hermes.policies.ops.slots import blended, slot_weights
 from hermes.policies.settings import Setting
 from hermes.snapshot import SUMMARY
 

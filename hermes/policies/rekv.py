@@ -13,7 +13,6 @@ from torch import Tensor
 
 from hermes.memory.chunk import Chunk
 from hermes.memory.positions import Reindexing
-from hermes.memory.retrieval import best_blocks, group_queries, similarity
 from hermes.policies.archiving import (
     ARCHIVE_MEMORY,
     NEEDS,
@@ -23,6 +22,7 @@ from hermes.policies.archiving import (
     recall_blocks,
 )
 from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.ops.retrieval import best_blocks, group_queries, similarity
 from hermes.policies.settings import REINDEXING, Setting
 
 FRAMES_READ = Setting(

@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from hermes.memory.attention_scores import heavy_and_recent, pooled
 from hermes.memory.chunk import Chunk
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
 from hermes.policies.by_head import chunk_attention, note
+from hermes.policies.ops.attention_scores import heavy_and_recent, pooled
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
 

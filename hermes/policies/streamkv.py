@@ -14,12 +14,7 @@ from torch import Tensor
 
 from hermes.memory.cache import FRAME, KIND, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
-from hermes.memory.features import frame_similarity
-from hermes.memory.merging import frame_times
 from hermes.memory.positions import Reindexing
-from hermes.memory.probe import probe_queries
-from hermes.memory.retrieval import best_blocks, group_queries, recall_by_layer
-from hermes.memory.segments import ended_segments, segment_ends
 from hermes.policies.archiving import (
     ARCHIVE_MEMORY,
     block_counts,
@@ -29,6 +24,11 @@ from hermes.policies.archiving import (
     prompt_of,
 )
 from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.ops.features import frame_similarity
+from hermes.policies.ops.merging import frame_times
+from hermes.policies.ops.probe import probe_queries
+from hermes.policies.ops.retrieval import best_blocks, group_queries, recall_by_layer
+from hermes.policies.ops.segments import ended_segments, segment_ends
 from hermes.policies.rekv import FRAMES_READ
 from hermes.policies.settings import REINDEXING, Setting
 from hermes.snapshot import SUMMARY

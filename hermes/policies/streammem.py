@@ -14,14 +14,14 @@ from torch import Tensor
 
 from hermes.memory.cache import FIRST, FRAME, IMPORTANCE, MASS, SECONDS, LayerMemory, reindex
 from hermes.memory.chunk import Chunk, pseudo_tokens, vision_of
-from hermes.memory.features import sequence_similarity
 from hermes.memory.importance import normalise, retain
-from hermes.memory.merging import frame_times, grouped, merged
 from hermes.memory.positions import rotate
-from hermes.memory.probe import probe_attention
-from hermes.memory.prototypes import Prototypes, prototypes
 from hermes.memory.scores import read_scores
 from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Step
+from hermes.policies.ops.features import sequence_similarity
+from hermes.policies.ops.merging import frame_times, grouped, merged
+from hermes.policies.ops.probe import probe_attention
+from hermes.policies.ops.prototypes import Prototypes, prototypes
 from hermes.policies.settings import Setting
 from hermes.snapshot import SUMMARY
 

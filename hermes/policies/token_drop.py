@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 
 from hermes.memory.chunk import Chunk
-from hermes.memory.features import patch_similarity
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.ops.features import patch_similarity
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
 

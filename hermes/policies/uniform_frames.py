@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
-from hermes.memory.frame_store import FrameStore, spread
 from hermes.policies.base import BASELINE, Outcome, Policy, Recall, Step
+from hermes.policies.ops.frame_store import FrameStore, spread
 
 STORED = 4
 """Frames stored for each that is read, so that those read can be evenly spread whatever the length of the stream."""

@@ -12,15 +12,15 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.backbones.encoded import Encoded
 from hermes.memory.archive_layer import in_strides
 from hermes.memory.cache import FRAME, MASS, SECONDS, Provenance
 from hermes.memory.chunk import Chunk, pseudo_tokens
-from hermes.memory.features import frame_similarity
-from hermes.memory.frame_store import FrameStore, spread
+from hermes.memory.encoded import Encoded
 from hermes.memory.positions import compact
-from hermes.memory.scenes import attended, evenly, is_cut, left_depth
 from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
+from hermes.policies.ops.features import frame_similarity
+from hermes.policies.ops.frame_store import FrameStore, spread
+from hermes.policies.ops.scenes import attended, evenly, is_cut, left_depth
 from hermes.policies.settings import Setting
 from hermes.snapshot import SUMMARY
 

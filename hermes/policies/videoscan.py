@@ -15,11 +15,11 @@ from torch import Tensor
 
 from hermes.memory.cache import FRAME, IMPORTANCE, KIND, PATCH, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
-from hermes.memory.features import pair_to_drop
 from hermes.memory.importance import normalise
-from hermes.memory.merging import frame_times
 from hermes.memory.positions import Reindexing
 from hermes.policies.base import UNTRAINED, BudgetError, Outcome, Policy, Step
+from hermes.policies.ops.features import pair_to_drop
+from hermes.policies.ops.merging import frame_times
 from hermes.policies.settings import OUR_REINDEXING, Setting
 from hermes.snapshot import SUMMARY
 

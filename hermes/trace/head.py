@@ -11,7 +11,7 @@ from typing import Any
 
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
-from hermes.pocket.questions import normal_words
+from hermes.text import normal_words
 from hermes.trace.block import DamagedError
 
 FORMAT = "hermes-run"

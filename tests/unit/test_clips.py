@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hermes.cards.clip_recipes import RECIPES
+from hermes.cards.clips import clip_events, clip_frames, clip_questions, write_clip, write_clips
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.errors import HermesError
-from hermes.pocket.clip_recipes import RECIPES
-from hermes.pocket.clips import clip_events, clip_frames, clip_questions, write_clip, write_clips
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES
 from hermes.video import probe, sample
 
 CLIPS = Path(__file__).parents[2] / "assets" / "clips"

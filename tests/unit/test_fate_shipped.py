@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 import hermes
+from hermes.cards.questions import ask_all
+from hermes.cards.truth import truth_of
+from hermes.cards.world import render_stream
 from hermes.fate import ATTENDED, fate, is_right, tally
-from hermes.pocket.questions import ask_all
-from hermes.pocket.truth import truth_of
-from hermes.pocket.world import render_stream
 from hermes.video import sample
 from ui.board import BoardEncoder
 from ui.clips import read_clips

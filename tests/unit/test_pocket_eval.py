@@ -11,6 +11,8 @@ import pytest
 
 import hermes
 from hermes.backbones.base import Backbone
+from hermes.cards.questions import KINDS, Question
+from hermes.cards.story import STORY
 from hermes.cli import main
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.card import write_card
@@ -25,8 +27,6 @@ from hermes.eval.pocket import (
     named_candidates,
 )
 from hermes.pocket.model import build, save
-from hermes.pocket.questions import KINDS, Question
-from hermes.pocket.story import STORY
 from hermes.pocket.train import ABOUT
 
 

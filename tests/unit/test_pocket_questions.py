@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes.pocket.questions import EXTRA_KINDS, KINDS, REFUSAL, Question, ask, ask_all, is_correct, normal_words
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, make_events
+from hermes.cards.questions import EXTRA_KINDS, KINDS, REFUSAL, Question, ask, ask_all, is_correct
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, make_events
 from hermes.pocket.tokenizer import answer_ids, build_tokenizer, vocabulary
+from hermes.text import normal_words
 
 TOKENIZER = build_tokenizer()
 

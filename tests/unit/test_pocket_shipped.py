@@ -14,11 +14,11 @@ from transformers import AutoConfig, AutoTokenizer
 import hermes
 from hermes.backbones.base import Backbone
 from hermes.backbones.sources import POCKET
+from hermes.cards.questions import REFUSAL
+from hermes.cards.story import STORY
+from hermes.cards.world import Event, render_stream
 from hermes.eval.card import write_card
 from hermes.eval.pocket import Setup, evaluate
-from hermes.pocket.questions import REFUSAL
-from hermes.pocket.story import STORY
-from hermes.pocket.world import Event, render_stream
 
 
 @pytest.fixture(scope="module")

@@ -10,13 +10,13 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
+from hermes.cards.timeline import TEMPOS
 from hermes.pocket.bank import BankSource, keep_bank, make_bank, open_bank
 from hermes.pocket.codes import cell_cover, code_book
 from hermes.pocket.decoder import FIRST_LAYERS, SINK, PackedDecoder, answer_loss, count_loss, draw_lives, old_share
 from hermes.pocket.model import LAYERS, TOKENS, WIDTH, build, save
 from hermes.pocket.packing import FOREVER, IGNORED, Packer, Plan
 from hermes.pocket.sources import SyntheticSource
-from hermes.pocket.timeline import TEMPOS
 from hermes.pocket.train import ABOUT, train
 from hermes.pocket.train_decoder import start_decoder
 from hermes.pocket.train_vision import encode, make_backgrounds, make_pictures, to_pixel_values

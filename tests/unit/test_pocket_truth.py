@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes.pocket.phrases import PHRASES, UNKNOWN_FRAMES
-from hermes.pocket.questions import ask_all
-from hermes.pocket.timeline import TEMPOS, Event, make_events
-from hermes.pocket.truth import read_events, truth_of
+from hermes.cards.phrases import PHRASES, UNKNOWN_FRAMES
+from hermes.cards.questions import ask_all
+from hermes.cards.timeline import TEMPOS, Event, make_events
+from hermes.cards.truth import read_events, truth_of
 
 CLIPS = Path(__file__).parents[2] / "assets" / "clips"
 RED, BLUE, GREEN = (

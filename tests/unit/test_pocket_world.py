@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes.pocket.backgrounds import HELD_OUT, make_background
-from hermes.pocket.render import draw, make_look, make_setting
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, TEMPOS, make_events, shown_at
-from hermes.pocket.world import render_stream
+from hermes.cards.backgrounds import HELD_OUT, make_background
+from hermes.cards.render import draw, make_look, make_setting
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES, TEMPOS, make_events, shown_at
+from hermes.cards.world import render_stream
 
 
 def test_the_same_seed_gives_the_same_stream() -> None:

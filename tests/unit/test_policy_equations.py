@@ -7,7 +7,10 @@ import math
 import pytest
 import torch
 
-from hermes.memory.attention_scores import (
+from hermes.memory.importance import protect_newest, retain
+from hermes.memory.stream_state import StreamState
+from hermes.policies.archiving import block_counts, block_shares
+from hermes.policies.ops.attention_scores import (
     by_kv_head,
     heavy_and_recent,
     mean_direction,
@@ -16,8 +19,8 @@ from hermes.memory.attention_scores import (
     two_rules,
     value_norm,
 )
-from hermes.memory.buckets import bucket_of, bucketed, page_scores
-from hermes.memory.features import (
+from hermes.policies.ops.buckets import bucket_of, bucketed, page_scores
+from hermes.policies.ops.features import (
     frame_similarity,
     momentum,
     novelty_rank,
@@ -26,16 +29,13 @@ from hermes.memory.features import (
     pooled_patches,
     sequence_similarity,
 )
-from hermes.memory.frame_store import spread
-from hermes.memory.importance import protect_newest, retain
-from hermes.memory.merging import grouped
-from hermes.memory.prototypes import prototypes
-from hermes.memory.retrieval import best_blocks, group_queries, similarity
-from hermes.memory.scenes import attended, evenly, is_cut, left_depth
-from hermes.memory.segments import ended_segments, segment_ends
-from hermes.memory.slots import blended, slot_weights
-from hermes.memory.stream_state import StreamState
-from hermes.policies.archiving import block_counts, block_shares
+from hermes.policies.ops.frame_store import spread
+from hermes.policies.ops.merging import grouped
+from hermes.policies.ops.prototypes import prototypes
+from hermes.policies.ops.retrieval import best_blocks, group_queries, similarity
+from hermes.policies.ops.scenes import attended, evenly, is_cut, left_depth
+from hermes.policies.ops.segments import ended_segments, segment_ends
+from hermes.policies.ops.slots import blended, slot_weights
 from hermes.policies.videoscan import top_of_frames
 
 

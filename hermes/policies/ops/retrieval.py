@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hermes.backbones.attention import QueryRecorder, attention_mask
 from hermes.backbones.base import Backbone
 from hermes.memory.cache import LayerMemory, MemoryCache
+from hermes.memory.watched_attention import QueryRecorder, attention_mask
 
 Choose = Callable[[int, Tensor], LayerMemory]
 """Layer and its raw queries [heads, rows, head_dim] -> the tokens that it shall read, prompt first."""

@@ -16,12 +16,12 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from hermes.cards.backgrounds import CALM, HELD_OUT, make_background
+from hermes.cards.paper import paper_frames
+from hermes.cards.questions import Question, ask
+from hermes.cards.render import draw, make_look, make_setting
+from hermes.cards.timeline import Event, Tempo, make_events, shown_at
 from hermes.errors import HermesError
-from hermes.pocket.backgrounds import CALM, HELD_OUT, make_background
-from hermes.pocket.paper import paper_frames
-from hermes.pocket.questions import Question, ask
-from hermes.pocket.render import draw, make_look, make_setting
-from hermes.pocket.timeline import Event, Tempo, make_events, shown_at
 
 Frame = NDArray[np.uint8]
 LICENCE: Final = "MIT, as the project: every picture is drawn by its code"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hermes.backbones.attention import AttentionRecorder
 from hermes.backbones.base import Backbone
 from hermes.memory.cache import LayerMemory, MemoryCache
-from hermes.memory.retrieval import recall_by_layer
+from hermes.memory.watched_attention import AttentionRecorder
+from hermes.policies.ops.retrieval import recall_by_layer
 
 
 @torch.inference_mode()

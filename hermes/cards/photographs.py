@@ -11,8 +11,8 @@ from typing import Final
 import cv2
 import numpy as np
 
+from hermes.cards.backgrounds import SIDE, Floats, Image, leaf_mask
 from hermes.errors import HermesError
-from hermes.pocket.backgrounds import SIDE, Floats, Image, leaf_mask
 
 PHOTOGRAPHS: Final = Path(__file__).resolve().parents[2] / "assets" / "photographs"
 TRAINING_PHOTOGRAPHS: Final = PHOTOGRAPHS / "train"

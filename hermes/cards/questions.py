@@ -12,8 +12,9 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from hermes.pocket.phrases import PHRASES, UNKNOWN_FRAMES
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, Event
+from hermes.cards.phrases import PHRASES, UNKNOWN_FRAMES
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES, Event
+from hermes.text import normal_words
 
 REFUSAL: Final = "I only know coloured cards."
 MOST: Final = 9  # above this many cards the true answer is "more than 9"
@@ -318,12 +319,6 @@ def ask_all(stream: Timeline, at: int, rng: np.random.Generator, extra: bool = F
     past = _past(stream, at, rng)
     asked = [_ASK[kind](past) for kind in (*KINDS, *EXTRA_KINDS)[: None if extra else len(KINDS)]]
     return [question for question in asked if question is not None]
-
-
-def normal_words(text: str) -> list[str]:
-    """Lower-case words of an answer without punctuation."""
-    kept = "".join(char if char.isalnum() or char.isspace() else " " for char in text.lower())
-    return kept.split()
 
 
 def is_correct(question: Question, answer: str) -> bool:

@@ -1,10 +1,10 @@
-"""What the bundled clips show and what to ask about them. Words are those of `hermes.pocket.questions`."""
+"""What the bundled clips show and what to ask about them. Words are those of `hermes.cards.questions`."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from hermes.pocket.clips import Recipe
+from hermes.cards.clips import Recipe
 
 RECIPES: Final[tuple[Recipe, ...]] = (
     Recipe(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from hermes.pocket.backgrounds import CALM, Families, Image, make_background
-from hermes.pocket.render import draw, make_look, make_setting
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, Tempo, make_events, shown_at
+from hermes.cards.backgrounds import CALM, Families, Image, make_background
+from hermes.cards.render import draw, make_look, make_setting
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, Tempo, make_events, shown_at
 
 __all__ = ["COLOURS", "PLACES", "SHAPES", "TEMPOS", "Event", "Stream", "Tempo", "render_stream"]
 

@@ -1,6 +1,6 @@
 """The true answer to any question of the pocket world that a person types, and where its evidence lies.
 
-The phrases that make questions (`hermes.pocket.phrases`) are read backwards here: text in, kind and card out.
+The phrases that make questions (`hermes.cards.phrases`) are read backwards here: text in, kind and card out.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from hermes.pocket.phrases import PHRASES
-from hermes.pocket.questions import LISTED, MOST, capital, normal_words
-from hermes.pocket.timeline import COLOURS, PLACES, SHAPES, Event
+from hermes.cards.phrases import PHRASES
+from hermes.cards.questions import LISTED, MOST, capital
+from hermes.cards.timeline import COLOURS, PLACES, SHAPES, Event
+from hermes.text import normal_words
 
 Span = tuple[float, float]
 
@@ -33,7 +34,7 @@ class Truth:
     """A question understood, with its true answer.
 
     Attributes:
-        kind: One of the kinds of `hermes.pocket.questions`.
+        kind: One of the kinds of `hermes.cards.questions`.
         answer: The true answer as the model writes it.
         evidence: Start and end, in seconds, of what the answer rests on as a whole.
         spans: The single moments that it rests on, each start and end in seconds; empty where it rests on what was not

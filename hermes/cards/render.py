@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from hermes.pocket.backgrounds import SIDE, Floats, Image, skin_tone
-from hermes.pocket.timeline import PLACES
+from hermes.cards.backgrounds import SIDE, Floats, Image, skin_tone
+from hermes.cards.timeline import PLACES
 
 # Hue in degrees, saturation and value of each colour as a card may look before light falls on it.
 HSV: Final[dict[str, tuple[tuple[float, float], ...]]] = {

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.base import Backbone
-from hermes.backbones.encoded import Encoded
 from hermes.memory.archive_layer import in_strides
 from hermes.memory.cache import FRAME, MemoryCache, Provenance
 from hermes.memory.chunk import Chunk, concatenated
+from hermes.memory.encoded import Encoded
 from hermes.memory.positions import compact
 
 NAMES = ("embeddings", "step", "patch", "offsets", "labels", "figures")

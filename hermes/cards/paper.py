@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from hermes.pocket.timeline import PLACES, Event, shown_at
+from hermes.cards.timeline import PLACES, Event, shown_at
 
 PAINT: Final[dict[str, tuple[int, int, int]]] = {
     "red": (205, 44, 52), "orange": (240, 138, 36), "yellow": (250, 212, 58), "green": (52, 150, 84),

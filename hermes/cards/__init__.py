@@ -1,0 +1,1 @@
+"""The card world: timelines, rendering, questions and their true answers, and the bundled clips."""

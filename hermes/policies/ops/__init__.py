@@ -1,0 +1,1 @@
+"""Tensor operations that policies share: scoring, merging, segmentation and retrieval."""

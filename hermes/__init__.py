@@ -1,6 +1,7 @@
 """HERMES Live: stream a video through a video LLM whose KV cache is hierarchical memory, ask it, and see what it holds.
 
-The names below are the library; they are imported when first used, so that records can be read without torch.
+The names below are the public API. Each is imported on first use, so that records can be read without torch and figures
+need plotly only where they are drawn.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hermes.backbones.load import load
     from hermes.errors import HermesError
-    from hermes.policies import POLICIES
+    from hermes.policies import POLICIES, Outcome, Policy, Setting, Step, register_policy
     from hermes.session import StreamSession
     from hermes.snapshot import AnswerTrace, Snapshot
 
@@ -21,12 +22,29 @@ _HOME = {
     "load": "hermes.backbones.load",
     "HermesError": "hermes.errors",
     "POLICIES": "hermes.policies",
+    "Outcome": "hermes.policies",
+    "Policy": "hermes.policies",
+    "Setting": "hermes.policies",
+    "Step": "hermes.policies",
+    "register_policy": "hermes.policies",
     "StreamSession": "hermes.session",
     "AnswerTrace": "hermes.snapshot",
     "Snapshot": "hermes.snapshot",
 }
 
-__all__ = ["POLICIES", "AnswerTrace", "HermesError", "Snapshot", "StreamSession", "load"]
+__all__ = [
+    "POLICIES",
+    "AnswerTrace",
+    "HermesError",
+    "Outcome",
+    "Policy",
+    "Setting",
+    "Snapshot",
+    "Step",
+    "StreamSession",
+    "load",
+    "register_policy",
+]
 
 
 def __getattr__(name: str) -> Any:

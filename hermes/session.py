@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,7 @@ from hermes.memory.encoded import Encode, Frames, Layout
 from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
 from hermes.memory.stream_state import StreamState
 from hermes.memory.watched_attention import AttentionRecorder
-from hermes.policies import Policy, Step, make_policy, policy_of
+from hermes.policies import SHARED_SETTINGS, Policy, Step, make_policy, policy_of
 from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
 from hermes.session_record import History, SessionStats
 from hermes.snapshot import PROMPT, Eviction, Snapshot
@@ -312,16 +312,17 @@ class StreamSession:
             if budget is None:
                 default = min(DEFAULT_BUDGET, largest_budget(self.model))
                 budget = self.policy.budget if self.policy.has_budget else default
-            name = policy or self.policy.name
-            listed = {setting.name for setting in policy_of(name).settings}
+            # The policy in force need not be registered.
+            kind = policy_of(policy) if policy and policy != self.policy.name else type(self.policy)
+            listed = {setting.name for setting in kind.settings}
             values: dict[str, object] = {key: value for key, value in settings.items() if value is not None}
             for key in ("guidance", "reindexing"):
                 # What `changed` may say is said by it alone: leaving it out there puts it back to its default.
                 if key not in values and not (changed is not None and key in listed):
                     values[key] = getattr(self.policy, key, None)
             if changed is None:
-                changed = self.policy.changed() if name == self.policy.name else {}
-            policy = make_policy(name, budget=budget, **(dict(changed) | values))
+                changed = _own_settings(self.policy) if kind is type(self.policy) else {}
+            policy = make_policy(kind, budget=budget, **(dict(changed) | values))
         policy.check(self.model)
         if policy.name != self.policy.name:
             self._state.close()  # what one policy archived or noted, another cannot read
@@ -368,3 +369,12 @@ class StreamSession:
         self._history = History()
         self.life = LifeLog()
         self.stats = SessionStats()
+
+
+def _own_settings(policy: Policy) -> dict[str, object]:
+    """All fields of a policy by name, except those that a stream passes to every policy."""
+    return {
+        item.name: getattr(policy, item.name)
+        for item in fields(policy)
+        if item.init and item.name not in SHARED_SETTINGS
+    }

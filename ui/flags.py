@@ -16,6 +16,7 @@ from hermes.backbones.sources import large_download
 from hermes.cli.model_option import consent
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
+from hermes.policies import PolicyError, load_plugin
 from ui import zerogpu
 from ui.address import LARGEST_PORT
 
@@ -84,6 +85,14 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default="SPACE_ID" in os.environ or env("HERMES_YES", "") in ("1", "true"),
         help="download a model of more than 1 GB without asking",
     )
+    plugins = [name for name in env("HERMES_PLUGIN", "").split(",") if name]
+    parser.add_argument(
+        "--plugin",
+        action="append",
+        default=plugins,
+        metavar="FILE",
+        help="a Python file or module that registers a policy of your own; may be given several times",
+    )
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     flags = parser.parse_args(arguments)
     flags.port_given = flags.port is not None
@@ -91,6 +100,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         flags.port = _integer(1, LARGEST_PORT)(port) if flags.port is None else flags.port
     except argparse.ArgumentTypeError as error:
         parser.error(f"GRADIO_SERVER_PORT: {error}")
+    try:
+        for plugin in flags.plugin:
+            load_plugin(plugin)
+    except PolicyError as error:
+        parser.error(str(error))
     if flags.policy not in POLICIES:
         parser.error(f"there is no policy “{flags.policy}”; there are {', '.join(POLICIES)}")
     return flags

@@ -17,6 +17,7 @@ from hermes.lab.measure import describe_task, make_task, measure
 from hermes.lab.plan import Cell, LabError, Plan
 from hermes.lab.seen_once import SeenOnce
 from hermes.lab.store import Store
+from hermes.policies import load_plugin, loaded_plugins
 
 Todo = tuple[int, tuple[Cell, ...]]
 """A stream and the cells that are still to be measured on it."""
@@ -84,7 +85,10 @@ def _together(plan: Plan, todo: Sequence[Todo], workers: int) -> Iterator[dict[s
     tasks, results = context.Queue(), context.Queue()
     for item in todo:
         tasks.put(item)
-    processes = [context.Process(target=_work, args=(plan, tasks, results), daemon=True) for _ in range(workers)]
+    processes = [
+        context.Process(target=_work, args=(plan, loaded_plugins(), tasks, results), daemon=True)
+        for _ in range(workers)
+    ]
     for process in processes:
         tasks.put(None)
         process.start()
@@ -106,12 +110,14 @@ def _together(plan: Plan, todo: Sequence[Todo], workers: int) -> Iterator[dict[s
             process.terminate()
 
 
-def _work(plan: Plan, tasks: Any, results: Any) -> None:
-    """What a worker process does: take streams until there are no more, or until nobody waits for them."""
+def _work(plan: Plan, plugins: Sequence[str], tasks: Any, results: Any) -> None:
+    """Run in a worker process: measure streams until none are left or the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    for plugin in plugins:
+        load_plugin(plugin)
     backbone = hermes.load(plan.model)
     parent = multiprocessing.parent_process()
     while (item := tasks.get()) is not None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from types import MappingProxyType
-
-from hermes.errors import HermesError
 from hermes.policies.attention_sink import AttentionSink
 from hermes.policies.base import BudgetError, ContextFullError, Outcome, Policy, Step
 from hermes.policies.full import Full
@@ -17,6 +14,17 @@ from hermes.policies.memstream import MemStream
 from hermes.policies.quicksviewer import Quicksviewer
 from hermes.policies.random_keep import RandomKeep
 from hermes.policies.recurrent_state import RecurrentState
+from hermes.policies.registry import (
+    POLICIES,
+    SHARED_SETTINGS,
+    PolicyError,
+    load_plugin,
+    loaded_plugins,
+    make_policy,
+    policy_of,
+    register_policy,
+    unregister_policy,
+)
 from hermes.policies.rekv import ReKV
 from hermes.policies.settings import Setting, SettingError, setting_of
 from hermes.policies.sliding_window import SlidingWindow
@@ -52,54 +60,25 @@ _ALL: tuple[type[Policy], ...] = (
     VideoLLaMB,
     RecurrentState,
 )
-POLICIES: MappingProxyType[str, type[Policy]] = MappingProxyType({policy.name: policy for policy in _ALL})
-
-
-SHARED = ("budget", "guidance", "reindexing")
-"""What a stream hands to every policy, whether it has it or not."""
-
-
-def make_policy(name: str, **settings: object) -> Policy:
-    """A policy by name, with some of its fields set; None means the default.
-
-    Budget, guidance and re-indexing are left out where the policy has none, since a stream hands them to every policy.
-
-    Raises:
-        HermesError: There is no policy of that name.
-        SettingError: It has no such setting, or the setting cannot take the value.
-    """
-    policy = policy_of(name)
-    known, values = policy.__dataclass_fields__, {}
-    changeable = {setting.name: setting for setting in policy.settings}
-    for key, value in settings.items():
-        if value is None or (key in SHARED and key not in known) or (key == "budget" and not policy.has_budget):
-            continue
-        if key not in known:
-            setting_of(policy.settings, key, name)  # raises, and says which there are
-        values[key] = changeable[key].checked(value) if key in changeable else value
-    return policy(**values)  # type: ignore[arg-type]
-
-
-def policy_of(name: str) -> type[Policy]:
-    """The policy of a name.
-
-    Raises:
-        HermesError: There is none.
-    """
-    if name not in POLICIES:
-        raise HermesError(f"There is no policy “{name}”. There are: {', '.join(POLICIES)}.")
-    return POLICIES[name]
-
+for _policy in _ALL:
+    register_policy(_policy)
 
 __all__ = [
     "POLICIES",
+    "SHARED_SETTINGS",
     "BudgetError",
     "ContextFullError",
     "Outcome",
     "Policy",
+    "PolicyError",
     "Setting",
     "SettingError",
     "Step",
+    "load_plugin",
+    "loaded_plugins",
     "make_policy",
     "policy_of",
+    "register_policy",
+    "setting_of",
+    "unregister_policy",
 ]

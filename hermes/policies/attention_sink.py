@@ -45,4 +45,4 @@ class AttentionSink(Policy):
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Evict what lies between the sinks and the newest tokens."""
-        return self._keep_newest(step, first=min(self.sinks, self.budget - 1))
+        return self.retain_newest(step, first=min(self.sinks, self.budget - 1))

@@ -1,14 +1,15 @@
-"""What a policy is: the rule that decides which cached tokens of a stream stay.
+"""The base class of policies: a policy decides which cached tokens of a stream are retained.
 
-A policy is a dataclass of settings with a few methods. It holds no tokens: the memory is handed to it.
+A policy is a dataclass of settings with a few methods. It holds no tokens; each method receives the memory.
 """
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -32,8 +33,15 @@ BASELINE = "baseline"
 TRAINING_FREE = "training-free, re-implemented from the publication"
 UNTRAINED = "published parts are trained: shown untrained"
 SURROGATE = "surrogate, not the system"
-KINDS = {BASELINE: "baseline", TRAINING_FREE: "re-implemented", UNTRAINED: "untrained", SURROGATE: "surrogate"}
-"""A badge in a word or two, for menus."""
+CUSTOM = "custom policy"
+KINDS = {
+    BASELINE: "baseline",
+    TRAINING_FREE: "re-implemented",
+    UNTRAINED: "untrained",
+    SURROGATE: "surrogate",
+    CUSTOM: "custom",
+}
+"""Short forms of the badges, for menus."""
 
 
 class BudgetError(HermesError):
@@ -89,9 +97,13 @@ class Step:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an eviction did, layer by layer: tokens evicted, of those folded into a summary, positions compacted or not.
+    """What an eviction did.
 
-    `scores` is what every token scored before; None where nothing was evicted.
+    Attributes:
+        evicted: Tokens that each layer evicted [layers].
+        folded: Of those, the tokens merged into a summary token [layers].
+        reindexed: Whether each layer's positions were compacted [layers].
+        scores: The score of every token before the eviction; None where nothing was evicted.
     """
 
     evicted: tuple[int, ...]
@@ -115,18 +127,22 @@ class Recall:
 
 @dataclass
 class Policy(ABC):
-    """A rule for the memory of a stream: six hooks, of which only `after_encode` must be written.
+    """A rule for the memory of a stream. Only `after_encode` must be written.
 
-    In the order of a stream: `on_frames` reduces a chunk before the decoder reads it; `encode_view` says what it sees of the
-    memory; `watched_rows` whose attention is recorded meanwhile; `after_encode` lets go of tokens, merges or archives them;
-    `make_room` sees that positions suffice; `before_answer` gathers what a question is answered from.
+    The hooks run in this order: `on_frames` reduces a chunk before the decoder reads it; `encode_view` limits what the chunk
+    sees of the memory; `watched_rows` selects the tokens whose attention is recorded; `after_encode` evicts, merges or
+    archives tokens; `make_room` ensures that positions suffice; `before_answer` selects what a question is answered from.
+
+    A subclass that does not set `name`, `title`, `badge` or `about` itself gets them from its class name and the first line
+    of its docstring; none of the four is inherited, so that a variant is never presented as the policy it derives from.
+    `hermes.register_policy` makes a policy available by name.
 
     Attributes:
-        name: Its name in page, command line and library.
-        title: Its name for people.
+        name: Its name in the page, on the command line and in the library.
+        title: Its name in the user interface.
         badge: How close it is to its publication, in a few words.
         about: One sentence: what it keeps.
-        citation: Where it was published.
+        citation: Where it was published; empty where it was not.
         needs: What it needs beside the model and the memory under its budget; empty: nothing.
         has_budget: Whether it keeps layers under a budget.
         has_guidance: Whether it measures attention of guidance prompts.
@@ -137,11 +153,11 @@ class Policy(ABC):
         reindexing: When positions are compacted.
     """
 
-    name: ClassVar[str]
-    title: ClassVar[str]
-    badge: ClassVar[str]
-    about: ClassVar[str]
-    citation: ClassVar[str]
+    name: ClassVar[str] = ""
+    title: ClassVar[str] = ""
+    badge: ClassVar[str] = CUSTOM
+    about: ClassVar[str] = ""
+    citation: ClassVar[str] = ""
     needs: ClassVar[str] = ""
     has_budget: ClassVar[bool] = True
     has_guidance: ClassVar[bool] = False
@@ -151,6 +167,15 @@ class Policy(ABC):
 
     budget: int = DEFAULT_BUDGET
     reindexing: Reindexing = "lazy"
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        own = cls.__dict__
+        spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", cls.__name__)
+        cls.name = own.get("name") or spaced.lower().replace(" ", "-")
+        cls.title = own.get("title") or spaced.capitalize()
+        cls.badge = own.get("badge") or CUSTOM
+        cls.about = own.get("about") or (own.get("__doc__") or "").strip().partition("\n")[0]
 
     @classmethod
     def kind_of(cls) -> str:
@@ -225,10 +250,10 @@ class Policy(ABC):
 
     @abstractmethod
     def after_encode(self, step: Step) -> Outcome | None:
-        """Let go of what the rule does not keep, after a chunk was encoded; None if nothing was over budget."""
+        """Evict what the rule does not keep, after a chunk was encoded; None if nothing was over budget."""
 
     def make_room(self, step: Step, tokens: int) -> Outcome | None:
-        """See that `tokens` more positions fit into the model's range: let go of what is over budget, compact positions.
+        """Ensure that `tokens` more positions fit into the model's range: evict what is over budget, compact positions.
 
         Returns:
             What it took; None if there was room.
@@ -255,8 +280,19 @@ class Policy(ABC):
             )
         return replace(outcome, reindexed=(True,) * len(step.cache.layers))
 
-    def _evict_layers(self, step: Step, kept: Sequence[Tensor | None], summary: Sequence[bool]) -> Outcome:
-        """Keep `kept[l]` (video-token indices, ascending; None: all) in each layer; fold the rest where `summary[l]`."""
+    def retain(self, step: Step, kept: Sequence[Tensor | None], summary: Sequence[bool] | None = None) -> Outcome:
+        """Retain the chosen video tokens of each layer and evict the rest; the prompt always stays.
+
+        Args:
+            step: The step that the policy was given.
+            kept: For each layer the indices of the video tokens to retain, ascending, int64 [tokens]; 0 is the oldest video
+                token of the layer. None: all of them.
+            summary: Whether each layer merges what it evicts into a summary token; None: no layer does.
+
+        Returns:
+            What was evicted, for `after_encode` to return.
+        """
+        summary = [False] * len(kept) if summary is None else summary
         evicted, folded, compacted = [], [], []
         prompt_len, backbone = step.prompt_len, step.backbone
         scores = read_scores(step.cache, kept, summary)
@@ -276,8 +312,17 @@ class Policy(ABC):
             compacted.append(compact)
         return Outcome(tuple(evicted), tuple(folded), tuple(compacted), scores)
 
-    def _evict_by_head(self, step: Step, kept: Sequence[Tensor | None]) -> Outcome:
-        """Keep `kept[l]` (video-token indices [kv_heads, tokens], each head's ascending; None: all) in each layer."""
+    def retain_by_head(self, step: Step, kept: Sequence[Tensor | None]) -> Outcome:
+        """Retain the chosen video tokens of each head and evict the rest; the prompt always stays.
+
+        Args:
+            step: The step that the policy was given.
+            kept: For each layer the indices of the video tokens that each head retains, ascending in each row, int64
+                [kv_heads, tokens]; None: all of them.
+
+        Returns:
+            What was evicted, for `after_encode` to return.
+        """
         evicted, compacted = [], []
         prompt_len, backbone = step.prompt_len, step.backbone
         for layer, keep in zip(step.cache.layers, kept, strict=True):
@@ -293,8 +338,12 @@ class Policy(ABC):
             compacted.append(compact)
         return Outcome(tuple(evicted), (0,) * len(evicted), tuple(compacted))
 
-    def _keep_newest(self, step: Step, first: int = 0) -> Outcome | None:
-        """Keep the newest `budget` video tokens of each layer, of them the stream's `first` ones; None: nothing to do."""
+    def retain_newest(self, step: Step, first: int = 0) -> Outcome | None:
+        """Retain `budget` video tokens of each layer: the `first` oldest ones and the newest.
+
+        Returns:
+            What was evicted; None if no layer was over budget.
+        """
         counts = step.video_tokens()
         if max(counts) <= self.budget:
             return None
@@ -305,7 +354,7 @@ class Policy(ABC):
             else None
             for n in counts
         ]
-        return self._evict_layers(step, kept, [False] * len(counts))
+        return self.retain(step, kept)
 
 
 def _last_position(step: Step) -> int:

@@ -56,7 +56,7 @@ class H2O(Policy):
     def after_encode(self, step: Step) -> Outcome | None:
         """Add up attention per head; over budget, keep heavy hitters and the newest."""
         if step.attention is None:
-            return self._keep_newest(step)
+            return self.retain_newest(step)
         start, kept = step.prompt_len, []
         for index, layer in enumerate(step.cache.layers):
             # A head's table carries each token's sum with it, so that evicting keeps sums and tokens together.
@@ -67,4 +67,4 @@ class H2O(Policy):
             if over:
                 note(layer, start, total)
             kept.append(heavy_and_recent(total, self.budget, round(self.budget * self.recent)) if over else None)
-        return self._evict_by_head(step, kept) if any(keep is not None for keep in kept) else None
+        return self.retain_by_head(step, kept) if any(keep is not None for keep in kept) else None

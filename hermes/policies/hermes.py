@@ -124,7 +124,7 @@ class Hermes(Policy):
             retain(rank, self.budget - fold) if n > self.budget else None
             for rank, n, fold in zip(self.ranked(step, scores), counts, folds, strict=True)
         ]
-        return self._evict_layers(step, kept, folds)
+        return self.retain(step, kept, folds)
 
 
 def score_layers(

@@ -81,7 +81,7 @@ class InfiniPotV(Policy):
         if max(step.video_tokens()) <= self.budget:
             return None
         kept = [self._keep(step, layer) for layer in step.cache.layers]
-        return self._evict_by_head(step, kept)
+        return self.retain_by_head(step, kept)
 
     def _keep(self, step: Step, layer: LayerMemory) -> Tensor | None:
         """Slots that each head keeps, int64 [kv_heads, slots]; None where the layer is under budget."""

@@ -114,9 +114,9 @@ class LiveVLM(Policy):
         if max(counts) <= self.budget:
             return None
         if step.attention is None:
-            return self._keep_newest(step)
+            return self.retain_newest(step)
         kept = [self._keep(step, index, layer) for index, layer in enumerate(step.cache.layers)]
-        return self._evict_layers(step, kept, [False] * len(counts))
+        return self.retain(step, kept)
 
     def _keep(self, step: Step, index: int, layer: LayerMemory) -> Tensor | None:
         """Video tokens that a layer keeps; None where it is under budget."""

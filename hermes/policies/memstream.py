@@ -16,7 +16,7 @@ from torch import Tensor
 from hermes.memory.cache import FRAME, IMPORTANCE, Provenance
 from hermes.memory.chunk import Chunk
 from hermes.policies.archiving import local_window
-from hermes.policies.base import Step
+from hermes.policies.base import TRAINING_FREE, Step
 from hermes.policies.ops.features import novelty_rank, patch_similarity
 from hermes.policies.rekv import ReKV
 from hermes.policies.settings import Setting
@@ -32,6 +32,7 @@ class MemStream(ReKV):
 
     name: ClassVar[str] = "memstream"
     title: ClassVar[str] = "MemStream"
+    badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
         "ReKV whose later frames see only the novel patches of earlier ones; everything is archived all the same."
     )

@@ -102,4 +102,4 @@ class Quicksviewer(Policy):
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Evict the oldest."""
-        return self._keep_newest(step)
+        return self.retain_newest(step)

@@ -64,7 +64,7 @@ class RandomKeep(Policy):
             lot = lots(labels[FRAME], labels[PATCH], index, self.seed, draw)
             layer.figures[IMPORTANCE, step.prompt_len : layer.length] = lot
             kept.append(retain(lot, self.budget))
-        return self._evict_layers(step, kept, [False] * len(counts))
+        return self.retain(step, kept)
 
 
 def lots(frame: Tensor, patch: Tensor, layer: int, seed: int, draw: Tensor) -> Tensor:

@@ -73,7 +73,7 @@ class ReKV(Policy):
     def after_encode(self, step: Step) -> Outcome | None:
         """Archive the new frames; of the memory the window stays."""
         archive_chunk(step, self.archive_memory)
-        return self._keep_newest(step)
+        return self.retain_newest(step)
 
     def before_answer(self, step: Step, ids: Tensor) -> Recall | None:
         """Read back the frames whose mean key each layer's mean query likes best; the window itself is not read."""

@@ -21,4 +21,4 @@ class SlidingWindow(Policy):
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Evict all but the newest tokens of each layer."""
-        return self._keep_newest(step)
+        return self.retain_newest(step)

@@ -75,7 +75,7 @@ class SnapKV(Policy):
     def after_encode(self, step: Step) -> Outcome | None:
         """Over budget, keep what the observation window votes for, and the window."""
         if step.attention is None:
-            return self._keep_newest(step)
+            return self.retain_newest(step)
         start = step.prompt_len
         kept: list[Tensor | None] = []
         for index, layer in enumerate(step.cache.layers):
@@ -86,4 +86,4 @@ class SnapKV(Policy):
             votes = pooled(chunk_attention(step, index)[:, start:], self.pooling | 1)
             note(layer, start, votes)
             kept.append(heavy_and_recent(votes, self.budget, self._observed()))
-        return self._evict_by_head(step, kept) if any(keep is not None for keep in kept) else None
+        return self.retain_by_head(step, kept) if any(keep is not None for keep in kept) else None

@@ -144,7 +144,7 @@ class StreamKV(Policy):
         ended = step.state.tensors.get("ended")
         if step.chunk is not None and ended is not None and len(ended):
             self._archive(step, ended.tolist())
-        return self._keep_newest(step)
+        return self.retain_newest(step)
 
     def _archive(self, step: Step, segments: list[list[int]]) -> None:
         """Archive segments (first and last frame each): the mean frame, and frames by layer-adaptive counts."""

@@ -80,7 +80,7 @@ class StreamMem(Policy):
         if max(counts) <= self.budget:
             return None
         if step.chunk is None:
-            return self._keep_newest(step)
+            return self.retain_newest(step)
         ids = step.backbone.tokenize(step.backbone.tail_text(""))
         scores = [a[step.prompt_len :] for a in probe_attention(step.backbone, step.cache, ids)]
         for layer, own in zip(step.cache.layers, scores, strict=True):

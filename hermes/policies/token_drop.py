@@ -60,4 +60,4 @@ class TokenDrop(Policy):
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Evict the oldest."""
-        return self._keep_newest(step)
+        return self.retain_newest(step)

@@ -48,7 +48,7 @@ class UniformFrames(Policy):
 
     def after_encode(self, step: Step) -> Outcome | None:
         """What another policy left is kept under the budget; of its own this one holds nothing."""
-        return self._keep_newest(step)
+        return self.retain_newest(step)
 
     def before_answer(self, step: Step, ids: Tensor) -> Recall | None:  # noqa: ARG002
         """Prefill the chosen frames."""

@@ -170,4 +170,4 @@ class VideoLLaMB(Policy):
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Only another policy's leavings, or a very small budget, can be over it."""
-        return self._keep_newest(step)
+        return self.retain_newest(step)

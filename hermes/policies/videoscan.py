@@ -90,13 +90,13 @@ class VideoScan(Policy):
     def after_encode(self, step: Step) -> Outcome | None:
         """Of the new frames keep carriers and chosen patches; empty the bank down to its size."""
         if step.chunk is None or step.attention is None:
-            return self._keep_newest(step)
+            return self.retain_newest(step)
         capacity = min(self.bank, self.budget // (1 + self._beside(step)))
         if capacity < 1:
             raise BudgetError(f"A frame leaves {1 + self._beside(step)} tokens, and the budget is {self.budget}.")
         frames = self._bank(step, capacity)
         kept = [self._keep(step, index, layer, frames) for index, layer in enumerate(step.cache.layers)]
-        return self._evict_layers(step, kept, [False] * len(kept))
+        return self.retain(step, kept)
 
     def _bank(self, step: Step, capacity: int) -> Tensor:
         """Frames that stay, after alike neighbours gave way: int64 [at most capacity]; a step a frame too many."""

@@ -31,6 +31,11 @@ def memory_bytes() -> int:
     return int(psutil.virtual_memory().total)
 
 
+def load_average() -> float | None:
+    """Mean number of processes that were ready to run in the last minute; None where the system does not tell."""
+    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
+
+
 def describe_machine() -> dict[str, Any]:
     """Processor, cores, memory and versions, as they bear on speed."""
     import torch  # noqa: PLC0415  (heavy, and only needed for numbers)

@@ -2,17 +2,19 @@
 
 A stream of coloured cards is pushed; at each number of frames, ingest speed (preparing the pixels included), time to the
 first token, the cost of memory management and the memory held are measured, as medians over rounds in which all marks
-take turns. Close other programs for figures worth keeping.
+take turns. With --visitors N, a server is started and driven over HTTP as by N browsers: each visitor streams a clip,
+polls four times a second and asks a question every ten seconds. Close other programs for figures worth keeping.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
+from hermes.bench.machine import load_average
+from hermes.cli import bench_visitors
 from hermes.cli.model_option import add_model, load_model
 from hermes.errors import HermesError
 
@@ -43,6 +45,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="instead: the configuration of a listed model (see the command models) with random weights, beside two bounds",
     )
     parser.add_argument("--budgets", type=_numbers, default=(4000, 6000), help="with --random (default: 4000,6000)")
+    bench_visitors.add_arguments(parser)
     parser.add_argument("--rounds", type=int, default=10, help="rounds that count (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads that torch may use (default: torch's own choice)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -50,6 +53,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
+    if args.visitors is not None:
+        return bench_visitors.run_visitors(args, _progress)
     import torch  # noqa: PLC0415  (heavy)
 
     import hermes  # noqa: PLC0415
@@ -75,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         "chunk": args.chunk,
         "rounds": args.rounds,
         "machine": describe_machine(),
-        "load_before": _load(),
+        "load_before": load_average(),
     }
     frames = bench_frames(max(64, args.chunk))
     results = []
@@ -86,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
             if len(results) == 1:
                 _print_about(about)
             _print_policy(results[-1])
-    about["load_after"] = _load()
+    about["load_after"] = load_average()
     if args.json:
         _progress("")
         print(json.dumps({**about, "policies": [result.as_dict() for result in results]}, ensure_ascii=False))
@@ -100,10 +105,6 @@ def _numbers(text: str) -> tuple[int, ...]:
         return tuple(int(part.replace("_", "")) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"numbers with commas between them, not {text!r}") from None
-
-
-def _load() -> float | None:
-    return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def _progress(text: str) -> None:

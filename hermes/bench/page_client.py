@@ -1,0 +1,224 @@
+"""The page's side of the protocol between browser and server, without a browser: Gradio's queue and heartbeat over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import httpx
+
+from hermes.errors import HermesError
+
+TIMEOUT: Final = httpx.Timeout(60.0, pool=None)
+"""Seconds without a byte after which a request counts as failed."""
+
+Json = dict[str, Any]
+
+
+class RequestError(HermesError):
+    """A request failed. `kind` is a short name by which failures are counted."""
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+@dataclass(frozen=True)
+class PageConfig:
+    """What a browser reads from the page's configuration.
+
+    Attributes:
+        prefix: Path of Gradio's own routes.
+        events: Name of an event of the page -> (function, component that triggers it).
+        clips: Ids of the bundled clips.
+    """
+
+    prefix: str
+    events: dict[str, tuple[int, int]]
+    clips: tuple[str, ...]
+
+    @classmethod
+    def read(cls, config: Json) -> PageConfig:
+        """Read Gradio's configuration.
+
+        Raises:
+            HermesError: It is not that of this page.
+        """
+        events = {
+            str(target[1]): (int(dependency["id"]), int(target[0]))
+            for dependency in config.get("dependencies", [])
+            for target in dependency.get("targets", [])
+            if target[0] is not None
+        }
+        ids = {part.get("props", {}).get("elem_id"): part["props"] for part in config.get("components", [])}
+        own = ids.get("hl-player", {}).get("props", {})  # what `gr.HTML` was given beside its own arguments
+        clips = tuple(str(clip["id"]) for clip in own.get("clips", ()))
+        if not clips or any(name not in events for name in ("poll", "act", "ask")):
+            raise HermesError("The server does not serve the page of HERMES Live with bundled clips.")
+        return cls(str(config.get("api_prefix", "")).strip("/"), events, clips)
+
+
+async def read_config(url: str) -> PageConfig:
+    """Load the page and its configuration, as a browser does.
+
+    Raises:
+        RequestError: The server does not answer.
+        HermesError: It serves something else.
+    """
+    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as client:
+        try:
+            (await client.get("./")).raise_for_status()
+            answer = (await client.get("config")).raise_for_status()
+            return PageConfig.read(answer.json())
+        except httpx.HTTPError as error:
+            raise _failure(error) from error
+        except ValueError as error:
+            raise HermesError("The server does not serve the page of HERMES Live with bundled clips.") from error
+
+
+class PageClient:
+    """One browser tab. Close it when it is no longer needed: the server frees the visitor then."""
+
+    def __init__(self, url: str, config: PageConfig) -> None:
+        self._config = config
+        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=httpx.Limits(max_connections=None))
+        self._session = secrets.token_hex(6)
+        self._pending: dict[str, asyncio.Queue[Json]] = {}
+        self._early: dict[str, list[Json]] = {}  # messages of events whose number is not known yet
+        self._reader: asyncio.Task[None] | None = None
+        self._joining = 0
+        self._heartbeat = asyncio.create_task(self._beat())
+
+    async def close(self) -> None:
+        """Close all connections, as closing the tab does."""
+        for task in (self._heartbeat, self._reader):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+        await self._client.aclose()
+
+    async def send(self, event: str, data: Json) -> AsyncIterator[list[Any]]:
+        """Trigger an event of the page; yields the values of its outputs each time that they change.
+
+        Raises:
+            RequestError: A request or the event failed.
+        """
+        function, component = self._config.events[event]
+        body = {
+            "data": [],
+            "event_data": data,
+            "fn_index": function,
+            "trigger_id": component,
+            "session_hash": self._session,
+        }
+        self._joining += 1
+        try:
+            answer = await self._client.post(f"{self._config.prefix}/queue/join", json=body)
+            number = str(answer.raise_for_status().json()["event_id"])
+        except httpx.HTTPError as error:
+            raise _failure(error) from error
+        finally:
+            self._joining -= 1
+        box: asyncio.Queue[Json] = asyncio.Queue()
+        self._pending[number] = box
+        for message in self._early.pop(number, []):
+            box.put_nowait(message)
+        if self._reader is None or self._reader.done():
+            self._reader = asyncio.create_task(self._read())
+        try:
+            async for values in _outputs(box):
+                yield values
+        finally:
+            self._pending.pop(number, None)
+
+    async def call(self, event: str, data: Json) -> list[Any]:
+        """Trigger an event and wait for its end; returns the last values of its outputs.
+
+        Raises:
+            RequestError: A request or the event failed.
+        """
+        last: list[Any] = []
+        async for values in self.send(event, data):
+            last = values
+        return last
+
+    async def _beat(self) -> None:
+        """Hold the connection by which the server notices that the tab is open."""
+        path = f"{self._config.prefix}/heartbeat/{self._session}"
+        try:
+            async with self._client.stream("GET", path, timeout=None) as answer:
+                async for _ in answer.aiter_raw():
+                    pass
+        except httpx.HTTPError:
+            return  # the server is gone: every other request reports it
+
+    async def _read(self) -> None:
+        """Hand the queue's messages to the events that wait for them, until the server closes the stream."""
+        path = f"{self._config.prefix}/queue/data"
+        failure = RequestError("event stream closed", "The server closed the event stream.")
+        try:
+            async with self._client.stream("GET", path, params={"session_hash": self._session}) as answer:
+                answer.raise_for_status()
+                async for line in answer.aiter_lines():
+                    if line.startswith("data:"):
+                        self._hand_over(json.loads(line[5:]))
+        except httpx.HTTPError as error:
+            failure = _failure(error)
+        # An event may have joined between the server's last message and the end of the stream: it reads on.
+        if self._pending and failure.kind == "event stream closed":
+            self._reader = asyncio.create_task(self._read())
+            return
+        for box in self._pending.values():
+            box.put_nowait({"msg": "failed", "kind": failure.kind, "text": str(failure)})
+
+    def _hand_over(self, message: Json) -> None:
+        number = message.get("event_id")
+        if number in self._pending:
+            self._pending[number].put_nowait(message)
+        elif number and self._joining:
+            self._early.setdefault(number, []).append(message)
+
+
+async def _outputs(box: asyncio.Queue[Json]) -> AsyncIterator[list[Any]]:
+    """The outputs of one event, from its messages."""
+    values: list[Any] = []
+    while True:
+        message = await box.get()
+        kind = message.get("msg")
+        if kind == "failed":
+            raise RequestError(message["kind"], message["text"])
+        if kind not in ("process_generating", "process_completed"):
+            continue
+        if not message.get("success", False):
+            raise RequestError("event failed", f"An event failed on the server: {message.get('output')}")
+        given = message.get("output", {}).get("data")
+        if kind == "process_completed":
+            if given:
+                yield given
+            return
+        values = [_patched(old, new) for old, new in zip(values, given, strict=True)] if values else list(given)
+        yield values
+
+
+def _patched(old: Any, change: Any) -> Any:
+    """A text output after a change as Gradio sends it: a list of [action, path, value]."""
+    if not isinstance(change, list):
+        return change
+    for action, path, value in change:
+        if path or action not in ("replace", "append"):
+            raise RequestError("protocol", f"The server sent a change of an unknown form: {action} {path}")
+        old = old + value if action == "append" else value
+    return old
+
+
+def _failure(error: httpx.HTTPError) -> RequestError:
+    """An error of the HTTP client with a name for counting."""
+    if isinstance(error, httpx.HTTPStatusError):
+        return RequestError(f"http {error.response.status_code}", str(error))
+    if isinstance(error, httpx.TimeoutException):
+        return RequestError("timeout", f"The server did not answer in time: {error!r}")
+    return RequestError("connection", f"The connection failed: {error!r}")

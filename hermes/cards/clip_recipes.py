@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from hermes.cards.clips import Recipe
+from hermes.cards.clips import ClipRecipe
 
-RECIPES: Final[tuple[Recipe, ...]] = (
-    Recipe(
+RECIPES: Final[tuple[ClipRecipe, ...]] = (
+    ClipRecipe(
         name="quick-tour",
         title="Quick tour",
         description="Eight cards in forty seconds: ask what is shown, what came before, and what came first.",
@@ -26,7 +26,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
             ("other", "Tell me a joke.", 39),
         ),
     ),
-    Recipe(
+    ClipRecipe(
         name="first-card",
         title="Remember the first card",
         description="A red triangle, then a minute and a half of other cards: a window of the newest frames forgets it, "
@@ -44,7 +44,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
             ("first", "What was the first card?", 89),
         ),
     ),
-    Recipe(
+    ClipRecipe(
         name="counting",
         title="Counting",
         description="Cards come and go one by one. The pocket model counts to about three, then loses count: see where.",
@@ -61,7 +61,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
             ("now", "What is shown now?", 44),
         ),
     ),
-    Recipe(
+    ClipRecipe(
         name="crowded",
         title="Crowded",
         description="Twenty-five cards in forty seconds with hardly a pause between them: what came after which, and where?",
@@ -79,7 +79,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
             ("first", "What was the first card?", 39),
         ),
     ),
-    Recipe(
+    ClipRecipe(
         name="half-hour",
         title="Half an hour",
         description="Thirty minutes, a frame every two seconds and a card now and then: play it faster, see what is let go.",
@@ -98,7 +98,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
             ("first", "What was the first card?", 1798),
         ),
     ),
-    Recipe(
+    ClipRecipe(
         name="new-room",
         title="Another background",
         description="The same kind of cards before a kind of background that the pocket model never saw in training.",
@@ -115,7 +115,7 @@ RECIPES: Final[tuple[Recipe, ...]] = (
             ("exists", "Was there a blue triangle?", 34),
         ),
     ),
-    Recipe(
+    ClipRecipe(
         name="paper-street",
         title="Outside its world",
         description="Paper cut-outs over a moving street, drawn by other code than the training clips: expect mistakes.",

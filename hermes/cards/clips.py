@@ -29,7 +29,7 @@ TRIES: Final = 4000  # drawings of a question before its wording counts as impos
 
 
 @dataclass(frozen=True)
-class Recipe:
+class ClipRecipe:
     """How one clip is made.
 
     Attributes:
@@ -62,21 +62,21 @@ class Recipe:
 
 
 @dataclass(frozen=True)
-class Timeline:
+class ClipTimeline:
     """The events of a clip, in frames."""
 
     events: list[Event]
     fps: float
 
 
-def clip_events(recipe: Recipe) -> Timeline:
+def clip_events(recipe: ClipRecipe) -> ClipTimeline:
     """What happens in a clip, without drawing it."""
     rng = np.random.default_rng([recipe.seed, 0])
     tempo = Tempo(_frames(recipe.shown, recipe.fps), _frames(recipe.pause, recipe.fps))
-    return Timeline(make_events(rng, round(recipe.seconds * recipe.fps), tempo), recipe.fps)
+    return ClipTimeline(make_events(rng, round(recipe.seconds * recipe.fps), tempo), recipe.fps)
 
 
-def clip_frames(recipe: Recipe) -> Iterator[Frame]:
+def clip_frames(recipe: ClipRecipe) -> Iterator[Frame]:
     """The frames of a clip, uint8 [height, width, 3] RGB; the same recipe gives the same pixels."""
     events, (width, height) = clip_events(recipe).events, recipe.size
     count = round(recipe.seconds * recipe.fps)
@@ -92,7 +92,7 @@ def clip_frames(recipe: Recipe) -> Iterator[Frame]:
         yield draw(rng, setting, looks[event] if event else None, height, width)[0]
 
 
-def clip_questions(recipe: Recipe) -> list[tuple[Question, float]]:
+def clip_questions(recipe: ClipRecipe) -> list[tuple[Question, float]]:
     """The suggested questions of a clip with their true answers, and when to ask each.
 
     Raises:
@@ -101,7 +101,7 @@ def clip_questions(recipe: Recipe) -> list[tuple[Question, float]]:
     return [(_question(clip_events(recipe), kind, text, at), at) for kind, text, at in recipe.questions]
 
 
-def write_clip(recipe: Recipe, folder: Path) -> dict[str, Any]:
+def write_clip(recipe: ClipRecipe, folder: Path) -> dict[str, Any]:
     """Write `NAME.webm` and `NAME.json`; returns what `index.json` says about the clip."""
     video = folder / f"{recipe.name}.webm"
     _write_video(video, clip_frames(recipe), recipe)
@@ -131,7 +131,7 @@ def write_clip(recipe: Recipe, folder: Path) -> dict[str, Any]:
     return entry
 
 
-def write_clips(recipes: tuple[Recipe, ...], folder: Path) -> Iterator[dict[str, Any]]:
+def write_clips(recipes: tuple[ClipRecipe, ...], folder: Path) -> Iterator[dict[str, Any]]:
     """Write clips and, at the end, their `index.json`; yields each clip's entry when it is written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -148,7 +148,7 @@ def _frames(seconds: tuple[float, float], fps: float) -> tuple[int, int]:
     return round(seconds[0] * fps), round(seconds[1] * fps)
 
 
-def _question(timeline: Timeline, kind: str, text: str, at: float) -> Question:
+def _question(timeline: ClipTimeline, kind: str, text: str, at: float) -> Question:
     """Draw questions of a kind until one has these words: then its answer and evidence are those of the question's code."""
     for seed in range(TRIES):
         question = ask(timeline, round(at * timeline.fps), kind, np.random.default_rng(seed))
@@ -168,7 +168,7 @@ def _event(event: Event, fps: float) -> dict[str, Any]:
     }
 
 
-def _write_video(path: Path, frames: Iterator[Frame], recipe: Recipe) -> None:
+def _write_video(path: Path, frames: Iterator[Frame], recipe: ClipRecipe) -> None:
     """VP8 in WebM, which browsers play and OpenCV writes without further software."""
     code = cv2.VideoWriter.fourcc(*"VP80")
     with _silent_stderr():  # OpenCV looks for VP8 under a wrong name first, finds it all the same, and says so

@@ -26,7 +26,7 @@ HSV: Final[dict[str, tuple[tuple[float, float], ...]]] = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class Scenery:
     """What stays the same through a stream: background crop, light and camera.
 
     Attributes:
@@ -66,7 +66,7 @@ class Look:
     cover: NDArray[np.float64] | None
 
 
-def make_setting(rng: np.random.Generator, background: Image, aspect: float | None = None) -> Setting:
+def make_setting(rng: np.random.Generator, background: Image, aspect: float | None = None) -> Scenery:
     """Draw camera and light for a background."""
     side = rng.uniform(0.55, 1) * SIDE
     left, top = rng.uniform(0, SIDE - side, 2)
@@ -75,7 +75,7 @@ def make_setting(rng: np.random.Generator, background: Image, aspect: float | No
     light = np.full((2, 2), rng.uniform(0.72, 1.12)) * rng.uniform(0.82, 1.18, (2, 2))
     if aspect is None:
         aspect = float(rng.choice([1.0, 4 / 3, 16 / 9]) if rng.random() < 0.7 else rng.uniform(0.75, 1.9))
-    return Setting(
+    return Scenery(
         background=background,
         crop=(float(left), float(top), float(side)),
         light=light.astype(np.float32),
@@ -175,7 +175,7 @@ def _fill(image: Image, points: NDArray[np.float64], colour: NDArray[np.floating
 
 
 def draw(
-    rng: np.random.Generator, setting: Setting, look: Look | None, height: int = 128, width: int = 128
+    rng: np.random.Generator, setting: Scenery, look: Look | None, height: int = 128, width: int = 128
 ) -> tuple[Image, Image]:
     """Draw one frame.
 

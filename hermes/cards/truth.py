@@ -63,7 +63,7 @@ class _Card:
 
 
 @dataclass(frozen=True)
-class _Past:
+class _CardPast:
     """What was shown up to and including frame `at`."""
 
     seen: tuple[Event, ...]
@@ -106,7 +106,7 @@ def truth_of(text: str, events: Iterable[Event], at: int, fps: float) -> Truth |
     if understood is None or at < 0:
         return None
     form, card = understood
-    past = _Past(tuple(event for event in events if event.start <= at), at, card)
+    past = _CardPast(tuple(event for event in events if event.start <= at), at, card)
     reading = _READ[form](past)
     if reading is None:
         return None
@@ -216,28 +216,28 @@ def _name(event: Event | None) -> str:
     return _NOTHING if event is None else f"{capital(event.colour)} {event.shape}."
 
 
-def _now(say: Callable[[Event], str]) -> Callable[[_Past], _Reading | None]:
+def _now(say: Callable[[Event], str]) -> Callable[[_CardPast], _Reading | None]:
     return lambda past: (_NOTHING, ()) if past.now is None else (say(past.now), (past.now,))
 
 
-def _first(say: Callable[[Event], str]) -> Callable[[_Past], _Reading | None]:
+def _first(say: Callable[[Event], str]) -> Callable[[_CardPast], _Reading | None]:
     return lambda past: (say(past.seen[0]), past.seen[:1]) if past.seen else (_NOTHING, ())
 
 
-def _of_one(say: Callable[[Event], str]) -> Callable[[_Past], _Reading | None]:
+def _of_one(say: Callable[[Event], str]) -> Callable[[_CardPast], _Reading | None]:
     return lambda past: (say(past.only), (past.only,)) if past.only else None
 
 
-def _before(past: _Past) -> _Reading:
+def _before(past: _CardPast) -> _Reading:
     earlier = past.seen[:-1] if past.now is not None else past.seen
     return _name(earlier[-1] if earlier else None), earlier[-1:]
 
 
-def _exists(past: _Past) -> _Reading:
+def _exists(past: _CardPast) -> _Reading:
     return ("Yes." if past.found else "No.", past.found)
 
 
-def _after(past: _Past) -> _Reading | None:
+def _after(past: _CardPast) -> _Reading | None:
     if past.only is None:
         return None
     place = past.seen.index(past.only)
@@ -245,12 +245,12 @@ def _after(past: _Past) -> _Reading | None:
     return _name(following[0] if following else None), (past.only, *following)
 
 
-def _count(past: _Past) -> _Reading:
+def _count(past: _CardPast) -> _Reading:
     number = len(past.found)
     return (f"{number}." if number <= MOST else f"More than {MOST}."), past.found
 
 
-def _when(past: _Past) -> _Reading | None:
+def _when(past: _CardPast) -> _Reading | None:
     event = past.only
     if event is None:
         return None
@@ -258,14 +258,14 @@ def _when(past: _Past) -> _Reading | None:
     return ("Early." if part < 1 / 3 else "In the middle." if part < 2 / 3 else "Late."), (event,)
 
 
-def _list(past: _Past) -> _Reading | None:
+def _list(past: _CardPast) -> _Reading | None:
     if len(past.seen) > LISTED:
         return None
     names = [f"{event.colour} {event.shape}" for event in past.seen]
     return (capital(", ".join(names)) + "." if names else _NOTHING), past.seen
 
 
-_READ: Final[Mapping[str, Callable[[_Past], _Reading | None]]] = MappingProxyType(
+_READ: Final[Mapping[str, Callable[[_CardPast], _Reading | None]]] = MappingProxyType(
     {
         "now": _now(lambda e: f"{capital(e.colour)} {e.shape}, {_place(e)}."),
         "now-colour": _now(lambda e: f"{capital(e.colour)}."),

@@ -56,7 +56,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Reply:
+class ScoredReply:
     """One question with what the model said."""
 
     stream: int
@@ -108,7 +108,7 @@ def named_candidates(question: Question, stream: Stream, at: int) -> tuple[str, 
     return tuple(f"{e.colour} {e.shape}" for e in seen)
 
 
-def guess_level(replies: Sequence[Reply]) -> float:
+def guess_level(replies: Sequence[ScoredReply]) -> float:
     """The best share that answering without looking for the evidence reaches.
 
     Either always the commonest true answer of each phrasing family (known from these very questions, which flatters the
@@ -128,7 +128,9 @@ def guess_level(replies: Sequence[Reply]) -> float:
     return max(blind, float(np.mean(naming)))
 
 
-def interval(replies: Sequence[Reply], value: Callable[[Reply], float], draws: int = 2000) -> tuple[float, float]:
+def interval(
+    replies: Sequence[ScoredReply], value: Callable[[ScoredReply], float], draws: int = 2000
+) -> tuple[float, float]:
     """95 % bootstrap interval of a mean; whole streams are drawn, as questions of one stream depend on each other."""
     sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for reply in replies:
@@ -153,7 +155,7 @@ def is_near(question: Question, said: str) -> bool:
     return abs(values[0] - values[1]) <= 1
 
 
-def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> list[Reply]:
+def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> list[ScoredReply]:
     """Stream the frames through a session, then ask."""
     at, questions = draw_questions(setup, stream, index)
     session = StreamSession(model, policy=setup.policy, budget=setup.budget, guidance=setup.guidance)
@@ -165,15 +167,15 @@ def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> 
         said = "".join(session.ask(question.text)).strip()
         correct = is_correct(question, said)
         near = is_near(question, said) if question.kind == "count" else correct
-        replies.append(Reply(index, question, said, correct, near, named_candidates(question, stream, at)))
+        replies.append(ScoredReply(index, question, said, correct, near, named_candidates(question, stream, at)))
     session.close()
     return replies
 
 
-def summarise(replies: Sequence[Reply], fps: float) -> dict[str, Any]:
+def summarise(replies: Sequence[ScoredReply], fps: float) -> dict[str, Any]:
     """Accuracy, guess level, number and interval by kind and by age of the evidence."""
 
-    def row(chosen: Sequence[Reply]) -> dict[str, Any]:
+    def row(chosen: Sequence[ScoredReply]) -> dict[str, Any]:
         found = {
             "accuracy": round(float(np.mean([r.correct for r in chosen])), 4),
             "guess": round(guess_level(chosen), 4),
@@ -213,7 +215,7 @@ def evaluate(
     Returns:
         What the command prints as JSON: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
     """
-    replies: list[Reply] = []
+    replies: list[ScoredReply] = []
     fps = 2.0
     for done, index in enumerate(only if only is not None else range(setup.streams), 1):
         stream = make_stream(setup, index, photos)

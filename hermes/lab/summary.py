@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.cards.questions import KINDS, Question, is_correct
-from hermes.eval.pocket import AGES, Reply, guess_level, is_near
+from hermes.eval.pocket import AGES, ScoredReply, guess_level, is_near
 from hermes.fate import Outcome
 from hermes.lab.expectations import expectations
 from hermes.lab.plan import Cell, Plan
@@ -55,7 +55,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedQuestion:
     """All questions of all streams, in one row.
 
     Attributes:
@@ -71,7 +71,7 @@ class Asked:
     fps: float
 
     @classmethod
-    def of(cls, tasks: Tasks, streams: int) -> Asked:
+    def of(cls, tasks: Tasks, streams: int) -> AskedQuestion:
         """The questions of the first `streams` streams."""
         questions, stream, candidates = [], [], []
         for index in range(streams):
@@ -102,7 +102,9 @@ class Asked:
     def guess(self, group: Group) -> float:
         """What answering without looking reaches in a group (see `hermes.eval.pocket.guess_level`)."""
         rows = [
-            Reply(int(self.stream[i]), self.questions[i], "", False, False, self.candidates[i])  # only the truth counts
+            ScoredReply(
+                int(self.stream[i]), self.questions[i], "", False, False, self.candidates[i]
+            )  # only the truth counts
             for i in np.flatnonzero(group.members)
         ]
         return guess_level(rows)
@@ -119,7 +121,7 @@ def summarise(plan: Plan, tasks: Tasks, found: Records) -> dict[str, Any]:
     Returns:
         For JSON: `setup`, `groups`, `cells`, `comparisons`, `expectations`. Everything but `times` is the same in every run.
     """
-    asked = Asked.of(tasks, plan.streams)
+    asked = AskedQuestion.of(tasks, plan.streams)
     groups = asked.groups()
     weights = bootstrap_weights(plan.streams)
     right: dict[Cell, Bools] = {}
@@ -161,18 +163,22 @@ def _said(records: Sequence[dict[str, Any]]) -> list[str] | None:
     return [text for record in records for text in record["said"]]
 
 
-def _each(asked: Asked, said: Sequence[str], test: Callable[[Question, str], bool]) -> Bools:
+def _each(asked: AskedQuestion, said: Sequence[str], test: Callable[[Question, str], bool]) -> Bools:
     return np.array([test(q, text) for q, text in zip(asked.questions, said, strict=True)], bool)
 
 
-def _sums(asked: Asked, values: Bools, members: Bools, streams: int) -> npt.NDArray[np.float64]:
+def _sums(asked: AskedQuestion, values: Bools, members: Bools, streams: int) -> npt.NDArray[np.float64]:
     """Sum of the values of a group's questions in each stream."""
     counted = np.bincount(asked.stream[members], weights=values[members].astype(np.float64), minlength=streams)
     return counted.astype(np.float64)
 
 
 def _scores(
-    asked: Asked, groups: Sequence[Group], said: list[str] | None, right: Bools | None, weights: npt.NDArray[np.float64]
+    asked: AskedQuestion,
+    groups: Sequence[Group],
+    said: list[str] | None,
+    right: Bools | None,
+    weights: npt.NDArray[np.float64],
 ) -> dict[str, Any]:
     if said is None or right is None:
         return {"accuracy": {}}
@@ -251,7 +257,7 @@ def several_runs(summary: Mapping[str, Any]) -> bool:
 
 def compare(
     plan: Plan,
-    asked: Asked,
+    asked: AskedQuestion,
     groups: Sequence[Group],
     right: Mapping[Cell, Bools],
     weights: npt.NDArray[np.float64],
@@ -261,7 +267,7 @@ def compare(
     Args:
         plan: What was measured; a policy without a budget is compared at every budget of the reference.
         asked: The questions.
-        groups: From `Asked.groups`.
+        groups: From `AskedQuestion.groups`.
         right: Which questions each cell answered rightly.
         weights: From `bootstrap_weights`.
 
@@ -307,7 +313,7 @@ def compare(
 
 def _expectations(
     plan: Plan,
-    asked: Asked,
+    asked: AskedQuestion,
     groups: Sequence[Group],
     right: Mapping[Cell, Bools],
     weights: npt.NDArray[np.float64],

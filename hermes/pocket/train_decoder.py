@@ -105,7 +105,7 @@ LONG: Final = Stage(
 SETTLED: Final = replace(LONG, name="settled", rate=5e-4, floor=0.01)
 
 
-class Tally:
+class LossTally:
     """Accuracy by kind beside its guess level, over the last steps."""
 
     def __init__(self) -> None:
@@ -171,7 +171,7 @@ def train_decoder(
         step, used = state["step"], state["used"]
     packer = Packer(tokenizer, source)
     clock, out, half = Clock(minutes * 60, used), Log(folder / f"{stage.name}.jsonl"), half_is_faster()
-    tally, total = Tally(), np.zeros(3)
+    tally, total = LossTally(), np.zeros(3)
     done = used >= clock.budget
     while not done:
         rng = np.random.default_rng([seed, 2, len(stage.layers), step])
@@ -194,7 +194,7 @@ def train_decoder(
             losses = {"loss": mean[0], "previous": mean[1], "looking": mean[2]}
             rounded = {name: round(value, 3) for name, value in losses.items()}
             out.write(step=step, used=round(clock.used), **rounded, **tally.line())
-            tally, total = Tally(), np.zeros(3)
+            tally, total = LossTally(), np.zeros(3)
         if step % 250 == 0 or done:
             save_state(path, decoder=decoder.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used)
     log.info("%s: %d steps in %.0f s", stage.name, step, clock.used)

@@ -34,7 +34,7 @@ FROM_PHOTOGRAPHS: Final = 0.4  # share of the backgrounds that are made of photo
 
 
 @dataclass(frozen=True)
-class Pictures:
+class RenderedPictures:
     """Single frames with their truth.
 
     Attributes:
@@ -58,7 +58,7 @@ def make_backgrounds(seed: int, count: int = BACKGROUNDS) -> list[Image]:
     ]
 
 
-def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: float = 0.0) -> Pictures:
+def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: float = 0.0) -> RenderedPictures:
     """Draw frames of random classes; some show nothing."""
     pixels = np.empty((count, 128, 128, 3), np.uint8)
     mask = np.empty((count, 128, 128), np.uint8)
@@ -71,7 +71,7 @@ def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: 
             colour, shape, place = labels[index].tolist()
             look = make_look(rng, COLOURS[colour], SHAPES[shape], PLACES[place], setting.aspect, big)
         pixels[index], mask[index] = draw(rng, setting, look)
-    return Pictures(pixels, mask, labels)
+    return RenderedPictures(pixels, mask, labels)
 
 
 def to_pixel_values(pixels: NDArray[np.uint8]) -> Tensor:

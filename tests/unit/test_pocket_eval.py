@@ -17,7 +17,7 @@ from hermes.cli import main
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.card import write_card
 from hermes.eval.pocket import (
-    Reply,
+    ScoredReply,
     Setup,
     draw_questions,
     evaluate,
@@ -44,8 +44,8 @@ def model(folder: Path) -> Backbone:
 
 def reply(
     stream: int, answer: str, candidates: tuple[str, ...] = (), form: str = "a", *, correct: bool = True
-) -> Reply:
-    return Reply(stream, Question("place", "?", answer, (0, 1), form=form), "", correct, correct, candidates)
+) -> ScoredReply:
+    return ScoredReply(stream, Question("place", "?", answer, (0, 1), form=form), "", correct, correct, candidates)
 
 
 def test_the_guess_level_is_the_commonest_answer_or_naming_what_was_shown() -> None:

@@ -1,0 +1,31 @@
+"""Plotly figures of snapshots, recorded runs and lab summaries.
+
+Each function takes a record and returns a `plotly.graph_objects.Figure`, which can be shown in a notebook, written with
+`write_html` or served as JSON. Nothing else in `hermes` imports plotly. Layers, heads and frames are numbered from 0, as in
+the page's links. All functions take `dark=True` for a dark background.
+
+>>> from hermes import plots
+>>> plots.layers_by_frames(session.snapshot(), "importance").show()  # doctest: +SKIP
+"""
+
+from hermes.plots.attention import attention_by_head, attention_by_layer
+from hermes.plots.lab import accuracy_by_budget, differences, wrong_answers
+from hermes.plots.memory import MODES, layers_by_frames, retention, retention_over_time, token_history
+from hermes.plots.theme import DARK, LIGHT, Palette, PlotError
+
+__all__ = [
+    "DARK",
+    "LIGHT",
+    "MODES",
+    "Palette",
+    "PlotError",
+    "accuracy_by_budget",
+    "attention_by_head",
+    "attention_by_layer",
+    "differences",
+    "layers_by_frames",
+    "retention",
+    "retention_over_time",
+    "token_history",
+    "wrong_answers",
+]

@@ -1,6 +1,6 @@
 """The server's side of the memory board: a snapshot becomes a small message, and the next one only what changed.
 
-It knows nothing of Gradio. A message is a dict ready for JSON; `static/js/codec.js` reads it. Arrays travel as base64
+It knows nothing of Gradio. A message is a dict ready for JSON; `static/js/board/codec.js` reads it. Arrays travel as base64
 of little-endian numbers. A message with `base` None is a key frame and holds everything; any other is the difference
 to the message whose `seq` equals its `base`. Where a stream has more frames than fit, neighbouring frames share a
 column (`bin`), and the board says so.

@@ -1,4 +1,4 @@
-"""Gradio's own components in the page's colours and type; the tokens are those of `static/page.css`."""
+"""Gradio's own components in the page's colours and type; the tokens are those of `static/css/page.css`."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from hermes.errors import HermesError
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PARTS: Final = ("app.py", "hermes", "ui", "assets", "requirements.txt", "LICENSE")
-LEFT_OUT: Final = ("__pycache__", "*.pyc", ".*", "*.test.js", "*.test.mjs")
+LEFT_OUT: Final = ("__pycache__", "node_modules", "*.pyc", ".*", "*.test.js", "*.test.mjs")
 LARGEST: Final = 10_000_000
 """Bytes: the hub refuses larger files without its large-file storage."""
 

@@ -43,7 +43,7 @@ def snapshot(frames, sequence, keep=everything, answer=None):
 
 
 class Browser:
-    """What the browser would hold: applies messages as `static/js/codec.js` does."""
+    """What the browser would hold: applies messages as `static/js/board/codec.js` does."""
 
     def __init__(self):
         self.seq = None

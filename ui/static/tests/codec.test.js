@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { apply, emptyState, framesIn, keptShare, keptTokens, numbers, readProfile, readShare, seenColumns, tierRuns } from "../js/codec.js";
+import { apply, emptyState, framesIn, keptShare, keptTokens, numbers, readProfile, readShare, seenColumns, tierRuns } from "../js/board/codec.js";
 
 const pack = (typed) => Buffer.from(typed.buffer, typed.byteOffset, typed.byteLength).toString("base64");
 const META = { layers: 2, tiers: [0, 2], columns: 4, bin: 1, fps: 2, tokens_per_frame: 9, budget: 20, history_bins: 4, history_step: 1 };

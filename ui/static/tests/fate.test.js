@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { bestLift, gates, liftWords, titleOf } from "../js/fate.js";
+import { bestLift, gates, liftWords, titleOf } from "../js/board/evidence.js";
 
 const fate = (more) => ({
   outcome: "read", right: true, truth: "Red circle.", sampled: 5, held_in: "layers 8–10", needed: 3,

@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { heldTable } from "../js/lab_held.js";
-import { answerOf, figures, heldShare, score, UNSEEN } from "../js/lab_lanes.js";
-import { chosen, liveLine, mainAction } from "../js/lab_live.js";
-import { firstLabRun, replayLine, stopOf } from "../js/lab_recorded.js";
-import { recordingLine } from "../js/record.js";
-import { firstRun, linkTo } from "../js/replay.js";
+import { heldTable } from "../js/lab/held_table.js";
+import { answerOf, figures, heldShare, score, UNSEEN } from "../js/lab/lanes.js";
+import { chosen, liveLine, mainAction } from "../js/lab/live.js";
+import { firstLabRun, replayLine, stopOf } from "../js/lab/recorded.js";
+import { recordingLine } from "../js/player/record.js";
+import { firstRun, linkTo } from "../js/runs/replay.js";
 
 test("memories are chosen once each, gaps left out", () => {
   assert.deepEqual(chosen(["hermes", "", "full", "hermes", ""]), ["hermes", "full"]);

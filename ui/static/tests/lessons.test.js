@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { cacheCost, span } from "../js/calculator.js";
-import { verdict } from "../js/lesson_step.js";
-import { placeOf } from "../js/pointing.js";
-import { address, finished, linked, reached, standing } from "../js/progress.js";
-import { leadingMark, parseRich, plain } from "../js/rich.js";
-import { firstTerms, formsOf, pattern } from "../js/terms.js";
+import { cacheCost, span } from "../js/lessons/calculator.js";
+import { verdict } from "../js/lessons/step.js";
+import { placeOf } from "../js/lessons/pointing.js";
+import { address, finished, linked, reached, standing } from "../js/lessons/progress.js";
+import { leadingMark, parseRich, plain } from "../js/lessons/text.js";
+import { firstTerms, formsOf, pattern } from "../js/lessons/terms.js";
 
 test("words of the glossary and figures are taken out of a text", () => {
   assert.deepEqual(parseRich("The [[KV cache]] takes **5 KB** here."), [

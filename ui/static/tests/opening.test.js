@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { EARLY, fitting, readParts } from "../js/opening.js";
-import { makePost } from "../js/post.js";
+import { EARLY, fitting, readParts } from "../js/page/opening.js";
+import { makePost } from "../js/shared/post.js";
 
 const config = (ids) => ({ components: [{ props: {} }, ...ids.map((id) => ({ props: { elem_id: id, value: id } }))] });
 const ALL = ["hl-head", "hl-settings", ...EARLY.map((name) => `hl-${name}`)];

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { firstPlan, readPlan } from "../js/plan.js";
-import { mainButton, stateLine } from "../js/transport.js";
+import { firstPlan, readPlan } from "../js/player/plan.js";
+import { mainButton, stateLine } from "../js/player/transport.js";
 
 test("a clip's own questions are spread over its length", () => {
   const chips = [0, 5, 10, 20, 30].map((at) => ({ text: `at ${at}`, at }));

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { recordingLine } from "../js/record.js";
-import { before, firstRun, linkTo, readLink } from "../js/replay.js";
-import { whoseSettings } from "../js/run_settings.js";
-import { mainButton, stateLine } from "../js/transport.js";
+import { recordingLine } from "../js/player/record.js";
+import { before, firstRun, linkTo, readLink } from "../js/runs/replay.js";
+import { whoseSettings } from "../js/page/run_settings.js";
+import { mainButton, stateLine } from "../js/player/transport.js";
 
 const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 34 }];
 

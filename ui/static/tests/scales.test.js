@@ -1,24 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { columnRate, columnScale, moveCursor, nearestColumn, tickStep, timeTicks } from "../js/scales.js";
-import { rowLayout } from "../js/cells.js";
-import { heldShare } from "../js/retention.js";
+import { moveCursor, nearestColumn, tickStep } from "../js/board/scales.js";
+import { rowLayout } from "../js/shared/cells.js";
+import { heldShare } from "../js/board/retention.js";
 
-test("columns to pixels and back", () => {
-  const scale = columnScale(4, 10, 80);
-  assert.equal(scale.x(2), 50);
-  assert.equal(scale.column(scale.x(3) + 1), 3);
-  assert.equal(scale.column(-5), 0);
-  assert.ok(!scale.contains(90) && scale.contains(10));
-});
-
-test("ticks are round and reach over the part not yet seen", () => {
+test("tick steps are round", () => {
   assert.equal(tickStep(60, 6), 10);
-  const times = new Float32Array([0, 0.5, 1]);
-  const ticks = timeTicks(times, 3, 121, columnRate(times, 3, 2), 6);
-  assert.deepEqual(ticks.map((tick) => tick.seconds), [0, 10, 20, 30, 40, 50, 60]);
-  assert.equal(ticks[1].column, 20);
-  assert.deepEqual(timeTicks(times, 0, 10, 2, 5), []);
+  assert.equal(tickStep(90000, 5), 36000);
 });
 
 test("the nearest column to a moment", () => {

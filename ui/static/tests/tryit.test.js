@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { groups, summary } from "../js/tryit.js";
+import { groups, summary } from "../js/page/policy_settings.js";
 
 const number = (name, label, about = "Weight.") => ({ name, label, about, kind: "number" });
 const SETTINGS = [

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { bytes, clock, count, percent, shortNumber, whole } from "../js/format.js";
-import { cameraProblem, sendSize } from "../js/camera.js";
-import { mergeTurns, pickChips, turnOf } from "../js/chat.js";
-import { mainButton, stateLine } from "../js/transport.js";
-import { parseColour, shareAlpha } from "../js/palette.js";
-import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/pulse.js";
-import { describeCell, describeOutside, describeReading, frameTime, speakCell } from "../js/words.js";
+import { bytes, clock, count, percent, shortNumber, whole } from "../js/shared/format.js";
+import { cameraProblem, sendSize } from "../js/player/camera.js";
+import { mergeTurns, pickChips, turnOf } from "../js/player/chat.js";
+import { mainButton, stateLine } from "../js/player/transport.js";
+import { parseColour, shareAlpha } from "../js/shared/palette.js";
+import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/shared/pulse.js";
+import { describeCell, describeOutside, describeReading, frameTime, speakNote } from "../js/board/descriptions.js";
 
 test("times, sizes and shares as people write them", () => {
   assert.equal(clock(7.46, true), "0:07.5");
@@ -33,7 +33,7 @@ test("a cell is told in full: frame, time, layer, tier, tokens kept of how many"
   const { title, lines } = describeCell(STATE, { column: 0, layer: 1 });
   assert.equal(title, "Frame 1 · 0:00.0");
   assert.deepEqual(lines, ["Layer 2 of 2 · long-term", "keeps 3 of 9 tokens"]);
-  assert.equal(speakCell(STATE, { column: 1, layer: 0 }), "Frame 2 at 0:00.5. Layer 1 of 2 · sensory, keeps 9 of 9 tokens.");
+  assert.equal(speakNote(describeCell(STATE, { column: 1, layer: 0 })), "Frame 2 at 0:00.5. Layer 1 of 2 · sensory, keeps 9 of 9 tokens.");
 });
 
 test("what an answer read is told, also when it read no frame", () => {

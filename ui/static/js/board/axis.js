@@ -1,0 +1,71 @@
+// What figures over stream time share: their margins, their time axis, and the swatches and names of the tiers.
+import { TIERS, secondsOf, tierRuns } from "./codec.js";
+import { clock } from "../shared/format.js";
+import { rgba, tierPattern } from "../shared/palette.js";
+import { windowTicks } from "./zoom.js";
+
+/** Margins of the figures that share a time axis. */
+export function margins(width) {
+  const narrow = width < 620;
+  return { narrow, left: narrow ? 16 : 132, right: narrow ? 62 : 150 };
+}
+
+/** Ticks and clock times of a window at height `y`. */
+export function drawTimeAxis(ctx, scale, y, { state, palette }, most) {
+  ctx.font = `500 11px ${palette.font}`;
+  ctx.textBaseline = "top";
+  ctx.textAlign = "left";
+  const ticks = windowTicks(scale.window, (frame) => secondsOf(state, frame), most);
+  const fine = ticks.length > 1 && ticks[1].seconds - ticks[0].seconds < 1;
+  for (const tick of ticks) {
+    const x = Math.round(scale.x(tick.frame)) + 0.5;
+    ctx.fillStyle = rgba(palette.line, 1);
+    ctx.fillRect(x, y, 1, 6);
+    ctx.fillStyle = rgba(palette.quiet, 1);
+    if (x < scale.left + scale.width - 28) ctx.fillText(clock(tick.seconds, fine), x + 4, y + 3);
+  }
+}
+
+/** Fill a rectangle with a tier's pattern over what is there. */
+export function overlayPattern(ctx, tier, palette, ratio, x, y, w, tall) {
+  const pattern = tierPattern(ctx, tier, palette.card, ratio);
+  if (!pattern) return;
+  pattern.setTransform(new DOMMatrix().scale(1 / ratio));
+  ctx.fillStyle = pattern;
+  ctx.fillRect(x, y, w, tall);
+}
+
+/** A swatch of a tier: its colour and its pattern. */
+export function drawSwatch(ctx, tier, palette, ratio, x, y, w, tall) {
+  ctx.fillStyle = rgba(palette.tiers[tier], 1);
+  ctx.fillRect(x, y, w, tall);
+  overlayPattern(ctx, tier, palette, ratio, x, y, w, tall);
+}
+
+/** Name of a group of layers with a capital. */
+export function tierName(tier) {
+  return TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1);
+}
+
+/** "layer 1" or "layers 2–7" of a group. */
+export function layerRange(meta, tier) {
+  const run = tierRuns(meta.tiers).find((r) => r.tier === tier);
+  if (!run) return "";
+  return run.first === run.last ? `layer ${run.first + 1}` : `layers ${run.first + 1}–${run.last + 1}`;
+}
+
+/** A group's swatch and name beside its rows. */
+export function drawTierLabel(ctx, tier, range, left, top, height, { palette, ratio }, narrow) {
+  drawSwatch(ctx, tier, palette, ratio, left - 10, top, 5, height);
+  if (narrow) return;
+  ctx.textAlign = "right";
+  ctx.textBaseline = "middle";
+  const two = height >= 30;
+  ctx.fillStyle = rgba(palette.ink, 1);
+  ctx.font = `600 13px ${palette.font}`;
+  ctx.fillText(tierName(tier), left - 20, top + height / 2 - (two ? 8 : 0));
+  if (!two) return;
+  ctx.fillStyle = rgba(palette.quiet, 1);
+  ctx.font = `500 11.5px ${palette.font}`;
+  ctx.fillText(range, left - 20, top + height / 2 + 9);
+}

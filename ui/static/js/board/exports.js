@@ -1,0 +1,85 @@
+// Exports: a figure as PNG or SVG with its title and time, the retention table as CSV, and saving any text as a file.
+import { framesIn, keptTokens, seenColumns, secondsOf } from "./codec.js";
+import { rgba } from "../shared/palette.js";
+import { svgPen } from "./svg.js";
+
+const HEAD = 52;
+const EDGE = 20;
+
+/** A field of a CSV file, quoted where it must be (RFC 4180); what a spreadsheet would take for a formula is quoted away. */
+export function csvField(value) {
+  const text = String(value);
+  const safe = /^[=+@]|^-(?![\d.])/.test(text) ? `'${text}` : text;
+  return /[",\n\r]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
+}
+
+/** Rows as CSV text. */
+export function csv(rows) {
+  return `${rows.map((row) => row.map(csvField).join(",")).join("\r\n")}\r\n`;
+}
+
+/** The retention table: a row a column of frames; tokens that each layer still holds of them. */
+export function retentionRows(state) {
+  const { meta } = state;
+  const layers = [...Array(meta.layers).keys()];
+  const rows = [["first_frame", "last_frame", "seconds", "tokens", ...layers.map((layer) => `layer_${layer + 1}`)]];
+  for (let c = 0; c < seenColumns(state); c += 1) {
+    const inside = framesIn(state, c);
+    const first = c * meta.bin;
+    rows.push([first + 1, first + inside, secondsOf(state, first).toFixed(3), inside * meta.tokens_per_frame,
+      ...layers.map((layer) => keptTokens(state, layer, c).kept)]);
+  }
+  return rows;
+}
+
+/** Draw a figure with its title onto a pen whose drawing begins at (0, 0); `put(pen)` shifts by the head. */
+function titled(pen, { title, note, width, height, palette }) {
+  pen.fillStyle = rgba(palette.card, 1);
+  pen.fillRect(0, 0, width + 2 * EDGE, height + HEAD + EDGE);
+  pen.fillStyle = rgba(palette.ink, 1);
+  pen.textAlign = "left";
+  pen.textBaseline = "alphabetic";
+  pen.font = `620 15px ${palette.font}`;
+  pen.fillText(title, EDGE, 24);
+  pen.font = `400 12px ${palette.font}`;
+  pen.fillStyle = rgba(palette.quiet, 1);
+  pen.fillText(note, EDGE, 42);
+}
+
+/** A figure as SVG text. `paint(pen)` draws it at (0, 0). */
+export function figureSvg({ title, note, width, height, palette, paint }) {
+  const outer = svgPen(width + 2 * EDGE, height + HEAD + EDGE);
+  titled(outer, { title, note, width, height, palette });
+  const inner = svgPen(width, height);
+  paint(inner);
+  const nested = inner.finish().replace("<svg ", `<svg x="${EDGE}" y="${HEAD}" `);
+  return outer.finish().replace(/<\/svg>$/, `${nested}</svg>`);
+}
+
+/** A figure as a canvas of twice the size, ready to be saved as PNG. */
+export function figureCanvas({ title, note, width, height, palette, paint }) {
+  const canvas = document.createElement("canvas");
+  canvas.width = (width + 2 * EDGE) * 2;
+  canvas.height = (height + HEAD + EDGE) * 2;
+  const pen = canvas.getContext("2d");
+  pen.setTransform(2, 0, 0, 2, 0, 0);
+  titled(pen, { title, note, width, height, palette });
+  pen.setTransform(2, 0, 0, 2, EDGE * 2, HEAD * 2);
+  paint(pen);
+  return canvas;
+}
+
+/** A name for a file: letters, digits and dashes. */
+export function fileName(...parts) {
+  return parts.join(" ").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
+}
+
+/** Hand a file to the reader. */
+export function save(name, data, type) {
+  const url = URL.createObjectURL(data instanceof Blob ? data : new Blob([data], { type }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 30_000);
+}

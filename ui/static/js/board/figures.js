@@ -1,0 +1,59 @@
+// The board's figures in one list: how each is laid out, drawn, pointed at and read as a table.
+import { describePicture, drawFilm, hitFilm, layoutFilm, markFilm, tableFilm } from "./film.js";
+import { describeEvictions, drawEvictions, hitEvictions, layoutEvictions, tableEvictions } from "./evictions.js";
+import { drawLayers, hitLayers, layoutLayers, markLayers, tableLayers } from "./layers.js";
+import { describeMoment, drawLife, hitLife, layoutLife, markLife, tableLife } from "./token_history.js";
+import { describePatch, drawMinis, drawPicture, heldPatches, hitMinis, hitPicture, layoutMinis, layoutPicture, markPicture, tableMinis, tablePatches } from "./patches.js";
+import { describeRead, drawReading, hitReading, layoutReading, markReading, tableReading } from "./answer_attention.js";
+import { describeRetention, drawRetention, hitRetention, layoutRetention, markRetention, tableRetention } from "./retention.js";
+import { describeAge, drawSurvival, hitSurvival, layoutSurvival, tableSurvival } from "./survival.js";
+import { noteOfCell } from "./descriptions.js";
+
+/** Everything that is drawn. `open(frame, layer)`, `pickLayer(layer)`, `pickPatch(patch)` are what a click does. */
+export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
+  const { panel } = ui.layers;
+  const height = (layout) => layout.height;
+  const total = (layout) => layout.total;
+  const figure = (ui_, parts) => ({ ui: ui_, dirty: true, height, ...parts });
+  const frameOpen = () => Boolean(view.selected && view.frame);
+  const list = [
+    figure(ui.film, {
+      layout: layoutFilm, draw: drawFilm, mark: markFilm, hit: hitFilm, table: tableFilm, points: true,
+      note: (hit) => describePicture(view.state, hit), click: (hit) => open(hit.frame, null),
+    }),
+    figure(ui.layers.figure, {
+      layout: layoutLayers, draw: drawLayers, mark: markLayers, hit: hitLayers, table: tableLayers, points: true,
+      note: (hit) => noteOfCell(view, hit), click: (hit) => open(hit.frame, hit.layer),
+    }),
+    figure(panel.picture, {
+      layout: layoutPicture, draw: drawPicture, mark: markPicture, hit: hitPicture, table: tablePatches, ready: frameOpen,
+      over: (patch) => { view.hoverPatch = patch; }, click: pickPatch,
+      note: (patch) => describePatch(view.frame, view.state.meta.tiers, view.selected.layer, patch,
+        view.life?.layer === view.selected.layer ? view.life.left[patch] : null),
+    }),
+    figure(panel.minis, {
+      layout: layoutMinis, draw: drawMinis, hit: hitMinis, table: tableMinis, ready: frameOpen, click: pickLayer,
+      note: (layer) => ({ title: `Layer ${layer + 1}`, lines: [`holds ${heldPatches(view.frame, layer)} of ${view.frame.patches} patches`] }),
+    }),
+    figure(ui.answer.figure, { layout: layoutReading, draw: drawReading, mark: markReading, hit: hitReading, table: tableReading, points: true }),
+    figure(ui.retention.survival, {
+      layout: layoutSurvival, height: total, draw: drawSurvival, hit: hitSurvival, table: tableSurvival, note: (hit) => describeAge(view.state, hit),
+    }),
+    figure(ui.retention.evictions, {
+      layout: layoutEvictions, draw: drawEvictions, hit: hitEvictions, table: tableEvictions, note: (hit) => describeEvictions(view.state, hit),
+    }),
+    ...ui.retention.fade.map((node, tier) => figure(node, {
+      layout: layoutRetention, height: total, draw: (ctx, layout) => drawRetention(ctx, layout, tier, view), mark: markRetention,
+      hit: hitRetention, table: () => tableRetention(view, tier, node.title), note: (hit) => describeRetention(view.state, tier, hit),
+    })),
+    figure(ui.life.figure, {
+      layout: layoutLife, draw: drawLife, mark: markLife, hit: hitLife, table: tableLife, ready: () => Boolean(view.life),
+      over: (hit) => { view.hoverMoment = hit; }, click: (hit) => pickLayer(hit.layer),
+      note: (hit) => describeMoment(view.state, view.life, hit, view.selected?.patch),
+    }),
+  ];
+  const reading = list.find((f) => f.ui === ui.answer.figure);
+  reading.note = (hit) => describeRead(reading.at, view, hit);
+  reading.click = (hit) => open(hit.frame, null);
+  return list;
+}

@@ -1,0 +1,159 @@
+// The filmstrip of memory: a strip of pictures for every tier, whose patches fade as the tier's layers let go of them.
+import { axisFrames, secondsOf } from "./codec.js";
+import { drawTierLabel, drawTimeAxis, layerRange, margins, tierName } from "./axis.js";
+import { cellPicture, putCell } from "../shared/cells.js";
+import { clock, percent } from "../shared/format.js";
+import { rgba } from "../shared/palette.js";
+import { frameScale } from "./zoom.js";
+
+const AXIS = 22;
+const GAP = 14;
+const BAR = 4;
+const FADE = 0.88;
+const ASPECT = 4 / 3;
+
+/** How many pictures of a good size fit side by side. */
+export function picturesThatFit(width, window) {
+  const { left, right, narrow } = margins(width);
+  const fit = Math.floor((width - left - right) / (narrow ? 46 : 74));
+  return Math.max(1, Math.min(24, fit, window.stop - window.first));
+}
+
+/** Geometry of the figure at a width. */
+export function layoutFilm(width, { state, window }) {
+  const { left, right, narrow } = margins(width);
+  const scale = frameScale(window, left, width - left - right);
+  const slot = scale.width / picturesThatFit(width, window);
+  const tall = Math.round(Math.max(36, Math.min(slot / ASPECT, narrow ? 96 : 132)));
+  const rows = state.meta.groups.map((group, i) => ({ group, top: 4 + i * (tall + BAR + GAP) }));
+  const bottom = rows.length ? rows[rows.length - 1].top + tall + BAR : 0;
+  return { left, right, narrow, scale, tall, rows, bottom, width, height: bottom + AXIS };
+}
+
+/** Share of a picture's patches that a group still holds, 0 to 1; null where it is not known. */
+export function pictureShare(state, picture, row) {
+  const { groups, grid } = state.meta;
+  const mask = state.film?.masks.get(picture);
+  const patches = grid[0] * grid[1];
+  if (!mask || row >= groups.length) return null;
+  let sum = 0;
+  for (let p = 0; p < patches; p += 1) sum += mask[row * patches + p];
+  return sum / (255 * patches);
+}
+
+/** Picture and row under a point: {picture, frame, row}; null beside them. */
+export function hitFilm(layout, { state }, x, y) {
+  const { film } = state;
+  if (!film || !layout.scale.contains(x) || y > layout.bottom) return null;
+  const at = layout.scale.frame(x);
+  if (at >= state.frames) return null;
+  const picture = Math.floor((at - film.first) / film.size);
+  if (!film.masks.has(picture)) return null;
+  const row = layout.rows.findIndex((r) => y >= r.top && y < r.top + layout.tall + BAR);
+  return { picture, frame: film.first + picture * film.size, row: row < 0 ? null : row };
+}
+
+/** Words for a picture of the strip. */
+export function describePicture(state, { picture, row }) {
+  const { film, meta } = state;
+  const first = film.first + picture * film.size;
+  const last = Math.min(first + film.size, state.frames) - 1;
+  const name = last > first ? `Frames ${first + 1}–${last + 1}` : `Frame ${first + 1}`;
+  const rows = row === null ? meta.groups.map((_, i) => i) : [row];
+  return {
+    title: `${name} · ${clock(secondsOf(state, first), true)}`,
+    lines: rows.map((r) => `${tierName(meta.groups[r])}: ${percent(pictureShare(state, picture, r))} of the patches held`),
+  };
+}
+
+/** Of the frames whose pictures are here, rising, the one of a slot that is nearest to the frame that it should show. */
+export function nearestPicture(keys, first, size, shown) {
+  let best;
+  for (const frame of keys) {
+    if (frame < first || frame >= first + size) continue;
+    if (best === undefined || Math.abs(frame - shown) < Math.abs(best - shown)) best = frame;
+  }
+  return best;
+}
+
+/** Draw the strips. */
+export function drawFilm(ctx, layout, view) {
+  const { state, palette, images } = view;
+  const { scale, rows, tall, narrow, left } = layout;
+  const { film, meta } = state;
+  for (const { group, top } of rows) {
+    ctx.fillStyle = rgba(palette.ink, 0.03);
+    ctx.fillRect(scale.left, top, scale.width, tall);
+    drawTierLabel(ctx, group, layerRange(meta, group), left, top, tall, view, narrow);
+  }
+  drawTimeAxis(ctx, scale, layout.bottom + 2, view, narrow ? 4 : 10);
+  if (!film) return;
+  const axis = axisFrames(meta);
+  const keys = [...state.thumbs.keys()].sort((a, b) => a - b);
+  for (const [picture] of film.masks) {
+    const first = film.first + picture * film.size;
+    if (first >= scale.window.stop || first + film.size <= scale.window.first || first >= state.frames) continue;
+    const x = scale.x(first);
+    const slot = Math.min(scale.x(Math.min(first + film.size, axis)), scale.left + scale.width) - x;
+    const thumb = nearestPicture(keys, first, film.size, film.shown.get(picture));
+    const image = thumb === undefined ? null : images(thumb);
+    drawPicture(ctx, layout, view, { picture, x, slot, image });
+  }
+}
+
+function drawPicture(ctx, { rows, tall, scale }, { state, palette }, { picture, x, slot, image }) {
+  const [gridRows, gridColumns] = state.meta.grid;
+  const patches = gridRows * gridColumns;
+  const wide = Math.max(2, Math.min(slot - 2, tall * (image ? image.width / image.height : ASPECT)));
+  const from = Math.max(x, scale.left);
+  const mask = state.film.masks.get(picture);
+  rows.forEach(({ group, top }, row) => {
+    if (image) ctx.drawImage(image, 0, 0, image.width, image.height, from, top, wide, tall);
+    else {
+      ctx.fillStyle = rgba(palette.ink, 0.12);
+      ctx.fillRect(from, top, wide, tall);
+    }
+    const fade = cellPicture(`film${row}/${picture % 32}`, gridColumns, gridRows, (data, columns) => {
+      for (let p = 0; p < patches; p += 1) {
+        const held = mask[row * patches + p] / 255;
+        putCell(data, columns, p % gridColumns, Math.floor(p / gridColumns), palette.card, FADE * (1 - held));
+      }
+    });
+    ctx.imageSmoothingEnabled = false;
+    ctx.drawImage(fade, 0, 0, gridColumns, gridRows, from, top, wide, tall);
+    ctx.imageSmoothingEnabled = true;
+    ctx.strokeStyle = rgba(palette.ink, 0.1);
+    ctx.lineWidth = 1;
+    ctx.strokeRect(from + 0.5, top + 0.5, wide - 1, tall - 1);
+    const share = pictureShare(state, picture, row) ?? 0;
+    ctx.fillStyle = rgba(palette.ink, 0.08);
+    ctx.fillRect(from, top + tall + 1, wide, BAR - 1);
+    ctx.fillStyle = rgba(palette.tiers[group], 1);
+    ctx.fillRect(from, top + tall + 1, wide * share, BAR - 1);
+  });
+}
+
+/** Mark the picture under the cursor. */
+export function markFilm(ctx, { scale, rows, tall }, { palette, state, cursor }) {
+  if (!cursor || !state.film) return;
+  const frame = cursor.frame;
+  if (frame < scale.window.first || frame >= scale.window.stop) return;
+  const x = scale.x(frame);
+  ctx.fillStyle = rgba(palette.ink, 0.9);
+  const top = rows[0]?.top ?? 0;
+  const bottom = rows.length ? rows[rows.length - 1].top + tall + BAR : 0;
+  ctx.fillRect(x - 1, top - 3, 2, bottom - top + 6);
+}
+
+/** The strip as a table. */
+export function tableFilm({ state }) {
+  const { film, meta } = state;
+  const head = ["Frames", "Seen at", ...meta.groups.map((group) => `${tierName(group)}: patches held`)];
+  const rows = film ? [...film.masks.keys()].sort((a, b) => a - b).map((picture) => {
+    const first = film.first + picture * film.size;
+    const last = Math.min(first + film.size, state.frames);
+    return [last - first > 1 ? `${first + 1}–${last}` : `${first + 1}`, clock(secondsOf(state, first), true),
+      ...meta.groups.map((_, row) => percent(pictureShare(state, picture, row)))];
+  }) : [];
+  return { head, rows };
+}

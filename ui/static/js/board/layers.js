@@ -1,0 +1,183 @@
+// Layers x frames: a row a layer, a column a frame; tokens kept, scores or the answer's attention. Budget bars beside.
+import { axisFrames, framesIn, keptShare, keptTokens, readShare, scoreAt, seenColumns, secondsOf, tierRuns } from "./codec.js";
+import { drawTierLabel, drawTimeAxis, layerRange, margins, overlayPattern } from "./axis.js";
+import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
+import { clock, whole } from "../shared/format.js";
+import { rampColour, rgba, shareAlpha } from "../shared/palette.js";
+import { frameScale } from "./zoom.js";
+
+const AXIS = 24;
+const GAP = 7;
+
+/** What the figure can show: name, words for the switch, words for the legend. */
+export const MODES = {
+  kept: { label: "Tokens kept", unit: "tokens of a frame that the layer still holds" },
+  importance: { label: "Importance", unit: "score at the last eviction, mean of the tokens still held" },
+  recency: { label: "Recency", unit: "the score’s first part: 1 is newest, mean of the tokens still held" },
+  guidance: { label: "Guidance attention", unit: "the score’s second part: share of the guidance prompt’s attention" },
+  answer: { label: "Answer attention", unit: "share of the last answer’s attention" },
+};
+
+/** Height of a layer's row so that any depth fits on a screen. */
+export function rowHeight(layers, narrow) {
+  return Math.max(narrow ? 7 : 8, Math.min(narrow ? 18 : 22, Math.floor(320 / layers)));
+}
+
+/** Geometry of the figure at a width. */
+export function layoutLayers(width, { state, window }) {
+  const { left, right, narrow } = margins(width);
+  const runs = tierRuns(state.meta.tiers);
+  const rows = rowLayout(runs, AXIS, rowHeight(state.meta.layers, narrow), GAP);
+  const scale = frameScale(window, left, width - left - right);
+  return { narrow, left, right, runs, rows, scale, width, height: rows.bottom + 8, gutter: width - right + (narrow ? 8 : 20) };
+}
+
+/** Column and layer under a point, or null. */
+export function hitLayers(layout, { state }, x, y) {
+  if (!layout.scale.contains(x) || y > layout.rows.bottom) return null;
+  const frame = layout.scale.frame(x);
+  if (frame >= state.frames) return null;
+  const layer = layout.rows.at(y);
+  return layer === null ? null : { column: Math.floor(frame / state.meta.bin), frame, layer };
+}
+
+/** Value of a cell in a mode, 0 to 1 of its scale; null: nothing to show; -1: held, but no score yet. */
+export function cellValue(state, mode, layer, column) {
+  if (mode === "kept") return keptShare(state, layer, column) || null;
+  if (mode === "answer") {
+    const share = readShare(state, layer, column);
+    const largest = state.answer?.largest[layer];
+    return share === null || !largest || share / largest < 0.02 ? null : share / largest;
+  }
+  if (!keptShare(state, layer, column)) return null;
+  const score = state.scores?.of === mode ? scoreAt(state, layer, column) : null;
+  return score === null ? -1 : score / (state.scores.largest[layer] || 1);
+}
+
+/** Draw the whole figure. */
+export function drawLayers(ctx, layout, view) {
+  drawTimeAxis(ctx, layout.scale, 2, view, layout.narrow ? 4 : 10);
+  drawCells(ctx, layout, view);
+  for (const run of layout.runs) {
+    const top = layout.rows.top(run.first);
+    const height = layout.rows.top(run.last) + layout.rows.height - 1 - top;
+    drawTierLabel(ctx, run.tier, layerRange(view.state.meta, run.tier), layout.left, top, height, view, layout.narrow);
+  }
+  drawBudget(ctx, layout, view);
+}
+
+function paintCells(data, { state, palette, mode }) {
+  const { meta } = state;
+  const seen = seenColumns(state);
+  for (let layer = 0; layer < meta.layers; layer += 1) {
+    const tier = palette.tiers[meta.tiers[layer]];
+    for (let c = 0; c < seen; c += 1) {
+      const value = cellValue(state, mode, layer, c);
+      if (value === null) continue;
+      if (mode === "kept") putCell(data, meta.columns, c, layer, tier, shareAlpha(value));
+      else if (value < 0) putCell(data, meta.columns, c, layer, palette.ink, 0.13);
+      else if (mode === "answer") putCell(data, meta.columns, c, layer, palette.read, 0.12 + 0.88 * value);
+      else putCell(data, meta.columns, c, layer, rampColour(palette.ramp, value), 1);
+    }
+  }
+}
+
+function drawCells(ctx, { runs, rows, scale }, view) {
+  const { state, palette, ratio, mode } = view;
+  const { meta } = state;
+  const { first, stop } = scale.window;
+  const picture = cellPicture("layers", meta.columns, meta.layers, (data) => paintCells(data, view));
+  ctx.imageSmoothingEnabled = false;
+  for (const run of runs) {
+    const top = rows.top(run.first);
+    const count = run.last - run.first + 1;
+    const height = count * rows.height;
+    const width = Math.max(0, Math.min(scale.x(state.frames), scale.left + scale.width) - scale.left);
+    ctx.fillStyle = rgba(palette.ink, 0.02);
+    ctx.fillRect(scale.left, top, scale.width, height - 1);
+    ctx.fillStyle = rgba(palette.ink, 0.045);
+    ctx.fillRect(scale.left, top, width, height - 1);
+    const from = first / meta.bin;
+    ctx.drawImage(picture, from, run.first, stop / meta.bin - from, count, scale.left, top, scale.width, height);
+    if (mode === "kept") overlayPattern(ctx, run.tier, palette, ratio, scale.left, top, width, height - 1);
+    ctx.fillStyle = rgba(palette.card, 1);
+    for (let layer = run.first; layer <= run.last; layer += 1) {
+      ctx.fillRect(scale.left, rows.top(layer) + rows.height - 1, scale.width, 1);
+    }
+  }
+}
+
+function drawBudget(ctx, { rows, gutter, width, narrow }, { state, palette }) {
+  const { meta, held } = state;
+  if (!held.length) return;
+  const room = width - gutter - (narrow ? 4 : 44);
+  const most = meta.budget > 0 ? meta.budget : Math.max(...held, 1);
+  const reach = meta.budget > 0 ? room * 0.92 : room;
+  ctx.textAlign = narrow ? "right" : "left";
+  ctx.textBaseline = "top";
+  ctx.font = `500 11px ${palette.font}`;
+  ctx.fillStyle = rgba(palette.quiet, 1);
+  const label = meta.budget > 0 ? `budget ${whole(meta.budget)}` : "no budget";
+  ctx.fillText(narrow ? label : `tokens held · ${label}`, narrow ? width : gutter, 5);
+  for (let layer = 0; layer < meta.layers; layer += 1) {
+    const top = rows.top(layer);
+    const tall = Math.max(3, rows.height - 5);
+    const y = top + (rows.height - 1 - tall) / 2;
+    ctx.fillStyle = rgba(palette.ink, 0.05);
+    ctx.fillRect(gutter, y, reach, tall);
+    ctx.fillStyle = rgba(palette.tiers[meta.tiers[layer]], 0.85);
+    ctx.fillRect(gutter, y, Math.min(room, (held[layer] / most) * reach), tall);
+    if (narrow || rows.height < 11) continue;
+    ctx.fillStyle = rgba(palette.quiet, 1);
+    ctx.textAlign = "left";
+    ctx.textBaseline = "middle";
+    ctx.fillText(whole(held[layer]), gutter + room + 8, top + rows.height / 2);
+  }
+  if (meta.budget > 0) {
+    ctx.fillStyle = rgba(palette.ink, 0.75);
+    for (let y = rows.top(0) - 4; y < rows.bottom + 2; y += 6) ctx.fillRect(gutter + reach, y, 1.5, 3);
+  }
+}
+
+/** Mark cursor and selection; drawn on a pane of its own, so that hovering repaints nothing else. */
+export function markLayers(ctx, { scale, rows }, { state, palette, cursor, selected }) {
+  const { bin } = state.meta;
+  const cell = (at, colour, line) => {
+    const x = scale.x(Math.floor(at.frame / bin) * bin);
+    const w = Math.max(scale.step * bin, 3);
+    if (x + w <= scale.left || x >= scale.left + scale.width) return;
+    ctx.fillStyle = rgba(colour, 0.12);
+    ctx.fillRect(x, AXIS, w, rows.bottom - AXIS);
+    if (at.layer === null || at.layer === undefined) return;
+    ctx.strokeStyle = rgba(colour, 1);
+    ctx.lineWidth = line;
+    ctx.strokeRect(x - 1, rows.top(at.layer) - 1, w + 2, rows.height + 1);
+  };
+  if (selected && selected.frame < state.frames) cell(selected, palette.focus, 2.5);
+  if (cursor && cursor.frame < state.frames) cell(cursor, palette.ink, 2);
+}
+
+/** The figure as a table: what every layer holds in all, then a row a column of the window; a field a layer. */
+export function tableLayers({ state, window, mode }) {
+  const { meta } = state;
+  const layers = [...Array(meta.layers).keys()];
+  const first = Math.floor(window.first / meta.bin);
+  const stop = Math.min(seenColumns(state), Math.ceil(Math.min(window.stop, axisFrames(meta)) / meta.bin));
+  const rows = state.held.length ? [["All frames", "", ...state.held.map(whole)]] : []; // the bars beside the figure
+  for (let c = first; c < stop; c += 1) {
+    const inside = framesIn(state, c);
+    const name = inside > 1 ? `${c * meta.bin + 1}–${c * meta.bin + inside}` : `${c * meta.bin + 1}`;
+    rows.push([name, clock(secondsOf(state, c * meta.bin), true), ...layers.map((layer) => cellText(state, mode, layer, c))]);
+  }
+  const budget = meta.budget > 0 ? ` Budget: ${whole(meta.budget)} tokens a layer.` : "";
+  return { caption: `${MODES[mode].label}: ${MODES[mode].unit}. All frames: tokens that the layer holds.${budget}`, head: ["Frames", "Seen at", ...layers.map((layer) => `Layer ${layer + 1}`)], rows };
+}
+
+function cellText(state, mode, layer, column) {
+  if (mode === "kept") return whole(keptTokens(state, layer, column).kept);
+  const value = mode === "answer" ? readShare(state, layer, column) : cellValue(state, mode, layer, column);
+  if (value === null) return "";
+  if (value < 0) return "no score";
+  const exact = mode === "answer" ? value : scoreAt(state, layer, column);
+  return exact.toFixed(mode === "answer" || mode === "guidance" ? 5 : 3);
+}

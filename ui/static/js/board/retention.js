@@ -1,0 +1,110 @@
+// The retention timeline of one tier: a line for every frame, born on the diagonal when it was seen, fading as the
+// tier lets go of it. Left to right: stream time. Bottom to top: the frame.
+import { cellPicture, putCell } from "../shared/cells.js";
+import { clock, percent } from "../shared/format.js";
+import { rgba, shareAlpha, tierPattern } from "../shared/palette.js";
+
+/** Groups in a row of the history: the three tiers, and every layer together. */
+const GROUPS = 4;
+/** Moments that the table tells. */
+const MOST_MOMENTS = 12;
+
+/** Share (0 to 1) of the frames in bin `frame` that a tier held at moment `at`; null where it is not known. */
+export function heldShare(history, tier, at, frame) {
+  const row = history[at];
+  if (!row || frame > at) return null;
+  const length = row.length / GROUPS;
+  return frame < length ? row[tier * length + frame] / 255 : null;
+}
+
+/** Geometry of one small figure. */
+export function layoutRetention(width, { state: { meta } }) {
+  const size = { left: 2, top: 4, width: width - 4, height: Math.min(230, Math.max(110, Math.round(width * 0.92))) };
+  return { ...size, bins: meta.history_bins, total: size.height + 24 };
+}
+
+/** Moment and frame bin under a point, or null. */
+export function hitRetention(layout, { state }, x, y) {
+  const at = Math.floor(((x - layout.left) / layout.width) * layout.bins);
+  const frame = Math.floor((1 - (y - layout.top) / layout.height) * layout.bins);
+  if (at < 0 || frame < 0 || at >= state.history.length || frame > at) return null;
+  return { at, frame };
+}
+
+/** Stream time of a bin of the history, in seconds. */
+function secondsOfBin({ times, meta }, bin) {
+  return times[Math.min(times.length - 1, Math.floor((bin * meta.history_step) / meta.bin))];
+}
+
+/** Words for a point of the figure. */
+export function describeRetention(state, tier, { at, frame }) {
+  const share = heldShare(state.history, tier, at, frame);
+  if (share === null) return null;
+  return {
+    title: `Frames around ${clock(secondsOfBin(state, frame))}`,
+    lines: [`at ${clock(secondsOfBin(state, at))} this tier held ${Math.round(share * 100)} % of them`],
+  };
+}
+
+/** One tier's figure as a table: a row a bin of frames, a field a moment; of many moments some, evenly spaced up to now. */
+export function tableRetention({ state }, tier, caption) {
+  const moments = state.history.length;
+  const told = Math.min(moments, MOST_MOMENTS);
+  const shown = [...Array(told).keys()].map((i) => Math.round(((i + 1) * moments) / told) - 1);
+  const share = (at, frame) => {
+    const held = heldShare(state.history, tier, at, frame);
+    return held === null ? "" : percent(held);
+  };
+  return {
+    caption: `${caption}: share of the frames’ tokens that was held at ${told < moments ? `${told} of ${moments} moments` : "each moment"}`,
+    head: ["Frames around", ...shown.map((at) => `at ${clock(secondsOfBin(state, at), true)}`)],
+    rows: [...Array(moments).keys()].map((frame) => [clock(secondsOfBin(state, frame), true), ...shown.map((at) => share(at, frame))]),
+  };
+}
+
+/** Draw one tier's figure. */
+export function drawRetention(ctx, layout, tier, { state, palette, ratio }) {
+  const { left, top, width, height, bins } = layout;
+  ctx.fillStyle = rgba(palette.ink, 0.02);
+  ctx.fillRect(left, top, width, height);
+  const moments = state.history.length;
+  if (moments) {
+    const picture = cellPicture(`retention${tier}`, bins, bins, (data) => {
+      for (let at = 0; at < Math.min(moments, bins); at += 1) {
+        for (let frame = 0; frame <= at; frame += 1) {
+          const share = heldShare(state.history, tier, at, frame);
+          if (share === null) continue;
+          const row = bins - 1 - frame;
+          if (share > 0.004) putCell(data, bins, at, row, palette.tiers[tier], shareAlpha(share));
+          else putCell(data, bins, at, row, palette.ink, 0.05);
+        }
+      }
+    });
+    ctx.imageSmoothingEnabled = false;
+    ctx.drawImage(picture, left, top, width, height);
+    const pattern = tierPattern(ctx, tier, palette.card, ratio);
+    if (pattern) {
+      pattern.setTransform(new DOMMatrix().scale(1 / ratio));
+      ctx.fillStyle = pattern;
+      ctx.fillRect(left, top, width, height);
+    }
+    const now = left + (moments / bins) * width;
+    ctx.fillStyle = rgba(palette.ink, 0.35);
+    ctx.fillRect(Math.min(now, left + width) - 1, top, 1, height);
+  }
+  ctx.font = `500 11px ${palette.font}`;
+  ctx.fillStyle = rgba(palette.quiet, 1);
+  ctx.textBaseline = "top";
+  ctx.textAlign = "left";
+  ctx.fillText("stream time →", left, top + height + 7);
+  ctx.fillText("↑ frame", left + 6, top + 7);
+}
+
+/** Mark the line of the frame under the cursor. */
+export function markRetention(ctx, { left, top, width, height, bins }, { state, palette, cursor }) {
+  if (!cursor) return;
+  const bin = cursor.frame / state.meta.history_step;
+  const y = top + height - ((Math.floor(bin) + 1) / bins) * height;
+  ctx.fillStyle = rgba(palette.ink, 0.2);
+  ctx.fillRect(left, y, width, Math.max(2, height / bins));
+}

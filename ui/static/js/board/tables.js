@@ -1,0 +1,42 @@
+// Every figure as a table, for those who read rather than look: opened by its button, fresh once a second.
+import { h } from "../shared/dom.js";
+
+/** Rows shown; what is beyond is counted below the table. */
+export const MOST_ROWS = 300;
+const FRESH_MS = 1000;
+
+/** A table element of {head, rows, caption}; a table without a caption stands below its figure. */
+export function tableElement({ head, rows, caption }) {
+  const shown = rows.slice(0, MOST_ROWS);
+  const parts = [h("table", {}, caption ? h("caption", {}, caption) : null, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
+    h("tbody", {}, shown.map((row) => h("tr", {}, row.map((text, i) => (i ? h("td", {}, text) : h("th", { scope: "row" }, text)))))))];
+  if (rows.length > shown.length) parts.push(h("p", {}, `${rows.length - shown.length} more rows are not shown; the CSV export holds all frames.`));
+  if (!rows.length) return [h("p", {}, "Nothing to show yet.")];
+  return parts;
+}
+
+/** Wire the Table buttons of figures. Returns {refresh}: open tables follow the stream. */
+export function wireTables(figures, view) {
+  let filledAt = 0;
+  const fill = (figure) => figure.ui.table.replaceChildren(...tableElement(figure.table(view)));
+  for (const figure of figures) {
+    if (!figure.table) continue;
+    const { table } = figure.ui.tools;
+    table.addEventListener("click", () => {
+      const open = figure.ui.table.hidden;
+      figure.ui.table.hidden = !open;
+      table.setAttribute("aria-pressed", String(open));
+      if (open) fill(figure);
+    });
+  }
+  return {
+    refresh() {
+      if (Date.now() - filledAt < FRESH_MS || document.hidden) return;
+      filledAt = Date.now();
+      for (const figure of figures) {
+        const node = figure.ui.table;
+        if (figure.table && !node.hidden && !node.contains(document.activeElement)) fill(figure);
+      }
+    },
+  };
+}

@@ -1,0 +1,109 @@
+// Recorded lab runs: the list to choose from, the address that opens one, and how one is played.
+import { h, icon, setText } from "../shared/dom.js";
+import { clock, count, whole } from "../shared/format.js";
+import { before, linkTo, makeStrip, readLink, runPanel } from "../runs/replay.js";
+import { makeTransport } from "../player/transport.js";
+
+/** What an address asks the lab for: {id, seconds, problem}; null where it names no lab run. `id` null: there is no such run. Pure. */
+export function firstLabRun(search, runs) {
+  const name = new URLSearchParams(search).get("lab");
+  if (name === null) return null;
+  const known = runs.find((run) => run.id === name);
+  if (!known) return { id: null, seconds: 0, problem: "The lab run of this link is not here." };
+  return { id: known.id, seconds: readLink(search).seconds ?? known.open_at ?? 0, problem: null };
+}
+
+/** Where a press on a question of a run leads: to the answers, or, while it plays, to shortly before they come. Pure. */
+export function stopOf(at, state) {
+  return state === "playing" ? before(at) : at;
+}
+
+/** One line about a replay. Pure. */
+export function replayLine(state) {
+  const words = { playing: "Replaying", paused: "Replay paused", ended: "The run is over" };
+  return `${words[state.state] ?? ""} · ${count(state.frames, "frame")} seen`;
+}
+
+/** The list of recorded lab runs, and the way to open a file. `kit`: {runs, limitMb, upload, open(id), file({path, name}), say(text)}. */
+export function makeLabList({ runs, limitMb, upload, open, file, say }) {
+  const input = h("input", { type: "file", accept: ".hermesrun", class: "hl-hidden", onchange: () => input.files[0] && take(input.files[0]) });
+  const words = h("span", {}, "Open a saved lab run");
+  const slot = h("div", {});
+  const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab runs" },
+    h("header", {}, h("h3", {}, "Recorded lab runs"), h("label", { class: "hl-link" }, icon("upload"), words, input)), slot);
+  let shown = null;
+
+  async function take(chosen) {
+    if (chosen.size > limitMb * 1e6) return say(`${chosen.name} has ${whole(chosen.size / 1e6)} MB; up to ${limitMb} MB are taken.`);
+    if (!chosen.size) return say(`${chosen.name} is empty. Choose a saved lab run.`);
+    setText(words, `Opening ${chosen.name} …`);
+    try {
+      const { path } = await upload(chosen);
+      file({ path, name: chosen.name });
+    } catch {
+      say(`${chosen.name} could not be uploaded. Check the connection, then try again.`);
+    }
+    input.value = "";
+    return setText(words, "Open a saved lab run");
+  }
+
+  return {
+    root,
+    draw(state) {
+      const id = state.run?.id ?? "";
+      if (id === shown || !runs.length) return;
+      shown = id;
+      slot.replaceChildren(runPanel(runs, id, open, "Recorded lab runs to choose from"));
+    },
+  };
+}
+
+/** A recorded lab run while it is shown. `kit`: {act(action, more), again(run)}. Returns {root, draw(state)}; `root` is empty while none is. */
+export function makeLabReplay({ act, again }) {
+  let state = { state: "empty" };
+  let key = null;
+  const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab run", hidden: true });
+  const words = { badge: "Recorded lab run", position: "Position in the lab run", live: "Run these memories live", why: "Leave the recorded run and stream the same clip through the same memories now" };
+  const strip = makeStrip({
+    seek: (seconds) => act("seek", { seconds }), live: () => again(state.run),
+    link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, kind: "lab" }), words,
+  });
+  const transport = makeTransport({
+    planned: false, pace: (speed) => act("pace", { speed }),
+    press: (action) => act(action ?? { playing: "pause", paused: "resume" }[state.state] ?? "restart"),
+  });
+  const close = h("button", { type: "button", class: "hl-button", onclick: () => act("end") }, icon("stop"), h("span", {}, "Close"));
+  transport.controls.querySelector(".hl-buttons").append(close);
+  const picture = h("img", { class: "hl-lab-screen", alt: "The newest frame that all had seen", hidden: true });
+  const line = h("p", { class: "hl-state", role: "status" });
+  const stops = h("div", { class: "hl-chips hl-lab-stops", role: "group", "aria-label": "Questions of this run" });
+
+  return {
+    root,
+    draw(next) {
+      state = next;
+      root.hidden = !state.run;
+      if (!state.run) {
+        root.replaceChildren(); // its controls have the names of the live ones
+        key = null;
+        picture.hidden = true;
+        return;
+      }
+      if (!root.childElementCount) root.append(h("div", { class: "hl-lab-show" }, picture, strip.root), strip.slider, transport.controls, line, stops);
+      const now = JSON.stringify([state.run.label, state.run.title, state.run.stops]);
+      if (key !== now) {
+        key = now;
+        stops.replaceChildren(...state.run.stops.map((stop) => h("button", {
+          type: "button", class: "hl-chip", onclick: () => act("seek", { seconds: stopOf(stop.at, state.state) }),
+        }, h("span", { class: "hl-chip-at" }, clock(stop.at)), stop.text)));
+      }
+      strip.draw(state);
+      transport.draw({ ...state, duration: state.run.seconds, loading: null, behind: 0 }, { kind: "run", here: true });
+      setText(line, replayLine(state));
+      if (state.frame) {
+        picture.src = `data:image/jpeg;base64,${state.frame.jpeg}`;
+        picture.hidden = false;
+      }
+    },
+  };
+}

@@ -1,0 +1,122 @@
+// The glossary on the page: words with a dotted line, explained on hover, focus or tap. The explanation can be pointed at,
+// stays until one leaves, and goes with Escape (WCAG 1.4.13).
+import { h } from "../shared/dom.js";
+import { leadingMark } from "./text.js";
+import { firstTerms, formsOf, pattern } from "./terms.js";
+
+const LINGER_MS = 200;
+const GAP = 8;
+const MARK_MS = 150;
+/** Where words are marked of themselves: captions and settings, not controls. */
+const CAPTIONS = [".hl-board figcaption p", "#hl-settings [data-testid='block-info'], #hl-settings .hl-said"];
+
+/** Make the glossary of `terms`. Returns {term(shown), markPage()}. */
+export function makeGlossary(terms) {
+  const forms = formsOf(terms);
+  const matcher = pattern(terms);
+  const tip = h("div", { class: "hl-term-tip", role: "tooltip", id: "hl-term-tip", hidden: true });
+  let owner = null;
+  let leaving = 0;
+  let watched = null;
+  let marking = 0;
+
+  function show(node, term) {
+    clearTimeout(leaving);
+    if (!tip.isConnected) document.body.append(tip);
+    if (owner && owner !== node) hide();
+    owner = node;
+    tip.replaceChildren(h("strong", {}, term.term), h("span", {}, term.meaning));
+    tip.hidden = false;
+    node.setAttribute("aria-describedby", tip.id);
+    place();
+  }
+
+  /** Put the explanation beside its word; it goes where the word has been scrolled away. */
+  function place() {
+    const box = owner.getBoundingClientRect();
+    if (box.bottom < 0 || box.top > innerHeight) {
+      hide();
+      return;
+    }
+    const left = Math.max(GAP, Math.min(innerWidth - tip.offsetWidth - GAP, box.left));
+    const above = box.top - tip.offsetHeight - GAP;
+    tip.style.left = `${left}px`;
+    tip.style.top = `${above < GAP ? box.bottom + GAP : above}px`;
+  }
+
+  function hide() {
+    clearTimeout(leaving);
+    owner?.removeAttribute("aria-describedby");
+    owner = null;
+    tip.hidden = true;
+  }
+
+  const soon = () => {
+    clearTimeout(leaving);
+    leaving = setTimeout(() => document.activeElement !== owner && hide(), LINGER_MS);
+  };
+
+  tip.addEventListener("pointerenter", () => clearTimeout(leaving));
+  tip.addEventListener("pointerleave", soon);
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || tip.hidden) return;
+    event.stopPropagation();
+    hide();
+  }, true);
+  document.addEventListener("pointerdown", (event) => {
+    if (!tip.hidden && event.target !== owner && !tip.contains(event.target)) hide();
+  });
+  addEventListener("scroll", () => !tip.hidden && place(), { capture: true, passive: true });
+
+  /** A word that explains itself; an unknown one is plain text. */
+  function term(shown) {
+    const known = forms.get(shown.toLowerCase());
+    if (!known) return document.createTextNode(shown);
+    const node = h("button", { type: "button", class: "hl-term" }, shown);
+    node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && show(node, known));
+    node.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && soon());
+    node.addEventListener("focus", () => show(node, known));
+    node.addEventListener("blur", hide);
+    node.addEventListener("click", (event) => {
+      event.preventDefault(); // a label that holds the word would pass the click on
+      show(node, known);
+    });
+    return node;
+  }
+
+  function mark(root, seen) {
+    const texts = [];
+    const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
+    while (walker.nextNode()) if (!walker.currentNode.parentElement.closest("button, a, summary, .hl-hidden")) texts.push(walker.currentNode);
+    for (const text of texts) {
+      for (const { start, end } of firstTerms(text.data, forms, matcher, seen).reverse()) {
+        const tail = text.splitText(start);
+        const shown = tail.data.slice(0, end - start);
+        const [behind, rest] = leadingMark(tail.data.slice(end - start));
+        tail.data = rest;
+        tail.before(behind ? h("span", { class: "hl-closed-up" }, term(shown), behind) : term(shown));
+      }
+    }
+  }
+
+  return {
+    term,
+    /** Mark the first occurrence of each term in the captions of the board, and in the settings once they are opened. */
+    markPage() {
+      const settings = document.querySelector("#hl-settings");
+      if (settings && !watched) {
+        watched = new MutationObserver(() => {
+          clearTimeout(marking);
+          marking = setTimeout(() => this.markPage(), MARK_MS);
+        });
+        watched.observe(settings, { childList: true, subtree: true });
+      }
+      for (const places of CAPTIONS) {
+        const seen = new Set();
+        const roots = [...document.querySelectorAll(places)];
+        for (const word of roots.flatMap((root) => [...root.querySelectorAll(".hl-term")])) seen.add(forms.get(word.textContent.toLowerCase())?.term);
+        for (const root of roots) if (!root.querySelector(".hl-term")) mark(root, seen);
+      }
+    },
+  };
+}

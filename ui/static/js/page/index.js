@@ -1,0 +1,193 @@
+// What the page's components call: each Gradio HTML component mounts its part here, and the parts share one bus. The parts
+// that one sees first are built before Gradio is there (opening.js), and taken over by its components.
+import { mountBoard } from "../board/board.js";
+import { mountChat } from "../player/chat.js";
+import { makeBus } from "../shared/dom.js";
+import { makeGlossary } from "../lessons/glossary.js";
+import { mountLab } from "../lab/lab.js";
+import { mountLessons } from "../lessons/lessons.js";
+import { drawn, EARLY, fitting, layOut, readParts } from "./opening.js";
+import { mountPlayer } from "../player/player.js";
+import { makePost } from "../shared/post.js";
+import { noteWhoseSettings } from "./run_settings.js";
+import { mountTryIt } from "./policy_settings.js";
+import { openSaved as openSavedBoard } from "../board/saved.js";
+
+const bus = makeBus();
+const built = new Map(); // part -> {post, receive}
+const waiting = []; // Gradio's components, until those are there that take the early parts over
+let pane = null;
+let takingOver = false; // Gradio has made the early parts' components; the pane stays until the box between them is there too
+let held = false; // with the pane: nothing but polls goes out before the server has heard of this page
+let giveUpload = (_upload) => {};
+const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload, once its player is there
+let board = null;
+let player = null;
+let giveAsking = (_ask) => {};
+const askingComes = new Promise((resolve) => { giveAsking = resolve; }); // how details are asked for, once their part is there
+let lessons = null;
+let lessonsWanted = false;
+let keptTheme = null; // holds the chosen theme while Gradio, as it starts, sets its own
+let ownTheme = null; // what was chosen on this page: it goes before what the address names
+const SETTINGS_LABEL = "#hl-settings .label-wrap > span";
+const noteSettings = noteWhoseSettings(bus, () => document.querySelector(SETTINGS_LABEL));
+
+/** Parse a component's value; an empty one is no message. */
+function message(props) {
+  return props.value ? JSON.parse(props.value) : null;
+}
+
+/** Send a file to the server, as Gradio's own component does: (file) -> its place there. One chosen before Gradio is there waits. */
+async function upload(...given) {
+  const send = await uploadComes;
+  return send(...given);
+}
+
+/** Ask the server for a detail; settled once the question has gone out. */
+async function askServer(request) {
+  const ask = await askingComes;
+  ask(request);
+}
+
+function buildPlayer(element, props, send, shown) {
+  player = mountPlayer(element, {
+    clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board, shown,
+  });
+  document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
+  bus.on("settings", player.pulse.now);
+  bus.on("wanted", player.pulse.now);
+  return player.receive;
+}
+
+/** Build a part inside `element`; `shown` is the key of the moment that the page shows already. */
+function build(part, element, props, shown = null) {
+  const post = makePost();
+  const { send } = post;
+  let receive;
+  if (part === "board") {
+    board = mountBoard(element, bus, askServer);
+    bus.on("board", (wish) => wish && board.show(wish));
+    bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
+    receive = board.receive;
+  } else if (part === "detail") {
+    giveAsking((request) => send("detail", request));
+    receive = (reply) => board?.detail(reply);
+  } else if (part === "lab") {
+    receive = mountLab(element, {
+      clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus,
+    }).receive;
+  } else if (part === "tryit") {
+    receive = mountTryIt(element, bus, (wish) => send("wish", wish)).receive;
+  } else if (part === "lessons") {
+    lessons = mountLessons(element, {
+      lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
+      send: (request) => send("lesson", request), show: (wish) => board?.show(wish),
+    });
+    if (lessonsWanted) lessons.open();
+    receive = lessons.receive;
+  } else if (part === "chat") {
+    receive = mountChat(element, bus, send, Boolean(props.planned)).receive;
+  } else receive = buildPlayer(element, props, send, shown);
+  built.set(part, { post, receive });
+}
+
+/** Connect a part with Gradio's component. */
+function connect(part, { props, trigger, watch, upload }) {
+  const { post, receive } = built.get(part);
+  post.connect((type, data) => trigger(type, data));
+  if (!held) post.letGo();
+  watch("value", () => {
+    const next = message(props);
+    if (!next) return;
+    receive(next);
+    if (part === "player" && held) {
+      held = false;
+      for (const { post: other } of built.values()) other.letGo();
+    }
+  });
+  if (part === "player") {
+    giveUpload(upload);
+    player.pulse.start();
+  }
+}
+
+/** Let Gradio's components take the early parts over, when all is there that the page shows above and between them. */
+async function takeOver() {
+  takingOver = true;
+  await drawn(`gradio-app ${SETTINGS_LABEL}`);
+  const there = new Map(waiting.map(([name, { element }]) => [name, element]));
+  keptTheme.disconnect();
+  pane.adopt(EARLY.map((name) => [name, there.get(name)]));
+  pane = null;
+  noteSettings();
+  for (const [name, given] of waiting.splice(0)) mount(name, given);
+}
+
+/** Mount a part: "player", "chat", "board" … Arguments are those that Gradio hands to `js_on_load`. */
+export function mount(part, given) {
+  if (!pane) {
+    if (!built.has(part)) build(part, given.element, given.props);
+    connect(part, given);
+    return;
+  }
+  waiting.push([part, given]);
+  if (!takingOver && EARLY.every((name) => waiting.some(([other]) => other === name))) takeOver();
+}
+
+/** Show the page before Gradio is there, with the moment that came with it. Without what it needs, Gradio builds all. */
+export function openPage() {
+  rememberTheme();
+  const place = document.getElementById("hl-opening");
+  const parts = readParts(globalThis.gradio_config);
+  if (!place || !parts) return;
+  held = true;
+  keptTheme = new MutationObserver(rememberTheme);
+  keptTheme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
+  document.title = globalThis.gradio_config.title;
+  const told = JSON.parse(document.getElementById("hl-moment").textContent);
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const moment = fitting(told, location.search, parts.get("hl-player").props.runs ?? [], calm);
+  pane = layOut(place, parts, (name, element, props) => build(name, element, props, moment?.key));
+  wireHead(pane.head);
+  if (!moment) return;
+  player.receive(moment.player);
+  board.receive(moment.board);
+}
+
+/** The buttons in the page's head. */
+export function wireHead(element) {
+  element.querySelector(".hl-theme").addEventListener("click", theme);
+  element.querySelector(".hl-lessons-open").addEventListener("click", openLessons);
+}
+
+/** Light, dark, or as the system has it; remembered in the browser. */
+export function theme() {
+  const dark = !document.body.classList.contains("dark");
+  document.body.classList.toggle("dark", dark);
+  ownTheme = dark ? "dark" : "light";
+  try {
+    localStorage.setItem("hermes-theme", ownTheme);
+  } catch { /* storage may be forbidden; the choice then lasts until the page closes */ }
+}
+
+/** Apply the theme that was chosen here, else that of the address, else the remembered one, else the system's. */
+export function rememberTheme() {
+  let wanted = ownTheme ?? new URLSearchParams(location.search).get("__theme");
+  try {
+    wanted ??= localStorage.getItem("hermes-theme");
+  } catch { /* storage may be forbidden */ }
+  const dark = ["dark", "light"].includes(wanted) ? wanted === "dark" : matchMedia("(prefers-color-scheme: dark)").matches;
+  document.body.classList.toggle("dark", dark);
+}
+
+/** Open the list of lessons. */
+export function openLessons() {
+  lessonsWanted = true;
+  lessons?.open();
+}
+
+/** Show a board that was saved as a page. */
+export function openSaved(element, saved) {
+  rememberTheme();
+  board = openSavedBoard(element, saved);
+}

@@ -1,0 +1,238 @@
+// The stream: its source, the newest frame that the model has seen, and its controls, in one card that hears from the server.
+import { cameraProblem, makeCamera } from "./camera.js";
+import { h, icon, setText } from "../shared/dom.js";
+import { clock } from "../shared/format.js";
+import { makePulse } from "../shared/pulse.js";
+import { makeRecord } from "./record.js";
+import { firstRun, linkTo, makeStrip } from "../runs/replay.js";
+import { makeSource } from "./source.js";
+import { mainButton, makeTransport } from "./transport.js";
+
+/**
+ * Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board, shown}; `shown` is
+ * the key of the moment that came with the page, where it is shown already. Returns {receive(view), pulse}.
+ */
+export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board, shown = null }) {
+  let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
+  const first = firstRun(location.search, runs);
+  let opening = first && { n: 1, id: first.id, seconds: first.seconds, shown, play: !matchMedia("(prefers-reduced-motion: reduce)").matches };
+  let lastOpened = 1;
+  let shots = 0;
+  let shotAt = 0;
+  let frame = -1;
+  let noticeId = null;
+  let lab = 0;
+  let before = null;
+
+  const camera = makeCamera(
+    (jpeg) => {
+      shots += 1;
+      shotAt = performance.now();
+      send("shot", { jpeg, number: shots });
+    },
+    () => {
+      if (performance.now() - shotAt > 3000) shots = view.received ?? 0; // one got lost on its way
+      return shots - (view.received ?? 0) < 2;
+    },
+    () => Math.max(1, Math.min(10, view.fps ?? 2)),
+    (problem) => say("error", problem),
+  );
+  const pulse = makePulse(() => send("poll", {
+    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden, open: opening,
+  }));
+  const act = (action, more = {}) => send("act", { action, ...more });
+  const soon = () => setTimeout(pulse.now, 90);
+  const source = makeSource({
+    clips, runs, limitMb, planned, upload, first: first?.id ?? null, filming: () => camera.on,
+    on: {
+      run: openRun, moved, changed: draw,
+      clip: () => act("choose", source.target()),
+      file: (recorded) => { // a run needs no model, so it plays at once
+        act(recorded ? "start" : "choose", source.target());
+        if (recorded) soon();
+      },
+      problem: (text) => say("error", text),
+    },
+  });
+  const transport = makeTransport({ planned, press, pace: (speed, run) => {
+    act(run ? "pace" : "speed", { speed });
+    soon();
+  } });
+  const ui = build();
+  element.replaceChildren(ui.root);
+
+  /** Show a recorded run, from where it opens unless a time is named; the next word to the server says so. */
+  function openRun(id, seconds = null, play = true) {
+    const run = runs.find((one) => one.id === id);
+    if (!run) return say("error", "This run is not bundled here. Choose another one.");
+    lastOpened += 1;
+    opening = { n: lastOpened, shown: null, id, seconds: seconds ?? run.open_at ?? 0, play };
+    source.chosen().run = id;
+    if (source.kind() !== "run") source.choose("run");
+    return pulse.now();
+  }
+
+  function seek(seconds) {
+    act("seek", { seconds });
+    soon();
+  }
+
+  /** Stream the clip of a run through the model now. */
+  function goLive(clip) {
+    source.chosen().clip = clip;
+    source.choose("clip");
+    act(planned ? "choose" : "start", source.target());
+  }
+
+  /** Another tab was chosen: what the one before showed does not go on unseen. */
+  function moved(from) {
+    const kind = source.kind();
+    if (from === "run" && kind !== "run" && view.run && view.state === "playing") act("pause");
+    if (planned && kind === "clip") act("choose", source.target()); // its questions fill the plan
+    if (kind !== "camera" && camera.on) {
+      camera.close();
+      act("stop");
+    }
+  }
+
+  function build() {
+    const picture = h("img", { class: "hl-picture", alt: "", decoding: "sync", hidden: true });
+    const poster = h("img", { class: "hl-picture hl-poster", alt: "", hidden: true });
+    const self = h("div", { class: "hl-self", hidden: true }, camera.video);
+    const big = h("button", { type: "button", class: "hl-big", "aria-label": "Start the stream", onclick: () => press() }, icon("play"));
+    const loading = h("div", { class: "hl-loading", hidden: true, role: "status" }, h("p"), h("div", { class: "hl-bar" }, h("i")));
+    const tag = h("p", { class: "hl-tag", hidden: true }, "as the model sees it");
+    const strip = makeStrip({ seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
+    const record = makeRecord((action) => {
+      act(action);
+      soon();
+    });
+    const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
+    const root = h("section", { class: "hl-player", "aria-label": "Stream" },
+      h("div", { class: "hl-top-row" }, source.tabs, h("div", { class: "hl-top-right" }, transport.line, record.button)),
+      h("div", { class: "hl-stage" }, h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading), h("div", { class: "hl-side" }, source.panel)),
+      transport.progress, strip.slider, transport.controls, record.line, notes, strip.root);
+    return { root, picture, poster, self, big, loading, tag, notes, strip, record };
+  }
+
+  function notice(note) {
+    if (!note || note.id === noticeId) return;
+    noticeId = note.id;
+    ui.notes.dataset.kind = note.kind;
+    ui.notes.hidden = false;
+    setText(ui.notes.firstChild, note.text);
+  }
+
+  /** A sentence that this page itself has to say. */
+  function say(kind, text) {
+    notice({ id: `${kind}${Date.now()}`, kind, text });
+  }
+
+  async function press(what) {
+    const kind = source.kind();
+    const action = what ?? mainButton(source.is(view) ? view.state : "empty", false, planned && kind !== "run").action;
+    ui.notes.hidden = true;
+    if (kind === "run") {
+      if (action === "start") return openRun(source.chosen().run ?? runs[0]?.id);
+      act(action);
+      return soon();
+    }
+    const nothing = kind === "upload" && !source.chosen().upload?.path;
+    if (planned && action !== "stop") {
+      if (kind === "camera") return say("info", "Choose a clip or upload a video: the webcam cannot be used here.");
+      if (nothing) return say("info", "Choose a video file first.");
+      bus.say("run", source.target());
+      return bus.say("run", null); // told once, also to a list that is built anew
+    }
+    if (action === "start" || action === "restart") {
+      if (nothing) return say("info", "Choose a video file first.");
+      if (kind === "camera" && !camera.on) {
+        try {
+          await camera.open();
+        } catch (error) {
+          return say("error", error.message || cameraProblem(error));
+        }
+        source.show();
+      }
+    }
+    if (action === "stop" && camera.on) {
+      camera.close();
+      source.show();
+    }
+    if (action === "pause" || action === "resume") camera.hold(action === "pause");
+    return act(action === "restart" && !source.is(view) ? "start" : action, source.target());
+  }
+
+  function draw() {
+    const kind = source.kind();
+    const here = source.is(view);
+    const running = view.state === "playing" || view.state === "paused";
+    transport.draw(view, { kind, here });
+    ui.strip.draw(kind === "run" ? view : null);
+    ui.record.draw(view, here && kind !== "run" && !planned && view.state !== "empty");
+    setText(ui.tag, kind === "run" ? "recorded, as the model saw it" : "as the model sees it");
+    const chosen = source.chosen();
+    const posterUrl = { clip: clips.find((clip) => clip.id === chosen.clip)?.poster, run: runs.find((run) => run.id === chosen.run)?.poster }[kind] ?? null;
+    ui.poster.hidden = !posterUrl || (here && !ui.picture.dataset.empty);
+    if (posterUrl && ui.poster.src !== posterUrl) ui.poster.src = posterUrl;
+    ui.picture.hidden = !here || Boolean(ui.picture.dataset.empty);
+    ui.self.hidden = !camera.on || kind !== "camera";
+    ui.tag.hidden = ui.picture.hidden;
+    ui.big.hidden = (running && here) || Boolean(view.loading) || (here && view.state === "ended");
+    ui.loading.hidden = !view.loading;
+    if (view.loading) {
+      setText(ui.loading.firstChild, view.loading.text);
+      ui.loading.querySelector("i").style.transform = `scaleX(${view.loading.share})`;
+    }
+  }
+
+  /** The picture that the message brings, or none where nothing was seen yet. */
+  function showFrame() {
+    if (view.restarted) frame = -1;
+    if (view.frame) {
+      frame = view.frame.index;
+      ui.picture.src = `data:image/jpeg;base64,${view.frame.jpeg}`;
+      ui.picture.alt = `Frame ${frame + 1} as the model has seen it, at ${clock(view.clock)}`;
+      delete ui.picture.dataset.empty;
+    } else if (!view.frames) {
+      frame = -1;
+      ui.picture.dataset.empty = "1";
+    }
+  }
+
+  ui.picture.dataset.empty = "1";
+  source.show();
+  draw();
+  if (first?.problem) notice({ id: "link", kind: "info", text: first.problem });
+  if (first && first.layer !== null) bus.say("layer", first.layer);
+  bus.on("seek", (seconds) => Number.isFinite(seconds) && seek(seconds));
+  bus.on("open-run", (wish) => wish && openRun(wish.id, wish.seconds));
+  bus.on("source", (wish) => wish && source.put(wish.kind, { [wish.kind]: wish.id })); // a lesson plays something
+  bus.on("lesson", (on) => { // its stream stands in for what was shown, which comes back with the choice of before
+    if (on) {
+      if (camera.on) camera.close(); // it would film for nobody
+      before ??= { kind: source.kind(), chosen: { ...source.chosen() } };
+    } else if (before) {
+      source.put(before.kind, before.chosen);
+      before = null;
+    }
+  });
+
+  return {
+    pulse,
+    receive(next) {
+      view = next;
+      if (opening && view.opened === opening.n) opening = null;
+      const another = source.kind() !== "run" || (source.chosen().run ?? "") !== view.run?.id;
+      if (view.run && view.restarted && another && !opening) source.put("run", { run: view.run.id || null }); // an uploaded one, or one of the lab's
+      showFrame();
+      if (camera.on && (view.state === "ended" || view.state === "failed") && view.source.kind === "camera") camera.close();
+      notice(view.notice);
+      draw();
+      if ((view.lab ?? 0) > lab) bus.say("lab", view.lab); // an uploaded lab run plays there
+      lab = view.lab ?? 0;
+      bus.say("view", view);
+      pulse.heard(view);
+    },
+  };
+}

@@ -1,0 +1,138 @@
+// Where the stream comes from: a tab for each kind of source, what each tab offers, and what is chosen there.
+import { h, icon, radioKeys } from "../shared/dom.js";
+import { clock, whole } from "../shared/format.js";
+import { runPanel } from "../runs/replay.js";
+
+const SOURCES = [["run", "Recorded"], ["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
+
+/**
+ * Build the choice of a source.
+ *
+ * `kit`: {clips, runs, limitMb, planned, upload(file), first (id of the run that opens, or null), filming() (whether the
+ *   camera is on), on: {run(id), clip(), file(recorded), moved(before), changed(), problem(text)}}.
+ * Returns {tabs, panel, kind(), chosen(), is(view), target(), choose(kind), put(kind, chosen), show()}.
+ */
+export function makeSource({ clips, runs, limitMb, planned, upload, first, filming, on }) {
+  let kind = first ? "run" : clips.length ? "clip" : "upload";
+  let chosen = { clip: clips[0]?.id ?? null, upload: null, run: first };
+  const buttons = SOURCES.map(([name, label]) => h("button", { type: "button", role: "tab", id: `hl-tab-${name}`, "aria-controls": "hl-source", onclick: () => choose(name) }, label));
+  const tabs = h("div", { class: "hl-segments hl-tabs", role: "tablist", "aria-label": "Source" }, buttons);
+  const panel = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel" });
+  const panels = { run: () => runPanel(runs, chosen.run, on.run), clip: clipPanel, upload: uploadPanel, camera: cameraPanel };
+
+  buttons[0].hidden = !runs.length;
+  tabs.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    const offered = SOURCES.filter(([name]) => name !== "run" || runs.length);
+    const at = offered.findIndex(([name]) => name === kind);
+    choose(offered[(at + step + offered.length) % offered.length][0]);
+    buttons.find((tab) => tab.tabIndex === 0).focus();
+  });
+
+  function show() {
+    SOURCES.forEach(([name], i) => {
+      buttons[i].setAttribute("aria-selected", name === kind);
+      buttons[i].tabIndex = name === kind ? 0 : -1;
+      if (name === kind) panel.setAttribute("aria-labelledby", buttons[i].id);
+    });
+    panel.replaceChildren(panels[kind]());
+  }
+
+  function choose(name) {
+    const before = kind;
+    kind = name;
+    on.moved(before);
+    show();
+    on.changed();
+  }
+
+  /** What the server needs to play what is chosen. */
+  function target() {
+    if (kind === "camera" || kind === "run") return { kind };
+    return kind === "clip" ? { kind, id: chosen.clip } : { kind, path: chosen.upload?.path, name: chosen.upload?.name };
+  }
+
+  function clipPanel() {
+    if (!clips.length) return h("p", { class: "hl-caption" }, "No clips are bundled with this copy. Upload a video, or use the webcam.");
+    const cards = clips.map((clip) => h("button", {
+      type: "button", role: "radio", class: "hl-clip", "aria-checked": clip.id === chosen.clip ? "true" : "false",
+      onclick: () => {
+        chosen.clip = clip.id;
+        cards.forEach((card, i) => card.setAttribute("aria-checked", clips[i].id === clip.id));
+        roam();
+        on.changed();
+        on.clip();
+      },
+    }, clip.poster ? h("img", { src: clip.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }),
+    h("span", {}, clip.title, h("b", {}, clock(clip.seconds))), h("small", {}, clip.about)));
+    const group = h("div", { class: "hl-clips", role: "radiogroup", "aria-label": "Clips" }, cards);
+    const roam = radioKeys(group);
+    return group;
+  }
+
+  function uploadPanel() {
+    const input = h("input", { type: "file", accept: "video/*,.hermesrun", class: "hl-hidden", id: "hl-file", onchange: () => input.files[0] && take(input.files[0]) });
+    const text = chosen.upload ? chosen.upload.name : `Drop a video or a recorded run here, or choose one (up to ${limitMb} MB)`;
+    const zone = h("label", { class: "hl-drop", for: "hl-file" }, icon("upload"), h("span", {}, chosen.upload?.busy ? `Uploading ${chosen.upload.name} …` : text), input);
+    zone.addEventListener("dragover", (event) => {
+      event.preventDefault();
+      zone.classList.add("is-over");
+    });
+    zone.addEventListener("dragleave", () => zone.classList.remove("is-over"));
+    zone.addEventListener("drop", (event) => {
+      event.preventDefault();
+      if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+    });
+    return zone;
+  }
+
+  async function take(file) {
+    const before = chosen.upload;
+    if (file.size > limitMb * 1e6) return on.problem(`${file.name} has ${whole(file.size / 1e6)} MB; up to ${limitMb} MB are taken.`);
+    if (!file.size) return on.problem(`${file.name} is empty. Choose a video file.`);
+    chosen.upload = { name: file.name, busy: true };
+    show();
+    try {
+      const { path } = await upload(file);
+      chosen.upload = { name: file.name, path };
+      on.file(file.name.endsWith(".hermesrun"));
+    } catch {
+      chosen.upload = before;
+      on.problem(`${file.name} could not be uploaded. Check the connection, then try again.`);
+    }
+    show();
+    return on.changed();
+  }
+
+  function cameraPanel() {
+    if (planned) return noCamera();
+    return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), h("span", {}, filming() ? "The camera is on. Press Stop to switch it off." : "Your camera stays off until you press Start."),
+      h("span", {}, "Its frames go only to the computer that runs this page, and are not stored."));
+  }
+
+  /** Clip mode: why there is no webcam. */
+  function noCamera() {
+    return h("div", { class: "hl-caption hl-camera-note" }, icon("camera"),
+      h("p", {}, "The webcam cannot be used here: a GPU is lent for one run at a time, and a live stream would need it all the while."),
+      h("p", {}, "Choose a clip or upload a video. On a computer of your own, or a Space with its own hardware, the webcam works."));
+  }
+
+  return {
+    tabs,
+    panel,
+    show,
+    choose,
+    target,
+    kind: () => kind,
+    chosen: () => chosen,
+    is: (view) => view.source.kind === kind && (kind !== "clip" || view.source.id === chosen.clip) && (kind !== "upload" || view.source.id === chosen.upload?.path),
+    /** Show another choice without acting on it; `more` replaces single entries of what is chosen. */
+    put(name, more) {
+      kind = name;
+      chosen = { ...chosen, ...more };
+      show();
+      on.changed();
+    },
+  };
+}

@@ -3,3 +3,7 @@
 
 class HermesError(Exception):
     """Base of every error that a user can cause; `str(error)` is one clear sentence to show as it is."""
+
+
+class FailedError(HermesError):
+    """Valid work that failed on the way, such as a file that could not be written because the disk is full."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from hermes.errors import HermesError
+from hermes.errors import FailedError, HermesError
 
 DEVICE_FOLDERS: Final = (Path("/dev"), Path("/proc"), Path("/sys"))
 """No output is written below these, whatever the entry is: /dev/stdout may lead to a regular file."""
@@ -51,12 +51,13 @@ def check_file(path: Path, inputs: Iterable[Path] = ()) -> Path:
     return real
 
 
-def check_folder(path: Path, inputs: Iterable[Path] = ()) -> Path:
+def check_folder(path: Path, inputs: Iterable[Path] = (), names: Iterable[str] = ()) -> Path:
     """Check that files can be written into a folder that exists or can be made, without changing anything.
 
     Args:
         path: The folder.
         inputs: Folders that are read; the output may be none of them.
+        names: Files that are written there; each must be missing or a regular file that is no input.
 
     Returns:
         The folder, with symbolic links followed.
@@ -64,16 +65,19 @@ def check_folder(path: Path, inputs: Iterable[Path] = ()) -> Path:
     Raises:
         OutputError: It is something else, an input, or cannot be made or written to.
     """
+    inputs = tuple(inputs)
     try:
         real = path.resolve()
         _check_place(real)
         if real.exists():
             if not real.is_dir():
-                raise OutputError(f"{path} is not a folder.")
+                raise OutputError(f"{path} is {'a file' if real.is_file() else 'a device'}, not a folder.")
             if any(source.is_dir() and source.samefile(real) for source in inputs):
                 raise OutputError(f"{path} is an input; choose another folder for the output.")
         there = next(folder for folder in (real, *real.parents) if folder.exists())
         _check_writable(path, there)
+        for name in names if there == real else ():
+            check_file(real / name, inputs)
     except (OSError, ValueError, RuntimeError) as error:
         raise OutputError(f"{path} cannot be written: {_reason(error)}.") from error
     return real
@@ -114,10 +118,13 @@ def write_text(path: Path, text: str) -> None:
 
     Raises:
         OutputError: `path` is no regular file.
-        OSError: The file cannot be written.
+        FailedError: The file cannot be written.
     """
-    with replacing(path) as part:
-        part.write_text(text, encoding="utf-8")
+    try:
+        with replacing(path) as part:
+            part.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise FailedError(f"{path} cannot be written: {_reason(error)}.") from error
 
 
 def _check_place(path: Path) -> None:
@@ -148,7 +155,7 @@ def _check_regular(path: Path, real: Path) -> None:
 def _check_writable(path: Path, folder: Path) -> None:
     """Create and delete a file: permissions alone do not tell about read-only file systems and quotas."""
     if not folder.exists():
-        raise OutputError(f"There is no folder {path.parent} to write {path.name} to.")
+        raise OutputError(f"There is no folder {folder} to write {path.name} to.")
     if not folder.is_dir():
         raise OutputError(f"{path} cannot be written: {folder} is not a folder.")
     probe = folder / f".{secrets.token_hex(8)}.part"

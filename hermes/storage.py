@@ -22,6 +22,7 @@ from hermes.memory.encoded import Layout
 from hermes.memory.heads import HeadTable
 from hermes.memory.stream_state import StreamState
 from hermes.memory.tiers import FamilyConstants, Ramp
+from hermes.output import OutputError, replacing
 from hermes.policies import make_policy
 from hermes.snapshot import AnswerTrace, Eviction
 
@@ -75,12 +76,10 @@ def save(session: StreamSession, path: Path) -> None:
         header["answer"] = _take_arrays(history.answer, "answer", tensors)
     header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions)]
     header["life"] = [_take_arrays(r, f"life.{i}", tensors) for i, r in enumerate(session.life.records)]
-    part = path.with_name(path.name + ".part")
     try:
-        save_file(tensors, part, metadata={"session": json.dumps(header)})
-        part.replace(path)
-    except (OSError, SafetensorError) as error:
-        part.unlink(missing_ok=True)
+        with replacing(path) as part:
+            save_file(tensors, part, metadata={"session": json.dumps(header)})
+    except (OSError, SafetensorError, OutputError) as error:
         raise SessionFileError(f"The session could not be written to {path}: {error}") from error
 
 

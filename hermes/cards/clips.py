@@ -22,6 +22,7 @@ from hermes.cards.questions import Question, ask
 from hermes.cards.render import draw, make_look, make_setting
 from hermes.cards.timeline import Event, Tempo, make_events, shown_at
 from hermes.errors import HermesError
+from hermes.output import replacing, write_text
 
 Frame = NDArray[np.uint8]
 LICENCE: Final = "MIT, as the project: every picture is drawn by its code"
@@ -104,7 +105,8 @@ def clip_questions(recipe: ClipRecipe) -> list[tuple[Question, float]]:
 def write_clip(recipe: ClipRecipe, folder: Path) -> dict[str, Any]:
     """Write `NAME.webm` and `NAME.json`; returns what `index.json` says about the clip."""
     video = folder / f"{recipe.name}.webm"
-    _write_video(video, clip_frames(recipe), recipe)
+    with replacing(video) as part:
+        _write_video(part, clip_frames(recipe), recipe)
     entry = {
         "name": recipe.name,
         "file": video.name,
@@ -203,4 +205,4 @@ def _without_chance(data: bytes, name: str) -> bytes:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -10,10 +10,11 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, NoReturn
 
 import hermes
-from hermes.errors import HermesError
+from hermes.cli.terminal import discard_output, prepare_streams
+from hermes.errors import FailedError, HermesError
 
 
 class Command(NamedTuple):
@@ -40,29 +41,68 @@ COMMANDS: Final[dict[str, Command]] = {
     "space": Command("hermes.cli.space", "build the folder to push to a Hugging Face Space"),
 }
 
+FAILED: Final = 1
 USAGE_ERROR: Final = 2
 INTERRUPTED: Final = 130
 PIPE_CLOSED: Final = 141
+EXIT_CODES: Final = """\
+exit codes:
+  0    success
+  1    the work failed on the way, such as a full disk
+  2    invalid arguments, an input that cannot be used, or an output that cannot be written; nothing was done
+  130  interrupted (Ctrl-C)
+  141  the program that read the output ended
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that reports an error as one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(USAGE_ERROR, f"hermes: error: {message} (see {self.prog} --help)\n")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0, 2 for bad usage or input, 130 when interrupted."""
-    arguments = list(sys.argv[1:] if arguments is None else arguments)
-    args = _parser(called=next((a for a in arguments if not a.startswith("-")), None)).parse_args(arguments)
+    """Run one command.
+
+    Returns:
+        The exit code, see `EXIT_CODES`.
+
+    Raises:
+        SystemExit: The arguments cannot be parsed (code 2), or help or version was printed (code 0).
+    """
+    prepare_streams()
     try:
-        _load_plugins(getattr(args, "plugin", ()))
-        code = int(args.run(args))
-        sys.stdout.flush()  # here, where a closed pipe can be caught
-        return code
+        try:
+            return _run(list(sys.argv[1:] if arguments is None else arguments))
+        finally:
+            sys.stdout.flush()  # here, where a closed pipe or a full disk can be caught
     except HermesError as error:
-        print(f"hermes: error: {error}", file=sys.stderr)
-        return USAGE_ERROR
+        return _report(str(error), FAILED if isinstance(error, FailedError) else USAGE_ERROR)
     except KeyboardInterrupt:
         print("hermes: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output went away; keep Python from complaining at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:
+        discard_output()
         return PIPE_CLOSED
+    except MemoryError:
+        return _report("There is not enough memory.", FAILED)
+    except OSError as error:
+        if error.filename is None:  # standard output, such as a full disk behind it
+            discard_output()
+        about = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
+        return _report(f"{error.strerror or error}{about}.", FAILED)
+
+
+def _run(arguments: list[str]) -> int:
+    args = _parser(called=next((a for a in arguments if not a.startswith("-")), None)).parse_args(arguments)
+    _load_plugins(getattr(args, "plugin", ()))
+    return int(args.run(args))
+
+
+def _report(message: str, code: int) -> int:
+    print(f"hermes: error: {' '.join(message.split())}", file=sys.stderr)
+    return code
 
 
 def _load_plugins(plugins: Sequence[str]) -> None:
@@ -76,9 +116,11 @@ def _load_plugins(plugins: Sequence[str]) -> None:
 
 
 def _parser(called: str | None) -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="python -m hermes",
         description="Stream a video through a video LLM whose KV cache is hierarchical memory, and ask about it.",
+        epilog=EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"HERMES Live {hermes.__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND", title="commands")
@@ -87,6 +129,7 @@ def _parser(called: str | None) -> argparse.ArgumentParser:
         if name == called:
             module = importlib.import_module(command.module)
             child.description = module.__doc__
+            child.epilog = EXIT_CODES
             child.formatter_class = argparse.RawDescriptionHelpFormatter
             module.configure(child)
             if command.runs_policies:

@@ -8,7 +8,6 @@ A question without a time is asked when the video is over. Several questions in 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hermes.cli.model_option import add_model, load_model
+from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
@@ -52,7 +52,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.set_defaults(asked=[])
     parser.add_argument("video", metavar="VIDEO", help="a video file")
-    parser.add_argument("--question", action=_Pair, metavar="Q", help="what to ask; may be given several times")
+    parser.add_argument(
+        "--question", action=_Pair, type=text_argument, metavar="Q", help="what to ask; may be given several times"
+    )
     parser.add_argument(
         "--at", action=_Pair, type=float, metavar="SECONDS", help="stream time at which to ask the question before it"
     )
@@ -85,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         for warning in _warnings(frames, session, questions):
             print(f"hermes: note: {warning}", file=sys.stderr)
         if args.json:
-            print(json.dumps(_report(session, frames, questions, ingest_seconds), ensure_ascii=False))
+            print_json(_report(session, frames, questions, ingest_seconds))
         session.close()
     return 0
 

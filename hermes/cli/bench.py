@@ -9,13 +9,13 @@ polls four times a second and asks a question every ten seconds. Close other pro
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.bench.machine import load_average
 from hermes.cli import bench_visitors
 from hermes.cli.model_option import add_model, load_model
+from hermes.cli.terminal import print_json
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     about["load_after"] = load_average()
     if args.json:
         _progress("")
-        print(json.dumps({**about, "policies": [result.as_dict() for result in results]}, ensure_ascii=False))
+        print_json({**about, "policies": [result.as_dict() for result in results]})
     else:
         print(f"Load of the machine (1 minute): {about['load_before']} before, {about['load_after']} after.")
     return 0

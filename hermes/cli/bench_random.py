@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+
+from hermes.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from hermes.bench.random_weights import Row
@@ -33,7 +34,7 @@ def run_random(args: argparse.Namespace, report: Callable[[str], None]) -> int:
     machine = describe_machine()
     if args.json:
         about = {"model": model.card.name, "dtype": str(place.dtype), "machine": machine, "bandwidth": bandwidth}
-        print(json.dumps({**about, "rows": [row.as_dict() for row in rows]}))
+        print_json({**about, "rows": [row.as_dict() for row in rows]})
         return 0
     print(f"{model.card.name}, {str(place.dtype).removeprefix('torch.')}, {model.tokens_per_frame} tokens a frame")
     print(

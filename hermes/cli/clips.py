@@ -9,6 +9,7 @@ import argparse
 from pathlib import Path
 
 from hermes.errors import HermesError
+from hermes.output import check_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +33,8 @@ def run(args: argparse.Namespace) -> int:
         raise HermesError(f"There is no clip {unknown[0]}. There are: {', '.join(names)}.")
     if args.only and not args.out_dir.is_dir():
         raise HermesError(f"There is no folder {args.out_dir}.")
+    files = [f"{name}{ending}" for name in args.only or names for ending in (".webm", ".json")]
+    check_folder(args.out_dir, names=files if args.only else [*files, "index.json"])
     some = (write_clip(names[name], args.out_dir) for name in args.only or ())
     for entry in some if args.only else write_clips(RECIPES, args.out_dir):
         print(f"{entry['bytes'] / 1e6:5.2f} MB  {entry['seconds']:6.0f} s  {entry['file']}", flush=True)

@@ -9,12 +9,14 @@ shown most). Streams are rendered freshly and were never trained on.
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
-from hermes.cli.model_option import add_yes, load_model
+from hermes.cli.model_option import add_yes, load_model, model_folders
+from hermes.cli.terminal import print_json, text_argument
+from hermes.errors import HermesError
+from hermes.output import check_file, check_folder, write_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -27,7 +29,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", default="full", help="full, sliding-window, hermes, … (default: full)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold")
     parser.add_argument("--guidance", choices=("forward", "embedding"), help="how the guidance is computed")
-    parser.add_argument("--prompt", help="global guidance prompt in place of the model's own")
+    parser.add_argument("--prompt", type=text_argument, help="global guidance prompt in place of the model's own")
     parser.add_argument("--tempo", default="calm", choices=("dense", "calm", "slow"), help="how fast cards follow")
     parser.add_argument(
         "--background",
@@ -45,6 +47,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
+    if args.figure:
+        check_file(args.figure, [*model_folders(args.model), *([args.photos] if args.photos else [])])
     from dataclasses import replace  # noqa: PLC0415
 
     from hermes.cards.backgrounds import SIDE  # noqa: PLC0415
@@ -72,11 +76,17 @@ def run(args: argparse.Namespace) -> int:
     if args.figure:
         measured = measure_attention(model, setup, progress)
         title = f"Where the pocket model looks: {setup.streams} streams of {setup.frames} frames, full cache"
-        args.figure.write_text(draw_attention(measured, title), encoding="utf-8")
-        print(json.dumps(measured) if args.json else f"wrote {args.figure}")
+        write_text(args.figure, draw_attention(measured, title))
+        if args.json:
+            print_json(measured)
+        else:
+            print(f"wrote {args.figure}")
         return 0
     result = evaluate(model, setup, photos, progress)
-    print(json.dumps(result) if args.json else table(result))
+    if args.json:
+        print_json(result)
+    else:
+        print(table(result))
     return 0
 
 
@@ -103,14 +113,17 @@ def table(result: dict[str, Any]) -> str:
 def _report(args: argparse.Namespace) -> int:
     from hermes.backbones.sources import POCKET  # noqa: PLC0415
     from hermes.cards.story import STORY  # noqa: PLC0415
-    from hermes.eval.card import write_card  # noqa: PLC0415
-    from hermes.eval.report import report  # noqa: PLC0415
+    from hermes.eval.card import CARD, write_card  # noqa: PLC0415
+    from hermes.eval.report import FIGURE, RESULTS, report  # noqa: PLC0415
 
     folder = POCKET if args.model == "pocket" else Path(args.model)
+    if not (folder / "model.safetensors").is_file():
+        raise HermesError(f"There is no pocket model in {folder} to write a report of.")
+    check_folder(folder, names=(CARD, FIGURE, RESULTS))
     from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS  # noqa: PLC0415
 
     photos = args.photos or HELD_OUT_PHOTOGRAPHS
     found = report(folder, args.scale, args.workers, lambda line: print(line, flush=True), photos)
     write_card(folder, found, STORY)
-    print(f"wrote {folder / 'README.md'}")
+    print(f"wrote {folder / CARD}")
     return 0

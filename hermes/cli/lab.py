@@ -17,16 +17,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hermes.cli.model_option import add_model, load_model
+from hermes.cli.model_option import add_model, load_model, model_folders
+from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
+from hermes.output import check_folder, write_text
 
+REPORTS = ("lab.json", "lab.csv", "lab.html")
 DEFAULT_BUDGETS = ("6%", "12%", "25%", "50%")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument(
-        "--policies", nargs="+", metavar="NAME",
+        "--policies", nargs="+", type=text_argument, metavar="NAME",
         help="which policies and presets (default: all policies), also with settings: hermes:smoothing=off,k_long_term=2; "
         "“all” stands for every policy, “ablations” for every preset; rekv@25%% or all@25%%: at that budget alone",
     )  # fmt: skip
@@ -55,12 +58,13 @@ def run(args: argparse.Namespace) -> int:
     from hermes.lab.plan import identity, make_plan  # noqa: PLC0415
     from hermes.lab.report import report  # noqa: PLC0415
     from hermes.lab.run import run_plan  # noqa: PLC0415
-    from hermes.lab.store import Store  # noqa: PLC0415
+    from hermes.lab.store import MEASUREMENTS, Store  # noqa: PLC0415
     from hermes.lab.summary import summarise  # noqa: PLC0415
     from hermes.lab.table import as_csv, text  # noqa: PLC0415
 
     if args.workers < 1:
         raise HermesError(f"At least one worker is needed, not {args.workers}.")
+    check_folder(args.out, model_folders(args.model), names=(MEASUREMENTS, *REPORTS))
     model = load_model(args)
     plan = make_plan(
         model,
@@ -82,12 +86,18 @@ def run(args: argparse.Namespace) -> int:
         store.close()
     machine = describe_machine() | {"model": model.card.name, "layers": model.num_layers}
     summary = summarise(plan, store.tasks, store.found) | {"machine": machine}
-    _write(args.out / "lab.json", json.dumps(summary, ensure_ascii=False, indent=1) + "\n")
-    _write(args.out / "lab.csv", as_csv(summary))
-    _write(args.out / "lab.html", report(summary, _command(args)))
-    print(json.dumps(summary, ensure_ascii=False) if args.json else text(summary))
-    if not args.json:
-        print(f"\nwrote lab.html, lab.json and lab.csv in {args.out}")
+    contents = (
+        json.dumps(summary, ensure_ascii=False, indent=1) + "\n",
+        as_csv(summary),
+        report(summary, _command(args)),
+    )
+    for name, content in zip(REPORTS, contents, strict=True):
+        write_text(args.out / name, content)
+    if args.json:
+        print_json(summary)
+    else:
+        print(text(summary))
+        print(f"\nwrote {', '.join(REPORTS)} in {args.out}")
     return 0
 
 
@@ -102,10 +112,6 @@ def _policies(names: Sequence[str]) -> list[str]:
         group, at, budget = given.partition("@")
         listed += [f"{name}{at}{budget}" for name in stands_for[group]] if group in stands_for else [given]
     return listed
-
-
-def _write(path: Path, content: str) -> None:
-    path.write_text(content, encoding="utf-8")
 
 
 def _command(args: argparse.Namespace) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ def add_model(parser: argparse.ArgumentParser, default: str = "pocket") -> None:
 def add_yes(parser: argparse.ArgumentParser) -> None:
     """Declare `--yes`."""
     parser.add_argument("--yes", action="store_true", help="download a model of more than 1 GB without asking")
+
+
+def model_folders(name: str) -> tuple[Path, ...]:
+    """The folder that a model is read from, where it is on this machine: no output may replace a file in it."""
+    from hermes.backbones.sources import POCKET  # noqa: PLC0415  (heavy)
+
+    folder = POCKET if name == "pocket" else Path(name)
+    return (folder,) if folder.is_dir() else ()
 
 
 def load_model(args: argparse.Namespace) -> Backbone:
@@ -52,7 +61,10 @@ def consent(*, yes: bool) -> Confirm:
             print("hermes: note: add --yes to start a large download", file=sys.stderr)
             return False
         print(f"\r\033[K{download}. Download it now? [y/N] ", end="", file=sys.stderr, flush=True)
-        return input().strip().lower() in ("y", "yes")
+        try:
+            return input().strip().lower() in ("y", "yes")
+        except EOFError:
+            return False
 
     return confirm
 

@@ -6,8 +6,9 @@ Counted from the published configurations; nothing is downloaded. â€œfits hereâ€
 from __future__ import annotations
 
 import argparse
-import json
 from typing import TYPE_CHECKING, Any
+
+from hermes.cli.terminal import print_json
 
 if TYPE_CHECKING:
     from hermes.backbones.catalogue import Listed
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
     rows = [describe(model, args.budget, count=args.count) for model in CATALOGUE]
     if args.json:
-        print(json.dumps({"budget": args.budget, "models": rows}))
+        print_json({"budget": args.budget, "models": rows})
         return 0
     print(
         f"{'hub id':<46} {'published':<9} {'weights':>9} {'bfloat16':>9} {'float32':>9} {'4-bit':>8}  {'stream':>8}  "

@@ -18,8 +18,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hermes.cli.model_option import add_model, load_model
-from hermes.errors import HermesError
+from hermes.cli.model_option import add_model, load_model, model_folders
+from hermes.cli.terminal import text_argument
+from hermes.errors import FailedError, HermesError
+from hermes.output import check_file, check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from hermes.lab.plan import Cell
     from hermes.lab.recording import RecordedLane
     from hermes.live_view import StreamSettings
-    from hermes.recording import Progress
+    from hermes.recording import Clip, Progress
     from hermes.trace import Turn
 
 TELL_SECONDS = 2.0
@@ -38,12 +40,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.add_argument("video", metavar="VIDEO", nargs="?", help="a video file or the name of a bundled clip")
     parser.add_argument(
-        "--ask", action="append", default=[], metavar="'SECONDS: QUESTION'",
+        "--ask", action="append", type=text_argument, default=[], metavar="'SECONDS: QUESTION'",
         help="what to ask and at which stream time; without a time at the end; may be given several times",
     )  # fmt: skip
     parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: the video's name.hermesrun)")
-    parser.add_argument("--title", help="title of the run (default: the clip's)")
-    parser.add_argument("--about", default="", help="a sentence on what the run shows")
+    parser.add_argument("--title", type=text_argument, help="title of the run (default: the clip's)")
+    parser.add_argument("--about", type=text_argument, default="", help="a sentence on what the run shows")
     parser.add_argument("--fps", type=float, help="frames a second to sample (default: 2)")
     parser.add_argument("--chunk", type=int, default=1, help="frames a chunk; a run has a moment for each (default: 1)")
     add_model(parser)
@@ -85,7 +87,7 @@ def _one(args: argparse.Namespace) -> int:
 
     clip, settings = find_clip(args.video), _settings(args)
     questions = [parse_question(text) for text in args.ask]
-    out = _out(args, clip.id or clip.path.stem)
+    out = _out(args, clip)
     model = load_model(args)
     recorder = Recorder()
     turns = record(model, clip, settings, questions, recorder, _Teller(out.name))
@@ -104,7 +106,7 @@ def _lab(args: argparse.Namespace) -> int:
     clip, settings = find_clip(args.video), _settings(args)
     cells_of(args.policies, settings.budget)
     questions = [parse_question(text) for text in args.ask]
-    out = _out(args, f"{clip.id or clip.path.stem}-lab")
+    out = _out(args, clip, "-lab")
     model = load_model(args)
     recorder = LabRecorder(len(args.policies))
     lanes = record_lab(model, clip, settings, args.policies, questions, recorder, _tellers(out.name))
@@ -114,10 +116,10 @@ def _lab(args: argparse.Namespace) -> int:
     return 0
 
 
-def _out(args: argparse.Namespace, name: str) -> Path:
-    out = args.out or Path(f"{name}.hermesrun")
-    if not out.parent.is_dir():
-        raise HermesError(f"There is no folder {out.parent} to write the run to.")
+def _out(args: argparse.Namespace, clip: Clip, suffix: str = "") -> Path:
+    """Where to write; checked before the model is loaded."""
+    out = Path(f"{clip.id or clip.path.stem}{suffix}.hermesrun") if args.out is None else args.out
+    check_file(out, (clip.path, *model_folders(args.model)))
     return Path(out)
 
 
@@ -138,6 +140,8 @@ def _bundled(args: argparse.Namespace) -> int:
     for name in args.only or ():
         if name not in known:
             raise HermesError(f"There is no bundled run {name}. There are: {', '.join(known)}.")
+    made = [f"{recipe.id}{recipes.ENDING}" for recipe in listed if not args.only or recipe.id in args.only]
+    check_folder(folder, model_folders(args.model), names=made)
     model, failed = load_model(args), []
     for recipe in listed:
         if args.only and recipe.id not in args.only:
@@ -157,7 +161,7 @@ def _bundled(args: argparse.Namespace) -> int:
         print(f"{path.stat().st_size / 1e6:5.2f} MB in {time.monotonic() - began:3.0f} s  {path.name}", flush=True)
         tell()
     if failed:
-        raise HermesError(
+        raise FailedError(
             f"{len(failed)} of the runs do not show what they should: {', '.join(failed)}. No file was written."
         )
     return 0

@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import tempfile
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
 from hermes.errors import HermesError
+from hermes.output import check_folder
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PARTS: Final = ("app.py", "hermes", "ui", "assets", "requirements.txt", "LICENSE")
 LEFT_OUT: Final = ("__pycache__", "node_modules", "*.pyc", ".*", "*.test.js", "*.test.mjs")
+KEPT: Final = (".git", ".gitattributes")
 LARGEST: Final = 10_000_000
 """Bytes: the hub refuses larger files without its large-file storage."""
 
@@ -75,7 +78,8 @@ def build_space(root: Path, out: Path) -> tuple[int, int]:
         Number of files and their bytes in all.
 
     Raises:
-        HermesError: something is missing or too large for the hub, or `out` holds other things. Nothing was changed.
+        HermesError: Something is missing or too large for the hub, or `out` holds other things. Nothing was changed.
+        OSError: The files cannot be written. The files of a clone are unchanged.
     """
     missing = [part for part in (*PARTS, "README.md") if not (root / part).exists()]
     if missing:
@@ -84,15 +88,21 @@ def build_space(root: Path, out: Path) -> tuple[int, int]:
     too_large = [f"{name} ({file.stat().st_size / 1e6:.1f} MB)" for name, file in files.items() if _is_large(file)]
     if too_large:
         raise HermesError(f"Larger than the 10 MB that the hub accepts in a Space: {', '.join(sorted(too_large))}.")
-    out = out.absolute()
-    if out == root or (root in out.parents and out.relative_to(root).parts[0] in PARTS):
+    root, out = root.resolve(), check_folder(out)
+    if out == root or out in root.parents or (root in out.parents and out.relative_to(root).parts[0] in PARTS):
         raise HermesError("The folder for the Space must lie outside the project's own folders.")
-    _make_empty(out)
-    for name, file in files.items():
-        (out / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, out / name)
+    _check_replaceable(out)
     readme = front_matter(root) + "\n" + (root / "README.md").read_text(encoding="utf-8")
-    (out / "README.md").write_text(readme, encoding="utf-8")
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".hermes-space-", dir=out) as temporary:
+        whole = Path(temporary)  # complete before anything in `out` is touched
+        for name, file in files.items():
+            (whole / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(file, whole / name)
+        (whole / "README.md").write_text(readme, encoding="utf-8")
+        _empty(out, whole)
+        for entry in list(whole.iterdir()):
+            entry.rename(out / entry.name)
     return len(files) + 1, sum(file.stat().st_size for file in files.values()) + len(readme.encode())
 
 
@@ -110,16 +120,23 @@ def _is_large(file: Path) -> bool:
     return file.stat().st_size > LARGEST
 
 
-def _make_empty(out: Path) -> None:
-    if out.exists() and not out.is_dir():
-        raise HermesError(f"{out} is a file, not a folder.")
-    out.mkdir(parents=True, exist_ok=True)
-    entries = [entry for entry in out.iterdir() if entry.name not in (".git", ".gitattributes")]
+def _entries(out: Path) -> list[Path]:
+    return [entry for entry in out.iterdir() if entry.name not in KEPT]
+
+
+def _check_replaceable(out: Path) -> None:
+    if not out.is_dir():
+        return
     readme = out / "README.md"
     is_clone = (out / ".git").exists() and readme.is_file() and "sdk:" in readme.read_text("utf-8", "replace")[:2000]
-    if entries and not is_clone:
+    if _entries(out) and not is_clone:
         raise HermesError(f"{out} is neither empty nor a clone of a Space; nothing was written.")
-    for entry in entries:
+
+
+def _empty(out: Path, but: Path) -> None:
+    for entry in _entries(out):
+        if entry == but:
+            continue
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:

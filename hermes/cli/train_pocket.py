@@ -6,9 +6,11 @@ Two stages run side by side, so two idle cores are best. Stop it at any time; th
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 
 from hermes.errors import HermesError
+from hermes.output import OutputError, check_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +32,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Train, write the folder, measure the model, write its card."""
+    if not 0 < args.minutes < math.inf:
+        raise HermesError(f"The time to train must be more than 0 minutes, not {args.minutes:g}.")
+    if not 0 <= args.measure <= 1:
+        raise HermesError(f"The share of the evaluation must lie between 0 and 1, not {args.measure:g}.")
+    if args.begin is not None and not (args.begin / "config.json").is_file():
+        raise HermesError(f"There is no model folder at {args.begin}.")
+    state = args.state or args.out.with_name(args.out.name + "-run")
+    _check(args.out, state, args.begin)
     from hermes.cards.story import STORY  # noqa: PLC0415
     from hermes.eval.card import write_card  # noqa: PLC0415 - torch only when it is needed
     from hermes.eval.report import report  # noqa: PLC0415
@@ -38,10 +48,18 @@ def run(args: argparse.Namespace) -> int:
     def progress(line: str) -> None:
         print(line, flush=True)
 
-    if args.begin is not None and not (args.begin / "config.json").is_file():
-        raise HermesError(f"There is no model folder at {args.begin}.")
-    state = args.state or args.out.with_name(args.out.name + "-run")
     train(state, args.out, args.minutes, args.seed, progress, args.begin)
     if args.measure > 0:
         write_card(args.out, report(args.out, args.measure, 2, progress), STORY)
     return 0
+
+
+def _check(out: Path, state: Path, begin: Path | None) -> None:
+    """See that model and states can be written, into two folders neither of which is the model to train further."""
+    inputs = () if begin is None else (begin,)
+    folders = []
+    for folder in (out, state):
+        there = [file.name for file in folder.iterdir() if not file.is_dir()] if folder.is_dir() else []
+        folders.append(check_folder(folder, inputs, there))
+    if folders[0] == folders[1]:
+        raise OutputError(f"The model and the states of its training need folders of their own, not {out} for both.")

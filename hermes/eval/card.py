@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from hermes.cards.questions import KINDS
 from hermes.eval.report import FIGURE, describe, memory_mean, rows_of
+from hermes.output import write_text
 from hermes.pocket.decoder import RECENT as RECENT_LAYERS
 
+CARD: Final = "README.md"
 RECENT: Final = 16  # frames that count as new in the text beside the figure
 # Goals with the full cache, set before training.
 GOALS: Final = {
@@ -47,7 +49,7 @@ def write_card(folder: Path, found: dict[str, Any], story: str) -> None:
     results = found["results"]
     parts = [story.strip(), _full(results), _goals(results), _ages(results), _policies(results), _prompts(results)]
     parts += [_backgrounds(results), _attention(found), _machine(found)]
-    (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
+    write_text(folder / CARD, "\n\n".join(part for part in parts if part) + "\n")
 
 
 def _table(head: list[str], rows: list[list[str]]) -> str:

@@ -23,6 +23,7 @@ from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs
 from hermes.cards.world import render_stream
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.pocket import Setup, evaluate
+from hermes.output import write_text
 from hermes.session import StreamSession
 
 RESULTS: Final = "evaluation.json"
@@ -130,16 +131,16 @@ def report(
         for future in as_completed(waiting):
             group, result = future.result()
             found["results"].setdefault(group, []).append(result)
-            (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+            write_text(folder / RESULTS, json.dumps(found, indent=1) + "\n")
             progress(headline(group, result))
     torch.set_num_threads(1)
     model = hermes.load(folder, device="cpu")
     setup = Setup(max(2, round(16 * scale)), 128, 3)
     found["attention"] = measure_attention(model, setup)
     title = f"Where the pocket model looks: {setup.streams} streams of {setup.frames} frames, full cache"
-    (folder / FIGURE).write_text(draw_attention(found["attention"], title), encoding="utf-8")
+    write_text(folder / FIGURE, draw_attention(found["attention"], title))
     found["speed"] = measure_speed(folder)
-    (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_text(folder / RESULTS, json.dumps(found, indent=1) + "\n")
     return found
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,7 +78,6 @@ def save(
         tokenizer: its tokenizer.
         about: what `hermes.json` says: name, about, guidance, max_new_tokens, suggested.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.to(torch.float16) for name, value in model.state_dict().items() if name != "lm_head.weight"}
     half: Any = LlavaOnevisionForConditionalGeneration(model.config)
     half = half.to(torch.float16)
@@ -85,27 +85,32 @@ def save(
     half.generation_config = GenerationConfig(
         do_sample=False, eos_token_id=tokenizer.eos_token_id, pad_token_id=tokenizer.pad_token_id, max_new_tokens=32
     )
-    half.save_pretrained(folder, safe_serialization=True)
-    tokenizer.save_pretrained(folder)
-    pixels = {
-        "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
-        "image_mean": list(MEAN), "image_std": list(STD), "resample": 3, "rescale_factor": 1 / 255,
-        "size": {"height": IMAGE, "width": IMAGE},
-    }  # fmt: skip
-    processor = {
-        "processor_class": "LlavaOnevisionProcessor", "num_image_tokens": (IMAGE // PATCH) ** 2,
-        "vision_feature_select_strategy": "full", "image_token": "<image>", "video_token": "<video>",
-        "vision_aspect_ratio": "anyres_max_9",
-    }  # fmt: skip
-    image = {**pixels, "image_processor_type": "LlavaOnevisionImageProcessor", "do_pad": True,
-             "image_grid_pinpoints": [[IMAGE, IMAGE]], "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
-    video = {**pixels, "video_processor_type": "LlavaOnevisionVideoProcessor",
-             "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
-    for name, content in (
-        ("preprocessor_config.json", image),
-        ("video_preprocessor_config.json", video),
-        ("processor_config.json", processor),
-        ("hermes.json", about),
-    ):
-        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as temporary:
+        whole = Path(temporary)  # each file is complete before it replaces another
+        half.save_pretrained(whole, safe_serialization=True)
+        tokenizer.save_pretrained(whole)
+        pixels = {
+            "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
+            "image_mean": list(MEAN), "image_std": list(STD), "resample": 3, "rescale_factor": 1 / 255,
+            "size": {"height": IMAGE, "width": IMAGE},
+        }  # fmt: skip
+        processor = {
+            "processor_class": "LlavaOnevisionProcessor", "num_image_tokens": (IMAGE // PATCH) ** 2,
+            "vision_feature_select_strategy": "full", "image_token": "<image>", "video_token": "<video>",
+            "vision_aspect_ratio": "anyres_max_9",
+        }  # fmt: skip
+        image = {**pixels, "image_processor_type": "LlavaOnevisionImageProcessor", "do_pad": True,
+                 "image_grid_pinpoints": [[IMAGE, IMAGE]], "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
+        video = {**pixels, "video_processor_type": "LlavaOnevisionVideoProcessor",
+                 "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
+        for name, content in (
+            ("preprocessor_config.json", image),
+            ("video_preprocessor_config.json", video),
+            ("processor_config.json", processor),
+            ("hermes.json", about),
+        ):
+            (whole / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for file in whole.iterdir():
+            file.replace(folder / file.name)
     log.info("wrote %s", folder)

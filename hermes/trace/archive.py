@@ -9,7 +9,14 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from hermes.errors import FailedError
+from hermes.output import replacing
 from hermes.trace.block import DamagedError, TraceError
+
+
+class TraceWriteError(TraceError, FailedError):
+    """A recorded run that cannot be written, such as on a full disk."""
+
 
 LARGEST_FILE = 64_000_000
 """Bytes of a file that is read, and of each of its parts when unpacked."""
@@ -117,18 +124,17 @@ def write(path: Path, parts: Mapping[str, bytes]) -> int:
         Bytes of the file.
 
     Raises:
-        TraceError: It cannot be written.
+        TraceWriteError: It cannot be written.
+        OutputError: `path` is a folder, a device, a pipe or a socket.
     """
-    part = path.with_name(path.name + ".part")
     try:
-        with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
-            for name, data in parts.items():
-                info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # so that equal runs are equal files
-                info.compress_type = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
-                file.writestr(info, data)
-        size = part.stat().st_size
-        part.replace(path)
+        with replacing(path) as part:
+            with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
+                for name, data in parts.items():
+                    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # so that equal runs are equal files
+                    info.compress_type = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
+                    file.writestr(info, data)
+            size = part.stat().st_size
     except OSError as error:
-        part.unlink(missing_ok=True)
-        raise TraceError(f"The run could not be written to {path}: {os.strerror(error.errno or 0)}.") from error
+        raise TraceWriteError(f"The run could not be written to {path}: {os.strerror(error.errno or 0)}.") from error
     return size

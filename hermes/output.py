@@ -71,7 +71,8 @@ def check_folder(path: Path, inputs: Iterable[Path] = (), names: Iterable[str] =
         _check_place(real)
         if real.exists():
             if not real.is_dir():
-                raise OutputError(f"{path} is {'a file' if real.is_file() else 'a device'}, not a folder.")
+                kind = "a file" if real.is_file() else "a device"
+                raise OutputError(f"The folder {path} cannot be used: it is {kind}, not a folder.")
             if any(source.is_dir() and source.samefile(real) for source in inputs):
                 raise OutputError(f"{path} is an input; choose another folder for the output.")
         there = next(folder for folder in (real, *real.parents) if folder.exists())
@@ -132,7 +133,7 @@ def _check_place(path: Path) -> None:
     if any(absolute.is_relative_to(folder) for folder in MEMORY_FOLDERS):
         return
     if any(absolute.is_relative_to(folder) for folder in DEVICE_FOLDERS):
-        raise OutputError(f"{path} is a device; give a regular file.")
+        raise OutputError(f"{path} is a device or lies among devices; give a regular file.")
 
 
 def _check_existing(path: Path, real: Path, inputs: Iterable[Path]) -> None:

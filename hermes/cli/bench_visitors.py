@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import ipaddress
-import json
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from hermes.bench.machine import describe_machine, load_average
+from hermes.cli.terminal import print_json
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def run_visitors(args: argparse.Namespace, report: Callable[[str], None]) -> int
     report("")
     about = {"machine": describe_machine(), "load_before": before, "load_after": load_average()}
     if args.json:
-        print(json.dumps({**result.as_dict(), **about}, ensure_ascii=False))
+        print_json({**result.as_dict(), **about})
     else:
         print_result(result, about)
     return 0

@@ -1,12 +1,14 @@
-"""The engine: one worker thread owns the models' work, and the streams of all visitors take turns.
+"""The engine: one worker thread runs the models for the streams of all visitors, one step at a time.
 
-A turn is one step: a chunk of frames, or a token of an answer. So answers and frames interleave, and nobody waits long.
+A step is a chunk of frames, the start of an answer, or one of its tokens. `hermes.scheduling` chooses the next step. A fault
+in a step, in `work` or in an error handler ends that stream; the worker and the other streams continue.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,20 +20,36 @@ from hermes.errors import HermesError
 from hermes.live import LiveStream
 from hermes.live_view import LiveView, StreamSettings
 from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
+from hermes.scheduling import Choice, Kind, Scheduler, Work
+from hermes.shortage import attempt, report
 
 __all__ = ["Engine", "LiveStream", "LiveView", "ModelInfo", "StreamSettings"]
 
 logger = logging.getLogger(__name__)
 
+IDLE_SECONDS = 0.5
+"""Longest time until the worker looks for work again if a wake-up is lost."""
+
 
 class TurnTaker(Protocol):
-    """What takes turns in the engine: a visitor's stream, or a run of the lab."""
+    """What the engine schedules: a visitor's stream, or a run of the lab."""
 
-    def has_work(self) -> bool:
-        """Whether a step would do something."""
+    def work(self) -> Work:
+        """What waits to be done; must not block."""
 
-    def step(self) -> None:
-        """Do one small piece of work; never raises."""
+    def step(self, kind: Kind, *, contended: bool) -> bool:
+        """Do one small piece of work; must not raise.
+
+        Args:
+            kind: Which of the kinds of `work`.
+            contended: Whether answers wait for the worker, so that frames should be processed in small chunks.
+
+        Returns:
+            False if nothing was done because an action of the visitor is in progress; it calls `Engine.wake` when it ends.
+        """
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error after `work` or `step` raised; must not raise."""
 
     def close(self) -> None:
         """Free the memory."""
@@ -100,7 +118,9 @@ class Engine:
         self._infos: dict[str, ModelInfo] = {}
         self._loading = threading.Lock()
         self._streams: list[TurnTaker] = []
-        self._work = threading.Condition()
+        self._guard = threading.Lock()  # guards `_streams` and `_closed`; never held during a step
+        self._news = threading.Event()
+        self._scheduler: Scheduler[TurnTaker] = Scheduler()
         self._closed = False
         self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
         self._worker.start()
@@ -113,7 +133,7 @@ class Engine:
         Args:
             name: "pocket", a folder or a hub id.
             progress: Told what happens and how far it is, 0 to 1.
-            confirm: Asked before a large download; None: it is not asked for.
+            confirm: Called before a large download; None: no consent is needed.
 
         Raises:
             ConsentError: `confirm` said no.
@@ -142,29 +162,36 @@ class Engine:
             BusyError: There are too many streams already.
             HermesError: A setting does not fit, or the model is not loaded yet.
         """
-        self._require_room()
+        with self._guard:
+            self._require_room()  # before the memory is allocated; `enter` decides
         stream = LiveStream(self, settings)
-        self.enter(stream)
+        try:
+            self.enter(stream)
+        except HermesError:
+            stream.close()
+            raise
         return stream
 
     def enter(self, stream: TurnTaker) -> None:
-        """Let something take turns with the streams, until it is forgotten.
+        """Schedule a stream until `forget` is called.
 
         Raises:
             BusyError: There are too many streams already.
+            HermesError: The engine was closed.
         """
-        self._require_room()
-        with self._work:
+        with self._guard:
+            self._require_room()
             self._streams.append(stream)
-            self._work.notify()
+        self._news.set()
 
     def _require_room(self) -> None:
-        with self._work:
-            if len(self._streams) >= self._max_streams:
-                raise BusyError(
-                    f"{self._max_streams} people are streaming here already, which is as many as this machine takes. "
-                    "Please come back in a moment."
-                )
+        if self._closed:
+            raise HermesError("This server is shutting down.")
+        if len(self._streams) >= self._max_streams:
+            raise BusyError(
+                f"{self._max_streams} people are streaming here already, which is as many as this machine takes. "
+                "Please come back in a moment."
+            )
 
     def model(self, name: str) -> Backbone:
         """A loaded model by the name it was asked for.
@@ -177,35 +204,68 @@ class Engine:
         return self._models[name]
 
     def wake(self) -> None:
-        """Tell the worker that there is something to do."""
-        with self._work:
-            self._work.notify()
+        """Tell the worker that there may be something to do."""
+        self._news.set()
 
     def forget(self, stream: TurnTaker) -> None:
-        """Leave out a stream that was closed."""
-        with self._work:
+        """Stop scheduling a stream that was closed."""
+        with self._guard:
             if stream in self._streams:
                 self._streams.remove(stream)
+        self._news.set()
+
+    # The worker ---------------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        while True:
-            with self._work:
-                ready = [stream for stream in self._streams if stream.has_work()]
-                while not ready and not self._closed:
-                    self._work.wait(0.5)
-                    ready = [stream for stream in self._streams if stream.has_work()]
-                if self._closed:
-                    return
-            for stream in ready:
-                stream.step()
+        known: set[TurnTaker] = set()
+        while not self._closed:
+            try:
+                known = self._turn(known)
+            except BaseException as error:  # noqa: BLE001 - the worker serves all streams: nothing may end it
+                report("the worker continues after", error)
+
+    def _turn(self, known: set[TurnTaker]) -> set[TurnTaker]:
+        """Do the next step, or wait for one; returns the streams that the scheduler knows."""
+        self._news.clear()
+        with self._guard:
+            streams = list(self._streams)
+        for gone in known.difference(streams):
+            self._scheduler.forget(gone)
+        waiting = {stream: work for stream in streams if (work := self._work_of(stream))}
+        while (choice := self._scheduler.choose(waiting)) is not None:
+            began = time.perf_counter()
+            if self._step(choice):
+                self._scheduler.charge(choice, time.perf_counter() - began)
+                return set(streams)
+            del waiting[choice.key]  # an action of this visitor is in progress: others go first
+        self._news.wait(IDLE_SECONDS)
+        return set(streams)
+
+    def _work_of(self, stream: TurnTaker) -> Work:
+        try:
+            return stream.work()
+        except BaseException as error:  # noqa: BLE001 - see `_run`
+            self._expel(stream, error)
+            return Work()
+
+    def _step(self, choice: Choice[TurnTaker]) -> bool:
+        try:
+            return choice.key.step(choice.kind, contended=choice.contended)
+        except BaseException as error:  # noqa: BLE001 - see `_run`
+            self._expel(choice.key, error)
+            return True
+
+    def _expel(self, stream: TurnTaker, error: BaseException) -> None:
+        """Stop scheduling a stream whose own error handling failed."""
+        attempt(lambda: self.forget(stream), lambda: stream.fail(error))
 
     def close(self) -> None:
         """Close all streams and end the worker."""
-        with self._work:
+        with self._guard:
             self._closed = True
-            self._work.notify()
+            streams = list(self._streams)
+        self._news.set()
         self._worker.join(timeout=10)
-        for stream in list(self._streams):
-            stream.close()
+        attempt(*(stream.close for stream in streams))
         self._models.clear()
         self._infos.clear()

@@ -1,12 +1,15 @@
 """One visitor's stream, as a page drives it: a source, a memory, an answer in progress.
 
-Every method may be called by any thread. The model's work is done by the engine's worker, one step at a time.
+Every method may be called by any thread. The engine's worker does all of the model's work, one step at a time. `view` and
+`ask` never wait for it; other actions wait for the step in progress, at most.
 """
 
 from __future__ import annotations
 
-import threading
+import logging
+import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,24 +23,28 @@ from hermes.live_answers import Answers
 from hermes.live_memory import LiveMemory, open_session
 from hermes.live_source import Source
 from hermes.live_view import LiveView, StreamSettings
-from hermes.shortage import give_back, sentence_of
+from hermes.scheduling import Kind, Work
+from hermes.shortage import attempt, give_back, sentence_of
+from hermes.step_lock import StepLock
+
+logger = logging.getLogger(__name__)
 
 Frame = npt.NDArray[np.uint8]
-ANSWERING_CHUNK = 4
-"""Frames a step while an answer is decoded, so that tokens do not wait long."""
+CONTENDED_CHUNK = 4
+"""Most frames per step while any visitor's answer waits, so that it does not wait long."""
 
 
 class Host(Protocol):
     """What a stream needs of the engine it lives in."""
 
     def wake(self) -> None:
-        """There is something to do."""
+        """Tell the worker that there may be something to do."""
 
     def model(self, name: str) -> Backbone:
         """A loaded model; raises HermesError if it is not loaded."""
 
     def forget(self, stream: Any) -> None:
-        """Something that took turns was closed."""
+        """Stop scheduling a stream that was closed."""
 
 
 class LiveStream:
@@ -58,12 +65,12 @@ class LiveStream:
         self._host = host
         self._wake = host.wake
         self._model = model = host.model(settings.model)
-        self._lock = threading.RLock()  # guards everything below; the worker holds it during a step
+        self._lock = StepLock(host.wake)  # guards everything below
         self._memory = LiveMemory(open_session(model, settings))
         self._source = Source(host.wake, settings.chunk)
         self._answers = Answers(host.wake)
-        self._answer_turn = False
         self._closed = False
+        self._last_view: LiveView | None = None
 
     # Sources ------------------------------------------------------------------------------------------------------
 
@@ -75,12 +82,14 @@ class LiveStream:
         """
         player = self._source.open(path, self.settings)
         with self._lock:
+            self._require_open()
             self._clear()
             self._source.use(player, title or Path(path).name)
 
     def camera(self) -> None:
         """Take camera frames from `offer`, into an empty memory."""
         with self._lock:
+            self._require_open()
             self._clear()
             self._source.use_camera()
 
@@ -101,13 +110,12 @@ class LiveStream:
     def resume(self) -> None:
         """Let the clock go on after `pause`; a camera's clock leaves the pause out."""
         with self._lock:
-            self._source.resume(self._memory.clock)
+            self._source.resume(self._memory.session.seconds)
 
     def stop(self) -> None:
-        """End the source; the memory stays, and one can still ask."""
+        """End the source; the memory stays, and questions can still be asked."""
         with self._lock:
             self._source.stop()
-        self._wake()
 
     def restart(self) -> None:
         """The same source from its start, into an empty memory.
@@ -122,33 +130,41 @@ class LiveStream:
             else:
                 self.camera()
 
+    def _require_open(self) -> None:
+        if self._closed:
+            raise HermesError("This stream was closed.")
+
     def _clear(self) -> None:
-        """Stop everything and begin with an empty memory."""
-        self._answers.stop()
-        self._finish_answer()
+        """Stop everything and continue with an empty memory."""
+        empty = open_session(self._model, self.settings)  # may raise, before anything is changed
+        attempt(partial(self._answers.finish, _nothing))
         self._source.clear()
-        self._memory.begin_again(open_session(self._model, self.settings))
+        self._memory.begin_again(empty)
 
     # Questions ----------------------------------------------------------------------------------------------------
 
     def ask(self, question: str) -> Iterator[str]:
-        """Ask; pieces come while frames go on being seen.
+        """Ask; pieces come while further frames are processed. Works in every state, also after the stream failed or ended.
 
         Returns:
-            Pieces of the answer; the calling thread waits between them.
+            Pieces of the answer; the calling thread waits between them. Iterating raises HermesError where the question
+            cannot be answered: it is too long (QuestionError), or the model failed on it.
 
         Raises:
-            QuestionError: Empty, too long, before the first frame, or another answer is in progress.
+            QuestionError: Empty, before the first frame, or another answer is in progress.
         """
-        with self._lock:
-            return self._answers.begin(lambda: self._memory.session.ask(question))
+        self._memory.session.check_question(question)
+        return self._answers.begin(partial(self._start_answer, question, time.perf_counter()))
+
+    def _start_answer(self, question: str, asked: float) -> Iterator[str]:
+        return self._memory.session.ask(question, asked=asked)
 
     def stop_answer(self) -> None:
-        """Stop the answer in progress; what was said so far stays."""
+        """Stop the answer in progress; the text so far stays."""
         self._answers.stop()
 
     def _finish_answer(self) -> None:
-        # Published before the end is told, so that who waits for it sees the answer's trace.
+        # Published before the end is signalled, so that the consumer finds the answer's trace in the next view.
         self._answers.finish(lambda: self._memory.publish(force=True))
 
     # Settings -----------------------------------------------------------------------------------------------------
@@ -200,20 +216,35 @@ class LiveStream:
     # What a page shows --------------------------------------------------------------------------------------------
 
     def view(self) -> LiveView:
-        """The state of the stream as of the last step."""
-        source, memory, player = self._source, self._memory, self._source.player
-        clock = memory.clock
+        """The state of the stream as of the last step. Never waits for the model and never raises."""
+        try:
+            view = self._view()
+        except Exception:
+            if self._last_view is None:
+                raise
+            logger.exception("a view could not be made; the last one is shown")
+            return self._last_view
+        self._last_view = view
+        return view
+
+    def _view(self) -> LiveView:
+        memory = self._memory
+        if memory.note_view():
+            self._wake()
+        snapshot = memory.snapshot
+        clock = snapshot.seconds if snapshot is not None else float("nan")
+        source = self._source.status(clock)
         return LiveView(
             state=source.state,
-            source=source.title if source.state != "empty" else "",
+            source=source.title,
             clock=clock,
-            duration=player.info.duration if player else None,
-            behind=source.behind(clock),
+            duration=source.duration,
+            behind=source.behind,
             frame_jpeg=memory.frame_jpeg(),
             frame_index=memory.frame_index,
-            snapshot=memory.snapshot,
+            snapshot=snapshot,
             dropped=source.dropped,
-            skipped=player.skipped if player else 0,
+            skipped=source.skipped,
             ingest_fps=memory.ingest_fps,
             first_token_ms=memory.first_token_ms,
             answering=self._answers.busy,
@@ -240,50 +271,69 @@ class LiveStream:
 
     # The worker's side --------------------------------------------------------------------------------------------
 
-    def has_work(self) -> bool:
-        """Whether a step would do something."""
-        return not self._closed and (self._answers.busy or self._source.has_work)
+    def work(self) -> Work:
+        """See `hermes.engine.TurnTaker.work`."""
+        if self._closed:
+            return Work()
+        return Work(self._answers.busy, self._source.has_work or self._memory.wants_snapshot)
 
-    def step(self) -> None:
-        """Do one piece of work: a token of the answer or a chunk of frames, in turn."""
-        with self._lock:
+    def step(self, kind: Kind, *, contended: bool) -> bool:
+        """See `hermes.engine.TurnTaker.step`: a step of the answer, or a chunk of frames."""
+        with self._lock.step() as mine:
+            if not mine:
+                return False
             if self._closed:
-                return
-            self._answer_turn = self._answers.busy and (not self._answer_turn or not self._source.waits)
-            answered = self._answer_turn
+                return True
             try:
-                if answered:
-                    if not self._answers.decode():
-                        self._finish_answer()
-                else:
-                    self._ingest()
-            except Exception as error:  # noqa: BLE001 - told, and logged there
-                sentence = sentence_of(error)
-                error.__traceback__ = None  # its frames hold the tensors for which there was no room
-                # Frames that are refused leave the memory as it was: an answer from it goes on.
-                self._fail(sentence, answer=answered or not isinstance(error, HermesError))
+                if kind == "frames":
+                    self._ingest(contended=contended)
+                elif not self._answers.decode():
+                    self._finish_answer()
+            except BaseException as error:  # noqa: BLE001 - the worker must go on, whatever was raised
+                self._fail(error, answering=kind == "answer")
+            return True
 
-    def _ingest(self) -> None:
-        batch = self._source.take(ANSWERING_CHUNK if self._answers.busy else self.settings.chunk)
+    def _ingest(self, *, contended: bool) -> None:
+        batch = self._source.take(min(CONTENDED_CHUNK, self.settings.chunk) if contended else self.settings.chunk)
         if batch:
             self._memory.push(batch)
-        else:
-            self._source.note_end()
-        self._memory.publish(force=not self._source.waits)
+            self._memory.publish(force=False)
+            return
+        # A view that tells of the end shows the whole stream.
+        self._memory.publish(force=self._source.ends)
+        self._source.note_end()
 
-    def _fail(self, sentence: str, *, answer: bool) -> None:
-        self._source.fail(sentence)
-        if answer:
-            self._answers.fail(HermesError(sentence))
-        give_back()
-        self._memory.publish(force=True)
+    def fail(self, error: BaseException) -> None:
+        """See `hermes.engine.TurnTaker.fail`."""
+        sentence = sentence_of(error)
+        attempt(
+            lambda: self._source.fail(sentence),
+            lambda: self._answers.fail(sentence_of(error, answering=True)),
+        )
+
+    def _fail(self, error: BaseException, *, answering: bool) -> None:
+        """Fail the answer or the source; never raises.
+
+        An answer reads a branch of the memory: frames continue after an answer failed, and an answer in progress continues
+        after the frames failed.
+        """
+        sentence = sentence_of(error, answering=answering)
+        error.__traceback__ = None  # its frames hold the tensors for which there was no room
+        if answering:
+            attempt(lambda: self._answers.fail(error if isinstance(error, HermesError) else sentence))
+        else:
+            attempt(lambda: self._source.fail(sentence))
+        attempt(give_back, lambda: self._memory.publish(force=True))
 
     def close(self) -> None:
         """Free the memory; the stream cannot be used any more."""
-        self._host.forget(self)
         self._closed = True
-        self._source.end()
+        self._answers.abandon()  # before the lock: its consumer must not wait for a step
+        self._host.forget(self)
+        attempt(self._source.end)
         with self._lock:
-            self._finish_answer()
-            self._source.clear()
-            self._memory.close()
+            attempt(partial(self._answers.finish, _nothing), self._source.clear, self._memory.close)
+
+
+def _nothing() -> None:
+    """No action."""

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,19 @@ from hermes.live_view import StreamSettings
 from hermes.player import Player
 
 Frame = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class SourceStatus:
+    """What a page shows of a source; see `hermes.live_view.LiveView` for the attributes."""
+
+    state: str
+    title: str
+    duration: float | None
+    behind: float
+    dropped: int
+    skipped: int
+    error: str | None
 
 
 class Source:
@@ -121,15 +135,17 @@ class Source:
             self._room.notify_all()
 
     def stop(self) -> None:
-        """End at somebody's wish."""
+        """Stop on request."""
         self.end()
         if self.state in ("playing", "paused"):
             self.state = "ended"
 
     def fail(self, sentence: str) -> None:
-        """End with an error."""
-        self.end()
-        self.state, self.error = "failed", sentence
+        """End with an error; the state is set also if ending the player raises."""
+        try:
+            self.end()
+        finally:
+            self.error, self.state = sentence, "failed"
 
     def clear(self) -> None:
         """Be without a source."""
@@ -146,11 +162,15 @@ class Source:
         return bool(self._inbox)
 
     @property
+    def ends(self) -> bool:
+        """Whether a file is over or cannot be read any further, which `note_end` has not noted yet."""
+        player = self.player
+        return player is not None and self.state == "playing" and (player.finished or player.error is not None)
+
+    @property
     def has_work(self) -> bool:
         """Whether there are frames to take, or an end to note."""
-        player = self.player
-        ended = player is not None and self.state == "playing" and (player.finished or player.error is not None)
-        return (self.waits and self.state in ("playing", "paused")) or ended
+        return (self.waits and self.state in ("playing", "paused")) or self.ends
 
     def take(self, most: int) -> list[tuple[Frame, float]]:
         """Up to `most` frames with their times, oldest first."""
@@ -165,15 +185,29 @@ class Source:
         if player is None or self.state != "playing":
             return
         if player.error is not None:
-            self.state, self.error = "failed", player.error
+            self.error, self.state = player.error, "failed"
         elif player.finished:
             self.state = "ended"
 
-    def behind(self, clock: float) -> float:
-        """Seconds that `clock` is behind the source."""
-        if self.player is None or not np.isfinite([self.player.position, clock]).all():
-            return 0.0
-        return max(self.player.position - clock, 0.0)
+    def status(self, clock: float) -> SourceStatus:
+        """What a page shows, read without a lock.
+
+        Args:
+            clock: Time of the newest frame that the model has seen, in seconds; nan before the first.
+        """
+        player, state = self.player, self.state  # each is read once: another thread may replace it meanwhile
+        behind = 0.0
+        if player is not None and np.isfinite([player.position, clock]).all():
+            behind = max(player.position - clock, 0.0)
+        return SourceStatus(
+            state=state,
+            title=self.title if state != "empty" else "",
+            duration=player.info.duration if player is not None else None,
+            behind=behind,
+            dropped=self.dropped,
+            skipped=player.skipped if player is not None else 0,
+            error=self.error,
+        )
 
     def require(self) -> None:
         """Raise HermesError where there is no source."""

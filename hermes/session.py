@@ -114,7 +114,7 @@ class StreamSession:
             chunk, self._pending = self._pending[:ready], self._pending[ready:]
             try:
                 self._push_chunk(chunk)
-            except HermesError:
+            except BaseException:
                 self._pending = []
                 raise
 
@@ -152,18 +152,18 @@ class StreamSession:
             reduced = self.policy.on_frames(step, Chunk.of(encoded, steps_before, torch.from_numpy(step_seconds)))
             if reduced.tokens:
                 self._note(self.policy.make_room(step, int(reduced.encoded.offsets.max()) + 1))
-        except HermesError:
+            step = self._prefill(step, reduced, layout)
+        except BaseException:
             self._state.tensors = remembered
             raise
-        step = self._prefill(step, reduced, layout)
-        encoded_at = time.perf_counter()
-        outcome = self.policy.after_encode(step)
+        # The frames are in the memory now, whatever happens below: the record must say so.
         self._layout = layout
         history.times.extend(step_seconds.tolist())
         history.sequence += 1
         self.stats.frames_seen += len(chunk)
         self.stats.tokens_seen += tokens
-        self._note(outcome)
+        encoded_at = time.perf_counter()
+        self._note(self.policy.after_encode(step))
         self.stats.encode_seconds += encoded_at - began
         self.stats.management_seconds += time.perf_counter() - encoded_at
 
@@ -230,7 +230,20 @@ class StreamSession:
 
     # The conversation ---------------------------------------------------------------------------------------------
 
-    def ask(self, question: str, max_new_tokens: int | None = None) -> Iterator[str]:
+    def check_question(self, question: str) -> str:
+        """Check what needs no model: the question without surrounding spaces.
+
+        Raises:
+            QuestionError: The question is empty, or asked before the first frame.
+        """
+        question = question.strip()
+        if not question:
+            raise QuestionError("The question is empty.")
+        if not self._history.times:
+            raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
+        return question
+
+    def ask(self, question: str, max_new_tokens: int | None = None, asked: float | None = None) -> Iterator[str]:
         """Ask about what was seen so far; the answer comes piece by piece, greedily decoded.
 
         Frames may be pushed between pieces: the answer is read from the memory as it was when asked. Question and answer
@@ -239,6 +252,7 @@ class StreamSession:
         Args:
             question: What to ask.
             max_new_tokens: Longest answer in tokens; None: the model's own limit.
+            asked: `time.perf_counter()` from which the time to the first token counts; None: now.
 
         Returns:
             Pieces of text; together they are the answer. Closing the iterator stops the answer.
@@ -246,15 +260,11 @@ class StreamSession:
         Raises:
             QuestionError: The question is empty, too long, or asked before the first frame.
         """
-        question = question.strip()
-        if not question:
-            raise QuestionError("The question is empty.")
-        if not self._history.times:
-            raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
+        question = self.check_question(question)
         longest = max_new_tokens if max_new_tokens is not None else self.model.card.max_new_tokens
         if longest < 1:
             raise QuestionError(f"An answer needs at least one token, not {longest}.")
-        asked = time.perf_counter()
+        asked = time.perf_counter() if asked is None else asked
         ids = self.model.tokenize(self.model.tail_text(question))
         room = reserve(self.model) // 2 - min(longest, reserve(self.model) // 4)
         if len(ids) > room:
@@ -263,11 +273,9 @@ class StreamSession:
         memory = self._opened_cache()
         recall = self.policy.before_answer(self._step(memory, self.layout), ids) or Recall(memory)
         answer = Answer(self.model, recall.memory, ids, longest, asked, recall.moved_bytes)
-        return self._answering(question, answer)
+        return self._answering(question, answer, self.seconds, self.steps_seen)
 
-    def _answering(self, question: str, answer: Answer) -> Iterator[str]:
-        times = self._history.times
-        asked_seconds, frames_seen = times[-1], len(times)
+    def _answering(self, question: str, answer: Answer, asked_seconds: float, frames_seen: int) -> Iterator[str]:
         pieces: list[str] = []
         try:
             for piece in answer:
@@ -333,6 +341,12 @@ class StreamSession:
     def steps_seen(self) -> int:
         """Frames as the memory counts them: where a family merges frames, the merged ones are one."""
         return len(self._history.times)
+
+    @property
+    def seconds(self) -> float:
+        """Time of the newest frame in seconds; nan before the first."""
+        newest = self._history.times[-1:]
+        return newest[0] if newest else float("nan")
 
     @property
     def frames_waiting(self) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -98,6 +97,6 @@ class BoardFeed:
             return detail(stream, request)
         view = stream.view()
         with self._lock:
-            encoder, fps = copy.copy(self._encoder), self._fps
+            encoder, fps = self._encoder.fork(), self._fps
         page = standalone.page(stream, view, encoder, fps=fps, meters=telling.meters(view))
         return {"id": request.get("id"), "kind": "page", "html": page}

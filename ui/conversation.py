@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 import threading
 from collections.abc import Iterator
@@ -14,6 +15,10 @@ from hermes.errors import HermesError
 if TYPE_CHECKING:
     from hermes.engine import LiveStream
     from ui.replay import Replay
+
+logger = logging.getLogger(__name__)
+
+FAILED = "The question could not be answered. Ask again."
 
 _IDS = itertools.count(1)
 
@@ -51,7 +56,8 @@ class Conversation:
 
     def message(self, last: int | None = None) -> dict[str, Any]:
         """The newest turns for the browser. Two are enough while one is written: a missed end is repeated."""
-        turns = self.turns[-last:] if last else self.turns
+        with self._lock:
+            turns = self.turns[-last:] if last else self.turns[:]
         return {"epoch": self._epoch, "turns": [dict(vars(turn)) for turn in turns]}
 
     def begin(self, question: str, at: float, policy: str) -> Turn:
@@ -62,7 +68,9 @@ class Conversation:
         return turn
 
     def ask(self, stream: LiveStream | Replay | None, question: str, policy: str) -> Iterator[dict[str, Any]]:
-        """Ask a stream; yields messages for the browser, the answer longer in each. Never raises on bad questions.
+        """Ask a stream; yields messages for the browser, the answer longer in each.
+
+        The turn always ends: as "done", "stopped", or "error" with the reason. Exceptions are not passed on.
 
         Args:
             stream: The stream to ask; None: none was started.
@@ -78,10 +86,10 @@ class Conversation:
             turn.state, turn.answer = "error", "Nothing has been seen yet. Press Start, then ask."
         elif busy:
             turn.state, turn.answer = "error", "One answer at a time: wait for the last one, or stop it."
-        yield self.message(2)
-        if stream is None or busy:
-            return
         try:
+            yield self.message(2)
+            if stream is None or turn.state == "error":
+                return
             for piece in stream.ask(question):
                 turn.answer += piece
                 yield self.message(2)
@@ -90,7 +98,10 @@ class Conversation:
                 turn.state = "done"
         except HermesError as error:
             turn.state, turn.answer = "error", str(error)
-        finally:
+        except Exception:
+            logger.exception("an answer failed")
+            turn.state, turn.answer = "error", FAILED
+        finally:  # also when the connection is gone and the generator is closed
             if turn.state == "writing":
                 turn.state = "stopped"
         yield self.message(2)

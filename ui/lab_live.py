@@ -49,8 +49,12 @@ class LiveLab:
         Raises:
             HermesError: There are too many streams already, or the clip cannot be played.
         """
-        shelf.engine.enter(self._run)
-        self._run.play(self._clip.path, self._clip.title)
+        try:
+            shelf.engine.enter(self._run)
+            self._run.play(self._clip.path, self._clip.title)
+        except BaseException:
+            self._run.close()  # it must not keep its place in the engine
+            raise
 
     def pause(self) -> None:
         """Let the clock stand still."""

@@ -1,15 +1,14 @@
 """Two to four policies on the same frames at the same time, and one question to all of them.
 
-The frames are taken once and handed to every memory in turn; a question waits until all have seen the same frames. The
-engine's worker does one step at a time, so that other streams get their turns; the clock of a first token does not run
-while others have theirs.
+The frames are taken once and pushed into every memory in turn; a question waits until all have seen the same frames. The
+engine's worker does one step at a time, so that other streams are served in between. The time to the first token counts
+from the moment at which a memory starts its answer, without the answers of the others before it. A fault in one memory
+ends that memory or its answer; the others continue.
 """
 
 from __future__ import annotations
 
-import logging
 import math
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,18 +19,21 @@ import numpy.typing as npt
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.lab.plan import Cell, cells_of
-from hermes.live import Host
+from hermes.live import CONTENDED_CHUNK, Host
 from hermes.live_source import Source
 from hermes.live_view import StreamSettings
+from hermes.scheduling import Kind, Work
 from hermes.session import QuestionError, StreamSession
+from hermes.shortage import attempt, give_back, report, sentence_of
 from hermes.snapshot import Snapshot
+from hermes.step_lock import StepLock
 from hermes.thumbnails import jpeg
-
-logger = logging.getLogger(__name__)
 
 Frame = npt.NDArray[np.uint8]
 Listener = Callable[["SideView"], None]
 VIEW_WIDTH = 320
+RUN_FAILED = "The model failed on these frames; the run stopped here."
+NO_LANE_LEFT = "None of these memories could go on."
 
 
 @dataclass
@@ -43,11 +45,11 @@ class Lane:
         session: Its memory.
         snapshot: Its memory as of the last step; None before the first.
         question: The last question that it was asked.
-        answer: What it answered so far.
-        state: "idle", "waiting" for its turn, "writing", "done", "refused" (`answer` says why it could not be asked) or
-            "failed" (`error` says why; it sees no more frames).
+        answer: The answer so far.
+        state: "idle", "waiting" for its turn, "writing", "done", "refused" (`answer` says why there is no answer) or
+            "failed" (`error` says why; it receives no more frames).
         first_token_ms: Time to first token of that answer.
-        error: Why it could not go on.
+        error: Why it receives no more frames.
     """
 
     cell: Cell
@@ -109,7 +111,7 @@ class SideBySide:
         cells = cells_of(policies, settings.budget)
         self.settings = settings
         self._host = host
-        self._lock = threading.RLock()  # guards everything below; the worker holds it during a step
+        self._lock = StepLock(host.wake)  # guards everything below
         self._source = Source(host.wake, settings.chunk)
         model = host.model(settings.model)
         self._lanes = tuple(_lane(model, cell, settings) for cell in cells)
@@ -130,6 +132,8 @@ class SideBySide:
         """
         player = self._source.open(path, self.settings)
         with self._lock:
+            if self._closed:
+                raise HermesError("This run was closed.")
             self._source.use(player, title or Path(path).name)
 
     def pause(self) -> None:
@@ -143,12 +147,14 @@ class SideBySide:
             self._source.resume(self._clock)
 
     def ask(self, question: str) -> None:
-        """Ask all policies, as soon as all have seen the same frames; `view` tells the answers as they grow.
+        """Ask all policies, as soon as all have seen the same frames; `view` shows the answers as they grow.
 
         Raises:
             QuestionError: It is empty, or the last one is still being answered, or nothing was seen yet.
         """
         with self._lock:
+            if self._closed:
+                raise QuestionError("This run was closed.")
             if not question.strip():
                 raise QuestionError("The question is empty.")
             if self._answering:
@@ -156,27 +162,27 @@ class SideBySide:
             if not any(lane.alive and lane.session.steps_seen for lane in self._lanes):
                 raise QuestionError("Nothing has been seen yet: let the run begin, then ask.")
             self._question = question.strip()
-        self._host.wake()
 
     def view(self) -> SideView:
-        """The state as of the last step; taking it never waits for the model."""
-        player = self._source.player
+        """The state as of the last step. Never waits for the model."""
+        clock = self._clock
+        source = self._source.status(clock)
         return SideView(
-            state=self._source.state,
-            clock=self._clock,
-            duration=player.info.duration if player else None,
+            state=source.state,
+            clock=clock,
+            duration=source.duration,
             frame_jpeg=self._newest,
             frames=min((lane.snapshot.frames_seen for lane in self._lanes if lane.alive and lane.snapshot), default=0),
             answering=self._answering,
-            error=self._source.error,
+            error=source.error,
             lanes=tuple(replace(lane, pieces=None) for lane in self._lanes),
         )
 
     def listen(self, listener: Listener | None) -> None:
-        """Tell someone the state now and after every step at whose end all have seen the same frames and none is answering.
+        """Report the state now, and after every step at whose end all have seen the same frames and none is answering.
 
         Args:
-            listener: Called by whoever does the step, so it must be quick; None: nobody listens any more.
+            listener: Called in the thread that does the step, so it must be quick; None: remove the listener.
         """
         with self._lock:
             self._listener = listener
@@ -188,9 +194,9 @@ class SideBySide:
             return
         try:
             self._listener(self.view())
-        except Exception:
-            logger.exception("whoever listened to the lab failed")
+        except BaseException as error:  # noqa: BLE001 - a listener must not end the run
             self._listener = None
+            report("the listener of a lab run failed:", error)
 
     @property
     def _clock(self) -> float:
@@ -204,59 +210,77 @@ class SideBySide:
 
     # The worker's side --------------------------------------------------------------------------------------------
 
+    def work(self) -> Work:
+        """See `hermes.engine.TurnTaker.work`. Frames that a question waits for count as part of its answer."""
+        if self._closed:
+            return Work()
+        answering = self._answering
+        return Work(answering, not answering and (self._batch is not None or self._source.has_work))
+
     def has_work(self) -> bool:
         """Whether a step would do something."""
-        return not self._closed and (self._batch is not None or self._answering or self._source.has_work)
+        return bool(self.work())
 
-    def step(self) -> None:
-        """One policy sees a chunk, or says a piece of its answer."""
-        with self._lock:
+    def step(self, kind: Kind, *, contended: bool) -> bool:  # noqa: ARG002 - a batch that all have begun goes first
+        """See `hermes.engine.TurnTaker.step`: one policy reads a chunk, or decodes a piece of its answer."""
+        with self._lock.step() as mine:
+            if not mine:
+                return False
             if self._closed:
-                return
+                return True
             try:
                 if self._batch is not None:
-                    self._see()
+                    self._see(self._batch)
                 elif self._answering:
                     self._say()
                 else:
-                    self._take()
-            except Exception:
-                logger.exception("a step of the lab failed")
-                self._source.fail("The model failed on these frames; the run stopped here.")
-                self._batch = None
-                for lane in self._lanes:
-                    if lane.state in ("waiting", "writing"):
-                        lane.pieces, lane.state, lane.error = None, "failed", "The model failed on this question."
+                    self._take(contended=contended)
+            except BaseException as error:  # noqa: BLE001 - the worker must go on, whatever was raised
+                self.fail(error)
             self._tell()
+            return True
 
-    def _take(self) -> None:
-        batch = self._source.take(self.settings.chunk)
+    def fail(self, error: BaseException) -> None:
+        """See `hermes.engine.TurnTaker.fail`: end the run and all answers in progress; never raises."""
+        sentence = str(error) if isinstance(error, HermesError) else RUN_FAILED
+        answering = sentence_of(error, answering=True)
+        error.__traceback__ = None  # its frames hold the tensors for which there was no room
+        self._batch = self._question = None
+        for lane in self._lanes:
+            if lane.state in ("waiting", "writing"):
+                _refuse(lane, answering)
+        attempt(lambda: self._source.fail(sentence), give_back)
+
+    def _take(self, *, contended: bool) -> None:
+        batch = self._source.take(min(CONTENDED_CHUNK, self.settings.chunk) if contended else self.settings.chunk)
         if not batch:
             self._source.note_end()
             return
         frames, seconds = zip(*batch, strict=True)
         self._batch, self._turn = (np.stack(frames), list(seconds)), 0
 
-    def _see(self) -> None:
-        """The next lane sees the batch; after the last one, all have."""
-        if self._batch is None:
-            return
-        frames, seconds = self._batch
+    def _see(self, batch: tuple[Frame, list[float]]) -> None:
+        """The next lane reads the batch; after the last one, all have."""
+        frames, seconds = batch
         lane = self._lanes[self._turn]
+        self._turn += 1
+        last = self._turn == len(self._lanes)
         if lane.alive:
             try:
                 lane.session.push(frames, seconds)
-            except HermesError as error:
-                lane.state, lane.error = "failed", str(error)
-            lane.snapshot = lane.session.snapshot()
-        self._turn += 1
-        if self._turn == len(self._lanes):
-            self._batch, self._newest = None, jpeg(frames[-1], VIEW_WIDTH, 80)
+                lane.snapshot = lane.session.snapshot()
+            except BaseException as error:  # noqa: BLE001 - the other lanes continue, whatever was raised
+                lane.state, lane.error = "failed", sentence_of(error)
+                error.__traceback__ = None
+                attempt(give_back, lambda: _publish(lane))
+        if last:
+            self._batch = None
+            self._newest = jpeg(frames[-1], VIEW_WIDTH, 80)
             if not any(one.alive for one in self._lanes):
-                self._source.fail("None of these memories could go on.")
+                self._source.fail(NO_LANE_LEFT)
 
     def _say(self) -> None:
-        """Begin the question that waits, or let the first lane that is not done say its next piece."""
+        """Start the question that waits, or decode the next piece of the first lane that is not done."""
         if self._question is not None:
             for lane in self._lanes:
                 if lane.alive:
@@ -267,30 +291,42 @@ class SideBySide:
         try:
             if lane.pieces is None:
                 lane.pieces, lane.state = lane.session.ask(lane.question), "writing"
+                return
             piece = next(lane.pieces, None)
-        except HermesError as error:
-            lane.answer, lane.pieces, lane.state = str(error), None, "refused"
+            if piece is not None:
+                lane.answer += piece
+                return
+            first = lane.session.stats.first_token_seconds
+            lane.first_token_ms = None if first is None else first * 1000
+            lane.snapshot = lane.session.snapshot()
+        except BaseException as error:  # noqa: BLE001 - the other lanes continue, whatever was raised
+            _refuse(lane, sentence_of(error, answering=True))
+            error.__traceback__ = None
+            attempt(give_back)
             return
-        if piece is not None:
-            lane.answer += piece
-            return
-        first = lane.session.stats.first_token_seconds
-        lane.first_token_ms = None if first is None else first * 1000
-        lane.snapshot = lane.session.snapshot()
         lane.pieces, lane.state = None, "done"
 
     def close(self) -> None:
         """Free the memories; the run cannot be used any more."""
-        self._host.forget(self)
         self._closed = True
         self._listener = None
-        self._source.end()
+        self._host.forget(self)
+        attempt(self._source.end)
         with self._lock:
-            self._source.clear()
+            attempt(self._source.clear)
             for lane in self._lanes:
                 lane.pieces = None
-                lane.session.close()
+                attempt(lane.session.close)
 
 
 def _lane(model: Backbone, cell: Cell, settings: StreamSettings) -> Lane:
     return Lane(cell, StreamSession(model, policy=cell.make(), chunk=settings.chunk))
+
+
+def _refuse(lane: Lane, sentence: str) -> None:
+    """End a lane's answer with the reason why there is none."""
+    lane.pieces, lane.answer, lane.state = None, sentence, "refused"
+
+
+def _publish(lane: Lane) -> None:
+    lane.snapshot = lane.session.snapshot()

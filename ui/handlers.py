@@ -9,7 +9,6 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 import gradio as gr
@@ -53,20 +52,12 @@ def _start(visitor: Visitor, lab: Lab, source: Source) -> None:
     """Play what is chosen: a recorded run that was uploaded is opened, anything else streams through the model."""
     path = source.path if source.kind == "upload" else None
     if path is not None and trace.is_lab(path):
-        _open_lab(lab, path)
+        lab.open(trace.read_lab(path))
         visitor.note_lab()
     elif path is not None and trace.is_run(path):
-        run = trace.read(path)
-        run.check()  # anybody may have made it
-        visitor.open_run(run)
+        visitor.open_run(trace.read(path))
     else:
         visitor.start(source)
-
-
-def _open_lab(lab: Lab, path: Path) -> None:
-    run = trace.read_lab(path)
-    run.check()  # anybody may have made it
-    lab.open(run)
 
 
 def _steer(replay: Replay, action: str, data: Data) -> None:
@@ -189,7 +180,7 @@ class Handlers:
                 return
             path = str(data.get("path") or "")
             self.sessions.take_upload(key, path, str(data.get("name") or ""))
-            _open_lab(lab, Path(path))
+            lab.open(trace.read_lab(path))
         except HermesError as error:
             lab.tell(str(error))
 

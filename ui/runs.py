@@ -7,6 +7,7 @@ import json
 import logging
 import math
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,12 +22,12 @@ AnyRun = TypeVar("AnyRun", Run, LabRun)
 
 def read_runs(folder: Path) -> dict[str, Run]:
     """The runs that a folder's `index.json` lists, by id, in its order; what cannot be read is left out and logged."""
-    return _read_all(folder, "runs", read)
+    return _read_all(folder, "runs", partial(read, trusted=True))
 
 
 def read_lab_runs(folder: Path) -> dict[str, LabRun]:
     """The lab runs that a folder's `index.json` lists, as `read_runs`."""
-    return _read_all(folder, "labs", read_lab)
+    return _read_all(folder, "labs", partial(read_lab, trusted=True))
 
 
 def _read_all(folder: Path, listed_as: str, reader: Callable[[Path], AnyRun]) -> dict[str, AnyRun]:

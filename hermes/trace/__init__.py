@@ -4,21 +4,23 @@
 writes the file. `read_lab(path)` gives a `LabRun`, of several memories on the same frames, which `LabRecorder` writes (see
 `hermes.trace.lab_run` for its format). Reading needs neither a model nor torch.
 
-The format, version 1. A run is a zip file:
+The format, version 2. A run is a zip file:
 
 run.json        what the run says of itself (`Head`), the conversation, and a list of its other parts with their times
 history.xz      what only grows: frame times and evictions
 past.xz         tokens of every frame that every layer held, at up to 192 moments
 answers/N.xz    each answer with the attention that it paid (float16)
 scores.xz       of every eviction the tokens that left, with their scores (see `hermes.life`)
-moments/N.xz    sixteen moments each: the first whole, the others by what changed; any block can be entered by itself
-pictures.bin    a JPEG for every frame, one after the other; pictures.xz says which and how long
+moments/N.xz    up to sixteen moments each, as plain columns (see `hermes.trace.tokens`)
+pictures.bin    a JPEG for every frame, one after the other; pictures.xz lists their frames and lengths
 
-Parts that end in .xz are blocks (`hermes.trace.block`): a JSON head and little-endian arrays under LZMA. A moment gives its
-snapshot back exactly, but for three figures of the last eviction and the attention of answers, which are rounded
+Parts that end in .xz are blocks (`hermes.trace.block`): a JSON head and little-endian arrays under XZ. Every field of a
+moment is stored exactly, except three scores of the last eviction and the attention of answers, which are rounded
 (`hermes.trace.rounding`, `hermes.trace.records.rounded_answer`), and the frame's picture, which is made smaller. Long runs
-keep fewer of the older moments, so that a file stays below 9 MB. Files may come from anybody: nothing in them is
-executed, sizes are checked before they are trusted, and what does not fit together is refused with a sentence.
+keep fewer of the older moments, so that a file stays below 9 MB.
+
+Files are untrusted: nothing in them is executed, everything that they expand to is charged against one budget before it is
+allocated (`hermes.file_limits`), and inconsistent parts are rejected with a sentence (`hermes.trace.consistency`).
 """
 
 from hermes.trace.block import TraceError

@@ -1,7 +1,8 @@
-"""Blocks: named arrays and a JSON value in one compressed piece of bytes. No pickle; sizes are checked before they count.
+"""Blocks: named arrays and a JSON value in one compressed piece of bytes. No pickle.
 
 A block is XZ-compressed. Inside: the length of a JSON head (uint32), the head `{"meta": …, "arrays": [[name, type,
-shape], …]}`, then the arrays' little-endian bytes one after the other.
+shape], …]}`, then the arrays' little-endian bytes one after the other. The XZ index declares how many bytes a block
+expands to; a reader charges them before it decompresses and never decompresses more.
 """
 
 from __future__ import annotations
@@ -17,26 +18,31 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.errors import HermesError
+from hermes.file_checks import parse_json
+from hermes.file_limits import RUN_LIMITS, MemoryBudget
 
 Array = npt.NDArray[Any]
 
 TYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float16", "float32", "float64")
-LARGEST_BLOCK = 256_000_000
-"""Bytes that one block may unfold into; a half-hour run's largest takes about 2 MB."""
+MOST_ARRAYS = 64
+LARGEST_SIDE = 1 << 40
+DECODER_BYTES = 64 << 20
+"""Memory that the XZ decoder itself may use."""
 _FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 4 << 20}]
 _HEAD = struct.Struct("<I")
+_FOOTER = struct.Struct("<IIH2s")
 
 
 class TraceError(HermesError):
-    """A file that is no recorded run, is damaged, or was written by a newer version."""
+    """A file that is not a recorded run, is damaged, or has another format version."""
 
 
 class DamagedError(TraceError):
-    """Something inside a recorded run does not fit together."""
+    """The parts of a recorded run cannot be read or are inconsistent."""
 
 
 def pack(meta: Any, arrays: Mapping[str, Array]) -> bytes:
-    """Meta (anything that JSON can hold) and arrays as one block; integers are stored as narrow as they are."""
+    """Pack a JSON value and arrays into one block; integers are stored in the narrowest type that holds them."""
     parts = {name: _narrow(np.asarray(values)) for name, values in arrays.items()}
     listed = [[name, values.dtype.name, list(values.shape)] for name, values in parts.items()]
     head = json.dumps({"meta": meta, "arrays": listed}, ensure_ascii=False, separators=(",", ":")).encode()
@@ -44,39 +50,98 @@ def pack(meta: Any, arrays: Mapping[str, Array]) -> bytes:
     return lzma.compress(_HEAD.pack(len(head)) + head + body, check=lzma.CHECK_CRC32, filters=_FILTERS)
 
 
-def unpack(data: bytes) -> tuple[Any, dict[str, Array]]:
-    """What `pack` was given; integer arrays may have a narrower type than they had.
+def unpack(data: bytes, budget: MemoryBudget | None = None) -> tuple[Any, dict[str, Array]]:
+    """Unpack what `pack` was given; integer arrays may have a narrower type than they had.
+
+    Args:
+        data: The block.
+        budget: Charged with the size that the block declares; None where it was charged before.
 
     Raises:
-        DamagedError: It is no block, or unfolds into more than `LARGEST_BLOCK` bytes.
+        DamagedError: It is not a block, or its content does not match its head.
+        FileTooLargeError: It exceeds the budget.
     """
-    raw = _decompress(data)
+    size = declared_size(data)
+    if budget is not None:
+        budget.charge(size)
+    raw = _decompress(data, size)
+    if len(raw) < _HEAD.size:
+        raise DamagedError("A block has no head.")
+    (length,) = _HEAD.unpack_from(raw)
+    at = _HEAD.size + length
+    head = parse_json(raw[_HEAD.size : at], RUN_LIMITS.json_bytes, "head of a block")
+    arrays: dict[str, Array] = {}
     try:
-        (length,) = _HEAD.unpack_from(raw)
-        head = json.loads(raw[_HEAD.size : _HEAD.size + length])
-        at = _HEAD.size + length
-        arrays: dict[str, Array] = {}
+        if len(head["arrays"]) > MOST_ARRAYS:
+            raise DamagedError("A block lists too many arrays.")
         for name, kind, shape in head["arrays"]:
-            if kind not in TYPES or any(type(side) is not int or side < 0 for side in shape):
-                raise DamagedError(f"“{name}” has a form that is not known.")
+            if kind not in TYPES or any(type(side) is not int or not 0 <= side <= LARGEST_SIDE for side in shape):
+                raise DamagedError("An array of a block has an unknown type or shape.")
             count = math.prod(shape)
             dtype = np.dtype(kind).newbyteorder("<")
+            if name in arrays or not isinstance(name, str) or count * dtype.itemsize > len(raw) - at:
+                raise DamagedError("The arrays of a block do not match its head.")
             arrays[name] = np.frombuffer(raw, dtype, count, at).reshape(shape).astype(kind, copy=False)
+            if kind == "bool":
+                _check_bools(arrays[name])
             at += count * dtype.itemsize
-        return head["meta"], arrays
-    except (struct.error, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise DamagedError("A part of it cannot be read.") from error
+        meta = head["meta"]
+    except (ValueError, KeyError, TypeError, IndexError) as error:
+        raise DamagedError("The head of a block is invalid.") from error
+    if at != len(raw):
+        raise DamagedError("The arrays of a block do not match its head.")
+    return meta, arrays
 
 
-def _decompress(data: bytes) -> bytes:
+def declared_size(data: bytes) -> int:
+    """Bytes that a block expands to, as the index at the end of its XZ stream declares them.
+
+    Raises:
+        DamagedError: It is not one XZ stream with an index.
+    """
+    if len(data) < 2 * _FOOTER.size or not data.startswith(b"\xfd7zXZ\0"):
+        raise DamagedError("A block is not XZ-compressed.")
+    _, backward, _, magic = _FOOTER.unpack(data[-_FOOTER.size :])
+    start = len(data) - _FOOTER.size - (backward + 1) * 4
+    if magic != b"YZ" or start < _FOOTER.size or data[start] != 0:
+        raise DamagedError("A block ends early.")
+    index = data[start + 1 : -_FOOTER.size]
+    records, at = _variable_length(index, 0)
+    size = 0
+    for _ in range(records):
+        _, at = _variable_length(index, at)
+        uncompressed, at = _variable_length(index, at)
+        size += uncompressed
+    return size
+
+
+def _variable_length(data: bytes, at: int) -> tuple[int, int]:
+    """An integer of the XZ index at a position, and the position behind it."""
+    value = 0
+    for i, byte in enumerate(data[at : at + 9]):
+        value |= (byte & 127) << (7 * i)
+        if byte < 128:
+            return value, at + i + 1
+    raise DamagedError("The index of a block is invalid.")
+
+
+def _decompress(data: bytes, size: int) -> bytes:
+    """Decompress a block to exactly `size` bytes; never more are allocated."""
     try:
-        reader = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=64 << 20)
-        raw = reader.decompress(data, LARGEST_BLOCK)
-    except (lzma.LZMAError, EOFError) as error:
-        raise DamagedError("A part of it cannot be unpacked.") from error
-    if not reader.eof:
-        raise DamagedError("A part of it breaks off, or is too large.")
+        reader = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=DECODER_BYTES)
+        raw = reader.decompress(data, size)
+        if not reader.eof:  # the decoder may stop before it has read the stream's end
+            raw += reader.decompress(b"", 1)
+    except (lzma.LZMAError, EOFError, MemoryError) as error:
+        raise DamagedError("A block cannot be decompressed.") from error
+    if not reader.eof or reader.unused_data or len(raw) != size:
+        raise DamagedError("A block is incomplete or does not have the size that it declares.")
     return raw
+
+
+def _check_bools(values: Array) -> None:
+    if values.size and values.view(np.uint8).max() > 1:
+        raise DamagedError("An array of a block is not made of bools.")
 
 
 def _narrow(values: Array) -> Array:
@@ -84,7 +149,7 @@ def _narrow(values: Array) -> Array:
     if values.dtype.kind not in "iu" or not values.size:
         return values
     low, high = int(values.min()), int(values.max())
-    for kind in ("uint8", "int8", "int16", "int32"):
+    for kind in ("uint8", "int8", "int16", "uint16", "int32"):
         limits = np.iinfo(kind)
         if limits.min <= low and high <= limits.max:
             return values.astype(kind)

@@ -10,17 +10,17 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from hermes.errors import HermesError
+from hermes.file_checks import flag, mapping, member, number, seconds, sequence, text, whole
+from hermes.file_limits import RUN_LIMITS
 from hermes.live_view import StreamSettings
 from hermes.text import normal_words
 from hermes.trace.block import DamagedError
 
 FORMAT = "hermes-run"
-VERSION = 1
+VERSION = 2
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-LONGEST_TEXT = 4000
 MOST_TURNS = 1000
-LATEST = 1e7
-"""Seconds of a stream after which no event is believed."""
+"""Turns and events that are read; later ones are left out."""
 STATES = ("done", "stopped", "error")
 
 
@@ -112,73 +112,63 @@ def dump(head: Head, more: Mapping[str, Any], kind: str = FORMAT, version: int =
     return json.dumps(content, ensure_ascii=False, indent=1).encode()
 
 
-def parse(data: bytes) -> tuple[Head, dict[str, Any]]:
-    """A head out of JSON, and all that the JSON holds.
+def parse(content: Mapping[str, Any]) -> Head:
+    """Read a head out of the JSON object that a file begins with.
 
     Raises:
-        DamagedError: A value is missing or of a kind that does not belong there.
+        InvalidValueError: A value is missing, or has the wrong type or range.
+        DamagedError: The settings or the name are invalid.
     """
-    try:
-        content = json.loads(data)
-        plain = {name: _text(content[name]) for name in _TEXTS}
-        head = Head(
-            **plain,
-            settings=_settings(content["settings"]),
-            model={
-                name: _plain(content["model"].get(name)) for name in ("name", "title", "about", "parameters", "device")
-            },
-            policy={name: _text(content["policy"].get(name, "")) for name in ("name", "title", "badge", "about")},
-            chat=tuple(_turn(turn) for turn in content["chat"][:MOST_TURNS]),
-            events=tuple(_event(event) for event in content["events"][:MOST_TURNS]),
-            thinned=bool(content["thinned"]),
-        )
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DamagedError("Its head cannot be read.") from error
-    except DamagedError:
-        raise
-    except HermesError as error:
-        raise DamagedError(f"Its settings do not fit: {error}") from error
+
+    def part(name: str) -> Any:
+        return member(dict(content), name, "header")
+
+    chat = sequence(part("chat"), "conversation", RUN_LIMITS.events)
+    events = sequence(part("events"), "list of events", RUN_LIMITS.events)
+    model, policy = mapping(part("model"), "model"), mapping(part("policy"), "policy")
+    plain = {name: _text(part(name), name) for name in _TEXTS}
+    head = Head(
+        **plain,
+        settings=_settings(mapping(part("settings"), "settings")),
+        model={
+            **{name: _text(model.get(name) or "", name) for name in ("name", "title", "about")},
+            "parameters": None if model.get("parameters") is None else number(model["parameters"], "parameters", 0),
+            "device": _text(model.get("device") or "", "device"),
+        },
+        policy={name: _text(policy.get(name, ""), name) for name in ("name", "title", "badge", "about")},
+        chat=tuple(_turn(mapping(turn, "turn")) for turn in chat[:MOST_TURNS]),
+        events=tuple(_event(mapping(event, "event")) for event in events[:MOST_TURNS]),
+        thinned=flag(part("thinned"), "header"),
+    )
     if head.id and not ID.fullmatch(head.id):
-        raise DamagedError("Its name has letters that a name cannot have.")
-    return head, content
+        raise DamagedError("Its id has characters that an id cannot have.")
+    return head
 
 
 _TEXTS = ("id", "title", "about", "look", "clip_id", "source", "created", "machine", "program")
 
 
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise DamagedError("There is something else where a text belongs.")
-    return value[:LONGEST_TEXT]
+def _text(value: Any, name: str) -> str:
+    return text(value, name, RUN_LIMITS.text)
 
 
-def _plain(value: Any) -> Any:
-    """A text, a finite number, a truth value or nothing."""
+def _plain(value: Any, name: str) -> Any:
+    """A text, a finite number, a bool or None."""
     if isinstance(value, str):
-        return value[:LONGEST_TEXT]
+        return _text(value, name)
     if value is None or isinstance(value, bool):
         return value
-    return number(value)
-
-
-def number(value: Any) -> float:
-    """A finite number.
-
-    Raises:
-        DamagedError: It is none.
-    """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise DamagedError("There is something else where a number belongs.")
-    return value
+    return number(value, name)
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
     """What happens in the clip, with at least what a truth file says of a card."""
-    known = {_text(name): _plain(value) for name, value in event.items()}
+    known = {_text(name, "event"): _plain(value, "event") for name, value in event.items()}
     for name in ("colour", "shape", "where"):
-        _text(known[name])
-    if not 0 <= number(known["start"]) <= number(known["end"]) <= LATEST:
-        raise DamagedError("What happens in its clip is at no time.")
+        _text(member(known, name, "event"), name)
+    start, end = (seconds(member(known, name, "event"), f"{name} of an event") for name in ("start", "end"))
+    if start > end:
+        raise DamagedError("An event ends before it starts.")
     return known
 
 
@@ -186,28 +176,43 @@ def _settings(values: Mapping[str, Any]) -> StreamSettings:
     known = {item.name: values[item.name] for item in fields(StreamSettings) if item.name in values}
     usual = StreamSettings()
     for name, value in known.items():
+        default = getattr(usual, name)
         if name == "changed":
-            known[name] = tuple((_text(key), _plain(setting)) for key, setting in value)
-        elif isinstance(getattr(usual, name), str):
-            known[name] = _text(value)
+            known[name] = tuple(_pair(pair) for pair in sequence(value, "changed settings", RUN_LIMITS.parts))
+        elif isinstance(default, str):
+            known[name] = _text(value, name)
+        elif isinstance(default, int):
+            known[name] = whole(value, name)
         elif name != "speed" or value != math.inf:
-            known[name] = type(getattr(usual, name))(number(value))
+            known[name] = float(number(value, name))
     settings = StreamSettings(**known)
-    settings.check()
+    try:
+        settings.check()
+    except HermesError as error:
+        raise DamagedError(f"Its settings are invalid. {error}") from error
     return settings
 
 
-def _turn(turn: Mapping[str, Any]) -> Turn:
-    first, truth = turn.get("first_ms"), turn.get("truth")
-    if turn["state"] not in STATES:
-        raise DamagedError("An answer is in a state that is not known.")
+def _pair(pair: Any) -> tuple[str, Any]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise DamagedError("A changed setting is not a name and a value.")
+    return _text(pair[0], "name of a setting"), _plain(pair[1], "value of a setting")
+
+
+def _turn(turn: dict[str, Any]) -> Turn:
+    first, truth, state = turn.get("first_ms"), turn.get("truth"), turn.get("state")
+    if not isinstance(state, str) or state not in STATES:
+        raise DamagedError("An answer is in an unknown state.")
+    at, done = (seconds(member(turn, name, "turn"), "time of a turn") for name in ("at", "done"))
+    if done < at:
+        raise DamagedError("An answer was complete before its question was asked.")
     return Turn(
-        question=_text(turn["question"]),
-        answer=_text(turn["answer"]),
-        at=float(number(turn["at"])),
-        done=float(number(turn["done"])),
-        state=turn["state"],
-        first_ms=None if first is None else float(number(first)),
-        policy=_text(turn.get("policy", "")),
-        truth=None if truth is None else _text(truth),
+        question=_text(member(turn, "question", "turn"), "question"),
+        answer=_text(member(turn, "answer", "turn"), "answer"),
+        at=at,
+        done=done,
+        state=state,
+        first_ms=None if first is None else float(number(first, "time to first token", 0.0)),
+        policy=_text(turn.get("policy", ""), "policy"),
+        truth=None if truth is None else _text(truth, "true answer"),
     )

@@ -10,7 +10,7 @@ from hermes.trace.archive import write
 from hermes.trace.head import Head, dump
 from hermes.trace.lab_run import LAB_FORMAT, LAB_VERSION
 from hermes.trace.pictures import Pictures
-from hermes.trace.recorder import LIMIT, Recorder
+from hermes.trace.recorder import LIMIT, MEMORY, Recorder
 from hermes.trace.run import LAB_HEAD
 
 _PICTURES_SHARE = 0.3
@@ -27,7 +27,7 @@ class LabRecorder:
         """Begin empty, for a number of memories; the file will take about `limit` bytes at most."""
         self._pictures = Pictures(int(limit * _PICTURES_SHARE))
         share = int(limit * (1 - _PICTURES_SHARE) / lanes)
-        self.lanes = tuple(Recorder(share, self._pictures) for _ in range(lanes))
+        self.lanes = tuple(Recorder(share, self._pictures, MEMORY // lanes) for _ in range(lanes))
 
     @property
     def seconds(self) -> float:

@@ -1,6 +1,6 @@
 """A recorded lab run, read from its file: two to four memories on the same frames. Needs no model and no torch.
 
-The format, version 1. A lab run is a zip file:
+The format, version 2. A lab run is a zip file:
 
 lab.json                what it says of itself (a `Head` without a conversation), and the folders of its memories
 pictures.bin, .xz       a picture for every frame, once for all, as in a run (see `hermes.trace`)
@@ -15,15 +15,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hermes.trace.archive import begins_with, check_version, opened
+from hermes.file_checks import member, number, sequence, text
+from hermes.file_limits import RUN_LIMITS, MemoryBudget
+from hermes.trace.archive import begins_with, check_version, opened, read_head
 from hermes.trace.block import DamagedError, TraceError
-from hermes.trace.head import Head, Turn, number, parse
-from hermes.trace.run import LAB_HEAD, RUN_HEAD, Run, read_pictures, read_run
+from hermes.trace.head import Head, Turn, parse
+from hermes.trace.run import LAB_HEAD, RUN_HEAD, Run, check_pictures, read_pictures, read_run
 
 LAB_FORMAT = "hermes-lab"
-LAB_VERSION = 1
+LAB_VERSION = 2
 LEAST_LANES, MOST_LANES = 2, 4
 """How many memories run side by side."""
+EVENT_RATES = (0.01, 1000.0)
+"""Range of the frames a second in which a clip's events count."""
 
 
 class LabRun:
@@ -67,49 +71,64 @@ class LabRun:
         """The JPEG of a frame; None where it was not kept."""
         return self.lanes[0].picture(frame)
 
-    def check(self) -> None:
-        """Read all of it once, as is wise with a file from somebody else.
+    def check(self, budget: MemoryBudget) -> None:
+        """Decode every part of every memory once; see `Run.check`.
 
         Raises:
-            TraceError: Some of it is damaged.
+            DamagedError: A part is damaged or inconsistent with the others.
+            InvalidValueError: The same, for a single value.
+            FileTooLargeError: The run exceeds the budget.
         """
         for lane in self.lanes:
-            lane.check()
+            lane.check(budget)
 
 
-def read_lab(path: str | Path) -> LabRun:
-    """Read a recorded lab run. Files may come from anybody: sizes are checked, and nothing in them is executed.
+def read_lab(path: str | Path, *, trusted: bool = False) -> LabRun:
+    """Read a recorded lab run. Nothing in it is executed, and declared sizes are checked before anything is allocated.
+
+    Args:
+        path: The file.
+        trusted: Whether the file ships with this program, see `hermes.trace.read`.
 
     Raises:
-        TraceError: It is no lab run, is damaged, or was written by a newer version; the message says which.
+        TraceError: It is not a lab run, is damaged, inconsistent or too large, or has another format version; the message
+            says which.
     """
     path = Path(path)
     with opened(path) as parts:
         if LAB_HEAD not in parts:
             kind = "a run of one memory, not a lab run" if RUN_HEAD in parts else "not a recorded run"
             raise TraceError(f"{path.name} is {kind}.")
-        check_version(path.name, parts[LAB_HEAD], LAB_FORMAT, LAB_VERSION)
-        head, content = parse(parts[LAB_HEAD])
+        content = read_head(parts[LAB_HEAD], LAB_FORMAT)
+        head = parse(content)
+        check_version(path.name, content, LAB_VERSION)
         folders, rate = _listed(content)
-        pictures = read_pictures(parts)
+        pictures = read_pictures(parts, RUN_LIMITS.frames)
         run = LabRun(path, head, [read_run(path, parts.below(folder), pictures) for folder in folders], rate)
         _check_questions(run)
+        if any(frame >= max(lane.frames for lane in run.lanes) for frame in pictures):
+            raise DamagedError("A picture belongs to a frame that no memory has seen.")
+        if not trusted:
+            check_pictures(pictures)
+            run.check(parts.budget)
         return run
 
 
 def is_lab(path: str | Path) -> bool:
-    """Whether a file begins like a recorded lab run; nothing else of it is looked at."""
+    """Whether a file begins like a recorded lab run; the rest of it is not read."""
     return begins_with(path, LAB_HEAD)
 
 
 def _listed(content: dict[str, Any]) -> tuple[list[str], float | None]:
     """The folders of the memories, and the rate of the events."""
-    folders, rate = content.get("lanes"), content.get("events_fps")
-    if not isinstance(folders, list) or not LEAST_LANES <= len(folders) <= MOST_LANES:
+    folders = sequence(member(content, "lanes", "header"), "list of memories", MOST_LANES)
+    rate = content.get("events_fps")
+    if len(folders) < LEAST_LANES:
         raise DamagedError(f"It does not have {LEAST_LANES} to {MOST_LANES} memories.")
-    if rate is not None and number(rate) <= 0:
-        raise DamagedError("Its events have no frame rate.")
-    return [str(folder) for folder in folders], rate
+    names = [text(folder, "list of memories", RUN_LIMITS.text) for folder in folders]
+    if len(set(names)) != len(names):
+        raise DamagedError("It lists a memory twice.")
+    return names, None if rate is None else float(number(rate, "frame rate of the events", *EVENT_RATES))
 
 
 def _check_questions(run: LabRun) -> None:

@@ -1,29 +1,34 @@
-"""Moments of a run: a few `LiveView`s that follow each other, as one block.
+"""Moments of a run: a few consecutive `LiveView`s as one block.
 
-The first of them stands by itself, so a run can be entered at any block. What grows over the whole run (frame times,
-evictions, answers) is in its `History` once.
+A block can be decoded by itself. What grows over the whole run (frame times, evictions, answers) is stored once, in its
+`History`. The fields of a moment that are not arrays are stored where they change.
 """
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from hermes.file_checks import mapping, member, sequence, whole
+from hermes.file_limits import RUN_LIMITS
 from hermes.live_view import LiveView
 from hermes.snapshot import AnswerTrace, Eviction, Snapshot
 from hermes.trace import tokens
-from hermes.trace.block import Array, DamagedError, pack, unpack
+from hermes.trace.block import DamagedError, pack, unpack
 
 MOMENTS = 16
-"""Moments a block: more make the file a little smaller, and jumping to a moment slower."""
+"""Moments in a block: with more, files are slightly smaller and jumps to a moment are slower."""
+MOST_MOMENTS = 1024
+"""Most moments in a block that is read: a recorder that drops older moments joins blocks and keeps every answer."""
 
 _SHARED = ("frame_times", "evictions", "answer")
 _LEFT_OUT = ("snapshot", "frame_jpeg")
+_VIEW = tuple(item.name for item in fields(LiveView) if item.name not in _LEFT_OUT)
+_SNAPSHOT = tuple(item.name for item in fields(Snapshot) if item.name not in (*_SHARED, *tokens.FIELDS))
 
 
 @dataclass
@@ -42,114 +47,73 @@ class History:
 
 
 def encode(views: Sequence[LiveView], history: History) -> bytes:
-    """Views with a snapshot each as one block; their pictures are kept elsewhere."""
-    snapshots = [view.snapshot for view in views if view.snapshot is not None]
-    meta, arrays = tokens.encode(snapshots, history.frame_times)
+    """Encode views with a snapshot each as one block; their pictures are stored elsewhere."""
+    pairs = [(view, view.snapshot) for view in views if view.snapshot is not None]
+    meta, arrays = tokens.encode([snapshot for _, snapshot in pairs])
     scalars: list[dict[str, Any]] = []
     known: dict[str, Any] = {}
-    others: dict[str, Array] = {}
-    for i, (view, snapshot) in enumerate(zip(views, snapshots, strict=True)):
-        plain, more = _split(view, snapshot, history, {*meta["extras"], *meta["grids"]})
-        scalars.append(
-            {name: value for name, value in plain.items() if name not in known or not _same(known[name], value)}
-        )
+    for view, snapshot in pairs:
+        plain = _plain(view, snapshot, history)
+        changed = {name: value for name, value in plain.items() if name not in known or not _same(known[name], value)}
+        scalars.append(changed)
         known = plain
-        for name, values in more.items():
-            before = others.get(name)
-            if before is None or not np.array_equal(before, values, equal_nan=values.dtype.kind == "f"):
-                others[name] = values
-                arrays[f"other.{i}.{name}"] = values
-    types = {name: values.dtype.name for name, values in others.items()}
-    return pack({"scalars": scalars, "types": types, **meta}, arrays)
+    return pack({"scalars": scalars, **meta}, arrays)
 
 
 def decode(data: bytes, history: History, pictures: Mapping[int, bytes]) -> list[LiveView]:
-    """The views of a block.
+    """Decode the views of a block. Their values are not checked yet, see `hermes.trace.consistency`.
 
     Args:
-        data: The block.
+        data: The block; its declared size was charged before.
         history: Of the whole run.
         pictures: JPEG by frame.
 
     Raises:
-        DamagedError: It does not fit together, or not with the history.
+        DamagedError: It cannot be decoded, or does not match the history.
+        InvalidValueError: The same, for a single value.
     """
     meta, arrays = unpack(data)
-    try:
-        return _decode(meta, arrays, history, pictures)
-    except (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
-        raise DamagedError("A part of it does not fit together.") from error
-
-
-def _decode(
-    meta: Mapping[str, Any], arrays: Mapping[str, Array], history: History, pictures: Mapping[int, bytes]
-) -> list[LiveView]:
+    meta = mapping(meta, "list of moments")
     known: dict[str, Any] = {}
     plains = []
-    for changes in meta["scalars"]:
-        known = {**known, **changes}
+    for changes in sequence(meta.get("scalars"), "list of moments", MOST_MOMENTS):
+        known = {**known, **mapping(changes, "moment")}
         plains.append(known)
-    frames = [int(plain["frames"]) for plain in plains]
-    if not frames or min(frames) < 1 or max(frames) > len(history.frame_times):
-        raise DamagedError("A moment has seen frames that do not exist.")
-    held = tokens.decode(meta, arrays, history.frame_times, frames)
-    others: dict[str, Array] = {}
-    views = []
-    for i, (plain, flat) in enumerate(zip(plains, held, strict=True)):
-        prefix = f"other.{i}."
-        for name, values in arrays.items():
-            if name.startswith(prefix):
-                field = name.removeprefix(prefix)
-                others[field] = values.astype(meta["types"][field])
-        views.append(_join(plain, {**others, **flat}, history, pictures))
-    return views
+    if not plains:
+        raise DamagedError("A block has no moments.")
+    most = len(history.frame_times)
+    frames = [whole(member(plain, "frames", "moment"), "number of frames of a moment", 1, most) for plain in plains]
+    held = tokens.decode(meta, arrays, frames)
+    return [_join(plain, flat, history, pictures) for plain, flat in zip(plains, held, strict=True)]
 
 
-def _split(
-    view: LiveView, snapshot: Snapshot, history: History, stored: Set[str]
-) -> tuple[dict[str, Any], dict[str, Array]]:
-    """What a moment says beside the fields that are `stored` with its tokens: plain values, arrays that rarely change."""
+def _plain(view: LiveView, snapshot: Snapshot, history: History) -> dict[str, Any]:
+    """The fields of a moment that are not arrays."""
     answer = -1 if snapshot.answer is None else _find(history.answers, snapshot.answer)
-    plain: dict[str, Any] = {"frames": snapshot.frames_seen, "evictions": len(snapshot.evictions), "answer": answer}
-    arrays: dict[str, Array] = {}
-    for item in fields(LiveView):
-        if item.name not in _LEFT_OUT:
-            plain[f"view.{item.name}"] = getattr(view, item.name)
-    for item in fields(Snapshot):
-        if item.name in _SHARED or item.name in tokens.TOKEN_FIELDS or item.name in stored:
-            continue
-        value = getattr(snapshot, item.name)
-        if isinstance(value, np.ndarray):
-            arrays[item.name] = value
-        else:
-            plain[f"snapshot.{item.name}"] = value
-    return plain, arrays
+    return {
+        "frames": snapshot.frames_seen,
+        "evictions": len(snapshot.evictions),
+        "answer": answer,
+        **{f"view.{name}": getattr(view, name) for name in _VIEW},
+        **{f"snapshot.{name}": getattr(snapshot, name) for name in _SNAPSHOT},
+    }
 
 
 def _join(
-    plain: Mapping[str, Any], arrays: Mapping[str, Array], history: History, pictures: Mapping[int, bytes]
+    plain: dict[str, Any], arrays: Mapping[str, Any], history: History, pictures: Mapping[int, bytes]
 ) -> LiveView:
-    def values_of(prefix: str, cls: type) -> dict[str, Any]:
-        names = {item.name for item in dataclasses.fields(cls)}
-        values = {name.removeprefix(prefix): value for name, value in plain.items() if name.startswith(prefix)}
-        return {name: _tupled(value) for name, value in values.items() if name in names}
-
-    frames, evictions, answer = int(plain["frames"]), int(plain["evictions"]), int(plain["answer"])
-    if not 0 <= evictions <= len(history.evictions) or not -1 <= answer < len(history.answers):
-        raise DamagedError("A moment tells of an eviction or an answer that does not exist.")
-    known = {item.name for item in fields(Snapshot)}
-    held: dict[str, Any] = {name: values for name, values in arrays.items() if name in known}
+    evictions = whole(member(plain, "evictions", "moment"), "number of evictions", 0, len(history.evictions))
+    answer = whole(member(plain, "answer", "moment"), "number of an answer", -1, len(history.answers) - 1)
     snapshot = Snapshot(
-        **values_of("snapshot.", Snapshot),
-        **held,
-        frame_times=history.frame_times[:frames],
+        **{name: _tupled(member(plain, f"snapshot.{name}", "moment")) for name in _SNAPSHOT},
+        **arrays,
+        frame_times=history.frame_times[: plain["frames"]],
         evictions=history.evictions[:evictions],
         answer=history.answers[answer] if answer >= 0 else None,
     )
-    if len(snapshot.tiers) + 1 != len(snapshot.offsets):
-        raise DamagedError("A moment has tiers of other layers than it has tokens of.")
-    view = values_of("view.", LiveView)
-    return LiveView(**view, snapshot=snapshot, frame_jpeg=pictures.get(view["frame_index"]))
+    view = {name: member(plain, f"view.{name}", "moment") for name in _VIEW}
+    frame = whole(view["frame_index"], "number of a frame", -1, RUN_LIMITS.frames)
+    return LiveView(**view, snapshot=snapshot, frame_jpeg=pictures.get(frame))
 
 
 def _find(answers: Sequence[AnswerTrace], answer: AnswerTrace) -> int:
@@ -157,8 +121,8 @@ def _find(answers: Sequence[AnswerTrace], answer: AnswerTrace) -> int:
 
 
 def _tupled(value: Any) -> Any:
-    """Lists as JSON gives them back are the tuples that they were."""
-    return tuple(_tupled(part) for part in value) if isinstance(value, list) else value
+    """A list as JSON returns it, as the tuple that it was."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 def _same(one: Any, other: Any) -> bool:

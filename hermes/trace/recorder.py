@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from hermes.file_limits import LATEST, RUN_LIMITS
 from hermes.life import ScoreRecord
 from hermes.live_view import LiveView
 from hermes.snapshot import AnswerTrace, Snapshot
 from hermes.trace import moments
 from hermes.trace.archive import write
-from hermes.trace.block import TraceError
+from hermes.trace.block import TraceError, declared_size
 from hermes.trace.head import Head, dump
 from hermes.trace.moments import MOMENTS, History
 from hermes.trace.pictures import Pictures
@@ -26,6 +27,10 @@ LIMIT = 9_000_000
 """Bytes that a file may take: the hub refuses files of 10 MB and more without its large-file storage."""
 PASTS = 96
 """Moments of which it is kept apart how much every layer held of every frame; see `Run.past`."""
+MEMORY = RUN_LIMITS.memory_bytes // 2
+"""Bytes that the moments of a file may expand to; what is left of the limit for readers is for everything else."""
+BLOCK_BYTES = 8_000_000
+"""A block is closed early when its moments take this much."""
 _MOMENTS_SHARE, _PICTURES_SHARE = 0.55, 0.38  # what is left is for evictions, scores and answers
 _HEAD_BYTES, _PART_BYTES = 8000, 12
 """What the head takes, and what the lists take for each frame and block; generous guesses, for the limit's sake."""
@@ -33,17 +38,22 @@ _HEAD_BYTES, _PART_BYTES = 8000, 12
 
 @dataclass
 class _Block:
-    """Moments that were packed: their bytes, their times, and how often every other one was let go."""
+    """Moments that were packed: their bytes, their times, and how often every other one was dropped."""
 
     data: bytes
     times: list[float]
     thinned: int = 0
 
+    @property
+    def size(self) -> int:
+        """Bytes that the block expands to."""
+        return declared_size(self.data)
+
 
 class Recorder:
     """Records one stream.
 
-    Where the file would grow over its limit, every other older moment is let go, and pictures become smaller. Moments that
+    Where the file would exceed its limit, every other older moment is dropped and pictures become smaller. Moments that
     first show an answer always stay.
 
     Attributes:
@@ -51,19 +61,22 @@ class Recorder:
         moments: Moments held so far.
     """
 
-    def __init__(self, limit: int = LIMIT, shared: Pictures | None = None) -> None:
+    def __init__(self, limit: int = LIMIT, shared: Pictures | None = None, memory: int = MEMORY) -> None:
         """Begin empty.
 
         Args:
             limit: Bytes that the file will take at most, about.
             shared: Takes the pictures in place of the run's own, which then keeps none; see `hermes.trace.lab_recorder`.
+            memory: Bytes that the moments may expand to.
         """
         self._limit = limit
+        self._memory = memory
         self._pictures = Pictures(int(limit * _PICTURES_SHARE)) if shared is None else shared
         self._own = self._pictures if shared is None else None
         self._moments_share = _MOMENTS_SHARE + (0 if shared is None else _PICTURES_SHARE)
         self._blocks: list[_Block] = []
         self._open: list[LiveView] = []
+        self._open_bytes = 0
         self._last: LiveView | None = None
         self._answers: list[AnswerTrace] = []
         self._answered: list[tuple[str, float]] = []
@@ -123,8 +136,10 @@ class Recorder:
         self._scores = scores or self._scores
         self._take_past(snapshot.kept)
         self._last = view
-        self._open.append(replace(view, frame_jpeg=None))
-        if len(self._open) >= MOMENTS:
+        known = view.duration is not None and 0 <= view.duration <= LATEST  # a container may say anything
+        self._open.append(replace(view, frame_jpeg=None, duration=view.duration if known else None))
+        self._open_bytes += _size_of(snapshot)
+        if len(self._open) >= MOMENTS or self._open_bytes >= BLOCK_BYTES:
             self._close_block()
         return True
 
@@ -158,15 +173,20 @@ class Recorder:
             return
         data = moments.encode(self._open, self._history())
         self._blocks.append(_Block(data, [view.clock for view in self._open]))
-        self._open = []
-        while self._moments_bytes() > self._limit * self._moments_share and self._thin():
+        self._open, self._open_bytes = [], 0
+        while self._too_large() and self._thin():
             pass
+
+    def _too_large(self) -> bool:
+        """Whether the moments take too much, in the file or once they are decoded."""
+        expanded = sum(block.size for block in self._blocks)
+        return self._moments_bytes() > self._limit * self._moments_share or expanded > self._memory
 
     def _moments_bytes(self) -> int:
         return sum(len(block.data) for block in self._blocks)
 
     def _fit(self, rest: int) -> None:
-        """Let go of moments and pictures until both fit into the limit beside `rest` bytes, the larger of them first."""
+        """Drop moments and pictures until both fit into the limit beside `rest` bytes, the larger of them first."""
         while rest + self._moments_bytes() + (self._own.nbytes if self._own else 0) > self._limit:
             ways = [self._thin, *([self._own.shrink] if self._own else [])]
             if self._own and self._own.nbytes > self._moments_bytes():
@@ -175,9 +195,9 @@ class Recorder:
                 return
 
     def _thin(self) -> bool:
-        """Make one block of two, with every other moment; False where nothing can be let go any more.
+        """Make one block of two, with every other moment; False where no more can be dropped.
 
-        The oldest of those go first that were thinned least.
+        Of the blocks that were thinned least, the oldest are thinned first.
         """
         pairs = range(len(self._blocks) - 2)  # never the newest
         level = [max(self._blocks[i].thinned, self._blocks[i + 1].thinned) for i in pairs]
@@ -238,6 +258,12 @@ class Recorder:
         }
         head = replace(head, thinned=any(block.thinned for block in self._blocks))
         return {"run.json": dump(head, more), **parts}
+
+
+def _size_of(snapshot: Snapshot) -> int:
+    """About how many bytes a moment takes in a block."""
+    tokens = (snapshot.frame, snapshot.patch, snapshot.kind, snapshot.mass, snapshot.position, snapshot.token_seconds)
+    return sum(values.nbytes for values in (*tokens, snapshot.kept, snapshot.archived))
 
 
 def _continues(before: Snapshot, now: Snapshot) -> bool:

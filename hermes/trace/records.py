@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from hermes.file_checks import mapping, member, number, rising, seconds, shaped, text, whole, within
+from hermes.file_limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, MemoryBudget
 from hermes.life import ScoreRecord, to_bytes
 from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
 from hermes.trace.block import Array, DamagedError, pack, unpack
@@ -21,7 +24,11 @@ _RECORD = {
 }  # fmt: skip
 _MOMENT = {"sequence": np.int64, "frames_seen": np.int64, "seconds": np.float64}
 _ATTENTION = ("attention", "attention_heads", "attention_rest", "attention_patch")
-_FAULTS = (KeyError, ValueError, TypeError, IndexError, AttributeError, OverflowError)
+_ANSWER_INTEGERS = {"token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64, "tokens_read": np.int64}
+_LARGEST_SHARE: Final = 1.01
+"""Largest share of attention: 1, and the rounding of float16."""
+_RECORD_BYTES: Final = 2000
+"""Memory of one record beside its arrays' values."""
 
 
 def rounded_answer(answer: AnswerTrace) -> AnswerTrace:
@@ -38,9 +45,8 @@ def pack_answer(answer: AnswerTrace) -> bytes:
     """An answer as one block."""
     values = {item.name: getattr(answer, item.name) for item in fields(answer)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
-    types = {name: value.dtype.name for name, value in arrays.items()}
     arrays |= {name: arrays[name].astype(np.float16) for name in _ATTENTION}
-    return pack({"said": {name: value for name, value in values.items() if name not in arrays}, "types": types}, arrays)
+    return pack({"said": {name: value for name, value in values.items() if name not in arrays}}, arrays)
 
 
 def pack_scores(records: Sequence[ScoreRecord]) -> bytes:
@@ -54,77 +60,117 @@ def pack_past(pasts: Sequence[npt.NDArray[np.uint16]]) -> bytes:
     return pack({}, {"frames": frames, "kept": np.concatenate(pasts, axis=1) if pasts else np.zeros((0, 0), np.uint16)})
 
 
-def unpack_past(data: bytes) -> tuple[npt.NDArray[np.uint16], ...]:
-    """What `pack_past` was given.
+def unpack_past(data: bytes, budget: MemoryBudget) -> tuple[npt.NDArray[np.uint16], ...]:
+    """Unpack what `pack_past` was given.
 
     Raises:
-        DamagedError: It does not fit together.
+        DamagedError: It cannot be read.
+        InvalidValueError: Its parts are inconsistent.
+        FileTooLargeError: It exceeds the budget.
     """
-    _, arrays = unpack(data)
-    try:
-        frames, kept = arrays["frames"].astype(np.int64), arrays["kept"].astype(np.uint16)
-        if (frames < 1).any() or (np.diff(frames) < 0).any() or frames.sum() != kept.shape[1]:
-            raise DamagedError("What it held before does not fit together.")
-        return tuple(np.split(kept, np.cumsum(frames)[:-1], axis=1)) if len(frames) else ()
-    except _FAULTS as error:
-        raise DamagedError("What it held before cannot be read.") from error
+    _, arrays = unpack(data, budget)
+    name = "earlier moments"
+    frames, kept = _array(arrays, "frames", name), _array(arrays, "kept", name)
+    if not kept.size:
+        return ()
+    shaped(frames, (None,), name)
+    shaped(kept, (None, None), name)
+    rising(within(frames, 1, RUN_LIMITS.frames, name).astype(np.int64), name)
+    if len(frames) > RUN_LIMITS.earlier_moments or frames.sum(dtype=np.int64) != kept.shape[1]:
+        raise DamagedError("The earlier moments are inconsistent.")
+    kept = _integers(kept, np.uint16, name, budget)
+    return tuple(np.split(kept, np.cumsum(frames, dtype=np.int64)[:-1], axis=1))
 
 
-def unpack_history(data: bytes, answers: Sequence[AnswerTrace]) -> History:
-    """What `pack_history` was given, with the answers put in.
+def unpack_history(data: bytes, answers: Sequence[AnswerTrace], budget: MemoryBudget) -> History:
+    """Unpack what `pack_history` was given, with the answers put in.
 
     Raises:
-        DamagedError: It does not fit together.
+        DamagedError: It cannot be read.
+        InvalidValueError: Its parts are inconsistent.
+        FileTooLargeError: It exceeds the budget.
     """
-    _, arrays = unpack(data)
-    try:
-        rows = _rows(arrays, {**_MOMENT, **_EVICTION})
-        times = arrays["frame_times"].astype(np.float64)
-        if times.ndim != 1 or not np.isfinite(times).all() or (np.diff(times) < 0).any():
-            raise DamagedError("The times of its frames go back.")
-        return History(times, tuple(Eviction(**row) for row in rows), list(answers))
-    except _FAULTS as error:
-        raise DamagedError("Its evictions cannot be read.") from error
+    _, arrays = unpack(data, budget)
+    times = shaped(_array(arrays, "frame_times", "frame times"), (None,), "frame times")
+    if times.dtype != np.float64 or not 1 <= len(times) <= RUN_LIMITS.frames:
+        raise DamagedError("The frame times are missing or too many.")
+    rising(within(times, 0.0, LATEST, "frame times"), "frame times")
+    rows = _rows(arrays, {**_MOMENT, **_EVICTION}, "evictions", budget)
+    return History(times, tuple(Eviction(**row) for row in rows), list(answers))
 
 
-def unpack_answer(data: bytes) -> AnswerTrace:
-    """What `pack_answer` was given.
+def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
+    """Unpack what `pack_answer` was given.
 
     Raises:
-        DamagedError: It does not fit together.
+        DamagedError: It cannot be read.
+        InvalidValueError: Its parts are inconsistent.
+        FileTooLargeError: It exceeds the budget.
     """
-    meta, arrays = unpack(data)
-    try:
-        known = {item.name for item in fields(AnswerTrace)}
-        values: dict[str, Any] = {name: value for name, value in meta["said"].items() if name in known}
-        values |= {name: arrays[name].astype(meta["types"][name]) for name in arrays if name in known}
-        values["asked_seconds"], values["frames_seen"] = float(values["asked_seconds"]), int(values["frames_seen"])
-        answer = AnswerTrace(**values)
-        layers = len(answer.offsets) - 1
-        if (
-            answer.attention.shape != (layers, answer.frames_seen)
-            or answer.attention_heads.shape[::2] != answer.attention.shape
-            or answer.attention_rest.shape != (layers, 3)
-            or not answer.attention_patch.shape == answer.token_frame.shape == answer.token_patch.shape
-            or not (isinstance(answer.question, str) and isinstance(answer.answer, str))
-        ):
-            raise DamagedError("An answer has read what does not exist.")
-    except _FAULTS as error:
-        raise DamagedError("An answer cannot be read.") from error
-    return answer
+    meta, arrays = unpack(data, budget)
+    name = "answer"
+    said = mapping(mapping(meta, name).get("said"), name)
+    asked, first = member(said, "asked_seconds", name), member(said, "first_token_seconds", name)
+    frames = whole(member(said, "frames_seen", name), "number of frames of an answer", 1, RUN_LIMITS.frames)
+    held: dict[str, Array] = {}
+    for key in _ATTENTION:
+        values = _array(arrays, key, name)
+        if values.dtype != np.float16:
+            raise DamagedError(f"The “{key}” of an answer has the type {values.dtype.name}.")
+        within(values, 0.0, _LARGEST_SHARE, f"“{key}” of an answer")
+        budget.charge(4 * values.size)
+        held[key] = values.astype(np.float32)
+    for key, dtype in _ANSWER_INTEGERS.items():
+        held[key] = _integers(_array(arrays, key, name), dtype, f"“{key}” of an answer", budget)
+    layers = len(shaped(held["offsets"], (None,), "offsets of an answer")) - 1
+    tokens = len(shaped(held["token_frame"], (None,), "tokens of an answer"))
+    heads = shaped(held["attention_heads"], (layers, None, frames), "attention of an answer").shape[1]
+    if not 1 <= layers <= RUN_LIMITS.layers or not 1 <= heads <= RUN_LIMITS.heads:
+        raise DamagedError("An answer has too few or too many layers or heads.")
+    shaped(held["attention"], (layers, frames), "attention of an answer")
+    shaped(held["attention_rest"], (layers, 3), "attention of an answer")
+    shaped(held["attention_patch"], (tokens,), "attention of an answer")
+    shaped(held["token_patch"], (tokens,), "tokens of an answer")
+    within(held["token_frame"], -1, frames - 1, "frames of an answer’s tokens")
+    within(held["token_patch"], -1, RUN_LIMITS.patches - 1, "patches of an answer’s tokens")
+    check_offsets(held["offsets"], tokens, "offsets of an answer")
+    if held["tokens_read"].size:
+        shaped(held["tokens_read"], (layers,), "numbers of tokens read")
+        within(held["tokens_read"], 0, LARGEST_NUMBER, "numbers of tokens read")
+    return AnswerTrace(
+        question=text(member(said, "question", name), "question", RUN_LIMITS.text),
+        answer=text(member(said, "answer", name), name, RUN_LIMITS.text),
+        asked_seconds=math.nan if asked != asked else seconds(asked, "time of an answer"),  # noqa: PLR0124 - nan
+        frames_seen=frames,
+        first_token_seconds=float(number(first, "time to first token", 0.0)),
+        moved_bytes=whole(member(said, "moved_bytes", name), "moved bytes of an answer"),
+        **held,
+    )
 
 
-def unpack_scores(data: bytes) -> tuple[ScoreRecord, ...]:
-    """The records that `pack_scores` was given, thinned.
+def unpack_scores(data: bytes, budget: MemoryBudget) -> tuple[ScoreRecord, ...]:
+    """Unpack the records that `pack_scores` was given, thinned.
 
     Raises:
-        DamagedError: It does not fit together.
+        DamagedError: It cannot be read.
+        InvalidValueError: Its parts are inconsistent.
+        FileTooLargeError: It exceeds the budget.
     """
-    _, arrays = unpack(data)
-    try:
-        return tuple(ScoreRecord(**row, complete=False) for row in _rows(arrays, {**_MOMENT, **_RECORD}))
-    except _FAULTS as error:
-        raise DamagedError("Its scores cannot be read.") from error
+    _, arrays = unpack(data, budget)
+    rows = _rows(arrays, {**_MOMENT, **_RECORD}, "scores", budget)
+    return tuple(ScoreRecord(**row, complete=False) for row in rows)
+
+
+def check_offsets(offsets: Array, tokens: int, name: str) -> None:
+    """Check that offsets start at 0, never fall and end at the number of tokens.
+
+    Raises:
+        DamagedError: They do not.
+        InvalidValueError: They fall.
+    """
+    rising(offsets, name)
+    if not len(offsets) or offsets[0] != 0 or offsets[-1] != tokens:
+        raise DamagedError(f"The {name} do not match the tokens.")
 
 
 def completed(record: ScoreRecord, snapshot: Snapshot) -> ScoreRecord:
@@ -139,7 +185,7 @@ def completed(record: ScoreRecord, snapshot: Snapshot) -> ScoreRecord:
     order = np.argsort(layer, kind="stable")
     sizes = np.bincount(layer, minlength=record.num_layers)
     if len(sizes) != record.num_layers:
-        raise DamagedError("Its scores are of other layers than its moments.")
+        raise DamagedError("The scores have other layers than the moments.")
     return replace(
         record,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
@@ -167,21 +213,56 @@ def _columns(rows: Sequence[Any], types: dict[str, Any]) -> dict[str, Array]:
     return columns
 
 
-def _rows(arrays: dict[str, Array], types: dict[str, Any]) -> list[dict[str, Any]]:
+def _rows(
+    arrays: Mapping[str, Array], types: Mapping[str, Any], name: str, budget: MemoryBudget
+) -> list[dict[str, Any]]:
     """Columns as the values of records."""
-    count = len(arrays["sequence"])
+    count = len(shaped(_array(arrays, "sequence", name), (None,), name))
+    if count > RUN_LIMITS.events:
+        raise DamagedError(f"There are more than {RUN_LIMITS.events:,} {name}.")
+    budget.charge(count * _RECORD_BYTES)
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
-    for name, dtype in types.items():
-        values = arrays[name].astype(dtype)
-        if name in _MOMENT:
-            parts: Any = values.tolist()  # a few numbers a record
+    for key, dtype in types.items():
+        values, what = _array(arrays, key, name), f"“{key}” of the {name}"
+        if key in _MOMENT:
+            shaped(values, (count,), what)
+            if dtype == np.float64:
+                if values.dtype != np.float64:
+                    raise DamagedError(f"The {what} has the type {values.dtype.name}.")
+                within(values, 0.0, LATEST, what)
+            else:
+                within(values, 0, LARGEST_NUMBER, what)
+            parts: Any = rising(values, what).tolist()  # a few numbers a record
         else:
-            lengths = arrays[f"{name}.lengths"].astype(np.int64)
-            if (lengths < 0).any() or lengths.sum() != len(values):
-                raise DamagedError("Its records do not have the lengths that they should.")
-            parts = np.split(values, np.cumsum(lengths)[:-1])
-        if len(parts) != count and count:
-            raise DamagedError("Its records are not complete.")
-        for row, part in zip(rows, parts, strict=False):
-            row[name] = part
+            lengths = shaped(_array(arrays, f"{key}.lengths", name), (count,), what)
+            within(lengths, 0, LARGEST_NUMBER, what)
+            shaped(values, (None,), what)
+            lengths = lengths.astype(np.int64)
+            if lengths.astype(np.float64).sum() != len(values):
+                raise DamagedError(f"The {what} do not have the lengths that they should.")
+            if dtype == np.bool_:
+                if values.dtype != np.bool_:
+                    raise DamagedError(f"The {what} are not bools.")
+            else:
+                values = _integers(values, dtype, what, budget)
+            parts = np.split(values, np.cumsum(lengths)[:-1]) if count else []
+        for row, part in zip(rows, parts, strict=True):
+            row[key] = part
     return rows
+
+
+def _array(arrays: Mapping[str, Array], key: str, name: str) -> Array:
+    if key not in arrays:
+        raise DamagedError(f"The {name} lack “{key}”.")
+    return arrays[key]
+
+
+def _integers(values: Array, dtype: Any, name: str, budget: MemoryBudget) -> Array:
+    """An integer array in the type that it had before it was narrowed."""
+    limits, target = np.iinfo(dtype), np.dtype(dtype)
+    if values.dtype.kind not in "iu":
+        raise DamagedError(f"The {name} are not integers.")
+    within(values, limits.min, limits.max, name)
+    if values.dtype != target:
+        budget.charge(values.size * target.itemsize)
+    return values.astype(target, copy=False)

@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-import itertools
+import io
+import struct
 import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from PIL import Image
 
+from hermes.file_checks import flag, mapping, member, rising, seconds, sequence, shaped, text, within
+from hermes.file_limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.life import Life, ScoreRecord, life_of
 from hermes.live_view import LiveView, StreamSettings
 from hermes.snapshot import AnswerTrace
 from hermes.thumbnails import WIDTH as THUMBNAIL_WIDTH
-from hermes.trace import moments
-from hermes.trace.archive import Parts, begins_with, check_version, opened
-from hermes.trace.block import DamagedError, TraceError, unpack
-from hermes.trace.head import FORMAT, VERSION, Head, Turn, number, parse
+from hermes.trace import consistency, moments
+from hermes.trace.archive import Parts, begins_with, check_version, described, opened, read_head
+from hermes.trace.block import DamagedError, TraceError, declared_size, unpack
+from hermes.trace.head import FORMAT, VERSION, Head, Turn, parse
 from hermes.trace.moments import History
 from hermes.trace.pictures import QUALITY, smaller
 from hermes.trace.records import completed, unpack_answer, unpack_history, unpack_past, unpack_scores
@@ -30,7 +33,10 @@ from hermes.trace.records import completed, unpack_answer, unpack_history, unpac
 RUN_HEAD, LAB_HEAD = "run.json", "lab.json"
 """The part that a file begins with: of a run, of a lab run."""
 BLOCKS_KEPT = 6
-STATES = ("empty", "playing", "paused", "ended", "failed")
+BLOCK_BYTES_KEPT = 64_000_000
+"""Most decoded blocks that a run keeps, and the size to which their declared sizes may add up; it always keeps one."""
+_DECODED = 4
+"""Bytes of a decoded block for each byte that it declares."""
 SCORED_EVICTIONS = 240
 """Evictions of which the scores of tokens that stayed are made again; of more, evenly chosen ones."""
 
@@ -138,35 +144,52 @@ class Run:
                 self._decoded.move_to_end(number)
                 return views
         data, times = self._blocks[number]
-        try:
-            views = [_checked(view) for view in moments.decode(data, self._history, self._pictures)]
+        with described(self.path):
+            views = moments.decode(data, self._history, self._pictures)
             if len(views) != len(times):
-                raise DamagedError("It does not have the moments that it says.")  # noqa: TRY301
-        except DamagedError as error:
-            raise TraceError(f"{self.path.name} is damaged. {error}") from error
+                raise DamagedError("A block does not have the moments that the file lists.")
+            views = [consistency.checked_view(view, clock) for view, clock in zip(views, times, strict=True)]
         with self._lock:
             self._decoded[number] = views
-            while len(self._decoded) > BLOCKS_KEPT:
+            while len(self._decoded) > 1 and (
+                len(self._decoded) > BLOCKS_KEPT
+                or sum(declared_size(self._blocks[kept][0]) for kept in self._decoded) > BLOCK_BYTES_KEPT
+            ):
                 self._decoded.popitem(last=False)
         return views
+
+    @property
+    def pictures(self) -> Mapping[int, bytes]:
+        """JPEG by frame, for those frames whose picture was kept."""
+        return self._pictures
 
     def past(self, seconds: float) -> list[npt.NDArray[np.uint16]]:
         """Tokens of each frame that each layer held at a few moments before a stream time, uint16 [layers, frames each]."""
         times = self._history.frame_times
         return [kept for kept in self._pasts if times[kept.shape[1] - 1] < seconds]
 
-    def check(self) -> None:
-        """Read all of it once, as is wise with a file from somebody else; `read` looks at moments only when they are shown.
+    def check(self, budget: MemoryBudget) -> None:
+        """Decode every part once and check that they are consistent.
+
+        Args:
+            budget: Charged with what views of the run need beside its parts.
 
         Raises:
-            TraceError: Some of it is damaged.
+            DamagedError: A part is damaged or inconsistent with the others.
+            InvalidValueError: The same, for a single value.
+            FileTooLargeError: The run exceeds the budget.
         """
-        for index in self._starts[:-1]:
-            self.moment(index)
-        try:
-            _ = self.records
-        except (DamagedError, ValueError, IndexError) as error:
-            raise TraceError(f"{self.path.name} is damaged. Its scores cannot be read.") from error
+        snapshots = [view.snapshot for i in range(len(self._blocks)) for view in self._block(i)]
+        known = [snapshot for snapshot in snapshots if snapshot is not None]
+        consistency.check_order([consistency.facts_of(snapshot) for snapshot in known])
+        layers, patches = known[0].num_layers, known[0].tokens_per_frame
+        tokens = max(len(snapshot.frame) for snapshot in known)
+        consistency.require_views(layers, self.frames, patches, budget)
+        consistency.charge_records(min(len(self._scores), SCORED_EVICTIONS), len(known), tokens, budget)
+        consistency.check_history(self._history, layers)
+        consistency.check_scores(self._scores, layers, self.frames, patches, budget)
+        consistency.check_past(self._pasts, layers, self.frames)
+        _ = self.records
 
     # Pictures and lives -------------------------------------------------------------------------------------------
 
@@ -201,26 +224,38 @@ class Run:
         return life_of([record for record in self.records if record.seconds <= limit], frame)
 
 
-def read(path: str | Path) -> Run:
-    """Read a recorded run. Files may come from anybody: sizes are checked, and nothing in them is executed.
+def read(path: str | Path, *, trusted: bool = False) -> Run:
+    """Read a recorded run. Nothing in it is executed, and declared sizes are checked before anything is allocated.
+
+    Args:
+        path: The file.
+        trusted: Whether the file ships with this program: its moments are then decoded only when they are shown. Any
+            other file is decoded and checked completely, so that every view of the run can be made.
 
     Raises:
-        TraceError: It is no recorded run, is damaged, or was written by a newer version; the message says which.
+        TraceError: It is not a recorded run, is damaged, inconsistent or too large, or has another format version; the
+            message says which.
     """
     path = Path(path)
     with opened(path) as parts:
         if LAB_HEAD in parts:
             raise TraceError(f"{path.name} is a lab run: it holds several memories, not one.")
-        return read_run(path, parts)
+        if RUN_HEAD not in parts:
+            raise TraceError(f"{path.name} is not a recorded run.")
+        run = read_run(path, parts)
+        if not trusted:
+            check_pictures(run.pictures)
+            run.check(parts.budget)
+        return run
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether a file begins like a recorded run; nothing else of it is looked at."""
+    """Whether a file begins like a recorded run; the rest of it is not read."""
     return begins_with(path, RUN_HEAD)
 
 
 def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = None) -> Run:
-    """A run out of the parts of a file.
+    """Read a run out of the parts of a file; its moments are not decoded yet, see `Run.check`.
 
     Args:
         path: The file, for messages.
@@ -228,78 +263,92 @@ def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = No
         pictures: JPEG by frame; None: the parts have the run's own.
 
     Raises:
-        TraceError: It is no recorded run, is damaged, or was written by a newer version.
+        TraceError: It has another format version, or is damaged.
+        InvalidValueError: A value in it is invalid.
+        FileTooLargeError: It exceeds the budget of the file.
     """
-    if RUN_HEAD not in parts:
-        raise TraceError(f"{path.name} is not a recorded run.")
-    check_version(path.name, parts[RUN_HEAD], FORMAT, VERSION)
-    head, content = parse(parts[RUN_HEAD])
-    try:
-        names = [str(name) for name in content["answers"]]
-        blocks = [
-            (str(block["part"]), tuple(float(number(at)) for at in block["times"])) for block in content["moments"]
-        ]
-        scored = bool(content["scores"])
-    except (KeyError, TypeError) as error:
-        raise DamagedError("Its list of parts cannot be read.") from error
-    times = [at for _, stretch in blocks for at in stretch]
-    if not times or any(not stretch for _, stretch in blocks) or any(b < a for a, b in itertools.pairwise(times)):
-        raise DamagedError("The times of its moments go back, or there are none.")
+    budget = parts.budget
+    content = read_head(parts[RUN_HEAD], FORMAT)
+    head = parse(content)
+    check_version(path.name, content, VERSION)
+    listed = sequence(member(content, "answers", "header"), "list of answers", RUN_LIMITS.parts)
+    answers = [unpack_answer(parts[text(name, "list of answers", RUN_LIMITS.text)], budget) for name in listed]
+    history = unpack_history(parts["history.xz"], answers, budget)
     if pictures is None:
-        pictures = read_pictures(parts)
-    history = unpack_history(parts["history.xz"], [unpack_answer(parts[name]) for name in names])
-    scores = unpack_scores(parts["scores.xz"]) if scored else ()
-    pasts = unpack_past(parts["past.xz"])
-    run = Run(path, head, history, [(parts[name], stretch) for name, stretch in blocks], pictures, scores, pasts)
-    layers = run.moment(0).snapshot
-    if pasts and (layers is None or len(pasts[0]) != layers.num_layers or pasts[-1].shape[1] > run.frames):
-        raise DamagedError("What it held before is of another stream.")
-    return run
+        pictures = read_pictures(parts, len(history.frame_times))
+    scored = flag(member(content, "scores", "header"), "header")
+    scores = unpack_scores(parts["scores.xz"], budget) if scored else ()
+    past = unpack_past(parts["past.xz"], budget)
+    return Run(path, head, history, _read_blocks(content, parts), pictures, scores, past)
 
 
-def read_pictures(parts: Parts) -> dict[int, bytes]:
-    """The pictures of a file: JPEG by frame.
+def _read_blocks(content: dict[str, Any], parts: Parts) -> list[tuple[bytes, tuple[float, ...]]]:
+    """The blocks of moments with the times that the header lists for them; what they expand to is charged."""
+    blocks = []
+    name = "list of moments"
+    for item in sequence(member(content, "moments", "header"), name, RUN_LIMITS.parts):
+        block = mapping(item, name)
+        times = [
+            seconds(at, "time of a moment")
+            for at in sequence(member(block, "times", name), "times of a block", moments.MOST_MOMENTS)
+        ]
+        if not times:
+            raise DamagedError("A block has no moments.")
+        blocks.append((parts[text(member(block, "part", name), name, RUN_LIMITS.text)], tuple(times)))
+    if not blocks:
+        raise DamagedError("It has no moments.")
+    rising(np.array([at for _, times in blocks for at in times]), "times of its moments")
+    sizes = [declared_size(data) for data, _ in blocks]
+    parts.budget.charge(sum(sizes) + _DECODED * max(sizes))
+    return blocks
+
+
+def read_pictures(parts: Parts, frames: int) -> dict[int, bytes]:
+    """Read the pictures of a file: JPEG by frame.
+
+    Args:
+        parts: The parts of the file.
+        frames: Frames of the stream.
 
     Raises:
-        DamagedError: They are missing, or do not fit their list.
+        DamagedError: They are missing, are not JPEG pictures, or do not match their list.
+        FileTooLargeError: They exceed the budget of the file.
     """
-    _, arrays = unpack(parts["pictures.xz"])
+    _, arrays = unpack(parts["pictures.xz"], parts.budget)
     data = parts["pictures.bin"]
-    try:
-        frames, lengths = arrays["frames"].astype(np.int64), arrays["lengths"].astype(np.int64)
-    except KeyError as error:
-        raise DamagedError("The list of its pictures is missing.") from error
-    if frames.shape != lengths.shape or (lengths < 0).any() or lengths.sum() != len(data):
-        raise DamagedError("Its pictures do not fit their list.")
+    if not {"frames", "lengths"} <= arrays.keys():
+        raise DamagedError("The list of its pictures is missing.")
+    numbers = shaped(arrays["frames"], (None,), "list of pictures").astype(np.int64)
+    lengths = shaped(arrays["lengths"], numbers.shape, "list of pictures").astype(np.int64)
+    within(numbers, 0, frames - 1, "frames of pictures")
+    within(lengths, 1, max(len(data), 1), "lengths of pictures")
+    if (np.diff(numbers) <= 0).any() or lengths.sum() != len(data):
+        raise DamagedError("Its pictures do not match their list.")
     stops = np.cumsum(lengths)
-    return {int(frame): data[stop - length : stop] for frame, length, stop in zip(frames, lengths, stops, strict=True)}
+    pictures = {
+        int(frame): data[stop - length : stop] for frame, length, stop in zip(numbers, lengths, stops, strict=True)
+    }
+    parts.budget.charge(len(data))
+    return pictures
 
 
-def _checked(view: LiveView) -> LiveView:
-    """A view whose plain values are what they should be."""
-    snapshot = view.snapshot
-    if view.state not in STATES or not isinstance(view.source, str) or snapshot is None:
-        raise DamagedError("A moment is in a state that is not known.")
-    numbers: tuple[float, ...] = (
-        view.clock,
-        view.behind,
-        view.ingest_fps,
-        view.dropped,
-        view.skipped,
-        view.frame_index,
-    )
-    numbers += (
-        snapshot.seconds,
-        snapshot.budget,
-        snapshot.tokens_seen,
-        snapshot.cache_bytes,
-        snapshot.full_cache_bytes,
-    )
-    maybe = (view.duration, view.first_token_ms)
-    for value in (*numbers, *(value for value in maybe if value is not None)):
-        number(value)
-    if len(snapshot.grid) != 2 or not all(isinstance(side, int) and side > 0 for side in snapshot.grid):
-        raise DamagedError("A moment has frames without tokens.")
-    if snapshot.tiers.ndim != 1 or not np.isin(snapshot.tiers, (0, 1, 2)).all():
-        raise DamagedError("A moment has layers in a tier that is not known.")
-    return replace(view, error=None if view.error is None else str(view.error))
+def check_pictures(pictures: Mapping[int, bytes]) -> None:
+    """Check that pictures are JPEGs of a size that a recorder writes, and that they can be decoded.
+
+    Raises:
+        DamagedError: A picture is not a JPEG, is damaged or too large.
+        FileTooLargeError: All together have too many pixels.
+    """
+    pixels = 0
+    for picture in pictures.values():
+        try:
+            with Image.open(io.BytesIO(picture), formats=["JPEG"]) as image:
+                width, height = image.size
+                if width > RUN_LIMITS.picture_width or height > RUN_LIMITS.picture_height:
+                    raise DamagedError(f"A picture has {width} x {height} pixels, more than a recorder writes.")
+                pixels += width * height
+                if pixels > RUN_LIMITS.picture_pixels:
+                    raise FileTooLargeError("Its pictures have too many pixels.")
+                image.load()
+        except (OSError, ValueError, SyntaxError, IndexError, struct.error, Image.DecompressionBombError) as error:
+            raise DamagedError("A picture is damaged or not a JPEG.") from error

@@ -71,7 +71,6 @@ def lab_head(source: Path, path: Path, **values) -> Path:
 
 def look_at_everything(path: Path) -> None:
     run = trace.read_lab(path)
-    run.check()
     for lane in run.lanes:
         for number in range(len(lane.times)):
             lane.moment(number)
@@ -86,7 +85,6 @@ def look_at_everything(path: Path) -> None:
 def test_every_memory_comes_back_field_by_field(tmp_path, lanes):
     views = recorded_lab(tmp_path / "x.hermesrun", lanes=lanes)
     run = trace.read_lab(tmp_path / "x.hermesrun")
-    run.check()
     assert len(run.lanes) == lanes
     for lane, seen in zip(run.lanes, views, strict=True):
         assert len(lane.times) == len(seen)
@@ -163,7 +161,7 @@ def test_memories_that_were_asked_different_questions_are_refused(good, tmp_path
 
 def test_a_newer_version_is_said(good, tmp_path):
     with pytest.raises(trace.TraceError, match="newer version"):
-        trace.read_lab(lab_head(good, tmp_path / "x.hermesrun", version=2))
+        trace.read_lab(lab_head(good, tmp_path / "x.hermesrun", version=3))
 
 
 PARTS = ("lab.json", "pictures.xz", "lanes/0/run.json", "lanes/1/history.xz", "lanes/2/moments/0001.xz")
@@ -185,22 +183,18 @@ def test_events_that_make_no_sense_are_refused(good, tmp_path, event):
         trace.read_lab(lab_head(good, tmp_path / "x.hermesrun", events=[event]))
 
 
-def test_an_answer_of_another_stream_is_said_when_it_is_shown(good, tmp_path):
+def test_an_answer_of_another_stream_is_refused(good, tmp_path):
     def stretch(data: bytes) -> bytes:
         meta, arrays = unpack(data)
-        arrays |= {"attention": np.zeros((4, 500)), "attention_heads": np.zeros((4, 2, 500))}
+        arrays |= {
+            "attention": np.zeros((4, 500), np.float16),
+            "attention_heads": np.zeros((4, 2, 500), np.float16),
+        }
         meta["said"]["frames_seen"] = 500
         return pack(meta, arrays)
 
-    run = trace.read_lab(with_part(good, tmp_path / "x.hermesrun", "lanes/0/answers/0.xz", stretch))
-    run.check()
-    lab = Lab(None, None, {}, live=False)
-    lab.open(run, 1.0)
-    assert lab.look(-1)["lanes"]
-    lab.do({"action": "seek", "seconds": 4.0})
-    told = lab.look(-1)
-    assert "x.hermesrun is damaged" in told["notice"]["text"]
-    assert (told["lanes"], told["state"]) == ([], "empty")
+    with pytest.raises(trace.TraceError, match="damaged"):
+        trace.read_lab(with_part(good, tmp_path / "x.hermesrun", "lanes/0/answers/0.xz", stretch))
 
 
 def test_a_clip_of_impossible_length_counts_as_of_unknown_length(tmp_path):
@@ -257,7 +251,6 @@ def test_a_bundled_lab_run_shows_what_its_title_says(recipe):
     path = RUNS / f"{recipe.id}{ENDING}"
     assert path.stat().st_size < 3_000_000
     run = trace.read_lab(path)
-    run.check()
     assert run.id == recipe.id
     assert "{" not in run.title + run.head.about + run.head.look
     assert run.head.machine

@@ -1,0 +1,236 @@
+"""Checks that the parts of a recorded run fit together, so that every view of it can be made once it is open.
+
+Numpy only. Each function raises `InvalidValueError` or `DamagedError`, whose message is a sentence.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+
+from hermes.file_checks import flag, mapping, number, seconds, shaped, text, whole, within
+from hermes.file_limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, FileTooLargeError, MemoryBudget
+from hermes.life import ScoreRecord
+from hermes.live_view import LiveView
+from hermes.snapshot import KINDS, VISION, AnswerTrace, Snapshot
+from hermes.trace.block import Array, DamagedError
+from hermes.trace.moments import History
+from hermes.trace.records import check_offsets
+
+STATES = ("empty", "playing", "paused", "ended", "failed")
+LARGEST_FIGURE: Final = 65504.0
+"""Largest importance, recency or guidance attention: the largest float16."""
+MOST_PROMPTS: Final = 64
+MERGED_FRAMES: Final = 64
+"""Most frames that count as one: evictions count frames before a model merges them."""
+PAGE_FRAMES: Final = 240
+"""Frames of which a saved page holds the patches, see `ui.standalone`."""
+_CELL_BYTES: Final = 64
+"""Memory that the board needs for one frame of one layer."""
+_PATCH_BYTES: Final = 12
+"""Memory that a saved page needs for one patch of one frame of one layer."""
+_SCORE_BYTES: Final = 6
+"""Memory that a token history needs for one patch at one eviction in one layer."""
+_TOKEN_BYTES: Final = 8
+"""Memory of one token in a score record."""
+
+
+def checked_view(view: LiveView, clock: float) -> LiveView:
+    """A decoded moment whose values all have the right type, shape and range.
+
+    Args:
+        view: As `hermes.trace.moments.decode` returns it.
+        clock: The time that the file lists for it, in seconds.
+    """
+    snapshot = view.snapshot
+    if snapshot is None or not isinstance(view.state, str) or view.state not in STATES:
+        raise DamagedError("A moment is in an unknown state.")
+    if seconds(view.clock, "time of a moment") != clock:
+        raise DamagedError("A moment has another time than the file lists.")
+    whole(view.frame_index, "number of a frame", -1, snapshot.frames_seen - 1)
+    for name in ("dropped", "skipped"):
+        whole(getattr(view, name), f"“{name}” of a moment")
+    for name in ("behind", "ingest_fps"):
+        number(getattr(view, name), f"“{name}” of a moment")
+    flag(view.answering, "“answering” of a moment")
+    return replace(
+        view,
+        source=_text(view.source, "source"),
+        duration=None if view.duration is None else seconds(view.duration, "duration"),
+        first_token_ms=None
+        if view.first_token_ms is None
+        else number(view.first_token_ms, "time to first token of a moment", 0.0),
+        error=None if view.error is None else _text(view.error, "error"),
+        snapshot=_checked_snapshot(snapshot),
+    )
+
+
+def _checked_snapshot(snapshot: Snapshot) -> Snapshot:
+    grid = snapshot.grid
+    if not isinstance(grid, tuple) or len(grid) != 2:
+        raise DamagedError("The grid of a moment is not two numbers.")
+    if (
+        whole(grid[0], "grid", 1, RUN_LIMITS.patches) * whole(grid[1], "grid", 1, RUN_LIMITS.patches)
+        > RUN_LIMITS.patches
+    ):
+        raise DamagedError("The grid of a moment is too large.")
+    for name in ("sequence", "prompt_len", "tokens_seen", "cache_bytes", "full_cache_bytes", "archive_bytes"):
+        whole(getattr(snapshot, name), f"“{name}” of a moment")
+    whole(snapshot.budget, "budget of a moment", -1)
+    seconds(snapshot.seconds, "time of a moment")
+    flag(snapshot.tiered, "“tiered” of a moment")
+    prompts = mapping(snapshot.guidance_prompts, "guidance prompts")
+    if len(prompts) > MOST_PROMPTS:
+        raise DamagedError("A moment has too many guidance prompts.")
+    _check_tokens(snapshot)
+    if snapshot.answer is not None:
+        check_answer(snapshot.answer, snapshot.num_layers, snapshot.frames_seen, snapshot.tokens_per_frame)
+    return replace(
+        snapshot,
+        model=_text(snapshot.model, "model"),
+        policy=_text(snapshot.policy, "policy"),
+        guidance=_text(snapshot.guidance, "guidance"),
+        guidance_prompts={
+            _text(key, "guidance prompts"): _text(value, "guidance prompts") for key, value in prompts.items()
+        },
+    )
+
+
+def _check_tokens(snapshot: Snapshot) -> None:
+    frames, patches = snapshot.frames_seen, snapshot.tokens_per_frame
+    frame, kind = snapshot.frame, snapshot.kind
+    within(frame, -1, frames - 1, "frames of tokens")
+    within(snapshot.patch, -1, patches - 1, "patches of tokens")
+    within(kind, 0, len(KINDS) - 1, "kinds of tokens")
+    within(frame[kind == VISION], 0, frames - 1, "frames of vision tokens")
+    within(snapshot.mass, 0.0, LARGEST_NUMBER, "masses of tokens")
+    within(snapshot.position, -LARGEST_NUMBER, LARGEST_NUMBER, "positions of tokens")
+    within(snapshot.token_seconds, 0.0, LATEST, "times of tokens", nan=True)
+    within(snapshot.token_seconds[frame >= 0], 0.0, LATEST, "times of tokens")
+    for name in ("importance", "recency", "guidance_attention"):
+        within(getattr(snapshot, name), -LARGEST_FIGURE, LARGEST_FIGURE, f"values of “{name}”", nan=True)
+    if snapshot.first_frame.size:
+        within(snapshot.first_frame, -1, frames - 1, "first frames of tokens")
+    if snapshot.held_by.size:
+        within(snapshot.held_by, 0.0, 1.0, "shares of heads")
+    if snapshot.archived.size:
+        shaped(snapshot.archived, snapshot.kept.shape, "archived tokens")
+    if (np.diff(snapshot.offsets) < snapshot.prompt_len).any():
+        raise DamagedError("A layer holds fewer tokens than the prompt has.")
+
+
+def check_answer(answer: AnswerTrace, layers: int, frames: int, patches: int) -> None:
+    """Check an answer against the stream that it belongs to.
+
+    Args:
+        answer: As `hermes.trace.records.unpack_answer` returns it.
+        layers: Layers of the model.
+        frames: Frames that had been seen.
+        patches: Tokens of a frame.
+    """
+    if answer.attention.shape[0] != layers:
+        raise DamagedError("An answer has other layers than the moments.")
+    if answer.frames_seen > frames:
+        raise DamagedError("An answer refers to frames that had not been seen.")
+    within(answer.token_patch, -1, patches - 1, "patches of an answer’s tokens")
+
+
+def check_history(history: History, layers: int) -> None:
+    """Check evictions and answers against the number of layers."""
+    frames = len(history.frame_times)
+    for event in history.evictions:
+        for name in ("evicted", "folded"):
+            within(
+                shaped(getattr(event, name), (layers,), f"“{name}” of an eviction"), 0, LARGEST_NUMBER, "evicted tokens"
+            )
+        if event.reindexed.size:
+            shaped(event.reindexed, (layers,), "“reindexed” of an eviction")
+        if event.frames_seen > frames * MERGED_FRAMES:
+            raise DamagedError("An eviction is later than the last frame.")
+    for answer in history.answers:
+        check_answer(answer, layers, frames, RUN_LIMITS.patches)
+
+
+def check_scores(records: Sequence[ScoreRecord], layers: int, frames: int, patches: int, budget: MemoryBudget) -> None:
+    """Check score records against the stream, and that token histories made of them fit into the budget.
+
+    Raises:
+        FileTooLargeError: They exceed the budget, or a token history would take too long.
+    """
+    numbers = [record.sequence for record in records]
+    if len(set(numbers)) != len(numbers):
+        raise DamagedError("Two score records belong to one moment.")
+    for record in records:
+        tokens = len(shaped(record.frame, (None,), "frames of scores"))
+        for name in ("patch", "importance", "kept"):
+            shaped(getattr(record, name), (tokens,), f"“{name}” of scores")
+        shaped(record.folded, (layers,), "“folded” of scores")
+        shaped(record.offsets, (layers + 1,), "offsets of scores")
+        check_offsets(record.offsets, tokens, "offsets of scores")
+        within(record.frame, -1, frames - 1, "frames of scores")
+        within(record.patch, -1, patches - 1, "patches of scores")
+        if record.frames_seen > frames:
+            raise DamagedError("A score record is later than the last frame.")
+    budget.require(layers * len(records) * patches * _SCORE_BYTES)
+    # A token history follows each summary token that took tokens of the frame through all later records.
+    merges = np.zeros(frames, np.int64)
+    for record in records:
+        gone = (record.frame >= 0) & (record.patch >= 0) & ~record.kept & record.folded[record.layer_of]
+        pairs = np.unique(record.layer_of[gone] * frames + record.frame[gone])
+        merges += np.bincount(pairs % frames, minlength=frames)
+    if int(merges.max(initial=0)) * len(records) > RUN_LIMITS.history_steps:
+        raise FileTooLargeError("Its scores describe longer token histories than can be shown.")
+
+
+def check_past(past: Sequence[Array], layers: int, frames: int) -> None:
+    """Check what the layers held at earlier moments."""
+    for kept in past:
+        if kept.shape[0] != layers or kept.shape[1] > frames:
+            raise DamagedError("The earlier moments belong to another stream.")
+
+
+def check_order(snapshots: Sequence[tuple[int, int, int, int, tuple[int, int]]]) -> None:
+    """Check that a stream only grows from moment to moment.
+
+    Args:
+        snapshots: Of each moment: sequence number, frames seen, evictions, layers and grid.
+    """
+    for before, now in itertools.pairwise(snapshots):
+        if before[3:] != now[3:]:
+            raise DamagedError("Two moments have different layers or grids.")
+        if any(later < earlier for earlier, later in zip(before[:3], now[:3], strict=True)):
+            raise DamagedError("A moment is earlier than the one before it.")
+
+
+def facts_of(snapshot: Snapshot) -> tuple[int, int, int, int, tuple[int, int]]:
+    """What `check_order` compares."""
+    return (
+        snapshot.sequence, snapshot.frames_seen, len(snapshot.evictions), snapshot.num_layers, snapshot.grid,
+    )  # fmt: skip
+
+
+def require_views(layers: int, frames: int, patches: int, budget: MemoryBudget) -> None:
+    """Check that what the board and a saved page need fits beside the moments.
+
+    Raises:
+        FileTooLargeError: They exceed the budget.
+    """
+    budget.require(layers * frames * _CELL_BYTES)
+    budget.require(layers * patches * min(frames, PAGE_FRAMES) * _PATCH_BYTES)
+
+
+def charge_records(records: int, moments: int, tokens: int, budget: MemoryBudget) -> None:
+    """Charge the score records that are completed from moments of at most `tokens` tokens.
+
+    Raises:
+        FileTooLargeError: They exceed the budget.
+    """
+    budget.charge(min(records, moments) * tokens * _TOKEN_BYTES)
+
+
+def _text(value: Any, name: str) -> str:
+    return text(value, name, RUN_LIMITS.text)

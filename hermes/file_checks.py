@@ -105,7 +105,7 @@ def within(values: Array, low: float, high: float, name: str, *, nan: bool = Fal
     if nan and values.dtype.kind == "f":
         fits |= np.isnan(values)
     if not fits.all():
-        raise InvalidValueError(f"The {name} are not all finite and from {low:g} to {high:g}.")
+        raise InvalidValueError(f"The {name} must be finite numbers from {low:g} to {high:g}.")
     return values
 
 

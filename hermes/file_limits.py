@@ -24,6 +24,7 @@ class FileLimits:
         memory_bytes: Everything that the file expands to, whether it is read at once or later, and the largest reply that
             the page builds from it.
         parts: Members of a zip file, or tensors of a session file.
+        block_bytes: One compressed block of a run once it is decompressed.
         json_bytes: One JSON value: a header or the metadata of a block.
         text: Characters of one text; longer texts of a header are cut.
         layers: Decoder layers.
@@ -41,6 +42,7 @@ class FileLimits:
     file_bytes: int
     memory_bytes: int
     parts: int = 4000
+    block_bytes: int = 128_000_000
     json_bytes: int = 4_000_000
     text: int = 4000
     layers: int = 1024

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from hermes.errors import HermesError
 from hermes.file_checks import parse_json
-from hermes.file_limits import RUN_LIMITS, MemoryBudget
+from hermes.file_limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 
 Array = npt.NDArray[Any]
 
@@ -98,6 +98,7 @@ def declared_size(data: bytes) -> int:
 
     Raises:
         DamagedError: It is not one XZ stream with an index.
+        FileTooLargeError: It exceeds the limit of one block.
     """
     if len(data) < 2 * _FOOTER.size or not data.startswith(b"\xfd7zXZ\0"):
         raise DamagedError("A block is not XZ-compressed.")
@@ -112,6 +113,8 @@ def declared_size(data: bytes) -> int:
         _, at = _variable_length(index, at)
         uncompressed, at = _variable_length(index, at)
         size += uncompressed
+    if size > RUN_LIMITS.block_bytes:
+        raise FileTooLargeError(f"A block expands to more than {RUN_LIMITS.block_bytes // 1_000_000} MB.")
     return size
 
 

@@ -73,11 +73,8 @@ def _checked_snapshot(snapshot: Snapshot) -> Snapshot:
     grid = snapshot.grid
     if not isinstance(grid, tuple) or len(grid) != 2:
         raise DamagedError("The grid of a moment is not two numbers.")
-    if (
-        whole(grid[0], "grid", 1, RUN_LIMITS.patches) * whole(grid[1], "grid", 1, RUN_LIMITS.patches)
-        > RUN_LIMITS.patches
-    ):
-        raise DamagedError("The grid of a moment is too large.")
+    if whole(grid[0], "grid", 1) * whole(grid[1], "grid", 1) > RUN_LIMITS.patches:
+        raise FileTooLargeError(f"A frame has more than {RUN_LIMITS.patches:,} tokens.")
     for name in ("sequence", "prompt_len", "tokens_seen", "cache_bytes", "full_cache_bytes", "archive_bytes"):
         whole(getattr(snapshot, name), f"“{name}” of a moment")
     whole(snapshot.budget, "budget of a moment", -1)

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.file_checks import flag, mapping, sequence, shaped, within
-from hermes.file_limits import LARGEST_NUMBER, RUN_LIMITS
+from hermes.file_limits import LARGEST_NUMBER, RUN_LIMITS, FileTooLargeError
 from hermes.snapshot import Snapshot
 from hermes.trace.block import Array, DamagedError
 from hermes.trace.rounding import UNIT_FIGURES, coarse, coarse_code, coded, figure
@@ -69,13 +69,16 @@ def decode(meta: Mapping[str, Any], arrays: Mapping[str, Array], frames: Sequenc
 
     Raises:
         InvalidValueError: The columns do not have the lengths that they should.
-        DamagedError: A column is missing.
+        DamagedError: A column is missing or has the wrong type.
+        FileTooLargeError: There are too many layers.
     """
     moments = len(frames)
     lengths = shaped(_column(arrays, "lengths"), (moments, None), "numbers of tokens")
     layers = lengths.shape[1]
-    if not 1 <= layers <= RUN_LIMITS.layers:
-        raise DamagedError(f"A moment has {layers} layers.")
+    if layers < 1:
+        raise DamagedError("A moment has no layers.")
+    if layers > RUN_LIMITS.layers:
+        raise FileTooLargeError(f"It has {layers:,} layers, and at most {RUN_LIMITS.layers:,} are read.")
     within(lengths, 0, LARGEST_NUMBER / RUN_LIMITS.layers, "numbers of tokens")
     lengths = lengths.astype(np.int64)
     tiers = shaped(_column(arrays, "tiers"), (moments, layers), "tiers")

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from hermes.backbones import placement
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.errors import HermesError
 
@@ -19,18 +18,28 @@ GIB = 2**30
 NOTES = {"yes": "", "no": "does not fit here", "in bfloat16": "fits in bfloat16", "over all GPUs": "over all GPUs"}
 
 
-def choices(names: tuple[str, ...], *, hub: bool) -> list[tuple[str, str]]:
-    """Label and name of each model of the list: those that were named first, then, with `hub`, those of the catalogue."""
+def choices(names: tuple[str, ...], *, hub: bool, measured: bool = True) -> list[tuple[str, str]]:
+    """Label and name of each model of the list: `names` first, then, with `hub`, the catalogue. `measured`: see `label`."""
     here = [("HERMES pocket · ships with the demo" if name == "pocket" else name, name) for name in names]
-    return here + [(label(model), model.id) for model in CATALOGUE if model.id not in names] if hub else here
+    return (
+        here + [(label(model, measured=measured), model.id) for model in CATALOGUE if model.id not in names]
+        if hub
+        else here
+    )
 
 
-def label(model: Listed) -> str:
-    """A model of the catalogue in one line: name, published with HERMES or not, memory needed, and whether it fits."""
-    fits = placement.fits(model.weights)
-    memory = f"{placement.needed_here(model.weights) / GIB:.1f} GiB"
-    note = NOTES[fits]
+def label(model: Listed, *, measured: bool = True) -> str:
+    """A model of the catalogue in one line: name, published with HERMES or not, memory needed, and whether it fits.
+
+    Memory depends on the device and is left out without `measured`, because finding the device loads torch.
+    """
     published = "published with HERMES" if model.published else "not published with HERMES"
+    if not measured:
+        return f"{model.title} · {published}"
+    from hermes.backbones import placement  # noqa: PLC0415 - loads torch
+
+    memory = f"{placement.needed_here(model.weights) / GIB:.1f} GiB"
+    note = NOTES[placement.fits(model.weights)]
     return " · ".join(part for part in (model.title, published, f"needs {memory}", note) if part)
 
 

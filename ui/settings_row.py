@@ -63,7 +63,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
             )
             rate = gr.Dropdown(RATES, value=now.fps, label="Frames", info="how often it looks")
             model = gr.Dropdown(
-                choices(options.models, hub=options.any_model),
+                choices(options.models, hub=options.any_model, measured=False),
                 value=now.model,
                 label="Model",
                 info="name, folder or hub id" if options.any_model else "which one answers",
@@ -117,6 +117,16 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
     on(guidance, "guidance", "input")
     on(rate, "fps", "input")
     on(model, "model", "input")
+    if options.any_model:
+        # Memory needs are filled in when the list is opened: finding the device loads torch.
+        model.focus(
+            lambda: gr.update(choices=choices(options.models, hub=True)),
+            None,
+            model,
+            concurrency_limit=None,
+            concurrency_id="models",
+            **LIVE,
+        )
 
     def show(visitor: Visitor) -> dict[Any, Any]:
         now = visitor.settings

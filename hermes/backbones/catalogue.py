@@ -9,11 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
-from transformers import AutoConfig
-
-from hermes.backbones.building import BUILDING
-from hermes.backbones.families import FAMILIES
 from hermes.errors import HermesError
 
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
@@ -69,6 +64,8 @@ class Listed:
 
     def config(self) -> Any:
         """Its configuration, as transformers' class."""
+        from transformers import AutoConfig  # noqa: PLC0415 - heavy, and not needed to list the models
+
         kinds = {"llava_onevision": "qwen2", "smolvlm": "llama", "internvl": "qwen2"}
         towers = {"llava_onevision": "siglip_vision_model"}
         text = {"model_type": kinds[self.family], **self.text} if self.family in kinds else self.text
@@ -163,6 +160,11 @@ def listed(name: str) -> Listed:
 
 def count(model: Listed) -> int:
     """Numbers in a model, counted from its configuration; nothing is allocated."""
+    import torch  # noqa: PLC0415 - heavy, and not needed to list the models
+
+    from hermes.backbones.building import BUILDING  # noqa: PLC0415
+    from hermes.backbones.families import FAMILIES  # noqa: PLC0415
+
     with BUILDING, torch.device("meta"):
         built = FAMILIES[model.family].model_class(model.config())
     return sum(p.numel() for p in {id(p): p for p in built.parameters()}.values())

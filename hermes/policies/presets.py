@@ -1,4 +1,4 @@
-"""Named variants of the policies: HERMES with one part taken out, and the control that chooses by lot.
+"""Named variants of the policies: HERMES with one part taken out, and a random control.
 
 A preset is a policy's name with settings; page, lab and command line know each by its own name.
 """
@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from hermes.errors import HermesError
-from hermes.policies import POLICIES, Policy, make_policy
 from hermes.policies.settings import Value
+
+if TYPE_CHECKING:
+    from hermes.policies.base import Policy
 
 
 @dataclass(frozen=True)
@@ -36,6 +38,8 @@ class Preset:
 
     def make(self, budget: int | None = None) -> Policy:
         """The policy with these settings; `budget` None: the default."""
+        from hermes.policies import make_policy  # noqa: PLC0415 - loads torch
+
         return make_policy(self.policy, budget=budget, guidance=self.guidance, **dict(self.changed))
 
 
@@ -51,7 +55,7 @@ ABLATIONS: Final = (
         smoothing=False,
     ),
     _without(
-        "no-summary", "without summary", "Long-term layers drop what they evict, nothing is folded.", summary=False
+        "no-summary", "without summary", "Long-term layers drop what they evict, nothing is merged.", summary=False
     ),
     Preset(
         "hermes-embedding",
@@ -66,7 +70,10 @@ ABLATIONS: Final = (
         "all-long-term", "all long-term", "Every layer keeps what guidance attends to: no tiers.", tiers="all long-term"
     ),
     Preset(
-        "random-keep", "Random keep", "The same budget, tokens chosen by lot: what every rule must beat.", "random-keep"
+        "random-keep",
+        "Random keep",
+        "Randomly selected tokens under the same budget: the control that every policy must beat.",
+        "random-keep",
     ),
 )
 """HERMES with one part taken out at a time, and the control."""
@@ -89,6 +96,8 @@ def preset_of(name: str) -> Preset:
     """
     if name in PRESETS:
         return PRESETS[name]
+    from hermes.policies import POLICIES  # noqa: PLC0415 - loads torch
+
     if name not in POLICIES:
         raise HermesError(f"There is no policy or preset “{name}”. There are: {', '.join((*POLICIES, *PRESETS))}.")
     policy = POLICIES[name]

@@ -78,21 +78,20 @@ class Handlers:
         self.sessions = sessions
         self._opening = opening
 
-    def poll(self, data: Data, key: str | None) -> tuple[Any, Any]:
-        """News for the player and the board."""
+    def look(self, data: Data, key: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+        """The state of the player and the message for the board (None: nothing new), see `ui.updates`."""
         try:
             visitor = self.sessions.get(key)
         except HermesError as error:
-            return wire(_refusal(str(error))), gr.skip()
+            return _refusal(str(error)), None
         self._open(visitor, data.get("open"))
         acknowledged = data.get("seq")
         frame = data.get("frame")
-        player, board = visitor.look(
+        return visitor.look(
             acknowledged if isinstance(acknowledged, int) else None,
             frame if isinstance(frame, int) else -1,
             Wanted.read(data.get("board")),
         )
-        return wire(player), wire(board)
 
     def _open(self, visitor: Visitor, wish: Any) -> None:
         """A recorded run that the browser wants to see, told with a poll so that it is there with the first answer."""

@@ -28,6 +28,7 @@ from ui.runs import card, read_lab_runs, read_openings, read_runs
 from ui.sessions import Quota, Sessions
 from ui.settings_row import settings_row
 from ui.theme import theme
+from ui.updates import Look, Updates
 from ui.visitor import Visitor
 from ui.wiring import wire_lab, wire_lessons, wire_page, wire_try_it
 from ui.zerogpu import clip_runner
@@ -50,14 +51,15 @@ d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2v14a7 7 0 0 1 0-14z"/></svg></button>
 
 @dataclass(frozen=True)
 class Page:
-    """A page that can be launched: its blocks, and the moment on which it opens."""
+    """A page that can be launched: its blocks, what its events do, and the moment on which it opens."""
 
     blocks: gr.Blocks
+    handlers: Handlers
     opening: Opening | None
 
     def launch(self, quota: Quota, **where: Any) -> None:
         """Serve it until interrupted; `where` is for `gr.Blocks.launch`."""
-        self.blocks.launch(**where, **launch_options(quota, self.opening))
+        self.blocks.launch(**where, **launch_options(quota, self.handlers.look, self.opening))
 
 
 def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page:
@@ -89,7 +91,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
             with gr.Column(scale=7):
                 player = part(
                     "player",
-                    ("poll", "act", "shot"),
+                    ("hello", "act", "shot"),
                     clips=[clip.card() for clip in clips.values()],
                     limit_mb=options.quota.upload_mb,
                     planned=options.clip_mode,
@@ -101,15 +103,15 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         controls = settings_row(handlers, policies, options, trial)
         trial.render()
         wire_try_it(handlers, trial)
-        board = part("board", ())
+        part("board", ())
         detail = part("detail", ("detail",))
-        wire_page(page, handlers, player, chat, board, detail)
+        wire_page(page, handlers, player, chat, detail)
         offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     sessions.keep_sweeping(threading.Event())
     shelf.preload(options.settings.model, agreed=options.agreed)
-    return Page(page, opening)
+    return Page(page, handlers, opening)
 
 
 def _opening(
@@ -135,11 +137,16 @@ def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[
     return lambda: ClipVisitor(*given, run=run)
 
 
-def launch_options(quota: Quota, opening: Opening | None = None) -> dict[str, Any]:
+def launch_options(quota: Quota, look: Look, opening: Opening | None = None) -> dict[str, Any]:
     """What `launch` needs so that the page is our own: script and style, no footer, no run history, nothing from outside."""
     return {
         "theme": theme(),
-        "app_kwargs": {"middleware": [Middleware(Document, moment=opening.told if opening else None)]},
+        "app_kwargs": {
+            "middleware": [
+                Middleware(Updates, look=look),
+                Middleware(Document, moment=opening.told if opening else None),
+            ]
+        },
         "favicon_path": str(bundle.STATIC / "favicon.png"),
         "footer_links": [],
         "run_history": False,

@@ -1,4 +1,4 @@
-"""How events of the page reach the handlers. Frames, polls and chat never share a place in the queue."""
+"""How events of the page reach the handlers. Camera frames, buttons and chat never share a place in Gradio's queue."""
 
 from __future__ import annotations
 
@@ -13,13 +13,11 @@ from ui.part import LIVE, part
 from ui.settings_row import Controls
 
 
-def wire_page(
-    page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, board: gr.HTML, detail: gr.HTML
-) -> None:
-    """Events to handlers. Frames, polls and chat never share a place in the queue."""
+def wire_page(page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, detail: gr.HTML) -> None:
+    """Connect the events of stream, chat and board. The update stream (`ui.updates`) needs only the key of the session."""
 
-    def poll(event: gr.EventData, request: gr.Request) -> tuple[Any, Any]:
-        return handlers.poll(event._data, request.session_hash)  # noqa: SLF001
+    def hello(request: gr.Request) -> Any:
+        return wire({"session": request.session_hash})
 
     def act(event: gr.EventData, request: gr.Request) -> None:
         handlers.act(event._data, request.session_hash)  # noqa: SLF001
@@ -42,7 +40,7 @@ def wire_page(
     def leave(request: gr.Request) -> None:
         handlers.leave(request.session_hash)
 
-    player.poll(poll, None, [player, board], concurrency_limit=None, concurrency_id="poll", **LIVE)
+    player.hello(hello, None, player, concurrency_limit=None, concurrency_id="hello", **LIVE)
     player.act(act, None, None, concurrency_limit=None, concurrency_id="act", trigger_mode="multiple", **LIVE)
     detail.detail(
         look_closer, None, detail, concurrency_limit=None, concurrency_id="detail", trigger_mode="multiple", **LIVE

@@ -1,4 +1,8 @@
-"""The page's side of the protocol between browser and server, without a browser: Gradio's queue and heartbeat over HTTP."""
+"""The page's side of the protocol between browser and server, without a browser.
+
+Questions and buttons go through Gradio's queue; the state of the stream and the board comes by the update stream (see
+`static/js/updates.js` of the page); a heartbeat tells the server that the tab is open.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +19,8 @@ from hermes.errors import HermesError
 
 TIMEOUT: Final = httpx.Timeout(60.0, pool=None)
 """Seconds without a byte after which a request counts as failed."""
+
+UPDATES: Final = "hermes-live-updates"
 
 Json = dict[str, Any]
 
@@ -57,7 +63,7 @@ class PageConfig:
         ids = {part.get("props", {}).get("elem_id"): part["props"] for part in config.get("components", [])}
         own = ids.get("hl-player", {}).get("props", {})  # what `gr.HTML` was given beside its own arguments
         clips = tuple(str(clip["id"]) for clip in own.get("clips", ()))
-        if not clips or any(name not in events for name in ("poll", "act", "ask")):
+        if not clips or any(name not in events for name in ("act", "ask")):
             raise HermesError("The server does not serve the page of HERMES Live with bundled clips.")
         return cls(str(config.get("api_prefix", "")).strip("/"), events, clips)
 
@@ -145,6 +151,22 @@ class PageClient:
         async for values in self.send(event, data):
             last = values
         return last
+
+    async def updates(self, shown: Json) -> AsyncIterator[Json]:
+        """Post what the page shows; yields the updates of one response: `due` (Unix time), `player` and `board`.
+
+        Raises:
+            RequestError: The request failed.
+        """
+        body = {"session": self._session, **shown}
+        try:
+            async with self._client.stream("POST", UPDATES, json=body) as answer:
+                answer.raise_for_status()
+                async for line in answer.aiter_lines():
+                    if line.startswith("data:"):
+                        yield json.loads(line[5:])
+        except httpx.HTTPError as error:
+            raise _failure(error) from error
 
     async def _beat(self) -> None:
         """Hold the connection by which the server notices that the tab is open."""

@@ -1,7 +1,7 @@
 """Many visitors at one server: each streams a bundled clip, receives the page's updates and asks questions, over HTTP.
 
 The load is that of browsers: every visitor opens the page, starts a clip at its usual rate and restarts it when it ends,
-polls four times a second (never two polls at once) and asks a question every ten seconds, at staggered moments.
+receives up to four updates a second and asks a question every ten seconds, at staggered moments.
 The load generator runs on the same machine as the server; its own CPU time is reported beside the server's.
 """
 
@@ -23,7 +23,11 @@ from hermes.bench.page_client import PageClient, PageConfig, RequestError, read_
 from hermes.bench.stream import QUESTION
 from hermes.errors import HermesError
 
-POLL_SECONDS: Final = 0.25
+STAGGER_SECONDS: Final = 0.25
+"""Time over which the visitors' first requests are spread: that between two updates."""
+RETRY_SECONDS: Final = 1.0
+WANTED: Final = {"mode": "kept", "first": 0, "stop": 0, "pictures": 13}
+"""What a page of 1,440 pixels shows of the board."""
 ASK_SECONDS: Final = 10.0
 READY_SECONDS: Final = 180.0
 """Longest wait until the model is loaded and every visitor plays or was refused."""
@@ -89,7 +93,7 @@ class VisitorsBench:
         seconds: Length of the measurement.
         first_token: From sending a question to the first words of its answer.
         answer: From sending a question to the end of its answer.
-        poll: Latency of a poll.
+        poll: From the moment at which an update is due, four times a second, until the visitor has it.
         errors: Number of errors by kind.
         frames: Frames ingested during the measurement, for each playing visitor.
         behind: Largest number of seconds by which a stream was behind its clip.
@@ -167,6 +171,7 @@ class LoadVisitor:
         self._shown = -1
         self._frames_before = 0
         self._notice: Any = None
+        self._ended = asyncio.Event()
         self._orders = 0
         self._asked = 0
 
@@ -176,53 +181,58 @@ class LoadVisitor:
         return self.refusal is not None or (self.player.get("state") in PLAYING and self.player.get("frames", 0) > 0)
 
     async def stay(self, offset: float) -> None:
-        """Start the clip, then poll and ask until cancelled.
+        """Start the clip, then receive updates and ask until cancelled.
 
         Args:
-            offset: Position among the visitors, 0 to 1, by which polls and questions are staggered.
+            offset: Position among the visitors, 0 to 1, by which updates and questions are staggered.
         """
-        await asyncio.sleep(offset * POLL_SECONDS)
+        await asyncio.sleep(offset * STAGGER_SECONDS)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._poll_on())
-            group.create_task(self._start())
+            group.create_task(self._watch())
+            group.create_task(self._start_on())
             group.create_task(self._ask_on(offset))
 
     async def wait_for_model(self) -> None:
-        """Poll until the server has loaded its model.
+        """Receive updates until the server has loaded its model.
 
         Raises:
             RequestError: The server does not answer.
             HermesError: The model cannot be loaded.
         """
-        while not self.player.get("about", {}).get("model"):
-            await self._poll()
-            if problem := self.player.get("about", {}).get("error"):
-                raise HermesError(f"The server cannot load its model: {problem}")
-            await asyncio.sleep(POLL_SECONDS)
-
-    async def _start(self) -> None:
-        self._orders += 1
-        with self._figures.guard():
-            await self._client.call("act", {"action": "start", "kind": "clip", "id": self._clip, "order": self._orders})
-
-    async def _poll_on(self) -> None:
         while True:
-            began = time.monotonic()
-            with self._figures.guard():
-                await self._poll()
-            await asyncio.sleep(max(0.0, POLL_SECONDS - (time.monotonic() - began)))
+            async for update in self._client.updates(self._shows()):
+                about = update["player"]["about"]
+                if about["error"]:
+                    raise HermesError(f"The server cannot load its model: {about['error']}")
+                if about["model"]:
+                    return
 
-    async def _poll(self) -> None:
-        wanted = {"mode": "kept", "first": 0, "stop": 0, "pictures": 13}
-        data = {"seq": self._acknowledged, "board": wanted, "frame": self._shown, "hidden": False, "open": None}
-        began = time.monotonic()
-        player, board = await self._client.call("poll", data)
-        if self._figures.counting:
-            self._figures.polls.append(time.monotonic() - began)
-        if isinstance(board, str):
-            self._read_board(json.loads(board))
-        if isinstance(player, str):
-            self._read_player(json.loads(player))
+    async def _start_on(self) -> None:
+        """Start the clip, and again each time that it has ended."""
+        while True:
+            self._ended.clear()
+            self._orders += 1
+            with self._figures.guard():
+                await self._client.call(
+                    "act", {"action": "start", "kind": "clip", "id": self._clip, "order": self._orders}
+                )
+            await self._ended.wait()
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                async for update in self._client.updates(self._shows()):
+                    if self._figures.counting:
+                        self._figures.polls.append(time.time() - update["due"])
+                    self._read_player(update["player"])
+                    if update["board"]:
+                        self._read_board(update["board"])
+            except RequestError as error:
+                self._figures.errors[error.kind] += 1
+                await asyncio.sleep(RETRY_SECONDS)
+
+    def _shows(self) -> Json:
+        return {"seq": self._acknowledged, "board": WANTED, "frame": self._shown, "hidden": False, "open": None}
 
     def _read_board(self, message: Json) -> None:
         if message["base"] is not None and message["base"] != self._acknowledged:
@@ -244,7 +254,7 @@ class LoadVisitor:
             self._figures.behind = max(self._figures.behind, player["behind"])
         self._read_notice(player.get("notice"))
         if player["state"] == "ended" and before.get("state") == "playing":
-            self._starting = asyncio.ensure_future(self._start())
+            self._ended.set()
 
     def _read_notice(self, notice: Json | None) -> None:
         if not notice or notice["kind"] != "error" or notice["id"] == self._notice:

@@ -198,12 +198,12 @@ def test_programs_are_offered_nothing_and_nothing_is_reported(tiny_folder):
     page = made.blocks
     assert page.get_api_info() == {"named_endpoints": {}, "unnamed_endpoints": {}}
     assert page.analytics_enabled is False
-    launch = launch_options(Quota(), made.opening)
+    launch = launch_options(Quota(), made.handlers.look, made.opening)
     assert launch["run_history"] is False
     assert launch["footer_links"] == []
     assert "allowed_paths" not in launch
     assert made.opening is not None
-    frames = [fn for fn in page.fns.values() if fn.concurrency_id in ("poll", "shot", "chat", "act")]
+    frames = [fn for fn in page.fns.values() if fn.concurrency_id in ("hello", "shot", "chat", "act")]
     assert len(frames) == 4
     assert all(fn.concurrency_limit is None for fn in frames)
     engine.close()

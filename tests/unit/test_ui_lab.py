@@ -226,7 +226,7 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
         handlers.act(
             {"kind": "upload", "path": str(tmp_path / f"{name}{ENDING}"), "name": name, "action": "start"}, "me"
         )
-        return json.loads(handlers.poll({}, "me")[0]), json.loads(handlers.lab_look({}, "me"))
+        return handlers.look({}, "me")[0], json.loads(handlers.lab_look({}, "me"))
 
     player, shown = act("lab")
     assert (player["lab"], player["run"]) == (1, None)
@@ -258,7 +258,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
         handlers.lab_do({"action": "board", "lane": lane}, "me")
         assert "no such memory" in lab.look(-1)["notice"]["text"]
     handlers.lab_do({"action": "board", "lane": 1}, "me")
-    player, board = (json.loads(told) for told in handlers.poll({}, "me")[:2])
+    player, board = handlers.look({}, "me")
     assert (player["state"], player["position"]) == ("paused", 62.0)
     assert player["run"]["title"] == "Sliding window"
     assert run.title in player["run"]["about"]

@@ -89,7 +89,7 @@ def handlers(tmp_path):
 
 
 def test_buttons_of_a_recorded_run_work_in_their_order(handlers):
-    handlers.poll({"open": {"n": 1, "id": "a-run", "seconds": 3, "play": True}}, "me")
+    handlers.look({"open": {"n": 1, "id": "a-run", "seconds": 3, "play": True}}, "me")
     in_threads(
         lambda: handlers.act({"action": "seek", "seconds": 50, "order": 2}, "me"),
         lambda: handlers.act({"action": "restart", "order": 1}, "me"),

@@ -259,12 +259,12 @@ def test_uploads_stay_inside_are_limited_and_deleted(make, tmp_path):
 def test_handlers_tell_troubles_instead_of_raising(make, tmp_path):
     handlers = Handlers(sessions(make, tmp_path, visitors=1))
     handlers.act({"action": "start", "kind": "upload", "path": "/etc/passwd"}, "a")
-    state = json.loads(handlers.poll({"seq": None, "frame": -1}, "a")[0])
+    state = handlers.look({"seq": None, "frame": -1}, "a")[0]
     assert state["notice"]["kind"] == "error"
     handlers.act({"action": "format the disk"}, "a")
     handlers.act({"action": "speed", "speed": 1e9}, "a")
     assert handlers.sessions.get("a").settings.speed == 4.0
-    refused = json.loads(handlers.poll({}, "b")[0])
+    refused = handlers.look({}, "b")[0]
     assert "places are taken" in refused["notice"]["text"]
     handlers.act({"action": "start"}, "b")
     answers = [json.loads(value) for value in handlers.ask({"question": "<script>x</script>"}, "a")]

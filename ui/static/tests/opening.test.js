@@ -27,19 +27,17 @@ test("the moment is shown where the address opens the page there, and nowhere el
   assert.equal(MOMENT.player.state, "paused");
 });
 
-test("what people did before Gradio was there goes out in its order, once the server knows the page; polls are not kept", () => {
+test("what people did before Gradio was there goes out in its order, once the server knows the page", () => {
   const post = makePost();
   const out = [];
   post.send("wish", 1);
-  post.send("poll", 2);
   post.connect((type, data) => out.push([type, data]));
   post.send("wish", 3);
-  post.send("poll", 4);
-  assert.deepEqual(out, [["poll", 4]]);
+  assert.deepEqual(out, []);
   post.letGo();
   post.send("wish", 5);
   post.letGo();
-  assert.deepEqual(out, [["poll", 4], ["wish", 1], ["wish", 3], ["wish", 5]]);
+  assert.deepEqual(out, [["wish", 1], ["wish", 3], ["wish", 5]]);
 });
 
 test("presses are numbered as they go out, whatever waited", () => {
@@ -47,11 +45,10 @@ test("presses are numbered as they go out, whatever waited", () => {
   const out = [];
   post.send("act", { action: "pause" });
   post.connect((type, data) => out.push([type, data]));
-  post.send("poll", { seq: 1 });
   post.letGo();
   post.send("act", { action: "start" });
   post.send("shot", { number: 1 });
-  assert.deepEqual(out, [["poll", { seq: 1 }], ["act", { action: "pause", order: 1 }], ["act", { action: "start", order: 2 }], ["shot", { number: 1 }]]);
+  assert.deepEqual(out, [["act", { action: "pause", order: 1 }], ["act", { action: "start", order: 2 }], ["shot", { number: 1 }]]);
 });
 
 test("a post that is not connected lets nothing go", () => {

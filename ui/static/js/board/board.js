@@ -323,7 +323,6 @@ export function mountBoard(element, bus, send) {
       words();
       if (DRAWN.some((part) => message[part] !== undefined)) repaint();
       if (message.columns) asking.memoryMoved();
-      if (message.thumbs) ask(); // a message holds few pictures: more may follow at once
       tables.refresh();
       if (later && view.state.frames) {
         const wish = later;

@@ -18,7 +18,7 @@ const built = new Map(); // part -> {post, receive}
 const waiting = []; // Gradio's components, until those are there that take the early parts over
 let pane = null;
 let takingOver = false; // Gradio has made the early parts' components; the pane stays until the box between them is there too
-let held = false; // with the pane: nothing but polls goes out before the server has heard of this page
+let held = false; // with the pane: nothing goes out before the server has heard of this page
 let giveUpload = (_upload) => {};
 const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload, once its player is there
 let board = null;
@@ -51,12 +51,24 @@ async function askServer(request) {
 
 function buildPlayer(element, props, send, shown) {
   player = mountPlayer(element, {
-    clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board, shown,
+    clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board, take, shown,
   });
-  document.addEventListener("visibilitychange", () => document.hidden || player.pulse.now());
-  bus.on("settings", player.pulse.now);
-  bus.on("wanted", player.pulse.now);
+  document.addEventListener("visibilitychange", player.updates.now);
+  bus.on("settings", player.updates.now);
+  bus.on("wanted", player.updates.now);
   return player.receive;
+}
+
+/** Show an update. The first one says that the server has heard of this page: what people did before goes out. */
+function take(update) {
+  player.receive(update.player);
+  if (update.board && board) {
+    board.receive(update.board);
+    if (board.acknowledged() !== update.board.seq) player.updates.now(); // it did not fit: a whole one is needed
+  }
+  if (!held) return;
+  held = false;
+  for (const { post } of built.values()) post.letGo();
 }
 
 /** Build a part inside `element`; `shown` is the key of the moment that the page shows already. */
@@ -69,6 +81,7 @@ function build(part, element, props, shown = null) {
     bus.on("board", (wish) => wish && board.show(wish));
     bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
     receive = board.receive;
+    player?.updates.now();
   } else if (part === "detail") {
     giveAsking((request) => send("detail", request));
     receive = (reply) => board?.detail(reply);
@@ -99,15 +112,12 @@ function connect(part, { props, trigger, watch, upload }) {
   watch("value", () => {
     const next = message(props);
     if (!next) return;
-    receive(next);
-    if (part === "player" && held) {
-      held = false;
-      for (const { post: other } of built.values()) other.letGo();
-    }
+    if (part === "player") player.updates.start(next.session);
+    else receive(next);
   });
   if (part === "player") {
     giveUpload(upload);
-    player.pulse.start();
+    trigger("hello", {});
   }
 }
 

@@ -2,17 +2,18 @@
 import { cameraProblem, makeCamera } from "./camera.js";
 import { h, icon, setText } from "../shared/dom.js";
 import { clock } from "../shared/format.js";
-import { makePulse } from "../shared/pulse.js";
 import { makeRecord } from "./record.js";
 import { firstRun, linkTo, makeStrip } from "../runs/replay.js";
 import { makeSource } from "./source.js";
 import { mainButton, makeTransport } from "./transport.js";
+import { makeUpdates } from "./updates.js";
 
 /**
- * Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board, shown}; `shown` is
- * the key of the moment that came with the page, where it is shown already. Returns {receive(view), pulse}.
+ * Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board, take, shown}; `shown` is
+ * the key of the moment that came with the page, where it is shown already. Returns {receive(view), updates}: `updates.start(session)`
+ * connects with the server, and each update goes to `take`.
  */
-export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board, shown = null }) {
+export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board, take, shown = null }) {
   let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
   const first = firstRun(location.search, runs);
   let opening = first && { n: 1, id: first.id, seconds: first.seconds, shown, play: !matchMedia("(prefers-reduced-motion: reduce)").matches };
@@ -37,11 +38,11 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     () => Math.max(1, Math.min(10, view.fps ?? 2)),
     (problem) => say("error", problem),
   );
-  const pulse = makePulse(() => send("poll", {
+  const updates = makeUpdates(() => ({
     seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden, open: opening,
-  }));
+  }), take);
   const act = (action, more = {}) => send("act", { action, ...more });
-  const soon = () => setTimeout(pulse.now, 90);
+  const soon = () => setTimeout(updates.now, 90);
   const source = makeSource({
     clips, runs, limitMb, planned, upload, first: first?.id ?? null, filming: () => camera.on,
     on: {
@@ -69,7 +70,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     opening = { n: lastOpened, shown: null, id, seconds: seconds ?? run.open_at ?? 0, play };
     source.chosen().run = id;
     if (source.kind() !== "run") source.choose("run");
-    return pulse.now();
+    return updates.now();
   }
 
   function seek(seconds) {
@@ -219,7 +220,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   });
 
   return {
-    pulse,
+    updates,
     receive(next) {
       view = next;
       if (opening && view.opened === opening.n) opening = null;
@@ -232,7 +233,6 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       if ((view.lab ?? 0) > lab) bus.say("lab", view.lab); // an uploaded lab run plays there
       lab = view.lab ?? 0;
       bus.say("view", view);
-      pulse.heard(view);
     },
   };
 }

@@ -3,8 +3,8 @@
 const PRESSES = new Set(["act", "labdo"]); // numbered, as Gradio may let two of one moment change places
 
 /**
- * A post of one part. `send(type, data)` goes out at once where the part is connected and let go, else it waits; a poll is
- * never kept, since the next one says more. What people press goes out with its number, as `order`. Returns {send, connect(trigger), letGo()}.
+ * A post of one part. `send(type, data)` goes out at once where the part is connected and let go, else it waits. What people
+ * press goes out with its number, as `order`. Returns {send, connect(trigger), letGo()}.
  */
 export function makePost() {
   let trigger = null;
@@ -17,8 +17,8 @@ export function makePost() {
   };
   return {
     send(type, data) {
-      if (trigger && (free || type === "poll")) go(type, data);
-      else if (type !== "poll") kept.push([type, data]);
+      if (trigger && free) go(type, data);
+      else kept.push([type, data]);
     },
     connect(next) {
       trigger = next;

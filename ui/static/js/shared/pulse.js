@@ -1,4 +1,4 @@
-// When to ask the server for news: four times a second while something moves, once a second when idle, every three
+// When the lab asks the server for its state: four times a second while something moves, once a second when idle, every three
 // seconds in a hidden tab (which also says that the visitor is still there). Never two requests at once.
 
 export const BUSY_MS = 250;

@@ -1,0 +1,242 @@
+"""The update stream over HTTP: a real server on 127.0.0.1, a recorded run that plays, and what a page receives of it."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+import uvicorn
+
+import hermes
+from hermes.engine import Engine, StreamSettings
+from ui.clips import read_clips
+from ui.handlers import Handlers
+from ui.models import Shelf
+from ui.runs import read_runs
+from ui.sessions import Quota, Sessions
+from ui.updates import (
+    BUSY_SECONDS,
+    HIDDEN_SECONDS,
+    IDLE_SECONDS,
+    MORE_SECONDS,
+    MOST_BYTES,
+    MOST_UPDATES,
+    REQUESTS,
+    UPDATES,
+    Updates,
+    pause,
+)
+from ui.visitor import Visitor
+
+ASSETS = Path(__file__).parents[2] / "assets"
+BROKEN = "a-broken-page"
+
+
+@pytest.fixture(scope="module")
+def served():
+    """Address of a server, its handlers and its middleware. Looks for the key `BROKEN` raise."""
+    engine = Engine()
+    runs, clips = read_runs(ASSETS / "runs"), {clip.id: clip for clip in read_clips(ASSETS / "clips")}
+    folder = Path("/nowhere")
+    sessions = Sessions(
+        lambda: Visitor(StreamSettings(), Shelf(engine), clips, hermes.POLICIES, runs, folder), Quota(), folder
+    )
+    handlers = Handlers(sessions)
+
+    def look(shown, key):
+        if key == BROKEN:
+            raise RuntimeError("a fault in one visitor's look")
+        return handlers.look(shown, key)
+
+    async def others(scope, receive, send):
+        del receive
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body", "body": b"not here"})
+
+    updates = Updates(others, look)
+    server = uvicorn.Server(uvicorn.Config(updates, host="127.0.0.1", port=0, log_level="warning", lifespan="off"))
+    ready = threading.Event()
+    startup = server.startup
+
+    async def started(*arguments, **named):
+        await startup(*arguments, **named)
+        ready.set()
+
+    server.startup = started
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    assert ready.wait(60)
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield f"http://127.0.0.1:{port}/below/", handlers, updates
+    server.should_exit = server.force_exit = True
+    thread.join(30)
+    engine.close()
+
+
+@pytest.fixture
+def client(served):
+    with httpx.Client(base_url=served[0], timeout=60) as made:
+        yield made
+
+
+def shows(key, run="first-card-hermes", *, play=False, **more):
+    opened = {"n": 1, "id": run, "seconds": 30.0, "play": play}
+    board = {"mode": "kept", "first": 0, "stop": 0, "pictures": 13}
+    return {"session": key, "seq": None, "frame": -1, "board": board, "hidden": False, "open": opened, **more}
+
+
+def events(response) -> Iterator[dict]:
+    for line in response.iter_lines():
+        if line:
+            assert line.startswith("data: ")
+            yield json.loads(line[6:])
+
+
+def settled(client, key):
+    """A page with a paused run whose pictures have all arrived: what it shows."""
+    page = shows(key)
+    while True:
+        with client.stream("POST", UPDATES, json=page) as response:
+            for update in events(response):
+                page["open"] = None
+                if "frame" in update["player"]:
+                    page["frame"] = update["player"]["frame"]["index"]
+                if update["board"] is None:
+                    return page
+                page["seq"] = update["board"]["seq"]
+                if len(update["board"].get("thumbs", ())) < 4:
+                    return page
+
+
+def test_a_playing_run_arrives_as_one_chain_of_changes(client):
+    page, requests, boards = shows("a-playing-page", play=True), 0, []
+    while requests < 2 or len(boards) < 6:
+        requests += 1
+        with client.stream("POST", UPDATES, json=page) as response:
+            assert response.status_code == 200
+            assert response.headers["content-type"].startswith("text/event-stream")
+            received = list(events(response))
+        assert 1 <= len(received) <= MOST_UPDATES
+        for update in received:
+            assert update["player"]["source"]["kind"] == "run"
+            if "frame" in update["player"]:
+                page["frame"] = update["player"]["frame"]["index"]
+            if update["board"] is not None:
+                boards.append(update["board"])
+                page["seq"] = update["board"]["seq"]
+        page["open"] = None
+    assert boards[0]["base"] is None
+    assert [board["base"] for board in boards[1:]] == [board["seq"] for board in boards[:-1]]
+
+
+def test_a_request_is_answered_by_the_running_response(client):
+    page = settled(client, "a-curious-page")
+    with client.stream("POST", UPDATES, json=page) as response:
+        received = events(response)
+        first = next(received)
+        assert first["board"] is None  # it shows everything already
+        wanted = {**page, "board": {**page["board"], "mode": "importance"}}
+        assert client.post(REQUESTS, json=wanted).status_code == 204
+        changed = next(update for update in received if update["board"])
+        assert changed["board"]["base"] == page["seq"]
+        assert changed["board"]["scores"]["of"] == "importance"
+        assert client.post(REQUESTS, json={**wanted, "seq": None}).status_code == 204  # it could not apply the change
+        assert next(update for update in received if update["board"])["board"]["base"] is None
+
+
+def test_a_newer_response_ends_the_one_before(client):
+    page = settled(client, "a-doubled-page")
+    with client.stream("POST", UPDATES, json=page) as old:
+        received = events(old)
+        assert next(received)
+        with client.stream("POST", UPDATES, json=page) as new:
+            assert next(events(new))
+            assert not list(received)
+
+
+def test_a_page_that_leaves_is_forgotten(client, served):
+    _, _, updates = served
+    page = settled(client, "a-leaving-page")
+    with (
+        httpx.Client(base_url=client.base_url, timeout=60) as leaving,
+        leaving.stream("POST", UPDATES, json=page) as response,
+    ):
+        assert next(events(response))
+        assert page["session"] in updates._pages
+    with client.stream("POST", UPDATES, json=shows("another-page", play=True)) as response:
+        for _ in events(response):
+            if page["session"] not in updates._pages:
+                break
+    assert page["session"] not in updates._pages
+
+
+def test_a_fault_in_one_look_ends_only_that_response(client, caplog):
+    with client.stream("POST", UPDATES, json=shows(BROKEN)) as response:
+        assert not list(events(response))
+    assert "an update could not be made" in caplog.text
+    with client.stream("POST", UPDATES, json=shows("a-sound-page")) as response:
+        assert next(events(response))["player"]["state"] == "paused"
+
+
+def test_without_a_place_the_page_is_told_so(client, served, monkeypatch):
+    _, handlers, _ = served
+    monkeypatch.setattr(handlers.sessions, "quota", Quota(visitors=0))
+    with client.stream("POST", UPDATES, json=shows("one-too-many")) as response:
+        update = next(events(response))
+    assert update["board"] is None
+    assert "places are taken" in update["player"]["notice"]["text"]
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"[1]", 400),
+        (b"[" * 5000, 400),
+        (b"{}", 400),
+        (b'{"session": 7}', 400),
+        (b'{"session": "ab"}', 400),
+        (b'{"session": "' + b"a" * 100 + b'"}', 400),
+        (b'{"session": "a-page", "more": "' + b"a" * MOST_BYTES + b'"}', 400),
+    ],
+)
+@pytest.mark.parametrize("name", [UPDATES, REQUESTS])
+def test_other_requests_are_refused(client, name, body, status):
+    json_type = {"content-type": "application/json"}
+    assert client.post(name, content=body, headers=json_type).status_code == status
+    assert (
+        client.post(name, content=b'{"session": "a-page"}', headers={"content-type": "text/plain"}).status_code == 415
+    )
+    assert client.get(name).status_code == 405
+
+
+def test_a_request_without_a_running_response_conflicts(client):
+    assert client.post(REQUESTS, json={"session": "nobody-here"}).status_code == 409
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"seq": "x"}, {"frame": None}, {"board": 3}, {"open": "run"}, {"open": {"n": [], "id": 5}}, {"hidden": "yes"}],
+)
+def test_odd_values_count_as_not_given(client, odd):
+    with client.stream("POST", UPDATES, json={**shows("an-odd-page"), **odd}) as response:
+        assert next(events(response))["player"]["state"] in ("paused", "empty")
+
+
+def test_everything_else_passes(client):
+    assert client.get("./").text == "not here"
+
+
+def test_how_long_until_the_next_look():
+    assert pause({"state": "playing"}, None, hidden=False) == BUSY_SECONDS
+    assert pause({"state": "paused", "answering": True}, None, hidden=False) == BUSY_SECONDS
+    assert pause({"state": "empty", "loading": {"text": "…"}}, {"seq": 1}, hidden=False) == BUSY_SECONDS
+    assert pause({"state": "ended"}, None, hidden=False) == IDLE_SECONDS
+    assert pause({"state": "playing"}, {"thumbs": dict.fromkeys("abcd")}, hidden=False) == MORE_SECONDS
+    assert pause({"state": "playing"}, None, hidden=True) == HIDDEN_SECONDS

@@ -65,8 +65,11 @@ def test_command_refuses(capsys, arguments):
     assert capsys.readouterr().err.startswith("hermes: error: ")
 
 
-def test_a_server_that_does_not_start_says_why():
-    with pytest.raises(HermesError, match="policy"), server.Server("--policy", "magic"):
+def test_a_server_that_does_not_start_says_why(monkeypatch, tmp_path):
+    program = tmp_path / "app.py"
+    program.write_text("raise SystemExit('the model is damaged')")
+    monkeypatch.setattr(server, "find_app", lambda: program)
+    with pytest.raises(HermesError, match="ended before it answered:\nthe model is damaged"), server.Server():
         pass
 
 

@@ -174,6 +174,7 @@ class _Run:
             first_token_ms=memory.first_token_ms,
             answering=False,
             error=error,
+            notes=self.frames.notes,
         )
         return ClipItem(view, memory.thumbnails.get(new), said, self.session.life.records if self._scores else ())
 

@@ -249,7 +249,14 @@ class LiveStream:
             first_token_ms=memory.first_token_ms,
             answering=self._answers.busy,
             error=source.error,
+            notes=source.notes,
         )
+
+    @property
+    def file_fps(self) -> float | None:
+        """Mean frames per second of the file that is played; None for a camera, or where that is unknown."""
+        player = self._source.player
+        return player.info.fps if player else None
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
         """JPEG thumbnails of frames by number; those not kept any more are left out."""

@@ -14,7 +14,7 @@ from hermes.backbones.base import Backbone
 from hermes.live_view import StreamSettings
 from hermes.session import StreamSession
 from hermes.snapshot import Snapshot
-from hermes.thumbnails import Thumbnails, jpeg
+from hermes.video.thumbnails import Thumbnails, jpeg
 
 logger = logging.getLogger(__name__)
 

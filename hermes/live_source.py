@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
-from hermes.player import Player
+from hermes.video.player import Player
 
 Frame = npt.NDArray[np.uint8]
 
@@ -30,6 +30,7 @@ class SourceStatus:
     dropped: int
     skipped: int
     error: str | None
+    notes: tuple[str, ...] = ()
 
 
 class Source:
@@ -207,6 +208,7 @@ class Source:
             dropped=self.dropped,
             skipped=player.skipped if player is not None else 0,
             error=self.error,
+            notes=player.notes if player is not None else (),
         )
 
     def require(self) -> None:

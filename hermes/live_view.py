@@ -59,6 +59,7 @@ class LiveView:
         first_token_ms: Time to first token of the last answer; None before the first.
         answering: Whether an answer is being decoded.
         error: Why the stream failed, as a sentence.
+        notes: Sentences about the file for the user, such as gaps in its times that were shortened.
     """
 
     state: str
@@ -75,3 +76,4 @@ class LiveView:
     first_token_ms: float | None
     answering: bool
     error: str | None
+    notes: tuple[str, ...] = ()

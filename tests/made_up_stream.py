@@ -12,9 +12,9 @@ from hermes import trace
 from hermes.life import ScoreRecord
 from hermes.live_view import LiveView
 from hermes.snapshot import PROMPT, SUMMARY, VISION, AnswerTrace, Eviction, Snapshot
-from hermes.thumbnails import jpeg
 from hermes.trace.records import rounded_answer
 from hermes.trace.rounding import rounded
+from hermes.video.thumbnails import jpeg
 
 LAYERS, PER_FRAME, PROMPTS = 4, 9, 5
 

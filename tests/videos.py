@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 
@@ -26,12 +27,11 @@ def write_video(path: Path, codec: str = "MJPG", frames: int = 30, fps: float = 
 
 def all_frames(path: Path) -> list[tuple[np.ndarray, float]]:
     """Every frame and its time, decoded one after the other without the code under test."""
-    capture = cv2.VideoCapture(str(path), cv2.CAP_FFMPEG)
-    result = []
-    while capture.grab():
-        at = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        result.append((cv2.cvtColor(capture.retrieve()[1], cv2.COLOR_BGR2RGB), at))
-    return result
+    with av.open(str(path)) as container:
+        frames = [
+            (frame.to_ndarray(format="rgb24"), frame.pts * frame.time_base) for frame in container.decode(video=0)
+        ]
+    return [(picture, float(at - frames[0][1])) for picture, at in frames]
 
 
 def turned(data: bytes, degrees: int, size=(64, 48)) -> bytes:

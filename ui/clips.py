@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
+from hermes import video
+from hermes.errors import HermesError
+from hermes.video.thumbnails import jpeg
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +62,7 @@ def read_clips(folder: Path) -> list[Clip]:
         name = entry if isinstance(entry, str) else entry.get("name") or Path(entry["file"]).stem
         try:
             clips.append(_read_clip(folder, name))
-        except (OSError, KeyError, ValueError) as error:
+        except (OSError, KeyError, ValueError, HermesError) as error:
             logger.warning("clip %s is left out: %s", name, error)
     return clips
 
@@ -79,16 +81,7 @@ def _read_clip(folder: Path, name: str) -> Clip:
 
 def _look(path: Path) -> tuple[float, str]:
     """Length of a clip in seconds, and a frame from its first third as a poster."""
-    capture = cv2.VideoCapture(str(path))
-    try:
-        frames, rate = capture.get(cv2.CAP_PROP_FRAME_COUNT), capture.get(cv2.CAP_PROP_FPS)
-        seconds = frames / rate if rate > 0 and frames > 0 else 0.0
-        capture.set(cv2.CAP_PROP_POS_FRAMES, max(0, int(min(frames / 3, rate * 3))))
-        read, frame = capture.read()
-    finally:
-        capture.release()
-    if not read:
-        return seconds, ""
-    height = max(1, round(frame.shape[0] * POSTER_WIDTH / frame.shape[1]))
-    done, data = cv2.imencode(".jpg", cv2.resize(frame, (POSTER_WIDTH, height), interpolation=cv2.INTER_AREA))
-    return seconds, f"data:image/jpeg;base64,{base64.b64encode(data.tobytes()).decode('ascii')}" if done else ""
+    with video.sample(path, 1.0) as frames:
+        seconds = frames.info.duration or 0.0
+        poster = next((jpeg(frame, POSTER_WIDTH, 95) for frame, at in frames if at >= min(seconds / 3, 3.0)), b"")
+    return seconds, f"data:image/jpeg;base64,{base64.b64encode(poster).decode('ascii')}" if poster else ""

@@ -24,6 +24,7 @@ class PlayerNews:
         self._restarted = False
         self._notice: dict[str, Any] | None = None
         self._told_error: str | None = None
+        self._notes = 0
         self._shots = 0
 
     def tell(self, kind: str, text: str) -> None:
@@ -32,7 +33,7 @@ class PlayerNews:
 
     def begin(self, *, afresh: bool = True) -> None:
         """Another stream is shown: what was said beside the one before is over. `afresh`: the browser shows it not yet."""
-        self._restarted, self._notice, self._told_error = afresh, None, None
+        self._restarted, self._notice, self._told_error, self._notes = afresh, None, None, 0
 
     def tell_afresh(self) -> None:
         """The browser has to forget what it shows, and is told everything anew."""
@@ -43,10 +44,13 @@ class PlayerNews:
         self._shots = max(self._shots, number)
 
     def heed(self, view: LiveView | None) -> None:
-        """Tell once of a problem that the stream reports."""
+        """Report each problem and each note of the stream once."""
         if view is not None and view.error and view.error != self._told_error:
             self._told_error = view.error
             self.tell("error", view.error)
+        elif view is not None and view.notes[self._notes :]:
+            self._notes += 1
+            self.tell("info", view.notes[self._notes - 1])
 
     def state(
         self,

@@ -14,7 +14,6 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from hermes import video
 from hermes.trace import LabRun, Run
 from ui import tryit
 from ui.board_cells import Wanted
@@ -104,7 +103,6 @@ class Visitor:
         self._starting = True
         try:
             self._shelf.ensure(self.settings.model)
-            native = None if source.path is None else video.probe(source.path).fps
             with self._lock:
                 if self._closed:
                     return
@@ -116,7 +114,7 @@ class Visitor:
                 else:
                     stream.play(str(source.path), source.title)
                 self.stream = stream
-                self._playing, self._native_fps = source, native
+                self._playing, self._native_fps = source, stream.file_fps
                 self._begin()
         finally:
             self._starting = False

@@ -199,7 +199,8 @@ def _warnings(frames: VideoSampler, session: StreamSession, questions: list[Aske
     if frames.skipped:
         yield f"{frames.skipped} frames of the video could not be decoded and were skipped."
     if frames.ended_early:
-        yield "the video ended earlier than it promises: it was probably cut short."
+        yield "the video ends earlier than its header says: it was probably cut short."
+    yield from frames.notes
     end = session.snapshot().seconds
     rate = 1.5 / (frames.info.fps or DEFAULT_FPS)
     for asked in questions:
@@ -236,6 +237,7 @@ def _report(
         "seconds": float(snapshot.seconds),
         "frames_skipped": frames.skipped,
         "ended_early": frames.ended_early,
+        "notes": list(frames.notes),
     }
     if len(questions) > 1:
         report["answers"] = [asked.answer for asked in questions]

@@ -27,7 +27,7 @@ from hermes.session import QuestionError, StreamSession
 from hermes.shortage import attempt, give_back, report, sentence_of
 from hermes.snapshot import Snapshot
 from hermes.step_lock import StepLock
-from hermes.thumbnails import jpeg
+from hermes.video.thumbnails import jpeg
 
 Frame = npt.NDArray[np.uint8]
 Listener = Callable[["SideView"], None]

@@ -26,7 +26,7 @@ MOST_MOMENTS = 1024
 """Most moments in a block that is read: a recorder that drops older moments joins blocks and keeps every answer."""
 
 _SHARED = ("frame_times", "evictions", "answer")
-_LEFT_OUT = ("snapshot", "frame_jpeg")
+_LEFT_OUT = ("snapshot", "frame_jpeg", "notes")
 _VIEW = tuple(item.name for item in fields(LiveView) if item.name not in _LEFT_OUT)
 _SNAPSHOT = tuple(item.name for item in fields(Snapshot) if item.name not in (*_SHARED, *tokens.FIELDS))
 

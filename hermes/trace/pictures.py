@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from hermes.thumbnails import jpeg
 from hermes.trace.block import pack
+from hermes.video.thumbnails import jpeg
 
 WIDTHS = (320, 224, 160, 96)
 """Widths that are tried, in pixels; when the narrowest is still too much, every other old picture goes."""

@@ -21,7 +21,6 @@ from hermes.file_limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.life import Life, ScoreRecord, life_of
 from hermes.live_view import LiveView, StreamSettings
 from hermes.snapshot import AnswerTrace
-from hermes.thumbnails import WIDTH as THUMBNAIL_WIDTH
 from hermes.trace import consistency, moments
 from hermes.trace.archive import Parts, begins_with, check_version, described, opened, read_head
 from hermes.trace.block import DamagedError, TraceError, declared_size, unpack
@@ -29,6 +28,7 @@ from hermes.trace.head import FORMAT, VERSION, Head, Turn, parse
 from hermes.trace.moments import History
 from hermes.trace.pictures import QUALITY, smaller
 from hermes.trace.records import completed, unpack_answer, unpack_history, unpack_past, unpack_scores
+from hermes.video.thumbnails import WIDTH as THUMBNAIL_WIDTH
 
 RUN_HEAD, LAB_HEAD = "run.json", "lab.json"
 """The part that a file begins with: of a run, of a lab run."""

@@ -20,7 +20,7 @@ from playwright.sync_api import sync_playwright
 
 from hermes.memory.tiers import tier_of_layers
 from hermes.snapshot import VISION, Eviction, Snapshot
-from hermes.thumbnails import Thumbnails
+from hermes.video.thumbnails import Thumbnails
 from ui import bundle
 from ui.board import BoardEncoder
 from ui.board_cells import Wanted

@@ -16,8 +16,8 @@ from made_up_stream import EVENT, MadeUpStream, assert_same, recorded
 from hermes import trace
 from hermes.life import life_of
 from hermes.live_view import StreamSettings
-from hermes.thumbnails import jpeg
 from hermes.trace.rounding import rounded
+from hermes.video.thumbnails import jpeg
 
 
 @pytest.mark.parametrize("odd", [False, True], ids=["usual", "odd"])

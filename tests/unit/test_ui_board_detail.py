@@ -14,7 +14,7 @@ import hermes
 from hermes.errors import HermesError
 from hermes.life import life_of
 from hermes.live_view import LiveView
-from hermes.thumbnails import Thumbnails
+from hermes.video.thumbnails import Thumbnails
 from ui import standalone
 from ui.board import BoardEncoder
 from ui.board_cells import MAX_PICTURES, Wanted, film, groups_of, score_columns

@@ -1,4 +1,4 @@
-"""Small pictures of the frames seen, kept within a limit however long the stream is."""
+"""Small pictures of the frames seen, within a limit however long the stream is."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ NEWEST = 256
 
 
 class Thumbnails:
-    """JPEG thumbnails by frame number; past the limit every other old one goes, so that all parts keep pictures."""
+    """JPEG thumbnails by frame number; past the limit every second old one is removed, so that all parts keep pictures."""
 
     def __init__(self) -> None:
         """Begin empty."""
@@ -36,7 +36,7 @@ class Thumbnails:
         return {i: store[i] for i in frames if i in store}
 
     def clear(self) -> None:
-        """Let go of all."""
+        """Remove all thumbnails."""
         self._store = {}
 
 

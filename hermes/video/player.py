@@ -1,6 +1,6 @@
-"""A video file played on a clock: a thread of its own samples frames and hands them over when they are due.
+"""Plays a video file on a clock: a thread samples frames and delivers each one when it is due.
 
-It knows no model. Whoever takes the frames sets the pace from behind: nothing is dropped, the clock waits.
+It knows no model. The receiver of the frames sets the pace by blocking: no frame is dropped, the clock waits.
 """
 
 from __future__ import annotations
@@ -27,9 +27,8 @@ class Player:
 
     Attributes:
         path: The file.
-        info: What is known of it.
-        position: Time of the newest frame handed over, in seconds; nan before the first.
-        finished: Whether the last frame was handed over.
+        position: Time of the newest frame delivered, in seconds; nan before the first.
+        finished: Whether the last frame was delivered.
         error: Why it ended early, as a sentence; None if it did not.
     """
 
@@ -45,16 +44,15 @@ class Player:
 
         Args:
             path: The file.
-            fps: Frames a second of video that are sampled.
-            speed: Seconds of video a second of wall time; `inf`: as fast as frames are taken.
-            deliver: Takes a frame and its time; may block to slow the clock down; False ends the playing.
+            fps: Frames sampled per second of video.
+            speed: Seconds of video per second of wall time; `inf`: as fast as frames are taken.
+            deliver: Takes a frame and its time; may block to slow the clock down; returns False to stop.
             done: Called when the last frame was delivered or playing failed.
 
         Raises:
             VideoError: The file cannot be played; the message says why.
         """
         self.path = Path(path)
-        self.info = video.probe(self.path)
         self.position = float("nan")
         self.finished = False
         self.error: str | None = None
@@ -70,13 +68,23 @@ class Player:
         self._thread = threading.Thread(target=self._play, name=f"player {self.path.name}", daemon=True)
 
     @property
+    def info(self) -> video.VideoInfo:
+        """What is known of the file."""
+        return self._sampler.info
+
+    @property
     def skipped(self) -> int:
         """Frames that could not be decoded."""
-        return int(getattr(self._sampler, "skipped", 0))
+        return self._sampler.skipped
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences for the user about the times of the frames, such as gaps that were shortened."""
+        return self._sampler.notes
 
     @property
     def speed(self) -> float:
-        """Seconds of video a second of wall time."""
+        """Seconds of video per second of wall time."""
         return self._speed
 
     @speed.setter
@@ -98,14 +106,15 @@ class Player:
         self._moved.set()
 
     def resume(self) -> None:
-        """Let the clock go on."""
+        """Continue the clock."""
         self._running.set()
 
     def stop(self) -> None:
-        """End playing; frames not yet delivered are left out."""
+        """Stop playing and end the decoder process; frames not yet delivered are discarded."""
         self._ended.set()
         self._running.set()
         self._moved.set()
+        self._sampler.close()
 
     def _wait_until_due(self, seconds: float) -> bool:
         """Wait while paused, and until `seconds` of video have passed at the present speed; False if stopped."""
@@ -141,5 +150,6 @@ class Player:
             logger.exception("playing %s failed", self.path.name)
             self.error = "The video could not be read any further."
         finally:
+            self._sampler.close()
             if not self._ended.is_set():
                 self._done()

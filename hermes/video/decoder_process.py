@@ -1,0 +1,351 @@
+"""Decoder processes as their owner sees them: the fork server that starts them, and the frames that one of them sends.
+
+Messages from a decoder process are untrusted, as the file is that it decodes: each is checked before it is used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import mmap
+import os
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from dataclasses import asdict, dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.video.errors import VideoError
+from hermes.video.limits import Limits, death_sentence
+
+Frame = npt.NDArray[np.uint8]
+
+MAX_LINE: Final = 65_536
+MAX_SENTENCE: Final = 400
+STATUS: Final = struct.Struct("=i")
+STATUS_SECONDS: Final = 2.0
+PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from hermes.video.fork_server import main; main({control})"
+
+
+class ForkServer:
+    """Starts decoder processes. The process behind it starts on first use, and again where it has died."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._control: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start the process now, so that the first stream need not wait for it."""
+        with self._lock:
+            self._running()
+
+    def request(self, descriptors: list[int]) -> None:
+        """Have a decoder process started with four descriptors, see `hermes.video.fork_server`.
+
+        Raises:
+            VideoError: It cannot be started.
+        """
+        for attempt in range(2):
+            with self._lock:
+                control = self._running()
+            try:
+                socket.send_fds(control, [b"d"], descriptors)
+                return
+            except OSError as error:
+                if attempt:
+                    raise VideoError(f"The video decoder cannot be started: {error.strerror or error}.") from None
+                self._forget(control)
+
+    def close(self) -> None:
+        """End the process and all decoder processes."""
+        with self._lock:
+            control, self._control = self._control, None
+            process, self._process = self._process, None
+        if control is not None:
+            control.close()
+        if process is not None:
+            process.wait()
+
+    def _forget(self, control: socket.socket) -> None:
+        with self._lock:
+            if self._control is control:
+                self._control = None
+        control.close()
+
+    def _running(self) -> socket.socket:
+        if self._control is None or self._process is None or self._process.poll() is not None:
+            mine, theirs = socket.socketpair()
+            root = str(Path(__file__).resolve().parents[2])
+            path = [root, *(entry for entry in sys.path if entry and entry != root)]
+            program = PROGRAM.format(path=path, control=theirs.fileno())
+            environment = {
+                name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH", "TMPDIR") if name in os.environ
+            }
+            environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
+            try:
+                self._process = subprocess.Popen(  # noqa: S603  (this program alone)
+                    [sys.executable, "-I", "-S", "-c", program],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=environment,
+                    cwd="/",
+                )
+            except OSError as error:
+                mine.close()
+                raise VideoError(f"The video decoder cannot be started: {error.strerror}.") from None
+            finally:
+                theirs.close()
+            self._control = mine
+        return self._control
+
+
+@cache
+def fork_server() -> ForkServer:
+    """The fork server of this program. Processes that are forked from this one share it."""
+    return ForkServer()
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What a decoder process says of a file once it has decoded the first frame; see `VideoInfo`."""
+
+    duration: float | None
+    fps: float | None
+    width: int
+    height: int
+    rotation: int
+    mirrored: bool
+    frame_count: int | None
+    size: tuple[int, int]
+
+
+@dataclass(frozen=True)
+class State:
+    """What a decoder process has counted so far.
+
+    Attributes:
+        skipped: Frames that could not be decoded.
+        decoded: Frames decoded, whether given or not.
+        notes: Sentences on what was changed about the times.
+        duration: Seconds of all presented frames; None until the end.
+        ended_early: Whether the file ended well before the duration it states.
+    """
+
+    skipped: int = 0
+    decoded: int = 0
+    notes: tuple[str, ...] = ()
+    duration: float | None = None
+    ended_early: bool = False
+
+
+class DecoderProcess:
+    """One decoder process, from its start to its end.
+
+    Attributes:
+        state: What it has counted, as of the frame read last.
+    """
+
+    def __init__(self, file: int, name: str, limits: Limits, request: dict[str, Any], server: ForkServer) -> None:
+        """Start it.
+
+        Args:
+            file: Descriptor of the video file.
+            name: The file's name for messages.
+            limits: What it may use.
+            request: `demuxer`, `fps`, `start`, `end`, `max_side` and `probe`.
+            server: What starts it.
+        """
+        self.state = State()
+        self._name, self._limits = name, limits
+        self._lines = b""
+        self._last = -1.0
+        self._size = (0, 0)
+        side = int(request["max_side"])
+        self._slot_bytes = 3 * min(side * side, limits.pixels)
+        self._socket, theirs = socket.socketpair()
+        self._status, status = socket.socketpair()
+        self._socket.settimeout(limits.silence_seconds)
+        self._status.settimeout(STATUS_SECONDS)
+        memory = shared_memory(self._slot_bytes * limits.slots)
+        try:
+            self._memory = mmap.mmap(memory, self._slot_bytes * limits.slots, prot=mmap.PROT_READ)
+            server.request([theirs.fileno(), file, memory, status.fileno()])
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(memory)
+            theirs.close()
+            status.close()
+        line = json.dumps({**request, "name": name, "limits": asdict(limits), "slot_bytes": self._slot_bytes})
+        with contextlib.suppress(OSError):  # `opened` then tells why it has ended
+            self._socket.sendall(line.encode() + b"\n")
+
+    def opened(self) -> Opened:
+        """What it says of the file.
+
+        Raises:
+            VideoError: The file cannot be decoded.
+        """
+        message = self._receive()
+        try:
+            info, size = message["info"], message["size"]
+            width, height = (_whole(number, 1, 100_000) for number in size)
+            _whole(3 * width * height, 1, self._slot_bytes)
+            opened = Opened(
+                _seconds(info["duration"]),
+                _seconds(info["fps"]),
+                _whole(info["width"], 1, 1_000_000),
+                _whole(info["height"], 1, 1_000_000),
+                _whole(info["rotation"], 0, 270),
+                bool(info["mirrored"]),
+                None if info["frame_count"] is None else _whole(info["frame_count"], 0, 1 << 40),
+                (width, height),
+            )
+        except (KeyError, TypeError, ValueError):
+            raise self._broken() from None
+        self._size = opened.size
+        return opened
+
+    def next_frame(self) -> tuple[Frame, float] | None:
+        """The next sampled frame, uint8 [height, width, 3] RGB, and its time in seconds; None at the end.
+
+        Raises:
+            VideoError: The file cannot be decoded any further.
+        """
+        message = self._receive()
+        try:
+            self.state = _state(message)
+            if message.get("end"):
+                self.close()
+                return None
+            slot, at = _whole(message["frame"], 0, self._limits.slots - 1), _later(message["at"], self._last)
+        except (KeyError, TypeError, ValueError):
+            raise self._broken() from None
+        self._last = at
+        width, height = self._size
+        view = np.frombuffer(self._memory, np.uint8, 3 * width * height, slot * self._slot_bytes)
+        frame = view.reshape(height, width, 3).copy()
+        with contextlib.suppress(OSError):  # `_receive` then tells why it has ended
+            self._socket.sendall(b"s")
+        return frame, at
+
+    def close(self) -> None:
+        """End it. May be called by any thread, and more than once."""
+        for end in (self._socket, self._status):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+            end.close()
+
+    def _receive(self) -> dict[str, Any]:
+        """The next message that is more than a sign of life."""
+        deadline_broken = time.monotonic() + self._limits.silence_seconds
+        while True:
+            while b"\n" not in self._lines:
+                if len(self._lines) > MAX_LINE:
+                    raise self._broken()
+                self._lines += self._read(deadline_broken)
+            line, _, self._lines = self._lines.partition(b"\n")
+            try:
+                message = json.loads(line)
+            except ValueError:
+                raise self._broken() from None
+            if not isinstance(message, dict):
+                raise self._broken()
+            if "busy" in message:
+                deadline_broken = time.monotonic() + self._limits.silence_seconds
+                continue
+            if "error" in message:
+                self.close()
+                raise VideoError(_sentence(message["error"]) or f"{self._name} could not be decoded.")
+            return message
+
+    def _read(self, deadline: float) -> bytes:
+        try:
+            self._socket.settimeout(max(deadline - time.monotonic(), 0.001))
+            data = self._socket.recv(MAX_LINE)
+        except TimeoutError:
+            self.close()
+            silence = f"{self._limits.silence_seconds:g} seconds"
+            raise VideoError(
+                f"{self._name} could not be decoded any further: no frame came within {silence}."
+            ) from None
+        except OSError:
+            data = b""
+        if data:
+            return data
+        try:
+            status = self._status.recv(STATUS.size)
+        except OSError:
+            status = b""
+        self.close()
+        reason = death_sentence(STATUS.unpack(status)[0] if len(status) == STATUS.size else 0, self._limits)
+        raise VideoError(f"{self._name} {reason}")
+
+    def _broken(self) -> VideoError:
+        self.close()
+        return VideoError(f"{self._name} could not be decoded any further: the decoder was disturbed by the file.")
+
+
+def shared_memory(size: int) -> int:
+    """A descriptor of memory that two processes can map; where the system can, neither can make it smaller."""
+    if sys.platform == "linux":
+        import fcntl  # noqa: PLC0415  (only there)
+
+        memory = os.memfd_create("hermes-video", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        os.ftruncate(memory, size)
+        fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        return memory
+    with tempfile.TemporaryFile() as file:
+        file.truncate(size)
+        return os.dup(file.fileno())
+
+
+def _state(message: dict[str, Any]) -> State:
+    notes = tuple(filter(None, map(_sentence, list(message.get("notes", ()))[:20])))
+    return State(
+        _whole(message["skipped"], 0, 1 << 40),
+        _whole(message["decoded"], 0, 1 << 40),
+        notes,
+        _seconds(message.get("duration")),
+        bool(message.get("ended_early", False)),
+    )
+
+
+def _whole(value: Any, least: int, most: int) -> int:
+    if not isinstance(value, int) or not least <= value <= most:
+        raise ValueError(value)
+    return value
+
+
+def _seconds(value: Any) -> float | None:
+    if value is None:
+        return None
+    number = float(value)
+    if not (math.isfinite(number) and 0 <= number < 1e9):
+        raise ValueError(value)
+    return number
+
+
+def _later(value: Any, last: float) -> float:
+    number = _seconds(value)
+    if number is None or number <= last:
+        raise ValueError(value)
+    return number
+
+
+def _sentence(value: Any) -> str:
+    return "".join(c for c in value if c.isprintable())[:MAX_SENTENCE] if isinstance(value, str) else ""

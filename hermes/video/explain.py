@@ -1,0 +1,166 @@
+"""Why a file cannot be decoded: looked up in its headers once a demuxer or decoder has refused it."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, BinaryIO, Final
+
+from hermes.video.kinds import HEAD_BYTES, FileKind
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ENCRYPTED_ENTRIES: Final = (b"encv", b"drmi")
+CONTAINER_BOXES: Final = (b"trak", b"mdia", b"minf", b"stbl")
+MAX_BOXES: Final = 20_000
+ASF_ENCRYPTION: Final = (
+    b"\xfb\xb3\x11\x22\x23\xbd\xd2\x11\xb4\xb7\x00\xa0\xc9\x55\xfc\x6e",
+    b"\x14\xe6\x8a\x29\x22\x26\x17\x4c\xb9\x35\xda\xe0\x7e\xe9\x28\x9c",
+)
+
+CONVERT: Final = "convert it, for example to H.264 video in an MP4 file."
+
+
+@dataclass
+class _Movie:
+    """What the index of an MP4 file says: the kinds of its tracks and the codecs of its video tracks."""
+
+    found: bool = False
+    whole: bool = False
+    handlers: set[bytes] = field(default_factory=set)
+    video_entries: list[bytes] = field(default_factory=list)
+
+
+def is_encrypted(file: BinaryIO, kind: FileKind) -> bool:
+    """Whether the headers of a file say that its pictures are encrypted."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if kind.demuxer == "mov":
+        entries = _movie(file).video_entries
+        return bool(entries) and all(entry in ENCRYPTED_ENTRIES for entry in entries)
+    if kind.demuxer == "matroska":
+        tracks = head.find(b"\x16\x54\xae\x6b")
+        return tracks >= 0 and re.search(rb"\x62\x40.{1,12}\x50\x3[1-5]", head[tracks:], re.DOTALL) is not None
+    if kind.demuxer == "asf":
+        return any(mark in head for mark in ASF_ENCRYPTION)
+    if kind.demuxer == "mpegts":
+        return _scrambled(head)
+    return False
+
+
+def why_unreadable(file: BinaryIO, kind: FileKind, name: str) -> str:
+    """Why a demuxer refused a file of a known kind: one sentence."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if is_encrypted(file, kind):
+        return encrypted(name)
+    if kind.demuxer == "mov":
+        movie = _movie(file)
+        if not movie.whole:
+            return f"{name} is cut short: the index of its frames is missing, so nothing in it can be played."
+        if movie.handlers and b"vide" not in movie.handlers:
+            return f"{name} holds no pictures{', only sound' if b'soun' in movie.handlers else ''}."
+    sound = any(mark in head for mark in (b"A_OPUS", b"A_VORBIS", b"A_AAC", b"OpusHead", b"\x01vorbis"))
+    pictures = any(mark in head for mark in (b"V_", b"\x80theora", b"VP80"))
+    if sound and not pictures:
+        return only_sound(name)
+    return f"{name} cannot be decoded: it is damaged, or in a format that is not known here."
+
+
+def encrypted(name: str) -> str:
+    """The sentence for a file whose pictures are encrypted."""
+    return f"{name} is encrypted (protected by DRM), so its pictures cannot be decoded without the key."
+
+
+def only_sound(name: str) -> str:
+    """The sentence for a file without a video track."""
+    return f"{name} holds no pictures, only sound."
+
+
+def unsupported(file: BinaryIO, kind: FileKind, name: str) -> str:
+    """The sentence for a file whose video codec has no decoder here; it names the codec."""
+    codec = _codec_name(file, kind)
+    said = f"uses the video codec {codec}, which" if codec else "uses a video codec that"
+    return f"{name} {said} is not supported here: {CONVERT}"
+
+
+def _codec_name(file: BinaryIO, kind: FileKind) -> str:
+    """What the file calls the codec of its pictures; empty where that cannot be found."""
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    raw = b""
+    if kind.demuxer == "mov":
+        raw = next(iter(_movie(file).video_entries), b"")
+    elif kind.demuxer == "matroska":
+        match = re.search(rb"\x86[\x81-\xbf](V_[\w/.\-]{1,40})", head)
+        raw = match.group(1) if match else b""
+    elif kind.demuxer == "avi":
+        match = re.search(rb"strh.{4}vids(.{4})", head, re.DOTALL)
+        raw = match.group(1) if match else b""
+    elif kind.demuxer == "ivf":
+        raw = head[8:12]
+    text = "".join(chr(byte) for byte in raw if 32 < byte < 127)
+    return f"“{text}”" if text else ""
+
+
+def _scrambled(head: bytes) -> bool:
+    """Whether most packets of a transport stream are marked as scrambled."""
+    start = max(head.find(b"\x47"), 0)
+    controls = head[start + 3 :: 188]
+    return len(controls) > 4 and sum(byte & 0xC0 != 0 for byte in controls) > len(controls) / 2
+
+
+def _movie(file: BinaryIO) -> _Movie:
+    size = file.seek(0, 2)
+    movie = _Movie()
+    for kind, start, end in _boxes(file, 0, size):
+        if kind == b"moov":
+            movie.found, movie.whole = True, end <= size
+            _read_tracks(file, start, min(end, size), movie)
+            break
+    return movie
+
+
+def _read_tracks(file: BinaryIO, start: int, end: int, movie: _Movie) -> None:
+    """Collect the tracks of the movie box whose inside lies between two offsets."""
+    for kind, inside, stop in _boxes(file, start, end):
+        if kind == b"trak":
+            track = _Movie()
+            _read_track(file, inside, min(stop, end), track)
+            movie.handlers |= track.handlers
+            if b"vide" in track.handlers:
+                movie.video_entries += track.video_entries
+
+
+def _read_track(file: BinaryIO, start: int, end: int, track: _Movie, depth: int = 0) -> None:
+    for kind, inside, stop in _boxes(file, start, end):
+        if kind in CONTAINER_BOXES and depth < 5:
+            _read_track(file, inside, min(stop, end), track, depth + 1)
+        elif kind == b"hdlr":
+            file.seek(inside + 8)
+            handler = file.read(4)
+            if handler in (b"vide", b"soun", b"text", b"subt", b"sbtl", b"meta"):
+                track.handlers.add(handler)
+        elif kind == b"stsd":
+            track.video_entries += [entry for entry, _, _ in _boxes(file, inside + 8, min(stop, end))]
+
+
+def _boxes(file: BinaryIO, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes of an MP4 file between two offsets: kind, start and end of what is inside."""
+    for _ in range(MAX_BOXES):
+        if start + 8 > end:
+            return
+        file.seek(start)
+        header = file.read(16)
+        if len(header) < 8:
+            return
+        size, kind, inside = int.from_bytes(header[:4], "big"), header[4:8], start + 8
+        if size == 1 and len(header) == 16:
+            size, inside = int.from_bytes(header[8:], "big"), start + 16
+        elif size == 0:
+            size = end - start
+        if size < inside - start:
+            return
+        yield kind, inside, start + size
+        start += size

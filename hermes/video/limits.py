@@ -1,0 +1,94 @@
+"""Limits on what decoding one untrusted video file may cost. This is the only place where they are set."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import time
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What one decoder process may use.
+
+    Attributes:
+        file_bytes: Largest file.
+        pixels: Largest frame; 8K is 33 to 35 million pixels.
+        canvas_pixels: Largest frame of an animated picture (GIF, APNG), which is decoded without compression in time.
+        streams: Most tracks in a file.
+        address_space: Bytes of address space of the process, shared libraries included.
+        open_seconds: Wall-clock and CPU seconds for opening a file, up to its first frame.
+        step_seconds: Wall-clock and CPU seconds for decoding one packet.
+        base_cpu_seconds: CPU seconds that a stream may use at once.
+        cpu_rate: CPU seconds that it may use in addition for each second of video.
+        silence_seconds: Seconds without a message after which the process is killed.
+        index_bytes: Files up to this size are read completely on opening, which gives their exact duration.
+        held_bytes: Most bytes of packets held back while looking for a later key frame.
+        slots: Decoded frames that wait for the reader; decoding pauses when all are full.
+        threads: Decoder threads.
+    """
+
+    file_bytes: int = 16 << 30
+    pixels: int = 40_000_000
+    canvas_pixels: int = 16_777_216
+    streams: int = 100
+    address_space: int = 4 << 30
+    open_seconds: float = 20.0
+    step_seconds: float = 20.0
+    base_cpu_seconds: float = 20.0
+    cpu_rate: float = 2.0
+    silence_seconds: float = 45.0
+    index_bytes: int = 16 << 20
+    held_bytes: int = 32 << 20
+    slots: int = 3
+    threads: int = 2
+
+
+LIMITS = Limits()
+
+
+def confine(limits: Limits) -> None:
+    """Apply the limits of the operating system to this process, for good: no file or socket can be opened afterwards."""
+    lower(resource.RLIMIT_CORE, 0)
+    lower(resource.RLIMIT_FSIZE, 0)
+    lower(resource.RLIMIT_NOFILE, 0)
+    lower(resource.RLIMIT_AS, limits.address_space)
+
+
+def lower(kind: int, value: int) -> None:
+    """Lower a limit of this process; one that is already lower stays."""
+    _, hard = resource.getrlimit(kind)
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(kind, (value, value))
+
+
+def grant(seconds: float) -> None:
+    """Kill this process unless `grant` or `rest` is called again within `seconds`, of wall-clock or of CPU time."""
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    signal.setitimer(signal.ITIMER_PROF, seconds)
+
+
+def rest() -> None:
+    """Stop the clocks that `grant` started, while this process waits for its reader."""
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.setitimer(signal.ITIMER_PROF, 0)
+
+
+def cpu_seconds() -> float:
+    """CPU seconds that this process has used, in all threads."""
+    return time.process_time()
+
+
+def death_sentence(status: int, limits: Limits) -> str:
+    """Why a decoder process ended, from its wait status, as the end of a sentence that begins with the file's name."""
+    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+    if number in (signal.SIGALRM, signal.SIGPROF, signal.SIGXCPU):
+        return f"took longer than {limits.step_seconds:g} seconds to decode a single frame, so it was stopped."
+    if number == signal.SIGKILL:
+        return "could not be decoded any further: the decoder was killed, probably because memory ran out."
+    if number:
+        name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
+        return f"crashed the video decoder ({name}): it is damaged, or was made to do so."
+    return "could not be decoded any further: the decoder ended unexpectedly."

@@ -1,0 +1,255 @@
+"""Decoded frames as RGB pictures of one size: colours, fields, transparency, display matrix and letterbox.
+
+* Colours: matrix and range as the file says. Where it does not name the matrix: BT.709 from 720 lines on, else BT.601.
+* HDR (PQ and HLG): converted to linear light with a reference white of 203 cd/m² (ITU-R BT.2408) and a peak of 1,000 cd/m²;
+  what is brighter than a knee is compressed by the brightest channel, so that hues stay. Then BT.709 primaries and sRGB.
+* Wide gamut (BT.2020, Display P3) without HDR: converted to BT.709 primaries, clipped.
+* Interlaced frames: the top field, scaled to the height of the frame; this removes combing without neighbouring frames.
+* Transparency: over white.
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from av.filter import Graph
+from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
+
+Picture = npt.NDArray[np.uint8]
+Floats = npt.NDArray[np.float32]
+
+PQ, HLG = 16, 18  # transfer characteristics of ITU-T H.273
+BT709, UNSPECIFIED, BT601, BT2020 = 1, 2, 6, 9  # matrices
+PRIMARIES_2020, PRIMARIES_P3 = 9, 12
+REFERENCE_WHITE, PEAK = 203.0, 1000.0
+KNEE: Final = 0.6
+HD_LINES: Final = 720
+SAME_SHAPE: Final = 0.02
+MATRIX: Final = struct.Struct("=9i")
+
+TO_BT709: Final = {
+    PRIMARIES_2020: np.array(
+        [[1.6605, -0.5876, -0.0728], [-0.1246, 1.1329, -0.0083], [-0.0182, -0.1006, 1.1187]], np.float32
+    ),
+    PRIMARIES_P3: np.array([[1.2249, -0.2247, 0.0], [-0.0420, 1.0419, 0.0], [-0.0197, -0.0786, 1.0979]], np.float32),
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a display matrix does to a picture: swap its axes, then flip it.
+
+    Attributes:
+        swaps: Whether rows become columns.
+        flips_x: Whether left and right are exchanged afterwards.
+        flips_y: Whether top and bottom are exchanged afterwards.
+    """
+
+    swaps: bool = False
+    flips_x: bool = False
+    flips_y: bool = False
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether the picture is mirrored and not only rotated."""
+        return self.swaps ^ self.flips_x ^ self.flips_y
+
+    @property
+    def rotation(self) -> int:
+        """Degrees clockwise by which the picture is rotated, after it was mirrored left to right where it is mirrored."""
+        if self.swaps:
+            return 90 if self.flips_x else 270
+        return 180 if self.flips_y else 0
+
+    def apply(self, picture: Picture) -> Picture:
+        """The picture as it is to be shown; a view."""
+        if self.swaps:
+            picture = picture.swapaxes(0, 1)
+        if self.flips_x:
+            picture = picture[:, ::-1]
+        return picture[::-1] if self.flips_y else picture
+
+
+def turn_of(frame: VideoFrame) -> Turn:
+    """The turn that a frame's display matrix asks for, to the nearest right angle."""
+    side_data: Any = frame.side_data  # a mapping whose iterator gives values
+    matrix = next((bytes(data) for data in side_data if data.type.name == "DISPLAYMATRIX"), b"")
+    if len(matrix) < MATRIX.size:
+        return Turn()
+    a, b, _, c, d, *_ = MATRIX.unpack_from(matrix)
+    if abs(a) + abs(d) >= abs(b) + abs(c):
+        return Turn(flips_x=a < 0, flips_y=d < 0)
+    return Turn(swaps=True, flips_x=c < 0, flips_y=b < 0)
+
+
+def shown_size(frame: VideoFrame, pixel_ratio: float | None, turn: Turn) -> tuple[int, int]:
+    """Width and height of a frame as shown, with square pixels."""
+    width, height = frame.width, frame.height
+    if pixel_ratio and pixel_ratio != 1 and 0.1 < pixel_ratio < 10:
+        width = max(1, round(width * pixel_ratio))
+    return (height, width) if turn.swaps else (width, height)
+
+
+class Painter:
+    """Makes RGB pictures of one size from decoded frames. A frame of another shape is letterboxed in black."""
+
+    def __init__(self, size: tuple[int, int]) -> None:
+        """Make pictures of `size`, (width, height)."""
+        self.size = size
+        self._reformatter = VideoReformatter()
+        self._graphs: dict[tuple[Any, ...], Graph] = {}
+
+    def paint(self, frame: VideoFrame, pixel_ratio: float | None, canvas: Picture) -> None:
+        """Write a frame as RGB into `canvas`, uint8 [height, width, 3]."""
+        turn = turn_of(frame)
+        shape = shown_size(frame, pixel_ratio, turn)
+        width, height = self._fitting(shape)
+        inner = (height, width) if turn.swaps else (width, height)
+        picture = turn.apply(self._rgb(frame, inner))
+        if (width, height) == self.size:
+            np.copyto(canvas, picture)
+            return
+        canvas[:] = 0
+        left, top = (self.size[0] - width) // 2, (self.size[1] - height) // 2
+        canvas[top : top + height, left : left + width] = picture
+
+    def _fitting(self, shape: tuple[int, int]) -> tuple[int, int]:
+        """The largest size of a shape within the canvas; all of the canvas for nearly the same shape."""
+        across, down = self.size[0] / shape[0], self.size[1] / shape[1]
+        scale = min(across, down)
+        if abs(across / down - 1) < SAME_SHAPE or min(self.size) == 1:
+            return self.size
+        return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
+
+    def _rgb(self, frame: VideoFrame, size: tuple[int, int]) -> Picture:
+        """A frame as RGB of a size, not turned."""
+        if frame.interlaced_frame and frame.height >= 4:
+            frame = self._field(frame)
+        matrix = frame.colorspace
+        if matrix == UNSPECIFIED:
+            matrix = BT709 if max(frame.height, frame.width * 9 // 16) >= HD_LINES else BT601
+        convert: dict[str, Any] = {
+            "src_colorspace": {BT709: Colorspace.ITU709, 7: Colorspace.SMPTE240M, 4: Colorspace.FCC}.get(
+                matrix, Colorspace.BT2020 if matrix in (BT2020, 10) else Colorspace.ITU601
+            ),
+            "src_color_range": ColorRange.JPEG if _is_full_range(frame) else ColorRange.MPEG,
+            "dst_color_range": ColorRange.JPEG,
+            "threads": 1,
+        }
+        if not frame.format.is_rgb and not frame.format.has_palette and frame.color_trc in (PQ, HLG):
+            return self._from_hdr(frame, size, convert)
+        alpha = any(component.is_alpha for component in frame.format.components) or frame.format.has_palette
+        out = self._reformatter.reformat(frame, format="rgba" if alpha else "rgb24", **convert)
+        picture = _resized(_array(out, 4 if alpha else 3), size)
+        if alpha:
+            picture = _over_white(picture)
+        if frame.color_primaries in TO_BT709:
+            linear = _LINEAR[picture]
+            return _encoded(cv2.transform(linear, TO_BT709[frame.color_primaries]))
+        return picture
+
+    def _from_hdr(self, frame: VideoFrame, size: tuple[int, int], convert: dict[str, Any]) -> Picture:
+        transfer, primaries = frame.color_trc, frame.color_primaries
+        out = self._reformatter.reformat(frame, *size, format="rgb48le", interpolation="AREA", **convert)
+        code = _array(out, 3, np.uint16)
+        light = _hdr_table(transfer)[code >> 4]
+        if transfer == HLG:  # the system gamma of 1.2 for a peak of 1,000 cd/m², ITU-R BT.2100
+            luminance = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
+            light = light * (np.maximum(luminance, 1e-6) ** 0.2)[..., None] * np.float32(PEAK / REFERENCE_WHITE)
+        brightest = np.maximum(light.max(axis=2, keepdims=True), 1e-6)
+        light = light * (_compressed(brightest) / brightest)
+        matrix = TO_BT709.get(primaries, TO_BT709[PRIMARIES_2020] if primaries == UNSPECIFIED else None)
+        return _encoded(light if matrix is None else cv2.transform(light, matrix))
+
+    def _field(self, frame: VideoFrame) -> VideoFrame:
+        """The top field of an interlaced frame, half as high."""
+        key = (frame.width, frame.height, frame.format.name)
+        graph = self._graphs.get(key)
+        if graph is None:
+            graph = Graph()
+            graph.threads = 1
+            source = graph.add_buffer(
+                width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base
+            )
+            graph.link_nodes(source, graph.add("field", "type=top"), graph.add("buffersink")).configure()
+            self._graphs = {key: graph}
+        colours = (frame.colorspace, frame.color_range, frame.color_trc, frame.color_primaries)
+        graph.push(frame)
+        field: Any = graph.pull()
+        field.colorspace, field.color_range, field.color_trc, field.color_primaries = colours
+        half: VideoFrame = field
+        return half
+
+
+def _is_full_range(frame: VideoFrame) -> bool:
+    return frame.format.is_rgb or frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+
+
+def _array(frame: VideoFrame, channels: int, kind: type[np.uint8 | np.uint16] = np.uint8) -> Any:
+    """A packed frame as an array; a view of the frame's memory."""
+    plane: Any = frame.planes[0]
+    rows = np.frombuffer(plane, kind).reshape(frame.height, -1)
+    return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
+
+
+def _resized(picture: Picture, size: tuple[int, int]) -> Picture:
+    if (picture.shape[1], picture.shape[0]) == size:
+        return picture
+    smaller = size[0] * size[1] < picture.shape[0] * picture.shape[1]
+    method = cv2.INTER_AREA if smaller else cv2.INTER_LINEAR
+    return cv2.resize(picture, size, interpolation=method)  # type: ignore[return-value]
+
+
+def _over_white(picture: Picture) -> Picture:
+    alpha = picture[..., 3:].astype(np.uint16)
+    mixed = (picture[..., :3] * alpha + 255 * (255 - alpha) + 127) // 255
+    return mixed.astype(np.uint8)
+
+
+def _linear_table() -> Floats:
+    code = np.arange(256) / 255
+    return np.where(code <= 0.04045, code / 12.92, ((code + 0.055) / 1.055) ** 2.4).astype(np.float32)
+
+
+def _srgb_table() -> Picture:
+    light = np.arange(4096) / 4095
+    code = np.where(light <= 0.0031308, light * 12.92, 1.055 * light ** (1 / 2.4) - 0.055)
+    return np.round(code * 255).astype(np.uint8)
+
+
+_LINEAR: Final = _linear_table()
+_SRGB: Final = _srgb_table()
+
+
+def _encoded(light: Any) -> Picture:
+    """Linear light, 1 being white, as sRGB."""
+    return _SRGB[np.round(np.clip(light, 0, 1) * 4095).astype(np.uint16)]
+
+
+@cache
+def _hdr_table(transfer: int) -> Floats:
+    """Light for each of 4,096 codes: PQ relative to the reference white, HLG scene light from 0 to 1."""
+    code = np.arange(4096) / 4095
+    if transfer == PQ:
+        power = code ** (1 / 78.84375)
+        nits = 10_000 * (np.maximum(power - 0.8359375, 0) / (18.8515625 - 18.6875 * power)) ** (1 / 0.1593017578125)
+        return (nits / REFERENCE_WHITE).astype(np.float32)
+    a, b, c = 0.17883277, 0.28466892, 0.55991073
+    return np.where(code <= 0.5, code**2 / 3, (np.exp((code - c) / a) + b) / 12).astype(np.float32)
+
+
+def _compressed(light: Floats) -> Floats:
+    """Light above the knee rolled off so that the peak becomes white; below it nothing changes."""
+    over = np.maximum(light - KNEE, 0) / (1 - KNEE)
+    most = (PEAK / REFERENCE_WHITE - KNEE) / (1 - KNEE)
+    rolled = KNEE + (1 - KNEE) * np.minimum(over * (1 + over / most**2) / (1 + over), 1)
+    return np.where(light > KNEE, rolled, light).astype(np.float32)

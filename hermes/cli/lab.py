@@ -85,11 +85,11 @@ def run(args: argparse.Namespace) -> int:
         progress.end()
         store.close()
     machine = describe_machine() | {"model": model.card.name, "layers": model.num_layers}
-    summary = summarise(plan, store.tasks, store.found) | {"machine": machine}
+    summary = summarise(plan, store.tasks, store.found) | {"machine": machine, "command": _command(args)}
     contents = (
         json.dumps(summary, ensure_ascii=False, indent=1) + "\n",
         as_csv(summary),
-        report(summary, _command(args)),
+        report(summary),
     )
     for name, content in zip(REPORTS, contents, strict=True):
         write_text(args.out / name, content)

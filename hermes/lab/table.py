@@ -6,6 +6,7 @@ import csv
 import io
 from typing import Any
 
+from hermes.formatting import format_bytes
 from hermes.lab.summary import several_runs
 
 COLUMNS = ("policy", "budget", "share", "group", "questions", "accuracy", "low", "high", "guess")
@@ -67,7 +68,7 @@ def _cells(summary: dict[str, Any]) -> str:
         lines.append(
             f"{label(cell):34}{_percent(accuracy['all']):>7}{_percent(accuracy.get('memory')):>9}  "
             f"{100 * row['low']:5.1f} – {100 * row['high']:5.1f}  {memory['resident_tokens']:9.0f}"
-            f"{memory['read_tokens']:7.0f}{size(memory['archive_bytes']):>10}{size(memory['moved_bytes']):>9}"
+            f"{memory['read_tokens']:7.0f}{format_bytes(memory['archive_bytes']):>10}{format_bytes(memory['moved_bytes']):>9}"
             f"{times['first_token_ms']:10.1f} ms"
         )
     lines.append("Accuracy in %. Resident and read: video tokens a layer, mean. First token: median.")
@@ -76,15 +77,6 @@ def _cells(summary: dict[str, Any]) -> str:
             "Times come from more than one run of the command, each under its own load: lab.json says from which."
         )
     return "\n".join(lines)
-
-
-def size(count: float) -> str:
-    """Bytes for people."""
-    for unit in ("B", "kB", "MB"):
-        if count < 1000:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1000
-    return f"{count:.1f} GB"
 
 
 def _groups(summary: dict[str, Any], sort: str) -> str:

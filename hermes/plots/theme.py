@@ -101,6 +101,7 @@ def styled(figure: go.Figure, colours: Palette, title: str, *, height: int, **la
         "title": {"font": {"color": colours.ink, "size": 13}},
     }
     figure.update_layout(
+        template=go.layout.Template(),
         title={"text": title, "x": 0, "xref": "container", "xanchor": "left", "pad": {"l": 16}, "font": {"size": 16}},
         font={"family": FONT, "color": colours.ink, "size": 13},
         paper_bgcolor=colours.background,

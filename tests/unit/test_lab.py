@@ -171,12 +171,13 @@ def test_more_streams_and_policies_are_added_to_what_is_there(pocket, plan, tmp_
     store.close()
     both = measured(plan, pocket, tmp_path)
     machine = {"processor": "a", "cores": 1, "gpu": None, "torch": "2", "model": "pocket", "layers": 10}
+    machine |= {"system": "Linux", "python": "3.11", "transformers": "5"}
     assert [cell["times"]["runs"] for cell in both["cells"]] == ["A", "A", "B"]  # the full cache was measured before
     assert several_runs(both)
     assert not several_runs({"cells": [{"times": {"runs": "A"}}, {"error": "full"}, {"times": {"runs": "A"}}]})
     assert several_runs({"cells": [{"times": {"runs": "A+B"}}, {"times": {"runs": "A+B"}}]})  # each half by another
     assert "each under its own load" in table.text(both)
-    assert 'class="soft">B</span>' in report(both | {"machine": machine}, "lab")
+    assert 'class="soft">B</span>' in report(both | {"machine": machine, "command": "lab"})
 
 
 def test_measurements_of_something_else_are_refused(pocket, plan, tmp_path):

@@ -64,11 +64,26 @@ def test_the_page_stands_alone_and_holds_the_numbers(folder):
     page = Page()
     page.feed(text)
     assert page.open == []
-    assert "script" not in page.tags
-    assert not re.search(r"https?://", text)
-    # A panel for each policy with a budget, one picture of differences, one of wrong answers with a budget and one without.
-    without = 1 if sum(found["cells"][2]["fate"].values()) else 0
-    assert page.tags.count("svg") == 2 + 1 + 1 + without
+    assert page.tags.count("script") == 3  # the plotting library once, the figures, and what draws them
+    assert not {"link", "img", "iframe"} & set(page.tags)
+    assert not re.search(r"<[^>]+\b(src|href)=", text.partition("<script>")[0])
+    assert text.count("plotly.js v") == 1
+    stated = re.search(r"This file is ([\d.]+) MB large", text)
+    assert float(stated[1]) == pytest.approx(len(text.encode()) / 1e6, abs=0.06)
+    assert found["command"].startswith("python -m hermes lab --policies ")
+    assert f"<code>{found['command']}</code>" in text
+    # One figure of accuracy, one of differences, one of wrong answers with a budget and one without.
+    without = ["wrong-None"] if sum(found["cells"][2]["fate"].values()) else []
+    drawn = re.findall(r'data-figure="([^"]+)"', text)
+    assert sorted(drawn) == sorted(["accuracy", "differences-96", "wrong-96", *without])
+    figures = json.loads(re.search(r'<script id="figures" type="application/json">(.*?)</script>', text, re.DOTALL)[1])
+    assert sorted(figures) == sorted(drawn)
+    policy = next(line for line in figures["accuracy"]["light"]["data"] if line["legendgroup"] == "policy")
+    assert policy["y"] == [100 * found["cells"][0]["accuracy"]["memory"]["value"]]
+    assert (
+        figures["accuracy"]["dark"]["layout"]["paper_bgcolor"]
+        != figures["accuracy"]["light"]["layout"]["paper_bgcolor"]
+    )
     for cell in found["cells"]:
         for row in cell["accuracy"].values():
             assert f"{100 * row['value']:.1f}" in page.cells

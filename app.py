@@ -19,9 +19,9 @@ from ui import zerogpu
 
 zerogpu.prepare()  # before anything that follows loads torch
 
-from hermes import POLICIES  # noqa: E402
 from hermes.engine import Engine, StreamSettings  # noqa: E402
 from hermes.errors import HermesError  # noqa: E402
+from hermes.policies.listing import PolicyListing  # noqa: E402
 from ui.address import find_address  # noqa: E402
 from ui.flags import agree_to_download, check, parse  # noqa: E402
 from ui.options import Options  # noqa: E402
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     any_model = "SPACE_ID" not in os.environ and not flags.clip_mode
     options = Options(settings, models, any_model, flags.clips, quota, clip_mode=flags.clip_mode, agreed=True)
     engine = Engine(max_streams=flags.streams)
-    page = build(engine, POLICIES, options)
+    page = build(engine, PolicyListing(), options)
     logger.info("Open %s", address)
     try:
         page.launch(quota, server_name=address.url_host, server_port=address.port, share=flags.share)

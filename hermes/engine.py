@@ -11,19 +11,20 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from hermes.backbones.base import Backbone
-from hermes.backbones.downloads import Confirm, Progress
-from hermes.backbones.load import load
 from hermes.errors import HermesError
-from hermes.live import LiveStream
 from hermes.live_view import LiveView, StreamSettings
 from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
 from hermes.scheduling import Choice, Kind, Scheduler, Work
 from hermes.shortage import attempt, report
 
-__all__ = ["Engine", "LiveStream", "LiveView", "ModelInfo", "StreamSettings"]
+if TYPE_CHECKING:
+    from hermes.backbones.base import Backbone
+    from hermes.backbones.downloads import Confirm, Progress
+    from hermes.live import LiveStream
+
+__all__ = ["Engine", "LiveView", "ModelInfo", "StreamSettings"]
 
 logger = logging.getLogger(__name__)
 
@@ -141,13 +142,21 @@ class Engine:
         """
         with self._loading:
             if name not in self._models:
-                custom = self._loader
-                model = custom(name, progress) if custom else load(name, progress=progress, confirm=confirm)
+                model = self._read(name, progress, confirm)
                 self._infos[name] = ModelInfo.of(name, model)  # now, since ZeroGPU takes the weights away later
                 self._models[name] = model
             if progress:
                 progress(f"{name} is ready", 1.0)
             return self._infos[name]
+
+    def _read(self, name: str, progress: Progress | None, confirm: Confirm | None) -> Backbone:
+        if progress:
+            progress(f"Importing what {name} needs", 0.0)
+        if self._loader is not None:
+            return self._loader(name, progress)
+        from hermes.backbones.load import load  # noqa: PLC0415 - loads torch
+
+        return load(name, progress=progress, confirm=confirm)
 
     def models(self) -> list[ModelInfo]:
         """The models loaded so far."""
@@ -164,6 +173,8 @@ class Engine:
         """
         with self._guard:
             self._require_room()  # before the memory is allocated; `enter` decides
+        from hermes.live import LiveStream  # noqa: PLC0415 - loads torch
+
         stream = LiveStream(self, settings)
         try:
             self.enter(stream)

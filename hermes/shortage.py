@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 from collections.abc import Callable
-
-import torch
 
 from hermes.errors import HermesError
 
@@ -28,7 +27,8 @@ ANSWER_SHORTAGE = (
 
 def is_shortage(error: BaseException) -> bool:
     """Whether an error says that memory ran out; torch's own allocator for CPUs says so with a RuntimeError."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    torch = sys.modules.get("torch")
+    if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
     return isinstance(error, RuntimeError) and any(word in str(error).lower() for word in _WORDS)
 
@@ -80,5 +80,8 @@ def report(what: str, error: BaseException) -> None:
 
 def give_back() -> None:
     """Return unused memory to the device, after its owners were dropped."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         torch.cuda.empty_cache()

@@ -115,6 +115,7 @@ class ClipVisitor(Visitor):
     """A visitor whose clips run in one call each."""
 
     live_lab = False
+    planned = True
 
     def __init__(self, *arguments: Any, run: Run) -> None:
         """As `Visitor`; `run` streams a clip, see `ui.zerogpu.clip_runner`."""

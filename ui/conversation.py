@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hermes.errors import HermesError
 
 if TYPE_CHECKING:
-    from hermes.engine import LiveStream
+    from hermes.live import LiveStream
     from ui.replay import Replay
 
 logger = logging.getLogger(__name__)

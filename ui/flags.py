@@ -5,21 +5,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-from hermes import POLICIES
 from hermes.backbones.downloads import ConsentError
-from hermes.backbones.load import check_available
 from hermes.backbones.sources import large_download
 from hermes.cli.model_option import consent
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
-from hermes.policies import PolicyError, load_plugin
+from hermes.policies.listing import PolicyListing
 from ui import zerogpu
 from ui.address import LARGEST_PORT
 
+BUNDLED: Final = "pocket"
+"""The model that ships with the demo and needs no check."""
 MOST_TOKENS: Final = 10_000_000
 MOST_STREAMS: Final = 10_000
 
@@ -40,7 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     Raises:
         SystemExit: A flag or variable is invalid: one line on standard error, exit code 2.
     """
-    env = os.environ.get
+    env, policies = os.environ.get, PolicyListing()
     start = StreamSettings()
     here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space is reached from outside
     host = env("HERMES_HOST") or env("GRADIO_SERVER_NAME") or here
@@ -59,7 +59,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help=f"port; if it is in use, the page does not start (default: {port} or the next free port)",
     )
     parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id")
-    parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), help=", ".join(POLICIES))
+    parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), help=", ".join(policies))
     parser.add_argument(
         "--budget",
         type=_integer(1, MOST_TOKENS),
@@ -101,12 +101,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     except argparse.ArgumentTypeError as error:
         parser.error(f"GRADIO_SERVER_PORT: {error}")
     try:
-        for plugin in flags.plugin:
-            load_plugin(plugin)
-    except PolicyError as error:
+        _load_plugins(flags.plugin)
+        policies.require(flags.policy)
+    except HermesError as error:
         parser.error(str(error))
-    if flags.policy not in POLICIES:
-        parser.error(f"there is no policy “{flags.policy}”; there are {', '.join(POLICIES)}")
     return flags
 
 
@@ -117,7 +115,20 @@ def check(flags: argparse.Namespace) -> None:
         HermesError: The folder of clips cannot be read, or the model is unknown or cannot be had.
     """
     _check_clips(flags.clips)
+    if flags.model == BUNDLED:
+        return
+    from hermes.backbones.load import check_available  # noqa: PLC0415 - loads torch
+
     check_available(flags.model)
+
+
+def _load_plugins(plugins: Sequence[str]) -> None:
+    if not plugins:
+        return
+    from hermes.policies import load_plugin  # noqa: PLC0415 - loads torch
+
+    for plugin in plugins:
+        load_plugin(plugin)
 
 
 def _check_clips(folder: Path) -> None:

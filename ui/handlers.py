@@ -9,14 +9,13 @@ import json
 import logging
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 
 from hermes import trace
 from hermes.errors import HermesError
 from ui.board_cells import Wanted
-from ui.clip_visitor import ClipVisitor
 from ui.lab import Lab
 from ui.opening import Opening
 from ui.replay import Replay
@@ -24,6 +23,9 @@ from ui.runs import SPEEDS as RUN_SPEEDS
 from ui.sessions import Sessions
 from ui.source import Source
 from ui.visitor import SPEEDS, Visitor
+
+if TYPE_CHECKING:
+    from ui.clip_visitor import ClipVisitor
 
 logger = logging.getLogger(__name__)
 
@@ -198,15 +200,16 @@ class Handlers:
     def run(self, data: Data, key: str | None) -> Iterator[str]:
         """Clip mode: a run with its questions; yields the chat's messages."""
         visitor = self.sessions.get(key)
-        if not isinstance(visitor, ClipVisitor):
+        if not visitor.planned:
             return
+        clip_visitor = cast("ClipVisitor", visitor)
         if data.get("kind") == "upload" and data.get("path"):
             try:
                 self.sessions.take_upload(key, str(data["path"]), str(data.get("name") or ""))
             except HermesError as error:
                 visitor.tell("error", str(error))
                 return
-        for message in visitor.run(data):
+        for message in clip_visitor.run(data):
             yield wire(message)
 
     def halt(self, key: str | None) -> None:

@@ -6,6 +6,7 @@ import logging
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from ui import bundle
-from ui.clip_visitor import ClipVisitor
 from ui.clips import Clip, read_clips
 from ui.document import Document
 from ui.handlers import Handlers
@@ -56,14 +56,17 @@ class Page:
     blocks: gr.Blocks
     handlers: Handlers
     opening: Opening | None
+    preload: Callable[[], None]
 
     def launch(self, quota: Quota, **where: Any) -> None:
         """Serve it until interrupted; `where` is for `gr.Blocks.launch`."""
-        self.blocks.launch(**where, **launch_options(quota, self.handlers.look, self.opening))
+        self.blocks.launch(**where, prevent_thread_lock=True, **launch_options(quota, self.handlers.look, self.opening))
+        self.preload()  # imports torch, which the page does not need to open
+        self.blocks.block_thread()
 
 
 def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page:
-    """Make the page. The model begins to load at once, in the background.
+    """Make the page. `Page.launch` serves it, then loads the model in the background.
 
     Args:
         engine: Runs the streams.
@@ -110,8 +113,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     sessions.keep_sweeping(threading.Event())
-    shelf.preload(options.settings.model, agreed=options.agreed)
-    return Page(page, handlers, opening)
+    return Page(page, handlers, opening, partial(shelf.preload, options.settings.model, agreed=options.agreed))
 
 
 def _opening(
@@ -132,6 +134,8 @@ def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[
     """Makes a visitor. In clip mode the model is loaded here, since ZeroGPU wants it before the page is launched."""
     if not options.clip_mode:
         return lambda: Visitor(*given)
+    from ui.clip_visitor import ClipVisitor  # noqa: PLC0415 - loads torch
+
     shelf.ensure(options.settings.model, agreed=options.agreed)
     run = clip_runner(shelf.engine.model(options.settings.model))
     return lambda: ClipVisitor(*given, run=run)

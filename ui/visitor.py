@@ -34,7 +34,8 @@ from ui.tape import Tape
 from ui.turns import Turns
 
 if TYPE_CHECKING:
-    from hermes.engine import LiveStream, LiveView, StreamSettings
+    from hermes.engine import LiveView, StreamSettings
+    from hermes.live import LiveStream
 
 SPEEDS = {1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf}
 """What the browser calls a speed, and the speed: 0 is as fast as the model can."""
@@ -45,6 +46,8 @@ class Visitor:
 
     live_lab = True
     """Whether the lab can run memories here, or only show recorded runs."""
+    planned = False
+    """Whether a clip and its questions run in one call, as in clip mode."""
 
     def __init__(
         self,

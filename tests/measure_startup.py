@@ -58,7 +58,9 @@ def main() -> None:
     rounds = [measure() for _ in range(ROUNDS)]
     first, ready = (statistics.median(column) for column in zip(*rounds, strict=True))
     load = os.getloadavg()[0]
-    print(f"first response {first:.1f} s, model ready {ready:.1f} s (medians of {ROUNDS}, load {load:.1f})")
+    sys.stdout.write(
+        f"first response {first:.1f} s, model ready {ready:.1f} s (medians of {ROUNDS}, load {load:.1f})\n"
+    )
 
 
 if __name__ == "__main__":

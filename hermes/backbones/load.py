@@ -105,7 +105,7 @@ def _check_before_download(
 
 def _weights(folder: Path, name: str, family: type[Any], place: placement.Placement) -> tuple[Any, Any]:
     """Model and tokenizer, in evaluation mode and in their place."""
-    settings: dict[str, Any] = {"dtype": place.dtype}
+    settings: dict[str, Any] = {"dtype": place.dtype, "use_safetensors": True, "trust_remote_code": False}
     # The decoder's attention is our own, registered with transformers; only the vision tower may have another.
     if place.device.type == "cuda" and is_flash_attn_2_available():
         settings["attn_implementation"] = {"vision_config": "flash_attention_2"}
@@ -123,7 +123,7 @@ def _weights(folder: Path, name: str, family: type[Any], place: placement.Placem
     try:
         with BUILDING:
             model = family.model_class.from_pretrained(folder, **settings)
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         if "device_map" not in settings:
             model = model.to(place.device)
     except (OSError, ValueError, RuntimeError, KeyError, MemoryError) as error:
@@ -142,7 +142,7 @@ def _weights(folder: Path, name: str, family: type[Any], place: placement.Placem
 
 def _config(folder: Path) -> Any:
     try:
-        config = AutoConfig.from_pretrained(folder)
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
     except (OSError, ValueError, KeyError) as error:
         raise ModelError(f"The configuration of the model in {folder} cannot be read: {first_line(error)}") from error
     if config.model_type not in FAMILIES:

@@ -25,7 +25,7 @@ def differences(tmp_path_factory):
     folder = tmp_path_factory.mktemp("devices")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
     program = [sys.executable, str(ROOT / "tests" / "pretend_devices.py"), str(folder)]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=250, check=False)
+    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from patience import PATIENCE, until
 
 import hermes
 from hermes import live, live_memory, shortage
@@ -66,18 +66,11 @@ def bystander(engine):
     stream.close()
 
 
-def wait_for(condition, seconds=60.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)
-
-
 def see(stream, seconds):
     """Offer a frame and wait until the model has read it."""
     before = stream.view().snapshot.frames_seen
     stream.offer(FRAME, seconds)
-    wait_for(lambda: stream.view().snapshot.frames_seen == before + 1)
+    until(lambda: stream.view().snapshot.frames_seen == before + 1)
 
 
 def outcome_of(stream, question=QUESTION):
@@ -91,7 +84,7 @@ def outcome_of(stream, question=QUESTION):
             ends.put(error)
 
     threading.Thread(target=consume, daemon=True).start()
-    return ends.get(timeout=60)
+    return ends.get(timeout=PATIENCE)
 
 
 def check_alive(engine, bystander):
@@ -201,7 +194,7 @@ def test_a_fault_while_frames_are_read(engine, victim, bystander, monkeypatch, h
     with monkeypatch.context() as patch:
         FRAME_HOOKS[hook](victim, patch, error)
         victim.offer(FRAME, 10.0)
-        wait_for(lambda: victim.view().state == "failed")
+        until(lambda: victim.view().state == "failed")
         check_alive(engine, bystander)
         told = victim.view().error
     expected = {"refusal": "disk is full", "memory": "Memory ran out"}
@@ -239,7 +232,7 @@ def test_an_answer_in_progress_ends_when_the_stream_fails(engine, victim, bystan
     with monkeypatch.context() as patch:
         patch.setattr(victim._memory.session, "push", raising(ERRORS[kind]))
         victim.offer(FRAME, 10.0)
-        wait_for(lambda: victim.view().state == "failed" and not victim.view().answering)
+        until(lambda: victim.view().state == "failed" and not victim.view().answering)
         check_alive(engine, bystander)
     with_end: queue.Queue = queue.Queue()
 
@@ -250,7 +243,7 @@ def test_an_answer_in_progress_ends_when_the_stream_fails(engine, victim, bystan
             with_end.put(error)
 
     threading.Thread(target=consume, daemon=True).start()
-    assert with_end.get(timeout=60)
+    assert with_end.get(timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("hook", ["work", "step"])
@@ -277,9 +270,9 @@ def test_a_stream_whose_own_handling_fails_is_not_scheduled_any_more(engine, bys
     kind_of_error = kind
     broken = Broken()
     engine.enter(broken)
-    wait_for(lambda: broken.failed)
+    until(lambda: broken.failed)
     check_alive(engine, bystander)
-    wait_for(lambda: broken not in engine._streams)
+    until(lambda: broken not in engine._streams)
 
 
 def test_a_slow_retrieval_blocks_nobody(engine, bystander, monkeypatch):
@@ -293,12 +286,12 @@ def test_a_slow_retrieval_blocks_nobody(engine, bystander, monkeypatch):
     def wait(self, step, ids):
         threads.append(threading.current_thread())
         entered.set()
-        assert go_on.wait(60)
+        assert go_on.wait(PATIENCE)
         return retrieve(self, step, ids)
 
     monkeypatch.setattr(ReKV, "before_answer", wait)
     pieces = slow.ask(QUESTION)
-    assert entered.wait(60)
+    assert entered.wait(PATIENCE)
     assert threads == [engine._worker]
     for stream in (slow, bystander):
         assert stream.view().state == "playing"
@@ -319,17 +312,17 @@ def test_a_visitor_who_holds_the_lock_does_not_hold_the_worker(engine, victim, b
         victim.offer(FRAME, 20.0)
         check_alive(engine, bystander)
         assert victim.view().snapshot.frames_seen == 4
-    wait_for(lambda: victim.view().snapshot.frames_seen == 5)
+    until(lambda: victim.view().snapshot.frames_seen == 5)
 
 
 def test_a_consumer_that_disappears(engine, victim, bystander):
     """An answer that nobody reads ends, whether its iterator was dropped before, within or after its pieces."""
     victim.ask(QUESTION)
-    wait_for(lambda: not victim.view().answering)
+    until(lambda: not victim.view().answering)
     pieces = victim.ask(QUESTION)
     next(pieces)
     pieces.close()
-    wait_for(lambda: not victim.view().answering)
+    until(lambda: not victim.view().answering)
     assert isinstance(outcome_of(victim), str)
     check_alive(engine, bystander)
 
@@ -342,16 +335,16 @@ def test_closing_ends_the_answer_at_once(engine, bystander, monkeypatch):
 
     def hold(*_, **__):
         entered.set()
-        assert go_on.wait(60)
+        assert go_on.wait(PATIENCE)
 
     monkeypatch.setattr(stream._memory.session.policy, "before_answer", hold)
     pieces = stream.ask(QUESTION)
-    assert entered.wait(60)
+    assert entered.wait(PATIENCE)
     closing = threading.Thread(target=stream.close)
     closing.start()
     assert list(pieces) == [], "the consumer does not wait for the step in progress"
     go_on.set()
-    closing.join(60)
+    closing.join(PATIENCE)
     assert not closing.is_alive()
     with pytest.raises(HermesError):
         stream.ask(QUESTION)
@@ -364,7 +357,7 @@ def test_no_more_streams_than_allowed_when_many_open_at_once(models):
     together, opened, refused = threading.Barrier(12), [], []
 
     def enter():
-        together.wait(30)
+        together.wait(PATIENCE)
         try:
             opened.append(engine.open(SETTINGS))
         except BusyError as error:
@@ -374,7 +367,7 @@ def test_no_more_streams_than_allowed_when_many_open_at_once(models):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     assert (len(opened), len(refused)) == (3, 9)
     opened[0].close()
     engine.open(SETTINGS)
@@ -415,7 +408,7 @@ def test_views_while_everything_changes(engine, bystander, tmp_path, monkeypatch
         stream.stop()
     stop.set()
     for thread in threads:
-        thread.join(60)
+        thread.join(PATIENCE)
     stream.close()
     assert raised == []
 
@@ -429,7 +422,7 @@ class TestLab:
         engine.enter(made)
         made._source.use_camera()
         made._source.offer(FRAME, 0.0)
-        wait_for(lambda: made.view().frames == 1)
+        until(lambda: made.view().frames == 1)
         yield made
         made.close()
 
@@ -437,12 +430,12 @@ class TestLab:
     def test_a_fault_in_one_memory(self, engine, side, bystander, monkeypatch, kind):
         monkeypatch.setattr(side._lanes[0].session, "push", raising(ERRORS[kind]))
         side._source.offer(FRAME, 1.0)
-        wait_for(lambda: side.view().lanes[1].snapshot.frames_seen == 2 and not side.has_work())
+        until(lambda: side.view().lanes[1].snapshot.frames_seen == 2 and not side.has_work())
         first, second = side.view().lanes
         assert (first.state, second.error) == ("failed", None)
         assert first.error
         side.ask(QUESTION)
-        wait_for(lambda: not side.view().answering)
+        until(lambda: not side.view().answering)
         assert side.view().lanes[1].state == "done"
         check_alive(engine, bystander)
 
@@ -451,12 +444,12 @@ class TestLab:
         with monkeypatch.context() as patch:
             patch.setattr(side._lanes[0].session, "ask", first_raises(ERRORS[kind]))
             side.ask(QUESTION)
-            wait_for(lambda: not side.view().answering)
+            until(lambda: not side.view().answering)
             first, second = side.view().lanes
             assert (first.state, second.state) == ("refused", "done")
             assert first.answer
         side.ask(QUESTION)
-        wait_for(lambda: not side.view().answering)
+        until(lambda: not side.view().answering)
         assert [lane.state for lane in side.view().lanes] == ["done", "done"]
         check_alive(engine, bystander)
 
@@ -466,10 +459,10 @@ class TestLab:
         assert side._listener is None
         monkeypatch.setattr(side, "_take", raising(ERRORS[kind]))
         side._source.offer(FRAME, 1.0)
-        wait_for(lambda: side.view().state == "failed")
+        until(lambda: side.view().state == "failed")
         assert side.view().error
         side.ask(QUESTION)
-        wait_for(lambda: not side.view().answering)
+        until(lambda: not side.view().answering)
         assert [lane.state for lane in side.view().lanes] == ["done", "done"]
         check_alive(engine, bystander)
 
@@ -503,7 +496,7 @@ class TestConversation:
             next(asking)
         asking.close()
         assert conversation.turns[-1].state == "stopped"
-        wait_for(lambda: not victim.view().answering)
+        until(lambda: not victim.view().answering)
         assert list(conversation.ask(victim, QUESTION, "HERMES"))[-1]["turns"][-1]["state"] == "done"
 
 

@@ -9,11 +9,11 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from patience import until
 from small_lab import POLICIES, without_times
 
 import hermes
@@ -123,9 +123,7 @@ def test_a_killed_command_goes_on(folder, tmp_path, capsys):
         env=os.environ | {"OMP_NUM_THREADS": "1"},
     )
     path = tmp_path / MEASUREMENTS
-    until = time.monotonic() + 120
-    while time.monotonic() < until and (not path.exists() or path.read_bytes().count(b"\n") < 3):
-        time.sleep(0.02)
+    until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 3)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert main(["lab", *SMALL, "--out", str(tmp_path)]) == 0

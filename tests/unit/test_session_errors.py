@@ -165,7 +165,7 @@ def test_folders_that_hold_no_model(tmp_path, tiny_folder):
 def test_the_library_is_read_without_torch():
     """Records are read where there is no torch."""
     code = "import sys, hermes, hermes.snapshot; hermes.Snapshot; assert 'torch' not in sys.modules"
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_default_budget_fits_the_model(tiny_model, short_range_model):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from patience import until
 
 from hermes.engine import BusyError, Engine, StreamSettings
 from hermes.errors import HermesError
@@ -35,16 +35,9 @@ def side(engine):
     made.close()
 
 
-def wait(until, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not until():
-        assert time.monotonic() < end
-        time.sleep(0.01)
-
-
 def test_every_policy_sees_what_it_would_see_alone(engine, side):
     side.play(CLIP)
-    wait(lambda: side.view().state == "ended" and not side.has_work())
+    until(lambda: side.view().state == "ended" and not side.has_work())
     view = side.view()
     counts = {lane.snapshot.frames_seen for lane in view.lanes}
     assert counts == {view.frames}
@@ -56,7 +49,7 @@ def test_every_policy_sees_what_it_would_see_alone(engine, side):
     kept = [int(lane.snapshot.kept_per_layer.max()) for lane in view.lanes]
     assert kept == [128, 128, 16 * view.frames]
     side.ask("What was the first card?")
-    wait(lambda: not side.view().answering)
+    until(lambda: not side.view().answering)
     for lane in side.view().lanes:
         assert lane.state == "done"
         assert lane.answer
@@ -72,12 +65,12 @@ def test_every_policy_sees_what_it_would_see_alone(engine, side):
 
 def test_a_question_waits_until_all_have_seen_the_same_frames(side):
     side.play(CLIP)
-    wait(lambda: side.view().frames >= 16)
+    until(lambda: side.view().frames >= 16)
     side.ask("What is shown now?")
-    wait(lambda: all(lane.state == "done" for lane in side.view().lanes))
+    until(lambda: all(lane.state == "done" for lane in side.view().lanes))
     asked = {lane.snapshot.answer.frames_seen for lane in side.view().lanes}
     assert len(asked) == 1
-    wait(lambda: side.view().state == "ended" and not side.has_work())
+    until(lambda: side.view().state == "ended" and not side.has_work())
     assert side.view().frames > asked.pop()
 
 
@@ -85,7 +78,7 @@ def test_questions_that_cannot_be_asked(side):
     with pytest.raises(HermesError, match="Nothing has been seen"):
         side.ask("What was first?")
     side.play(CLIP)
-    wait(lambda: side.view().frames > 0)
+    until(lambda: side.view().frames > 0)
     with pytest.raises(HermesError, match="empty"):
         side.ask("  ")
     side.ask("What is shown now?")
@@ -95,13 +88,13 @@ def test_questions_that_cannot_be_asked(side):
 
 def test_a_question_that_is_too_long_is_refused_in_words(side):
     side.play(CLIP)
-    wait(lambda: side.view().frames > 0)
+    until(lambda: side.view().frames > 0)
     side.ask("What was the first card? " * 500)
-    wait(lambda: not side.view().answering)
+    until(lambda: not side.view().answering)
     assert {lane.state for lane in side.view().lanes} == {"refused"}
     assert "too long" in side.view().lanes[0].answer
     side.ask("What is shown now?")
-    wait(lambda: not side.view().answering)
+    until(lambda: not side.view().answering)
     assert {lane.state for lane in side.view().lanes} == {"done"}
 
 
@@ -114,9 +107,9 @@ def test_a_memory_that_cannot_go_on_leaves_the_others_alone(engine, monkeypatch)
 
     monkeypatch.setattr(made.view().lanes[2].session, "push", refuse)
     made.play(CLIP)
-    wait(lambda: made.view().state == "ended" and not made.has_work())
+    until(lambda: made.view().state == "ended" and not made.has_work())
     made.ask("What was the first card?")
-    wait(lambda: not made.view().answering)
+    until(lambda: not made.view().answering)
     hermes, window, full = made.view().lanes
     made.close()
     assert (full.state, full.error) == ("failed", "The memory is full.")

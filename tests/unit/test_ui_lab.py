@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from patience import until
 from test_side_by_side import CLIP
 
 from hermes.engine import Engine, StreamSettings
@@ -49,12 +49,16 @@ def lab(engine, clips):
     made.close()
 
 
-def wait(lab, until, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not until(state := lab.look(-1)):
-        assert time.monotonic() < end, state
-        time.sleep(0.02)
-    return state
+def wait(lab, condition):
+    """Wait until the lab's state fulfils a condition; returns that state."""
+    seen = {}
+
+    def fulfilled():
+        seen["state"] = lab.look(-1)
+        return condition(seen["state"])
+
+    until(fulfilled, lambda: str(seen["state"]))
+    return seen["state"]
 
 
 def test_one_question_goes_to_all(lab):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from dataclasses import replace
 
 import pytest
+from patience import until
 
 from hermes.engine import Engine, StreamSettings
 from hermes.policies import POLICIES
@@ -54,13 +54,6 @@ def sessions(engine, clips, tmp_path):
     registry = Sessions(lambda: Visitor(StreamSettings(speed=4.0), shelf, clips, POLICIES, runs), Quota(), tmp_path)
     yield registry
     registry.close(KEY)
-
-
-def until(condition, seconds=120):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 def lesson_of(name, known):

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from patience import PATIENCE
 
 import hermes
 from hermes import video
@@ -121,7 +122,7 @@ def in_a_fork(function, argument):
     arguments.put(argument)
     while (data := items.get()) is not None:
         yield pickle.loads(data)  # noqa: S301 - our own
-    process.join(10)
+    process.join(PATIENCE)
     assert process.exitcode == 0
 
 

@@ -83,6 +83,7 @@ class BoardEncoder:
         self._scores: tuple[str, Bytes, list[float]] | None = None
         self._film: Film | None = None
         self._meters: dict[str, Any] = {}
+        self._unchanged: tuple[Any, ...] | None = None  # what was asked last, where nothing had changed
 
     def encode(
         self,
@@ -106,6 +107,9 @@ class BoardEncoder:
             thumbnails: Gives JPEG bytes of frames, those that it has.
             wanted: What the browser shows now; scores and filmstrip are sent only then.
         """
+        asked = (id(snapshot), acknowledged, duration, fps, meters, wanted)
+        if snapshot is self._snapshot and asked == self._unchanged:
+            return None
         if self._snapshot is not None and snapshot.frames_seen < self._snapshot.frames_seen:
             self._drop()
         key = acknowledged is None or acknowledged != self._seq or self._fit_axis(snapshot, duration, fps)
@@ -120,8 +124,9 @@ class BoardEncoder:
             self._scores, self._film = None, None
         message = self._changes(snapshot, fps, meters, thumbnails, key=key)
         self._add_wanted(message, snapshot, wanted or Wanted(), thumbnails)
-        self._snapshot = snapshot
+        self._snapshot, self._unchanged = snapshot, None
         if not message:
+            self._unchanged = asked
             return None
         base = None if key else self._seq
         self._seq += 1

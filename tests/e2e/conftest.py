@@ -14,7 +14,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Error, sync_playwright
+from playwright.sync_api import Error, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 QUIET = [
@@ -27,6 +27,9 @@ QUIET = [
     "--disable-sync",
 ]
 CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+PATIENCE = 120.0
+"""Seconds for which a test waits for an event before it fails: a deadline, not a duration; busy machines need it."""
+expect.set_options(timeout=PATIENCE * 1000)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -38,6 +41,47 @@ def find_browser() -> str | None:
             pytest.fail(f"HERMES_CHROMIUM names {named}, which cannot be run.", pytrace=False)
         return named
     return next((found for name in NAMES if (found := shutil.which(name))), None)
+
+
+def pytest_collection_modifyitems(items):
+    """A browser test consists of many waits, so it may take longer than another test."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.timeout(900))
+
+
+def until(page, condition, complaint="it did not happen"):
+    """Wait until a condition holds; the page's events are handled meanwhile."""
+    end = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < end, complaint() if callable(complaint) else complaint
+        page.wait_for_timeout(50)
+
+
+def settle(page, requests=6):
+    """Wait until the page has sent some requests to the server, polls among them: what was on its way has arrived."""
+    for _ in range(requests):
+        page.wait_for_event("request", lambda request: "/queue/join" in request.url)
+
+
+def steady(page, read):
+    """Wait until something that is read from the page stays the same while the page polls the server; returns it."""
+    end = time.monotonic() + PATIENCE
+    before = read()
+    while True:
+        settle(page, 12)
+        now = read()
+        if now == before:
+            return now
+        assert time.monotonic() < end, f"it does not come to rest: {before}, then {now}"
+        before = now
+
+
+def new_context(browser, **settings):
+    """A browser context whose actions wait as long as expectations do."""
+    context = browser.new_context(**settings)
+    context.set_default_timeout(PATIENCE * 1000)
+    return context
 
 
 def free_port() -> int:
@@ -69,13 +113,13 @@ class App:
             start_new_session=True,
         )
 
-    def wait(self, seconds: float = 90) -> App:
-        end = time.monotonic() + seconds
+    def wait(self) -> App:
+        end = time.monotonic() + 2 * PATIENCE
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(self.url, timeout=5):
+                with urllib.request.urlopen(self.url, timeout=PATIENCE):
                     return self
             except (urllib.error.URLError, ConnectionError, TimeoutError):
                 time.sleep(0.2)
@@ -88,7 +132,7 @@ class App:
     def close(self) -> None:
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
-            self.process.wait(10)
+            self.process.wait(30)
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
         self._out.close()
@@ -139,7 +183,7 @@ def open_page(app, browser):
             troubles.append(f"asked {request.url}")
 
     def make(*, run="none", query="", width=1440, height=900, dark=False, within=browser, before=None):
-        context = within.new_context(viewport={"width": width, "height": height})
+        context = new_context(within, viewport={"width": width, "height": height})
         contexts.append(context)
         page = context.new_page()
         page.on("console", note)

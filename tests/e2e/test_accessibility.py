@@ -7,7 +7,7 @@ from importlib import resources
 
 import pytest
 from playwright.sync_api import expect
-from test_page import SLOW, answered, ask, start, turns, wait_frames
+from test_page import answered, ask, start, turns, wait_frames
 
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
@@ -81,7 +81,7 @@ def test_no_serious_finding_in_a_recorded_lab_run(open_page, width, dark):
 def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings_tried(open_page, width, dark):
     page = open_page(run=None, width=width, dark=dark)
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     page.evaluate("HermesLive.boardView({ frame: 3, layer: 8, mode: 'guidance', view: 'life' })")
     expect(page.get_by_role("heading", name="Frame 4, seen at")).to_be_visible()
     expect(page.locator('[data-view="life"]')).to_contain_text("Frame 4 was seen at")
@@ -94,7 +94,7 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
     panel = page.locator('[data-view="try"]')
     panel.locator("summary").click()
     panel.get_by_role("switch", name="Smoothing across layers").click()
-    expect(panel.locator("summary")).to_contain_text("1 of 17 changed", timeout=SLOW)
+    expect(panel.locator("summary")).to_contain_text("1 of 17 changed")
     page.get_by_role("button", name=re.compile("^Memory settings")).click()
     assert findings(page) == []
 
@@ -103,9 +103,7 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
 def test_no_serious_finding_in_the_other_runs_and_sources(open_page, dark):
     page = open_page(run="first-card-window&t=61", dark=dark)  # a wrong answer, and why
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("region", name="Fate of the evidence").get_by_text("Wrong", exact=True)).to_be_visible(
-        timeout=SLOW
-    )
+    expect(page.get_by_role("region", name="Fate of the evidence").get_by_text("Wrong", exact=True)).to_be_visible()
     assert findings(page) == []
     for tab in ("Upload", "Webcam", "Recorded"):
         page.get_by_role("tab", name=tab).click()
@@ -116,8 +114,8 @@ def test_no_serious_finding_in_the_other_runs_and_sources(open_page, dark):
 def test_no_serious_finding_in_a_guess_and_its_reveal(open_page, dark):
     page = open_page(query="&lesson=kv-cache&step=3", dark=dark)
     lesson = page.get_by_role("complementary", name=re.compile("KV cache"))
-    expect(lesson).to_be_visible(timeout=SLOW)
+    expect(lesson).to_be_visible()
     lesson.get_by_role("radio").first.check()
     lesson.get_by_role("button", name="See what happens").click()
-    page.wait_for_timeout(1500)
+    expect(lesson.locator(".hl-lesson-outcome")).not_to_be_empty()
     assert findings(page) == []

@@ -8,8 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
+from conftest import new_context, steady
 from playwright.sync_api import expect
-from test_page import SLOW, answered, ask, board, frames, picture, start, turns, wait_frames
+from test_page import answered, ask, board, frames, picture, redrawn, start, turns, wait_frames
 
 
 def view(page, name):
@@ -25,8 +26,8 @@ def streamed(open_page):
     """A page whose clip ran to its end, past several evictions."""
     page = open_page()
     start(page, speed="Max")
-    expect(page.get_by_text("Ended · the memory stays")).to_be_visible(timeout=SLOW)
-    page.wait_for_timeout(1200)
+    expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
+    steady(page, lambda: frames(page))
     return page
 
 
@@ -42,8 +43,7 @@ def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):
     for _ in range(12):
         page.get_by_role("button", name="Zoom in").click()
     expect(said).to_have_text(re.compile(r"^Shows frame \d+\.$"))
-    page.wait_for_timeout(1500)
-    assert picture(film(page)) != before
+    redrawn(film(page), before)
     page.get_by_role("button", name="Show the whole stream").click()
     expect(said).to_have_text(re.compile("^Shows the whole stream"))
     film(page).focus()
@@ -87,8 +87,7 @@ def test_layers_can_be_shown_by_every_score_and_say_their_scale(streamed):
         page.get_by_role("radio", name=name).click()
         expect(page.get_by_role("radio", name=name)).to_have_attribute("aria-checked", "true")
         expect(view(page, "layers").locator(".hl-scale")).to_contain_text(unit)
-        page.wait_for_timeout(1600)
-        pictures.add(picture(board(page)))
+        pictures.add(redrawn(board(page), *pictures))
     assert len(pictures) == 5
 
 
@@ -104,8 +103,7 @@ def test_a_click_opens_the_frame_as_the_layer_remembers_it(streamed):
     first = picture(canvas)
     panel.get_by_label("Layer", exact=True).select_option("0")
     expect(panel).to_contain_text("Layer 1 · sensory holds")
-    page.wait_for_timeout(800)
-    assert picture(canvas) != first
+    redrawn(canvas, first)
     panel.get_by_role("button", name="Close the frame").click()
     expect(panel).to_be_hidden()
     box = board(page).bounding_box()
@@ -133,7 +131,7 @@ def test_retention_tells_survival_and_evictions(open_page):
     start(page, speed="4×")  # frame by frame, so that the newest are still whole
     wait_frames(page, 70)
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_timeout(1200)
+    steady(page, lambda: frames(page))
     page.get_by_role("button", name="Table: How much survives").click()
     rows = page.get_by_role("region", name="Table: How much survives").get_by_role("row")
     expect(rows.first).to_contain_text("Sensory: still held")
@@ -173,7 +171,7 @@ def test_a_policy_without_tiers_is_not_shown_in_tiers(open_page):
     page.get_by_label("Policy", exact=True).click()
     page.get_by_role("option", name=re.compile("^Sliding window ·")).click()
     legend = page.locator(".hl-legend")
-    expect(legend).to_contain_text("Every layer", timeout=15_000)
+    expect(legend).to_contain_text("Every layer")
     expect(legend).not_to_contain_text("Sensory")
     colour = page.evaluate("getComputedStyle(document.querySelector('.hl-swatch-3')).backgroundColor")
     tiers = page.evaluate(
@@ -193,7 +191,8 @@ def saved(page, name, folder: Path) -> Path:
 def test_exports_hold_what_is_shown(streamed, browser, tmp_path):
     page = streamed
     page.evaluate("HermesLive.boardView({ frame: 4, layer: 8 })")
-    page.wait_for_timeout(1500)
+    expect(page.get_by_role("heading", name="Frame 5, seen at")).to_be_visible()
+    picture(board(page))
     png = saved(page, "PNG: Layer by layer", tmp_path).read_bytes()
     assert png.startswith(b"\x89PNG")
     svg = saved(page, "SVG: What is still remembered", tmp_path).read_text("utf-8")
@@ -205,13 +204,13 @@ def test_exports_hold_what_is_shown(streamed, browser, tmp_path):
     assert len(rows) - 1 == frames(page)
     assert rows[-1][4:] == ["16"] * 7 + rows[-1][11:]  # sensory and working layers hold the newest frame whole
     file = saved(page, "Save the board as a page that opens without a server", tmp_path)
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    context = new_context(browser, viewport={"width": 1280, "height": 900}, offline=True)
     alone = context.new_page()
     troubles = []
     alone.on("pageerror", lambda error: troubles.append(str(error)))
     alone.goto(file.as_uri())
     expect(alone.get_by_text(re.compile(rf"^{frames(page)} frames seen, "))).to_be_visible()
-    alone.wait_for_timeout(800)
+    picture(board(alone))
     alone.get_by_role("radio", name="Importance").click()
     alone.evaluate("HermesLive.boardView({ frame: 4, layer: 8 })")
     expect(alone.get_by_role("heading", name="Frame 5, seen at")).to_be_visible()

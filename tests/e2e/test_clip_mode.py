@@ -5,10 +5,8 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import App
+from conftest import App, new_context, settle
 from playwright.sync_api import expect
-
-SLOW = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -20,13 +18,13 @@ def clip_app(tmp_path_factory):
 
 @pytest.fixture
 def page(clip_app, browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    context = new_context(browser, viewport={"width": 1440, "height": 900})
     page = context.new_page()
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(f"{clip_app.url}?run=none")
     page.get_by_role("tab", name="Clips").wait_for()
-    page.wait_for_timeout(1500)
+    settle(page)
     page.get_by_role("tab", name="Clips").click()
     page.get_by_role("button", name="Run", exact=True).wait_for()
     yield page
@@ -36,15 +34,15 @@ def page(clip_app, browser):
 
 def test_a_run_with_its_questions(page):
     plan = page.get_by_role("region", name="Questions of this run")
-    expect(plan.get_by_label("Question", exact=True)).to_have_count(3, timeout=SLOW)
+    expect(plan.get_by_label("Question", exact=True)).to_have_count(3)
     plan.get_by_role("button", name="Remove this question").first.click()
     plan.get_by_role("button", name="Add a question").click()
     plan.get_by_label("Question", exact=True).last.fill("What is shown now?")
     plan.get_by_label("Seconds into the clip; empty: at its end").last.fill("10")
     page.get_by_role("button", name="Run", exact=True).click()
     turns = page.get_by_role("list", name="Questions and answers").get_by_role("listitem")
-    expect(turns).to_have_count(3, timeout=SLOW)
-    expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible(timeout=SLOW)
+    expect(turns).to_have_count(3)
+    expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()
     expect(turns.first).to_contain_text("What is shown now?")
     for turn in turns.all():
         expect(turn).to_have_attribute("data-state", "done")

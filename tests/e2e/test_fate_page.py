@@ -6,7 +6,7 @@ import re
 
 import pytest
 from playwright.sync_api import expect
-from test_page import SLOW, answered, ask, start, turns, wait_frames
+from test_page import answered, ask, start, turns, wait_frames
 
 FIRST = "What was the first card?"
 
@@ -36,7 +36,7 @@ def choose_policy(page, title, budget=None):
 
 def watched_then_asked(page, question, least=100):
     start(page, speed="4×")
-    wait_frames(page, least, 60)
+    wait_frames(page, least)
     ask(page, question)
     answered(turns(page).last)
 
@@ -45,7 +45,7 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     page = open_page()
     watched_then_asked(page, FIRST)
     section = fate(page)
-    expect(section.get_by_text("Right", exact=True)).to_be_visible(timeout=SLOW)
+    expect(section.get_by_text("Right", exact=True)).to_be_visible()
     expect(section.get_by_text("Held and attended", exact=True)).to_be_visible()
     gates = section.get_by_role("list", name="What became of the evidence").get_by_role("listitem")
     expect(gates).to_have_count(4)
@@ -69,7 +69,7 @@ def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     choose_policy(page, "Sliding window", 256)
     watched_then_asked(page, FIRST)
     section = fate(page)
-    expect(section.get_by_text("Wrong", exact=True)).to_be_visible(timeout=SLOW)
+    expect(section.get_by_text("Wrong", exact=True)).to_be_visible()
     expect(section.get_by_text("Sampled, then evicted", exact=True)).to_be_visible()
     expect(section.get_by_text(re.compile("no layer holds as much as one token"))).to_be_visible()
     expect(section.get_by_text("true: Red triangle.", exact=True)).to_be_visible()
@@ -80,7 +80,7 @@ def test_where_nobody_knows_the_truth_the_page_says_so_and_still_shows_what_was_
     page = open_page()
     watched_then_asked(page, "Tell me a joke.", 12)
     section = fate(page)
-    expect(section.get_by_text("No verdict", exact=True)).to_be_visible(timeout=SLOW)
+    expect(section.get_by_text("No verdict", exact=True)).to_be_visible()
     expect(section.get_by_text(re.compile("^Nobody has written down what is true"))).to_be_visible()
     expect(
         section.get_by_role("list", name="Frames that the long-term tier read most").get_by_role("listitem").first
@@ -92,29 +92,29 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     start(page)
     wait_frames(page, 4)
     box = panel(page)
-    expect(box.locator("summary")).to_contain_text("HERMES with the paper’s values", timeout=SLOW)
+    expect(box.locator("summary")).to_contain_text("HERMES with the paper’s values")
     badge = page.locator(".hl-about-policy")
     expect(badge).to_contain_text("as published")
     box.locator("summary").click()
     box.get_by_role("switch", name="Smoothing across layers").click()
-    expect(box.locator("summary")).to_contain_text("1 of 17 changed", timeout=SLOW)
+    expect(box.locator("summary")).to_contain_text("1 of 17 changed")
     expect(box.get_by_role("status")).to_have_text(
         "The change applies at the next eviction; what is forgotten stays forgotten."
     )
-    expect(badge).to_contain_text("1 setting changed", timeout=SLOW)
+    expect(badge).to_contain_text("1 setting changed")
     alpha = box.get_by_role("spinbutton", name="α sensory")
     alpha.fill("0.5")
     alpha.press("Enter")
-    expect(box.locator("summary")).to_contain_text("α sensory: 0.5", timeout=SLOW)
+    expect(box.locator("summary")).to_contain_text("α sensory: 0.5")
     expect(box.get_by_text("paper: 1", exact=True).first).to_be_visible()
     alpha.fill("7")
     alpha.press("Enter")
-    expect(box.get_by_role("status")).to_contain_text("at most 1", timeout=SLOW)
+    expect(box.get_by_role("status")).to_contain_text("at most 1")
     ask(page, "What is shown now?")
     answered(turns(page).last)
     expect(turns(page).last).to_contain_text("HERMES (Smoothing across layers off, α sensory 0.5)")
     box.get_by_role("button", name="Back to the paper’s values").click()
-    expect(box.locator("summary")).to_contain_text("HERMES with the paper’s values", timeout=SLOW)
+    expect(box.locator("summary")).to_contain_text("HERMES with the paper’s values")
     expect(box.get_by_role("switch", name="Smoothing across layers")).to_be_checked()
     expect(alpha).to_have_value("1")
 
@@ -123,10 +123,10 @@ def test_another_policy_brings_its_own_settings(open_page):
     page = open_page()
     choose_policy(page, "Random keep")
     box = panel(page)
-    expect(box.locator("summary")).to_contain_text("Random keep with the defaults", timeout=SLOW)
+    expect(box.locator("summary")).to_contain_text("Random keep with the defaults")
     box.locator("summary").click()
     box.get_by_label("Lots are drawn", exact=True).select_option("at every eviction")
-    expect(box.locator("summary")).to_contain_text("1 of 3 changed", timeout=SLOW)
+    expect(box.locator("summary")).to_contain_text("1 of 3 changed")
     expect(box.get_by_text("ours: once a token")).to_be_visible()
 
 
@@ -134,7 +134,7 @@ def test_another_policy_brings_its_own_settings(open_page):
 def test_nothing_of_both_is_cut_off_on_a_phone(open_page, dark):
     page = open_page(width=390, height=844, dark=dark)
     watched_then_asked(page, FIRST, 20)
-    expect(fate(page).get_by_text("Right", exact=True)).to_be_visible(timeout=SLOW)
+    expect(fate(page).get_by_text("Right", exact=True)).to_be_visible()
     panel(page).locator("summary").click()
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     outside = page.evaluate(

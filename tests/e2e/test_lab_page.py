@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT, App
+from conftest import ROOT, App, new_context, until
 from playwright.sync_api import expect
 
 from hermes import trace
@@ -14,7 +14,6 @@ from hermes import trace
 RUNS = ROOT / "assets" / "runs"
 LAB_ID = json.loads((RUNS / "index.json").read_text("utf-8"))["labs"][0]["id"]
 RECORDED = trace.read_lab(RUNS / f"{LAB_ID}.hermesrun")
-SLOW = 60_000
 QUESTION = "What was the first card?"
 
 
@@ -27,7 +26,7 @@ def open_lab(page):
 def ask(lab, question):
     lab.get_by_label("Question to all memories").fill(question)
     lab.get_by_role("button", name="Ask all").click()
-    expect(lab.get_by_role("row", name=re.compile(re.escape(question)))).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_role("row", name=re.compile(re.escape(question)))).to_be_visible()
 
 
 def test_three_memories_side_by_side(open_page):
@@ -35,7 +34,7 @@ def test_three_memories_side_by_side(open_page):
     lab.get_by_label("Memory 2").select_option(label="Sliding window")
     lab.get_by_label("Speed").select_option(label="Max")
     lab.get_by_role("button", name="Run", exact=True).click()
-    expect(lab.get_by_text(re.compile("The clip is over.* 80 frames"))).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_text(re.compile("The clip is over.* 80 frames"))).to_be_visible()
     lanes = lab.get_by_role("list", name="Memories side by side").get_by_role("listitem")
     expect(lanes).to_have_count(3)
     ask(lab, QUESTION)
@@ -71,7 +70,7 @@ def test_three_memories_side_by_side(open_page):
 def test_a_question_in_the_middle_is_asked_of_all_at_one_moment(open_page):
     lab = open_lab(open_page(width=390, height=844, dark=True))
     lab.get_by_role("button", name="Run", exact=True).click()
-    expect(lab.get_by_text(re.compile(r"of 0:40, (1[6-9]|[2-7]\d) frames"))).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_text(re.compile(r"of 0:40, (1[6-9]|[2-7]\d) frames"))).to_be_visible()
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text("Paused")).to_be_visible()
     ask(lab, "What is shown now?")
@@ -112,7 +111,7 @@ def shows(lab, seconds):
     """Wait until the lab shows the answers of a moment of the bundled run, and check them against the file."""
     known = [turns for turns in RECORDED.questions if turns[0].done <= seconds]
     rows = lab.get_by_role("table").locator("tbody tr")
-    expect(rows).to_have_count(len(known), timeout=SLOW)
+    expect(rows).to_have_count(len(known))
     for i, turn in enumerate(known[-1]):
         right = "✓" if turn.answer == turn.truth else "✗"
         expect(lanes_of(lab).nth(i).locator(".hl-lab-answer")).to_have_text(f"{right} {turn.answer}")
@@ -123,7 +122,7 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
     third, fourth = RECORDED.questions[2][0].at, RECORDED.questions[3][0].at
     page = open_page(run=None, query=f"&lab={LAB_ID}&t={third + 1}")
     lab = lab_of(page)
-    expect(lab.get_by_role("heading", name=RECORDED.title)).to_be_in_viewport(timeout=SLOW)
+    expect(lab.get_by_role("heading", name=RECORDED.title)).to_be_in_viewport()
     expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_visible()
     expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.machine)
     expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.created[:10])
@@ -131,7 +130,7 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
     expect(lab.get_by_text(re.compile(r"^Replaying · \d+ frames seen"))).to_be_visible()
     shows(lab, third + 1)
     lab.get_by_role("radio", name="30×").click()
-    expect(lab.get_by_text("The run is over")).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_text("The run is over")).to_be_visible()
     shows(lab, RECORDED.seconds)
     lab.get_by_role("button", name="Play again").click()
     expect(lab.get_by_text(re.compile("^Replaying"))).to_be_visible()
@@ -151,7 +150,7 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
 def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_page):
     lab = open_lab(open_page())
     lab.get_by_role("radiogroup", name="Recorded lab runs to choose from").get_by_role("radio").first.click()
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_hidden()
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
@@ -163,9 +162,9 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
     assert figures[0] == f"{seen.kept_per_layer.max():,} of {seen.tokens_seen:,}"
     late = drawing(lanes_of(lab).first)
     slider(lab).fill("10")
-    expect(lab.get_by_text("21 frames seen")).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_text("21 frames seen")).to_be_visible()
     shows(lab, 10)
-    assert drawing(lanes_of(lab).first) != late
+    until(lab.page, lambda: drawing(lanes_of(lab).first) != late, "the drawing did not change")
     lab.get_by_role("button", name="Close").click()
     expect(lanes_of(lab)).to_have_count(0)
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
@@ -174,14 +173,14 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
 def test_a_memory_of_a_recorded_lab_run_is_opened_on_the_board(open_page):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t=62")
     lab = lab_of(page)
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
     lab.get_by_role("button", name="Show Sliding window on the board").click()
     board = page.get_by_role("region", name="Memory board")
-    expect(board.get_by_role("heading", name="What is still remembered")).to_be_in_viewport(timeout=SLOW)
+    expect(board.get_by_role("heading", name="What is still remembered")).to_be_in_viewport()
     expect(page.get_by_role("region", name="Stream").get_by_role("heading", name="Sliding window")).to_be_attached()
-    expect(board.get_by_text(re.compile("^12[0-9] frames seen|^13[0-9] frames seen"))).to_be_visible(timeout=SLOW)
+    expect(board.get_by_text(re.compile("^12[0-9] frames seen|^13[0-9] frames seen"))).to_be_visible()
     expect(page.get_by_role("tab", name="Recorded")).to_have_attribute("aria-selected", "true")
     recorded = page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio", checked=True)
     expect(recorded).to_have_count(0)  # it is none of the list
@@ -192,8 +191,8 @@ def test_a_memory_of_a_recorded_lab_run_is_opened_on_the_board(open_page):
 
 def test_the_memories_of_a_recorded_lab_run_run_again_live(open_page):
     lab = lab_of(open_page(run=None, query=f"&lab={LAB_ID}&t=3"))
-    lab.get_by_role("button", name="Run these memories live").click(timeout=SLOW)
-    expect(lab.get_by_text(re.compile(r"^All see the same frames · 0:\d\d of 1:30"))).to_be_visible(timeout=SLOW)
+    lab.get_by_role("button", name="Run these memories live").click()
+    expect(lab.get_by_text(re.compile(r"^All see the same frames · 0:\d\d of 1:30"))).to_be_visible()
     expect(lab.get_by_label("Budget")).to_have_value(str(RECORDED.head.settings.budget))
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     lab.get_by_role("button", name="End").click()
@@ -205,9 +204,9 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     lab = open_lab(page)
     lab.get_by_label("Memory 3").select_option(label="none")
     lab.get_by_role("button", name="Run", exact=True).click()
-    lab.get_by_role("button", name="Record", exact=True).click(timeout=SLOW)
+    lab.get_by_role("button", name="Record", exact=True).click()
     expect(lab.get_by_text(re.compile(r"^Recording · \d+ moments?"))).to_be_visible()
-    expect(lab.get_by_text(re.compile(r"of 0:40, ([2-7]\d) frames"))).to_be_visible(timeout=SLOW)
+    expect(lab.get_by_text(re.compile(r"of 0:40, ([2-7]\d) frames"))).to_be_visible()
     ask(lab, QUESTION)
     said = [text.split(" ", 1)[1] for text in lab.locator(".hl-lab-answer").all_inner_texts()]
     with page.expect_download() as arriving:
@@ -219,22 +218,22 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     assert [[turn.answer for turn in turns] for turns in run.questions] == [said]
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(file)
-    expect(page.get_by_text("it plays in the lab")).to_be_visible(timeout=SLOW)
-    expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_in_viewport(timeout=SLOW)
+    expect(page.get_by_text("it plays in the lab")).to_be_visible()
+    expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_in_viewport()
     slider(lab).fill(str(run.seconds))
     row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")
-    expect(row).to_have_count(5, timeout=SLOW)
+    expect(row).to_have_count(5)
     assert [text.split(" ", 1)[1] for text in row.all_inner_texts()[3:]] == said
     expect(lab.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # nobody else has this file
     lab.get_by_role("button", name="Close").click()
     lab.get_by_label("Open a saved lab run").set_input_files(file)
-    expect(lanes_of(lab)).to_have_count(2, timeout=SLOW)
+    expect(lanes_of(lab)).to_have_count(2)
     expect(lab.get_by_text(run.title, exact=True)).to_be_visible()
 
 
 def test_what_is_no_lab_run_is_explained(open_page):
     lab = lab_of(open_page(run=None, query="&lab=no-such-run"))
-    expect(lab.get_by_role("alert")).to_have_text("The lab run of this link is not here.", timeout=SLOW)
+    expect(lab.get_by_role("alert")).to_have_text("The lab run of this link is not here.")
     data = RECORDED.path.read_bytes()
     upload = lab.get_by_label("Open a saved lab run")
     for name, content, words in (
@@ -242,7 +241,7 @@ def test_what_is_no_lab_run_is_explained(open_page):
         ("single.hermesrun", (RUNS / "first-card-window.hermesrun").read_bytes(), "a run of one memory"),
     ):
         upload.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
-        expect(lab.get_by_role("alert")).to_contain_text(words, timeout=SLOW)
+        expect(lab.get_by_role("alert")).to_contain_text(words)
         expect(lab.get_by_role("alert")).to_contain_text(name)
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
 
@@ -252,7 +251,7 @@ def test_what_is_no_lab_run_is_explained(open_page):
 def test_a_recorded_lab_run_fits_the_screen(open_page, width, dark):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t=62", width=width, height=844, dark=dark)
     lab = lab_of(page)
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     for name in ("Pause", "Restart", "Close", "Copy link to this moment", "Run these memories live"):
         box = lab.get_by_role("button", name=name).bounding_box()
@@ -262,12 +261,12 @@ def test_a_recorded_lab_run_fits_the_screen(open_page, width, dark):
 
 def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(tmp_path, browser):
     running = App(tmp_path, "--clip-mode").wait()
-    context = browser.new_context()
+    context = new_context(browser)
     try:
         page = context.new_page()
         page.goto(f"{running.url}?lab={LAB_ID}&t=62")
         lab = lab_of(page)
-        expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes), timeout=SLOW)
+        expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
         expect(lab.get_by_text(re.compile("^Replaying"))).to_be_visible()
         shows(lab, 62)
         expect(lab.get_by_role("button", name="Run these memories live")).to_be_hidden()

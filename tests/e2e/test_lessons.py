@@ -6,10 +6,10 @@ import json
 import re
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, settle, until
 from playwright.sync_api import expect
+from test_page import wait_frames
 
-SLOW = 90_000
 LESSONS = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "assets" / "lessons").glob("*.json"))
 }
@@ -22,30 +22,28 @@ def panel(page):
 def follow(open_page, address, **more):
     """Open a link to a lesson in a tab of its own."""
     page = open_page(query=f"&{address}", **more)
-    expect(panel(page)).to_be_visible(timeout=SLOW)
+    expect(panel(page)).to_be_visible()
     return page
 
 
 def run_to_the_end(page):
     """Let the clip run as fast as the model can."""
     page.get_by_role("radio", name="Max").click()
-    expect(page.get_by_role("region", name="Stream").get_by_text(re.compile("^(Ended|Stopped by)"))).to_be_visible(
-        timeout=SLOW
-    )
+    expect(page.get_by_role("region", name="Stream").get_by_text(re.compile("^(Ended|Stopped by)"))).to_be_visible()
 
 
 def act(page, action):
     button = panel(page).get_by_role("button", name=action["label"])
     button.click()
     if action["do"] == "play":
-        expect(button).to_be_enabled(timeout=SLOW)  # the clip has begun, with an empty memory
-        page.wait_for_timeout(1500)  # until then the page may still tell of the clip before
+        expect(button).to_be_enabled()  # the clip has begun, with an empty memory
+        settle(page, 12)  # until then the page may still tell of the clip before
         run_to_the_end(page)
     elif action["do"] == "run":
-        expect(page.get_by_role("region", name="Stream").get_by_text("Recorded run")).to_be_visible(timeout=SLOW)
+        expect(page.get_by_role("region", name="Stream").get_by_text("Recorded run")).to_be_visible()
     elif action["do"] == "ask":
         turn = page.get_by_role("list", name="Questions and answers").get_by_role("listitem").last
-        expect(turn).to_have_attribute("data-state", "done", timeout=SLOW)
+        expect(turn).to_have_attribute("data-state", "done")
 
 
 def guess(page, step):
@@ -55,7 +53,7 @@ def guess(page, step):
     panel(page).get_by_role("radio", name=step["predict"]["choices"][0]["text"], exact=True).check()
     see.click()
     outcome = panel(page).locator(".hl-lesson-outcome")
-    expect(outcome).not_to_be_empty(timeout=SLOW)
+    expect(outcome).not_to_be_empty()
     return outcome.inner_text()
 
 
@@ -84,24 +82,23 @@ def test_what_was_open_comes_back(open_page):
     page.get_by_role("tab", name="Clips").click()
     page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2).click()
     page.get_by_role("button", name="Start", exact=True).click()
-    board = page.get_by_role("region", name="Memory board")
-    expect(board.get_by_text(re.compile("^[4-9] frames seen"))).to_be_visible(timeout=SLOW)
+    wait_frames(page, 4)
     settings = page.get_by_role("button", name=re.compile("^Memory settings")).locator("span").first
     before = settings.inner_text()
     page.get_by_label("Your question").fill("What is shown now?")
     page.keyboard.press("Enter")
     turns = page.get_by_role("list", name="Questions and answers").get_by_role("listitem")
-    expect(turns.first).to_have_attribute("data-state", "done", timeout=SLOW)
+    expect(turns.first).to_have_attribute("data-state", "done")
     page.get_by_role("button", name="Lessons", exact=True).click()
     panel(page).get_by_role("button", name=re.compile("Eviction, and what is lost")).click()
     act(page, LESSONS["eviction"]["steps"][0]["do"][0])
     expect(settings).to_contain_text("Sliding window")
     expect(turns).to_have_count(0)
     page.get_by_role("button", name="Close the lessons").click()
-    expect(settings).to_have_text(before, timeout=SLOW)
+    expect(settings).to_have_text(before)
     expect(turns).to_have_count(1)
     expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
-    expect(page.get_by_role("button", name="Pause")).to_be_visible(timeout=SLOW)  # it goes on where it was
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()  # it goes on where it was
     expect(page.get_by_role("button", name="Lessons", exact=True)).to_be_focused()
 
 
@@ -113,9 +110,9 @@ def test_a_step_waits_for_what_it_shows_and_then_shows_it(open_page):
     note = panel(page).get_by_role("status").filter(has_text=re.compile("."))
     expect(note).to_have_text("Start the clip with the button above first.")
     panel(page).get_by_role("button", name=step["do"][0]["label"]).click()
-    expect(note).to_have_text(re.compile(r"The clip is at 0:\d\d; this shows from 1:00 on\."), timeout=SLOW)
+    expect(note).to_have_text(re.compile(r"The clip is at 0:\d\d; this shows from 1:00 on\."))
     page.get_by_role("radio", name="Max").click()
-    expect(panel(page).get_by_text("That is what happened.")).to_be_visible(timeout=SLOW)
+    expect(panel(page).get_by_text("That is what happened.")).to_be_visible()
 
 
 def test_a_word_explains_itself_and_goes_with_escape(open_page):
@@ -131,14 +128,14 @@ def test_a_word_explains_itself_and_goes_with_escape(open_page):
     word.hover()
     expect(tip).to_be_visible()
     tip.hover()  # what it says can be pointed at
-    page.wait_for_timeout(400)
+    page.wait_for_timeout(400)  # longer than it takes to hide where nothing points at it
     expect(tip).to_be_visible()
 
 
 def test_captions_and_settings_explain_their_words(open_page):
     page = open_page(run=None)  # a recorded run, so that the board shows something
     caption = page.get_by_role("region", name="Layer by layer").get_by_role("button", name="layer", exact=True)
-    caption.click(timeout=SLOW)
+    caption.click()
     expect(page.get_by_role("tooltip")).to_contain_text("Each layer keeps a memory of its own")
     page.get_by_role("button", name=re.compile("^Memory settings")).click()
     word = page.locator("#hl-settings").get_by_role("button", name="Budget", exact=True)
@@ -164,10 +161,7 @@ def test_on_a_phone_the_lesson_lies_below_what_it_points_at(open_page):
     assert sheet["y"] + sheet["height"] == pytest.approx(844, abs=1)
     panel(page).get_by_role("button", name="Show me where").click()
     shown = page.locator(".hl-pointed")
-    page.wait_for_timeout(800)
-    box = shown.bounding_box()
-    assert box["y"] >= 0
-    assert box["y"] < sheet["y"]
+    until(page, lambda: 0 <= shown.bounding_box()["y"] < sheet["y"], "it was not scrolled into view")
     panel(page).get_by_role("button", name="Make the lesson small").click()
     assert panel(page).bounding_box()["height"] < 90
     assert page.evaluate("document.documentElement.scrollWidth") <= 390

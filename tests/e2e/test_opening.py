@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
+from conftest import settle, until
 from playwright.sync_api import expect
-from test_page import SLOW, frames, turns
+from test_page import frames, picture, turns
 
 PROGRAM = re.compile(r"/assets/index-[^/]*\.js")
 
@@ -35,8 +36,15 @@ def gate():
     return Gate()
 
 
-def without_gradio(open_page, gate, **more):
-    page = open_page(run=None, before=lambda page: page.route(PROGRAM, gate), **more)
+def without_gradio(open_page, gate, *, clock=False, **more):
+    """Open the page without Gradio; `clock`: its time can be advanced."""
+
+    def prepare(page):
+        page.route(PROGRAM, gate)
+        if clock:
+            page.clock.install()
+
+    page = open_page(run=None, before=prepare, **more)
     expect(page.locator("#hl-opening")).to_be_attached()
     expect(page.locator("gradio-app > *")).to_have_count(0)
     return page
@@ -50,12 +58,7 @@ def test_the_moment_is_shown_without_gradio(open_page, gate, width):
     expect(turns(page).first).to_contain_text("What is shown now?")
     assert frames(page) > 100
     film = page.get_by_role("application", name=re.compile("^Filmstrip of memory"))
-    film.scroll_into_view_if_needed()
-    page.wait_for_timeout(300)
-    assert film.evaluate("""(node) => {
-      const some = node.getContext('2d').getImageData(0, 0, node.width, node.height).data;
-      return some.some((value, i) => i % 4 === 3 && value > 0);
-    }""")
+    picture(film)  # it is drawn
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -74,17 +77,17 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
     question = page.get_by_label("Your question")
     question.fill("What was")
     gate.lift()
-    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
+    expect(page.locator("#hl-opening")).not_to_be_attached()
     assert page.evaluate(places) == pytest.approx(before, abs=2)
     expect(question).to_have_value("What was")
     expect(question).to_be_focused()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(board).to_have_count(1)
     assert page.evaluate(f"{nodes}.every((node) => node.kept)")
     assert frames(page) - seen < 10
     expect(turns(page).first.get_by_role("button").first).to_be_visible()
     page.get_by_role("button", name="Resume").click()
-    expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible(timeout=SLOW)  # it goes on
+    expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible()  # it goes on
 
 
 def without_settings(open_page, gate):
@@ -99,9 +102,8 @@ def without_settings(open_page, gate):
 
     page = open_page(run=None, before=lambda page: page.route(re.compile(r"/assets/.*\.js"), script))
     for part in ("#hl-head", "#hl-player", "#hl-chat", "#hl-board", "#hl-lessons"):
-        expect(page.locator(f"gradio-app {part}")).to_be_attached(timeout=SLOW)
-    page.wait_for_timeout(1500)
-    assert gate.held
+        expect(page.locator(f"gradio-app {part}")).to_be_attached()
+    until(page, lambda: gate.held, "the settings box was not requested")
     expect(page.locator("gradio-app #hl-settings")).to_have_count(0)
     return page
 
@@ -113,16 +115,16 @@ def test_the_board_waits_for_the_box_above_it(open_page, gate):
     page.evaluate("document.fonts.load('1em \"Inter Variable\"').then(() => document.fonts.ready)")
     before = page.evaluate(place)
     gate.lift()
-    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
+    expect(page.locator("#hl-opening")).not_to_be_attached()
     assert page.evaluate(place) == pytest.approx(before, abs=2)
     expect(page.locator("#hl-settings .hl-whose")).to_contain_text("Applies to live streams")
 
 
 def test_the_page_works_without_the_settings_box(open_page, gate):
     page = without_settings(open_page, gate)
-    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
+    expect(page.locator("#hl-opening")).not_to_be_attached()
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
 
 def test_the_way_to_the_reasons_stays_under_its_answer(open_page, gate):
@@ -130,8 +132,8 @@ def test_the_way_to_the_reasons_stays_under_its_answer(open_page, gate):
     why = turns(page).get_by_role("button", name=re.compile("^Why"))
     expect(why.first).to_be_visible()
     gate.lift()
-    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
-    page.wait_for_timeout(1000)
+    expect(page.locator("#hl-opening")).not_to_be_attached()
+    settle(page)
     expect(why.first).to_be_visible()
 
 
@@ -139,7 +141,7 @@ def test_lessons_that_are_asked_for_early_open(open_page, gate):
     page = without_gradio(open_page, gate)
     page.get_by_role("button", name="Lessons", exact=True).click()
     gate.lift()
-    expect(page.get_by_role("complementary", name="Lessons")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("complementary", name="Lessons")).to_be_visible()
 
 
 def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(open_page, gate):
@@ -148,26 +150,26 @@ def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(ope
     page.locator("#hl-file").set_input_files("tests/data/variable_rate.mp4")
     expect(page.locator(".hl-drop")).to_contain_text("Uploading variable_rate.mp4")
     gate.lift()
-    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
-    expect(page.locator(".hl-drop")).not_to_contain_text("Uploading", timeout=SLOW)
+    expect(page.locator("#hl-opening")).not_to_be_attached()
+    expect(page.locator(".hl-drop")).not_to_contain_text("Uploading")
     expect(page.locator(".hl-drop")).to_contain_text("variable_rate.mp4")
-    page.wait_for_timeout(1500)  # the server's first news must not choose another source
+    settle(page)  # the server's first news must not choose another source
     expect(page.get_by_role("tab", name="Upload")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_a_frame_that_is_opened_early_tells_its_life(open_page, gate):
-    page = without_gradio(open_page, gate)
+    page = without_gradio(open_page, gate, clock=True)
     page.evaluate("HermesLive.boardView({ frame: 3, layer: 8, view: 'life' })")
-    page.wait_for_timeout(9000)  # longer than a question to the server may stay without an answer
+    page.clock.run_for(9000)  # longer than a question to the server may stay without an answer
     gate.lift()
-    expect(page.locator('[data-view="life"]')).to_contain_text("Frame 4 was seen at", timeout=SLOW)
+    expect(page.locator('[data-view="life"]')).to_contain_text("Frame 4 was seen at")
 
 
 def test_the_theme_that_is_chosen_early_stays(open_page, gate):
     page = without_gradio(open_page, gate)
     page.get_by_role("button", name="Switch between light and dark").click()
     gate.lift()
-    expect(page.locator("#hl-opening")).not_to_be_attached(timeout=SLOW)
-    page.wait_for_timeout(500)
+    expect(page.locator("#hl-opening")).not_to_be_attached()
+    settle(page)
     assert page.evaluate("document.body.classList.contains('dark')")

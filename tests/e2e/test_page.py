@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
-from conftest import ROOT, launch
+from conftest import ROOT, launch, steady, until
 from playwright.sync_api import expect
-
-SLOW = 30_000
 
 
 def start(page, clip=1, speed="2×"):
@@ -19,7 +16,7 @@ def start(page, clip=1, speed="2×"):
     page.get_by_role("radio", name=speed).click()
     page.get_by_role("button", name="Start", exact=True).click()
     runs_or_ended = re.compile("Pause|Play again")  # at full speed a short clip is over before the page asks again
-    expect(page.get_by_role("button", name=runs_or_ended)).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("button", name=runs_or_ended)).to_be_visible()
 
 
 def board(page):
@@ -29,14 +26,11 @@ def board(page):
 def frames(page):
     """Frames that the board says were seen."""
     said = page.get_by_role("region", name="Memory board").get_by_text(re.compile(r"frames? seen, "))
-    return int(said.inner_text(timeout=SLOW).split()[0].replace(",", "")) if said.count() else 0
+    return int(said.inner_text().split()[0].replace(",", "")) if said.count() else 0
 
 
-def wait_frames(page, least, seconds=30):
-    end = time.monotonic() + seconds
-    while frames(page) < least:
-        assert time.monotonic() < end, f"only {frames(page)} frames after {seconds} s"
-        page.wait_for_timeout(100)
+def wait_frames(page, least):
+    until(page, lambda: frames(page) >= least, lambda: f"only {frames(page)} of {least} frames")
 
 
 def ask(page, question):
@@ -51,12 +45,30 @@ def turns(page):
 def picture(canvas):
     """What a canvas shows, as text that changes when a pixel does; figures out of view are not drawn."""
     canvas.scroll_into_view_if_needed()
-    canvas.page.wait_for_timeout(500)
+    until(canvas.page, lambda: is_drawn(canvas), "the figure was not drawn")
     return canvas.evaluate("node => node.toDataURL()")
 
 
+def is_drawn(canvas):
+    return canvas.evaluate("""node => node.getContext('2d').getImageData(0, 0, node.width, node.height).data
+        .some((value, i) => i % 4 === 3 && value > 0)""")
+
+
+def redrawn(canvas, *before):
+    """Wait until a canvas shows none of the pictures before; returns what it shows."""
+    until(canvas.page, lambda: picture(canvas) not in before, "the figure did not change")
+    return picture(canvas)
+
+
+def restart(page):
+    """Restart a stream that has seen many frames already: the page must show fewer before it has caught up."""
+    seen = frames(page)
+    page.get_by_role("button", name="Restart").click()
+    until(page, lambda: frames(page) < seen, "restart did not empty the memory")
+
+
 def answered(turn):
-    expect(turn).to_have_attribute("data-state", re.compile("done|stopped"), timeout=SLOW)
+    expect(turn).to_have_attribute("data-state", re.compile("done|stopped"))
     return turn.locator(".hl-a").inner_text()
 
 
@@ -75,7 +87,7 @@ def test_play_ask_and_see_the_memory(open_page):
     expect(turn.get_by_role("button").first).to_have_text(re.compile(r"^\d+:\d\d$"))  # the stamp
     expect(turn).to_contain_text("first token after")
     wait_frames(page, seen + 8)  # the stream went on
-    assert picture(board(page)) != before
+    redrawn(board(page), before)
     expect(page.get_by_role("list", name="Frames that the answer read most").get_by_role("listitem")).to_have_count(3)
     expect(page.get_by_text(re.compile(r"^Share of the answer's attention, mean of all layers; \d"))).to_be_visible()
     expect(page.get_by_text("full cache:")).to_be_visible()
@@ -129,26 +141,19 @@ def test_the_cell_cursor_speaks(open_page):
 def test_pause_resume_stop_restart(open_page):
     page = open_page()
     start(page)
-    wait_frames(page, 6)
+    wait_frames(page, 20)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused")).to_be_visible()
-    page.wait_for_timeout(1500)
-    held = frames(page)
-    page.wait_for_timeout(1500)
-    assert frames(page) == held
+    held = steady(page, lambda: frames(page))
     page.get_by_role("button", name="Resume").click()
     wait_frames(page, held + 2)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
     ask(page, "What is shown now?")
     assert answered(turns(page).first)  # the memory is still there
-    seen = frames(page)
-    page.get_by_role("button", name="Restart").click()
+    page.get_by_role("radio", name="1×").click()
+    restart(page)
     expect(page.get_by_role("button", name="Pause")).to_be_visible()
-    end = time.monotonic() + 10
-    while frames(page) >= seen:
-        assert time.monotonic() < end, "restart did not empty the memory"
-        page.wait_for_timeout(100)
 
 
 def test_settings_apply_or_say_why_not(open_page):
@@ -178,9 +183,7 @@ def test_an_unknown_model_is_refused_and_the_stream_goes_on(open_page):
     model = page.get_by_label("Model")
     model.fill("/nowhere/no-model")
     model.press("Enter")
-    expect(page.locator("#hl-settings").get_by_role("status")).to_have_attribute(
-        "style", re.compile("danger"), timeout=SLOW
-    )
+    expect(page.locator("#hl-settings").get_by_role("status")).to_have_attribute("style", re.compile("danger"))
     expect(page.locator("#hl-settings").get_by_role("status")).to_contain_text("no-model")
     wait_frames(page, frames(page) + 4)
 
@@ -193,12 +196,8 @@ def test_webcam(open_page):
     wait_frames(page, 3)
     ask(page, "What is shown now?")
     assert answered(turns(page).first)
-    seen = frames(page)
-    page.get_by_role("button", name="Restart").click()
-    end = time.monotonic() + 10
-    while frames(page) >= seen:
-        assert time.monotonic() < end, "restart did not empty the memory"
-        page.wait_for_timeout(50)
+    wait_frames(page, 16)
+    restart(page)
     wait_frames(page, 3)
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
@@ -239,10 +238,7 @@ def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
     two.close()
     seen = frames(one)
     wait_frames(one, seen + 4)
-    end = time.monotonic() + 10
-    while app.log.count("a visitor left") == left:
-        assert time.monotonic() < end, "the closed tab's session was not freed"
-        one.wait_for_timeout(100)
+    until(one, lambda: app.log.count("a visitor left") > left, "the closed tab's session was not freed")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +255,7 @@ def test_bad_uploads_are_explained_and_nothing_is_lost(open_page, name, content)
     expect(page.locator(".hl-drop")).to_contain_text(name)
     expect(page.locator(".hl-drop")).not_to_contain_text("Uploading")
     page.get_by_role("button", name="Start", exact=True).click()
-    expect(page.get_by_role("alert")).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("alert")).to_be_visible()
     seen = frames(page)
     wait_frames(page, seen + 4)  # what ran before goes on
 
@@ -291,9 +287,9 @@ def test_questions_that_cannot_be_answered_say_why(open_page):
     start(page)
     wait_frames(page, 2)
     ask(page, "why " * 2500)
-    expect(turns(page).nth(1)).to_have_attribute("data-state", "error", timeout=SLOW)
+    expect(turns(page).nth(1)).to_have_attribute("data-state", "error")
     ask(page, "<script>window.hacked = 1</script><b>bold</b>")
-    expect(turns(page).nth(2)).to_have_attribute("data-state", re.compile("done|error"), timeout=SLOW)
+    expect(turns(page).nth(2)).to_have_attribute("data-state", re.compile("done|error"))
     expect(turns(page).nth(2)).to_contain_text("<script>window.hacked = 1</script><b>bold</b>")
     assert page.evaluate("window.hacked") is None
 

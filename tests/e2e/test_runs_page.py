@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 import re
-import time
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, settle, steady, until
 from playwright.sync_api import expect
-from test_page import SLOW, ask, board, frames, picture, start, turns, wait_frames
+from test_page import ask, board, frames, picture, redrawn, start, turns, wait_frames
 
 from hermes import trace
 
@@ -34,16 +33,13 @@ def position(page):
     return whole
 
 
-def wait_position(page, least, seconds=15):
-    end = time.monotonic() + seconds
-    while position(page) < least:
-        assert time.monotonic() < end, f"only at {position(page)} s after {seconds} s"
-        page.wait_for_timeout(50)
+def wait_position(page, least):
+    until(page, lambda: position(page) >= least, lambda: f"only at {position(page)} of {least} s")
 
 
 def test_the_page_opens_on_a_run_that_plays(open_page):
     page = open_page(run=None)
-    expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name=FIRST.title)).to_be_visible()
     expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.model["title"])
@@ -51,7 +47,7 @@ def test_the_page_opens_on_a_run_that_plays(open_page):
     expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.machine)
     before, seen = position(page), frames(page)
     wait_position(page, before + 3)
-    assert frames(page) > seen
+    wait_frames(page, seen + 1)
     expect(page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio")).to_have_count(len(RUNS))
 
 
@@ -61,38 +57,32 @@ def test_questions_of_a_run_come_at_their_times_with_the_truth(open_page):
     expect(turns(page)).to_have_count(1)
     expect(turns(page).first.locator(".hl-a")).to_have_text(known[0].answer)
     expect(turns(page).first.locator(".hl-foot")).to_contain_text("right")
-    expect(turns(page)).to_have_count(2, timeout=SLOW)
+    expect(turns(page)).to_have_count(2)
     expect(turns(page).nth(1).locator(".hl-a")).to_have_text(known[1].answer)
     chip = page.get_by_role("group", name="Suggested questions").get_by_role("button").last
     chip.click()
-    expect(turns(page)).to_have_count(len(known), timeout=SLOW)
+    expect(turns(page)).to_have_count(len(known))
 
 
 def test_pause_seek_and_speed(open_page):
     page = open_page(run=FIRST.id)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Replay paused")).to_be_visible()
-    held = position(page)
-    page.wait_for_timeout(1200)
-    assert position(page) == held
+    steady(page, lambda: position(page))
     slider(page).fill("60")
     wait_position(page, 60)
     assert position(page) == 60
-    later = frames(page)
-    assert later == FIRST.view(60).snapshot.frames_seen
-    board(page).scroll_into_view_if_needed()  # figures out of sight are not drawn
-    page.wait_for_timeout(500)
+    until(page, lambda: frames(page) == FIRST.view(60).snapshot.frames_seen, "the board is at another moment")
     far = picture(board(page))
     slider(page).focus()
     page.keyboard.press("Home")
     expect(page.get_by_label("Stream clock")).to_contain_text("0:00.0")
     expect(page.get_by_text(re.compile(r"^1 frame seen, "))).to_be_visible()
-    board(page).scroll_into_view_if_needed()
-    page.wait_for_timeout(500)
-    assert picture(board(page)) != far
+    redrawn(board(page), far)
     page.get_by_role("radio", name="8×").click()
     page.get_by_role("button", name="Resume").click()
-    wait_position(page, 12, seconds=6)  # in a sixth of that time and a little
+    wait_position(page, 12)
+    page.get_by_role("radio", name="1×").click()
     slider(page).fill(str(FIRST.seconds))
     expect(page.get_by_text("The run is over")).to_be_visible()
     page.get_by_role("button", name="Play again").click()
@@ -107,21 +97,22 @@ def test_a_live_question_is_refused_with_what_to_do(open_page):
     expect(page.get_by_text("start the clip live")).to_be_visible()
     expect(page.get_by_label("Your question")).to_have_value("What is shown now?")
     page.get_by_role("button", name="Start this clip live").click()
-    expect(page.get_by_text(re.compile("^Streaming"))).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text(re.compile("^Streaming"))).to_be_visible()
     expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()
     wait_frames(page, 2)
     ask(page, "What is shown now?")
-    expect(turns(page).last).to_have_attribute("data-state", "done", timeout=SLOW)
+    expect(turns(page).last).to_have_attribute("data-state", "done")
 
 
 def test_the_newest_answer_of_a_moment_is_in_sight(open_page):
     page = open_page(run=f"{FIRST.id}&t=76", height=1000)
-    expect(turns(page)).to_have_count(5, timeout=SLOW)
+    expect(turns(page)).to_have_count(5)
     page.get_by_role("button", name="Pause").click()
-    page.wait_for_timeout(500)
+    steady(page, lambda: position(page))
     log = page.get_by_role("list", name="Questions and answers")
     assert log.evaluate("node => node.scrollHeight > node.clientHeight + 60")  # else this shows nothing
-    assert log.evaluate("node => node.scrollHeight - node.scrollTop - node.clientHeight") < 60
+    rest = "node => node.scrollHeight - node.scrollTop - node.clientHeight"
+    until(page, lambda: log.evaluate(rest) < 60, "the newest answer is out of sight")
 
 
 def test_a_link_opens_a_moment_and_a_layer(open_page, app):
@@ -158,7 +149,7 @@ def test_record_and_open_the_file_again(open_page, tmp_path):
     seen = frames(page)
     wait_frames(page, seen + 8)
     ask(page, "What is shown now?")
-    expect(turns(page).first).to_have_attribute("data-state", "done", timeout=SLOW)
+    expect(turns(page).first).to_have_attribute("data-state", "done")
     said = turns(page).first.locator(".hl-a").inner_text()
     wait_frames(page, frames(page) + 4)
     with page.expect_download() as arriving:
@@ -171,7 +162,7 @@ def test_record_and_open_the_file_again(open_page, tmp_path):
     assert run.view(run.seconds).snapshot.answer.answer == said
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(file)
-    expect(page.get_by_text("Recorded run", exact=True)).to_be_visible(timeout=SLOW)
+    expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     slider(page).fill(str(run.seconds))
     expect(turns(page).first.locator(".hl-a")).to_have_text(said)
     assert frames(page) == run.frames
@@ -185,7 +176,7 @@ def test_a_damaged_run_is_explained(open_page):
     page.locator("#hl-file").set_input_files(
         {"name": "broken.hermesrun", "mimeType": "application/octet-stream", "buffer": data[: len(data) // 2]}
     )
-    expect(page.get_by_role("alert")).to_contain_text("broken.hermesrun", timeout=SLOW)
+    expect(page.get_by_role("alert")).to_contain_text("broken.hermesrun")
     expect(page.get_by_role("alert")).to_contain_text("damaged")
 
 
@@ -211,14 +202,14 @@ def test_all_figures_are_on_paper(open_page):
         return !copy.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value);
     }).length"""
     drawn = "[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((c) => c.checkVisibility()).length"
-    expect(page.get_by_role("region", name="Fate of the evidence").get_by_role("table")).to_be_attached(timeout=SLOW)
-    page.wait_for_timeout(1000)
+    expect(page.get_by_role("region", name="Fate of the evidence").get_by_role("table")).to_be_attached()
+    settle(page)
     assert page.evaluate(blank) > 2
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(drawn) > 5
     assert page.evaluate(blank) == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    page.wait_for_timeout(300)
+    settle(page)
     assert page.evaluate(blank) == 0
 
 
@@ -226,4 +217,4 @@ def test_settings_and_try_it_say_that_a_run_has_its_own(open_page):
     page = open_page(run="first-card-window&t=61")  # not the moment that comes with the document
     says = "Applies to live streams; this run: Sliding window"
     for box in (page.locator("#hl-settings"), page.locator('[data-view="try"] summary')):
-        expect(box).to_contain_text(says, timeout=SLOW)
+        expect(box).to_contain_text(says)

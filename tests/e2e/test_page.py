@@ -50,8 +50,10 @@ def picture(canvas):
 
 
 def is_drawn(canvas):
-    return canvas.evaluate("""node => node.getContext('2d').getImageData(0, 0, node.width, node.height).data
-        .some((value, i) => i % 4 === 3 && value > 0)""")
+    return canvas.evaluate("""node => {
+        const blank = Object.assign(document.createElement('canvas'), { width: node.width, height: node.height });
+        return node.toDataURL() !== blank.toDataURL();
+    }""")
 
 
 def redrawn(canvas, *before):

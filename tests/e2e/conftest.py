@@ -58,18 +58,17 @@ def until(page, condition, complaint="it did not happen"):
         page.wait_for_timeout(50)
 
 
-def settle(page, requests=6):
-    """Wait until the page has sent some requests to the server, polls among them: what was on its way has arrived."""
-    for _ in range(requests):
-        page.wait_for_event("request", lambda request: "/queue/join" in request.url)
+def settle(page):
+    """Watch the page for a second before claiming that something did not change. What shall happen needs `until`."""
+    page.wait_for_timeout(1000)
 
 
 def steady(page, read):
-    """Wait until something that is read from the page stays the same while the page polls the server; returns it."""
+    """Wait until something that is read from the page stays the same for a second; returns it."""
     end = time.monotonic() + PATIENCE
     before = read()
     while True:
-        settle(page, 12)
+        settle(page)
         now = read()
         if now == before:
             return now

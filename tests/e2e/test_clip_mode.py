@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import App, new_context, settle
+from conftest import App, new_context, settle, until
 from playwright.sync_api import expect
 
 
@@ -25,8 +25,13 @@ def page(clip_app, browser):
     page.goto(f"{clip_app.url}?run=none")
     page.get_by_role("tab", name="Clips").wait_for()
     settle(page)
-    page.get_by_role("tab", name="Clips").click()
-    page.get_by_role("button", name="Run", exact=True).wait_for()
+    run = page.get_by_role("button", name="Run", exact=True)
+
+    def is_chosen():
+        page.get_by_role("tab", name="Clips").click()
+        return run.is_visible()
+
+    until(page, is_chosen, "the clips cannot be run")
     yield page
     context.close()
     assert troubles == []

@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import ROOT, settle, until
+from conftest import ROOT, until
 from playwright.sync_api import expect
 from test_page import wait_frames
 
@@ -37,7 +37,10 @@ def act(page, action):
     button.click()
     if action["do"] == "play":
         expect(button).to_be_enabled()  # the clip has begun, with an empty memory
-        settle(page, 12)  # until then the page may still tell of the clip before
+        stream = page.get_by_role("region", name="Stream")
+        expect(
+            stream.get_by_text(re.compile("^(Streaming|Stopped by)"))
+        ).to_be_visible()  # not the end of the clip before
         run_to_the_end(page)
     elif action["do"] == "run":
         expect(page.get_by_role("region", name="Stream").get_by_text("Recorded run")).to_be_visible()

@@ -34,7 +34,7 @@ READY_SECONDS: Final = 180.0
 ANSWER_SECONDS: Final = 60.0
 """Longest wait for the answers that are still being written when the measurement ends."""
 LONG_CLIP: Final = "half-hour"
-FULL: Final = ("as many as", "places are taken", "slots are busy", "server is full")
+FULL: Final = ("as many as", "places are taken", "slots are busy", "server is full", "from your network address")
 """Parts of the sentences with which the page says that there is no room for another visitor."""
 PLAYING: Final = ("playing", "ended")
 

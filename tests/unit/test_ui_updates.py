@@ -184,6 +184,24 @@ def test_a_fault_in_one_look_ends_only_that_response(client, caplog):
         assert next(events(response))["player"]["state"] == "paused"
 
 
+def test_a_look_never_waits_for_the_model(client, served):
+    _, handlers, _ = served
+    key = "a-streaming-page"
+    page = shows(key)
+    page["open"] = None
+    visitor = handlers.sessions.get(key)
+    visitor.start(visitor.source({"kind": "clip", "id": "quick-tour"}))
+    with client.stream("POST", UPDATES, json=page) as response:
+        received = events(response)
+        while next(received)["player"]["frames"] < 1:
+            pass
+    with visitor.stream._lock:  # as during a step of the model, until the page has received updates
+        for _ in range(2):
+            with client.stream("POST", UPDATES, json=page) as response:
+                assert next(events(response))["player"]["state"] == "playing"
+    handlers.sessions.close(key)
+
+
 def test_without_a_place_the_page_is_told_so(client, served, monkeypatch):
     _, handlers, _ = served
     monkeypatch.setattr(handlers.sessions, "quota", Quota(visitors=0))

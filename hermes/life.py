@@ -16,8 +16,8 @@ UNSCORED = 255
 """In `ScoreRecord.importance`: the policy gave this token no score."""
 SCORE_STEPS = 254
 """A stored score of 254 is an importance of 1."""
-LIMIT_BYTES = 32_000_000
-"""What the records of one stream may take."""
+LIMIT_BYTES = 8_000_000
+"""Upper bound of the score records of one stream, in bytes."""
 NEWEST = 8
 """Records that are never thinned before all others are."""
 
@@ -112,15 +112,16 @@ class LifeLog:
     """
 
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
-        """Begin empty."""
+        """Start empty."""
         self.records: tuple[ScoreRecord, ...] = ()
         self.limit = limit
         self.lost = 0
+        self._nbytes = 0
 
     @property
     def nbytes(self) -> int:
         """Bytes of all records."""
-        return sum(record.nbytes for record in self.records)
+        return self._nbytes
 
     @property
     def thinned(self) -> int:
@@ -128,8 +129,8 @@ class LifeLog:
         return sum(not record.complete for record in self.records)
 
     def add(self, record: ScoreRecord) -> None:
-        """Take the record of an eviction."""
-        records, size = [*self.records, record], self.nbytes + record.nbytes
+        """Add the record of an eviction."""
+        records, size = [*self.records, record], self._nbytes + record.nbytes
         while size > self.limit and records:
             whole = [i for i, known in enumerate(records[:-NEWEST]) if known.complete]
             if whole:
@@ -140,7 +141,7 @@ class LifeLog:
                 self.lost += gone
                 records = records[gone:]
             size = sum(known.nbytes for known in records)
-        self.records = tuple(records)
+        self.records, self._nbytes = tuple(records), size
 
 
 @dataclass(frozen=True)

@@ -108,8 +108,8 @@ class StreamSession:
             FramesError: Shape, type or times do not fit; nothing was seen.
             ContextFullError: The policy keeps too much for the model; what was seen before stays.
         """
-        newest = [at for _, at in self._pending[-1:]] or self._history.times[-1:]
-        self._pending.extend(checked(frames, times, newest[0] if newest else None))
+        newest = self._pending[-1][1] if self._pending else self.seconds
+        self._pending.extend(checked(frames, times, None if np.isnan(newest) else newest))
         while (ready := self._ready_frames()) > 0:
             chunk, self._pending = self._pending[:ready], self._pending[ready:]
             try:
@@ -158,7 +158,7 @@ class StreamSession:
             raise
         # The frames are in the memory now, whatever happens below: the record must say so.
         self._layout = layout
-        history.times.extend(step_seconds.tolist())
+        history.times.extend(step_seconds)
         history.sequence += 1
         self.stats.frames_seen += len(chunk)
         self.stats.tokens_seen += tokens
@@ -190,7 +190,7 @@ class StreamSession:
         self._history.evictions.append(
             Eviction(
                 sequence=self._history.sequence,
-                seconds=self._history.times[-1],
+                seconds=self.seconds,
                 frames_seen=self.stats.frames_seen,
                 evicted=np.asarray(outcome.evicted, np.int64),
                 folded=np.asarray(outcome.folded, np.int64),
@@ -199,7 +199,7 @@ class StreamSession:
         )
         if outcome.scores is not None:
             history = self._history
-            self.life.add(outcome.scores.at(history.sequence, history.times[-1], self.steps_seen))
+            self.life.add(outcome.scores.at(history.sequence, self.seconds, self.steps_seen))
 
     def _opened_cache(self) -> MemoryCache:
         """The cache, with the prompt prefilled at its head."""
@@ -239,7 +239,7 @@ class StreamSession:
         question = question.strip()
         if not question:
             raise QuestionError("The question is empty.")
-        if not self._history.times:
+        if not len(self._history.times):
             raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
         return question
 
@@ -345,8 +345,12 @@ class StreamSession:
     @property
     def seconds(self) -> float:
         """Time of the newest frame in seconds; nan before the first."""
-        newest = self._history.times[-1:]
-        return newest[0] if newest else float("nan")
+        return self._history.times.newest
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of what is kept for every frame and eviction, beside the memory and the token history."""
+        return self._history.times.array.nbytes + self._history.evictions.nbytes
 
     @property
     def frames_waiting(self) -> int:

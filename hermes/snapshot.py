@@ -5,8 +5,9 @@ It does not know how the memory was made. Live page, recorded runs, exports and 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -84,6 +85,51 @@ class Eviction:
     reindexed: npt.NDArray[np.bool_]
 
 
+@dataclass(frozen=True, eq=False)
+class Evictions(Sequence[Eviction]):
+    """Evictions of a stream, oldest first, as columns: under 100 bytes each for ten layers. It never changes.
+
+    Attributes:
+        sequence: int64 [evictions]; this and the others as in `Eviction`.
+        seconds: float64 [evictions].
+        frames_seen: int64 [evictions].
+        evicted: Unsigned 16 bit or int64 [evictions, layers].
+        folded: The same type [evictions, layers].
+        reindexed: bool [evictions, layers].
+    """
+
+    sequence: Int
+    seconds: npt.NDArray[np.float64]
+    frames_seen: Int
+    evicted: npt.NDArray[Any]
+    folded: npt.NDArray[Any]
+    reindexed: npt.NDArray[np.bool_]
+
+    def __len__(self) -> int:
+        return len(self.sequence)
+
+    @overload
+    def __getitem__(self, at: int) -> Eviction: ...
+    @overload
+    def __getitem__(self, at: slice) -> Evictions: ...
+    def __getitem__(self, at: int | slice) -> Eviction | Evictions:
+        if isinstance(at, slice):
+            return Evictions(*(getattr(self, f.name)[at] for f in fields(self)))
+        return Eviction(
+            sequence=int(self.sequence[at]),
+            seconds=float(self.seconds[at]),
+            frames_seen=int(self.frames_seen[at]),
+            evicted=self.evicted[at].astype(np.int64),
+            folded=self.folded[at].astype(np.int64),
+            reindexed=self.reindexed[at].copy(),
+        )
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the columns."""
+        return sum(getattr(self, f.name).nbytes for f in fields(self))
+
+
 @dataclass(frozen=True)
 class Snapshot:
     """What a memory holds, layer by layer and token by token.
@@ -154,7 +200,7 @@ class Snapshot:
     tokens_seen: int
     cache_bytes: int
     full_cache_bytes: int
-    evictions: tuple[Eviction, ...] = field(default=())
+    evictions: Sequence[Eviction] = field(default=())
     answer: AnswerTrace | None = None
     token_seconds: Float = field(default_factory=lambda: np.zeros(0, np.float32))
     tiered: bool = True

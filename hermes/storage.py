@@ -24,6 +24,7 @@ from hermes.memory.stream_state import StreamState
 from hermes.memory.tiers import FamilyConstants, Ramp
 from hermes.output import OutputError, replacing
 from hermes.policies import make_policy
+from hermes.session_record import EvictionLog, Times
 from hermes.snapshot import AnswerTrace, Eviction
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def save(session: StreamSession, path: Path) -> None:
     tensors |= _state_tensors(session._state)  # noqa: SLF001
     for i, (frame, _) in enumerate(session._pending):  # noqa: SLF001
         tensors[f"pending.{i}"] = torch.from_numpy(np.ascontiguousarray(frame))
-    tensors["times"] = torch.tensor(history.times, dtype=torch.float64)
+    tensors["times"] = torch.tensor(history.times.array, dtype=torch.float64)
     header = {
         "format": FORMAT,
         "fingerprint": session.model.fingerprint,
@@ -74,7 +75,7 @@ def save(session: StreamSession, path: Path) -> None:
     }
     if history.answer:
         header["answer"] = _take_arrays(history.answer, "answer", tensors)
-    header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions)]
+    header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions.view())]
     header["life"] = [_take_arrays(r, f"life.{i}", tensors) for i, r in enumerate(session.life.records)]
     try:
         with replacing(path) as part:
@@ -112,14 +113,14 @@ def _rebuild(
     history, stats = session._history, session.stats
     for name, value in header["stats"].items():
         setattr(stats, name, value)
-    history.times = tensors["times"].tolist()
+    history.times = Times(tensors["times"].numpy())
     history.sequence = header["sequence"]
     history.conversation = tuple(header["conversation"]) if header["conversation"] else None
     if "answer" in header:
         history.answer = _put_arrays(AnswerTrace, header["answer"], "answer", tensors)
-    history.evictions = [
+    history.evictions = EvictionLog(
         _put_arrays(Eviction, scalars, f"eviction.{i}", tensors) for i, scalars in enumerate(header["evictions"])
-    ]
+    )
     for i, scalars in enumerate(header.get("life", [])):
         session.life.add(_put_arrays(ScoreRecord, scalars, f"life.{i}", tensors))
     if header["layout"]:
@@ -129,7 +130,7 @@ def _rebuild(
         )
     pending = [(tensors[f"pending.{i}"].numpy(), seconds) for i, seconds in enumerate(header["pending"])]
     session._pending = pending
-    if history.times:
+    if len(history.times):
         session._cache = _cache(header, tensors, model)
     session._state.tensors = {
         name.removeprefix("state."): value.to(model.device if value.dim() else "cpu")

@@ -47,9 +47,11 @@ def take_snapshot(session: StreamSession) -> Snapshot:
     layer_of = np.repeat(np.arange(model.num_layers), lengths)
     frames = len(history.times)
     seen = (labels[FRAME] >= 0) & (labels[KIND] != TEXT)
-    cell = layer_of[seen] * frames + labels[FRAME][seen]
-    share = np.bincount(cell, held_by[seen], minlength=model.num_layers * frames)
-    kept = np.maximum(np.rint(share), share > 0)
+    kept = np.zeros((model.num_layers, frames), np.uint16)
+    for layer in range(len(held)):  # one layer at a time: a stream may have many frames
+        own = seen & (layer_of == layer)
+        share = np.bincount(labels[FRAME][own], held_by[own], minlength=frames)
+        kept[layer] = np.maximum(np.rint(share), share > 0)
     by_head = any(layer.heads is not None for layer in cache.layers)
     policy, state = session.policy, session._state  # noqa: SLF001
     return Snapshot(
@@ -59,12 +61,12 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         budget=policy.budget if policy.has_budget else -1,
         guidance=str(getattr(policy, "guidance", "none")),
         guidance_prompts=policy.guidance_prompts(model.card.guidance),
-        seconds=history.times[-1] if history.times else float("nan"),
+        seconds=history.times.newest,
         grid=session.layout.grid,
         prompt_len=cache.prompt_len,
         tiers=np.asarray(model.tiers, np.int8),
-        frame_times=np.asarray(history.times, np.float64),
-        kept=kept.reshape(model.num_layers, frames).astype(np.uint16),
+        frame_times=history.times.array,
+        kept=kept,
         offsets=np.cumsum([0, *lengths]).astype(np.int64),
         frame=labels[FRAME].astype(np.int32),
         patch=labels[PATCH].astype(np.int16),
@@ -77,7 +79,7 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         tokens_seen=session.stats.tokens_seen,
         cache_bytes=cache.nbytes,
         full_cache_bytes=(session.stats.tokens_seen + cache.prompt_len) * model.bytes_per_token,
-        evictions=tuple(history.evictions),
+        evictions=history.evictions.view(),
         answer=history.answer,
         token_seconds=figures[SECONDS].astype(np.float32),
         tiered=policy.has_tiers,

@@ -3,7 +3,8 @@
 A stream of coloured cards is pushed; at each number of frames, ingest speed (preparing the pixels included), time to the
 first token, the cost of memory management and the memory held are measured, as medians over rounds in which all marks
 take turns. With --visitors N, a server is started and driven over HTTP as by N browsers: each visitor streams a clip,
-polls four times a second and asks a question every ten seconds. Close other programs for figures worth keeping.
+polls four times a second and asks a question every ten seconds. With --soak FRAMES, one stream is pushed and the memory of
+the process is printed at checkpoints. Close other programs for figures worth keeping.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.bench.machine import load_average
-from hermes.cli import bench_visitors
+from hermes.cli import bench_soak, bench_visitors
 from hermes.cli.model_option import add_model, load_model
 from hermes.cli.terminal import print_json
 from hermes.errors import HermesError
@@ -46,6 +47,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--budgets", type=_numbers, default=(4000, 6000), help="with --random (default: 4000,6000)")
     bench_visitors.add_arguments(parser)
+    bench_soak.add_arguments(parser)
     parser.add_argument("--rounds", type=int, default=10, help="rounds that count (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads that torch may use (default: torch's own choice)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -69,6 +71,8 @@ def run(args: argparse.Namespace) -> int:
         from hermes.cli.bench_random import run_random  # noqa: PLC0415
 
         return run_random(args, _progress)
+    if args.soak is not None:
+        return bench_soak.run_soak(args)
     policies = args.policies or DEFAULT_POLICIES
     unknown = [name for name in policies if name not in hermes.POLICIES]
     if unknown:

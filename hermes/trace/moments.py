@@ -42,7 +42,7 @@ class History:
     """
 
     frame_times: npt.NDArray[np.float64]
-    evictions: tuple[Eviction, ...]
+    evictions: Sequence[Eviction]
     answers: list[AnswerTrace]
 
 

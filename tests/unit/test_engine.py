@@ -16,7 +16,9 @@ import hermes
 from hermes import video
 from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
+from hermes.live import CONTENDED_CHUNK
 from hermes.policies.base import reserve
+from hermes.scheduling import Work
 
 
 @pytest.fixture
@@ -294,3 +296,63 @@ def test_switching_the_model_does_not_disturb_others(tiny_model, tmp_path, clip)
     np.testing.assert_array_equal(alone.view().snapshot.frame, stays.view().snapshot.frame)
     assert (stays.view().snapshot.model, switches.view().snapshot.model) == (tiny_model.card.name, other.card.name)
     engine.close()
+
+
+def test_answers_go_before_frames_and_no_stream_starves(engine, clip, monkeypatch):
+    """Everything waits while the worker is held; then the order of the steps is observed."""
+    streams = [engine.open(replace(SETTINGS, chunk=16)) for _ in range(2)]
+    for stream in streams:
+        stream.play(clip)
+        wait_for(lambda stream=stream: stream.view().state == "ended")
+    held, go_on, steps, sizes = threading.Event(), threading.Event(), [], []
+
+    class Plug:
+        done = False
+
+        def work(self):
+            return Work(answer=not self.done)
+
+        def step(self, kind, *, contended):  # noqa: ARG002 - as the engine calls it
+            held.set()
+            self.done = go_on.wait(60)
+            return True
+
+        def fail(self, error):
+            raise error
+
+        def close(self):
+            """Nothing to free."""
+
+    def observed(self, choice, step=Engine._step):
+        if choice.key not in streams:
+            return step(self, choice)
+        before = choice.key._memory.session.stats.frames_seen
+        done = step(self, choice)
+        steps.append((streams.index(choice.key), choice.kind))
+        if choice.contended and choice.kind == "frames":
+            sizes.append(choice.key._memory.session.stats.frames_seen - before)
+        return done
+
+    plug = Plug()
+    engine.enter(plug)
+    assert held.wait(60)
+    monkeypatch.setattr(Engine, "_step", observed)
+    answers = [stream.ask("What was shown?") for stream in streams]
+    with streams[0]._source._room:
+        streams[0]._source.state = "playing"
+        streams[0]._source._inbox.extend((np.zeros((48, 64, 3), np.uint8), 10.0 + i) for i in range(40))
+    go_on.set()
+    for pieces in answers:
+        list(pieces)
+    wait_for(lambda: streams[0].view().snapshot.frames_seen == 64 and not engine._streams[0].work())
+    engine.forget(plug)
+    answered = [stream for stream, kind in steps if kind == "answer"]
+    assert steps[0][1] == "answer"
+    assert set(answered[:2]) == {0, 1}, "the second question is started before the first is continued"
+    first_frames = next(i for i, (_, kind) in enumerate(steps) if kind == "frames")
+    last_answer = max(i for i, (_, kind) in enumerate(steps) if kind == "answer")
+    assert first_frames < last_answer, "frames keep a share while answers wait"
+    assert sizes
+    assert max(sizes) <= CONTENDED_CHUNK
+    for stream in streams:
+        stream.close()

@@ -1,0 +1,66 @@
+"""The part of `bench` that measures the memory of the process along one very long stream."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from hermes.cli.model_option import load_model
+from hermes.cli.terminal import print_json
+from hermes.errors import HermesError
+
+if TYPE_CHECKING:
+    from hermes.bench.soak import Checkpoint
+
+MOST_FRAMES = 10_000_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of this part."""
+    parser.add_argument(
+        "--soak",
+        type=int,
+        metavar="FRAMES",
+        help="instead: push so many frames into one stream and print the memory of the process at checkpoints, and its "
+        "ratio to that at frame 5,000 (with --policies, --budget and --chunk)",
+    )
+
+
+def run_soak(args: argparse.Namespace) -> int:
+    """Measure and print; raises HermesError where an argument does not fit."""
+    from hermes.bench.machine import describe_machine, load_average  # noqa: PLC0415  (heavy)
+    from hermes.bench.soak import checkpoints, growth, soak  # noqa: PLC0415
+    from hermes.bench.stream import bench_frames  # noqa: PLC0415
+    from hermes.live_view import StreamSettings  # noqa: PLC0415
+
+    policies = args.policies or ["hermes"]
+    if not 1 <= args.soak <= MOST_FRAMES:
+        raise HermesError(f"--soak takes a number of frames from 1 to {MOST_FRAMES:,}, not {args.soak}.")
+    if len(policies) > 1:
+        raise HermesError("--soak measures one policy, since what the first leaves in the process distorts the second.")
+    settings = StreamSettings(model=args.model, policy=policies[0], budget=args.budget, chunk=args.chunk)
+    model = load_model(args)
+    about = {"model": model.card.name, "policy": policies[0], "budget": args.budget, "chunk": args.chunk}
+    if not args.json:
+        print(f"{about['model']}, {about['policy']}, budget {args.budget}, chunks of {args.chunk} frames")
+        print("   frames  process MB  token history MB  times and evictions MB  frames/s")
+    load = load_average()
+    found = soak(model, settings, bench_frames(), checkpoints(args.soak), (lambda _: None) if args.json else _print)
+    ratio = growth(found)
+    if args.json:
+        more = {"machine": describe_machine(), "load_before": load, "load_after": load_average(), "growth": ratio}
+        print_json({**about, **more, "checkpoints": [asdict(checkpoint) for checkpoint in found]})
+        return 0
+    if ratio is not None:
+        print(f"Memory of the process at the end over that at frame 5,000: {ratio:.4f}")
+    print(f"Load of the machine (1 minute): {load} before, {load_average()} after.")
+    return 0
+
+
+def _print(at: Checkpoint) -> None:
+    print(
+        f"{at.frames:>9,}  {at.rss_bytes / 1e6:>10.1f}  {at.history_bytes / 1e6:>16.2f}  {at.log_bytes / 1e6:>22.2f}  "
+        f"{at.frames_per_second:>8.1f}",
+        flush=True,
+    )

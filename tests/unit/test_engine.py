@@ -303,7 +303,7 @@ def test_answers_go_before_frames_and_no_stream_starves(engine, clip, monkeypatc
     streams = [engine.open(replace(SETTINGS, chunk=16)) for _ in range(2)]
     for stream in streams:
         stream.play(clip)
-        wait_for(lambda stream=stream: stream.view().state == "ended")
+        until(lambda stream=stream: stream.view().state == "ended")
     held, go_on, steps, sizes = threading.Event(), threading.Event(), [], []
 
     class Plug:
@@ -314,7 +314,7 @@ def test_answers_go_before_frames_and_no_stream_starves(engine, clip, monkeypatc
 
         def step(self, kind, *, contended):  # noqa: ARG002 - as the engine calls it
             held.set()
-            self.done = go_on.wait(60)
+            self.done = go_on.wait(PATIENCE)
             return True
 
         def fail(self, error):
@@ -335,7 +335,7 @@ def test_answers_go_before_frames_and_no_stream_starves(engine, clip, monkeypatc
 
     plug = Plug()
     engine.enter(plug)
-    assert held.wait(60)
+    assert held.wait(PATIENCE)
     monkeypatch.setattr(Engine, "_step", observed)
     answers = [stream.ask("What was shown?") for stream in streams]
     with streams[0]._source._room:
@@ -344,7 +344,7 @@ def test_answers_go_before_frames_and_no_stream_starves(engine, clip, monkeypatc
     go_on.set()
     for pieces in answers:
         list(pieces)
-    wait_for(lambda: streams[0].view().snapshot.frames_seen == 64 and not engine._streams[0].work())
+    until(lambda: streams[0].view().snapshot.frames_seen == 64 and not engine._streams[0].work())
     engine.forget(plug)
     answered = [stream for stream, kind in steps if kind == "answer"]
     assert steps[0][1] == "answer"

@@ -196,6 +196,11 @@ export function openLessons() {
   lessons?.open();
 }
 
+/** Show a view of the board: {view, mode, layer, frame, seconds}, each optional. For scripts and the browser tests. */
+export function boardView(request) {
+  board?.show(request);
+}
+
 /** Show a board that was saved as a page. */
 export function openSaved(element, saved) {
   rememberTheme();

@@ -47,7 +47,7 @@ def test_importing_hermes_does_not_import_plotly():
 
 
 def test_the_palette_is_the_page_s():
-    css = (ROOT / "ui" / "static" / "page.css").read_text()
+    css = (ROOT / "ui" / "static" / "css" / "page.css").read_text()
     blocks = [dict(re.findall(r"--hl-([\w-]+): (#\w+);", part)) for part in css.split("{")[1:3]]
     for palette, page in zip((plots.LIGHT, plots.DARK), blocks, strict=True):
         assert palette.tiers == (page["sensory"], page["working"], page["longterm"])

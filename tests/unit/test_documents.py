@@ -1,0 +1,101 @@
+"""The examples, notebooks and code blocks of CONTRIBUTING.md run as they are written."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+import hermes
+from hermes.policies import load_plugin, unregister_policy
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
+
+
+def _run(*command, cwd):
+    done = subprocess.run(
+        [sys.executable, *map(str, command)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_stream_a_file(tmp_path):
+    printed = _run(EXAMPLES / "stream_a_file.py", cwd=tmp_path)
+    assert "What was the first card?" in printed
+    assert "tokens a layer seen, 256 held" in printed
+
+
+def test_record_and_read(tmp_path):
+    printed = _run(EXAMPLES / "record_and_read.py", tmp_path / "run.hermesrun", cwd=tmp_path)
+    assert re.search(r"60 s: What was the first card\? .+ \(true answer: .+\)", printed)
+    assert (tmp_path / "run.hermesrun").stat().st_size < 9e6
+
+
+def test_the_custom_policy_stays_under_its_budget():
+    from hermes.cards.world import render_stream  # noqa: PLC0415
+
+    try:
+        load_plugin(str(EXAMPLES / "custom_policy.py"))
+        stream = render_stream(seed=1, frames=40)
+        session = hermes.StreamSession(hermes.load("pocket", device="cpu"), policy="first-and-thinned", budget=128)
+        session.push(stream.frames, stream.times)
+        snapshot = session.snapshot()
+        assert (snapshot.kept_per_layer <= 128).all()
+        assert (snapshot.kept[:, :4] == snapshot.tokens_per_frame).all()  # the first 64 tokens, four frames
+        assert snapshot.kept[:, -1].all()
+    finally:
+        unregister_policy("first-and-thinned")
+        sys.modules.pop("custom_policy", None)
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_notebooks_run(path, monkeypatch):
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    notebook = nbformat.read(path, as_version=4)
+    nbformat.validate(notebook)
+    assert all(not cell.get("outputs") for cell in notebook.cells)  # they ship without outputs
+    NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(path.parent)}}).execute()
+    figures = [
+        output.data["application/vnd.plotly.v1+json"]
+        for cell in notebook.cells
+        for output in cell.get("outputs", ())
+        if "application/vnd.plotly.v1+json" in output.get("data", {})
+    ]
+    assert len(figures) >= 3
+    assert all(figure["layout"]["title"]["text"] for figure in figures)
+
+
+def test_there_are_two_notebooks():
+    assert [path.stem for path in NOTEBOOKS] == ["watch_a_memory_forget", "write_your_own_policy"]
+
+
+def _blocks(language):
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_contributing_guide_s_policy_runs_on_the_command_line(tmp_path):
+    code, check = _blocks("python")[:2]
+    (tmp_path / "every_other.py").write_text(code, encoding="utf-8")
+    (tmp_path / "check.py").write_text(check, encoding="utf-8")
+    command = next(line for block in _blocks("sh") for line in block.splitlines() if "--plugin every_other.py" in line)
+    assert command.startswith("python -m hermes lab ")
+    printed = _run(*command.split()[1:], "--out", tmp_path / "lab", cwd=tmp_path)
+    assert "every-other" in printed
+    _run("check.py", cwd=tmp_path)
+
+
+def test_the_files_that_the_contributing_guide_names_exist():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:hermes|ui|tests|assets|examples|notebooks)/[\w./-]+)`", text))
+    assert len(named) > 8
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []

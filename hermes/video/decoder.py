@@ -96,6 +96,7 @@ class Decoder:
         self.duration: float | None = None
         self._file, self._kind, self._name = file, kind, name
         self._sampling, self._limits, self._tick = sampling, limits, tick
+        self._cpu_before = cpu_seconds()
         self._bytes = file.seek(0, 2)
         file.seek(0)
         self._head = file.read(HEAD_BYTES)
@@ -425,7 +426,7 @@ class Decoder:
 
     def _spend(self) -> None:
         """Stop a file that costs more processor time than its length justifies."""
-        used = cpu_seconds()
+        used = cpu_seconds() - self._cpu_before
         seconds = max(self._clock.now, 0) * self._seconds_per_tick if hasattr(self, "_clock") else 0.0
         if used > self._limits.base_cpu_seconds + self._limits.cpu_rate * seconds:
             raise VideoError(

@@ -171,6 +171,7 @@ class DecoderProcess:
         self.state = State()
         self._name, self._limits = name, limits
         self._lines = b""
+        self._reading = threading.RLock()
         self._last = -1.0
         self._size = (0, 0)
         side = int(request["max_side"])
@@ -200,7 +201,10 @@ class DecoderProcess:
         Raises:
             VideoError: The file cannot be decoded.
         """
-        message = self._receive()
+        with self._reading:
+            return self._opened(self._receive())
+
+    def _opened(self, message: dict[str, Any]) -> Opened:
         try:
             info, size = message["info"], message["size"]
             width, height = (_whole(number, 1, 100_000) for number in size)
@@ -226,7 +230,10 @@ class DecoderProcess:
         Raises:
             VideoError: The file cannot be decoded any further.
         """
-        message = self._receive()
+        with self._reading:
+            return self._frame(self._receive())
+
+    def _frame(self, message: dict[str, Any]) -> tuple[Frame, float] | None:
         try:
             self.state = _state(message)
             if message.get("end"):
@@ -247,17 +254,19 @@ class DecoderProcess:
         """End it. May be called by any thread, and more than once."""
         for end in (self._socket, self._status):
             with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-            end.close()
+                end.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads
+        with self._reading:  # closed while a thread reads, the descriptor could become another stream's
+            self._socket.close()
+            self._status.close()
 
     def _receive(self) -> dict[str, Any]:
         """The next message that is more than a sign of life."""
-        deadline_broken = time.monotonic() + self._limits.silence_seconds
+        deadline = time.monotonic() + self._limits.silence_seconds
         while True:
             while b"\n" not in self._lines:
                 if len(self._lines) > MAX_LINE:
                     raise self._broken()
-                self._lines += self._read(deadline_broken)
+                self._lines += self._read(deadline)
             line, _, self._lines = self._lines.partition(b"\n")
             try:
                 message = json.loads(line)
@@ -266,7 +275,7 @@ class DecoderProcess:
             if not isinstance(message, dict):
                 raise self._broken()
             if "busy" in message:
-                deadline_broken = time.monotonic() + self._limits.silence_seconds
+                deadline = time.monotonic() + self._limits.silence_seconds
                 continue
             if "error" in message:
                 self.close()

@@ -143,7 +143,7 @@ class Player:
                     return
                 self.position = before = seconds
                 logger.debug("delivered %.2f s after %.3f s", seconds, time.monotonic() - began)
-            self.finished = True
+            self.finished = not self._ended.is_set()
         except HermesError as error:
             self.error = str(error)
         except Exception:

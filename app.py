@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from pathlib import Path
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -19,14 +20,16 @@ from ui import zerogpu
 
 zerogpu.prepare()  # before anything that follows loads torch
 
-from hermes.engine import Engine, StreamSettings  # noqa: E402
+from gradio.utils import get_upload_folder  # noqa: E402
+
+from hermes.engine import Engine  # noqa: E402
 from hermes.errors import HermesError  # noqa: E402
 from hermes.policies.listing import PolicyListing  # noqa: E402
-from ui.address import find_address  # noqa: E402
-from ui.flags import agree_to_download, check, parse  # noqa: E402
+from ui.address import Address, find_address  # noqa: E402
+from ui.flags import agree_to_download, check, parse, read_options  # noqa: E402
 from ui.options import Options  # noqa: E402
 from ui.page import build  # noqa: E402
-from ui.sessions import Quota  # noqa: E402
+from ui.visitor_files import server_folder  # noqa: E402
 
 logger = logging.getLogger("hermes.app")
 
@@ -47,16 +50,21 @@ def main(arguments: list[str] | None = None) -> int:
     except HermesError as error:
         sys.stderr.write(f"hermes: error: {error}\n")
         return 2
-    quota = Quota()
-    models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
-    settings = StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget)
-    any_model = "SPACE_ID" not in os.environ and not flags.clip_mode
-    options = Options(settings, models, any_model, flags.clips, quota, clip_mode=flags.clip_mode, agreed=True)
-    engine = Engine(max_streams=flags.streams)
-    page = build(engine, PolicyListing(), options)
-    logger.info("Open %s", address)
     try:
-        page.launch(quota, server_name=address.url_host, server_port=address.port, share=flags.share)
+        with server_folder(Path(get_upload_folder())):
+            return _serve(read_options(flags), flags.streams, address, share=flags.share)
+    except HermesError as error:
+        sys.stderr.write(f"hermes: error: {error}\n")
+        return 2
+
+
+def _serve(options: Options, streams: int, address: Address, *, share: bool) -> int:
+    """Serve the page until interrupted; returns the exit code."""
+    engine = Engine(max_streams=streams)
+    try:
+        page = build(engine, PolicyListing(), options)
+        logger.info("Open %s", address)
+        page.launch(options.quota, server_name=address.url_host, server_port=address.port, share=share)
     except OSError as error:  # another program took the port since it was checked
         sys.stderr.write(f"hermes: error: The page cannot be served at {address}: {error}\n")
         return 2

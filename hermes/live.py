@@ -24,6 +24,7 @@ from hermes.live_memory import LiveMemory, open_session
 from hermes.live_source import Source
 from hermes.live_view import LiveView, StreamSettings
 from hermes.scheduling import Kind, Work
+from hermes.session import StreamSession
 from hermes.shortage import attempt, give_back, sentence_of
 from hermes.step_lock import StepLock
 
@@ -92,6 +93,32 @@ class LiveStream:
             self._require_open()
             self._clear()
             self._source.use_camera()
+
+    def restore(self, session: str | Path, title: str = "", path: str | Path | None = None) -> None:
+        """Continue with a session that `save` wrote: paused at its newest frame, or ended where there is no source.
+
+        Args:
+            session: The session file.
+            title: The source's name for people.
+            path: The video file that the session has seen; it is played from the session's newest frame on.
+
+        Raises:
+            HermesError: The session cannot be read, or is another model's; the stream continues as it was.
+            VideoError: The file cannot be played; the stream continues as it was.
+        """
+        restored = StreamSession.load(session, self._model)
+        player = self._source.open(path, self.settings) if path is not None else None
+        with self._lock:
+            self._require_open()
+            self._clear()
+            self._memory.begin_again(restored)
+            if player is None:
+                self._source.use_nothing(title)
+                return
+            player.begin_after = restored.seconds
+            player.pause()
+            self._source.use(player, title or Path(player.path).name)
+            self._source.pause()
 
     def offer(self, frame: Frame, seconds: float | None = None) -> None:
         """Hand over a camera frame; if the model has not taken the last one, the newer wins and the older is dropped.

@@ -103,10 +103,10 @@ class LiveMemory:
             self.snapshot, self._published_at = self.session.snapshot(), time.monotonic()
 
     def begin_again(self, session: StreamSession) -> None:
-        """Free everything and continue with an empty session."""
+        """Free everything and continue with another session, which is empty or was loaded."""
         self.close()
         self.session = session
-        self.frame_index, self._jpeg, self.ingest_fps = -1, None, 0.0
+        self.frame_index, self._jpeg, self.ingest_fps = session.steps_seen - 1, None, 0.0
         self._speeds.clear()
         self.publish(force=True)
 

@@ -73,6 +73,10 @@ class Source:
         self.player, self.title, self.state = player, title, "playing"
         player.start()
 
+    def use_nothing(self, title: str) -> None:
+        """Be at the end of a source that is no longer there; `clear` comes first."""
+        self.title, self.state = title, "ended"
+
     def use_camera(self) -> None:
         """Take frames from `offer`; `clear` comes first."""
         self._camera_began, self.title, self.state = time.monotonic(), "camera", "playing"

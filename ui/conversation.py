@@ -6,8 +6,8 @@ import itertools
 import logging
 import math
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
@@ -59,6 +59,12 @@ class Conversation:
         with self._lock:
             turns = self.turns[-last:] if last else self.turns[:]
         return {"epoch": self._epoch, "turns": [dict(vars(turn)) for turn in turns]}
+
+    def restore(self, turns: Sequence[Turn]) -> None:
+        """Continue a conversation that was saved, in place of this one."""
+        with self._lock:
+            self.turns = [replace(turn, id=next(_IDS)) for turn in turns]
+            self._epoch = next(_IDS)
 
     def begin(self, question: str, at: float, policy: str) -> Turn:
         """Add a question whose answer comes from elsewhere; whoever adds it writes its answer and state."""

@@ -17,6 +17,8 @@ from hermes.live_view import StreamSettings
 from hermes.policies.listing import PolicyListing
 from ui import zerogpu
 from ui.address import LARGEST_PORT
+from ui.options import Options
+from ui.sessions import Quota
 
 BUNDLED: Final = "pocket"
 """The model that ships with the demo and needs no check."""
@@ -93,6 +95,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="FILE",
         help="a Python file or module that registers a policy of your own; may be given several times",
     )
+    parser.add_argument(
+        "--autosave",
+        type=Path,
+        default=env("HERMES_AUTOSAVE") or None,
+        metavar="DIR",
+        help="save streams in this folder, so that visitors can resume after a restart of the server (default: off)",
+    )
+    parser.add_argument(
+        "--autosave-mb",
+        type=_integer(1, 1_000_000),
+        default=env("HERMES_AUTOSAVE_MB", "2000"),
+        metavar="N",
+        help="most megabytes that all saved streams may take; the oldest are deleted first",
+    )
     parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
     flags = parser.parse_args(arguments)
     flags.port_given = flags.port is not None
@@ -129,6 +145,22 @@ def _load_plugins(plugins: Sequence[str]) -> None:
 
     for plugin in plugins:
         load_plugin(plugin)
+
+
+def read_options(flags: argparse.Namespace) -> Options:
+    """What the page is built with, from the flags."""
+    models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
+    return Options(
+        StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget),
+        models,
+        any_model="SPACE_ID" not in os.environ and not flags.clip_mode,
+        clips=flags.clips,
+        quota=Quota(),
+        clip_mode=flags.clip_mode,
+        autosave=None if flags.clip_mode else flags.autosave,
+        autosave_mb=flags.autosave_mb,
+        agreed=True,
+    )
 
 
 def _check_clips(folder: Path) -> None:

@@ -86,6 +86,9 @@ class Handlers:
             visitor = self.sessions.get(key)
         except HermesError as error:
             return _refusal(str(error)), None
+        page = data.get("page")
+        if isinstance(page, str) and len(page) <= 64:
+            visitor.note_page(page)
         self._open(visitor, data.get("open"))
         acknowledged = data.get("seq")
         frame = data.get("frame")
@@ -136,6 +139,8 @@ class Handlers:
                 _start(visitor, self.sessions.own(key).lab, visitor.source(data))
             elif visitor.replay is not None and action in REPLAY_ACTIONS:
                 _steer(visitor.replay, str(action), data)
+            elif action in ("resume-saved", "discard-saved"):
+                self._answer_offer(visitor, key, resume=action == "resume-saved")
             elif action == "record":
                 visitor.record()
             elif action == "stop-recording":
@@ -151,6 +156,14 @@ class Handlers:
         except Exception:
             logger.exception("%s failed", action)
             visitor.tell("error", "That did not work because of a fault in this program. The page goes on; try again.")
+
+    def _answer_offer(self, visitor: Visitor, key: str | None, *, resume: bool) -> None:
+        """The answer to the offer to resume a saved stream; the file of a stream that is resumed is replaced later."""
+        if resume:
+            visitor.resume_saved()
+        else:
+            visitor.offer_saved(None)
+            self.sessions.discard_saved(key)
 
     def lab_look(self, data: Data, key: str | None) -> Any:
         """News for the lab."""
@@ -232,9 +245,18 @@ class Handlers:
         except HermesError:
             return gr.skip()  # there is no place; the player says so
 
+    def back(self, key: str | None) -> Visitor:
+        """The visitor whose chat and settings a page asks for that was loaded again.
+
+        Raises:
+            HermesError: There is no place.
+        """
+        return self.sessions.get(key)
+
     def leave(self, key: str | None) -> None:
-        """The tab was closed."""
-        self.sessions.close(key)
+        """The page's heartbeat ended: it was closed, or its connection dropped; see `Sessions.disconnected`."""
+        if key:
+            self.sessions.disconnected(key)
 
 
 def _refusal(sentence: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import gradio as gr
 
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.errors import HermesError
+from ui.connections import key_of
 
 if TYPE_CHECKING:
     from hermes.backbones.catalogue import Listed
@@ -63,9 +64,9 @@ def consent_row(
     def download(name: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
         yield {row: gr.update(visible=False), said: sentence(f"Downloading {name} …")}
         try:
-            for text in handlers.loading(request.session_hash, name, agreed=True):
+            for text in handlers.loading(key_of(request), name, agreed=True):
                 yield {said: sentence(f"{text} The stream goes on meanwhile.")}
-            told = handlers.settings(request.session_hash, model=name, agreed=True)
+            told = handlers.settings(key_of(request), model=name, agreed=True)
         except HermesError as error:
             yield {said: sentence(str(error), bad=True)}
             return

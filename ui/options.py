@@ -21,6 +21,8 @@ class Options:
         runs: Folder of the bundled recorded runs; None: there are none.
         quota: Limits.
         clip_mode: Whether a clip and its questions run in one call, as on ZeroGPU.
+        autosave: Folder in which streams are saved for a restart of the server; None: they are not.
+        autosave_mb: Most megabytes that all saved streams may take.
         agreed: Whether the model of `settings` may be downloaded however large it is.
     """
 
@@ -31,4 +33,6 @@ class Options:
     quota: Quota
     clip_mode: bool = False
     runs: Path | None = Path(__file__).parents[1] / "assets" / "runs"
+    autosave: Path | None = None
+    autosave_mb: int = 2000
     agreed: bool = False

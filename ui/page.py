@@ -15,7 +15,9 @@ from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
 from ui import bundle
+from ui.autosave import Autosave
 from ui.clips import Clip, read_clips
+from ui.connections import Connections
 from ui.document import Document
 from ui.handlers import Handlers
 from ui.lab_offer import offer
@@ -23,12 +25,13 @@ from ui.lesson_part import make_lessons
 from ui.models import Shelf
 from ui.opening import Opening, make_opening
 from ui.options import Options
+from ui.page_traffic import PageTraffic
 from ui.part import part
 from ui.runs import card, read_lab_runs, read_openings, read_runs
 from ui.sessions import Quota, Sessions
 from ui.settings_row import settings_row
 from ui.theme import theme
-from ui.updates import Look, Updates
+from ui.updates import Updates
 from ui.visitor import Visitor
 from ui.wiring import wire_lab, wire_lessons, wire_page, wire_try_it
 from ui.zerogpu import clip_runner
@@ -60,7 +63,7 @@ class Page:
 
     def launch(self, quota: Quota, **where: Any) -> None:
         """Serve it until interrupted; `where` is for `gr.Blocks.launch`."""
-        self.blocks.launch(**where, prevent_thread_lock=True, **launch_options(quota, self.handlers.look, self.opening))
+        self.blocks.launch(**where, prevent_thread_lock=True, **launch_options(quota, self.handlers, self.opening))
         self.preload()  # imports torch, which the page does not need to open
         self.blocks.block_thread()
 
@@ -81,7 +84,9 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
     cards = [card(run, openings.get(run.id, 0.0)) for run in runs.values()]
     opening = _opening(runs, cards, clips, options, policies)
     given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()), lab_runs)
-    sessions = Sessions(_maker(shelf, given, options), options.quota, Path(get_upload_folder()))
+    autosave = Autosave(options.autosave, options.autosave_mb) if options.autosave else None
+    uploads = Path(get_upload_folder())
+    sessions = Sessions(_maker(shelf, given, options), options.quota, uploads, Connections(), autosave)
     handlers = Handlers(sessions, opening)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(
@@ -94,7 +99,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
             with gr.Column(scale=7):
                 player = part(
                     "player",
-                    ("hello", "act", "shot"),
+                    ("hello", "act", "shot", "back"),
                     clips=[clip.card() for clip in clips.values()],
                     limit_mb=options.quota.upload_mb,
                     planned=options.clip_mode,
@@ -108,11 +113,14 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         wire_try_it(handlers, trial)
         part("board", ())
         detail = part("detail", ("detail",))
-        wire_page(page, handlers, player, chat, detail)
+        wire_page(page, handlers, player, chat, detail, controls)
         offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
-    sessions.keep_sweeping(threading.Event())
+    stop = threading.Event()
+    sessions.keep_sweeping(stop)
+    if autosave is not None:
+        autosave.keep_saving(sessions.visitors, stop)
     return Page(page, handlers, opening, partial(shelf.preload, options.settings.model, agreed=options.agreed))
 
 
@@ -141,13 +149,14 @@ def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[
     return lambda: ClipVisitor(*given, run=run)
 
 
-def launch_options(quota: Quota, look: Look, opening: Opening | None = None) -> dict[str, Any]:
+def launch_options(quota: Quota, handlers: Handlers, opening: Opening | None = None) -> dict[str, Any]:
     """What `launch` needs so that the page is our own: script and style, no footer, no run history, nothing from outside."""
     return {
         "theme": theme(),
         "app_kwargs": {
             "middleware": [
-                Middleware(Updates, look=look),
+                Middleware(PageTraffic, sessions=handlers.sessions),
+                Middleware(Updates, look=handlers.look),
                 Middleware(Document, moment=opening.told if opening else None),
             ]
         },

@@ -12,6 +12,7 @@ import gradio as gr
 from hermes.backbones.downloads import ConsentError
 from hermes.errors import HermesError
 from hermes.live_view import StreamSettings
+from ui.connections import key_of
 from ui.handlers import Handlers
 from ui.model_menu import choices, consent_row
 from ui.options import Options
@@ -75,13 +76,13 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
 
     def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
         def change(value: Any, request: gr.Request) -> Iterator[dict[Any, Any]]:
-            visitor = handlers.sessions.get(request.session_hash)
+            visitor = handlers.sessions.get(key_of(request))
             before = getattr(visitor.settings, name)
             try:
                 if name == "model" and value != before:
-                    for text in handlers.loading(request.session_hash, value):
+                    for text in handlers.loading(key_of(request), value):
                         yield {said: _said(f"{text} The stream goes on meanwhile.")}
-                sentence = handlers.settings(request.session_hash, **{name: value})
+                sentence = handlers.settings(key_of(request), **{name: value})
             except ConsentError as error:
                 asked = {said: _said(f"{error.download}. Download it now?"), wanted: value}
                 yield {**asked, question: gr.update(visible=True), component: gr.update(value=before)}
@@ -92,7 +93,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
             told = {said: _said(sentence)} if sentence else {}  # a list tells twice of one choice
             more = extra(value) if extra else {}
             if name in ("policy", "model"):
-                more[trial] = handlers.try_it({}, request.session_hash)
+                more[trial] = handlers.try_it({}, key_of(request))
             yield {**told, box: gr.update(label=_summary(visitor.settings, policies)), **more}
 
         getattr(component, event)(

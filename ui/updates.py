@@ -19,7 +19,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final
 
+from starlette.datastructures import Headers
+
 from ui.board import THUMBNAILS_A_MESSAGE
+from ui.connections import visitor_key
 
 logger = logging.getLogger(__name__)
 
@@ -121,8 +124,9 @@ class Updates:
             await _reply(send, 415)
             return
         asked = await _read(receive)
-        key = asked.pop("session", None) if asked is not None else None
-        if asked is None or not isinstance(key, str) or not 4 <= len(key) <= 64:
+        session = asked.pop("session", None) if asked is not None else None
+        key = visitor_key(Headers(scope=scope), session if isinstance(session, str) else None)
+        if asked is None or key is None:
             await _reply(send, 400)
         elif name == UPDATES:
             await self._serve(key, _Page(asked), receive, send)

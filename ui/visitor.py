@@ -14,8 +14,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from hermes.errors import HermesError
 from hermes.trace import LabRun, Run
 from ui import tryit
+from ui.autosave import SavedStream, about_stream
 from ui.board_cells import Wanted
 from ui.board_feed import BoardFeed
 from ui.camera_picture import read_picture
@@ -32,6 +34,7 @@ from ui.run_shelf import RunShelf
 from ui.source import Source, read_source
 from ui.tape import Tape
 from ui.turns import Turns
+from ui.visitor_files import VisitorFiles
 
 if TYPE_CHECKING:
     from hermes.engine import LiveView, StreamSettings
@@ -62,14 +65,16 @@ class Visitor:
         self.settings = self.first_settings = settings
         self.stream: LiveStream | Replay | None = None
         self.conversation = Conversation()
+        self.files = VisitorFiles(downloads or Path(tempfile.gettempdir()))
         self.uploads: dict[str, str] = {}
+        self.saved: SavedStream | None = None
         self.turns = Turns()
-        self.lab = Lab(settings, shelf, clips, lab_runs, downloads, live=self.live_lab)
+        self.lab = Lab(settings, shelf, clips, lab_runs, self.files.path, live=self.live_lab)
         self._shelf = shelf
         self._clips = clips
         self._policies = policies
         self._runs = RunShelf(runs, clips)
-        self._tape = Tape(downloads or Path(tempfile.gettempdir()))
+        self._tape = Tape(self.files.path)
         self.opened: Any = None
         self._lock = threading.RLock()
         self._board = BoardFeed(clips, settings.fps)
@@ -80,6 +85,9 @@ class Visitor:
         self._starting = False
         self._lab_opened = 0
         self._resumes = False
+        self._dropped = False
+        self._page: str | None = None
+        self._returned = 0
         self._closed = False
 
     # Source and transport -----------------------------------------------------------------------------------------
@@ -286,6 +294,98 @@ class Visitor:
         """The browser shows somebody else's stream: it has to forget that, and is told everything anew."""
         self._news.tell_afresh()
 
+    # Coming back --------------------------------------------------------------------------------------------------
+
+    def note_page(self, page: str) -> None:
+        """Note which page polls. Another one than before is the same tab, loaded again: it is sent everything."""
+        before, self._page = self._page, page
+        if before not in (None, page):
+            self.turns = Turns()
+            self.lab.turns = Turns()
+            self._return()
+
+    def _return(self) -> None:
+        """The page does not show this visitor's stream, chat and settings yet."""
+        self._returned += 1
+        self.tell_afresh()
+
+    def disconnect(self) -> None:
+        """The page's connection dropped: what plays pauses, so that the visitor misses nothing."""
+        stream = self.stream
+        self._dropped = stream is not None and stream.view().state == "playing"
+        if self._dropped:
+            self.transport("pause")
+
+    def reconnect(self) -> None:
+        """The page is connected again: what `disconnect` paused resumes. A camera waits for its page to film again."""
+        if self._dropped and self._playing.kind != "camera":
+            self.transport("resume")
+        self._dropped = False
+
+    def offer_saved(self, saved: SavedStream | None) -> None:
+        """Offer to continue a stream that was saved before the server was restarted; None: there is none."""
+        self.saved = saved
+
+    def resume_saved(self) -> None:
+        """Continue the saved stream: its settings, memory, conversation, and the position in a bundled clip.
+
+        Raises:
+            HermesError: It cannot be continued; the offer stays.
+        """
+        saved = self.saved
+        if saved is None:
+            raise HermesError("There is no saved stream to resume.")
+        self._check_saved(saved)
+        self._shelf.ensure(saved.settings.model)
+        clip = self._clips.get(saved.id) if saved.kind == "clip" and not saved.ended else None
+        with self._lock:
+            if self._closed:
+                return
+            stream = self._shelf.engine.open(saved.settings)
+            try:
+                stream.restore(saved.session, saved.title, clip.path if clip else None)
+            except HermesError:
+                stream.close()
+                raise
+            before, self.stream, self.saved = self.stream, stream, None
+            self.settings = saved.settings
+            self._playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
+            self._chosen = self._playing if clip else self._chosen
+            self._native_fps = stream.file_fps
+            self.conversation.restore(saved.turns)
+            self._begin()
+            self._return()
+        if before is not None:
+            before.close()
+
+    def _check_saved(self, saved: SavedStream) -> None:
+        if saved.settings.policy not in self._policies:
+            raise HermesError(
+                f"The saved stream uses the policy “{saved.settings.policy}”, which is not available here."
+            )
+        if saved.settings.model != self.first_settings.model and self._shelf.state(saved.settings.model) is None:
+            raise HermesError(f"The saved stream uses the model “{saved.settings.model}”. Load it first, then resume.")
+
+    def saveable(self) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
+        """What `Autosave` saves, and a mark of its state; None where there is nothing to save.
+
+        Returns:
+            The stream; what is to be known beside its session; and a mark (frames, moment) that differs when something
+            changed: `moment` when it should be saved at once.
+        """
+        stream, playing = self.stream, self._playing
+        if stream is None or isinstance(stream, Replay) or not hasattr(stream, "save"):
+            return None
+        view, settings = stream.view(), self.settings
+        if view.snapshot is None or not view.snapshot.frames_seen:
+            return None
+        turns = list(self.conversation.turns)
+        done = sum(turn.state != "writing" for turn in turns)
+        ended = view.state not in ("playing", "paused")
+        name = playing.id if playing.kind == "clip" else ""
+        about = about_stream(settings, playing.kind, name, playing.title, view.clock, turns, ended=ended)
+        return stream, about, (view.snapshot.sequence, (done, view.state, settings))
+
     def sight(self) -> Sight:
         """What a lesson measures."""
         clip = self._runs.clip(self.replay) if self.replay else self._clip_of(self._playing)
@@ -348,7 +448,8 @@ class Visitor:
             starting=self._starting,
             speeds=SPEEDS,
         )
-        here = {"opened": self.opened, "lab": self._lab_opened}
+        offer = self.saved.told() if self.saved is not None else None
+        here = {"opened": self.opened, "lab": self._lab_opened, "returned": self._returned, "saved": offer}
         return {**told, **here, **self._tape.state(), **self._runs.state(self.replay)}
 
     def close(self) -> None:
@@ -358,5 +459,7 @@ class Visitor:
             stream, self.stream = self.stream, None
         self._tape.drop()
         self.lab.close()
+        self.conversation.halt()
         if stream is not None:
             stream.close()
+        self.files.close()

@@ -28,6 +28,7 @@ class Player:
     Attributes:
         path: The file.
         position: Time of the newest frame delivered, in seconds; nan before the first.
+        begin_after: Frames up to this time are skipped, in seconds; set before `start`.
         finished: Whether the last frame was delivered.
         error: Why it ended early, as a sentence; None if it did not.
     """
@@ -56,6 +57,7 @@ class Player:
         self.position = float("nan")
         self.finished = False
         self.error: str | None = None
+        self.begin_after = float("-inf")
         self._speed = speed
         self._fps = fps
         self._deliver = deliver
@@ -137,6 +139,11 @@ class Player:
         before: float | None = None
         try:
             for frame, seconds in self._sampler:
+                if seconds <= self.begin_after:
+                    if self._ended.is_set():
+                        return
+                    self.position = before = seconds
+                    continue
                 ahead = seconds - before if before is not None else 0.0
                 began = time.monotonic()
                 if not self._wait_until_due(ahead) or not self._deliver(frame, seconds):

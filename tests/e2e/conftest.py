@@ -92,8 +92,8 @@ def free_port() -> int:
 class App:
     """The app in a process of its own. `log` is what it wrote."""
 
-    def __init__(self, folder: Path, *flags: str) -> None:
-        self.port = free_port()
+    def __init__(self, folder: Path, *flags: str, port: int | None = None) -> None:
+        self.port = port or free_port()
         self.url = f"http://127.0.0.1:{self.port}/"
         self.log_path = folder / "app.log"
         environment = os.environ | {
@@ -129,6 +129,9 @@ class App:
         return self.log_path.read_text("utf-8", "replace")
 
     def close(self) -> None:
+        if self.process.poll() is not None:
+            self._out.close()
+            return
         os.killpg(self.process.pid, signal.SIGTERM)
         try:
             self.process.wait(30)

@@ -198,7 +198,7 @@ def test_programs_are_offered_nothing_and_nothing_is_reported(tiny_folder):
     page = made.blocks
     assert page.get_api_info() == {"named_endpoints": {}, "unnamed_endpoints": {}}
     assert page.analytics_enabled is False
-    launch = launch_options(Quota(), made.handlers.look, made.opening)
+    launch = launch_options(Quota(), made.handlers, made.opening)
     assert launch["run_history"] is False
     assert launch["footer_links"] == []
     assert "allowed_paths" not in launch

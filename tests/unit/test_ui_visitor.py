@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 import time
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -229,27 +231,56 @@ def test_a_stream_that_starts_after_its_tab_closed_is_not_opened(make):
     assert visitor.stream is None
 
 
+def uploaded(root, name, data=b"x"):
+    """A file as Gradio stores it: in a folder named by the hash of its content."""
+    folder = root / hashlib.sha256(data).hexdigest()
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_bytes(data)
+    return str(folder / name)
+
+
 def test_uploads_stay_inside_are_limited_and_deleted(make, tmp_path):
     registry = sessions(make, tmp_path, uploads=2)
-    paths = []
-    for name in ("one", "two", "three"):
-        folder = tmp_path / name
-        folder.mkdir()
-        (folder / "clip.mp4").write_bytes(b"x")
-        paths.append(str(folder / "clip.mp4"))
-    registry.take_upload("a", paths[0], "clip.mp4")
-    registry.take_upload("b", paths[0], "clip.mp4")
+    registry.get("a")
+    paths = [registry.receive_upload("a", uploaded(tmp_path, f"{i}.mp4", b"%d" % i)) for i in range(3)]
     for path in paths[1:]:
         registry.take_upload("a", path, "clip.mp4")
-    assert list(registry.get("a").uploads) == paths[1:]
-    assert (tmp_path / "one" / "clip.mp4").exists(), "the other visitor still has it"
-    registry.close("a")
-    assert not (tmp_path / "two").exists()
-    registry.close("b")
-    assert not (tmp_path / "one").exists()
-    for outside in ("/etc/passwd", str(tmp_path / ".." / "x.mp4"), str(tmp_path)):
+    assert registry.get("a").uploads == dict.fromkeys(paths[1:], "clip.mp4")
+    assert not Path(paths[0]).exists(), "the oldest makes room"
+    for outside in ("/etc/passwd", str(tmp_path / ".." / "x.mp4"), str(tmp_path), paths[0]):
         with pytest.raises(HermesError, match="not uploaded here"):
-            registry.take_upload("c", outside, "x")
+            registry.take_upload("a", outside, "x")
+    registry.close("a")
+    assert not any(Path(path).exists() for path in paths)
+
+
+def test_equal_uploads_of_two_visitors_are_independent(make, tmp_path):
+    registry = sessions(make, tmp_path)
+    taken = {}
+    for key in ("a", "b"):
+        registry.get(key)
+        taken[key] = registry.receive_upload(key, uploaded(tmp_path, "clip.mp4"))
+    assert taken["a"] != taken["b"]
+    with pytest.raises(HermesError, match="not uploaded here"):
+        registry.take_upload("b", taken["a"], "clip.mp4")
+    registry.close("a")
+    assert not Path(taken["a"]).exists()
+    assert Path(taken["b"]).read_bytes() == b"x"
+    registry.take_upload("b", taken["b"], "clip.mp4")
+    registry.close("b")
+    assert not Path(taken["b"]).exists()
+
+
+def test_files_of_nobody_are_not_accepted(make, tmp_path):
+    registry = sessions(make, tmp_path)
+    with pytest.raises(HermesError, match="from the page"):
+        registry.receive_upload("nobody", uploaded(tmp_path, "clip.mp4"))
+    registry.get("a")
+    outside = tmp_path.parent / "outside.mp4"
+    outside.write_bytes(b"x")
+    with pytest.raises(HermesError, match="from the page"):
+        registry.receive_upload("a", str(outside))
+    assert outside.exists()
 
 
 def test_handlers_tell_troubles_instead_of_raising(make, tmp_path):

@@ -9,6 +9,7 @@ import { mountLessons } from "../lessons/lessons.js";
 import { drawn, EARLY, fitting, layOut, readParts } from "./opening.js";
 import { mountPlayer } from "../player/player.js";
 import { makePost } from "../shared/post.js";
+import { giveIdentity } from "./identity.js";
 import { noteWhoseSettings } from "./run_settings.js";
 import { mountTryIt } from "./policy_settings.js";
 import { openSaved as openSavedBoard } from "../board/saved.js";
@@ -146,6 +147,7 @@ export function mount(part, given) {
 
 /** Show the page before Gradio is there, with the moment that came with it. Without what it needs, Gradio builds all. */
 export function openPage() {
+  giveIdentity();
   rememberTheme();
   const place = document.getElementById("hl-opening");
   const parts = readParts(globalThis.gradio_config);

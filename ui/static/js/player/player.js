@@ -4,6 +4,8 @@ import { h, icon, setText } from "../shared/dom.js";
 import { clock } from "../shared/format.js";
 import { makeRecord } from "./record.js";
 import { firstRun, linkTo, makeStrip } from "../runs/replay.js";
+import { onConnection, pageId } from "../page/identity.js";
+import { makeReturning } from "./returning.js";
 import { makeSource } from "./source.js";
 import { mainButton, makeTransport } from "./transport.js";
 import { makeUpdates } from "./updates.js";
@@ -23,6 +25,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   let frame = -1;
   let noticeId = null;
   let lab = 0;
+  let returned = 0;
   let before = null;
 
   const camera = makeCamera(
@@ -39,7 +42,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     (problem) => say("error", problem),
   );
   const updates = makeUpdates(() => ({
-    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden, open: opening,
+    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden, open: opening, page: pageId,
   }), take);
   const act = (action, more = {}) => send("act", { action, ...more });
   const soon = () => setTimeout(updates.now, 90);
@@ -59,6 +62,11 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     act(run ? "pace" : "speed", { speed });
     soon();
   } });
+  const returning = makeReturning((action) => {
+    act(action);
+    soon();
+  });
+  onConnection(returning.lost);
   const ui = build();
   element.replaceChildren(ui.root);
 
@@ -110,6 +118,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     });
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
+      returning.root,
       h("div", { class: "hl-top-row" }, source.tabs, h("div", { class: "hl-top-right" }, transport.line, record.button)),
       h("div", { class: "hl-stage" }, h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading), h("div", { class: "hl-side" }, source.panel)),
       transport.progress, strip.slider, transport.controls, record.line, notes, strip.root);
@@ -145,7 +154,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       bus.say("run", source.target());
       return bus.say("run", null); // told once, also to a list that is built anew
     }
-    if (action === "start" || action === "restart") {
+    if (action === "start" || action === "restart" || (action === "resume" && kind === "camera")) {
       if (nothing) return say("info", "Choose a video file first.");
       if (kind === "camera" && !camera.on) {
         try {
@@ -201,6 +210,17 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     }
   }
 
+  /** This page was loaded again, or its stream was resumed: chat and settings are asked for, and the source is shown. */
+  function comeBack() {
+    returned = view.returned;
+    lab = view.lab ?? 0;
+    send("back", {});
+    const { kind, id, title } = view.source;
+    if (kind === "clip" || kind === "camera") source.put(kind, kind === "clip" ? { clip: id } : {});
+    if (kind === "upload") source.put(kind, { upload: { path: id, name: title } });
+    if (kind === "camera" && view.state === "playing" && !camera.on) act("pause"); // it films again on Resume
+  }
+
   ui.picture.dataset.empty = "1";
   source.show();
   draw();
@@ -226,6 +246,8 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       if (opening && view.opened === opening.n) opening = null;
       const another = source.kind() !== "run" || (source.chosen().run ?? "") !== view.run?.id;
       if (view.run && view.restarted && another && !opening) source.put("run", { run: view.run.id || null }); // an uploaded one, or one of the lab's
+      if ((view.returned ?? 0) !== returned) comeBack();
+      returning.draw(view);
       showFrame();
       if (camera.on && (view.state === "ended" || view.state === "failed") && view.source.kind === "camera") camera.close();
       notice(view.notice);

@@ -1,0 +1,167 @@
+"""Places of visitors: who gets one, how long it is kept, and that events of one page cannot create two guests."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+import hermes
+from hermes.engine import Engine, StreamSettings
+from hermes.errors import HermesError
+from ui.connections import TAB_HEADER, Connections, key_of_token, visitor_key
+from ui.models import Shelf
+from ui.sessions import Quota, Sessions
+from ui.visitor import Visitor
+from ui.visitor_files import open_server_folder, server_folder
+
+TOKEN = "0123456789abcdef" * 2
+
+
+@pytest.fixture(scope="module")
+def shelf():
+    engine = Engine()
+    yield Shelf(engine)
+    engine.close()
+
+
+@pytest.fixture
+def registry(shelf, tmp_path):
+    made = []
+
+    def make():
+        made.append(Visitor(StreamSettings(), shelf, {}, hermes.POLICIES, downloads=tmp_path))
+        return made[-1]
+
+    def new(**quota):
+        sessions = Sessions(make, Quota(**quota), tmp_path, Connections())
+        sessions.made = made
+        return sessions
+
+    yield new
+    for visitor in made:
+        visitor.close()
+
+
+def connect(sessions, key, client="1.2.3.4"):
+    sessions.connections.opened(key, client)
+    sessions.connected(key)
+    return sessions.get(key)
+
+
+def drop(sessions, key):
+    assert sessions.connections.closed(key)
+    sessions.disconnected(key)
+
+
+def test_the_key_of_a_tab_is_a_hash_of_its_token():
+    key = visitor_key({TAB_HEADER: TOKEN}, "gradio-session")
+    assert key == visitor_key({TAB_HEADER: TOKEN}, "another-session") == key_of_token(TOKEN)
+    assert TOKEN not in key
+    for bad in ("", "short", "../../etc/passwd", TOKEN + "/", TOKEN.upper()):
+        assert visitor_key({TAB_HEADER: bad}, "gradio-session") is None
+    assert visitor_key({}, "gradio-session") == "session-gradio-session"
+    assert visitor_key({}, "../x") is visitor_key({}, None) is None
+
+
+def test_an_invented_key_takes_no_place(registry):
+    sessions = registry()
+    for i in range(100):
+        sessions.connections.wait_for = lambda key, *_: sessions.connections.is_live(key)  # no waiting
+        with pytest.raises(HermesError, match="not connected"):
+            sessions.get(f"invented-{i}")
+    assert len(sessions) == 0
+    assert sessions.made == []
+
+
+def test_a_first_event_may_overtake_the_connection(registry):
+    sessions = registry()
+    got = []
+    event = threading.Thread(target=lambda: got.append(sessions.get("a")))
+    event.start()
+    sessions.connections.opened("a", "1.2.3.4")
+    event.join()
+    assert got == [sessions.get("a")]
+
+
+def test_one_client_cannot_take_all_places(registry):
+    sessions = registry(visitors=4, per_client=2)
+    for key in ("a", "b"):
+        connect(sessions, key)
+    with pytest.raises(HermesError, match="2 pages are open from your network address"):
+        connect(sessions, "c")
+    assert connect(sessions, "d", client="5.6.7.8")
+
+
+def test_only_connected_pages_count(registry):
+    sessions = registry(visitors=2)
+    first = connect(sessions, "a")
+    connect(sessions, "b")
+    with pytest.raises(HermesError, match="All 2 places are taken"):
+        connect(sessions, "c")
+    drop(sessions, "a")
+    connect(sessions, "c")
+    assert len(sessions) == 2
+    assert first._closed
+    assert "a" not in sessions.visitors()
+
+
+def test_a_dropped_connection_keeps_its_visitor_for_a_minute(registry):
+    sessions = registry()
+    visitor = connect(sessions, "a")
+    drop(sessions, "a")
+    dropped = sessions._places["a"].dropped
+    assert sessions.sweep(dropped + 59) == 0
+    assert connect(sessions, "a") is visitor
+    drop(sessions, "a")
+    dropped = sessions._places["a"].dropped
+    assert sessions.sweep(dropped + 61) == 1
+    assert len(sessions) == 0
+    assert visitor._closed
+
+
+def test_a_second_connection_of_a_tab_keeps_it_connected(registry):
+    sessions = registry()
+    connect(sessions, "a")
+    sessions.connections.opened("a", "1.2.3.4")  # the old connection is not known to be lost yet
+    assert not sessions.connections.closed("a")
+    assert sessions._places["a"].dropped is None
+
+
+def test_simultaneous_lesson_events_enter_one_guest(registry):
+    sessions = registry()
+    own = connect(sessions, "a")
+    start = threading.Barrier(8)
+    guests = []
+
+    def event():
+        start.wait()
+        guests.append(sessions.enter_guest("a"))
+
+    events = [threading.Thread(target=event) for _ in range(8)]
+    for thread in events:
+        thread.start()
+    for thread in events:
+        thread.join()
+    assert len(set(guests)) == 1
+    assert guests[0] is sessions.get("a")
+    surplus = [visitor for visitor in sessions.made if visitor not in (own, guests[0])]
+    assert all(visitor._closed for visitor in surplus)
+    sessions.leave_guest("a")
+    assert guests[0]._closed
+    assert sessions.get("a") is own
+
+
+def test_files_of_a_killed_server_are_deleted_and_those_of_a_running_one_stay(tmp_path):
+    killed = open_server_folder(tmp_path)
+    (killed.path / "visitor" / "video.mp4").parent.mkdir()
+    (killed.path / "visitor" / "video.mp4").write_bytes(b"x")
+    running = open_server_folder(tmp_path)
+    assert killed.path.exists(), "its server still runs"
+    killed._lock.close()
+    with server_folder(tmp_path) as path:
+        assert not killed.path.exists()
+        assert running.path.exists()
+        assert path.exists()
+    assert not path.exists()
+    running.close()

@@ -48,7 +48,7 @@ def served():
     handlers = Handlers(sessions)
 
     def look(shown, key):
-        if key == BROKEN:
+        if key == f"session-{BROKEN}":
             raise RuntimeError("a fault in one visitor's look")
         return handlers.look(shown, key)
 
@@ -168,11 +168,13 @@ def test_a_page_that_leaves_is_forgotten(client, served):
     ):
         received = events(response)
         assert next(received)
-        assert page["session"] in updates._pages
-    while page["session"] in updates._pages:  # updates of another page pass the time; the test's time limit ends it
+        assert f"session-{page['session']}" in updates._pages
+    while (
+        f"session-{page['session']}" in updates._pages
+    ):  # updates of another page pass the time; the test's time limit ends it
         with client.stream("POST", UPDATES, json=shows("another-page", play=True)) as response:
             received = events(response)
-            while page["session"] in updates._pages and next(received, None):
+            while f"session-{page['session']}" in updates._pages and next(received, None):
                 pass
 
 

@@ -21,20 +21,8 @@ def format_bytes(count: float, digits: int = 1) -> str:
     return f"{count:.{digits}f} {_UNITS[-1]}"
 
 
-def format_gibibytes(count: float, digits: int = 1) -> str:
-    """Bytes in units of 2**30, as memory is sold: "15.6 GiB"."""
-    return f"{count / 2**30:.{digits}f} GiB"
-
-
 def format_duration(seconds: float) -> str:
     """A duration, rounded: "45 s", "12 min", "2.5 h"."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-def format_clock(seconds: float) -> str:
-    """A stream time: "1:05", "1:02:03"."""
-    minutes, second = divmod(max(int(seconds), 0), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"

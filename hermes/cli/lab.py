@@ -17,9 +17,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from hermes.cli.model_option import add_model, load_model, model_folders
 from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
+from hermes.formatting import format_duration
 from hermes.output import check_folder, write_text
 
 REPORTS = ("lab.json", "lab.csv", "lab.html")
@@ -127,39 +130,31 @@ def _command(args: argparse.Namespace) -> str:
 
 
 class _Progress:
-    """A bar on a terminal; elsewhere a line whenever another twentieth is done."""
+    """A progress bar on a terminal; elsewhere a line for each twentieth that is done."""
 
     def __init__(self) -> None:
+        self._bar = tqdm(unit="measurement", disable=not sys.stderr.isatty(), file=sys.stderr, dynamic_ncols=True)
         self._began = time.monotonic()
         self._before: int | None = None
-        self._told = -1
+        self._reported = -1
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` cells are measured."""
+        """Show that `done` of `total` measurements are done."""
         if self._before is None:
-            self._before = done
-        fresh = done - self._before
-        left = (time.monotonic() - self._began) / fresh * (total - done) if fresh else None
-        when = "" if left is None else f", about {_duration(left)} left"
+            self._bar.reset(total)
+            self._before = self._bar.n = self._bar.initial = done  # measured by an earlier run of the command
+        self._bar.update(done - self._bar.n)
         twentieth = 20 * done // total
-        if sys.stderr.isatty():
-            bar = "█" * twentieth + "░" * (20 - twentieth)
-            print(f"\r\033[K{bar} {done} of {total} measured{when}", end="", file=sys.stderr, flush=True)
-        elif twentieth > self._told:
-            self._told = twentieth
-            print(f"{done} of {total} measured{when}", file=sys.stderr, flush=True)
+        if self._bar.disable and twentieth > self._reported:
+            self._reported = twentieth
+            new = done - self._before
+            left = (
+                f", about {format_duration((time.monotonic() - self._began) / new * (total - done))} left"
+                if new
+                else ""
+            )
+            print(f"{done} of {total} measured{left}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
         """Leave the line."""
-        if sys.stderr.isatty():
-            print(file=sys.stderr)
-
-
-def _duration(seconds: float) -> str:
-    return (
-        f"{seconds:.0f} s"
-        if seconds < 120
-        else f"{seconds / 60:.0f} min"
-        if seconds < 7200
-        else f"{seconds / 3600:.1f} h"
-    )
+        self._bar.close()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 ASSUMED_FPS: Final = 25.0  # for files that tell neither times nor a rate
 MAX_FPS: Final = 480.0
+PICTURE_CODECS: Final = ("mjpeg", "png", "webp", "bmp", "gif")  # of cover pictures that are not marked as such
 MIN_SKIP_FRAMES: Final = 6  # shorter stretches are decoded
 MAX_FAILURES: Final = 1000  # packets in a row that cannot be read or decoded
 READ_BYTES: Final = 1 << 18
@@ -182,7 +183,7 @@ class Decoder:
             sound = any(stream.type == "audio" for stream in self._container.streams)
             cover = bool(self._container.streams.video)
             if sound and cover:
-                raise VideoError(f"{self._name} holds only sound, with a cover picture but no video.")
+                raise VideoError(self._only_cover)
             if sound:
                 raise VideoError(explain.only_sound(self._name))
             if cover:
@@ -204,6 +205,10 @@ class Decoder:
                 "its frames costs much time to decode."
             )
         return "larger than 8K video, the most that is read here."
+
+    @property
+    def _only_cover(self) -> str:
+        return f"{self._name} holds only sound, with a cover picture but no video."
 
     def _describe(self, first: VideoFrame, scan: _Scan | None) -> Facts:
         turn = turn_of(first)
@@ -241,6 +246,9 @@ class Decoder:
         shown = [packet for packet in packets if not packet.is_discard and packet.size]
         if len(shown) == 1 and (self._kind.canvas or self._is_still_brand()):
             raise VideoError(f"{self._name} is a still picture, not a video.")
+        sound = any(stream.type == "audio" for stream in self._container.streams)
+        if len(shown) == 1 and sound and self._context.name in PICTURE_CODECS:
+            raise VideoError(self._only_cover)
         clock = FrameClock(self._seconds_per_tick, interval, wraps=self._kind.wraps)
         if not shown:
             return None

@@ -114,3 +114,11 @@ def rising(values: Array, name: str) -> Array:
     if values.ndim != 1 or (values[1:] < values[:-1]).any():
         raise InvalidValueError(f"The {name} do not rise.")
     return values
+
+
+def offsets(values: Array, count: int, name: str) -> Array:
+    """Offsets that start at 0, never fall and end at `count`."""
+    rising(values, name)
+    if not len(values) or values[0] != 0 or values[-1] != count:
+        raise InvalidValueError(f"The {name} do not match the tokens.")
+    return values

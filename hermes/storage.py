@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import struct
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,19 +15,18 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hermes.backbones.base import Backbone
+from hermes import session_checks as checks
+from hermes.backbones.base import NOMINAL_SIZE, Backbone
 from hermes.errors import HermesError
-from hermes.life import ScoreRecord
+from hermes.file_checks import mapping, parse_json, text, whole
+from hermes.file_limits import SESSION_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.memory.archive import Archive
 from hermes.memory.cache import MemoryCache
-from hermes.memory.encoded import Layout
 from hermes.memory.heads import HeadTable
 from hermes.memory.stream_state import StreamState
-from hermes.memory.tiers import FamilyConstants, Ramp
 from hermes.output import OutputError, replacing
-from hermes.policies import make_policy
+from hermes.session_checks import SessionFile
 from hermes.session_record import EvictionLog, Times
-from hermes.snapshot import AnswerTrace, Eviction
 
 if TYPE_CHECKING:
     from hermes.session import StreamSession
@@ -37,8 +38,12 @@ LARGEST_ARCHIVE = 2_000_000_000
 """Bytes of an archive that is still written into a session's file."""
 
 
+WIDEST = 8
+"""Bytes of the widest element of a tensor."""
+
+
 class SessionFileError(HermesError):
-    """A file that is no session, or not one for this model."""
+    """A file that is not a session, is damaged, or was saved with another model."""
 
 
 def save(session: StreamSession, path: Path) -> None:
@@ -89,57 +94,93 @@ def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession
     if not path.is_file():
         raise SessionFileError(f"There is no session file at {path}.")
     try:
-        with safe_open(path, framework="pt") as file:
-            header = json.loads((file.metadata() or {}).get("session", "null"))
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        if not isinstance(header, dict) or header.get("format") != FORMAT:
-            raise SessionFileError(f"{path.name} is not a session of this program.")
-        if header["fingerprint"] != model.fingerprint:
-            raise SessionFileError(
-                f"{path.name} was saved with the model “{header['model']}”; it cannot go on with “{model.card.name}”."
-            )
-        return _rebuild(cls, header, tensors, model)
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
-        raise SessionFileError(f"{path.name} is damaged or not a session of this program.") from error
+        header, tensors = _read(path)
+        _check_kind(path.name, header, model)
+        return _rebuild(cls, SessionFile(header, tensors, model))
+    except SessionFileError:
+        raise
+    except FileTooLargeError as error:
+        raise SessionFileError(f"{path.name} is too large. {error}") from error
+    except (HermesError, SafetensorError, OSError, ValueError) as error:
+        detail = f" {error}" if isinstance(error, HermesError) else ""
+        raise SessionFileError(f"{path.name} is damaged or not a session of this program.{detail}") from error
 
 
-def _rebuild(
-    cls: type[StreamSession], header: dict[str, Any], tensors: dict[str, Tensor], model: Backbone
-) -> StreamSession:
-    settings = dict(header["policy"])
-    if settings.get("constants"):
-        settings["constants"] = _constants(settings["constants"])
-    session = cls(model, make_policy(settings.pop("name"), **settings), chunk=header["chunk"])
-    history, stats = session._history, session.stats
-    for name, value in header["stats"].items():
-        setattr(stats, name, value)
-    history.times = Times(tensors["times"].numpy())
-    history.sequence = header["sequence"]
-    history.conversation = tuple(header["conversation"]) if header["conversation"] else None
-    if "answer" in header:
-        history.answer = _put_arrays(AnswerTrace, header["answer"], "answer", tensors)
-    history.evictions = EvictionLog(
-        _put_arrays(Eviction, scalars, f"eviction.{i}", tensors) for i, scalars in enumerate(header["evictions"])
-    )
-    for i, scalars in enumerate(header.get("life", [])):
-        session.life.add(_put_arrays(ScoreRecord, scalars, f"life.{i}", tensors))
-    if header["layout"]:
-        shape = header["layout"]
-        session._layout = Layout(
-            tuple(shape["grid"]), tuple(shape["pixels"]), shape["frames_per_step"], shape["interval"]
-        )
-    pending = [(tensors[f"pending.{i}"].numpy(), seconds) for i, seconds in enumerate(header["pending"])]
-    session._pending = pending
-    if len(history.times):
-        session._cache = _cache(header, tensors, model)
-    session._state.tensors = {
-        name.removeprefix("state."): value.to(model.device if value.dim() else "cpu")
-        for name, value in tensors.items()
-        if name.startswith("state.")
-    }
-    archived = {name.removeprefix("archive."): value for name, value in tensors.items() if name.startswith("archive.")}
+def _check_kind(name: str, header: dict[str, Any], model: Backbone) -> None:
+    """Check that a header is one of a session that was saved with a model.
+
+    Raises:
+        SessionFileError: It is not.
+    """
+    if header.get("format") != FORMAT:
+        raise SessionFileError(f"{name} is not a session of this program.")
+    if header.get("fingerprint") != model.fingerprint:
+        saved = text(header.get("model"), "name of the model", SESSION_LIMITS.text)
+        raise SessionFileError(f"{name} was saved with the model “{saved}”; it cannot go on with “{model.card.name}”.")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors of a file, once their declared sizes are known to fit.
+
+    Raises:
+        FileTooLargeError: The file, its header or its tensors are too large.
+        InvalidValueError: The header is not valid.
+        SafetensorError: It is not a safetensors file.
+        OSError: It cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+    if size > SESSION_LIMITS.file_bytes or (
+        len(start) == 8
+        and struct.unpack("<Q", start)[0] > SESSION_LIMITS.json_bytes
+        and size > SESSION_LIMITS.json_bytes
+    ):
+        raise FileTooLargeError("The file or its header exceeds the limit of a session file.")
+    budget = MemoryBudget(SESSION_LIMITS.memory_bytes)
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        if len(names) > SESSION_LIMITS.parts:
+            raise FileTooLargeError(f"It has more than {SESSION_LIMITS.parts:,} tensors.")
+        for name in names:
+            budget.charge(WIDEST * math.prod(file.get_slice(name).get_shape()))
+        data = (file.metadata() or {}).get("session", "null").encode()
+        header = mapping(parse_json(data, SESSION_LIMITS.json_bytes, "header"), "header")
+        return header, {name: file.get_tensor(name) for name in names}
+
+
+def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
+    """A session out of a file, every part of which is checked first."""
+    model = file.model
+    times = checks.read_times(file)
+    layout = checks.read_layout(file, seen=bool(times))
+    grid = layout.grid if layout else model.layout(*NOMINAL_SIZE).grid
+    patches = grid[0] * grid[1]
+    evictions, records, answer = checks.read_evictions(file), checks.read_records(file), checks.read_answer(file)
+    checks.check_history_of(times, evictions, records, answer, model.num_layers, patches)
+    if times:
+        checks.check_memory(file, len(times), patches)
+    policy = checks.read_policy(file)
+    state = checks.check_state(file, policy, len(times), patches)
+    archived = checks.check_archive(file, len(times), patches)
+    limit = whole(file.part("archive_limit"), "limit of the archive")
+    session = cls(model, policy, chunk=whole(file.part("chunk"), "chunk", 1, checks.LARGEST_CHUNK))
+    session.stats = checks.read_stats(file)
+    history = session._history
+    history.times = Times(times)
+    history.sequence = whole(file.part("sequence"), "number of the snapshot")
+    history.conversation = checks.read_conversation(file)
+    history.answer = answer
+    history.evictions = EvictionLog(evictions)
+    for record in records:
+        session.life.add(record)
+    session._layout = layout
+    session._pending = checks.read_pending(file, times[-1] if times else None)
+    if times:
+        session._cache = _cache(file)
+    session._state.tensors = {name: value.to(model.device if value.dim() else "cpu") for name, value in state.items()}
     if archived:
-        session._state.archive = Archive.of_state(archived, header["archive_limit"], model.device)
+        session._state.archive = Archive.of_state(archived, limit, model.device)
     return session
 
 
@@ -156,24 +197,21 @@ def _state_tensors(state: StreamState) -> dict[str, Tensor]:
     return tensors | {f"archive.{name}": value for name, value in state.archive.state().items()}
 
 
-def _cache(header: dict[str, Any], tensors: dict[str, Tensor], model: Backbone) -> MemoryCache:
+def _cache(file: SessionFile) -> MemoryCache:
+    """The cache out of checked tensors."""
+    model, tensors, header = file.model, file.tensors, file.header
     length = max(tensors[f"layer.{i}.keys"].shape[1] for i in range(model.num_layers))
     cache = model.new_cache(length + 512)
-    cache.prompt_len = int(header["prompt_len"])
+    cache.prompt_len = header["prompt_len"]
     for i, layer in enumerate(cache.layers):
         layer.length = tensors[f"layer.{i}.keys"].shape[1]
-        layer.intact = bool(header["intact"][i])
+        layer.intact = header["intact"][i]
         for name in LAYER_FIELDS:
-            getattr(layer, name)[:, : layer.length] = tensors[f"layer.{i}.{name}"].to(model.device)
+            getattr(layer, name)[:, : layer.length] = tensors[f"layer.{i}.{name}"].to(layer.keys.device)
         if f"heads.{i}.labels" in tensors:
             heads = HeadTable(*(tensors[f"heads.{i}.{name}"].to(layer.keys.device) for name in HEAD_FIELDS))
             layer.heads = heads.reallocated(layer.length, layer.capacity)
     return cache
-
-
-def _constants(values: dict[str, Any]) -> FamilyConstants:
-    alpha, k = (tuple(Ramp(**ramp) for ramp in values[name]) for name in ("alpha", "k"))
-    return FamilyConstants(alpha, k, tuple(values["gamma"]))  # type: ignore[arg-type]
 
 
 def _take_arrays(record: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
@@ -186,8 +224,3 @@ def _take_arrays(record: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[s
         else:
             scalars[item.name] = value
     return scalars
-
-
-def _put_arrays(cls: type[Any], scalars: dict[str, Any], prefix: str, tensors: dict[str, Tensor]) -> Any:
-    arrays = {f.name: tensors[f"{prefix}.{f.name}"].numpy() for f in fields(cls) if f"{prefix}.{f.name}" in tensors}
-    return cls(**scalars, **arrays)

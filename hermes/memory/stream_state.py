@@ -5,6 +5,7 @@ Policies themselves hold no data, so that one can serve many streams; this belon
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import torch
@@ -13,6 +14,44 @@ from torch import Tensor
 from hermes.memory.archive import Archive
 from hermes.memory.cache import FRAME
 from hermes.memory.chunk import vision_of
+
+
+@dataclass(frozen=True)
+class StateField:
+    """What a tensor of a policy's state may be, so that a session file can be checked before it is used.
+
+    Attributes:
+        shape: Size of each dimension: a number, "hidden" (size of the model's hidden states), "patches" (tokens of a frame),
+            "axes" (of positions), "streams" (of features: embeddings, and those added to deeper layers), or "any".
+        kind: "model" (the model's type), "float" (float32), "integer" (int64) or "label" (int32).
+        low: Least value.
+        high: Largest value; the name "frames" stands for the number of the newest frame.
+        nan: Whether values may be NaN.
+    """
+
+    shape: tuple[int | str, ...] = ()
+    kind: str = "float"
+    low: float = -1e30
+    high: float | str = 1e30
+    nan: bool = False
+
+    def fits(self, value: Tensor, sizes: Mapping[str, int], frames: int, dtype: torch.dtype) -> bool:
+        """Whether a tensor is as this field says.
+
+        Args:
+            value: The tensor.
+            sizes: Sizes by the names that `shape` uses.
+            frames: Frames that the memory has seen.
+            dtype: The model's type.
+        """
+        kinds = {"model": dtype, "float": torch.float32, "integer": torch.int64, "label": torch.int32}
+        if value.dtype != kinds[self.kind] or value.dim() != len(self.shape):
+            return False
+        wanted = [side if isinstance(side, int) else sizes.get(side) for side in self.shape]
+        if any(want not in (None, have) for want, have in zip(wanted, value.shape, strict=True)):
+            return False
+        high = frames - 1 if isinstance(self.high, str) else self.high
+        return bool((((value >= self.low) & (value <= high)) | (value.isnan() & self.nan)).all())
 
 
 @dataclass

@@ -20,7 +20,7 @@ from hermes.memory.cache import MemoryCache, evict, reindex
 from hermes.memory.chunk import Chunk
 from hermes.memory.positions import RESERVE, Reindexing, must_compact
 from hermes.memory.scores import Scores, read_scores
-from hermes.memory.stream_state import StreamState
+from hermes.memory.stream_state import StateField, StreamState
 from hermes.memory.tiers import FamilyConstants
 from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies.settings import Setting, Value
@@ -148,6 +148,8 @@ class Policy(ABC):
         has_guidance: Whether it measures attention of guidance prompts.
         spreads: Whether it works on a model whose layers lie on several devices.
         has_tiers: Whether its layers play different parts: sensory, working and long-term memory.
+        state_fields: What the tensors of its state may be, by name; a session file with others is rejected. None: not
+            checked.
         settings: What can be changed about it beside the budget; each is one of its fields.
         budget: Video tokens that a layer may hold.
         reindexing: When positions are compacted.
@@ -164,6 +166,7 @@ class Policy(ABC):
     spreads: ClassVar[bool] = False
     has_tiers: ClassVar[bool] = False
     settings: ClassVar[tuple[Setting, ...]] = ()
+    state_fields: ClassVar[Mapping[str, StateField] | None] = None
 
     budget: int = DEFAULT_BUDGET
     reindexing: Reindexing = "lazy"

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
+from hermes.memory.stream_state import StateField
 from hermes.policies.base import Step
 from hermes.policies.ops.features import pooled_patches
 from hermes.policies.ops.merging import frame_times, grouped, merged, tokens_of_last_frame
+
+OPEN_GROUP: Mapping[str, StateField] = {
+    "open.sum": StateField(("streams", "patches", "hidden")),
+    "open.told": StateField((3,), low=0.0),
+    "open.tokens": StateField((), "integer", 0, 1e6),
+}
+"""State of a group that is still open."""
 
 
 def open_groups(step: Step, chunk: Chunk, group: Tensor, side: int | None = None) -> Chunk:

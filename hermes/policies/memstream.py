@@ -6,7 +6,7 @@ model beside it: only the internal ranking is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from hermes.memory.cache import FRAME, IMPORTANCE, Provenance
 from hermes.memory.chunk import Chunk
+from hermes.memory.stream_state import StateField
 from hermes.policies.archiving import local_window
 from hermes.policies.base import TRAINING_FREE, Step
 from hermes.policies.ops.features import novelty_rank, patch_similarity
@@ -37,6 +38,7 @@ class MemStream(ReKV):
         "ReKV whose later frames see only the novel patches of earlier ones; everything is archived all the same."
     )
     citation: ClassVar[str] = "MemStream, arXiv 2602.18434; internal expert only"
+    state_fields: ClassVar[Mapping[str, StateField]] = {"previous": StateField(("patches", "hidden"), "model")}
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "visible_share",

@@ -6,6 +6,7 @@ frame whose momentum is high among those seen so far, and a cube is the mean of 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -13,8 +14,9 @@ import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
+from hermes.memory.stream_state import StateField
 from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
-from hermes.policies.grouping import open_groups
+from hermes.policies.grouping import OPEN_GROUP, open_groups
 from hermes.policies.ops.features import before, momentum
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
@@ -39,6 +41,12 @@ class Quicksviewer(Policy):
         "Cuts the stream where it changes and averages the frames between two cuts; the newest cubes stay."
     )
     citation: ClassVar[str] = "Quicksviewer, arXiv 2504.15270; untrained boundaries and averaging, no resampler"
+    state_fields: ClassVar[Mapping[str, StateField]] = {
+        "previous": StateField(("patches", "hidden")),
+        "momentum": StateField(("patches", "hidden")),
+        "scores": StateField(("any",)),
+        **OPEN_GROUP,
+    }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "alpha",

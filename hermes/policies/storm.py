@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
 from hermes.memory.chunk import Chunk
+from hermes.memory.stream_state import StateField
 from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
-from hermes.policies.grouping import open_groups
+from hermes.policies.grouping import OPEN_GROUP, open_groups
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
 
@@ -28,6 +30,7 @@ class Storm(Policy):
         "Averages groups of frames before the decoder; the newest of what is left stay under the budget."
     )
     citation: ClassVar[str] = "STORM, arXiv 2503.04130; temporal pooling, no Mamba"
+    state_fields: ClassVar[Mapping[str, StateField]] = {"frames": StateField((), "integer", 0, 1e12), **OPEN_GROUP}
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting("group", "Frames a group", "Frames averaged into one.", "number", 4, low=1, high=32, step=1),
         OUR_REINDEXING,

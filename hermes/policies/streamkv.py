@@ -5,7 +5,7 @@ arXiv 2511.07278 (AAAI 2026), re-implemented from the publication; training-free
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -15,6 +15,7 @@ from torch import Tensor
 from hermes.memory.cache import FRAME, KIND, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.positions import Reindexing
+from hermes.memory.stream_state import StateField
 from hermes.policies.archiving import (
     ARCHIVE_MEMORY,
     block_counts,
@@ -57,6 +58,13 @@ class StreamKV(Policy):
     )
     citation: ClassVar[str] = "StreamKV, arXiv 2511.07278"
     needs: ClassVar[str] = "an archive of a share of all frames outside the memory"
+    state_fields: ClassVar[Mapping[str, StateField]] = {
+        "previous": StateField(("hidden",)),
+        "held": StateField((), "integer", 0, "frames"),
+        "seen": StateField((), "integer", 0, 1e9),
+        "sum": StateField(("patches", "hidden")),
+        "ended": StateField(("any", 2), "integer", 0, "frames"),
+    }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "alike",

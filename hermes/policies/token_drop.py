@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 
 from hermes.memory.chunk import Chunk
+from hermes.memory.stream_state import StateField
 from hermes.policies.base import BASELINE, Outcome, Policy, Step
 from hermes.policies.ops.features import patch_similarity
 from hermes.policies.settings import OUR_REINDEXING, Setting
@@ -29,6 +31,7 @@ class TokenDrop(Policy):
     )
     citation: ClassVar[str] = "TimeChat-Online, arXiv 2504.17343; the budget is ours"
     spreads: ClassVar[bool] = True
+    state_fields: ClassVar[Mapping[str, StateField]] = {"previous": StateField(("patches", "hidden"), "model")}
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "threshold",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -9,8 +10,9 @@ import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
+from hermes.memory.stream_state import StateField
 from hermes.policies.base import BASELINE, Outcome, Policy, Recall, Step
-from hermes.policies.ops.frame_store import FrameStore, spread
+from hermes.policies.ops.frame_store import STORE_FIELDS, FrameStore, spread
 
 STORED = 4
 """Frames stored for each that is read, so that those read can be evenly spread whatever the length of the stream."""
@@ -29,6 +31,8 @@ class UniformFrames(Policy):
     )
     citation: ClassVar[str] = "the usual baseline of offline video models"
     needs: ClassVar[str] = "features of up to four times the budget’s frames outside the memory"
+
+    state_fields: ClassVar[Mapping[str, StateField]] = {"stride": StateField((), "integer", 1, 1e9), **STORE_FIELDS}
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
         """Store every `stride`-th frame and the newest one; the decoder reads nothing now."""

@@ -6,6 +6,7 @@ weights of its own. What it holds changes at the end of a scene, so memory and s
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -17,9 +18,10 @@ from hermes.memory.cache import FRAME, MASS, SECONDS, Provenance
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.encoded import Encoded
 from hermes.memory.positions import compact
+from hermes.memory.stream_state import StateField
 from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
 from hermes.policies.ops.features import frame_similarity
-from hermes.policies.ops.frame_store import FrameStore, spread
+from hermes.policies.ops.frame_store import STORE_FIELDS, FrameStore, spread
 from hermes.policies.ops.scenes import attended, evenly, is_cut, left_depth
 from hermes.policies.settings import Setting
 from hermes.snapshot import SUMMARY
@@ -45,6 +47,15 @@ class VideoLLaMB(Policy):
         "Cuts the stream into scenes; earlier scenes live on in a few memory tokens, the present one in its frames."
     )
     citation: ClassVar[str] = "VideoLLaMB, arXiv 2409.01071; SceneTiling and an untrained memory"
+    state_fields: ClassVar[Mapping[str, StateField]] = {
+        "previous": StateField(("hidden",)),
+        "similarities": StateField(("any",)),
+        "depths": StateField(("any",)),
+        "memory": StateField(("any", "hidden"), "model"),
+        "folded": StateField((), low=1.0),
+        "folded_seconds": StateField(),
+        **STORE_FIELDS,
+    }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "slots", "Memory tokens", "Tokens that earlier scenes live on in.", "number", 32, low=1, high=128, step=1

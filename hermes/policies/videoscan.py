@@ -6,7 +6,7 @@ attends to stay as well, as in the released "VideoScan+".
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -17,6 +17,7 @@ from hermes.memory.cache import FRAME, IMPORTANCE, KIND, PATCH, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.importance import normalise
 from hermes.memory.positions import Reindexing
+from hermes.memory.stream_state import StateField
 from hermes.policies.base import UNTRAINED, BudgetError, Outcome, Policy, Step
 from hermes.policies.ops.features import pair_to_drop
 from hermes.policies.ops.merging import frame_times
@@ -41,6 +42,10 @@ class VideoScan(Policy):
         "neighbours goes."
     )
     citation: ClassVar[str] = "VideoScan, arXiv 2503.09387; the carrier is untrained"
+    state_fields: ClassVar[Mapping[str, StateField]] = {
+        "bank": StateField(("any", "hidden")),
+        "frames": StateField(("any",), "integer", 0, "frames"),
+    }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "patches",

@@ -12,18 +12,19 @@ from typing import Any, Final
 
 import numpy as np
 
-from hermes.file_checks import flag, mapping, number, seconds, shaped, text, whole, within
+from hermes.file_checks import flag, mapping, number, offsets, seconds, shaped, text, whole, within
 from hermes.file_limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.life import ScoreRecord
 from hermes.live_view import LiveView
 from hermes.snapshot import KINDS, VISION, AnswerTrace, Snapshot
 from hermes.trace.block import Array, DamagedError
 from hermes.trace.moments import History
-from hermes.trace.records import check_offsets
 
 STATES = ("empty", "playing", "paused", "ended", "failed")
 LARGEST_FIGURE: Final = 65504.0
 """Largest importance, recency or guidance attention: the largest float16."""
+LARGEST_SHARE: Final = 1.01
+"""Largest share of attention: 1, and the rounding of float16."""
 MOST_PROMPTS: Final = 64
 MERGED_FRAMES: Final = 64
 """Most frames that count as one: evictions count frames before a model merges them."""
@@ -120,6 +121,28 @@ def _check_tokens(snapshot: Snapshot) -> None:
         raise DamagedError("A layer holds fewer tokens than the prompt has.")
 
 
+def check_answer_arrays(answer: AnswerTrace) -> None:
+    """Check that the arrays of an answer fit together and hold shares of attention."""
+    frames = answer.frames_seen
+    layers = len(shaped(answer.offsets, (None,), "offsets of an answer")) - 1
+    tokens = len(shaped(answer.token_frame, (None,), "tokens of an answer"))
+    heads = shaped(answer.attention_heads, (layers, None, frames), "attention of an answer").shape[1]
+    if not 1 <= layers <= RUN_LIMITS.layers or not 1 <= heads <= RUN_LIMITS.heads:
+        raise DamagedError("An answer has too few or too many layers or heads.")
+    shaped(answer.attention, (layers, frames), "attention of an answer")
+    shaped(answer.attention_rest, (layers, 3), "attention of an answer")
+    shaped(answer.attention_patch, (tokens,), "attention of an answer")
+    shaped(answer.token_patch, (tokens,), "tokens of an answer")
+    for name in ("attention", "attention_heads", "attention_rest", "attention_patch"):
+        within(getattr(answer, name), 0.0, LARGEST_SHARE, f"“{name}” of an answer")
+    within(answer.token_frame, -1, frames - 1, "frames of an answer’s tokens")
+    within(answer.token_patch, -1, RUN_LIMITS.patches - 1, "patches of an answer’s tokens")
+    offsets(answer.offsets, tokens, "offsets of an answer")
+    if answer.tokens_read.size:
+        read = shaped(answer.tokens_read, (layers,), "numbers of tokens read")
+        within(read, 0, LARGEST_NUMBER, "numbers of tokens read")
+
+
 def check_answer(answer: AnswerTrace, layers: int, frames: int, patches: int) -> None:
     """Check an answer against the stream that it belongs to.
 
@@ -152,12 +175,8 @@ def check_history(history: History, layers: int) -> None:
         check_answer(answer, layers, frames, RUN_LIMITS.patches)
 
 
-def check_scores(records: Sequence[ScoreRecord], layers: int, frames: int, patches: int, budget: MemoryBudget) -> None:
-    """Check score records against the stream, and that token histories made of them fit into the budget.
-
-    Raises:
-        FileTooLargeError: They exceed the budget, or a token history would take too long.
-    """
+def check_records(records: Sequence[ScoreRecord], layers: int, frames: int, patches: int) -> None:
+    """Check score records against the stream."""
     numbers = [record.sequence for record in records]
     if len(set(numbers)) != len(numbers):
         raise DamagedError("Two score records belong to one moment.")
@@ -167,11 +186,21 @@ def check_scores(records: Sequence[ScoreRecord], layers: int, frames: int, patch
             shaped(getattr(record, name), (tokens,), f"“{name}” of scores")
         shaped(record.folded, (layers,), "“folded” of scores")
         shaped(record.offsets, (layers + 1,), "offsets of scores")
-        check_offsets(record.offsets, tokens, "offsets of scores")
+        offsets(record.offsets, tokens, "offsets of scores")
         within(record.frame, -1, frames - 1, "frames of scores")
         within(record.patch, -1, patches - 1, "patches of scores")
         if record.frames_seen > frames:
             raise DamagedError("A score record is later than the last frame.")
+
+
+def require_histories(
+    records: Sequence[ScoreRecord], layers: int, frames: int, patches: int, budget: MemoryBudget
+) -> None:
+    """Check that token histories made of score records fit into the budget and take little time.
+
+    Raises:
+        FileTooLargeError: They do not.
+    """
     budget.require(layers * len(records) * patches * _SCORE_BYTES)
     # A token history follows each summary token that took tokens of the frame through all later records.
     merges = np.zeros(frames, np.int64)

@@ -15,6 +15,7 @@ from hermes.file_limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, MemoryBudget
 from hermes.life import ScoreRecord, to_bytes
 from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
 from hermes.trace.block import Array, DamagedError, pack, unpack
+from hermes.trace.consistency import check_answer_arrays
 from hermes.trace.moments import History
 
 _EVICTION = {"evicted": np.int64, "folded": np.int64, "reindexed": np.bool_}
@@ -25,8 +26,6 @@ _RECORD = {
 _MOMENT = {"sequence": np.int64, "frames_seen": np.int64, "seconds": np.float64}
 _ATTENTION = ("attention", "attention_heads", "attention_rest", "attention_patch")
 _ANSWER_INTEGERS = {"token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64, "tokens_read": np.int64}
-_LARGEST_SHARE: Final = 1.01
-"""Largest share of attention: 1, and the rounding of float16."""
 _RECORD_BYTES: Final = 2000
 """Memory of one record beside its arrays' values."""
 
@@ -117,27 +116,11 @@ def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
         values = _array(arrays, key, name)
         if values.dtype != np.float16:
             raise DamagedError(f"The “{key}” of an answer has the type {values.dtype.name}.")
-        within(values, 0.0, _LARGEST_SHARE, f"“{key}” of an answer")
         budget.charge(4 * values.size)
         held[key] = values.astype(np.float32)
     for key, dtype in _ANSWER_INTEGERS.items():
         held[key] = _integers(_array(arrays, key, name), dtype, f"“{key}” of an answer", budget)
-    layers = len(shaped(held["offsets"], (None,), "offsets of an answer")) - 1
-    tokens = len(shaped(held["token_frame"], (None,), "tokens of an answer"))
-    heads = shaped(held["attention_heads"], (layers, None, frames), "attention of an answer").shape[1]
-    if not 1 <= layers <= RUN_LIMITS.layers or not 1 <= heads <= RUN_LIMITS.heads:
-        raise DamagedError("An answer has too few or too many layers or heads.")
-    shaped(held["attention"], (layers, frames), "attention of an answer")
-    shaped(held["attention_rest"], (layers, 3), "attention of an answer")
-    shaped(held["attention_patch"], (tokens,), "attention of an answer")
-    shaped(held["token_patch"], (tokens,), "tokens of an answer")
-    within(held["token_frame"], -1, frames - 1, "frames of an answer’s tokens")
-    within(held["token_patch"], -1, RUN_LIMITS.patches - 1, "patches of an answer’s tokens")
-    check_offsets(held["offsets"], tokens, "offsets of an answer")
-    if held["tokens_read"].size:
-        shaped(held["tokens_read"], (layers,), "numbers of tokens read")
-        within(held["tokens_read"], 0, LARGEST_NUMBER, "numbers of tokens read")
-    return AnswerTrace(
+    answer = AnswerTrace(
         question=text(member(said, "question", name), "question", RUN_LIMITS.text),
         answer=text(member(said, "answer", name), name, RUN_LIMITS.text),
         asked_seconds=math.nan if asked != asked else seconds(asked, "time of an answer"),  # noqa: PLR0124 - nan
@@ -146,6 +129,8 @@ def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
         moved_bytes=whole(member(said, "moved_bytes", name), "moved bytes of an answer"),
         **held,
     )
+    check_answer_arrays(answer)
+    return answer
 
 
 def unpack_scores(data: bytes, budget: MemoryBudget) -> tuple[ScoreRecord, ...]:
@@ -159,18 +144,6 @@ def unpack_scores(data: bytes, budget: MemoryBudget) -> tuple[ScoreRecord, ...]:
     _, arrays = unpack(data, budget)
     rows = _rows(arrays, {**_MOMENT, **_RECORD}, "scores", budget)
     return tuple(ScoreRecord(**row, complete=False) for row in rows)
-
-
-def check_offsets(offsets: Array, tokens: int, name: str) -> None:
-    """Check that offsets start at 0, never fall and end at the number of tokens.
-
-    Raises:
-        DamagedError: They do not.
-        InvalidValueError: They fall.
-    """
-    rising(offsets, name)
-    if not len(offsets) or offsets[0] != 0 or offsets[-1] != tokens:
-        raise DamagedError(f"The {name} do not match the tokens.")
 
 
 def completed(record: ScoreRecord, snapshot: Snapshot) -> ScoreRecord:

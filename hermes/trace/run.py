@@ -187,7 +187,8 @@ class Run:
         consistency.require_views(layers, self.frames, patches, budget)
         consistency.charge_records(min(len(self._scores), SCORED_EVICTIONS), len(known), tokens, budget)
         consistency.check_history(self._history, layers)
-        consistency.check_scores(self._scores, layers, self.frames, patches, budget)
+        consistency.check_records(self._scores, layers, self.frames, patches)
+        consistency.require_histories(self._scores, layers, self.frames, patches, budget)
         consistency.check_past(self._pasts, layers, self.frames)
         _ = self.records
 

@@ -5,6 +5,7 @@ It decides nothing: policies say which frames are kept and which are read.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,8 +17,19 @@ from hermes.memory.cache import FRAME, MemoryCache, Provenance
 from hermes.memory.chunk import Chunk, concatenated
 from hermes.memory.encoded import Encoded
 from hermes.memory.positions import compact
+from hermes.memory.stream_state import StateField
 
 NAMES = ("embeddings", "step", "patch", "offsets", "labels", "figures")
+STORE_FIELDS: Mapping[str, StateField] = {
+    "store.embeddings": StateField((1, "any", "hidden"), "model"),
+    "store.step": StateField(("any",), "integer", 0, 1e9),
+    "store.patch": StateField(("any",), "integer", -1, 1e9),
+    "store.offsets": StateField(("axes", "any"), "integer", 0, 1e9),
+    "store.labels": StateField((4, "any"), "label", -1, 1e9),
+    "store.figures": StateField((5, "any"), nan=True),
+    "store.deepstack": StateField(("any", "hidden"), "model"),
+}
+"""What the tensors of `FrameStore.state` may be."""
 
 
 @dataclass(frozen=True)

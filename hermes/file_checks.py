@@ -101,6 +101,10 @@ def within(values: Array, low: float, high: float, name: str, *, nan: bool = Fal
     """An array of numbers within a range; NaN only where allowed."""
     if values.dtype.kind not in "iufb":
         raise InvalidValueError(f"The {name} are not numbers.")
+    if values.dtype.kind == "f":
+        low, high = (
+            float(np.clip(bound, -np.finfo(values.dtype).max, np.finfo(values.dtype).max)) for bound in (low, high)
+        )
     fits = (values >= low) & (values <= high)
     if nan and values.dtype.kind == "f":
         fits |= np.isnan(values)

@@ -130,7 +130,7 @@ def _setting(name: str, default: object, value: Any) -> object:
     if isinstance(default, bool):
         return flag(value, what)
     if isinstance(default, int):
-        return whole(value, what)
+        return whole(value, what, min(default, 0))  # -1 stands for no budget
     if isinstance(default, str) or isinstance(value, str):
         return text(value, what, SESSION_LIMITS.text)
     return value if default is None and isinstance(value, bool) else number(value, what)
@@ -406,7 +406,7 @@ def _check_store(state: Mapping[str, Tensor], frames: int, patches: int) -> None
     _check_provenance(labels, figures, 0, frames, patches)
     limited(labels[FRAME], 0, frames - 1, "frames of stored tokens")
     limited(labels[KIND], VISION, len(KINDS) - 1, "kinds of stored tokens")
-    if (torch.diff(labels[FRAME]) < 0).any() or (torch.diff(step) < 0).any():
+    if (torch.diff(labels[FRAME]) < 0).any():
         raise InvalidValueError("Stored tokens do not lie in the order of the stream.")
     if (patch != labels[PATCH]).any():
         raise InvalidValueError("Stored tokens have two different patches.")

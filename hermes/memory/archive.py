@@ -152,8 +152,11 @@ class Archive:
         tensors: dict[str, Tensor] = {}
         for i, layer in enumerate(self.layers):
             names = ("labels", "figures", "positions", "starts", "representatives")
-            tensors |= {f"{i}.{name}": getattr(layer, name).rows.cpu().clone() for name in names}
-            tensors[f"{i}.payload"] = layer.read(torch.arange(layer.tokens))
+            tensors |= {
+                f"{i}.{name}": getattr(layer, name).rows.cpu().clone(memory_format=torch.contiguous_format)
+                for name in names
+            }
+            tensors[f"{i}.payload"] = layer.read(torch.arange(layer.tokens)).contiguous()
         return tensors
 
     @classmethod

@@ -389,6 +389,12 @@ def check_state(file: SessionFile, policy: Policy, frames: int, patches: int) ->
         known = "store.deepstack" if name.startswith("store.deepstack") else name
         if known not in expected or not expected[known].fits(value, sizes, frames, file.model.dtype):
             raise InvalidValueError(f"The state “{name}” is not one of the policy {policy.name}.")
+        for side, size in zip(expected[known].shape, value.shape, strict=True):
+            if isinstance(side, str) and side != "any":
+                sizes.setdefault(side, size)
+    for group in {field.group for field in expected.values() if field.group}:
+        if len({name in state for name, field in expected.items() if field.group == group}) > 1:
+            raise InvalidValueError(f"A part of the state “{group}” is missing.")
     if any(name.startswith("store.") for name in state):
         _check_store(state, frames, patches)
     return state

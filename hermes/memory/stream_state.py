@@ -22,11 +22,13 @@ class StateField:
 
     Attributes:
         shape: Size of each dimension: a number, "hidden" (size of the model's hidden states), "patches" (tokens of a frame),
-            "axes" (of positions), "streams" (of features: embeddings, and those added to deeper layers), or "any".
+            "axes" (of positions), "streams" (of features: embeddings, and those added to deeper layers), "any", or
+            another name: the same size wherever that name is used.
         kind: "model" (the model's type), "float" (float32), "integer" (int64) or "label" (int32).
         low: Least value.
-        high: Largest value; the name "frames" stands for the number of the newest frame.
+        high: Largest value; "newest" stands for the number of the newest frame, "seen" for the number of frames.
         nan: Whether values may be NaN.
+        group: Fields of one group are all there or none is; "" for a field by itself.
     """
 
     shape: tuple[int | str, ...] = ()
@@ -34,6 +36,7 @@ class StateField:
     low: float = -1e30
     high: float | str = 1e30
     nan: bool = False
+    group: str = ""
 
     def fits(self, value: Tensor, sizes: Mapping[str, int], frames: int, dtype: torch.dtype) -> bool:
         """Whether a tensor is as this field says.
@@ -50,7 +53,7 @@ class StateField:
         wanted = [side if isinstance(side, int) else sizes.get(side) for side in self.shape]
         if any(want not in (None, have) for want, have in zip(wanted, value.shape, strict=True)):
             return False
-        high = frames - 1 if isinstance(self.high, str) else self.high
+        high = {"newest": frames - 1, "seen": frames}[self.high] if isinstance(self.high, str) else self.high
         return bool((((value >= self.low) & (value <= high)) | (value.isnan() & self.nan)).all())
 
 

@@ -60,10 +60,10 @@ class StreamKV(Policy):
     needs: ClassVar[str] = "an archive of a share of all frames outside the memory"
     state_fields: ClassVar[Mapping[str, StateField]] = {
         "previous": StateField(("hidden",)),
-        "held": StateField((), "integer", 0, "frames"),
+        "held": StateField((), "integer", 0, "seen"),
         "seen": StateField((), "integer", 0, 1e9),
         "sum": StateField(("patches", "hidden")),
-        "ended": StateField(("any", 2), "integer", 0, "frames"),
+        "ended": StateField(("any", 2), "integer", 0, "newest"),
     }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(

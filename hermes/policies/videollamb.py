@@ -51,9 +51,9 @@ class VideoLLaMB(Policy):
         "previous": StateField(("hidden",)),
         "similarities": StateField(("any",)),
         "depths": StateField(("any",)),
-        "memory": StateField(("any", "hidden"), "model"),
-        "folded": StateField((), low=1.0),
-        "folded_seconds": StateField(),
+        "memory": StateField(("any", "hidden"), "model", group="memory"),
+        "folded": StateField((), low=1.0, group="memory"),
+        "folded_seconds": StateField(group="memory"),
         **STORE_FIELDS,
     }
     settings: ClassVar[tuple[Setting, ...]] = (

@@ -43,8 +43,8 @@ class VideoScan(Policy):
     )
     citation: ClassVar[str] = "VideoScan, arXiv 2503.09387; the carrier is untrained"
     state_fields: ClassVar[Mapping[str, StateField]] = {
-        "bank": StateField(("any", "hidden")),
-        "frames": StateField(("any",), "integer", 0, "frames"),
+        "bank": StateField(("frames", "hidden"), group="bank"),
+        "frames": StateField(("frames",), "integer", 0, "newest", group="bank"),
     }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import struct
 import zipfile
@@ -58,7 +57,7 @@ def test_the_page_says_what_is_wrong_with_an_upload_and_goes_on(good, tmp_path):
         copy = tmp_path / path.name
         shutil.copy(path, copy)
         handlers.act({"action": "start", "kind": "upload", "path": str(copy), "name": path.name}, "me")
-        return json.loads(handlers.poll({}, "me")[0])
+        return handlers.look({}, "me")[0]
 
     for name, words in EXPECTED.items():
         said = upload(CASES / f"{name}.hermesrun")["notice"]["text"]

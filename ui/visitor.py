@@ -5,6 +5,7 @@ Everything that a person can do on the page is a method here; the event function
 
 from __future__ import annotations
 
+import logging
 import math
 import tempfile
 import threading
@@ -39,6 +40,8 @@ from ui.visitor_files import VisitorFiles
 if TYPE_CHECKING:
     from hermes.engine import LiveView, StreamSettings
     from hermes.live import LiveStream
+
+logger = logging.getLogger(__name__)
 
 SPEEDS = {1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf}
 """What the browser calls a speed, and the speed: 0 is as fast as the model can."""
@@ -86,6 +89,7 @@ class Visitor:
         self._lab_opened = 0
         self._resumes = False
         self._dropped = False
+        self._board_failed = False
         self._page: str | None = None
         self._returned = 0
         self._closed = False
@@ -426,8 +430,25 @@ class Visitor:
         self._news.heed(view)
         board = None
         if stream is not None and view is not None:
-            board = self._board.message(stream, view, acknowledged, wanted)
+            board = self._board_message(stream, view, acknowledged, wanted)
         return self._player_state(view, shown), board
+
+    def _board_message(
+        self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
+    ) -> dict[str, Any] | None:
+        """The message for the board. A fault in it leaves the player as it is, and is reported once until it is over."""
+        try:
+            board = self._board.message(stream, view, acknowledged, wanted)
+        except Exception:
+            if not self._board_failed:
+                logger.exception("the board's message could not be made")
+                self.tell(
+                    "error", "The board cannot be updated because of a fault in this program. The stream goes on."
+                )
+            self._board_failed = True
+            return None
+        self._board_failed = False
+        return board
 
     def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """What the board asks for on demand: a frame's tokens, its life, a layer's heads, or the board as a page."""

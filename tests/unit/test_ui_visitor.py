@@ -356,3 +356,19 @@ def test_another_policy_begins_with_its_own_defaults(make):
     visitor.change(policy="sliding-window")
     assert visitor.settings.changed == ()
     assert visitor.try_it({})["policy"]["name"] == "sliding-window"
+
+
+def test_a_fault_in_the_board_is_told_and_the_next_update_recovers(make, monkeypatch):
+    visitor = playing(make)
+    message = visitor._board.message
+
+    def fault(*_):
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(visitor._board, "message", fault)
+    state, board = visitor.look(None, -1)
+    assert board is None
+    assert state["frames"] >= 4
+    assert "The board cannot be updated" in state["notice"]["text"]
+    monkeypatch.setattr(visitor._board, "message", message)
+    assert visitor.look(None, -1)[1]["base"] is None

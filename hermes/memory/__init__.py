@@ -1,1 +1,1 @@
-"""The memory: what is kept of a stream, and the paper's equations that decide it."""
+"""Memory of a stream: the KV cache, its archive, and the paper's equations for importance and re-indexing."""

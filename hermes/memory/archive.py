@@ -1,7 +1,7 @@
-"""The archive of a stream: keys and values that left the model's memory, in host memory up to a limit, then on disk.
+"""Archive of a stream: keys and values offloaded from the cache to host memory, and to disk beyond a limit.
 
-It decides nothing: policies put blocks in and say which they want back. Keys lie here unrotated, so that a block
-can be read at any position. Files are memory-mapped, lie in a temporary folder and are deleted with the archive.
+Policies choose the blocks to store and to recall. Keys are stored without rotation, so that a block can be recalled at
+any position. Files are memory-mapped from a temporary folder and deleted when the archive is closed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from hermes.errors import HermesError
-from hermes.memory.archive_layer import ArchiveLayer, Growing, in_strides, placed_behind
+from hermes.memory.archive_layer import ArchiveLayer, Growing, append_to_prompt, strided_positions
 from hermes.memory.cache import FRAME, KIND, LayerMemory
 from hermes.memory.positions import Rotary
 from hermes.snapshot import SUMMARY, VISION
@@ -26,12 +26,12 @@ class ArchiveError(HermesError):
 
 @dataclass
 class Archive:
-    """The archive of one stream, all layers.
+    """Archive of one stream, all layers.
 
     Attributes:
-        limit: Bytes of keys and values that may lie in host memory; beyond it they go to disk.
-        layers: One `ArchiveLayer` a layer, once something was archived.
-        bytes_read: Bytes of keys and values that were read back so far.
+        limit: Bytes of keys and values kept in host memory; anything beyond is moved to disk.
+        layers: One `ArchiveLayer` per decoder layer; empty until something is archived.
+        bytes_read: Bytes of keys and values recalled so far.
     """
 
     limit: int
@@ -40,16 +40,18 @@ class Archive:
     _folder: tempfile.TemporaryDirectory[str] | None = None
 
     def append(self, index: int, layer: LayerMemory, chosen: Tensor, rotary: Rotary) -> None:
-        """Archive the tokens `chosen` (int64 ascending) of a layer: every frame a block, summaries beside it another.
+        """Archive the tokens `chosen` (int64, ascending) of a layer.
+
+        Each frame becomes one block; its summary tokens become a block of their own.
 
         Raises:
-            ArchiveError: There is no room left on the disk.
+            ArchiveError: The disk is full.
         """
         if not chosen.shape[0]:
             return
         part = layer.copy_of(chosen)
         raw = part.raw_keys(rotary)
-        labels, positions = part.labels.T.cpu(), in_strides(part.positions, part.labels[FRAME]).T.cpu()
+        labels, positions = part.labels.T.cpu(), strided_positions(part.positions, part.labels[FRAME]).T.cpu()
         code = part.labels[FRAME].long() * 2 + (part.labels[KIND] == SUMMARY)
         block, sizes = torch.unique_consecutive(code, return_inverse=True, return_counts=True)[1:]
         means = raw.new_zeros(len(sizes), raw.shape[0], raw.shape[2]).index_add_(0, block, raw.transpose(0, 1))
@@ -59,7 +61,7 @@ class Archive:
         starts = sizes.cpu().cumsum(0)
         if index == len(self.layers):
             first = torch.cat((starts.new_zeros(1), starts))
-            self.layers.append(ArchiveLayer.begun(labels, figures, positions, first, means, payload))
+            self.layers.append(ArchiveLayer.create(labels, figures, positions, first, means, payload))
         else:
             known = self.layers[index]
             starts = starts + known.tokens
@@ -82,7 +84,7 @@ class Archive:
         return sum(layer.payload.rows.nbytes for layer in self.layers if layer.payload is not None)
 
     def _spill(self) -> None:
-        """Move what lies in host memory to disk, and map it."""
+        """Move the payload in host memory to disk and memory-map it."""
         if self._folder is None:
             self._folder = tempfile.TemporaryDirectory(prefix="hermes-archive-")
         for i, layer in enumerate(self.layers):
@@ -104,14 +106,14 @@ class Archive:
     def recall(
         self, index: int, blocks: Tensor, prompt: LayerMemory, rotary: Rotary, behind: LayerMemory | None = None
     ) -> LayerMemory:
-        """A layer's prompt with archived blocks behind it, at consecutive positions.
+        """Return a layer's prompt followed by archived blocks, at consecutive positions.
 
         Args:
-            index: The layer.
-            blocks: Which blocks, int64 ascending.
-            prompt: The prompt's tokens of that layer; not changed.
+            index: Layer index.
+            blocks: Blocks to recall, int64, ascending.
+            prompt: Prompt tokens of that layer; not modified.
             rotary: The model's rotary embedding.
-            behind: Tokens of the memory that follow the blocks; None: none.
+            behind: Cached tokens to append after the blocks, if any.
         """
         known, device = self.layers[index], prompt.keys.device
         tokens = known.tokens_of(blocks.cpu())
@@ -122,16 +124,16 @@ class Archive:
             table.rows[tokens].T.to(device) for table in (known.positions, known.labels, known.figures)
         )
         if behind is not None and behind.length:
-            own = in_strides(behind.positions, behind.labels[FRAME])
+            own = strided_positions(behind.positions, behind.labels[FRAME])
             keys = torch.cat((keys, behind.raw_keys(rotary).to(keys.dtype)), dim=1)
             values = torch.cat((values, behind.values), dim=1)
             positions = torch.cat((positions, own), dim=1)
             labels = torch.cat((labels, behind.labels), dim=1)
             figures = torch.cat((figures, behind.figures), dim=1)
-        return placed_behind(prompt, keys, values, positions, labels, figures, rotary)
+        return append_to_prompt(prompt, keys, values, positions, labels, figures, rotary)
 
     def tokens_of_frames(self, index: int, frames: int) -> Tensor:
-        """Archived vision tokens of each frame of the stream in one layer, int64 [frames]."""
+        """Number of archived vision tokens per frame of the stream in one layer, int64 [frames]."""
         labels = self.layers[index].labels.rows
         seen = labels[labels[:, KIND] == VISION, FRAME].long()
         return torch.bincount(seen[seen >= 0], minlength=frames)[:frames]
@@ -144,11 +146,11 @@ class Archive:
 
     @property
     def bytes_on_disk(self) -> int:
-        """Of those, what lies on disk."""
+        """Bytes of the archived keys and values on disk."""
         return self.nbytes - self._bytes_in_memory()
 
     def state(self) -> dict[str, Tensor]:
-        """Everything by name, to be written to a file."""
+        """Return all tensors by name, for serialization."""
         tensors: dict[str, Tensor] = {}
         for i, layer in enumerate(self.layers):
             names = ("labels", "figures", "positions", "starts", "representatives")
@@ -161,20 +163,20 @@ class Archive:
 
     @classmethod
     def of_state(cls, tensors: dict[str, Tensor], limit: int, device: torch.device) -> Archive:
-        """What `state` gave."""
+        """Restore an archive from the tensors returned by `state`."""
         archive = cls(limit)
         for i in range(len([name for name in tensors if name.endswith(".payload")])):
             labels, figures, positions, starts = (
                 tensors[f"{i}.{name}"] for name in ("labels", "figures", "positions", "starts")
             )
             means, payload = tensors[f"{i}.representatives"].to(device), tensors[f"{i}.payload"]
-            archive.layers.append(ArchiveLayer.begun(labels, figures, positions, starts, means, payload))
+            archive.layers.append(ArchiveLayer.create(labels, figures, positions, starts, means, payload))
         if archive._bytes_in_memory() > limit:
             archive._spill()
         return archive
 
     def close(self) -> None:
-        """Let go of everything; files on disk are deleted."""
+        """Free all memory and delete the files on disk."""
         self.layers = []
         if self._folder is not None:
             self._folder.cleanup()

@@ -1,6 +1,6 @@
-"""One layer of an archive: tokens in blocks that grow at their end, and reading some of them back at new positions.
+"""One layer of an archive: append-only blocks of tokens, and their recall at new positions.
 
-It knows no files and no limits; `hermes.memory.archive` does.
+`hermes.memory.archive` handles files and the memory limit.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from hermes.memory.cache import LayerMemory
 from hermes.memory.positions import Rotary, compact, rotate
 
 STRIDE = 1 << 14
-"""Positions set aside for one frame in the archive; more than any frame takes."""
+"""Positions reserved for each frame in the archive; more than any frame uses."""
 
 
 class Growing:
-    """A tensor [rows, ...] that grows at its end; storage doubles."""
+    """A tensor [rows, ...] with amortised appends; the storage doubles when full."""
 
     def __init__(self, first: Tensor) -> None:
-        """Begin with the rows of `first`."""
+        """Create the tensor with a copy of the rows of `first`."""
         self._storage, self.length = first.clone(), len(first)
 
     def append(self, rows: Tensor) -> None:
@@ -37,21 +37,21 @@ class Growing:
 
     @property
     def rows(self) -> Tensor:
-        """The rows so far, a view."""
+        """View of the rows."""
         return self._storage[: self.length]
 
 
 @dataclass
 class ArchiveLayer:
-    """The archived tokens of one layer, in blocks, oldest first.
+    """Archived tokens of one layer in blocks, oldest first.
 
     Attributes:
-        payload: Raw keys and values in host memory [tokens, 2, kv_heads, head_dim]; None while all is on disk.
-        mapped: The tokens before them, memory-mapped, same shape; None while none is on disk.
+        payload: Raw keys and values in host memory [tokens, 2, kv_heads, head_dim]; None if everything is on disk.
+        mapped: Memory-mapped keys and values of the tokens before `payload`, same shape; None if nothing is on disk.
         labels: int32 [tokens, 4], see `Provenance`.
-        figures: float32 [tokens, 5].
-        positions: Positions in which frames follow each other in steps of `STRIDE`, int64 [tokens, axes].
-        starts: First token of each block, and behind them the number of tokens, int64 [blocks + 1].
+        figures: float32 [tokens, 5], see `Provenance`.
+        positions: Positions with frames `STRIDE` apart, int64 [tokens, axes]; see `strided_positions`.
+        starts: First token of each block, followed by the number of tokens, int64 [blocks + 1].
         representatives: Mean raw key of each block, on the model's device, float32 [blocks, kv_heads, head_dim].
     """
 
@@ -64,32 +64,32 @@ class ArchiveLayer:
     mapped: Tensor | None = None
 
     @classmethod
-    def begun(
+    def create(
         cls, labels: Tensor, figures: Tensor, positions: Tensor, starts: Tensor, means: Tensor, payload: Tensor
     ) -> Self:
-        """A layer that begins with these rows; see the attributes for each."""
+        """Create a layer from initial rows; the arguments are described in the class attributes."""
         first = (Growing(labels), Growing(figures), Growing(positions), Growing(starts), Growing(means))
         return cls(*first, payload=Growing(payload))
 
     @property
     def tokens(self) -> int:
-        """Tokens archived."""
+        """Number of archived tokens."""
         return self.labels.length
 
     @property
     def blocks(self) -> int:
-        """Blocks archived."""
+        """Number of archived blocks."""
         return self.representatives.length
 
     def tokens_of(self, blocks: Tensor) -> Tensor:
-        """Indices of the tokens of `blocks` (int64 ascending), in order."""
+        """Indices of the tokens of `blocks` (int64, ascending), in order."""
         starts = self.starts.rows
         begin, size = starts[blocks], starts[blocks + 1] - starts[blocks]
         shift = begin - (size.cumsum(0) - size)
         return torch.arange(int(size.sum())) + shift.repeat_interleave(size)
 
     def read(self, tokens: Tensor) -> Tensor:
-        """Raw keys and values of `tokens` (int64 ascending): [tokens, 2, kv_heads, head_dim]."""
+        """Raw keys and values of `tokens` (int64, ascending): [tokens, 2, kv_heads, head_dim]."""
         on_disk = 0 if self.mapped is None else len(self.mapped)
         old, new = tokens[tokens < on_disk], tokens[tokens >= on_disk] - on_disk
         parts = [] if self.mapped is None else [self.mapped.index_select(0, old)]
@@ -98,15 +98,15 @@ class ArchiveLayer:
         return torch.cat(parts)
 
 
-def in_strides(positions: Tensor, frame: Tensor) -> Tensor:
-    """Positions counted from each frame's first, frames `STRIDE` apart: what a block keeps of where it stood.
+def strided_positions(positions: Tensor, frame: Tensor) -> Tensor:
+    """Return positions relative to each frame's first position, with frames `STRIDE` apart.
 
     Args:
         positions: [axes, tokens].
         frame: Frame of each token, ascending [tokens].
 
     Returns:
-        int64 [axes, tokens]; rises with the frames whatever was compacted between them.
+        int64 [axes, tokens]; increases with the frame even if positions were compacted between frames.
     """
     own, block = torch.unique_consecutive(frame, return_inverse=True)
     least = positions.new_full((positions.shape[0], len(own)), torch.iinfo(positions.dtype).max)
@@ -114,7 +114,7 @@ def in_strides(positions: Tensor, frame: Tensor) -> Tensor:
     return positions - least[:, block] + frame.long() * STRIDE
 
 
-def placed_behind(
+def append_to_prompt(
     prompt: LayerMemory,
     keys: Tensor,
     values: Tensor,
@@ -123,13 +123,13 @@ def placed_behind(
     figures: Tensor,
     rotary: Rotary,
 ) -> LayerMemory:
-    """A layer of its own: the prompt, and behind it tokens with raw keys, rotated to consecutive positions.
+    """Return a new layer: the prompt followed by tokens whose raw keys are rotated to consecutive positions.
 
     Args:
-        prompt: The prompt's tokens.
+        prompt: Prompt tokens.
         keys: Raw keys [kv_heads, tokens, head_dim].
         values: [kv_heads, tokens, head_dim].
-        positions: Where the tokens stand to each other [axes, tokens]; only the order counts, see `compact`.
+        positions: Relative positions of the tokens [axes, tokens]; only their order matters, see `compact`.
         labels: int32 [4, tokens].
         figures: float32 [5, tokens].
         rotary: The model's rotary embedding.

@@ -1,7 +1,7 @@
-"""The cache: keys, values, positions and provenance of every token that a layer holds, in preallocated storage.
+"""KV cache: keys, values, positions and provenance of every cached token, in preallocated storage.
 
-It does not decide what to keep (policies do) and does not run the model (backbones do). The decoder layers of transformers
-call `MemoryCache.update` as they would call a cache of their own.
+Policies choose the tokens to keep; backbones run the model. Decoder layers of transformers call `MemoryCache.update` as
+they call any transformers cache.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from hermes.memory.devices import together
 from hermes.memory.heads import HeadTable
-from hermes.memory.positions import Rotary, compact, fold, rotate
+from hermes.memory.positions import Rotary, compact, merge_into_summary, rotate
 from hermes.snapshot import SUMMARY, TEXT, VISION
 
 FRAME, PATCH, KIND, FIRST = range(4)
@@ -23,13 +23,13 @@ MASS, SECONDS, IMPORTANCE, GUIDANCE, RECENCY = range(5)
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where tokens come from.
+    """Origin and scores of tokens.
 
     Attributes:
         labels: int32 [4, tokens]: frame (-1: none), patch (row * columns + column, -1: none), kind (index into KINDS), and
-            the first frame that it stands for, which is its own unless frames were merged.
-        figures: float32 [5, tokens]: mass, seconds, and of the last eviction importance, guidance attention and recency
-            (nan: none yet).
+            the first frame that the token represents, which is its own frame unless frames were merged.
+        figures: float32 [5, tokens]: mass, seconds, and the importance, guidance attention and recency at the last
+            eviction (nan before the first).
     """
 
     labels: Tensor
@@ -49,10 +49,10 @@ class Provenance:
         """Provenance of a chunk.
 
         Args:
-            first: Number of its first frame.
-            seconds: Time of each of its frames [frames].
-            step: Frame of the chunk that each token belongs to, int64 [tokens].
-            patch: Patch of each token, -1 for text that the family writes between frames, int64 [tokens].
+            first: Number of the chunk's first frame.
+            seconds: Time of each frame of the chunk [frames].
+            step: Frame of each token within the chunk, int64 [tokens].
+            patch: Patch of each token, -1 for the text that the model family inserts between frames, int64 [tokens].
         """
         figures = torch.full((5, step.shape[0]), torch.nan, device=step.device)
         figures[MASS] = 1
@@ -64,7 +64,7 @@ class Provenance:
 
 @dataclass
 class LayerMemory:
-    """The tokens of one layer, oldest first: `length` of them in storage for more.
+    """Cached tokens of one layer, oldest first; `length` of `capacity` slots are used.
 
     Attributes:
         keys: Rotated keys [kv_heads, capacity, head_dim].
@@ -72,10 +72,10 @@ class LayerMemory:
         positions: Rotary positions [axes, capacity].
         labels: int32 [4, capacity], see `Provenance`.
         figures: float32 [5, capacity], see `Provenance`.
-        length: Tokens held.
-        heads: Positions and provenance head by head, once heads keep tokens of their own; `positions` is then the largest
-            of the heads', `labels` and `figures` are those of the first head. None: all heads hold the same tokens.
-        lent: Whether a branch reads this storage and may write behind `length`.
+        length: Number of cached tokens.
+        heads: Positions and provenance per head, if heads hold different tokens. In that case `positions` is the maximum
+            over the heads, and `labels` and `figures` are those of the first head. None if all heads hold the same tokens.
+        shared: Whether a branch reads this storage and may write past `length`.
         intact: Whether no token was ever evicted and no position changed.
     """
 
@@ -85,13 +85,13 @@ class LayerMemory:
     labels: Tensor
     figures: Tensor
     length: int = 0
-    lent: bool = False
+    shared: bool = False
     intact: bool = True
     heads: HeadTable | None = None
 
     @property
     def capacity(self) -> int:
-        """Tokens that fit before storage has to grow."""
+        """Number of tokens that fit before the storage has to grow."""
         return self.keys.shape[1]
 
     def _reallocate(self, capacity: int) -> None:
@@ -102,17 +102,17 @@ class LayerMemory:
             setattr(self, name, new)
         if self.heads is not None:
             self.heads = self.heads.reallocated(self.length, capacity)
-        self.lent = False
+        self.shared = False
 
     def reserve(self, tokens: int) -> None:
-        """Make storage of our own with room for `tokens` more; a branch that reads the old storage keeps it."""
+        """Ensure that this layer owns its storage and has room for `tokens` more; branches keep the old storage."""
         if self.length + tokens > self.capacity:
             self._reallocate(max(self.length + tokens, self.capacity * 3 // 2))
-        elif self.lent:
+        elif self.shared:
             self._reallocate(self.capacity)
 
     def write(self, positions: Tensor, provenance: Provenance | None) -> None:
-        """Write positions [axes, tokens] and provenance behind the tokens held; `length` stays (see `commit`)."""
+        """Write positions [axes, tokens] and provenance after the cached tokens; `length` is unchanged (see `commit`)."""
         stop = self.length + positions.shape[1]
         self.positions[:, self.length : stop] = positions
         if self.heads is not None:
@@ -125,20 +125,22 @@ class LayerMemory:
         self.figures[:, self.length : stop] = provenance.figures
 
     def update(self, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write new keys and values behind the tokens held and return all, each [1, kv_heads, tokens, head_dim]."""
+        """Write new keys and values after the cached tokens; return all of them, each [1, kv_heads, tokens, head_dim]."""
         stop = self.length + keys.shape[2]
         self.keys[:, self.length : stop] = keys[0]
         self.values[:, self.length : stop] = values[0]
         return self.keys[None, :, :stop], self.values[None, :, :stop]
 
     def retain(self, kept: Tensor) -> None:
-        """Keep only the tokens `kept` (int64, whole layer's indices, in the order in which they shall lie); close the gaps.
+        """Keep only the tokens `kept` and close the gaps.
 
-        `kept` [heads, tokens] keeps as many tokens in every head, each head its own.
+        Args:
+            kept: Indices into the whole layer in output order, int64 [tokens], or [kv_heads, tokens] to keep the same
+                number of different tokens in each head.
         """
         self.reserve(0)
         self.intact = False
-        kept = kept.to(self.keys.device)  # scores of several layers meet on one device
+        kept = kept.to(self.keys.device)  # the scores of all layers are on the first layer's device
         if kept.dim() == 2:
             self._retain_by_head(kept)
             return
@@ -162,14 +164,14 @@ class LayerMemory:
         self.length = count
 
     def append(self, keys: Tensor, values: Tensor, positions: Tensor, provenance: Provenance) -> None:
-        """Add tokens at the end: keys rotated to `positions` [axes, tokens], and values [kv_heads, tokens, head_dim]."""
+        """Append tokens: keys rotated to `positions` [axes, tokens], and values [kv_heads, tokens, head_dim]."""
         self.reserve(keys.shape[1])
         self.write(positions, provenance)
         self.update(keys[None], values[None])
         self.length += keys.shape[1]
 
     def copy_of(self, chosen: Tensor) -> LayerMemory:
-        """A layer of its own that holds only the tokens `chosen`; this one stays as it is."""
+        """Return a new layer with copies of the tokens `chosen`."""
         names = ("keys", "values", "positions", "labels", "figures")
         chosen = chosen.to(self.keys.device)
         parts = {name: getattr(self, name).index_select(1, chosen) for name in names}
@@ -177,7 +179,7 @@ class LayerMemory:
         return LayerMemory(**parts, length=chosen.shape[0], intact=False, heads=heads)
 
     def raw_keys(self, rotary: Rotary, start: int = 0) -> Tensor:
-        """Keys of the tokens held from `start` on without their rotation, float32 [kv_heads, tokens, head_dim]."""
+        """Keys of the tokens from `start` on without rotation, float32 [kv_heads, tokens, head_dim]."""
         keys = self.keys[:, start : self.length].float()
         origin = self.positions.new_zeros(self.positions.shape[0], 1)
         if self.heads is None:
@@ -185,7 +187,7 @@ class LayerMemory:
         return self.heads.rotate(keys, origin.expand(len(keys), -1, -1), rotary, start)
 
     def held(self, start: int = 0) -> LayerMemory:
-        """A view of the tokens held from `start` on; nothing is copied."""
+        """Return a view of the tokens from `start` on, without copying."""
         names = ("keys", "values", "positions", "labels", "figures")
         parts = {name: getattr(self, name)[:, start : self.length] for name in names}
         heads = None if self.heads is None else self.heads.held(start, self.length)
@@ -193,58 +195,58 @@ class LayerMemory:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the keys and values of the tokens held."""
+        """Bytes of the cached keys and values."""
         return 2 * self.keys.shape[0] * self.length * self.keys.shape[2] * self.keys.element_size()
 
 
 def evict(layer: LayerMemory, kept: Tensor, prompt_len: int, rotary: Rotary, *, summary: bool, compacted: bool) -> int:
-    """Let go of a layer's tokens: retention, summary token and re-indexing (paper sections 3.4 and 3.5).
+    """Evict tokens of a layer: retention, summary token and re-indexing (paper sections 3.4 and 3.5).
 
     Args:
-        layer: The layer, changed in place.
-        kept: Tokens to keep, int64 ascending, indices into the whole layer, prompt included.
-        prompt_len: Prompt tokens at the head of the layer.
+        layer: The layer, modified in place.
+        kept: Tokens to keep: indices into the whole layer, prompt included, int64, ascending.
+        prompt_len: Number of prompt tokens at the start of the layer.
         rotary: The model's rotary embedding.
-        summary: Whether the evicted tokens are folded into one summary token behind the kept ones.
-        compacted: Whether the kept tokens' positions are compacted.
+        summary: Whether to merge the evicted tokens into one summary token after the kept ones.
+        compacted: Whether to compact the positions of the kept tokens.
 
     Returns:
-        How many tokens were evicted.
+        Number of evicted tokens.
     """
     kept = kept.to(layer.keys.device)
     count = layer.length - kept.shape[0]
     evicted = None
     if summary and count:
-        gone = torch.ones(layer.length, dtype=torch.bool, device=kept.device)
-        gone[kept] = False
-        evicted = gone.nonzero()[:, 0]
-        gone_tokens = layer.copy_of(evicted)
-        figures = gone_tokens.figures
+        mask = torch.ones(layer.length, dtype=torch.bool, device=kept.device)
+        mask[kept] = False
+        evicted = mask.nonzero()[:, 0]
+        evicted_tokens = layer.copy_of(evicted)
+        figures = evicted_tokens.figures
     layer.retain(kept)
     if compacted:
         reindex(layer, prompt_len, rotary)
     if evicted is not None:
         position = layer.positions[:, : layer.length].amax() + 1
         target = position.expand(layer.positions.shape[0], 1)
-        key, value = _fold(gone_tokens, target, rotary)
+        key, value = _merge(evicted_tokens, target, rotary)
         label = Provenance.of_text(1, kept.device, SUMMARY)
         label.figures[MASS] = figures[MASS].sum()
         label.figures[SECONDS] = (figures[SECONDS] * figures[MASS]).sum() / figures[MASS].sum()
-        label.labels[FIRST] = gone_tokens.labels[FIRST].amin()
+        label.labels[FIRST] = evicted_tokens.labels[FIRST].amin()
         layer.append(key, value, target, label)
     return count
 
 
-def _fold(gone: LayerMemory, target: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
-    if gone.heads is None:
-        return fold(gone.keys, gone.values, gone.positions, target, rotary)
-    moved = gone.heads.rotate(gone.keys.float(), target.expand(len(gone.keys), -1, -1), rotary)
-    key, value = moved.mean(1, keepdim=True), gone.values.float().mean(1, keepdim=True)
-    return key.to(gone.keys.dtype), value.to(gone.values.dtype)
+def _merge(tokens: LayerMemory, target: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
+    if tokens.heads is None:
+        return merge_into_summary(tokens.keys, tokens.values, tokens.positions, target, rotary)
+    moved = tokens.heads.rotate(tokens.keys.float(), target.expand(len(tokens.keys), -1, -1), rotary)
+    key, value = moved.mean(1, keepdim=True), tokens.values.float().mean(1, keepdim=True)
+    return key.to(tokens.keys.dtype), value.to(tokens.values.dtype)
 
 
 def reindex(layer: LayerMemory, prompt_len: int, rotary: Rotary) -> None:
-    """Compact a layer's positions and rotate its keys by the difference, in place (paper section 3.5)."""
+    """Compact a layer's positions and rotate its keys to match, in place (paper section 3.5)."""
     layer.reserve(0)
     layer.intact = False
     held = layer.held()
@@ -258,14 +260,14 @@ def reindex(layer: LayerMemory, prompt_len: int, rotary: Rotary) -> None:
 
 
 class MemoryCache:
-    """The memory of one stream: a `LayerMemory` a layer, and where new tokens go.
+    """KV cache of one stream: one `LayerMemory` per decoder layer.
 
-    `branch()` gives a cache that reads this one and keeps what it adds to itself: questions and guidance prompts run on
-    branches, so that they never fill the video's memory. A branch shares storage; whoever writes first pays the copy.
+    Questions and guidance prompts run on a `branch()`, so that their tokens never enter the video's memory. A branch shares
+    storage with its parent (copy-on-write).
     """
 
     def __init__(self, layers: list[LayerMemory], prompt_len: int = 0) -> None:
-        """A cache over `layers`, whose first `prompt_len` tokens are the prompt."""
+        """Create a cache over `layers`, whose first `prompt_len` tokens are the prompt."""
         self.layers = layers
         self.prompt_len = prompt_len
 
@@ -279,7 +281,7 @@ class MemoryCache:
         capacity: int,
         dtype: torch.dtype,
     ) -> MemoryCache:
-        """An empty cache with room for `capacity` tokens a layer; `devices` says where each layer's lie [layers]."""
+        """Return an empty cache with room for `capacity` tokens per layer; `devices` has the device of each layer."""
 
         def layer(device: torch.device) -> LayerMemory:
             return LayerMemory(
@@ -293,7 +295,7 @@ class MemoryCache:
         return cls([layer(device) for device in devices])
 
     def next_positions(self) -> Tensor:
-        """First free position of each layer: its largest position + 1, int64 [layers], where the first layer lies."""
+        """Next free position of each layer (its largest position + 1), int64 [layers], on the first layer's device."""
         first = [
             layer.positions[:, : layer.length].amax() + 1 if layer.length else layer.positions.new_zeros(())
             for layer in self.layers
@@ -301,46 +303,46 @@ class MemoryCache:
         return torch.stack(together(first))
 
     def begin(self, positions: Tensor, provenance: Provenance | None) -> None:
-        """Make room for new tokens and note where they come from; they count only after `commit`.
+        """Reserve room for new tokens and write their positions and provenance; `commit` adds them to the cache.
 
         Args:
             positions: [axes, layers, tokens].
-            provenance: Of the same tokens, for every layer; None on a branch that nobody takes a snapshot of.
+            provenance: Provenance of the same tokens, for every layer; None on a branch, which has no snapshots.
         """
         for i, layer in enumerate(self.layers):
             layer.reserve(positions.shape[2])
             layer.write(positions[:, i], provenance)
 
     def update(self, keys: Tensor, values: Tensor, layer_idx: int, *_: object, **__: object) -> tuple[Tensor, Tensor]:
-        """The verb that decoder layers call: store new keys and values [1, kv_heads, tokens, head_dim], return all."""
+        """Store new keys and values [1, kv_heads, tokens, head_dim] and return all; called by the decoder layers."""
         return self.layers[layer_idx].update(keys, values)
 
     def retract(self, tokens: int) -> None:
-        """Take back the newest `tokens` of every layer, never the prompt: what comes next stands in their place."""
+        """Remove the newest `tokens` of every layer, but never the prompt, so that new tokens can replace them."""
         for layer in self.layers:
             layer.length = max(layer.length - tokens, self.prompt_len)
 
     def commit(self, tokens: int) -> None:
-        """Count the `tokens` written since `begin`; before it, nothing has changed for a reader."""
+        """Add the `tokens` written since `begin` to the cache; until then, readers do not see them."""
         for layer in self.layers:
             layer.length += tokens
 
     def branch(self) -> MemoryCache:
-        """A cache that starts as this one; what it adds, it keeps to itself."""
+        """Return a cache with the same content; tokens added to the branch do not affect this cache."""
         branches = []
         for layer in self.layers:
             layer.reserve(0)
-            branches.append(replace(layer, lent=False))
-            layer.lent = True
+            branches.append(replace(layer, shared=False))
+            layer.shared = True
         return MemoryCache(branches, self.prompt_len)
 
     def release(self, branch: MemoryCache) -> None:
-        """Tell that `branch` is not used any more, so that writing needs no copy."""
+        """Mark `branch` as no longer used, so that this cache can write without copying."""
         for layer, other in zip(self.layers, branch.layers, strict=True):
             if layer.keys is other.keys:
-                layer.lent = False
+                layer.shared = False
 
     @property
     def nbytes(self) -> int:
-        """Bytes of the keys and values of the tokens held, all layers."""
+        """Bytes of the cached keys and values, all layers."""
         return sum(layer.nbytes for layer in self.layers)

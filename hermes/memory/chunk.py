@@ -1,6 +1,6 @@
-"""A chunk of frames on its way into the decoder, and what a reducer may do to it: drop, merge and add tokens.
+"""A chunk of encoded frames before prefill, with operations to drop, merge and insert tokens.
 
-It decides nothing: policies say which tokens go, which are merged and where pseudo-tokens stand.
+Policies choose the tokens to drop, to merge and to insert.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from hermes.snapshot import VISION
 
 @dataclass(frozen=True)
 class Chunk:
-    """Tokens that the decoder is about to prefill.
+    """Tokens to prefill next.
 
     Attributes:
-        encoded: Their embeddings, and where each stands in the chunk.
-        provenance: Where each comes from, in frames of the stream.
-        first_step: Frames that the stream had seen before this chunk.
-        retract: Newest tokens of the memory that these replace: a group of frames that was still open.
+        encoded: Embeddings of the tokens and their places in the chunk.
+        provenance: Provenance of the tokens, in frames of the stream.
+        first_step: Number of frames seen before this chunk.
+        retract: Number of newest cached tokens that this chunk replaces, such as a group of frames that was still open.
     """
 
     encoded: Encoded
@@ -34,23 +34,23 @@ class Chunk:
 
     @classmethod
     def of(cls, encoded: Encoded, first_step: int, seconds: Tensor) -> Chunk:
-        """A chunk as the family encoded it; `seconds` is the time of each of its frames [frames]."""
+        """Create a chunk from the encoder output; `seconds` is the time of each of its frames [frames]."""
         return cls(encoded, Provenance.of_chunk(first_step, seconds, encoded.step, encoded.patch), first_step)
 
     @property
     def tokens(self) -> int:
-        """Tokens of the chunk."""
+        """Number of tokens."""
         return self.encoded.embeddings.shape[1]
 
     @property
     def frame(self) -> Tensor:
-        """Frame of the stream of each token, -1: none, int32 [tokens]."""
+        """Frame of each token in the stream, -1 for none, int32 [tokens]."""
         return self.provenance.labels[FRAME]
 
     def features(self) -> Tensor:
-        """Vision tokens as frames: embeddings, then deepstack features [1 + deepstack, frames, patches, hidden].
+        """Vision features by frame: embeddings, then deepstack features [1 + deepstack, frames, patches, hidden].
 
-        The chunk must be whole, as the family encoded it.
+        The chunk must be complete, as it was encoded.
         """
         vision = self.encoded.vision
         frames = int(self.encoded.step[-1]) + 1
@@ -58,9 +58,9 @@ class Chunk:
         return torch.stack([stream.unflatten(0, (frames, -1)) for stream in streams])
 
     def select(self, keep: Tensor) -> Chunk:
-        """Only the tokens where `keep` [tokens] is true; text goes with a frame of which nothing else is kept.
+        """Return the tokens where `keep` [tokens] is true, without the text of frames that keep no vision token.
 
-        Positions are left as they are: what was dropped leaves gaps.
+        Positions are unchanged; dropped tokens leave gaps.
         """
         step, vision = self.encoded.step, self.encoded.vision
         frames = int(step.max()) + 1 if len(step) else 0
@@ -82,13 +82,19 @@ class Chunk:
         return replace(self, encoded=encoded, provenance=parts)
 
     def with_features(self, features: Tensor) -> Chunk:
-        """The same tokens with other vision features [1 + deepstack, vision tokens, hidden]."""
+        """Return the same tokens with new vision features [1 + deepstack, vision tokens, hidden]."""
         embeddings = self.encoded.embeddings.clone()
         embeddings[0, self.encoded.vision] = features[0]
         return replace(self, encoded=replace(self.encoded, embeddings=embeddings, deepstack=tuple(features[1:])))
 
-    def standing_for(self, mass: Tensor, first: Tensor, seconds: Tensor) -> Chunk:
-        """The vision tokens as merged ones: tokens each stands for, first frame and mean time, each [vision tokens]."""
+    def with_merge_provenance(self, mass: Tensor, first: Tensor, seconds: Tensor) -> Chunk:
+        """Return the chunk with new provenance of its vision tokens, after a merge.
+
+        Args:
+            mass: Number of tokens that each represents [vision tokens].
+            first: First frame that each represents [vision tokens].
+            seconds: Mean time of each, in seconds [vision tokens].
+        """
         labels, figures = self.provenance.labels.clone(), self.provenance.figures.clone()
         vision = self.encoded.vision
         labels[FIRST, vision] = first.to(labels.dtype)
@@ -96,20 +102,20 @@ class Chunk:
         figures[SECONDS, vision] = seconds.float()
         return replace(self, provenance=Provenance(labels, figures))
 
-    def closed_up(self) -> Chunk:
-        """Consecutive positions where there is one axis; three axes keep what their grid says."""
+    def compacted(self) -> Chunk:
+        """Return the chunk with consecutive positions on one axis; positions on three axes are unchanged."""
         if self.encoded.offsets.shape[0] > 1:
             return self
         offsets = torch.arange(self.tokens, device=self.encoded.offsets.device)[None]
         return replace(self, encoded=replace(self.encoded, offsets=offsets))
 
     def inserted(self, after: Tensor, embeddings: Tensor, provenance: Provenance) -> Chunk:
-        """Pseudo-tokens put behind given tokens of the chunk; on three axes each shares the position of the token before it.
+        """Return the chunk with pseudo-tokens inserted; on three axes each gets the position of the token before it.
 
         Args:
-            after: Index of the token that each stands behind, int64 [new], ascending; -1: in front of all.
+            after: Index of the token before each new token, int64 [new], ascending; -1 inserts before the first token.
             embeddings: [new, hidden].
-            provenance: Of the new tokens.
+            provenance: Provenance of the new tokens.
         """
         old = self.encoded
         where = torch.cat((torch.arange(self.tokens, device=after.device) * 2, after * 2 + 1))
@@ -126,11 +132,19 @@ class Chunk:
             torch.cat((self.provenance.labels, provenance.labels), dim=1)[:, order],
             torch.cat((self.provenance.figures, provenance.figures), dim=1)[:, order],
         )
-        return replace(self, encoded=encoded, provenance=parts).closed_up()
+        return replace(self, encoded=encoded, provenance=parts).compacted()
 
 
 def pseudo_tokens(kind: int, frame: Tensor, first: Tensor, mass: Tensor, seconds: Tensor) -> Provenance:
-    """Provenance of pseudo-tokens: kind, frame (-1: none), first frame, tokens each stands for, time; each [tokens]."""
+    """Return the provenance of pseudo-tokens.
+
+    Args:
+        kind: Index into `KINDS`.
+        frame: Frame of each, -1 for none [tokens].
+        first: First frame that each represents [tokens].
+        mass: Number of tokens that each represents [tokens].
+        seconds: Time of each, in seconds [tokens].
+    """
     of = Provenance.of_text(frame.shape[0], frame.device, kind)
     of.labels[FRAME] = frame.to(torch.int32)
     of.labels[FIRST] = first.to(torch.int32)
@@ -140,12 +154,12 @@ def pseudo_tokens(kind: int, frame: Tensor, first: Tensor, mass: Tensor, seconds
 
 
 def vision_of(labels: Tensor) -> Tensor:
-    """Which tokens of a table [4, tokens] are patches of a frame, bool [tokens]."""
+    """Mask of the tokens of a label table [4, tokens] that are patches of a frame, bool [tokens]."""
     return (labels[KIND] == VISION) & (labels[PATCH] >= 0)
 
 
 def concatenated(parts: Sequence[Encoded]) -> Encoded:
-    """Tokens of several chunks one behind the other; steps and positions as they were."""
+    """Concatenate the tokens of several chunks; steps and positions are unchanged."""
     deep = len(parts[0].deepstack)
     return Encoded(
         torch.cat([part.embeddings for part in parts], dim=1),

@@ -1,4 +1,4 @@
-"""Layers of a large model lie on several devices; what is read of all of them meets on one."""
+"""Helper for models whose layers are on several devices."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from torch import Tensor
 
 
 def together(parts: Sequence[Tensor]) -> list[Tensor]:
-    """Tensors of several layers on the first one's device; nothing is copied where they lie there already."""
+    """Move tensors of several layers to the device of the first; tensors already there are not copied."""
     return [part.to(parts[0].device) for part in parts]

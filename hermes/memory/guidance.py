@@ -1,6 +1,6 @@
-"""Guidance: generic prompts that stand in for a future question (paper section 3.3).
+"""Guidance: generic prompts as a proxy for a future question (paper section 3.3).
 
-Builds the prompts and measures how much attention they give to each cached video token. The cache is left unchanged.
+Builds the prompts and measures their attention on each cached video token. The cache is not modified.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from hermes.memory.tiers import LONG_TERM, SENSORY, WORKING
 from hermes.memory.watched_attention import AttentionRecorder, attention_mask
 
 GuidanceMode = Literal["forward", "embedding"]
-"""`forward`: the true forward pass of the prompts (the paper). `embedding`: every layer's queries come from the word
-embeddings, without a causal mask, as in the released code; cheaper, and not what the paper describes."""
+"""`forward`: a full forward pass of the prompts, as in the paper. `embedding`: every layer's queries are computed from the
+word embeddings, without a causal mask, as in the released code; cheaper, but different from the paper."""
 
 
 class GuidanceModel(Protocol):
@@ -48,12 +48,12 @@ class GuidanceModel(Protocol):
 
 
 def prompts_of_tiers(local: str, global_: str, conversation: tuple[str, str] | None) -> dict[int, str]:
-    """The guidance prompt of each tier: sensory *local*, working *mixed*, long-term *global*.
+    """Return the guidance prompt of each tier: sensory *local*, working *mixed*, long-term *global*.
 
     Args:
-        local: Asks for the current scene.
-        global_: Asks for the story so far.
-        conversation: The last question and its answer, put in front of both so that memory follows the conversation.
+        local: Prompt about the current scene.
+        global_: Prompt about the story so far.
+        conversation: Last question and answer, prepended to both prompts so that the memory follows the conversation.
 
     Returns:
         Tier -> prompt; *mixed* is local + "; " + global.
@@ -79,14 +79,14 @@ def measure(
 
     Args:
         backbone: The model.
-        cache: The memory; unchanged afterwards.
+        cache: The memory; not modified.
         prompts: Tier -> prompt.
         wanted: Whether each layer's attention is needed [layers].
         mode: How queries are computed, see `GuidanceMode`.
-        tiers: Tier whose prompt each layer is given, never shallower than the layer above's [layers]; None: its own.
+        tiers: Tier whose prompt each layer uses, non-decreasing [layers]; None uses each layer's own tier.
 
     Returns:
-        For each layer float32 [video tokens], or None where it was not wanted.
+        For each layer float32 [video tokens], or None where `wanted` is false.
     """
     tiers = backbone.tiers if tiers is None else tiers
     needed = sorted({tiers[i] for i, want in enumerate(wanted) if want})
@@ -95,7 +95,7 @@ def measure(
     segments = [backbone.tokenize(prompts[tier]) for tier in needed]
     lengths = [len(segment) for segment in segments]
     starts = {tier: sum(lengths[:i]) for i, tier in enumerate(needed)}
-    # Tiers follow each other with depth: prompts stand in that order, and those that no deeper layer needs are left behind.
+    # Prompts are ordered by tier, and tiers by depth: a prompt is dropped once no deeper layer needs it.
     begins = [min((starts[tier] for tier in needed if tier >= own), default=0) for own in tiers]
     sizes = dict(zip(needed, lengths, strict=True))
     recorder = AttentionRecorder(
@@ -112,7 +112,7 @@ def measure(
         _attend(backbone, embeddings, positions, branch, recorder, visible, begins, mode)
     finally:
         cache.release(branch)
-    # Layers of a large model lie on several devices; their scores meet on one.
+    # The layers of a large model are on several devices; move all scores to one.
     means = [recorder.mean(i).mean(0).to(backbone.device) if want else None for i, want in enumerate(wanted)]
     return [None if mean is None else mean[cache.prompt_len :] for mean in means]
 
@@ -127,9 +127,9 @@ def _attend(
     begins: list[int],
     mode: GuidanceMode,
 ) -> None:
-    """Run the prompts through the layers that are watched, and no further than the watching needs.
+    """Run the prompts through the decoder, up to the last layer whose attention is recorded.
 
-    `begins` says at which row the prompts begin that each layer, or a deeper one, still needs [layers].
+    `begins` has the first row that each layer, or a deeper one, still needs [layers].
     """
     branch.begin(positions, None)
     cos, sin = backbone.rotary_embeddings(embeddings, positions)
@@ -153,6 +153,5 @@ def _attend(
         if mode == "forward" and i < last:
             hidden = layer(hidden, **arguments)
         elif recorder.windows[i] is not None:
-            # What a watched layer makes of its input is not needed: in the last one, and in the released code's way,
-            # where every layer's input is the word embeddings.
+            # The output of this layer is not needed: it is the last one, or every layer's input is the word embeddings.
             layer.self_attn(hidden_states=layer.input_layernorm(hidden), **arguments)

@@ -1,6 +1,6 @@
-"""Positions and provenance head by head: what a layer needs once each head of keys and values keeps tokens of its own.
+"""Positions and provenance per head, for layers whose key-value heads hold different tokens.
 
-Every head holds as many tokens as the others, so keys and values stay one tensor; only what is known of them is per head.
+All heads of a layer hold the same number of tokens, so keys and values remain one tensor.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     from hermes.memory.cache import LayerMemory
 
 CODE = 1 << 20
-"""More patches than any frame has: makes one number of a frame and a patch."""
+"""Upper bound of the patches in a frame; combines frame and patch into one number."""
 
 
 @dataclass
 class HeadTable:
-    """What `LayerMemory` knows of its tokens, for each head.
+    """Positions and provenance of a layer's tokens, for each head.
 
     Attributes:
         positions: Rotary positions [kv_heads, axes, capacity].
@@ -36,11 +36,11 @@ class HeadTable:
 
     @classmethod
     def shared(cls, heads: int, positions: Tensor, labels: Tensor, figures: Tensor) -> HeadTable:
-        """Every head's own copy of what all of them share so far, each [rows, capacity]."""
+        """Create a table from values that all heads share, each [rows, capacity]."""
         return cls(*(table[None].repeat(heads, 1, 1) for table in (positions, labels, figures)))
 
     def reallocated(self, length: int, capacity: int) -> HeadTable:
-        """The first `length` tokens in storage of its own for `capacity`."""
+        """Return a copy of the first `length` tokens with room for `capacity`."""
         tables = []
         for old in (self.positions, self.labels, self.figures):
             new = old.new_empty((*old.shape[:2], capacity))
@@ -49,7 +49,7 @@ class HeadTable:
         return HeadTable(*tables)
 
     def write(self, start: int, positions: Tensor, labels: Tensor | None) -> None:
-        """Write new tokens, the same for every head, from `start` on: positions [axes, tokens], labels [4, tokens]."""
+        """Write new tokens, shared by all heads, from `start` on: positions [axes, tokens], labels [4, tokens]."""
         stop = start + positions.shape[1]
         self.positions[..., start:stop] = positions
         if labels is not None:
@@ -62,21 +62,21 @@ class HeadTable:
             table[..., :count] = table.gather(2, kept[:, None].expand(-1, table.shape[1], -1))
 
     def held(self, start: int, stop: int) -> HeadTable:
-        """A view of the tokens `start` to `stop`."""
+        """Return a view of the tokens `start` to `stop`."""
         return HeadTable(self.positions[..., start:stop], self.labels[..., start:stop], self.figures[..., start:stop])
 
     def chosen(self, chosen: Tensor) -> HeadTable:
-        """A table of its own of the slots `chosen`, the same slots in every head."""
+        """Return a copy of the slots `chosen`, the same slots in every head."""
         tables = (self.positions, self.labels, self.figures)
         return HeadTable(*(table.index_select(2, chosen) for table in tables))
 
     def rotate(self, keys: Tensor, new: Tensor, rotary: Rotary, start: int = 0) -> Tensor:
-        """Keys [kv_heads, tokens, head_dim] of the tokens from `start` on, moved to `new` [kv_heads, axes, tokens or 1]."""
+        """Rotate keys [kv_heads, tokens, head_dim] of the tokens from `start` on to `new` [kv_heads, axes, tokens or 1]."""
         old = self.positions[..., start : start + keys.shape[1]]
         return torch.stack([rotate(k[None], o, n, rotary)[0] for k, o, n in zip(keys, old, new, strict=True)])
 
     def compacted(self, keys: Tensor, prompt_len: int, rotary: Rotary) -> Tensor:
-        """Compact every head's positions, in place; returns the keys rotated by the difference."""
+        """Compact the positions of every head in place; return the keys rotated to match."""
         new = torch.stack([compact(own, prompt_len) for own in self.positions])
         moved = self.rotate(keys, new, rotary)
         self.positions.copy_(new)
@@ -84,17 +84,18 @@ class HeadTable:
 
 
 def tokens_by_head(layer: LayerMemory) -> tuple[Tensor, Tensor | None]:
-    """The tokens that any head of a layer holds, each once, in stream order, and where each head's slots are among them.
+    """Return the union of the tokens held by the heads of a layer, in stream order.
 
     Returns:
-        Labels, int32 [4, tokens], and indices into them, int64 [kv_heads, slots]; None where all heads hold the same tokens.
+        Labels of the union, int32 [4, tokens], and the index into it of each head's slots, int64 [kv_heads, slots]; the
+        index is None if all heads hold the same tokens.
     """
     if layer.heads is None:
         return layer.labels[:, : layer.length], None
     labels = layer.heads.labels[..., : layer.length]
     frame, patch = labels[:, 0].long(), labels[:, 1].long()
     slot = torch.arange(layer.length, device=labels.device)
-    # Tokens of no frame are told apart by where they lie, a frame's text by its order, its patches by their number.
+    # Tokens without a frame are identified by their slot, a frame's text by its order, and patches by their number.
     text = (frame >= 0) & (patch < 0)
     nth = text.long().cumsum(1)
     start = torch.full((len(frame), int(frame.max()) + 2), CODE, device=labels.device)

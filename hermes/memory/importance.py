@@ -1,7 +1,6 @@
-"""The paper's equations of importance: recency, importance, cross-layer smoothing, retention (sections 3.3 and 3.4).
+"""The paper's equations for recency, importance, cross-layer smoothing and retention (sections 3.3 and 3.4).
 
-Pure functions of tensors, one equation each; they know no cache, no model and no policy. `tokens` are the video tokens of
-one layer, oldest first.
+Pure functions of tensors, one equation each. `tokens` are the video tokens of one layer, oldest first.
 """
 
 from __future__ import annotations
@@ -30,11 +29,11 @@ def recency(tokens: int, k: float, device: torch.device | str = "cpu") -> Tensor
 
     Args:
         tokens: Video tokens of the layer.
-        k: How fast recency falls; 0 makes all tokens equally recent.
-        device: Where the result lies.
+        k: Decay rate; 0 makes all tokens equally recent.
+        device: Device of the result.
 
     Returns:
-        float32 [tokens], above 0 to 1.
+        float32 [tokens], in (0, 1].
     """
     return torch.exp(-k * distance(tokens, device))
 
@@ -48,11 +47,10 @@ def normalise(values: Tensor) -> Tensor:
 
 
 def importance(attention: Tensor | None, recency: Tensor, alpha: float) -> Tensor:
-    """Importance of each token, `s(i) = (1-α) â(i) + α r̂(i)`, both parts min-max normalised.
+    """Importance of each token, `s(i) = (1-α) â(i) + α r̂(i)`, both terms min-max normalised.
 
     Args:
-        attention: Attention of the guidance prompt on each token [tokens]; may be None where `alpha` is 1, since such a
-            layer needs no attention at all.
+        attention: Attention of the guidance prompt on each token [tokens]; may be None if `alpha` is 1.
         recency: Recency of each token [tokens].
         alpha: Weight of recency, 0 to 1.
 
@@ -60,7 +58,7 @@ def importance(attention: Tensor | None, recency: Tensor, alpha: float) -> Tenso
         float32 [tokens], 0 to 1.
 
     Raises:
-        ValueError: `attention` is None although `alpha` is below 1.
+        ValueError: `attention` is None and `alpha` is below 1.
     """
     if attention is None:
         if alpha < 1.0:
@@ -70,7 +68,7 @@ def importance(attention: Tensor | None, recency: Tensor, alpha: float) -> Tenso
 
 
 def resample(scores: Tensor, tokens: int) -> Tensor:
-    """Scores of another layer stretched linearly to `tokens` (half-pixel centres): [n] -> [tokens]."""
+    """Resample the scores of another layer linearly to `tokens` (half-pixel centres): [n] -> [tokens]."""
     if scores.shape[0] == tokens:
         return scores
     if scores.shape[0] == 0:
@@ -79,11 +77,11 @@ def resample(scores: Tensor, tokens: int) -> Tensor:
 
 
 def smooth(scores: Sequence[Tensor], gammas: Sequence[float]) -> list[Tensor]:
-    """Cross-layer memory smoothing, from the deepest layer up: `s_l <- (1-γ_l) s_l + γ_l s_(l+1)`, the smoothed one.
+    """Cross-layer memory smoothing from the deepest layer up, with smoothed `s_(l+1)`: `s_l <- (1-γ_l) s_l + γ_l s_(l+1)`.
 
     Args:
         scores: Importance of each layer's tokens, first layer first, each [tokens of that layer].
-        gammas: γ of each layer, 0 to 1; the deepest layer's is not used.
+        gammas: γ of each layer, 0 to 1; that of the deepest layer is not used.
 
     Returns:
         The smoothed scores, first layer first, shapes unchanged.
@@ -96,12 +94,12 @@ def smooth(scores: Sequence[Tensor], gammas: Sequence[float]) -> list[Tensor]:
 
 
 def protect_newest(scores: Tensor, frame: Tensor, newest: int) -> Tensor:
-    """Scores with the newest frames above all others, in their own order: `s(i) + 1` for the newest. Ours, not the paper's.
+    """Raise the scores of the newest frames above all others: `s(i) + 1`. Not part of the paper.
 
     Args:
         scores: Importance of the tokens, 0 to 1 [tokens].
         frame: Frame of each token, -1 for a summary token [tokens].
-        newest: How many frames, counted from the newest of the layer.
+        newest: Number of frames to protect, counted from the newest of the layer.
 
     Returns:
         float32 [tokens], 0 to 2.

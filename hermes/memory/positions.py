@@ -1,6 +1,6 @@
 """Position re-indexing: new rotary positions for kept tokens, and the rotation of their keys (paper section 3.5).
 
-Pure functions; positions are `[axes, tokens]` with one axis for 1D RoPE and three (time, row, column) for 3D M-RoPE.
+Pure functions. Positions are `[axes, tokens]`, with one axis for 1D RoPE and three (time, row, column) for 3D M-RoPE.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ import torch
 from torch import Tensor
 
 RESERVE = 1024
-"""Positions left free below the model's limit for a question and its answer (paper: max - 1024)."""
+"""Positions reserved below the model's limit for a question and its answer (paper: max - 1024)."""
 
 Reindexing = Literal["lazy", "eager"]
 
 
 @dataclass(frozen=True)
 class Rotary:
-    """How a model's rotary embedding turns positions into angles.
+    """A model's rotary embedding: maps positions to angles.
 
     Attributes:
         frequencies: Inverse frequencies, float32 [head_dim / 2].
-        axis: The position axis that drives each frequency, int64 [head_dim / 2]; all 0 for 1D RoPE.
+        axis: Position axis of each frequency, int64 [head_dim / 2]; all 0 for 1D RoPE.
     """
 
     frequencies: Tensor
@@ -31,7 +31,7 @@ class Rotary:
 
     @classmethod
     def from_sections(cls, frequencies: Tensor, sections: tuple[int, ...] | None = None) -> Rotary:
-        """1D RoPE, or M-RoPE whose axes own consecutive `sections` of the frequencies (they add up to head_dim / 2)."""
+        """Create 1D RoPE, or M-RoPE whose axes use consecutive `sections` of the frequencies (their sum: head_dim / 2)."""
         if sections is None:
             return cls(frequencies, torch.zeros_like(frequencies, dtype=torch.long))
         axes = torch.arange(len(sections), device=frequencies.device)
@@ -39,23 +39,23 @@ class Rotary:
 
     def angles(self, positions: Tensor) -> Tensor:
         """Angles of `positions` [axes, tokens]: float32 [tokens, head_dim / 2]."""
-        place = positions.device  # a large model's layers lie on several
-        return positions.float()[self.axis.to(place)].T * self.frequencies.to(place)
+        device = positions.device  # the layers of a large model are on several devices
+        return positions.float()[self.axis.to(device)].T * self.frequencies.to(device)
 
 
 def rotate(keys: Tensor, old: Tensor, new: Tensor, rotary: Rotary) -> Tensor:
-    """Keys moved from `old` positions to `new` ones by the rotation of the difference; nothing is recomputed.
+    """Rotate keys from `old` to `new` positions by the difference of the angles, without recomputing them.
 
     `cos Δ = cos n cos o + sin n sin o`, `sin Δ = sin n cos o - cos n sin o`.
 
     Args:
         keys: Rotated keys [heads, tokens, head_dim].
-        old: Their positions [axes, tokens].
-        new: Positions they shall have [axes, tokens], or one for all [axes, 1].
+        old: Current positions [axes, tokens].
+        new: New positions [axes, tokens], or one for all tokens [axes, 1].
         rotary: The model's rotary embedding.
 
     Returns:
-        Keys as if they had been computed at `new`, same shape and dtype; the arithmetic is float32.
+        Keys as if computed at `new`, same shape and dtype; computed in float32.
     """
     before, after = rotary.angles(old), rotary.angles(new)
     cos = after.cos() * before.cos() + after.sin() * before.sin()
@@ -65,14 +65,14 @@ def rotate(keys: Tensor, old: Tensor, new: Tensor, rotary: Rotary) -> Tensor:
 
 
 def compact(positions: Tensor, prompt_len: int) -> Tensor:
-    """New positions without gaps, in the old order; prompt positions stay as they are.
+    """Return positions without gaps, in the same order; prompt positions are unchanged.
 
-    1D RoPE: `0, 1, 2, …` from the prompt on. 3D M-RoPE: on each axis the sorted distinct values of the video tokens become
+    1D RoPE: `0, 1, 2, …`, prompt included. 3D M-RoPE: on each axis, the sorted distinct values of the video tokens become
     `P, P+1, …`.
 
     Args:
         positions: Positions of a layer's tokens [axes, tokens], prompt first.
-        prompt_len: Prompt tokens at the head, `P`.
+        prompt_len: Number of prompt tokens, `P`.
 
     Returns:
         [axes, tokens], same dtype.
@@ -87,24 +87,26 @@ def compact(positions: Tensor, prompt_len: int) -> Tensor:
 
 
 def must_compact(positions: Tensor, mode: Reindexing, max_position: int) -> bool:
-    """Whether positions have to be compacted now: always if eager, past `max_position - 1024` if lazy."""
+    """Return whether positions must be compacted now: always if eager, beyond `max_position - 1024` if lazy."""
     if mode == "eager":
         return True
     return positions.numel() > 0 and bool(positions.max() > max_position - RESERVE)
 
 
-def fold(keys: Tensor, values: Tensor, old: Tensor, target: Tensor, rotary: Rotary) -> tuple[Tensor, Tensor]:
-    """Evicted tokens folded into one summary token: the mean of their values, and of their keys once re-rotated.
+def merge_into_summary(
+    keys: Tensor, values: Tensor, old: Tensor, target: Tensor, rotary: Rotary
+) -> tuple[Tensor, Tensor]:
+    """Merge evicted tokens into one summary token: the mean of their values and of their re-rotated keys.
 
     Args:
         keys: Rotated keys of the evicted tokens [heads, tokens, head_dim], at least one token.
-        values: Their values [heads, tokens, head_dim].
-        old: Their positions [axes, tokens].
-        target: The summary's position, the same on every axis: the layer's largest kept position + 1 [axes, 1].
+        values: Values of the evicted tokens [heads, tokens, head_dim].
+        old: Positions of the evicted tokens [axes, tokens].
+        target: Position of the summary token: the layer's largest kept position + 1 on every axis [axes, 1].
         rotary: The model's rotary embedding.
 
     Returns:
-        Key and value of the summary, each [heads, 1, head_dim].
+        Key and value of the summary token, each [heads, 1, head_dim].
     """
     moved = rotate(keys.float(), old, target, rotary)
     return moved.mean(1, keepdim=True).to(keys.dtype), values.float().mean(1, keepdim=True).to(values.dtype)

@@ -1,7 +1,4 @@
-"""Reading what every video token scored, just before some of them leave: tensors in, the numpy record's parts out.
-
-It scores nothing and evicts nothing; policies do.
-"""
+"""Reads the scores of all video tokens before an eviction, as numpy arrays for the token history."""
 
 from __future__ import annotations
 
@@ -20,7 +17,7 @@ from hermes.memory.devices import together
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of an eviction before it has a time; fields as in `hermes.life.ScoreRecord`."""
+    """Scores of an eviction without its time; the fields are those of `hermes.life.ScoreRecord`."""
 
     offsets: npt.NDArray[np.int64]
     frame: npt.NDArray[np.int32]
@@ -30,7 +27,7 @@ class Scores:
     folded: npt.NDArray[np.bool_]
 
     def at(self, sequence: int, seconds: float, frames_seen: int) -> ScoreRecord:
-        """The record of the eviction, once its time is known."""
+        """Return the record of the eviction at a given time."""
         return ScoreRecord(
             sequence,
             seconds,
@@ -44,13 +41,13 @@ class Scores:
         )
 
 
-def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], folds: Sequence[bool]) -> Scores:
-    """Read labels and scores of all video tokens before an eviction; one transfer from the device.
+def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], summary: Sequence[bool]) -> Scores:
+    """Read labels and scores of all video tokens before an eviction, in one transfer from the device.
 
     Args:
-        cache: The memory, nothing evicted yet.
-        kept: Video-token indices that stay in each layer, int64 ascending; None: all.
-        folds: Whether each layer folds what leaves into a summary token.
+        cache: The memory before the eviction.
+        kept: Indices of the video tokens that each layer keeps, int64, ascending; None for all.
+        summary: Whether each layer merges its evicted tokens into a summary token.
     """
     start = cache.prompt_len
     tables = []
@@ -69,5 +66,5 @@ def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], folds: Sequen
         patch=table[1].astype(np.int16),
         importance=to_bytes(table[2]),
         kept=table[3] > 0,
-        folded=np.array([fold and keep is not None for fold, keep in zip(folds, kept, strict=True)], bool),
+        folded=np.array([merges and keep is not None for merges, keep in zip(summary, kept, strict=True)], bool),
     )

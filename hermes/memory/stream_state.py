@@ -1,6 +1,6 @@
-"""What a policy remembers of a stream beside the cache: named tensors, and an archive where it off-loads.
+"""State of a policy for one stream besides the cache: named tensors, and an archive if it offloads tokens.
 
-Policies themselves hold no data, so that one can serve many streams; this belongs to the session and is saved with it.
+Policies are stateless, so that one policy can serve many streams. The session owns this state and saves it.
 """
 
 from __future__ import annotations
@@ -62,15 +62,15 @@ class StreamState:
     """State of one stream under one policy.
 
     Attributes:
-        tensors: By name. A tensor is replaced, never changed in place, so that a failed chunk can be undone.
-        archive: Keys and values that left the memory; None where the policy archives nothing.
+        tensors: Tensors by name. Replace a tensor, never modify it in place, so that a failed chunk can be undone.
+        archive: Offloaded keys and values; None if the policy archives nothing.
     """
 
     tensors: dict[str, Tensor] = field(default_factory=dict)
     archive: Archive | None = None
 
-    def opened_archive(self, megabytes: float) -> Archive:
-        """The archive, made at the first call, with room for `megabytes` in host memory."""
+    def open_archive(self, megabytes: float) -> Archive:
+        """Return the archive; the first call creates it with a limit of `megabytes` in host memory."""
         if self.archive is None:
             self.archive = Archive(int(megabytes * 1_000_000))
         return self.archive
@@ -82,11 +82,11 @@ class StreamState:
 
     @property
     def archive_bytes(self) -> int:
-        """Bytes kept outside the model's memory: archived keys and values, and stored features."""
+        """Bytes kept outside the cache: archived keys and values, and stored features."""
         return self.feature_bytes + (self.archive.nbytes if self.archive else 0)
 
     def archived(self, layers: int, frames: int) -> Tensor:
-        """Patches of each frame that lie outside the memory, for each layer: int64 [layers, frames]; [0, 0] if none do."""
+        """Number of patches per layer and frame outside the cache: int64 [layers, frames]; [0, 0] if there are none."""
         if self.archive is not None and self.archive.layers:
             return torch.stack([self.archive.tokens_of_frames(i, frames) for i in range(layers)])
         if "store.labels" in self.tensors:
@@ -96,7 +96,7 @@ class StreamState:
         return torch.zeros(0, 0)
 
     def number(self, name: str, default: int = 0) -> int:
-        """A counter that `count` stored."""
+        """Return the counter stored by `count`."""
         return int(self.tensors[name]) if name in self.tensors else default
 
     def count(self, name: str, value: int) -> None:
@@ -104,7 +104,7 @@ class StreamState:
         self.tensors[name] = torch.tensor(value)
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Free all tensors and close the archive."""
         self.tensors = {}
         if self.archive is not None:
             self.archive.close()

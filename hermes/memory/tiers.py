@@ -1,7 +1,4 @@
-"""Which layer belongs to which tier, and the published constants of each model family (paper section 3.2).
-
-It knows nothing of caches or models: layer numbers in, constants out.
-"""
+"""Assignment of layers to tiers, and the published constants of each model family (paper section 3.2)."""
 
 from __future__ import annotations
 
@@ -15,12 +12,12 @@ SENSORY, WORKING, LONG_TERM = range(3)
 TierRule = Literal[
     "as published", "all sensory", "all working", "all long-term", "no sensory", "no working", "no long-term"
 ]
-"""Which tier's rule each layer follows: its own, one for all layers, or a neighbour's where one tier is switched off."""
+"""Which tier's rule each layer follows: its own, one for all layers, or a neighbour's if one tier is switched off."""
 
 
 @dataclass(frozen=True)
 class Ramp:
-    """A constant that changes with depth: `start + change * p`, where p is how deep a working layer lies, 0 to 1."""
+    """A constant that varies with depth: `start + change * p`, where p is the relative depth of a working layer, 0 to 1."""
 
     start: float
     change: float = 0.0
@@ -32,12 +29,12 @@ class Ramp:
 
 @dataclass(frozen=True)
 class FamilyConstants:
-    """What the paper fixes for a model family.
+    """Published constants of a model family.
 
     Attributes:
-        alpha: Weight of recency against attention, one ramp a tier (sensory, working, long-term).
-        k: How fast recency falls with distance, one ramp a tier.
-        gamma: Weight of the next deeper layer in cross-layer smoothing, one number a tier.
+        alpha: Weight of recency versus attention, one ramp per tier (sensory, working, long-term).
+        k: Decay of recency with distance, one ramp per tier.
+        gamma: Weight of the next deeper layer in cross-layer smoothing, one value per tier.
     """
 
     alpha: tuple[Ramp, Ramp, Ramp]
@@ -54,17 +51,17 @@ QWEN2_5_VL = FamilyConstants(
     k=(Ramp(20.0), Ramp(20.0, -12.0), Ramp(0.0)),
 )
 FAMILIES = {"llava_onevision": LLAVA_ONEVISION, "qwen2_5_vl": QWEN2_5_VL}
-"""Published constants by transformers' model type."""
+"""Published constants by transformers model type."""
 
 
 def borders(num_layers: int) -> tuple[int, int]:
     """Borders between the tiers: sensory `l < S`, working `S <= l < G`, long-term `l >= G`.
 
     Args:
-        num_layers: Decoder layers, at least 1.
+        num_layers: Number of decoder layers, at least 1.
 
     Returns:
-        `S = int(0.1 L)` and `G = int(0.7 L)`, in exact tenths.
+        `S = floor(0.1 L)` and `G = floor(0.7 L)`, computed in integers.
 
     Raises:
         HermesError: `num_layers` is not positive.
@@ -81,13 +78,13 @@ def tier_of_layers(num_layers: int) -> tuple[int, ...]:
 
 
 def rule_of_layers(num_layers: int, rule: TierRule = "as published") -> tuple[int, ...]:
-    """Tier whose rule every layer follows, first layer first; only "as published" is the paper's.
+    """Tier whose rule each layer follows, first layer first; only "as published" follows the paper.
 
-    A tier that is switched off hands its layers to its neighbour; the working tier, which has two, its shallow half to the
-    sensory tier and its deep half to the long-term tier.
+    The layers of a tier that is switched off follow the neighbouring tier's rule. For the working tier, the shallow half
+    follows the sensory rule and the deep half the long-term rule.
 
     Raises:
-        HermesError: There is no such rule.
+        HermesError: Unknown rule.
     """
     tiers = tier_of_layers(num_layers)
     everywhere = {"all sensory": SENSORY, "all working": WORKING, "all long-term": LONG_TERM}
@@ -98,12 +95,12 @@ def rule_of_layers(num_layers: int, rule: TierRule = "as published") -> tuple[in
         return tuple((SENSORY if p < 0.5 else LONG_TERM) if t == WORKING else t for t, p in halves)
     if rule not in ("as published", "no sensory", "no long-term"):
         raise HermesError(f"There is no tier rule “{rule}”.")
-    gone = {"no sensory": SENSORY, "no long-term": LONG_TERM}.get(rule)
-    return tuple(WORKING if t == gone else t for t in tiers)
+    removed = {"no sensory": SENSORY, "no long-term": LONG_TERM}.get(rule)
+    return tuple(WORKING if t == removed else t for t in tiers)
 
 
 def depth_of_layers(num_layers: int) -> tuple[float, ...]:
-    """How deep every layer lies among the working layers, `p = (l - S) / (G - S)` cut to 0 to 1."""
+    """Relative depth of every layer among the working layers, `p = (l - S) / (G - S)` clamped to [0, 1]."""
     sensory, long_term = borders(num_layers)
     span = max(long_term - sensory, 1)
     return tuple(min(max((i - sensory) / span, 0.0), 1.0) for i in range(num_layers))
@@ -111,7 +108,7 @@ def depth_of_layers(num_layers: int) -> tuple[float, ...]:
 
 @dataclass(frozen=True)
 class LayerConstants:
-    """The constants of one layer: its tier, `alpha` (0 to 1), `k` (at least 0) and `gamma` (0 to 1)."""
+    """Constants of one layer: its tier, `alpha` (0 to 1), `k` (at least 0) and `gamma` (0 to 1)."""
 
     tier: int
     alpha: float
@@ -122,13 +119,13 @@ class LayerConstants:
 def layer_constants(
     family: FamilyConstants, num_layers: int, rule: TierRule = "as published"
 ) -> tuple[LayerConstants, ...]:
-    """The constants of every layer of a decoder with `num_layers` layers, first layer first.
+    """Constants of every layer of a decoder with `num_layers` layers, first layer first.
 
     Args:
-        family: The constants of each tier.
-        num_layers: Decoder layers.
-        rule: Which tier's rule each layer follows. A layer that follows the working rule without being one has depth 0
-            above the working layers and 1 below them.
+        family: Constants of each tier.
+        num_layers: Number of decoder layers.
+        rule: Which tier's rule each layer follows. A layer outside the working tier that follows its rule has depth 0 if
+            it is shallower than the working layers, and 1 if it is deeper.
     """
     tiers, depths = rule_of_layers(num_layers, rule), depth_of_layers(num_layers)
     return tuple(

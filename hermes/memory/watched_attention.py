@@ -1,6 +1,6 @@
-"""Attention that can be watched: transformers' own SDPA, and beside it the probabilities where a recorder asks for them.
+"""Attention function that can record probabilities: SDPA by default, explicit softmax if a recorder is passed.
 
-Registered with transformers' `AttentionInterface`, so that no model class is copied or patched.
+Registered with transformers' `AttentionInterface`, so that no model class has to be copied or patched.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ NAME = "hermes_memory"
 
 
 class AttentionRecorder:
-    """Adds up, layer by layer, how much the recorded rows attend to each key; mean over rows is `sums / rows`.
+    """Sums the attention of selected query rows on each key, per layer; the mean is `sums / rows`.
 
     Attributes:
         sums: Layer -> probabilities summed over the recorded rows [heads, keys].
-        rows: Layer -> rows recorded.
-        past_visible: Whether every row sees all of the past, so that masks matter only among the new tokens.
+        rows: Layer -> number of recorded rows.
+        past_visible: Whether every row sees all past tokens, so that only the new tokens need a mask.
     """
 
     def __init__(self, keys: list[int], rows: Sequence[slice | Tensor | None], past_visible: bool = True) -> None:
-        """Record attention of the query rows `rows[layer]` (None: do not) on the first `keys[layer]` keys of each layer."""
+        """Record the attention of query rows `rows[layer]` (None: none) on the first `keys[layer]` keys of each layer."""
         self.keys = keys
         self.windows = rows
         self.past_visible = past_visible
@@ -34,7 +34,7 @@ class AttentionRecorder:
         self.rows: dict[int, int] = {}
 
     def record(self, layer: int, probabilities: Tensor) -> None:
-        """Add the watched rows of `probabilities` [heads, rows, keys]."""
+        """Add the selected rows of `probabilities` [heads, rows, keys]."""
         window = self.windows[layer]
         if window is None:
             return
@@ -46,15 +46,15 @@ class AttentionRecorder:
         self.rows[layer] = self.rows.get(layer, 0) + watched.shape[1]
 
     def mean(self, layer: int) -> Tensor:
-        """Mean attention over the recorded rows: float32 [heads, keys]; each head's row adds up to at most 1."""
+        """Mean attention over the recorded rows: float32 [heads, keys]; each head sums to at most 1."""
         return self.sums[layer] / self.rows[layer]
 
 
 class QueryRecorder:
-    """Takes a layer's queries instead of computing its attention.
+    """Captures a layer's queries instead of computing its attention.
 
     Attributes:
-        query: [heads, rows, head_dim], as the layer handed them over.
+        query: [heads, rows, head_dim], as passed by the layer.
     """
 
     query: Tensor
@@ -71,7 +71,7 @@ def watched_attention(
     recorder: AttentionRecorder | QueryRecorder | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """SDPA as transformers calls it; where a recorder watches, the probabilities are computed and used."""
+    """Compute attention with the signature of transformers; with a recorder, compute probabilities and record them."""
     if isinstance(recorder, QueryRecorder):
         recorder.query = query[0]
         return query.transpose(1, 2), None
@@ -83,11 +83,11 @@ def watched_attention(
         )
     heads, rows, dim = query.shape[1:]
     groups = heads // key.shape[1]
-    # Queries of one group of heads are stacked, so that keys and values need no copies for them.
+    # Stack the queries of each group of heads, so that keys and values need not be repeated.
     stacked = query[0].reshape(-1, groups * rows, dim)
     scores = torch.matmul(stacked, key[0].transpose(1, 2)).view(heads, rows, -1).float() * (scaling or dim**-0.5)
     if attention_mask is not None:
-        # Where the past is visible to all, only among the new tokens is there something to hide.
+        # If every row sees all past tokens, only the new tokens need masking.
         first = -rows if recorder.past_visible else 0
         scores[..., first:].masked_fill_(~attention_mask[0, ..., first:], -torch.inf)
     probabilities = scores.softmax(-1)
@@ -101,9 +101,9 @@ AttentionInterface.register(NAME, watched_attention)
 
 
 def attention_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor | None:
-    """Which of `past + tokens` keys each new query may see: bool [1, 1, tokens, keys]; None: all of them.
+    """Return the mask of the keys (`past + tokens`) visible to each new query: bool [1, 1, tokens, keys]; None: all.
 
-    `visible` [tokens, tokens] says it for the new keys; causal where None.
+    `visible` [tokens, tokens] is the mask among the new tokens; causal by default.
     """
     if tokens == 1:
         return None

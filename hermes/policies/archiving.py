@@ -33,7 +33,7 @@ def archive_chunk(step: Step, megabytes: float) -> None:
     """Put the tokens of the newest chunk into the archive, every frame a block in every layer."""
     if step.chunk is None or not step.chunk.tokens:
         return
-    archive = step.state.opened_archive(megabytes)
+    archive = step.state.open_archive(megabytes)
     for index, layer in enumerate(step.cache.layers):
         newest = torch.arange(layer.length - step.chunk.tokens, layer.length, device=layer.keys.device)
         archive.append(index, layer, newest, step.backbone.rotary)

@@ -79,7 +79,7 @@ class ReKV(Policy):
         """Read back the frames whose mean key each layer's mean query likes best; the window itself is not read."""
 
         def choose(index: int, queries: Tensor) -> Tensor:
-            archive = step.state.opened_archive(self.archive_memory)
+            archive = step.state.open_archive(self.archive_memory)
             known = archive.layers[index].representatives.rows
             scores = similarity(group_queries(queries, step.backbone.kv_heads), known)
             return best_blocks(scores, frames_within(self.budget, archive, self.frames_read))

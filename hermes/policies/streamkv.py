@@ -156,7 +156,7 @@ class StreamKV(Policy):
 
     def _archive(self, step: Step, segments: list[list[int]]) -> None:
         """Archive segments (first and last frame each): the mean frame, and frames by layer-adaptive counts."""
-        archive = step.state.opened_archive(self.archive_memory)
+        archive = step.state.open_archive(self.archive_memory)
         queries = probe_queries(
             step.backbone, step.cache, step.backbone.tokenize(step.backbone.card.guidance["global"])
         )

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.archive_layer import in_strides
+from hermes.memory.archive_layer import strided_positions
 from hermes.memory.cache import FRAME, MASS, SECONDS, Provenance
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.encoded import Encoded
@@ -148,7 +148,7 @@ class VideoLLaMB(Policy):
 
     def _read(self, step: Step, scene: FrameStore, chunk: Chunk) -> Chunk:
         """Memory and scene as one chunk that takes the place of every video token."""
-        own, prompt = in_strides(scene.encoded.offsets, scene.provenance.labels[FRAME]), step.prompt_len
+        own, prompt = strided_positions(scene.encoded.offsets, scene.provenance.labels[FRAME]), step.prompt_len
         head = torch.arange(prompt, device=own.device).expand(own.shape[0], -1)
         encoded, provenance = scene.encoded, scene.provenance
         encoded = replace(encoded, offsets=compact(torch.cat((head, own), dim=1), prompt)[:, prompt:] - prompt)

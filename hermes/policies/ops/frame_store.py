@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.base import Backbone
-from hermes.memory.archive_layer import in_strides
+from hermes.memory.archive_layer import strided_positions
 from hermes.memory.cache import FRAME, MemoryCache, Provenance
 from hermes.memory.chunk import Chunk, concatenated
 from hermes.memory.encoded import Encoded
@@ -105,7 +105,7 @@ class FrameStore:
         """A memory of its own: the prompt of `cache`, and behind it these frames, prefilled at consecutive positions."""
         prompt = torch.arange(cache.prompt_len, device=backbone.device)
         memory = MemoryCache([layer.copy_of(prompt) for layer in cache.layers], cache.prompt_len)
-        own = in_strides(self.encoded.offsets, self.provenance.labels[FRAME])
+        own = strided_positions(self.encoded.offsets, self.provenance.labels[FRAME])
         whole = compact(torch.cat((memory.layers[0].positions, own), dim=1), cache.prompt_len)
         positions = whole[:, None, cache.prompt_len :].expand(-1, backbone.num_layers, -1)
         encoded = replace(self.encoded)

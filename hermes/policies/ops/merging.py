@@ -86,8 +86,10 @@ def merged(chunk: Chunk, groups: Groups, patch: Tensor | None = None, positions:
     small = chunk.select(keep).with_features(groups.features.flatten(1, 2))
     per = len(patch)
     mass = groups.count.repeat_interleave(per) * (patches / per)
-    small = small.standing_for(mass, groups.first.repeat_interleave(per), groups.seconds.repeat_interleave(per))
-    return small.closed_up() if positions == "closed" else small
+    small = small.with_merge_provenance(
+        mass, groups.first.repeat_interleave(per), groups.seconds.repeat_interleave(per)
+    )
+    return small.compacted() if positions == "closed" else small
 
 
 def frame_times(chunk: Chunk) -> tuple[Tensor, Tensor]:

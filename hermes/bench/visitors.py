@@ -393,8 +393,13 @@ async def _sleep(seconds: float, tasks: Sequence[asyncio.Task[None]]) -> None:
 
 
 def rss_of(process: psutil.Process | None) -> int:
-    """Resident bytes of a process and its children; 0 where it is None."""
-    return sum(each.memory_info().rss for each in _family(process))
+    """Resident bytes of a process and its children; 0 where it is None. Pages that they share count once, on Linux."""
+    total = 0
+    for each in _family(process):
+        with suppress(psutil.NoSuchProcess):  # a video decoder may end at any time
+            memory = each.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
+    return total
 
 
 def cpu_of(process: psutil.Process | None) -> float:

@@ -55,11 +55,13 @@ class Connections:
         self._clients: dict[str, str] = {}
         self._changed = threading.Condition()
         self._waiting = 0
+        self._left: set[str] = set()
 
     def opened(self, key: str, client: str) -> None:
         """A page of visitor `key` has opened a connection from address `client`."""
         with self._changed:
             self._open[key] += 1
+            self._left.discard(key)
             self._clients[key] = client
             self._changed.notify_all()
 
@@ -70,12 +72,19 @@ class Connections:
             if self._open[key] > 0:
                 return False
             del self._open[key]
+            self._left.discard(key)
             self._clients.pop(key, None)
             return True
 
+    def left(self, key: str) -> None:
+        """The page of a visitor is being closed: the connections that it still has do not count any more."""
+        with self._changed:
+            if key in self._open:
+                self._left.add(key)
+
     def is_live(self, key: str) -> bool:
         """Whether a visitor has a connection."""
-        return self._open[key] > 0 if key in self._open else False
+        return key in self._open and key not in self._left
 
     def client(self, key: str) -> str:
         """The address from which a visitor is connected; "" where it is not."""
@@ -94,9 +103,9 @@ class Connections:
         """
         with self._changed:
             if key in self._open or self._waiting >= most_waiting:
-                return key in self._open
+                return self.is_live(key)
             self._waiting += 1
             try:
-                return self._changed.wait_for(lambda: key in self._open, seconds)
+                return self._changed.wait_for(lambda: self.is_live(key), seconds)
             finally:
                 self._waiting -= 1

@@ -86,6 +86,8 @@ class PageTraffic:
             more = message["type"] == "http.request" and message.get("more_body", False)
         key = key_of_token(body.decode("latin-1"))
         if key is not None:
+            if self._sessions.connections is not None:
+                self._sessions.connections.left(key)
             await asyncio.to_thread(self._sessions.close, key)
         await _reply(send, 204 if key is not None else 400)
 

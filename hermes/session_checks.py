@@ -36,6 +36,7 @@ from hermes.memory.encoded import Layout
 from hermes.memory.tiers import FamilyConstants, Ramp
 from hermes.policies import Policy, make_policy, policy_of
 from hermes.policies.base import reserve
+from hermes.policies.ops.frame_store import STORE_FIELDS
 from hermes.session_record import SessionStats
 from hermes.snapshot import KINDS, PROMPT, VISION, AnswerTrace, Eviction
 from hermes.trace.consistency import check_answer, check_answer_arrays, check_history, check_records
@@ -45,6 +46,10 @@ LARGEST_CHUNK: Final = 4096
 LARGEST_SIDE: Final = 16_384
 """Pixels of a side of a frame that waits to be encoded."""
 MOST_PENDING: Final = 64
+LARGEST_COUNT: Final = 1 << 50
+"""Largest count of a session; it goes on counting from there."""
+LARGEST_STATE: Final = 1e4
+"""Largest magnitude of a key or value: above it, attention in half precision overflows."""
 _ANSWER: Final = {
     "attention": np.float32, "attention_heads": np.float32, "attention_rest": np.float32, "attention_patch": np.float32,
     "token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64, "tokens_read": np.int64,
@@ -169,7 +174,7 @@ def read_stats(file: SessionFile) -> SessionStats:
         value = member(values, item.name, "statistics")
         what = f"statistic “{item.name}”"
         if isinstance(item.default, int):
-            setattr(stats, item.name, whole(value, what))
+            setattr(stats, item.name, whole(value, what, 0, LARGEST_COUNT))
         elif value is None and item.default is None:
             setattr(stats, item.name, None)
         else:
@@ -271,6 +276,8 @@ def check_memory(file: SessionFile, frames: int, patches: int) -> None:
         if not prompt <= tokens <= model.max_positions:
             raise InvalidValueError(f"Layer {i} holds {tokens} tokens.")
         file.tensor(f"layer.{i}.values", (model.kv_heads, tokens, model.head_dim), model.dtype)
+        for name in ("keys", "values"):
+            limited(file.tensors[f"layer.{i}.{name}"], -LARGEST_STATE, LARGEST_STATE, f"{name} of tokens")
         positions = file.tensor(f"layer.{i}.positions", (model.axes, tokens), torch.int64)
         limited(positions, 0, model.max_positions - 1, "positions of tokens")
         labels = file.tensor(f"layer.{i}.labels", (4, tokens), torch.int32)
@@ -309,6 +316,7 @@ def _check_provenance(labels: Tensor, figures: Tensor, prompt: int, frames: int,
     if not mass.isfinite().all() or not seconds.isfinite().all():
         raise InvalidValueError("Tokens lack a mass or a time.")
     limited(mass, 0, LARGEST_NUMBER, "masses of tokens")
+    limited(figures.nan_to_num(), -LARGEST_NUMBER, LARGEST_NUMBER, "scores and times of tokens")
 
 
 def read_evictions(file: SessionFile) -> list[Eviction]:
@@ -383,9 +391,10 @@ def check_state(file: SessionFile, policy: Policy, frames: int, patches: int) ->
     vision = getattr(file.model.model.config, "vision_config", None)
     sizes["streams"] = 1 + len(getattr(vision, "deepstack_visual_indexes", ()))
     expected = policy.state_fields
-    if expected is None:
-        return state
-    for name, value in state.items():
+    checked = state
+    if expected is None:  # a snapshot reads the frame store whatever the policy is
+        expected, checked = STORE_FIELDS, {name: value for name, value in state.items() if name.startswith("store.")}
+    for name, value in checked.items():
         known = "store.deepstack" if name.startswith("store.deepstack") else name
         if known not in expected or not expected[known].fits(value, sizes, frames, file.model.dtype):
             raise InvalidValueError(f"The state “{name}” is not one of the policy {policy.name}.")
@@ -433,6 +442,7 @@ def check_archive(file: SessionFile, frames: int, patches: int) -> dict[str, Ten
         prefix = f"archive.{i}"
         payload = file.tensor(f"{prefix}.payload", (None, 2, model.kv_heads, model.head_dim), model.dtype)
         tokens = len(payload)
+        limited(payload, -LARGEST_STATE, LARGEST_STATE, "keys and values of archived tokens")
         labels = file.tensor(f"{prefix}.labels", (tokens, 4), torch.int32).T
         file.tensor(f"{prefix}.figures", (tokens, 5), torch.float32, finite=False)
         positions = file.tensor(f"{prefix}.positions", (tokens, model.axes), torch.int64)

@@ -18,7 +18,7 @@ from torch import Tensor
 from hermes import session_checks as checks
 from hermes.backbones.base import NOMINAL_SIZE, Backbone
 from hermes.errors import HermesError
-from hermes.file_checks import mapping, parse_json, text, whole
+from hermes.file_checks import InvalidValueError, mapping, parse_json, text, whole
 from hermes.file_limits import SESSION_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.memory.archive import Archive
 from hermes.memory.cache import MemoryCache
@@ -166,9 +166,11 @@ def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
     limit = whole(file.part("archive_limit"), "limit of the archive")
     session = cls(model, policy, chunk=whole(file.part("chunk"), "chunk", 1, checks.LARGEST_CHUNK))
     session.stats = checks.read_stats(file)
+    if session.stats.frames_seen != len(times) * (layout.frames_per_step if layout else 1):
+        raise InvalidValueError("The number of frames does not match the times of frames.")
     history = session._history
     history.times = Times(times)
-    history.sequence = whole(file.part("sequence"), "number of the snapshot")
+    history.sequence = whole(file.part("sequence"), "number of the snapshot", 0, checks.LARGEST_COUNT)
     history.conversation = checks.read_conversation(file)
     history.answer = answer
     history.evictions = EvictionLog(evictions)

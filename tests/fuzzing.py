@@ -43,7 +43,7 @@ def odd_value(rng: Random) -> Any:
     if kind < 0.95:
         return list(range(rng.choice((100, 100_000))))
     nested: Any = 0
-    for _ in range(rng.choice((10, 500))):
+    for _ in range(rng.choice((10, 250))):
         nested = [nested] if rng.random() < 0.5 else {"a": nested}
     return nested
 

@@ -33,8 +33,8 @@ class StateField:
 
     shape: tuple[int | str, ...] = ()
     kind: str = "float"
-    low: float = -1e30
-    high: float | str = 1e30
+    low: float = -1e12
+    high: float | str = 1e12
     nan: bool = False
     group: str = ""
 

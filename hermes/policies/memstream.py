@@ -38,7 +38,9 @@ class MemStream(ReKV):
         "ReKV whose later frames see only the novel patches of earlier ones; everything is archived all the same."
     )
     citation: ClassVar[str] = "MemStream, arXiv 2602.18434; internal expert only"
-    state_fields: ClassVar[Mapping[str, StateField]] = {"previous": StateField(("patches", "hidden"), "model")}
+    state_fields: ClassVar[Mapping[str, StateField]] = {
+        "previous": StateField(("patches", "hidden"), "model", -1e6, 1e6)
+    }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "visible_share",

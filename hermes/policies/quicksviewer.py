@@ -42,8 +42,8 @@ class Quicksviewer(Policy):
     )
     citation: ClassVar[str] = "Quicksviewer, arXiv 2504.15270; untrained boundaries and averaging, no resampler"
     state_fields: ClassVar[Mapping[str, StateField]] = {
-        "previous": StateField(("patches", "hidden")),
-        "momentum": StateField(("patches", "hidden")),
+        "previous": StateField(("patches", "hidden"), "float", -1e6, 1e6),
+        "momentum": StateField(("patches", "hidden"), "float", -1e6, 1e6),
         "scores": StateField(("any",)),
         **OPEN_GROUP,
     }

@@ -59,10 +59,10 @@ class StreamKV(Policy):
     citation: ClassVar[str] = "StreamKV, arXiv 2511.07278"
     needs: ClassVar[str] = "an archive of a share of all frames outside the memory"
     state_fields: ClassVar[Mapping[str, StateField]] = {
-        "previous": StateField(("hidden",)),
+        "previous": StateField(("hidden",), "float", -1e6, 1e6),
         "held": StateField((), "integer", 0, "seen"),
         "seen": StateField((), "integer", 0, 1e9),
-        "sum": StateField(("patches", "hidden")),
+        "sum": StateField(("patches", "hidden"), "float", -1e9, 1e9),
         "ended": StateField(("any", 2), "integer", 0, "newest"),
     }
     settings: ClassVar[tuple[Setting, ...]] = (

@@ -31,7 +31,9 @@ class TokenDrop(Policy):
     )
     citation: ClassVar[str] = "TimeChat-Online, arXiv 2504.17343; the budget is ours"
     spreads: ClassVar[bool] = True
-    state_fields: ClassVar[Mapping[str, StateField]] = {"previous": StateField(("patches", "hidden"), "model")}
+    state_fields: ClassVar[Mapping[str, StateField]] = {
+        "previous": StateField(("patches", "hidden"), "model", -1e6, 1e6)
+    }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "threshold",

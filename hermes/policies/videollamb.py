@@ -48,10 +48,10 @@ class VideoLLaMB(Policy):
     )
     citation: ClassVar[str] = "VideoLLaMB, arXiv 2409.01071; SceneTiling and an untrained memory"
     state_fields: ClassVar[Mapping[str, StateField]] = {
-        "previous": StateField(("hidden",)),
+        "previous": StateField(("hidden",), "float", -1e6, 1e6),
         "similarities": StateField(("any",)),
         "depths": StateField(("any",)),
-        "memory": StateField(("any", "hidden"), "model", group="memory"),
+        "memory": StateField(("any", "hidden"), "model", -1e6, 1e6, group="memory"),
         "folded": StateField((), low=1.0, group="memory"),
         "folded_seconds": StateField(group="memory"),
         **STORE_FIELDS,

@@ -43,7 +43,7 @@ class VideoScan(Policy):
     )
     citation: ClassVar[str] = "VideoScan, arXiv 2503.09387; the carrier is untrained"
     state_fields: ClassVar[Mapping[str, StateField]] = {
-        "bank": StateField(("frames", "hidden"), group="bank"),
+        "bank": StateField(("frames", "hidden"), "float", -1e6, 1e6, group="bank"),
         "frames": StateField(("frames",), "integer", 0, "newest", group="bank"),
     }
     settings: ClassVar[tuple[Setting, ...]] = (

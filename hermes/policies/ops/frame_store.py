@@ -21,13 +21,13 @@ from hermes.memory.stream_state import StateField
 
 NAMES = ("embeddings", "step", "patch", "offsets", "labels", "figures")
 STORE_FIELDS: Mapping[str, StateField] = {
-    "store.embeddings": StateField((1, "any", "hidden"), "model"),
+    "store.embeddings": StateField((1, "any", "hidden"), "model", -1e6, 1e6),
     "store.step": StateField(("any",), "integer", 0, 1e9),
     "store.patch": StateField(("any",), "integer", -1, 1e9),
     "store.offsets": StateField(("axes", "any"), "integer", 0, 1e9),
     "store.labels": StateField((4, "any"), "label", -1, 1e9),
     "store.figures": StateField((5, "any"), nan=True),
-    "store.deepstack": StateField(("any", "hidden"), "model"),
+    "store.deepstack": StateField(("any", "hidden"), "model", -1e6, 1e6),
 }
 """What the tensors of `FrameStore.state` may be."""
 

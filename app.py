@@ -9,7 +9,11 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from importlib.util import find_spec
 from pathlib import Path
+
+if find_spec("gradio") is None:
+    sys.exit("hermes: error: The page needs gradio, which is not installed: pip install -r requirements.txt")
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

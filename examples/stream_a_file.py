@@ -4,17 +4,15 @@ python examples/stream_a_file.py [VIDEO] [QUESTION]
 """
 
 import sys
-from pathlib import Path
 
 import numpy as np
 
 import hermes
+from hermes.assets import CLIPS
 from hermes.video import sample
 
-CLIP = Path(__file__).parents[1] / "assets" / "clips" / "first-card.webm"
 
-
-def main(video: str = str(CLIP), question: str = "What was the first card?") -> str:
+def main(video: str = str(CLIPS / "first-card.webm"), question: str = "What was the first card?") -> str:
     """Return the answer."""
     model = hermes.load("pocket")
     session = hermes.StreamSession(model, policy="hermes", budget=256)

@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hermes.assets import RUNS
 from hermes.lab.plan import Cell
 from hermes.lab.recording import RecordedLane, record_lab, write_lab
 from hermes.live_view import StreamSettings
-from hermes.recipes import RUNS, AnyRecipe, first_that_fits, read_list, shared_parts
+from hermes.recipes import AnyRecipe, first_that_fits, read_list, shared_parts
 from hermes.recording import Progress, find_clip
 from hermes.trace import LabRecorder, Turn
 from hermes.trace.head import is_right

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from hermes.assets import RUNS
 from hermes.live_view import StreamSettings
-from hermes.recipes import RUNS, AnyRecipe, first_that_fits, read_list, shared_parts
+from hermes.recipes import AnyRecipe, first_that_fits, read_list, shared_parts
 from hermes.recording import Progress, describe, find_clip, record
 from hermes.trace import Recorder, Turn
 from hermes.trace.head import is_right

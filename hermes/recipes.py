@@ -14,13 +14,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from hermes.clip_run import PlannedQuestion
 from hermes.errors import HermesError
-from hermes.recording import ASSETS
 from hermes.trace import ID, LIMIT
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
 
-RUNS: Final = ASSETS / "runs"
 ENDING: Final = ".hermesrun"
 INDEX: Final = "index.json"
 

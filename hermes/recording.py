@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import hermes
 from hermes import video
+from hermes.assets import bundled_clip
 from hermes.bench.machine import machine_sentence
 from hermes.cards.truth import answer_at
 from hermes.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
@@ -22,9 +23,6 @@ from hermes.trace import Head, Recorder, Turn
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
-
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
-CLIPS = ASSETS / "clips"
 
 Progress = Callable[[float, float, int], None]
 """Told after each step: stream time, length of the video (nan: not known), moments recorded so far."""
@@ -59,8 +57,8 @@ def find_clip(name: str) -> Clip:
     Raises:
         HermesError: There is neither.
     """
-    path, bundled = Path(name), CLIPS / f"{name}.webm"
-    if not path.is_file() and "/" not in name and bundled.is_file():
+    path, bundled = Path(name), bundled_clip(name)
+    if bundled is not None and not path.is_file():
         truth = json.loads(bundled.with_suffix(".json").read_text("utf-8"))
         return Clip(bundled, name, str(truth.get("title", name)), truth)
     video.probe(path)

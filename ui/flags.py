@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
+from hermes.assets import CLIPS
 from hermes.backbones.downloads import ConsentError
 from hermes.backbones.sources import large_download
 from hermes.cli.model_option import consent
@@ -47,7 +48,6 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space is reached from outside
     host = env("HERMES_HOST") or env("GRADIO_SERVER_NAME") or here
     port = env("GRADIO_SERVER_PORT") or "7860"
-    clips = Path(__file__).parents[1] / "assets" / "clips"
     parser = _Parser(
         prog="app.py",
         description="Stream a video, chat with it, and see what the model remembers.",
@@ -72,7 +72,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--streams", type=_integer(1, MOST_STREAMS), default=env("HERMES_STREAMS", "16"), help="most streams at once"
     )
     parser.add_argument(
-        "--clips", type=Path, default=env("HERMES_CLIPS", str(clips)), help="folder of the bundled clips"
+        "--clips", type=Path, default=env("HERMES_CLIPS", str(CLIPS)), help="folder of the bundled clips"
     )
     parser.add_argument(
         "--clip-mode",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hermes import figures
+from hermes.assets import POCKET, PUBLISHED_MODELS
 from hermes.bench.machine import memory_bytes
 from hermes.cache_cost import CacheShape, cache_bytes
 from hermes.cards.truth import read_events, truth_of
@@ -28,8 +29,6 @@ from ui.lesson_conditions import Value
 if TYPE_CHECKING:
     from hermes.engine import LiveView, ModelInfo
     from ui.clips import Clip
-
-ASSETS: Final = Path(__file__).parents[1] / "assets"
 
 
 class NotYetError(HermesError):
@@ -120,7 +119,7 @@ def card(folder: Path) -> Mapping[str, Any]:
 def card_newest(sight: Sight, tier: str, ages: int) -> float:
     """Share of an answer's attention on frames that the tier spends on the newest `ages` bins of age, full cache."""
     del sight
-    told = card(ASSETS / "pocket")["attention"]
+    told = card(POCKET)["attention"]
     rows = [row for row, of in zip(told["share"], told["tiers"], strict=True) if TIERS[of] == tier]
     return float(np.mean([sum(row[:ages]) for row in rows])) if rows else math.nan
 
@@ -128,7 +127,7 @@ def card_newest(sight: Sight, tier: str, ages: int) -> float:
 def card_accuracy(sight: Sight, kind: str, policy: str, budget: int | None, guidance: str | None = None) -> float:
     """Share of questions of a kind that the shipped model answered rightly with a policy and budget."""
     del sight
-    for result in card(ASSETS / "pocket")["results"]["policies"]:
+    for result in card(POCKET)["results"]["policies"]:
         setup = result["setup"]
         if (setup["policy"], setup["budget"], setup["guidance"]) == (policy, budget, guidance):
             return float(result["kinds"][kind]["accuracy"])
@@ -143,14 +142,14 @@ def card_loss(sight: Sight, kind: str, policy: str, budget: int, guidance: str |
 @cache
 def published() -> Mapping[str, Mapping[str, Any]]:
     """Published models by id, as `assets/published_models.json` lists them."""
-    listed = json.loads((ASSETS / "published_models.json").read_text("utf-8"))["models"]
+    listed = json.loads((PUBLISHED_MODELS).read_text("utf-8"))["models"]
     return MappingProxyType({model["id"]: model for model in listed})
 
 
 @cache
 def recurrent() -> Mapping[str, Mapping[str, Any]]:
     """Published recurrent models by id: they keep a state in place of a cache."""
-    told = json.loads((ASSETS / "published_models.json").read_text("utf-8"))
+    told = json.loads((PUBLISHED_MODELS).read_text("utf-8"))
     return MappingProxyType({model["id"]: model | {"note": told["about_recurrent"]} for model in told["recurrent"]})
 
 

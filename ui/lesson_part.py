@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Collection, Mapping
-from pathlib import Path
 from typing import Any
 
+from hermes.assets import GLOSSARY, LESSONS, POCKET
 from hermes.bench.machine import memory_bytes
 from ui.board_cells import MODES
 from ui.clips import Clip
 from ui.glossary import forms_of, read_glossary
 from ui.lesson_desk import Desk, calculator, plan
-from ui.lesson_figures import ASSETS, published, recurrent
+from ui.lesson_figures import published, recurrent
 from ui.lesson_reader import read_lesson
 from ui.lessons import Known, LessonError
 from ui.sessions import Sessions
@@ -21,15 +21,15 @@ from ui.sessions import Sessions
 logger = logging.getLogger(__name__)
 
 
-def known_here(clips: Mapping[str, Clip], runs: Collection[str], policies: Mapping[str, Any], assets: Path) -> Known:
+def known_here(clips: Mapping[str, Clip], runs: Collection[str], policies: Mapping[str, Any]) -> Known:
     """What lessons may name on this page."""
-    terms = read_glossary(assets / "glossary.json")
+    terms = read_glossary(GLOSSARY)
     return Known({clip.id: clip.seconds for clip in clips.values()}, runs, policies, MODES, forms_of(terms))
 
 
-def pocket_shape(assets: Path) -> dict[str, Any]:
+def pocket_shape() -> dict[str, Any]:
     """The model that ships as a row of the calculator, from its configuration."""
-    text = json.loads((assets / "pocket" / "config.json").read_text("utf-8"))["text_config"]
+    text = json.loads((POCKET / "config.json").read_text("utf-8"))["text_config"]
     heads = int(text["num_attention_heads"])
     return {
         "id": "pocket",
@@ -48,15 +48,14 @@ def make_lessons(
     clips: Mapping[str, Clip],
     runs: Collection[str],
     policies: Mapping[str, Any],
-    assets: Path = ASSETS,
 ) -> tuple[Desk, dict[str, Any]]:
     """The desk that answers the panel, and what the panel is given at the start.
 
     A lesson whose clips or runs this page does not have is left out and logged.
     """
-    known = known_here(clips, runs, policies, assets)
+    known = known_here(clips, runs, policies)
     lessons = []
-    for path in (assets / "lessons").glob("*.json"):
+    for path in LESSONS.glob("*.json"):
         try:
             lessons.append(read_lesson(path, known))
         except LessonError as problem:
@@ -64,6 +63,6 @@ def make_lessons(
     lessons.sort(key=lambda lesson: lesson.number)
     return Desk(sessions, lessons, known), {
         "lessons": [plan(lesson, known) for lesson in lessons],
-        "glossary": [term.card() for term in read_glossary(assets / "glossary.json")],
-        "calculator": calculator(memory_bytes(), published(), pocket_shape(assets), recurrent()),
+        "glossary": [term.card() for term in read_glossary(GLOSSARY)],
+        "calculator": calculator(memory_bytes(), published(), pocket_shape(), recurrent()),
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from hermes.assets import RUNS
 from hermes.live_view import StreamSettings
 from ui.sessions import Quota
 
@@ -32,7 +33,7 @@ class Options:
     clips: Path
     quota: Quota
     clip_mode: bool = False
-    runs: Path | None = Path(__file__).parents[1] / "assets" / "runs"
+    runs: Path | None = RUNS
     autosave: Path | None = None
     autosave_mb: int = 2000
     agreed: bool = False

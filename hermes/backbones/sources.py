@@ -21,10 +21,9 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
+from hermes.assets import POCKET
 from hermes.backbones.downloads import LARGE, Confirm, Download, Progress, cached, fetch, hub_answers, look_up
 from hermes.errors import HermesError
-
-POCKET = Path(__file__).resolve().parents[2] / "assets" / "pocket"
 
 
 class ModelError(HermesError):

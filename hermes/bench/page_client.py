@@ -13,11 +13,11 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
+import httpx2
 
 from hermes.errors import HermesError
 
-TIMEOUT: Final = httpx.Timeout(60.0, pool=None)
+TIMEOUT: Final = httpx2.Timeout(60.0, pool=None)
 """Seconds without a byte after which a request counts as failed."""
 
 UPDATES: Final = "hermes-live-updates"
@@ -75,12 +75,12 @@ async def read_config(url: str) -> PageConfig:
         RequestError: The server does not answer.
         HermesError: It serves something else.
     """
-    async with httpx.AsyncClient(base_url=url, timeout=TIMEOUT) as client:
+    async with httpx2.AsyncClient(base_url=url, timeout=TIMEOUT) as client:
         try:
             (await client.get("./")).raise_for_status()
             answer = (await client.get("config")).raise_for_status()
             return PageConfig.read(answer.json())
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise _failure(error) from error
         except ValueError as error:
             raise HermesError("The server does not serve the page of HERMES Live with bundled clips.") from error
@@ -91,7 +91,7 @@ class PageClient:
 
     def __init__(self, url: str, config: PageConfig) -> None:
         self._config = config
-        self._client = httpx.AsyncClient(base_url=url, timeout=TIMEOUT, limits=httpx.Limits(max_connections=None))
+        self._client = httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, limits=httpx2.Limits(max_connections=None))
         self._session = secrets.token_hex(6)
         self._pending: dict[str, asyncio.Queue[Json]] = {}
         self._early: dict[str, list[Json]] = {}  # messages of events whose number is not known yet
@@ -125,7 +125,7 @@ class PageClient:
         try:
             answer = await self._client.post(f"{self._config.prefix}/queue/join", json=body)
             number = str(answer.raise_for_status().json()["event_id"])
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise _failure(error) from error
         finally:
             self._joining -= 1
@@ -165,7 +165,7 @@ class PageClient:
                 async for line in answer.aiter_lines():
                     if line.startswith("data:"):
                         yield json.loads(line[5:])
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             raise _failure(error) from error
 
     async def _beat(self) -> None:
@@ -175,7 +175,7 @@ class PageClient:
             async with self._client.stream("GET", path, timeout=None) as answer:
                 async for _ in answer.aiter_raw():
                     pass
-        except httpx.HTTPError:
+        except httpx2.HTTPError:
             return  # the server is gone: every other request reports it
 
     async def _read(self) -> None:
@@ -188,7 +188,7 @@ class PageClient:
                 async for line in answer.aiter_lines():
                     if line.startswith("data:"):
                         self._hand_over(json.loads(line[5:]))
-        except httpx.HTTPError as error:
+        except httpx2.HTTPError as error:
             failure = _failure(error)
         # An event may have joined between the server's last message and the end of the stream: it reads on.
         if self._pending and failure.kind == "event stream closed":
@@ -237,10 +237,10 @@ def _patched(old: Any, change: Any) -> Any:
     return old
 
 
-def _failure(error: httpx.HTTPError) -> RequestError:
+def _failure(error: httpx2.HTTPError) -> RequestError:
     """An error of the HTTP client with a name for counting."""
-    if isinstance(error, httpx.HTTPStatusError):
+    if isinstance(error, httpx2.HTTPStatusError):
         return RequestError(f"http {error.response.status_code}", str(error))
-    if isinstance(error, httpx.TimeoutException):
+    if isinstance(error, httpx2.TimeoutException):
         return RequestError("timeout", f"The server did not answer in time: {error!r}")
     return RequestError("connection", f"The connection failed: {error!r}")

@@ -16,6 +16,7 @@ from typing import Final
 
 import psutil
 
+from hermes.assets import checkout
 from hermes.errors import HermesError
 
 START_SECONDS: Final = 180.0
@@ -25,18 +26,12 @@ LOG_LINES: Final = 8
 
 
 def find_app() -> Path:
-    """Path of `app.py` beside the package `hermes`.
+    """Return the path of the checkout's `app.py`.
 
     Raises:
-        HermesError: There is none, as in an installed package.
+        HermesError: The package is installed without a checkout.
     """
-    path = Path(__file__).resolve().parents[2] / "app.py"
-    if not path.is_file():
-        raise HermesError(
-            f"The page is started from a checkout of the repository, and {path.parent} holds no app.py. "
-            "Run the command in a checkout, or name a running server of your own with --url."
-        )
-    return path
+    return checkout("`hermes bench --visitors` without --url") / "app.py"
 
 
 class Server:

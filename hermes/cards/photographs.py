@@ -1,6 +1,6 @@
 """Backgrounds made of photographs: crops of the ones that ship for training, their colours varied, laid over each other.
 
-The photographs of `HELD_OUT_PHOTOGRAPHS` are for measuring only; training never sees them.
+Training uses `TRAINING_PHOTOGRAPHS` of `hermes.assets`; `HELD_OUT_PHOTOGRAPHS` are for evaluation only.
 """
 
 from __future__ import annotations
@@ -14,9 +14,6 @@ import numpy as np
 from hermes.cards.backgrounds import SIDE, Floats, Image, leaf_mask
 from hermes.errors import HermesError
 
-PHOTOGRAPHS: Final = Path(__file__).resolve().parents[2] / "assets" / "photographs"
-TRAINING_PHOTOGRAPHS: Final = PHOTOGRAPHS / "train"
-HELD_OUT_PHOTOGRAPHS: Final = PHOTOGRAPHS / "held-out"
 SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 
 

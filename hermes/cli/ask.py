@@ -1,8 +1,8 @@
-"""Stream a video file through a model, and print the answers to questions about it.
+"""Stream a video through a model, and print the answers to questions about it.
 
 A question without a time is asked when the video is over. Several questions in one run:
 
-  python -m hermes ask clip.webm --question "What is shown now?" --at 5 --question "What was the first card?"
+  python -m hermes ask first-card --question "What is shown now?" --at 5 --question "What was the first card?"
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import argparse
 import sys
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from hermes.assets import bundled_clip
 from hermes.cli.model_option import add_model, load_model
 from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
@@ -51,7 +53,7 @@ class _Pair(argparse.Action):
 def configure(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.set_defaults(asked=[])
-    parser.add_argument("video", metavar="VIDEO", help="a video file")
+    parser.add_argument("video", metavar="VIDEO", help="a video file, or the name of a bundled clip")
     parser.add_argument(
         "--question", action=_Pair, type=text_argument, metavar="Q", help="what to ask; may be given several times"
     )
@@ -81,7 +83,9 @@ def run(args: argparse.Namespace) -> int:
     changed = changed_settings(args.policy, args.set)
     from hermes.video import sample  # noqa: PLC0415  (a wrong file is found before torch is loaded)
 
-    with sample(args.video, args.fps) as frames:
+    bundled = bundled_clip(args.video)
+    video = args.video if bundled is None or Path(args.video).is_file() else bundled
+    with sample(video, args.fps) as frames:
         session = _session(args, changed)
         ingest_seconds = _stream(session, frames, questions, talk=not args.json)
         for warning in _warnings(frames, session, questions):

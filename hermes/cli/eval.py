@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from hermes.assets import HELD_OUT_PHOTOGRAPHS, POCKET, checkout
 from hermes.cli.model_option import add_yes, load_model, model_folders
 from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     from dataclasses import replace  # noqa: PLC0415
 
     from hermes.cards.backgrounds import SIDE  # noqa: PLC0415
-    from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs  # noqa: PLC0415
+    from hermes.cards.photographs import read_photographs  # noqa: PLC0415
     from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415 - torch only when needed
     from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
 
@@ -111,17 +112,16 @@ def table(result: dict[str, Any]) -> str:
 
 
 def _report(args: argparse.Namespace) -> int:
-    from hermes.backbones.sources import POCKET  # noqa: PLC0415
     from hermes.cards.story import STORY  # noqa: PLC0415
     from hermes.eval.card import CARD, write_card  # noqa: PLC0415
     from hermes.eval.report import FIGURE, RESULTS, report  # noqa: PLC0415
 
+    if args.model == "pocket":
+        checkout("`hermes eval --report` of the bundled model")
     folder = POCKET if args.model == "pocket" else Path(args.model)
     if not (folder / "model.safetensors").is_file():
         raise HermesError(f"There is no pocket model in {folder} to write a report of.")
     check_folder(folder, names=(CARD, FIGURE, RESULTS))
-    from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS  # noqa: PLC0415
-
     photos = args.photos or HELD_OUT_PHOTOGRAPHS
     found = report(folder, args.scale, args.workers, lambda line: print(line, flush=True), photos)
     write_card(folder, found, STORY)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hermes.assets import POCKET
+
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
     from hermes.backbones.downloads import Confirm, Download
@@ -25,8 +27,6 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
 
 def model_folders(name: str) -> tuple[Path, ...]:
     """The folder that a model is read from, where it is on this machine: no output may replace a file in it."""
-    from hermes.backbones.sources import POCKET  # noqa: PLC0415  (heavy)
-
     folder = POCKET if name == "pocket" else Path(name)
     return (folder,) if folder.is_dir() else ()
 

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hermes.assets import RUNS, checkout
 from hermes.cli.model_option import add_model, load_model, model_folders
 from hermes.cli.terminal import text_argument
 from hermes.errors import FailedError, HermesError
@@ -131,7 +132,9 @@ def _bundled(args: argparse.Namespace) -> int:
     """Make all bundled runs; every one is tried, and the command fails if any does not show what its title says."""
     from hermes import bundled_lab_runs, bundled_runs, recipes  # noqa: PLC0415  (loads torch)
 
-    folder = args.runs or recipes.RUNS
+    if args.runs is None:
+        checkout("`hermes record --bundled` without --runs")
+    folder = args.runs or RUNS
     listed: list[bundled_runs.Recipe | bundled_lab_runs.LabRecipe] = [
         *bundled_runs.read_recipes(folder),
         *bundled_lab_runs.read_recipes(folder),

@@ -12,10 +12,10 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Final
 
+from hermes.assets import checkout
 from hermes.errors import HermesError
 from hermes.output import check_folder
 
-ROOT: Final = Path(__file__).resolve().parents[2]
 PARTS: Final = ("app.py", "hermes", "ui", "assets", "requirements.txt", "LICENSE")
 LEFT_OUT: Final = ("__pycache__", "node_modules", "*.pyc", ".*", "*.test.js", "*.test.mjs")
 KEPT: Final = (".git", ".gitattributes")
@@ -52,7 +52,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Build the folder and say what to do with it."""
-    count, size = build_space(ROOT, args.out_dir)
+    count, size = build_space(checkout("`hermes space`"), args.out_dir)
     print(
         f"{count} files, {size / 1e6:.1f} MB in {args.out_dir}. To publish: commit and push them to the Space (Spaces.md)."
     )

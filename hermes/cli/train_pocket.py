@@ -9,6 +9,7 @@ import argparse
 import math
 from pathlib import Path
 
+from hermes.assets import checkout
 from hermes.errors import HermesError
 from hermes.output import OutputError, check_folder
 
@@ -38,6 +39,7 @@ def run(args: argparse.Namespace) -> int:
         raise HermesError(f"The share of the evaluation must lie between 0 and 1, not {args.measure:g}.")
     if args.begin is not None and not (args.begin / "config.json").is_file():
         raise HermesError(f"There is no model folder at {args.begin}.")
+    checkout("`hermes train-pocket`")  # has the training photographs
     state = args.state or args.out.with_name(args.out.name + "-run")
     _check(args.out, state, args.begin)
     from hermes.cards.story import STORY  # noqa: PLC0415

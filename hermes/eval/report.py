@@ -18,8 +18,9 @@ import numpy as np
 import torch
 
 import hermes
+from hermes.assets import HELD_OUT_PHOTOGRAPHS
 from hermes.cards.backgrounds import SIDE
-from hermes.cards.photographs import HELD_OUT_PHOTOGRAPHS, read_photographs
+from hermes.cards.photographs import read_photographs
 from hermes.cards.world import render_stream
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.pocket import Setup, evaluate

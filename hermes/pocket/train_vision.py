@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration
 
+from hermes.assets import TRAINING_PHOTOGRAPHS
 from hermes.backbones.half import half_is_faster
 from hermes.cards.backgrounds import TRAINED, Image, make_background
-from hermes.cards.photographs import TRAINING_PHOTOGRAPHS, photograph_background, read_photographs
+from hermes.cards.photographs import photograph_background, read_photographs
 from hermes.cards.render import draw, make_look, make_setting
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.clock import Clock, Log, load_state, save_state

@@ -7,6 +7,7 @@ import math
 
 import pytest
 
+from hermes import assets
 from hermes.bench import server
 from hermes.bench.page_client import PageConfig, _patched
 from hermes.bench.visitors import Spread
@@ -74,8 +75,8 @@ def test_a_server_that_does_not_start_says_why(monkeypatch, tmp_path):
 
 
 def test_without_a_checkout_there_is_no_server(monkeypatch, tmp_path):
-    monkeypatch.setattr(server, "__file__", str(tmp_path / "site-packages" / "hermes" / "bench" / "server.py"))
-    with pytest.raises(HermesError, match=r"no app\.py"):
+    monkeypatch.setattr(assets, "_PACKAGE", tmp_path / "site-packages" / "hermes")
+    with pytest.raises(HermesError, match="`hermes bench --visitors` without --url needs a checkout"):
         server.Server()
 
 

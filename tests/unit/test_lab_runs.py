@@ -15,10 +15,11 @@ from damaged import DAMAGES, with_part
 from made_up_stream import MadeUpStream, assert_same
 
 from hermes import trace
+from hermes.assets import RUNS
 from hermes.bundled_lab_runs import check, read_recipes
 from hermes.cli import main
 from hermes.errors import HermesError
-from hermes.recipes import ENDING, RUNS
+from hermes.recipes import ENDING
 from hermes.trace import Head, LabRecorder, Turn
 from hermes.trace.block import pack, unpack
 from ui.lab import Lab

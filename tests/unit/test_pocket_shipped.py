@@ -12,8 +12,8 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 
 import hermes
+from hermes.assets import POCKET
 from hermes.backbones.base import Backbone
-from hermes.backbones.sources import POCKET
 from hermes.cards.questions import REFUSAL
 from hermes.cards.story import STORY
 from hermes.cards.world import Event, render_stream

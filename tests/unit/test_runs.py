@@ -8,12 +8,13 @@ import pytest
 from made_up_stream import MadeUpStream, recorded
 
 from hermes import trace
+from hermes.assets import RUNS
 from hermes.bundled_lab_runs import read_recipes as read_lab_recipes
 from hermes.bundled_runs import check, read_recipes
 from hermes.cli import main
 from hermes.cli.record import parse_question
 from hermes.errors import HermesError
-from hermes.recipes import ENDING, RUNS
+from hermes.recipes import ENDING
 from hermes.trace import Turn
 from ui.replay import Replay, state
 from ui.runs import card, read_openings, read_runs, usual_speed

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from hermes.cli.space import PARTS, ROOT, _files, build_space, front_matter
+from hermes.assets import checkout
+from hermes.cli.space import PARTS, _files, build_space, front_matter
 from hermes.errors import HermesError
+
+ROOT = checkout("This test")
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from dataclasses import replace
 import pytest
 from patience import until
 
+from hermes.assets import ASSETS
 from hermes.engine import Engine, StreamSettings
 from hermes.policies import POLICIES
 from ui.clips import read_clips
 from ui.lesson_desk import Desk, plan
-from ui.lesson_figures import ASSETS
 from ui.lesson_part import known_here, make_lessons
 from ui.lesson_reader import read_lesson
 from ui.models import Shelf
@@ -43,7 +43,7 @@ def clips():
 
 @pytest.fixture(scope="module")
 def known(clips):
-    return known_here(clips, {path.stem for path in (ASSETS / "runs").glob("*.hermesrun")}, POLICIES, ASSETS)
+    return known_here(clips, {path.stem for path in (ASSETS / "runs").glob("*.hermesrun")}, POLICIES)
 
 
 @pytest.fixture

@@ -8,16 +8,16 @@ import math
 
 import pytest
 
+from hermes.assets import ASSETS, LESSONS
 from hermes.policies import POLICIES
 from ui.board_cells import MODES
 from ui.glossary import GlossaryError, forms_of, read_glossary
 from ui.lesson_conditions import ConditionError, fill, holds, names_in, write
-from ui.lesson_figures import ASSETS, FIGURES, Sight, card_accuracy, card_newest
+from ui.lesson_figures import FIGURES, Sight, card_accuracy, card_newest
 from ui.lesson_reader import read_lesson, read_lessons
 from ui.lessons import Known, LessonError
 
-FOLDER = ASSETS / "lessons"
-FILES = sorted(FOLDER.glob("*.json"))
+FILES = sorted(LESSONS.glob("*.json"))
 
 
 def clips():
@@ -46,7 +46,7 @@ def test_every_lesson_names_only_what_there_is(path, known):
 
 
 def test_they_are_numbered_from_one(known):
-    lessons = read_lessons(FOLDER, known)
+    lessons = read_lessons(LESSONS, known)
     assert [lesson.number for lesson in lessons] == list(range(1, len(lessons) + 1))
     assert 6 <= len(lessons) <= 8
 
@@ -82,7 +82,7 @@ def set_in(data, path, value):
     ],
 )
 def test_a_mistake_is_told_with_its_place(path, value, said, tmp_path, known):
-    data = copy.deepcopy(json.loads((FOLDER / "eviction.json").read_text("utf-8")))
+    data = copy.deepcopy(json.loads((LESSONS / "eviction.json").read_text("utf-8")))
     set_in(data, path, value)
     file = tmp_path / "eviction.json"
     file.write_text(json.dumps(data), "utf-8")
@@ -92,7 +92,7 @@ def test_a_mistake_is_told_with_its_place(path, value, said, tmp_path, known):
 
 
 def test_what_is_missing_here_may_be_named_by_a_step_that_needs_it(tmp_path, known):
-    data = json.loads((FOLDER / "eviction.json").read_text("utf-8"))
+    data = json.loads((LESSONS / "eviction.json").read_text("utf-8"))
     data["steps"][2] |= {"needs": ["policy:magic"], "without": "There is no magic here."}
     data["steps"][2]["do"][0]["settings"] = {"policy": "magic", "wand": 3}
     file = tmp_path / "eviction.json"

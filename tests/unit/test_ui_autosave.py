@@ -9,11 +9,11 @@ import time
 import pytest
 
 import hermes
+from hermes.assets import ASSETS
 from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
 from ui.autosave import KEPT_HOURS, Autosave
 from ui.clips import read_clips
-from ui.lesson_figures import ASSETS
 from ui.models import Shelf
 from ui.visitor import Visitor
 

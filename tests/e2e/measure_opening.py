@@ -33,7 +33,7 @@ WATCH = """() => {
     note('player', () => document.querySelector('.hl-player'));
     note('board', () => document.querySelector('.hl-board'));
     note('picture', picture);
-    note('drawn', () => [...document.querySelectorAll('.hl-board:not(.is-empty) canvas:not(.hl-glass)')].some(drawn));
+    note('drawn', () => [...document.querySelectorAll('.hl-board:not(.is-empty) canvas:not(.hl-overlay)')].some(drawn));
     note('news', () => performance.getEntriesByType('resource').some((e) => e.name.includes('queue/data')));
     requestAnimationFrame(look);
   };

@@ -35,7 +35,7 @@ def take(browser, url: str, folder: Path, name: str, *, dark: bool, size: tuple[
     page = context.new_page()
     page.goto(f"{url}?__theme={'dark' if dark else 'light'}&run={RUN}&t={SECONDS}")
     page.get_by_role("button", name="Pause").click(timeout=60_000)
-    page.locator(".hl-board [data-view=fate]").get_by_text("Held and attended").first.wait_for(timeout=60_000)
+    page.locator(".hl-board [data-view=fate]").get_by_text("Kept and used").first.wait_for(timeout=60_000)
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     section = page.locator(f".hl-board [data-view={part}]").first if part else None

@@ -46,7 +46,7 @@ def test_no_serious_finding_before_and_while_a_stream_runs(open_page, width, dar
     for button in page.get_by_role("button", name="Table: ").all():
         if button.is_visible():
             button.click()
-    page.get_by_text("What do these words mean?").click()
+    page.get_by_text("What do these terms mean?").click()
     assert findings(page) == []
 
 
@@ -55,7 +55,7 @@ def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page, da
     page = open_page(dark=dark, run=None)  # the page as it opens: a recorded run
     page.locator(".hl-board [data-view=fate]").scroll_into_view_if_needed()
     page.get_by_text("The lab", exact=True).click()
-    page.get_by_text("Try it", exact=True).click()
+    page.get_by_text("Experiment", exact=True).click()
     assert findings(page) == []
     page.get_by_role("button", name="Lessons", exact=True).click()
     lessons = page.get_by_role("complementary", name="Lessons")
@@ -103,7 +103,7 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
 def test_no_serious_finding_in_the_other_runs_and_sources(open_page, dark):
     page = open_page(run="first-card-window&t=61", dark=dark)  # a wrong answer, and why
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("region", name="Fate of the evidence").get_by_text("Wrong", exact=True)).to_be_visible()
+    expect(page.get_by_role("region", name="Why this answer was right or wrong").get_by_text("Wrong", exact=True)).to_be_visible()
     assert findings(page) == []
     for tab in ("Upload", "Webcam", "Recorded"):
         page.get_by_role("tab", name=tab).click()

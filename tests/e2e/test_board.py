@@ -1,4 +1,4 @@
-"""The board in a browser: filmstrip, layers by score, one frame opened, retention, a life, exports, keys."""
+"""The board in a browser: filmstrip, layers by score, one opened frame, retention, token history, exports, keys."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def streamed(open_page):
     """A page whose clip ran to its end, past several evictions."""
     page = open_page()
     start(page, speed="Max")
-    expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
+    expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
     steady(page, lambda: frames(page))
     return page
 
@@ -36,21 +36,21 @@ def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):
     said = view(page, "filmstrip").locator(".hl-window")
     expect(said).to_have_text(
         re.compile(
-            r"^Shows the whole stream\. One picture stands for \d+ frames; it shows the one of which most is left\.$"
+            r"^Showing the whole stream\. Each picture stands for \d+ frames and shows the one that is best preserved\.$"
         )
     )
     before = picture(film(page))
     for _ in range(12):
         page.get_by_role("button", name="Zoom in").click()
-    expect(said).to_have_text(re.compile(r"^Shows frame \d+\.$"))
+    expect(said).to_have_text(re.compile(r"^Showing frame \d+\.$"))
     redrawn(film(page), before)
-    page.get_by_role("button", name="Show the whole stream").click()
-    expect(said).to_have_text(re.compile("^Shows the whole stream"))
+    page.get_by_role("button", name="Fit the whole stream").click()
+    expect(said).to_have_text(re.compile("^Showing the whole stream"))
     film(page).focus()
     page.keyboard.press("+")
     expect(said).not_to_have_text(re.compile("whole stream"))
     page.keyboard.press("0")
-    expect(said).to_have_text(re.compile("^Shows the whole stream"))
+    expect(said).to_have_text(re.compile("^Showing the whole stream"))
 
 
 def test_the_wheel_zooms_with_control_and_scrolls_without(streamed):
@@ -62,7 +62,7 @@ def test_the_wheel_zooms_with_control_and_scrolls_without(streamed):
     page.keyboard.down("Control")
     page.mouse.wheel(0, -200)
     page.keyboard.up("Control")
-    expect(said).to_have_text(re.compile(r"^Shows frames \d"))
+    expect(said).to_have_text(re.compile(r"^Showing frames \d"))
 
 
 def test_forgotten_patches_of_the_filmstrip_fade(streamed):
@@ -96,13 +96,13 @@ def test_a_click_opens_the_frame_as_the_layer_remembers_it(streamed):
     page.evaluate("HermesLive.boardView({ frame: 6, layer: 9 })")
     panel = page.get_by_role("group", name="One frame")
     expect(panel.get_by_role("heading", name="Frame 7, seen at 0:03")).to_be_visible()
-    expect(panel).to_contain_text(re.compile(r"Layer 10 · long-term holds \d+ of 16 patches through \d+ evictions"))
+    expect(panel).to_contain_text(re.compile(r"Layer 9 · long-term holds \d+ of 16 patches through \d+ evictions"))
     canvas = panel.get_by_role("application", name=re.compile("^The frame with the patches"))
     canvas.hover(position={"x": 20, "y": 20})
-    expect(page.locator(".hl-tip")).to_contain_text(re.compile(r"Patch in row 1, column 1.*(forgotten|held since)"))
+    expect(page.locator(".hl-tip")).to_contain_text(re.compile(r"Patch in row 1, column 1.*(evicted|held since)"))
     first = picture(canvas)
     panel.get_by_label("Layer", exact=True).select_option("0")
-    expect(panel).to_contain_text("Layer 1 · sensory holds")
+    expect(panel).to_contain_text("Layer 0 · sensory holds")
     redrawn(canvas, first)
     panel.get_by_role("button", name="Close the frame").click()
     expect(panel).to_be_hidden()
@@ -111,22 +111,22 @@ def test_a_click_opens_the_frame_as_the_layer_remembers_it(streamed):
     expect(panel).to_be_visible()
 
 
-def test_the_life_of_a_frame_is_told(streamed):
+def test_the_token_history_of_a_frame(streamed):
     page = streamed
     expect(view(page, "life")).to_contain_text("Click a cell")
     page.evaluate("HermesLive.boardView({ frame: 4, layer: 8, view: 'life' })")
-    life = view(page, "life")
-    expect(life).to_contain_text("Frame 5 was seen at 0:02.0 as 16 tokens in each of 10 layers.")
-    expect(life).to_contain_text(re.compile(r"Layer \d+: \d+ tokens? went into the summary of 0:\d\d"))
-    expect(life.get_by_role("img")).to_be_visible()
-    page.get_by_role("button", name="Table: The life of one frame").click()
-    rows = page.get_by_role("region", name="Table: The life of one frame").get_by_role("row").all()
+    history = view(page, "life")
+    expect(history).to_contain_text("Frame 5 was seen at 0:02.0 as 16 tokens in each of 10 layers.")
+    expect(history).to_contain_text(re.compile(r"Layer \d+: \d+ tokens? merged into the summary token of 0:\d\d"))
+    expect(history.get_by_role("img")).to_be_visible()
+    page.get_by_role("button", name="Table: Token history of one frame").click()
+    rows = page.get_by_role("region", name="Table: Token history of one frame").get_by_role("row").all()
     held = [[int(cell.inner_text()) for cell in row.get_by_role("cell").all()[:10]] for row in rows[1:]]
     assert all(a >= b for one, two in itertools.pairwise(held) for a, b in zip(one, two, strict=True))
     assert sum(held[-1]) < 160
 
 
-def test_retention_tells_survival_and_evictions(open_page):
+def test_retention_shows_survival_and_evictions(open_page):
     page = open_page()
     start(page, speed="4×")  # frame by frame, so that the newest are still whole
     wait_frames(page, 70)
@@ -148,7 +148,7 @@ def test_every_figure_has_its_table(open_page):
     expect(page.get_by_role("heading", name="Frame 9, seen at")).to_be_visible()
     expect(view(page, "life")).to_contain_text("Frame 9 was seen at")
     figures = page.locator(".hl-board figure:has(canvas)").filter(visible=True)
-    expect(figures).to_have_count(11)  # strip, layers, answer; a frame twice; five of retention; a life
+    expect(figures).to_have_count(11)  # strip, layers, answer; a frame twice; five of retention; a token history
     names = set()
     for figure in figures.all():
         button = figure.get_by_role("button", name=re.compile("^Table: "))
@@ -203,7 +203,7 @@ def test_exports_hold_what_is_shown(streamed, browser, tmp_path):
     assert rows[0][:4] == ["first_frame", "last_frame", "seconds", "tokens"]
     assert len(rows) - 1 == frames(page)
     assert rows[-1][4:] == ["16"] * 7 + rows[-1][11:]  # sensory and working layers hold the newest frame whole
-    file = saved(page, "Save the board as a page that opens without a server", tmp_path)
+    file = saved(page, "Save the board as a page that works offline", tmp_path)
     context = new_context(browser, viewport={"width": 1280, "height": 900}, offline=True)
     alone = context.new_page()
     troubles = []
@@ -227,6 +227,6 @@ def test_keys_open_and_steer_and_are_spoken(streamed):
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="Frame 1, seen at")).to_be_visible()
     spoken = page.locator('.hl-board [aria-live="polite"]').first
-    expect(spoken).to_have_text(re.compile(r"Frame 1 opened, layer 2"))
-    page.get_by_role("button", name="Frame after").click()
+    expect(spoken).to_have_text(re.compile(r"Frame 1 opened, layer 1"))
+    page.get_by_role("button", name="Next frame").click()
     expect(page.get_by_role("heading", name="Frame 2, seen at")).to_be_visible()

@@ -160,13 +160,13 @@ def test_a_hostile_file_of_one_visitor_leaves_another_unaffected(app, browser, n
         other.locator(".hl-drop").get_by_text(name).wait_for()
         other.get_by_role("button", name="Start", exact=True).click()
         stream = other.get_by_role("region", name="Stream")
-        told = stream.get_by_text(re.compile("^(Streaming|Ended|Stopped by)")).or_(stream.get_by_role("alert"))
-        expect(told.first).to_be_visible()  # it plays, or the page says why not
+        status = stream.get_by_text(re.compile("^(Streaming|Finished|Stopped by)")).or_(stream.get_by_role("alert"))
+        expect(status.first).to_be_visible()  # it plays, or the page says why not
         seen = frames(page)
         ask(page, "What is shown now?")
         assert answered(turns(page).first)
         until(page, lambda: frames(page) >= seen + 4 or page.get_by_role("button", name="Play again").is_visible())
-        expect(page.get_by_text("Stopped by a problem")).to_have_count(0)
+        expect(page.get_by_text("Stopped by an error")).to_have_count(0)
     finally:
         page.context.close()
         other.context.close()

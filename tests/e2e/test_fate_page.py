@@ -1,4 +1,4 @@
-"""The fate of the evidence and the panel of settings in a browser, on the real engine with the model that ships."""
+"""The evidence of an answer and the panel of settings in a browser, on the real engine with the bundled model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FIRST = "What was the first card?"
 
 
 def fate(page):
-    return page.get_by_role("region", name="Fate of the evidence")
+    return page.get_by_role("region", name="Why this answer was right or wrong")
 
 
 def panel(page):
@@ -46,8 +46,8 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     watched_then_asked(page, FIRST)
     section = fate(page)
     expect(section.get_by_text("Right", exact=True)).to_be_visible()
-    expect(section.get_by_text("Held and attended", exact=True)).to_be_visible()
-    gates = section.get_by_role("list", name="What became of the evidence").get_by_role("listitem")
+    expect(section.get_by_text("Kept and used", exact=True)).to_be_visible()
+    gates = section.get_by_role("list", name="Steps from the evidence to the answer").get_by_role("listitem")
     expect(gates).to_have_count(4)
     assert [gate.get_attribute("data-state") for gate in gates.all()] == ["yes"] * 4
     frames = section.get_by_role("list", name="Frames that show the evidence").get_by_role("button")
@@ -56,9 +56,9 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     rows = section.get_by_role("row")
     expect(rows).to_have_count(4)  # a head and three tiers
     expect(rows.nth(3)).to_contain_text(
-        re.compile(r"Long-term.*layers 8–10.*% of its tokens.*times another’s", re.DOTALL)
+        re.compile(r"Long-term.*layers 7–9.*% of its tokens.*× a typical token", re.DOTALL)
     )
-    turns(page).last.get_by_role("button", name="✓ Right · held and attended").click()  # goes down to the reasons
+    turns(page).last.get_by_role("button", name="✓ Right · kept and used").click()  # goes down to the reasons
     expect(section).to_be_in_viewport()
     frames.first.click()  # goes to that moment on the board
     expect(page.locator('[data-view="filmstrip"]')).to_be_in_viewport()
@@ -70,9 +70,9 @@ def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     watched_then_asked(page, FIRST)
     section = fate(page)
     expect(section.get_by_text("Wrong", exact=True)).to_be_visible()
-    expect(section.get_by_text("Sampled, then evicted", exact=True)).to_be_visible()
-    expect(section.get_by_text(re.compile("no layer holds as much as one token"))).to_be_visible()
-    expect(section.get_by_text("true: Red triangle.", exact=True)).to_be_visible()
+    expect(section.get_by_text("Seen, then forgotten", exact=True)).to_be_visible()
+    expect(section.get_by_text(re.compile("no layer still holds one token"))).to_be_visible()
+    expect(section.get_by_text("correct: Red triangle.", exact=True)).to_be_visible()
     expect(section.get_by_role("row").last).to_contain_text("Deep layers")  # this policy tells no tiers apart
 
 
@@ -80,10 +80,10 @@ def test_where_nobody_knows_the_truth_the_page_says_so_and_still_shows_what_was_
     page = open_page()
     watched_then_asked(page, "Tell me a joke.", 12)
     section = fate(page)
-    expect(section.get_by_text("No verdict", exact=True)).to_be_visible()
-    expect(section.get_by_text(re.compile("^Nobody has written down what is true"))).to_be_visible()
+    expect(section.get_by_text("Not scored", exact=True)).to_be_visible()
+    expect(section.get_by_text(re.compile("^No reference answer, so not scored"))).to_be_visible()
     expect(
-        section.get_by_role("list", name="Frames that the long-term tier read most").get_by_role("listitem").first
+        section.get_by_role("list", name="Most attended frames, long-term tier").get_by_role("listitem").first
     ).to_be_visible()
 
 
@@ -113,7 +113,7 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     ask(page, "What is shown now?")
     answered(turns(page).last)
     expect(turns(page).last).to_contain_text("HERMES (Smoothing across layers off, α sensory 0.5)")
-    box.get_by_role("button", name="Back to the paper’s values").click()
+    box.get_by_role("button", name="Reset to the paper’s values").click()
     expect(box.locator("summary")).to_contain_text("HERMES with the paper’s values")
     expect(box.get_by_role("switch", name="Smoothing across layers")).to_be_checked()
     expect(alpha).to_have_value("1")

@@ -19,7 +19,7 @@ QUESTION = "What was the first card?"
 
 def open_lab(page):
     lab = page.get_by_role("region", name="The lab")
-    lab.get_by_text("Two to four memories on the same frames").click()
+    lab.get_by_text("Compare 2–4 methods on one video").click()
     return lab
 
 
@@ -34,7 +34,7 @@ def test_three_memories_side_by_side(open_page):
     lab.get_by_label("Memory 2").select_option(label="Sliding window")
     lab.get_by_label("Speed").select_option(label="Max")
     lab.get_by_role("button", name="Run", exact=True).click()
-    expect(lab.get_by_text(re.compile("The clip is over.* 80 frames"))).to_be_visible()
+    expect(lab.get_by_text(re.compile("Finished.* 80 frames"))).to_be_visible()
     lanes = lab.get_by_role("list", name="Memories side by side").get_by_role("listitem")
     expect(lanes).to_have_count(3)
     ask(lab, QUESTION)
@@ -57,10 +57,10 @@ def test_three_memories_side_by_side(open_page):
             "node => node.getContext('2d').getImageData(0, 0, node.width, node.height).data.some(x => x)"
         )
     expect(lanes.nth(1).locator(".hl-lab-verdict")).to_contain_text("evicted")
-    expect(lab.get_by_role("row", name=re.compile("^ *right"))).to_be_visible()
+    expect(lab.get_by_role("row", name=re.compile("^ *correct"))).to_be_visible()
     lab.get_by_role("button", name="Table: what each layer holds").click()
     rows = lab.get_by_role("region", name="Table: what each layer holds").locator("tbody tr")
-    expect(rows.last).to_contain_text("looked most at 0:")
+    expect(rows.last).to_contain_text("attended most to 0:")
     assert rows.count() > 2
     first = rows.first.locator("td").all_inner_texts()
     assert re.fullmatch(r"\d+ %, from 0:\d\d on \(sensory\)", first[0])
@@ -127,15 +127,15 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
     expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.machine)
     expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.created[:10])
     expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()  # nothing else plays
-    expect(lab.get_by_text(re.compile(r"^Replaying · \d+ frames seen"))).to_be_visible()
+    expect(lab.get_by_text(re.compile(r"^Playing · \d+ frames seen"))).to_be_visible()
     shows(lab, third + 1)
     lab.get_by_role("radio", name="30×").click()
-    expect(lab.get_by_text("The run is over")).to_be_visible()
+    expect(lab.get_by_text("End of the recording")).to_be_visible()
     shows(lab, RECORDED.seconds)
     lab.get_by_role("button", name="Play again").click()
-    expect(lab.get_by_text(re.compile("^Replaying"))).to_be_visible()
+    expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
     lab.get_by_role("button", name="Pause").click()
-    expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
+    expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
     slider(lab).fill(str(fourth))
     shows(lab, fourth)
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
@@ -149,11 +149,11 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
 
 def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_page):
     lab = open_lab(open_page())
-    lab.get_by_role("radiogroup", name="Recorded lab runs to choose from").get_by_role("radio").first.click()
+    lab.get_by_role("radiogroup", name="Available lab runs").get_by_role("radio").first.click()
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_hidden()
     lab.get_by_role("button", name="Pause").click()
-    expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
+    expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
     lab.get_by_role("group", name="Questions of this run").get_by_role("button").last.click()
     at = RECORDED.questions[-1][0].at
     shows(lab, at)
@@ -175,7 +175,7 @@ def test_a_memory_of_a_recorded_lab_run_is_opened_on_the_board(open_page):
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     lab.get_by_role("button", name="Pause").click()
-    expect(lab.get_by_text(re.compile("^Replay paused"))).to_be_visible()
+    expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
     lab.get_by_role("button", name="Show Sliding window on the board").click()
     board = page.get_by_role("region", name="Memory board")
     expect(board.get_by_role("heading", name="What is still remembered")).to_be_in_viewport()
@@ -191,8 +191,8 @@ def test_a_memory_of_a_recorded_lab_run_is_opened_on_the_board(open_page):
 
 def test_the_memories_of_a_recorded_lab_run_run_again_live(open_page):
     lab = lab_of(open_page(run=None, query=f"&lab={LAB_ID}&t=3"))
-    lab.get_by_role("button", name="Run these memories live").click()
-    expect(lab.get_by_text(re.compile(r"^All see the same frames · 0:\d\d of 1:30"))).to_be_visible()
+    lab.get_by_role("button", name="Run this comparison live").click()
+    expect(lab.get_by_text(re.compile(r"^Running · 0:\d\d of 1:30"))).to_be_visible()
     expect(lab.get_by_label("Budget")).to_have_value(str(RECORDED.head.settings.budget))
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     lab.get_by_role("button", name="End").click()
@@ -233,7 +233,7 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
 
 def test_what_is_no_lab_run_is_explained(open_page):
     lab = lab_of(open_page(run=None, query="&lab=no-such-run"))
-    expect(lab.get_by_role("alert")).to_have_text("The lab run of this link is not here.")
+    expect(lab.get_by_role("alert")).to_have_text("The lab run in this link is not available here.")
     data = RECORDED.path.read_bytes()
     upload = lab.get_by_label("Open a saved lab run")
     for name, content, words in (
@@ -253,7 +253,7 @@ def test_a_recorded_lab_run_fits_the_screen(open_page, width, dark):
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for name in ("Pause", "Restart", "Close", "Copy link to this moment", "Run these memories live"):
+    for name in ("Pause", "Restart", "Close", "Copy link to this moment", "Run this comparison live"):
         box = lab.get_by_role("button", name=name).bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
@@ -267,9 +267,9 @@ def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(tmp_path, browser):
         page.goto(f"{running.url}?lab={LAB_ID}&t=62")
         lab = lab_of(page)
         expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
-        expect(lab.get_by_text(re.compile("^Replaying"))).to_be_visible()
+        expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
         shows(lab, 62)
-        expect(lab.get_by_role("button", name="Run these memories live")).to_be_hidden()
+        expect(lab.get_by_role("button", name="Run this comparison live")).to_be_hidden()
         expect(lab.get_by_label("Memory 1")).to_have_count(0)
         lab.get_by_role("button", name="Close").click()
         expect(lanes_of(lab)).to_have_count(0)

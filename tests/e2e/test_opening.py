@@ -117,7 +117,7 @@ def test_the_board_waits_for_the_box_above_it(open_page, gate):
     gate.lift()
     expect(page.locator("#hl-opening")).not_to_be_attached()
     assert page.evaluate(place) == pytest.approx(before, abs=2)
-    expect(page.locator("#hl-settings .hl-whose")).to_contain_text("Applies to live streams")
+    expect(page.locator("#hl-settings .hl-whose")).to_contain_text("For live streams only")
 
 
 def test_the_page_works_without_the_settings_box(open_page, gate):

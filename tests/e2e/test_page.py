@@ -90,8 +90,8 @@ def test_play_ask_and_see_the_memory(open_page):
     expect(turn).to_contain_text("first token after")
     wait_frames(page, seen + 8)  # the stream went on
     redrawn(board(page), before)
-    expect(page.get_by_role("list", name="Frames that the answer read most").get_by_role("listitem")).to_have_count(3)
-    expect(page.get_by_text(re.compile(r"^Share of the answer's attention, mean of all layers; \d"))).to_be_visible()
+    expect(page.get_by_role("list", name="Most attended frames").get_by_role("listitem")).to_have_count(3)
+    expect(page.get_by_text(re.compile(r"^Share of the answer’s attention, mean over all layers\. \d"))).to_be_visible()
     expect(page.get_by_text("full cache:")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
@@ -106,7 +106,7 @@ def test_the_answer_is_true_and_was_read_where_the_evidence_lies(open_page):
     wait_frames(page, 80)
     ask(page, question["text"])
     assert answered(turns(page).first) == question["answer"]
-    most = page.get_by_role("list", name="Frames that the answer read most").get_by_role("button").first
+    most = page.get_by_role("list", name="Most attended frames").get_by_role("button").first
     at = float(re.search(r"0:(\d\d\.\d)$", most.inner_text())[1])
     assert question["evidence"][0] <= at <= question["evidence"][1] + 0.5
 
@@ -130,7 +130,7 @@ def test_the_cell_cursor_speaks(open_page):
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
     said = page.get_by_text(
-        re.compile(r"^Frame 1 at 0:00\.\d\. Layer 2 of \d+ · (sensory|working|long-term), keeps \d+ of \d+ tokens")
+        re.compile(r"^Frame 1 at 0:00\.\d\. Layer 1 · (sensory|working|long-term), keeps \d+ of \d+ tokens")
     )
     expect(said).to_have_count(1)
     page.keyboard.press("ArrowRight")
@@ -150,7 +150,7 @@ def test_pause_resume_stop_restart(open_page):
     page.get_by_role("button", name="Resume").click()
     wait_frames(page, held + 2)
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
+    expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
     ask(page, "What is shown now?")
     assert answered(turns(page).first)  # the memory is still there
     page.get_by_role("radio", name="1×").click()
@@ -202,13 +202,13 @@ def test_webcam(open_page):
     restart(page)
     wait_frames(page, 3)
     page.get_by_role("button", name="Stop", exact=True).click()
-    expect(page.get_by_text("Ended · the memory stays")).to_be_visible()
+    expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
     assert page.evaluate("document.querySelector('video').srcObject === null"), "the camera is still on"
 
 
 def test_camera_refused_or_missing_is_explained(open_page, playwright):
     troubles = {
-        "--use-fake-device-for-media-stream": "The camera was refused",  # there is one, but nobody allows it
+        "--use-fake-device-for-media-stream": "Camera access was denied",  # there is one, but access is denied
         "--use-fake-ui-for-media-stream": "No camera was found",  # allowed, but there is none
     }
     for flag, sentence in troubles.items():

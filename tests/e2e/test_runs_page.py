@@ -67,7 +67,7 @@ def test_questions_of_a_run_come_at_their_times_with_the_truth(open_page):
 def test_pause_seek_and_speed(open_page):
     page = open_page(run=FIRST.id)
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_text("Replay paused")).to_be_visible()
+    expect(page.get_by_text("Paused", exact=True)).to_be_visible()
     steady(page, lambda: position(page))
     slider(page).fill("60")
     wait_position(page, 60)
@@ -84,9 +84,9 @@ def test_pause_seek_and_speed(open_page):
     wait_position(page, 12)
     page.get_by_role("radio", name="1×").click()
     slider(page).fill(str(FIRST.seconds))
-    expect(page.get_by_text("The run is over")).to_be_visible()
+    expect(page.get_by_text("End of the recording")).to_be_visible()
     page.get_by_role("button", name="Play again").click()
-    expect(page.get_by_text("Replaying")).to_be_visible()
+    expect(page.get_by_text("Playing", exact=True)).to_be_visible()
     assert position(page) < FIRST.seconds / 2
 
 
@@ -94,9 +94,9 @@ def test_a_live_question_is_refused_with_what_to_do(open_page):
     page = open_page(run=FIRST.id)
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     ask(page, "What is shown now?")
-    expect(page.get_by_text("start the clip live")).to_be_visible()
+    expect(page.get_by_text("Run it live to ask your own questions")).to_be_visible()
     expect(page.get_by_label("Your question")).to_have_value("What is shown now?")
-    page.get_by_role("button", name="Start this clip live").click()
+    page.get_by_role("button", name="Run it live").click()
     expect(page.get_by_text(re.compile("^Streaming"))).to_be_visible()
     expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()
     wait_frames(page, 2)
@@ -121,7 +121,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()  # until then it goes on
     assert 1200 <= position(page) < 1500
-    expect(page.locator(".hl-board select").filter(has_text="Layer 3").first).to_have_value("2")
+    expect(page.locator(".hl-board select").filter(has_text="Layer 2").first).to_have_value("2")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     at = position(page)
     page.get_by_role("button", name="Copy link to this moment").click()
@@ -136,7 +136,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
 @pytest.mark.parametrize("run", ["no-such-run", "..%2F..%2Fetc", "%3Cscript%3E"])
 def test_a_wrong_link_is_explained(open_page, run):
     page = open_page(run=f"{run}&t=-5&layer=999")
-    expect(page.get_by_role("alert")).to_contain_text("not here")
+    expect(page.get_by_role("alert")).to_contain_text("not available here")
     expect(page.get_by_role("heading", name=FIRST.title)).to_be_visible()
 
 
@@ -186,7 +186,7 @@ def test_a_run_fits_the_screen(open_page, width, dark):
     page = open_page(run=f"{RUNS[1][0]}&t=30", width=width, height=844, dark=dark)
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    for name in ("Pause", "Restart", "Copy link to this moment", "Start this clip live"):
+    for name in ("Pause", "Restart", "Copy link to this moment", "Run it live"):
         box = page.get_by_role("button", name=name).bounding_box()
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
@@ -202,7 +202,7 @@ def test_all_figures_are_on_paper(open_page):
         return !copy.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value);
     }).length"""
     drawn = "[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((c) => c.checkVisibility()).length"
-    expect(page.get_by_role("region", name="Fate of the evidence").get_by_role("table")).to_be_attached()
+    expect(page.get_by_role("region", name="Why this answer was right or wrong").get_by_role("table")).to_be_attached()
     settle(page)
     assert page.evaluate(blank) > 2
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
@@ -215,6 +215,6 @@ def test_all_figures_are_on_paper(open_page):
 
 def test_settings_and_try_it_say_that_a_run_has_its_own(open_page):
     page = open_page(run="first-card-window&t=61")  # not the moment that comes with the document
-    says = "Applies to live streams; this run: Sliding window"
+    says = "For live streams only. This recording: Sliding window"
     for box in (page.locator("#hl-settings"), page.locator('[data-view="try"] summary')):
         expect(box).to_contain_text(says)

@@ -53,7 +53,7 @@ def test_not_sampled():
     assert verdict.right is False
     assert len(verdict.frames) == 0
     assert verdict.evicted_from == ()
-    assert verdict.sentence == "Not sampled: no frame was taken at 0:00.6–0:00.9, so the model never saw it."
+    assert verdict.sentence == "Never sampled: no frame was taken at 0:00.6–0:00.9, so the model never saw it."
     assert all(np.isnan(tier.held) for tier in verdict.tiers)
 
 
@@ -72,7 +72,7 @@ def test_sampled_then_evicted():
     assert verdict.frames.tolist() == [2, 3]
     assert verdict.moments[0].held.tolist() == [0, 0, 0.25]
     assert verdict.evicted_from == (0, 1)
-    assert "0:01.0–0:02.0 was seen in 2 frames, and no layer holds" in verdict.sentence
+    assert "0:01.0–0:02.0 was seen in 2 frames, and no layer still holds" in verdict.sentence
 
 
 def archiving(tokens, layers=range(LAYERS)):
@@ -90,8 +90,8 @@ def test_archived_but_not_retrieved():
     assert verdict.moments[0].held.tolist() == [0, 0, 0.25]
     assert verdict.moments[0].stored.tolist() == [0, 2, 2]
     assert verdict.sentence == (
-        "Archived, but not retrieved: what was shown at 0:01.0–0:02.0 was seen in 2 frames and lies in the archive of "
-        "layers 2–3, but for this answer no layer read as much as one token a frame of it."
+        "Archived, but not retrieved: what was shown at 0:01.0–0:02.0 was seen in 2 frames and is in the archive of "
+        "layers 1–2, but no layer read one token per frame of it for this answer."
     )
     # One token a frame is enough, on average; less is as good as evicted, and an archive of other frames does not help.
     assert fate(reading, archiving({3: 2}), [SPAN], "x").outcome == "not retrieved"
@@ -105,14 +105,14 @@ def test_in_a_part_of_memory_that_the_answer_did_not_read():
     verdict = fate(trace([NEWEST] * 3, {}), replace(snapshot(), kept=kept), [SPAN], "Blue star.")
     assert verdict.outcome == "not retrieved"
     assert verdict.sentence.startswith("In memory, but not retrieved:")
-    assert "lies in the memory of all layers" in verdict.sentence
+    assert "is in the memory of all layers" in verdict.sentence
 
 
 def test_what_was_fetched_is_held_and_no_layer_evicted_it():
     reading = trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3, 9: 0.1}})
     verdict = fate(reading, archiving({2: 2, 3: 2}), [SPAN], "x")
     assert verdict.outcome == "read"
-    assert "was given to layer 3 (up to 50 % of its tokens), not to 1–2." in verdict.sentence
+    assert "was fetched for layer 2 (up to 50 % of its tokens), not for 0–1." in verdict.sentence
     assert "evicted" not in verdict.sentence
 
 
@@ -134,8 +134,8 @@ def test_held_but_not_attended():
     assert (deep.held, deep.attention, deep.even) == pytest.approx((0.5, 0.1, 0.4 * 2 / 8))
     assert deep.lift == pytest.approx(1.0)
     assert np.isnan(verdict.tiers[0].lift)
-    assert "still in layer 3 (up to 50 % of its tokens), and evicted from 1–2" in verdict.sentence
-    assert "(most: 1.0 times, in the long-term tier)" in verdict.sentence
+    assert "still in layer 2 (up to 50 % of its tokens), and evicted from 0–1" in verdict.sentence
+    assert "(at most 1.0×, in the long-term tier)" in verdict.sentence
 
 
 def test_held_and_attended():
@@ -146,7 +146,7 @@ def test_held_and_attended():
     assert verdict.tiers[2].lift == pytest.approx(9.0)
     assert verdict.tiers[2].attends
     assert verdict.tiers[2].most_read == ((2, pytest.approx(0.2)), (9, pytest.approx(0.1)))
-    assert "In the long-term tier one of its tokens got 9.0 times" in verdict.sentence
+    assert "In the long-term tier, one of its tokens got 9.0×" in verdict.sentence
 
 
 def test_exactly_the_threshold_is_attended():
@@ -157,7 +157,7 @@ def test_exactly_the_threshold_is_attended():
 def test_where_nothing_else_is_held():
     verdict = fate(trace([NEWEST, NEWEST, [2, 2, 3, 3]], {2: {2: 0.1}}), snapshot(), [SPAN], "x")
     assert verdict.outcome == "read"
-    assert "and in the long-term tier no other frame was read." in verdict.sentence
+    assert "and in the long-term tier no other frame was attended to." in verdict.sentence
 
 
 def test_of_several_moments_the_worst_off_counts_where_all_are_needed_else_the_best_off():
@@ -195,7 +195,7 @@ def test_a_policy_without_tiers_is_judged_by_depth():
     verdict = fate(trace([WITH_EVIDENCE] * 3, {2: {2: 0.3, 9: 0.1}}), bare, [SPAN], "x")
     assert [tier.layers for tier in verdict.tiers] == [(0, 0), (1, 1), (2, 2)]
     assert [tier.attends for tier in verdict.tiers] == [False, False, True]
-    assert "In the deep layers one of its tokens got 9.0 times" in verdict.sentence
+    assert "In the deep layers, one of its tokens got 9.0×" in verdict.sentence
 
 
 def test_a_remnant_that_is_attended_to_is_held():
@@ -209,13 +209,13 @@ def test_a_remnant_that_is_attended_to_is_held():
 
 def test_what_is_said_where_answer_and_fate_do_not_go_together():
     misread = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star.")
-    assert misread.sentence.endswith("memory kept it, the model misread it.")
+    assert misread.sentence.endswith("the memory kept it, but the model misread it.")
     span = (0.0, 4.5)  # nine frames, of which one token is left
     scant = fate(trace([[9, 9], [9, 9], [2, 9, 9, 9]], {2: {2: 0.4, 9: 0.1}}), snapshot(), [span], "Blue star.")
     assert scant.sentence.endswith("too little of it is left.")
     assert "(up to 6 % of its tokens)" in scant.sentence
     lucky = fate(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Red circle.")
-    assert lucky.sentence.endswith("what other frames carry was enough, or it was a guess.")
+    assert lucky.sentence.endswith("other frames contained enough, or it was a guess.")
 
 
 def test_tally_of_wrong_answers():
@@ -243,9 +243,9 @@ def test_frames_read_most_are_apart():
 
 
 def test_words():
-    assert layers_in_words([0, 1, 2, 6]) == "layers 1–3 and 7"
-    assert layers_in_words([4]) == "layer 5"
-    assert layers_in_words([0, 2, 4, 5]) == "layers 1, 3 and 5–6"
+    assert layers_in_words([0, 1, 2, 6]) == "layers 0–2 and 6"
+    assert layers_in_words([4]) == "layer 4"
+    assert layers_in_words([0, 2, 4, 5]) == "layers 0, 2 and 4–5"
     assert time_in_words(67.54) == "1:07.5"
     assert time_in_words(1.25) == "0:01.3"  # as the page rounds
     assert share_in_words(0.004) == "under 1 %"

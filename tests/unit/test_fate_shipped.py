@@ -61,7 +61,7 @@ def test_hermes_holds_and_reads_the_first_card_and_a_sliding_window_has_evicted_
     assert answer != question["answer"]
     assert (verdict.outcome, verdict.right) == ("evicted", False)
     assert verdict.evicted_from == tuple(range(pocket.num_layers))
-    assert "Sampled, then evicted" in verdict.sentence
+    assert "Seen, then forgotten" in verdict.sentence
 
 
 def test_what_the_page_is_told(pocket, clip):

@@ -5,9 +5,9 @@ import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/board/e
 import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
 import { heldCurve } from "../js/board/evictions.js";
 import { cellValue, tableLayers } from "../js/board/layers.js";
-import { heldSteps, lifeScore, readLife, scoreText, tableLife, tellFolds, tellLife, topScore } from "../js/board/token_history.js";
-import { describePatch, heldPatches, movePatch, patchFigures, readFrame, tableMinis } from "../js/board/patches.js";
-import { makeDetails, PATIENCE_MS } from "../js/board/details.js";
+import { describeHistory, describeMerges, heldSteps, patchScore, readHistory, scoreText, tableHistory, topScore } from "../js/board/token_history.js";
+import { describePatch, heldPatches, movePatch, patchValues, readFrame, tableMinis } from "../js/board/patches.js";
+import { makeDetails, TIMEOUT_MS } from "../js/board/details.js";
 import { tableRetention } from "../js/board/retention.js";
 import { answerFrom } from "../js/board/saved.js";
 import { survival } from "../js/board/survival.js";
@@ -18,7 +18,7 @@ import { describeWindow, fitWindow, frameScale, panBy, reveal, wholeWindow, wind
 const base64 = (bytes) => Buffer.from(bytes).toString("base64");
 const META = { layers: 2, tiers: [0, 2], tiered: true, groups: [0, 2], grid: [1, 2], columns: 4, bin: 1, fps: 2, tokens_per_frame: 2, budget: 3, policy: "hermes", history_bins: 4, history_step: 1 };
 
-/** Two frames of two patches in two layers; the first layer has let go of the first frame's second patch. */
+/** Two frames of two patches in two layers; the first layer has evicted the first frame's second patch. */
 function seen() {
   const message = {
     seq: 1, base: null, meta: META, frames: 2, held: [3, 4],
@@ -48,7 +48,7 @@ test("a window pans inside the axis, follows a frame, and grows with the stream 
   assert.ok(reveal(near, 60, 100).first <= 60 && reveal(near, 60, 100).stop > 60);
   assert.equal(fitWindow(wholeWindow(100), 200).stop, 200);
   assert.deepEqual(fitWindow(near, 200), near);
-  assert.match(describeWindow(near, 4), /frames 11–20.*One picture stands for 4 frames/);
+  assert.match(describeWindow(near, 4), /frames 11–20.*Each picture stands for 4 frames/);
 });
 
 test("frames to pixels and back, and ticks at round times", () => {
@@ -72,7 +72,7 @@ test("a key frame brings scores, filmstrip and evictions; a difference changes o
   assert.equal(pictureShare(next, 1, 0), 0);
   assert.equal(pictureShare(next, 0, 0), 0.5);
   assert.equal(axisFrames(next.meta), 4);
-  assert.equal(secondsOf(next, 3), 1.5); // not seen yet: told by the rate
+  assert.equal(secondsOf(next, 3), 1.5); // not seen yet: computed from the frame rate
 });
 
 test("cells: kept, scored, held without a score, forgotten", () => {
@@ -85,9 +85,9 @@ test("cells: kept, scored, held without a score, forgotten", () => {
   const table = tableLayers({ state, window: wholeWindow(4), mode: "importance" });
   assert.deepEqual(table.rows[0], ["All frames", "", "3", "4"]); // the bars beside the figure
   assert.deepEqual(table.rows[1], ["1", "0:00.0", "0.500", "no score"]);
-  assert.match(table.caption, /^Importance: .*Budget: 3 tokens a layer\.$/);
+  assert.match(table.caption, /^Importance: .*Budget: 3 tokens per layer\.$/);
   assert.deepEqual(tableFilm({ state }).rows[0], ["1", "0:00.0", "50 %", "100 %"]);
-  assert.deepEqual(describePicture(state, { picture: 0, row: 0 }).lines, ["Sensory: 50 % of the patches held"]);
+  assert.deepEqual(describePicture(state, { picture: 0, row: 0 }).lines, ["Sensory: 50 % of its patches held"]);
   assert.equal(picturesThatFit(1300, wholeWindow(500)), 13);
 });
 
@@ -109,35 +109,35 @@ const FRAME = readFrame({
   recency: base64([0, 255, 0, 0]), guidance: base64([254, 255, 255, 254]), guidance_most: [0.25, 0.5], answer: base64([255, 255, 255, 254]), answer_most: [0, 0.1],
 });
 
-test("a patch tells whether it is held, since when, and its scores; a forgotten one when it left", () => {
+test("tooltip of a held and of an evicted patch", () => {
   assert.equal(heldPatches(FRAME, 0), 1);
-  assert.deepEqual(patchFigures(FRAME, 0, 0), { held: true, importance: 1, recency: 0, guidance: 0.25, answer: null });
+  assert.deepEqual(patchValues(FRAME, 0, 0), { held: true, importance: 1, recency: 0, guidance: 0.25, answer: null });
   const { title, lines } = describePatch(FRAME, [0, 2], 0, 0, null);
   assert.equal(title, "Patch in row 1, column 1");
-  assert.match(lines.join("; "), /held since 0:01\.5, through 2 evictions; importance 1\.00 at the eviction of 0:04\.0/);
-  assert.deepEqual(describePatch(FRAME, [0, 2], 0, 1, 2.5).lines, ["Layer 1 · sensory", "forgotten at 0:02.5"]);
+  assert.match(lines.join("; "), /held since 0:01\.5, through 2 evictions; importance 1\.00 at the eviction at 0:04\.0/);
+  assert.deepEqual(describePatch(FRAME, [0, 2], 0, 1, 2.5).lines, ["Layer 0 · sensory", "evicted at 0:02.5"]);
 });
 
-const LIFE = readLife({
+const HISTORY = readHistory({
   frame: 0, layer: 1, seen: 0, now: 3, patches: 2, moments: [1, 2], of: 2, held: [[1, 0], [2, 2]], score: base64([127, 255, 64, 255]),
   cut: [0.25, null], left: [null, 1], thinned: 0, missed: false,
   folds: [{ layer: 1, seconds: 1, tokens: 1, summaries: [2], held: true }, { layer: 0, seconds: 2, tokens: 3, summaries: [], held: false }],
 });
 
-test("the small frames and the scores of a life stand in tables", () => {
+test("the small frames and the scores of a token history as tables", () => {
   const minis = tableMinis({ state: seen(), frame: FRAME });
-  assert.deepEqual(minis.head, ["Row, column", "Layer 1", "Layer 2"]);
+  assert.deepEqual(minis.head, ["Row, column", "Layer 0", "Layer 1"]);
   assert.deepEqual(minis.rows, [["Held of 2", "1", "2"], ["1, 1", "held", "held"], ["1, 2", "–", "held"]]);
   assert.deepEqual(tableMinis({ state: seen(), frame: null }).rows, []);
-  const life = tableLife({ state: seen(), life: LIFE, selected: null });
-  assert.deepEqual(life.head.slice(-3), ["Lowest score kept, layer 2", "1, 1", "1, 2"]);
+  const life = tableHistory({ state: seen(), tokenHistory: HISTORY, selected: null });
+  assert.deepEqual(life.head.slice(-3), ["Lowest importance kept, layer 1", "1, 1", "1, 2"]);
   assert.deepEqual(life.rows, [["0:01.0", "1", "2", "0.25", "0.50", ""], ["0:02.0", "0", "2", "", "0.25", ""]]);
-  const many = { ...LIFE, patches: 200, score: new Uint8Array(400).fill(255) };
-  const columns = tableLife({ state: { ...seen(), meta: { ...META, grid: [10, 20] } }, life: many, selected: { patch: 3 } }).head.slice(4);
-  assert.ok(columns.length <= 65 && columns.includes("1, 4"), "of many patches some, and the chosen one");
+  const many = { ...HISTORY, patches: 200, score: new Uint8Array(400).fill(255) };
+  const columns = tableHistory({ state: { ...seen(), meta: { ...META, grid: [10, 20] } }, tokenHistory: many, selected: { patch: 3 } }).head.slice(4);
+  assert.ok(columns.length <= 65 && columns.includes("1, 4"), "a part of many patches, and the selected one");
 });
 
-test("the fading of a tier stands in a table: frames by moments, up to now", () => {
+test("the retention of a tier as a table: frames by moments, up to now", () => {
   const row = (...shares) => Uint8Array.from(Array(4).fill(shares).flat().map((share) => share * 255));
   const state = { ...seen(), history: [row(1), row(0.2, 1)] };
   const table = tableRetention({ state }, 0, "Sensory");
@@ -148,7 +148,7 @@ test("the fading of a tier stands in a table: frames by moments, up to now", () 
   const some = tableRetention({ state: { ...state, history: long } }, 1, "Working");
   assert.equal(some.head.length, 13);
   assert.equal(some.rows.length, 50);
-  assert.equal(some.rows.at(-1).at(-1), "50 %"); // now is told
+  assert.equal(some.rows.at(-1).at(-1), "50 %"); // the current moment is included
   assert.match(some.caption, /12 of 50 moments/);
 });
 
@@ -159,33 +159,33 @@ test("arrow keys move over patches and stop at the edge", () => {
   assert.equal(movePatch(5, "x", [4, 4]), null);
 });
 
-test("a life is told in steps and sentences", () => {
+test("a token history in steps and sentences", () => {
   const state = seen();
-  assert.deepEqual(heldSteps(LIFE, 0, 2), [{ seconds: 0, share: 1 }, { seconds: 1, share: 0.5 }, { seconds: 2, share: 0 }]);
-  assert.deepEqual(heldSteps(LIFE, 1, 2), [{ seconds: 0, share: 1 }]);
-  assert.equal(lifeScore(LIFE, 0, 0), 0.5);
-  assert.equal(lifeScore(LIFE, 0, 1), null);
-  assert.equal(topScore(LIFE), 0.5);
-  const faint = { ...LIFE, most: 0.02, cut: [0.001, null] }; // a frame that is hardly attended fills its axis as well
-  assert.equal(lifeScore(faint, 0, 0), 0.01);
+  assert.deepEqual(heldSteps(HISTORY, 0, 2), [{ seconds: 0, share: 1 }, { seconds: 1, share: 0.5 }, { seconds: 2, share: 0 }]);
+  assert.deepEqual(heldSteps(HISTORY, 1, 2), [{ seconds: 0, share: 1 }]);
+  assert.equal(patchScore(HISTORY, 0, 0), 0.5);
+  assert.equal(patchScore(HISTORY, 0, 1), null);
+  assert.equal(topScore(HISTORY), 0.5);
+  const faint = { ...HISTORY, most: 0.02, cut: [0.001, null] }; // a frame that is hardly attended fills its axis as well
+  assert.equal(patchScore(faint, 0, 0), 0.01);
   assert.equal(topScore(faint), 0.01);
   assert.equal(topScore({ ...faint, cut: [0.3, null] }), 0.5);
-  assert.equal(topScore({ ...LIFE, score: new Uint8Array(4), cut: [0, null] }), 1);
+  assert.equal(topScore({ ...HISTORY, score: new Uint8Array(4), cut: [0, null] }), 1);
   assert.deepEqual([0, 0.004321, 0.25, 1].map(scoreText), ["0.00", "0.0043", "0.25", "1.00"]);
-  const said = tellLife(state, LIFE);
-  assert.match(said[1], /^Sensory memory has let go of all 2\./);
-  assert.match(said[2], /^Long-term memory still holds 2 of 2/);
-  assert.match(tellLife(state, { ...LIFE, moments: [], untold: 3 })[1], /3 evictions since, but this policy puts no single tokens on record/);
-  assert.match(tellLife(state, { ...LIFE, moments: [], untold: 0 })[1], /No eviction has happened since/);
-  assert.match(tellFolds(LIFE)[0], /^Layer 1: 3 tokens went into the summary of 0:02\.0\. It has been let go of since\./);
-  assert.match(tellFolds(LIFE)[1], /folded on into that of 0:02\.0\. It is still held\./);
+  const said = describeHistory(state, HISTORY);
+  assert.match(said[1], /^Sensory memory has evicted all 2 tokens\./);
+  assert.match(said[2], /^Long-term memory still holds 2 of 2 tokens, in 1 layer of 1\./);
+  assert.match(describeHistory(state, { ...HISTORY, moments: [], untold: 3 })[1], /3 evictions since then, but this policy does not record evictions per token/);
+  assert.match(describeHistory(state, { ...HISTORY, moments: [], untold: 0 })[1], /No evictions since then/);
+  assert.match(describeMerges(HISTORY)[0], /^Layer 0: 3 tokens merged into the summary token of 0:02\.0\. It was evicted later\./);
+  assert.match(describeMerges(HISTORY)[1], /merged into that of 0:02\.0\. It is still held\./);
 });
 
 test("CSV quotes what it must and defuses formulas", () => {
   assert.equal(csvField('a "b", c'), '"a ""b"", c"');
   assert.equal(csvField("=1+1"), "'=1+1");
   assert.equal(csvField(-0.5), "-0.5");
-  assert.equal(csv(retentionRows(seen())), "first_frame,last_frame,seconds,tokens,layer_1,layer_2\r\n1,1,0.000,2,1,2\r\n2,2,0.500,2,2,2\r\n");
+  assert.equal(csv(retentionRows(seen())), "first_frame,last_frame,seconds,tokens,layer_0,layer_1\r\n1,1,0.000,2,1,2\r\n2,2,0.500,2,2,2\r\n");
   assert.equal(fileName("HERMES", "Layer by layer", "0:41.5"), "hermes-layer-by-layer-0-41-5");
 });
 
@@ -202,11 +202,11 @@ test("the pen of an SVG writes shapes, escaped text and opacity", () => {
   assert.match(figureSvg({ title: "T", note: "N", width: 10, height: 10, palette, paint: (p) => p.fillRect(0, 0, 1, 1) }), /^<svg .*>T<\/text>.*<svg x="20" y="52".*<\/svg><\/svg>$/s);
 });
 
-test("requests go one at a time, the newest of a kind wins, and a lost one does not block", async () => {
+test("one request is in flight at a time, newer ones replace waiting ones, and a lost one times out", async () => {
   const sent = [];
   const timers = [];
-  const clockwork = { setTimeout: (f, ms) => timers.push([f, ms]), clearTimeout() {} };
-  const details = makeDetails((request) => sent.push(request), clockwork);
+  const scheduler = { setTimeout: (f, ms) => timers.push([f, ms]), clearTimeout() {} };
+  const details = makeDetails((request) => sent.push(request), scheduler);
   const first = details.ask({ kind: "frame", frame: 1 });
   const second = details.ask({ kind: "frame", frame: 2 });
   const third = details.ask({ kind: "frame", frame: 3 });
@@ -216,16 +216,16 @@ test("requests go one at a time, the newest of a kind wins, and a lost one does 
   details.receive({ id: sent[0].id, frame: 1 });
   assert.equal((await first).frame, 1);
   assert.equal(sent[1].frame, 3);
-  assert.equal(timers[1][1], PATIENCE_MS);
+  assert.equal(timers[1][1], TIMEOUT_MS);
   timers[1][0]();
   assert.equal(await third, null);
 });
 
-test("patience with the server begins when a question has gone out", async () => {
+test("the timeout starts when the request was sent", async () => {
   let late = 0;
-  const clockwork = { setTimeout: () => { late += 1; return late; }, clearTimeout() {} };
+  const scheduler = { setTimeout: () => { late += 1; return late; }, clearTimeout() {} };
   let leave;
-  const details = makeDetails(() => new Promise((resolve) => { leave = resolve; }), clockwork);
+  const details = makeDetails(() => new Promise((resolve) => { leave = resolve; }), scheduler);
   const asked = details.ask({ kind: "frame", frame: 1 });
   assert.equal(late, 0);
   leave();
@@ -235,10 +235,10 @@ test("patience with the server begins when a question has gone out", async () =>
   assert.deepEqual(await asked, { id: 1, frame: 1 });
 });
 
-test("a saved page answers from its file and says what is not in it", () => {
+test("a saved page answers from its file and reports what it does not contain", () => {
   const details = [{ kind: "frame", frame: 4, seconds: 2 }, { kind: "life", frame: 4, layer: 1 }];
   assert.equal(answerFrom(details, { id: 7, kind: "frame", frame: 4 }).seconds, 2);
-  assert.match(answerFrom(details, { id: 8, kind: "life", frame: 4, layer: 2 }).error, /not among them/);
+  assert.match(answerFrom(details, { id: 8, kind: "life", frame: 4, layer: 2 }).error, /not one of them/);
 });
 
 test("the ramp's lightness changes one way only", () => {

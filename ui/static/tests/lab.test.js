@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { heldTable } from "../js/lab/held_table.js";
-import { answerOf, figures, heldShare, score, UNSEEN } from "../js/lab/lanes.js";
+import { answerOf, heldShare, metrics, score, UNSEEN } from "../js/lab/lanes.js";
 import { chosen, liveLine, mainAction } from "../js/lab/live.js";
 import { firstLabRun, replayLine, stopOf } from "../js/lab/recorded.js";
 import { recordingLine } from "../js/player/record.js";
@@ -18,7 +18,7 @@ test("the main button pauses what plays and starts what is over", () => {
   assert.deepEqual([mainAction("empty").action, mainAction("empty").label], ["start", "Run"]);
 });
 
-test("a lane's score leaves out what nobody knows and what it could not answer", () => {
+test("the score of a memory leaves out unscored and failed answers", () => {
   const asked = [
     { replies: [{ said: "Red.", right: true }, { said: "Blue.", right: false }, null] },
     { replies: [{ said: "Yes.", right: true }, { said: "Yes.", right: true }, null] },
@@ -32,7 +32,7 @@ test("the share held counts only what was seen", () => {
   assert.equal(heldShare(Uint8Array.of(UNSEEN)), 0);
 });
 
-test("the table says what each layer holds, since when, and where the last answer looked", () => {
+test("the table shows what each layer holds, from when, and the most attended moment", () => {
   const base64 = (...values) => Buffer.from(values).toString("base64");
   const hermes = { title: "HERMES", layers: 2, tiers: [0, 2], held: base64(0, 127, UNSEEN, UNSEEN, 254, 254, UNSEEN, UNSEEN), spots: base64(9, 255, 0, 0) };
   const other = { title: "Other", layers: 1, tiers: null, held: base64(0, 0, UNSEEN, UNSEEN) };
@@ -40,18 +40,18 @@ test("the table says what each layer holds, since when, and where the last answe
   const { head, rows } = heldTable({ lanes: [hermes, other, waiting], columns: 4, duration: 40 });
   assert.deepEqual(head, ["layer", "HERMES", "Other", "Waits"]);
   assert.deepEqual(rows, [
-    ["1", "25 %, from 0:10 on (sensory)", "nothing", "–"],
-    ["2", "100 %, from 0:00 on (long-term)", "–", "–"],
-    ["last answer", "looked most at 0:10", "–", "–"],
+    ["0", "25 %, from 0:10 on (sensory)", "nothing", "–"],
+    ["1", "100 %, from 0:00 on (long-term)", "–", "–"],
+    ["last answer", "attended most to 0:10", "–", "–"],
   ]);
   assert.deepEqual(heldTable({ lanes: [waiting], columns: 4, duration: null }).rows, []);
-  assert.deepEqual(heldTable({ lanes: [hermes], columns: 4, duration: null }).rows, [["1", "25 % (sensory)"], ["2", "100 % (long-term)"]]);
+  assert.deepEqual(heldTable({ lanes: [hermes], columns: 4, duration: null }).rows, [["0", "25 % (sensory)"], ["1", "100 % (long-term)"]]);
 });
 
-test("figures say what is not known yet", () => {
-  const value = (lane, name) => figures(lane).find(([title]) => title === name)[1];
+test("metrics without a value show a dash", () => {
+  const value = (lane, name) => metrics(lane).find(([title]) => title === name)[1];
   const fresh = { first_ms: null };
-  assert.deepEqual(figures(fresh).map(([, shown]) => shown), ["–", "–", "–", "–", "–"]);
+  assert.deepEqual(metrics(fresh).map(([, shown]) => shown), ["–", "–", "–", "–", "–"]);
   const answered = { resident: 512, seen: 2048, read: 640, archive: 1_500_000, moved: 250_000, first_ms: 12.34 };
   assert.equal(value(answered, "Tokens held"), "512 of 2,048");
   assert.equal(value(answered, "Tokens read"), "640");
@@ -70,7 +70,7 @@ test("an address opens a lab run at a moment, and then no other run", () => {
   for (const search of ["?lab=", "?lab=no-such-run", "?lab=..%2Fetc"]) {
     const { id, problem } = firstLabRun(search, RUNS);
     assert.equal(id, null);
-    assert.match(problem, /not here/);
+    assert.match(problem, /not available here/);
   }
   assert.equal(firstRun("?lab=other", RUNS), null);
   assert.equal(firstRun("?lab=other&run=other", RUNS).id, "other");
@@ -90,7 +90,7 @@ test("a question of a run leads to its answers, and while it plays to shortly be
 });
 
 test("lines say what is shown", () => {
-  assert.equal(replayLine({ state: "paused", frames: 91 }), "Replay paused · 91 frames seen");
+  assert.equal(replayLine({ state: "paused", frames: 91 }), "Paused · 91 frames seen");
   assert.equal(liveLine({ state: "empty", clock: undefined }), "");
   assert.equal(liveLine({ state: "failed", error: "No memory is left.", clock: null }), "No memory is left.");
   assert.match(recordingLine({ moments: 2, seconds: 4, ended: true }, "the run ended"), /because the run ended\. Save it now/);

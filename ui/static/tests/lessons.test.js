@@ -3,8 +3,8 @@ import test from "node:test";
 import { cacheCost, span } from "../js/lessons/calculator.js";
 import { verdict } from "../js/lessons/step.js";
 import { placeOf } from "../js/lessons/pointing.js";
-import { address, finished, linked, reached, standing } from "../js/lessons/progress.js";
-import { leadingMark, parseRich, plain } from "../js/lessons/text.js";
+import { address, finished, linked, reached, statusOf } from "../js/lessons/progress.js";
+import { leadingPunctuation, parseRich, plain } from "../js/lessons/text.js";
 import { firstTerms, formsOf, pattern } from "../js/lessons/terms.js";
 
 test("words of the glossary and figures are taken out of a text", () => {
@@ -16,10 +16,10 @@ test("words of the glossary and figures are taken out of a text", () => {
   assert.deepEqual(parseRich("a [[b"), [{ kind: "text", text: "a [[b" }]);
 });
 
-test("a mark stays with the word before it", () => {
-  assert.deepEqual(leadingMark(", which"), [",", " which"]);
-  assert.deepEqual(leadingMark(" and"), ["", " and"]);
-  assert.deepEqual(leadingMark("."), [".", ""]);
+test("punctuation stays with the word before it", () => {
+  assert.deepEqual(leadingPunctuation(", which"), [",", " which"]);
+  assert.deepEqual(leadingPunctuation(" and"), ["", " and"]);
+  assert.deepEqual(leadingPunctuation("."), [".", ""]);
 });
 
 const TERMS = [
@@ -55,13 +55,13 @@ test("a link names a lesson and a step, and odd ones are made to fit", () => {
   assert.equal(address("http://x/?lesson=a&step=2", null, 0), "http://x/");
 });
 
-test("progress is told in the list", () => {
+test("the list shows the progress", () => {
   let progress = {};
-  assert.equal(standing(progress, LESSONS[0]), "5 minutes");
+  assert.equal(statusOf(progress, LESSONS[0]), "5 minutes");
   progress = reached(progress, "a", 1);
-  assert.equal(standing(progress, LESSONS[0]), "Step 2 of 3");
+  assert.equal(statusOf(progress, LESSONS[0]), "Step 2 of 3");
   progress = finished(progress, "a");
-  assert.equal(standing(progress, LESSONS[0]), "Done");
+  assert.equal(statusOf(progress, LESSONS[0]), "Done");
   progress = reached(progress, "a", 2);
   assert.equal(progress.a.done, true);
 });

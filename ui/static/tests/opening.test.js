@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { EARLY, fitting, readParts } from "../js/page/opening.js";
+import { EARLY, matchingMoment, readParts } from "../js/page/opening.js";
 import { makePost } from "../js/shared/post.js";
 
 const config = (ids) => ({ components: [{ props: {} }, ...ids.map((id) => ({ props: { elem_id: id, value: id } }))] });
@@ -17,13 +17,13 @@ const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 3 }];
 const MOMENT = { key: "k", run: "one", seconds: 57, player: { state: "paused", clock: 57 }, board: { seq: 4 } };
 
 test("the moment is shown where the address opens the page there, and nowhere else", () => {
-  assert.equal(fitting(MOMENT, "", RUNS, false).player.state, "playing");
-  assert.equal(fitting(MOMENT, "?run=one", RUNS, true).player.state, "paused");
-  assert.equal(fitting(MOMENT, "?__theme=dark&run=one&layer=2", RUNS, false).key, "k");
+  assert.equal(matchingMoment(MOMENT, "", RUNS, false).player.state, "playing");
+  assert.equal(matchingMoment(MOMENT, "?run=one", RUNS, true).player.state, "paused");
+  assert.equal(matchingMoment(MOMENT, "?__theme=dark&run=one&layer=2", RUNS, false).key, "k");
   for (const search of ["?run=one&t=12", "?run=two", "?run=none", "?run=gone", "?lesson=kv-cache"]) {
-    assert.equal(fitting(MOMENT, search, RUNS, false), null, search);
+    assert.equal(matchingMoment(MOMENT, search, RUNS, false), null, search);
   }
-  assert.equal(fitting(null, "", RUNS, false), null);
+  assert.equal(matchingMoment(null, "", RUNS, false), null);
   assert.equal(MOMENT.player.state, "paused");
 });
 

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { recordingLine } from "../js/player/record.js";
 import { before, firstRun, linkTo, readLink } from "../js/runs/replay.js";
-import { whoseSettings } from "../js/page/run_settings.js";
+import { runSettingsNote } from "../js/page/run_settings.js";
 import { mainButton, stateLine } from "../js/player/transport.js";
 
 const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 34 }];
@@ -30,7 +30,7 @@ test("the page opens on the run of the address, else on the first, else on none"
   assert.equal(firstRun("", []), null);
   const lost = firstRun("?run=three&t=9&layer=1", RUNS);
   assert.deepEqual([lost.id, lost.seconds, lost.layer], ["one", 57, null]);
-  assert.match(lost.problem, /not here/);
+  assert.match(lost.problem, /not available here/);
 });
 
 test("a link opens what is shown, and keeps the rest of the address", () => {
@@ -47,8 +47,8 @@ test("a jump to a question ends shortly before it", () => {
 
 test("buttons and lines of a run", () => {
   const view = { run: { id: "one" }, state: "playing", behind: 0 };
-  assert.equal(stateLine(view), "Replaying");
-  assert.equal(stateLine({ ...view, state: "ended" }), "The run is over");
+  assert.equal(stateLine(view), "Playing");
+  assert.equal(stateLine({ ...view, state: "ended" }), "End of the recording");
   assert.equal(mainButton("ended", false).action, "restart");
 });
 
@@ -59,6 +59,6 @@ test("a recording says how far it is, and when it ended by itself", () => {
 });
 
 test("while a run is shown, the settings say that they are not its own", () => {
-  assert.equal(whoseSettings(null), "");
-  assert.equal(whoseSettings({ settings: "HERMES, 512 tokens a layer" }), "Applies to live streams; this run: HERMES, 512 tokens a layer");
+  assert.equal(runSettingsNote(null), "");
+  assert.equal(runSettingsNote({ settings: "HERMES, 512 tokens per layer" }), "For live streams only. This recording: HERMES, 512 tokens per layer");
 });

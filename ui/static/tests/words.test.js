@@ -29,18 +29,18 @@ const STATE = {
   kept: new Uint8Array([9, 9, 0, 0, 3, 9, 0, 0]), answer: null,
 };
 
-test("a cell is told in full: frame, time, layer, tier, tokens kept of how many", () => {
+test("tooltip of a cell: frame, time, layer, tier and tokens kept", () => {
   const { title, lines } = describeCell(STATE, { column: 0, layer: 1 });
   assert.equal(title, "Frame 1 · 0:00.0");
-  assert.deepEqual(lines, ["Layer 2 of 2 · long-term", "keeps 3 of 9 tokens"]);
-  assert.equal(speakNote(describeCell(STATE, { column: 1, layer: 0 })), "Frame 2 at 0:00.5. Layer 1 of 2 · sensory, keeps 9 of 9 tokens.");
+  assert.deepEqual(lines, ["Layer 1 · long-term", "keeps 3 of 9 tokens"]);
+  assert.equal(speakNote(describeCell(STATE, { column: 1, layer: 0 })), "Frame 2 at 0:00.5. Layer 0 · sensory, keeps 9 of 9 tokens.");
 });
 
-test("what an answer read is told, also when it read no frame", () => {
+test("description of an answer's attention, also without attention on frames", () => {
   const answer = { columns: 2, attention: new Uint8Array(4), largest: [0, 0], rest: { prompt: 0.75, text: 0.25, summary: 0 }, peaks: [] };
-  assert.match(describeReading({ ...STATE, answer }), /read no frame/);
+  assert.match(describeReading({ ...STATE, answer }), /attended to no frame/);
   const read = { ...answer, rest: { prompt: 0.2, text: 0.1, summary: 0.05 }, peaks: [{ frame: 1, share: 0.4, jpeg: null }] };
-  assert.match(describeReading({ ...STATE, answer: read }), /30 % went to prompt and words and 5 % to summary tokens/);
+  assert.match(describeReading({ ...STATE, answer: read }), /30 % went to the prompt and to text and 5 % to summary tokens/);
   assert.equal(frameTime(STATE, 1), 0.5);
 });
 
@@ -53,7 +53,7 @@ test("the main button follows the stream", () => {
 });
 
 test("camera troubles are explained", () => {
-  assert.match(cameraProblem({ name: "NotAllowedError" }), /refused/);
+  assert.match(cameraProblem({ name: "NotAllowedError" }), /denied/);
   assert.match(cameraProblem({ name: "NotFoundError" }), /No camera/);
   assert.match(cameraProblem(null, false), /https/);
   assert.deepEqual(sendSize(1920, 1080), [448, 252]);
@@ -103,13 +103,13 @@ test("the pulse is quick when busy, slow when idle, slower when hidden, and neve
   assert.equal(timers.size, 1);
 });
 
-test("what lies outside the memory is told, and heads that differ", () => {
+test("description of archives and of heads with their own tokens", () => {
   assert.equal(describeOutside(undefined), "");
   assert.equal(describeOutside({ archive: 0, moved: 0, by_head: false }), "");
   assert.equal(
     describeOutside({ archive: 2_000_000, moved: 1500, by_head: true }),
-    " 2 MB kept outside the memory. The last question fetched 1.5 KB from there. "
-      + "Every head keeps tokens of its own: a cell is their mean.",
+    " 2 MB are archived outside the cache. The last question fetched 1.5 KB from the archive. "
+      + "Each head keeps its own tokens; cells show the mean.",
   );
 });
 

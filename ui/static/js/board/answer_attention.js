@@ -1,4 +1,4 @@
-// What the last answer read: its attention over the frames, layer by layer or head by head, and the mean of all above.
+// The attention of the last answer on the frames, by layer or by head, with the mean over all layers above.
 import { axisFrames, fromBase64, readProfile, readShare, secondsOf, tierRuns } from "./codec.js";
 import { drawSwatch, drawTimeAxis } from "./axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
@@ -9,18 +9,18 @@ import { frameScale } from "./zoom.js";
 const PROFILE = 52;
 const AXIS = 20;
 
-/** What the rows are: layers, or the heads of one layer. {count, tier(row), name(row), columns, bin, share(row, column), largest(row)} */
+/** The rows of the figure, layers or the heads of one layer: {count, tier(row), name(row), columns, bin, share(row, column), largest(row)}. */
 export function readingRows(state, heads) {
   const { meta, answer } = state;
   if (!heads) {
     return {
-      count: meta.layers, tier: (row) => meta.tiers[row], name: (row) => `Layer ${row + 1}`, bin: meta.bin,
+      count: meta.layers, tier: (row) => meta.tiers[row], name: (row) => `Layer ${row}`, bin: meta.bin,
       columns: answer?.columns ?? 0, share: (row, c) => readShare(state, row, c) ?? 0, largest: (row) => answer?.largest[row] || 1,
     };
   }
   const values = heads.bytes ?? fromBase64(heads.values);
   return {
-    count: heads.heads, tier: () => meta.tiers[heads.layer], name: (row) => `Layer ${heads.layer + 1}, head ${row + 1}`, bin: 1,
+    count: heads.heads, tier: () => meta.tiers[heads.layer], name: (row) => `Layer ${heads.layer}, head ${row}`, bin: 1,
     columns: heads.frames, largest: (row) => heads.largest[row] || 1,
     share: (row, c) => {
       const raw = values[row * heads.frames + c];
@@ -32,35 +32,35 @@ export function readingRows(state, heads) {
 /** Geometry of the figure at a width. */
 export function layoutReading(width, { state, heads }) {
   const left = 16;
-  const of = readingRows(state, heads);
-  const height = Math.max(5, Math.min(14, Math.floor(170 / of.count)));
-  const runs = heads ? [{ tier: of.tier(0), first: 0, last: of.count - 1 }] : tierRuns(state.meta.tiers);
+  const source = readingRows(state, heads);
+  const height = Math.max(5, Math.min(14, Math.floor(170 / source.count)));
+  const runs = heads ? [{ tier: source.tier(0), first: 0, last: source.count - 1 }] : tierRuns(state.meta.tiers);
   const rows = rowLayout(runs, PROFILE + 8, height, 4);
   const whole = { first: 0, stop: axisFrames(state.meta), whole: true };
-  return { left, rows, width, of, scale: frameScale(whole, left, width - left - 2), runs, height: rows.bottom + AXIS };
+  return { left, rows, width, source, scale: frameScale(whole, left, width - left - 2), runs, height: rows.bottom + AXIS };
 }
 
 /** Column and row under a point, or null. */
 export function hitReading(layout, { state }, x, y) {
   if (!state.answer || !layout.scale.contains(x) || y > layout.rows.bottom) return null;
   const frame = layout.scale.frame(x);
-  if (Math.floor(frame / layout.of.bin) >= layout.of.columns) return null;
+  if (Math.floor(frame / layout.source.bin) >= layout.source.columns) return null;
   return { frame, column: Math.floor(frame / state.meta.bin), layer: null, row: layout.rows.at(y) };
 }
 
-/** Words for a cell of the figure. */
+/** Tooltip of a cell. */
 export function describeRead(layout, { state }, { frame, row }) {
-  const { of } = layout;
-  const column = Math.floor(frame / of.bin);
-  const title = `Frame ${column * of.bin + 1} · ${clock(secondsOf(state, column * of.bin), true)}`;
-  if (row === null) return { title, lines: [`mean of all layers: ${percent(readProfile(state)[Math.floor(frame / state.meta.bin)] ?? 0)} of the attention`] };
-  return { title, lines: [`${of.name(row)}: ${percent(of.share(row, column))} of its attention`] };
+  const { source } = layout;
+  const column = Math.floor(frame / source.bin);
+  const title = `Frame ${column * source.bin + 1} · ${clock(secondsOf(state, column * source.bin), true)}`;
+  if (row === null) return { title, lines: [`mean over all layers: ${percent(readProfile(state)[Math.floor(frame / state.meta.bin)] ?? 0)} of the attention`] };
+  return { title, lines: [`${source.name(row)}: ${percent(source.share(row, column))} of its attention`] };
 }
 
-/** Draw the figure; nothing but empty rows before the first answer. */
+/** Draw the figure; the rows are empty before the first answer. */
 export function drawReading(ctx, layout, view) {
   const { state, palette, ratio } = view;
-  const { scale, rows, runs, of } = layout;
+  const { scale, rows, runs, source } = layout;
   for (const run of runs) {
     const top = rows.top(run.first);
     const tall = rows.top(run.last) + rows.height - 1 - top;
@@ -69,20 +69,20 @@ export function drawReading(ctx, layout, view) {
     ctx.fillRect(scale.left, top, scale.width, tall);
   }
   drawTimeAxis(ctx, scale, rows.bottom + 2, view, scale.width < 420 ? 4 : 6);
-  if (!state.answer || !of.columns) return;
-  const picture = cellPicture("reading", of.columns, of.count, (data, columns) => {
-    for (let row = 0; row < of.count; row += 1) {
-      for (let c = 0; c < of.columns; c += 1) {
-        const strength = of.share(row, c) / of.largest(row);
+  if (!state.answer || !source.columns) return;
+  const picture = cellPicture("reading", source.columns, source.count, (data, columns) => {
+    for (let row = 0; row < source.count; row += 1) {
+      for (let c = 0; c < source.columns; c += 1) {
+        const strength = source.share(row, c) / source.largest(row);
         if (strength > 0.02) putCell(data, columns, c, row, palette.read, 0.12 + 0.88 * strength);
       }
     }
   });
   ctx.imageSmoothingEnabled = false;
-  const wide = scale.x(Math.min(of.columns * of.bin, scale.window.stop)) - scale.left;
+  const wide = scale.x(Math.min(source.columns * source.bin, scale.window.stop)) - scale.left;
   for (const run of runs) {
     const count = run.last - run.first + 1;
-    ctx.drawImage(picture, 0, run.first, of.columns, count, scale.left, rows.top(run.first), wide, count * rows.height);
+    ctx.drawImage(picture, 0, run.first, source.columns, count, scale.left, rows.top(run.first), wide, count * rows.height);
     ctx.fillStyle = rgba(palette.card, 1);
     for (let row = run.first; row <= run.last; row += 1) {
       ctx.fillRect(scale.left, rows.top(row) + rows.height - 1, scale.width, 1);
@@ -127,9 +127,9 @@ export function markReading(ctx, { scale, rows }, { state, palette, cursor }) {
 
 /** The figure as a table. */
 export function tableReading({ state, heads }) {
-  const of = readingRows(state, heads);
-  const names = [...Array(of.count).keys()];
-  const rows = [...Array(of.columns).keys()].map((c) => [
-    `${c * of.bin + 1}`, clock(secondsOf(state, c * of.bin), true), ...names.map((row) => percent(of.share(row, c)))]);
-  return { head: ["Frames from", "Seen at", ...names.map(of.name)], rows };
+  const source = readingRows(state, heads);
+  const names = [...Array(source.count).keys()];
+  const rows = [...Array(source.columns).keys()].map((c) => [
+    `${c * source.bin + 1}`, clock(secondsOf(state, c * source.bin), true), ...names.map((row) => percent(source.share(row, c)))]);
+  return { head: ["Frames from", "Seen at", ...names.map(source.name)], rows };
 }

@@ -1,4 +1,4 @@
-// What figures over stream time share: their margins, their time axis, and the swatches and names of the tiers.
+// Shared parts of the figures over stream time: margins, time axis, and the swatches and names of the tiers.
 import { TIERS, secondsOf, tierRuns } from "./codec.js";
 import { clock } from "../shared/format.js";
 import { rgba, tierPattern } from "../shared/palette.js";
@@ -10,7 +10,7 @@ export function margins(width) {
   return { narrow, left: narrow ? 16 : 132, right: narrow ? 62 : 150 };
 }
 
-/** Ticks and clock times of a window at height `y`. */
+/** Draw ticks and clock times of a window at height `y`, at most about `most` of them. */
 export function drawTimeAxis(ctx, scale, y, { state, palette }, most) {
   ctx.font = `500 11px ${palette.font}`;
   ctx.textBaseline = "top";
@@ -26,7 +26,7 @@ export function drawTimeAxis(ctx, scale, y, { state, palette }, most) {
   }
 }
 
-/** Fill a rectangle with a tier's pattern over what is there. */
+/** Draw a tier's pattern over a rectangle. */
 export function overlayPattern(ctx, tier, palette, ratio, x, y, w, tall) {
   const pattern = tierPattern(ctx, tier, palette.card, ratio);
   if (!pattern) return;
@@ -35,26 +35,26 @@ export function overlayPattern(ctx, tier, palette, ratio, x, y, w, tall) {
   ctx.fillRect(x, y, w, tall);
 }
 
-/** A swatch of a tier: its colour and its pattern. */
+/** Draw a tier's swatch: its colour and its pattern. */
 export function drawSwatch(ctx, tier, palette, ratio, x, y, w, tall) {
   ctx.fillStyle = rgba(palette.tiers[tier], 1);
   ctx.fillRect(x, y, w, tall);
   overlayPattern(ctx, tier, palette, ratio, x, y, w, tall);
 }
 
-/** Name of a group of layers with a capital. */
+/** Capitalised name of a tier. */
 export function tierName(tier) {
   return TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1);
 }
 
-/** "layer 1" or "layers 2–7" of a group. */
+/** The layers of a tier, such as "layer 0" or "layers 1–6". */
 export function layerRange(meta, tier) {
   const run = tierRuns(meta.tiers).find((r) => r.tier === tier);
   if (!run) return "";
-  return run.first === run.last ? `layer ${run.first + 1}` : `layers ${run.first + 1}–${run.last + 1}`;
+  return run.first === run.last ? `layer ${run.first}` : `layers ${run.first}–${run.last}`;
 }
 
-/** A group's swatch and name beside its rows. */
+/** Draw a tier's swatch and name beside its rows. */
 export function drawTierLabel(ctx, tier, range, left, top, height, { palette, ratio }, narrow) {
   drawSwatch(ctx, tier, palette, ratio, left - 10, top, 5, height);
   if (narrow) return;

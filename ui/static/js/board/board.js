@@ -1,40 +1,40 @@
-// The memory board: one component that keeps the state, lays the figures out and redraws them when something changed.
-// A figure is {ui, layout, height, draw, mark?, hit?, note?, click?, table?, ready?}; `draw` paints the picture, `mark` the
-// pane of glass above it (cursor and selection), so that hovering repaints nothing else.
+// The memory board: keeps the state, lays out the figures and redraws them when something changed. A figure is {ui, layout,
+// height, draw, mark?, hit?, note?, click?, table?, ready?}. `draw` paints the figure; `mark` paints cursor and selection on an
+// overlay canvas, so that hovering does not repaint the figure.
 import { TIERS, apply, axisFrames, emptyState, seenColumns } from "./codec.js";
 import { buildBoard } from "./elements.js";
-import { makeAsking } from "./requests.js";
-import { wireExports } from "./export_buttons.js";
+import { makeRequests } from "./requests.js";
+import { connectExports } from "./export_buttons.js";
 import { boardFigures } from "./figures.js";
-import { wireHands } from "./interaction.js";
+import { connectInput } from "./interaction.js";
 import { h, radioKeys, setText } from "../shared/dom.js";
 import { bytes, clock, percent, shortNumber, whole } from "../shared/format.js";
 import { MODES } from "./layers.js";
 import { picturesThatFit } from "./film.js";
 import { readPalette } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
-import { wireTables } from "./tables.js";
+import { connectTables } from "./tables.js";
 import { TIER_WORDS, describeBoard, describeReading, frameTime } from "./descriptions.js";
 import { describeWindow, fitWindow, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
 
-/** Parts of a message that change what the figures show. */
+/** Parts of a message that require a repaint. */
 const DRAWN = ["meta", "columns", "held", "history", "events", "answer", "thumbs", "scores", "film"];
-/** Pixels from the window within which a figure is drawn, so that it is there when one scrolls to it. */
+/** Figures within this many pixels of the window are drawn, so that they are ready when scrolled into view. */
 const NEAR = 300;
-const CALM = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
+const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** Build the board inside `element`. `send(request)` asks for details. Returns {receive, acknowledged, wanted, detail, show}. */
+/** Build the board inside `element`. `send(request)` requests details. Returns {receive, acknowledged, wanted, detail, show, layer}. */
 export function mountBoard(element, bus, send) {
   const ui = buildBoard(bus);
   element.replaceChildren(ui.root);
   const view = {
     state: emptyState(), palette: readPalette(ui.root), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
-    frame: null, frameImage: null, life: null, heads: null, hoverPatch: null, hoverMoment: null, images,
+    frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, images,
   };
   const pictures = new Map();
-  let pending = false;
+  let scheduled = false;
   let shownAnswer = null;
-  let later = null; // a view asked for before there was anything to show
+  let pendingRequest = null; // a view requested before the first frame
 
   function images(frame) {
     if (!pictures.has(frame)) {
@@ -47,8 +47,8 @@ export function mountBoard(element, bus, send) {
     return image.complete && image.naturalWidth ? image : null;
   }
 
-  const asking = makeAsking(view, ui, { send, repaint, say: (text) => setText(ui.live, text) });
-  const figures = boardFigures(view, ui, { open, pickLayer, pickPatch: asking.pickPatch });
+  const requests = makeRequests(view, ui, { send, repaint, announce: (text) => setText(ui.live, text) });
+  const figures = boardFigures(view, ui, { open, pickLayer, pickPatch: requests.pickPatch });
 
   // Painting -------------------------------------------------------------------------------------------------------
 
@@ -58,10 +58,10 @@ export function mountBoard(element, bus, send) {
   }
 
   function schedule() {
-    if (pending) return;
-    pending = true;
+    if (scheduled) return;
+    scheduled = true;
     requestAnimationFrame(() => {
-      pending = false;
+      scheduled = false;
       if (!document.hidden) paint();
     });
   }
@@ -71,13 +71,13 @@ export function mountBoard(element, bus, send) {
     ui.root.classList.toggle("is-empty", empty);
     if (empty) return;
     ui.answer.empty.hidden = Boolean(view.state.answer);
-    for (const figure of figures) figure.inView ??= isNear(figure.ui.box); // asked of all before any is laid out
+    for (const figure of figures) figure.inView ??= isNear(figure.ui.box); // measured for all before any layout
     for (const figure of figures) {
       const shown = !figure.ready || figure.ready();
       figure.ui.box.hidden = !shown;
       if (!shown) continue;
       if (figure.dirty) paintFigure(figure);
-      if (figure.at && figure.inView) paintGlass(figure);
+      if (figure.at && figure.inView) paintOverlay(figure);
     }
   }
 
@@ -92,7 +92,7 @@ export function mountBoard(element, bus, send) {
     figure.at = figure.layout(width, view);
     view.ratio = Math.min(3, window.devicePixelRatio || 1);
     const tall = figure.height(figure.at);
-    figure.ui.canvas.style.height = `${tall}px`; // its place is kept before it is drawn, so that nothing jumps
+    figure.ui.canvas.style.height = `${tall}px`; // reserves the space, to avoid layout shifts
     if (!figure.inView) return; // drawn when it comes into view
     figure.dirty = false;
     const ctx = fit(figure.ui.canvas, width, tall);
@@ -112,27 +112,27 @@ export function mountBoard(element, bus, send) {
     return ctx;
   }
 
-  function paintGlass(figure) {
+  function paintOverlay(figure) {
     if (!figure.mark) return;
     const marks = JSON.stringify([view.cursor, view.selected, view.hoverPatch, view.hoverMoment]);
     if (figure.marked === marks) return;
     figure.marked = marks;
-    figure.mark(fit(figure.ui.glass, figure.ui.box.clientWidth, figure.height(figure.at)), figure.at, view);
+    figure.mark(fit(figure.ui.overlay, figure.ui.box.clientWidth, figure.height(figure.at)), figure.at, view);
   }
 
-  // Words ----------------------------------------------------------------------------------------------------------
+  // Text -----------------------------------------------------------------------------------------------------------
 
-  function words() {
+  function updateText() {
     const { state } = view;
     if (!state.meta) return;
     setText(ui.caption, describeBoard(state));
-    setText(ui.zoom.said, describeWindow(view.window, state.film?.size ?? 1));
+    setText(ui.zoom.description, describeWindow(view.window, state.film?.size ?? 1));
     const m = state.meters;
     if (m) {
       ui.meter("tokens", whole(m.kept), `of ${whole(m.seen)} seen, per layer`);
       ui.meter("cache", bytes(m.cache), `full cache: ${bytes(m.full)}`);
-      ui.meter("ingest", m.fps > 0 ? shortNumber(m.fps) : "–", "frames a second");
-      ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask to measure" : "to the first token");
+      ui.meter("ingest", m.fps > 0 ? shortNumber(m.fps) : "–", "frames per second");
+      ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "to the first token");
       ui.meter("dropped", whole(m.dropped), m.skipped ? `and ${whole(m.skipped)} unreadable` : "camera frames missed");
     }
     setText(ui.answer.text, state.answer ? describeReading(state) : "");
@@ -140,11 +140,11 @@ export function mountBoard(element, bus, send) {
     shownAnswer = state.answer;
     ui.answer.asked.replaceChildren(...(state.answer ? [`${state.answer.question} `, h("strong", {}, state.answer.answer)] : []));
     ui.answer.peaks.replaceChildren(...(state.answer?.peaks ?? []).map(peak));
-    ui.fate.show(state.answer);
-    asking.answerChanged();
+    ui.evidence.show(state.answer);
+    requests.answerChanged();
   }
 
-  /** One of the frames that the answer read most, as a button that shows it above. */
+  /** A button for one of the most attended frames; it seeks to the frame. */
   function peak({ frame, share, jpeg }) {
     const seconds = frameTime(view.state, frame);
     const name = `Frame at ${clock(seconds, true)}`;
@@ -153,20 +153,20 @@ export function mountBoard(element, bus, send) {
       h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
   }
 
-  /** Legend and scale: they change with tiers, layers and mode only. */
-  function legends() {
+  /** Update legend, scale and lists of layers, which depend on tiers, layers and mode only. */
+  function updateLegends() {
     const { meta } = view.state;
     if (!meta) return;
     ui.legend.replaceChildren(...meta.groups.map((tier) => h("li", {}, h("span", { class: `hl-swatch hl-swatch-${tier}` }),
       h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), ` ${TIER_WORDS[tier]}`))));
     const ends = view.mode === "kept" ? ["1 token", `all ${meta.tokens_per_frame * meta.bin}`]
-      : ["importance", "recency"].includes(view.mode) ? ["0", "1"] : ["0", "the layer’s largest"];
+      : ["importance", "recency"].includes(view.mode) ? ["0", "1"] : ["0", "the layer’s maximum"];
     ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${view.mode}` }), ends[1],
       h("span", { class: "hl-unit" }, MODES[view.mode].unit));
     ui.layers.panel.layer.replaceChildren(...[...Array(meta.layers).keys()].map((layer) => h("option", { value: layer },
-      `Layer ${layer + 1}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
+      `Layer ${layer}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
     if (view.selected) ui.layers.panel.layer.value = String(view.selected.layer);
-    asking.fillRows();
+    requests.fillRows();
     ui.retention.fade.forEach(({ node, table, tools }, tier) => {
       node.hidden = !meta.groups.includes(tier);
       if (node.hidden && !table.hidden) tools.table.click();
@@ -181,7 +181,7 @@ export function mountBoard(element, bus, send) {
     schedule();
   }
 
-  /** Open a frame as a layer remembers it. */
+  /** Open a frame as a layer holds it. */
   function open(frame, layer, patch = null) {
     const { state } = view;
     if (!state.frames) return;
@@ -189,7 +189,7 @@ export function mountBoard(element, bus, send) {
       frame: Math.max(0, Math.min(state.frames - 1, frame)), patch,
       layer: Math.max(0, Math.min(state.meta.layers - 1, layer ?? view.selected?.layer ?? state.meta.layers - 1)),
     };
-    asking.opened();
+    requests.opened();
     repaint(["layers", "film"]);
   }
 
@@ -199,84 +199,84 @@ export function mountBoard(element, bus, send) {
 
   function setWindow(next) {
     view.window = next;
-    setText(ui.zoom.said, describeWindow(next, view.state.film?.size ?? 1));
+    setText(ui.zoom.description, describeWindow(next, view.state.film?.size ?? 1));
     repaint(["film", "layers"]);
-    ask();
+    reportWanted();
   }
 
-  let asked = null;
-  function ask() { // the server learns at once what is shown now, not at the next beat
-    clearTimeout(asked);
-    asked = setTimeout(() => bus.say("wanted", null), 120);
+  let wantedTimer = null;
+  function reportWanted() { // tell the server what is shown, without waiting for the next update
+    clearTimeout(wantedTimer);
+    wantedTimer = setTimeout(() => bus.say("wanted", null), 120);
   }
 
   function setMode(mode) {
     if (!MODES[mode]) return;
     view.mode = mode;
     for (const button of ui.layers.modes) button.setAttribute("aria-checked", String(button.dataset.mode === mode));
-    roam();
-    legends();
+    updateTabStops();
+    updateLegends();
     repaint(["layers", "picture"]);
-    ask();
+    reportWanted();
   }
 
   const axis = () => (view.state.meta ? axisFrames(view.state.meta) : 1);
   const zoomBy = (factor, frame = (view.window.first + view.window.stop) / 2) => setWindow(zoomAt(view.window, factor, frame, axis()));
 
-  wireHands(figures, view, ui, { point, open, schedule, zoomBy, setWindow, axis });
-  const roam = radioKeys(ui.layers.modeGroup);
+  connectInput(figures, view, ui, { point, open, schedule, zoomBy, setWindow, axis });
+  const updateTabStops = radioKeys(ui.layers.modeGroup);
   for (const button of ui.layers.modes) button.addEventListener("click", () => setMode(button.dataset.mode));
-  ui.zoom.closer.addEventListener("click", () => zoomBy(0.5, view.cursor?.frame ?? view.selected?.frame));
-  ui.zoom.wider.addEventListener("click", () => zoomBy(2));
-  ui.zoom.whole.addEventListener("click", () => setWindow(wholeWindow(axis())));
+  ui.zoom.zoomIn.addEventListener("click", () => zoomBy(0.5, view.cursor?.frame ?? view.selected?.frame));
+  ui.zoom.zoomOut.addEventListener("click", () => zoomBy(2));
+  ui.zoom.fit.addEventListener("click", () => setWindow(wholeWindow(axis())));
   ui.zoom.earlier.addEventListener("click", () => setWindow(panBy(view.window, -0.5, axis())));
   ui.zoom.later.addEventListener("click", () => setWindow(panBy(view.window, 0.5, axis())));
   const { panel } = ui.layers;
   panel.layer.addEventListener("change", () => pickLayer(Number(panel.layer.value)));
   panel.before.addEventListener("click", () => open(view.selected.frame - 1));
   panel.after.addEventListener("click", () => open(view.selected.frame + 1));
-  panel.life.addEventListener("click", () => scrollTo("life"));
+  panel.history.addEventListener("click", () => scrollTo("life"));
   panel.close.addEventListener("click", () => {
-    asking.closed();
+    requests.closed();
     repaint();
     ui.layers.figure.canvas.focus();
   });
   for (const button of ui.jumps) button.addEventListener("click", () => scrollTo(button.dataset.jump));
-  const tables = wireTables(figures, view);
-  wireExports(figures, view, ui, asking.ask);
+  const tables = connectTables(figures, view);
+  connectExports(figures, view, ui, requests.ask);
 
-  // The world outside ----------------------------------------------------------------------------------------------
+  // Interface to the page ------------------------------------------------------------------------------------------
 
   function scrollTo(name) {
-    const there = document.querySelector(`[data-view="${CSS.escape(name)}"]`);
-    if (there instanceof HTMLDetailsElement) there.open = true;
-    there?.scrollIntoView({ block: "start", behavior: CALM() ? "auto" : "smooth" });
+    const target = document.querySelector(`[data-view="${CSS.escape(name)}"]`);
+    if (target instanceof HTMLDetailsElement) target.open = true;
+    target?.scrollIntoView({ block: "start", behavior: reducedMotion() ? "auto" : "smooth" });
   }
 
-  /** Show a view, mode, layer, frame or moment; before anything was seen it is remembered until then. */
-  function show(wish) {
+  /** Show a view, mode, layer, frame or moment. Before the first frame, the request is kept until then. */
+  function show(request) {
     if (!view.state.frames) {
-      later = { ...later, ...wish };
+      pendingRequest = { ...pendingRequest, ...request };
       return;
     }
     const { state } = view;
-    if (wish.mode) setMode(wish.mode);
-    const column = Number.isFinite(wish.seconds) ? nearestColumn(state.times, seenColumns(state), wish.seconds) : -1;
-    const frame = Number.isInteger(wish.frame) ? wish.frame : column >= 0 ? column * state.meta.bin : null;
-    if (frame !== null || Number.isInteger(wish.layer)) {
-      open(frame ?? view.selected?.frame ?? state.frames - 1, wish.layer ?? null);
+    if (request.mode) setMode(request.mode);
+    const column = Number.isFinite(request.seconds) ? nearestColumn(state.times, seenColumns(state), request.seconds) : -1;
+    const frame = Number.isInteger(request.frame) ? request.frame : column >= 0 ? column * state.meta.bin : null;
+    if (frame !== null || Number.isInteger(request.layer)) {
+      open(frame ?? view.selected?.frame ?? state.frames - 1, request.layer ?? null);
       setWindow(reveal(view.window, view.selected.frame, axis()));
     }
-    if (wish.view) scrollTo(wish.view);
+    if (request.view) scrollTo(request.view);
   }
 
-  bus.on("view", (told) => {
-    if (!told.restarted) return;
-    view.state = emptyState(); // the next message is then a key frame
+  bus.on("view", (message) => {
+    if (!message.restarted) return;
+    view.state = emptyState(); // the next message is a key frame
     view.cursor = null;
     view.window = wholeWindow(1);
-    asking.closed();
-    setText(ui.caption, "Nothing seen yet.");
+    requests.closed();
+    setText(ui.caption, "No frames yet.");
     repaint();
   });
   bus.on("goto", (seconds) => {
@@ -286,27 +286,27 @@ export function mountBoard(element, bus, send) {
     const frame = column * state.meta.bin;
     setWindow(reveal(view.window, frame, axis()));
     point({ frame, column, layer: null });
-    ui.film.node.scrollIntoView({ block: "nearest", behavior: CALM() ? "auto" : "smooth" });
+    ui.film.node.scrollIntoView({ block: "nearest", behavior: reducedMotion() ? "auto" : "smooth" });
   });
   new ResizeObserver(() => repaint()).observe(ui.root);
-  const eye = new IntersectionObserver((entries) => {
+  const observer = new IntersectionObserver((entries) => {
     for (const entry of entries) figures.find((figure) => figure.ui.canvas === entry.target).inView = entry.isIntersecting;
     schedule();
-    ask();
+    reportWanted();
   }, { rootMargin: `${NEAR}px` });
-  figures.forEach((figure) => eye.observe(figure.ui.canvas));
+  figures.forEach((figure) => observer.observe(figure.ui.canvas));
   new MutationObserver(() => {
     view.palette = readPalette(ui.root);
     repaint();
   }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.addEventListener("visibilitychange", () => document.hidden || schedule());
-  addEventListener("beforeprint", () => { // on paper all of them are in view
+  addEventListener("beforeprint", () => { // print all figures
     for (const figure of figures) figure.inView = true;
     paint();
   });
-  addEventListener("afterprint", () => figures.forEach((figure) => { // asked anew which ones are
-    eye.unobserve(figure.ui.canvas);
-    eye.observe(figure.ui.canvas);
+  addEventListener("afterprint", () => figures.forEach((figure) => { // check again which ones are in view
+    observer.unobserve(figure.ui.canvas);
+    observer.observe(figure.ui.canvas);
   }));
 
   return {
@@ -317,29 +317,29 @@ export function mountBoard(element, bus, send) {
       view.state = next ?? { ...view.state, seq: null };
       if (next?.meta && next.meta !== before) {
         view.window = fitWindow(view.window, axis());
-        legends();
+        updateLegends();
       }
       if (view.cursor && view.cursor.frame >= view.state.frames) view.cursor = null;
-      words();
+      updateText();
       if (DRAWN.some((part) => message[part] !== undefined)) repaint();
-      if (message.columns) asking.memoryMoved();
+      if (message.columns) requests.memoryChanged();
       tables.refresh();
-      if (later && view.state.frames) {
-        const wish = later;
-        later = null;
-        paint(); // what is to be shown has to have its place first
-        show(wish);
+      if (pendingRequest && view.state.frames) {
+        const request = pendingRequest;
+        pendingRequest = null;
+        paint(); // lay out the figures before scrolling to one
+        show(request);
       }
     },
     acknowledged: () => view.state.seq,
     wanted() {
       const film = figures.find((figure) => figure.ui.name === "film");
       const { first, stop } = view.window.whole ? { first: 0, stop: 0 } : view.window;
-      const width = film.ui.box.clientWidth || ui.root.clientWidth - 48; // before anything was seen it has no width
+      const width = film.ui.box.clientWidth || ui.root.clientWidth - 48; // it has no width before the first frame
       const span = view.state.meta ? view.window : { first: 0, stop: Infinity };
       return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span) };
     },
-    detail: asking.receive,
+    detail: requests.receive,
     show,
     layer: () => view.selected?.layer ?? null,
   };

@@ -1,13 +1,13 @@
-// The board's state in the browser, and how a message from the server changes it. Pure: no DOM, no drawing.
-// A message is a key frame (`base` is null) or the difference to the message numbered `base`.
+// The board's state in the browser and the decoding of server messages. Pure functions without DOM or drawing.
+// A message is a key frame (`base` is null) or a difference to the message numbered `base`.
 
-/** Names of the groups of layers that the board tells apart; the last is for policies that know no tiers. */
+/** Names of the tiers; the last one is for policies without tiers. */
 export const TIERS = ["sensory", "working", "long-term", "every layer"];
 
-/** A score byte of a cell that has no score. */
+/** Byte of a cell without a score. */
 export const NO_SCORE = 255;
 
-/** Base64 text to bytes. */
+/** Decode base64 text to bytes. */
 export function fromBase64(text) {
   const raw = atob(text);
   const out = new Uint8Array(raw.length);
@@ -15,13 +15,13 @@ export function fromBase64(text) {
   return out;
 }
 
-/** Little-endian numbers out of base64 text. */
+/** Decode base64 text to little-endian numbers. */
 export function numbers(text, Type) {
   const data = fromBase64(text);
   return new Type(data.buffer, 0, Math.floor(data.byteLength / Type.BYTES_PER_ELEMENT));
 }
 
-/** The state before anything was seen. */
+/** The state before the first frame. */
 export function emptyState() {
   return {
     seq: null, meta: null, frames: 0, kept: null, times: new Float32Array(0),
@@ -30,8 +30,8 @@ export function emptyState() {
 }
 
 /**
- * Apply one message. Returns the new state, or null where the message does not follow the state (a gap): the caller
- * then asks for a key frame. Arrays are reused between states; the state object itself is new.
+ * Apply one message. Return the new state, or null if a message is missing in between: the caller then requests a key
+ * frame. The state object is new; its arrays are reused.
  */
 export function apply(state, message) {
   const key = message.base === null;
@@ -81,8 +81,8 @@ function patchHistory(history, rows) {
 
 function patchEvents(events, rows) {
   const next = new Map(events);
-  for (const [at, evictions, seconds, sensory, working, longTerm, all, folded, reindexed, summaries] of rows) {
-    next.set(at, { at, evictions, seconds, evicted: [sensory, working, longTerm, all], folded, reindexed, summaries });
+  for (const [at, evictions, seconds, sensory, working, longTerm, all, merged, reindexed, summaries] of rows) {
+    next.set(at, { at, evictions, seconds, evicted: [sensory, working, longTerm, all], merged, reindexed, summaries });
   }
   return next;
 }
@@ -115,18 +115,18 @@ function readAnswer(answer) {
   return answer && { ...answer, attention: fromBase64(answer.attention) };
 }
 
-/** Columns that hold at least one frame. */
+/** Number of columns with at least one frame. */
 export function seenColumns(state) {
   return state.meta ? Math.ceil(state.frames / state.meta.bin) : 0;
 }
 
-/** Frames that lie in a column; the newest column may be partly filled. */
+/** Number of frames in a column; the newest column may be partly filled. */
 export function framesIn(state, column) {
   const { bin } = state.meta;
   return Math.max(0, Math.min(bin, state.frames - column * bin));
 }
 
-/** Tokens of a column that a layer still holds, and of how many. Above 255 tokens a column the count is rounded. */
+/** Tokens of a column that a layer still holds (`kept`) out of those seen (`of`). Counts are rounded above 255 tokens per column. */
 export function keptTokens(state, layer, column) {
   const { columns, bin, tokens_per_frame: per } = state.meta;
   const raw = state.kept[layer * columns + column];
@@ -136,25 +136,25 @@ export function keptTokens(state, layer, column) {
   return { kept: Math.min(kept, of), of, exact: full <= 255 };
 }
 
-/** Share of a column that a layer still holds, 0 to 1. */
+/** Share of a column's tokens that a layer still holds, 0 to 1. */
 export function keptShare(state, layer, column) {
   const { kept, of } = keptTokens(state, layer, column);
   return of ? kept / of : 0;
 }
 
-/** A score of a cell, 0 to 1 (guidance: share of the layer's guidance attention); null where there is none. */
+/** Score of a cell, 0 to 1 (guidance: share of the layer's guidance attention); null without a score. */
 export function scoreAt(state, layer, column) {
   const { scores, meta } = state;
   const raw = scores ? scores.values[layer * meta.columns + column] : NO_SCORE;
   return raw === NO_SCORE ? null : (raw / 254) * scores.largest[layer];
 }
 
-/** Frames that the whole time axis has room for. */
+/** Number of frames on the whole time axis. */
 export function axisFrames(meta) {
   return meta.columns * meta.bin;
 }
 
-/** Stream time of a frame in seconds; between columns' first frames it is interpolated. */
+/** Stream time of a frame in seconds, interpolated between the first frames of the columns. */
 export function secondsOf(state, frame) {
   const { times, meta } = state;
   const seen = seenColumns(state);
@@ -165,14 +165,14 @@ export function secondsOf(state, frame) {
   return times[column] + ((frame - column * meta.bin) / meta.bin) * step;
 }
 
-/** Share of the last answer's attention that a layer spent on a column, 0 to 1; null without an answer. */
+/** Share of a layer's attention on a column during the last answer, 0 to 1; null without an answer. */
 export function readShare(state, layer, column) {
   const { answer, meta } = state;
   if (!answer || column >= answer.columns) return null;
   return (answer.attention[layer * answer.columns + column] / 255) * answer.largest[layer < meta.layers ? layer : 0];
 }
 
-/** Mean of the answer's attention over all layers, per column. */
+/** The answer's attention per column, mean over all layers. */
 export function readProfile(state) {
   const { answer, meta } = state;
   if (!answer) return new Float32Array(0);
@@ -185,7 +185,7 @@ export function readProfile(state) {
   return out;
 }
 
-/** Runs of neighbouring layers of one tier: [{tier, first, last}]. */
+/** Runs of consecutive layers of one tier: [{tier, first, last}]. */
 export function tierRuns(tiers) {
   const runs = [];
   tiers.forEach((tier, layer) => {

@@ -1,16 +1,16 @@
-// The sentences that the board says about what it shows. Pure functions.
+// Text about the board's state: captions, tooltips and spoken notes. Pure functions.
 import { bytes, clock, count, percent, whole } from "../shared/format.js";
 import { TIERS, framesIn, keptTokens, readShare, scoreAt, secondsOf } from "./codec.js";
 
-/** What a tier is for, in plain words. */
+/** Purpose of each tier. */
 export const TIER_WORDS = [
-  "what has just happened, in detail",
-  "recent things and important ones, mixed",
-  "a few anchors of the whole stream",
-  "this policy treats all layers alike",
+  "the most recent frames, in detail",
+  "a mix of recent and important tokens",
+  "a few important tokens from the whole stream",
+  "this policy treats all layers the same",
 ];
 
-/** One cell of the board, as the tooltip shows it: heading and lines. */
+/** Tooltip of a cell: {title, lines}. */
 export function describeCell(state, cursor) {
   const { meta, times } = state;
   const { column, layer } = cursor;
@@ -19,7 +19,7 @@ export function describeCell(state, cursor) {
   const name = inside > 1 ? `Frames ${first + 1}–${first + inside}` : `Frame ${first + 1}`;
   const { kept, of, exact } = keptTokens(state, layer, column);
   const lines = [
-    `Layer ${layer + 1} of ${meta.layers} · ${TIERS[meta.tiers[layer]]}`,
+    `Layer ${layer} · ${TIERS[meta.tiers[layer]]}`,
     `keeps ${exact ? "" : "about "}${whole(kept)} of ${count(of, "token")}`,
   ];
   const read = readShare(state, layer, column);
@@ -27,49 +27,49 @@ export function describeCell(state, cursor) {
   return { title: `${name} · ${clock(times[column], true)}`, lines };
 }
 
-/** A cell in the board's mode: the tooltip's words and, where the mode shows a score, the score. */
+/** Tooltip of a cell in the board's mode, with its score in the score modes. */
 export function noteOfCell(view, { column, layer }) {
   const note = describeCell(view.state, { column, layer: layer ?? 0 });
   const { mode, state } = view;
   if (mode === "kept" || mode === "answer" || state.scores?.of !== mode) return note;
   const score = scoreAt(state, layer ?? 0, column);
-  const words = { importance: "importance", recency: "recency", guidance: "guidance attention" }[mode];
-  const told = score === null ? `${words}: no score yet` : `${words}: ${mode === "guidance" ? percent(score) : score.toFixed(2)}`;
-  return { ...note, lines: [...note.lines, told] };
+  const name = { importance: "importance", recency: "recency", guidance: "guidance attention" }[mode];
+  const line = score === null ? `${name}: no score yet` : `${name}: ${mode === "guidance" ? percent(score) : score.toFixed(2)}`;
+  return { ...note, lines: [...note.lines, line] };
 }
 
-/** A note for a live region: one sentence. */
+/** A tooltip as one sentence for a live region. */
 export function speakNote({ title, lines }) {
   return `${title.replace(" · ", " at ")}. ${lines.join(", ")}.`;
 }
 
-/** What the last answer read, in one sentence; `answer.peaks` are the frames that it read most. */
+/** Where the attention of the last answer went, in one sentence. */
 export function describeReading(state) {
   const { answer } = state;
   if (!answer) return "";
   const words = percent(answer.rest.prompt + answer.rest.text);
-  if (!answer.peaks.length) return "It read no frame: all attention went to the prompt and the words.";
+  if (!answer.peaks.length) return "The answer attended to no frame: all its attention went to the prompt and to text.";
   const summary = answer.rest.summary > 0.0005 ? ` and ${percent(answer.rest.summary)} to summary tokens` : "";
-  return `Share of the answer's attention, mean of all layers; ${words} went to prompt and words${summary}.`;
+  return `Share of the answer’s attention, mean over all layers. ${words} went to the prompt and to text${summary}.`;
 }
 
-/** Time of a frame: that of the column it lies in. */
+/** Stream time of a frame in seconds. */
 export function frameTime(state, frame) {
   return secondsOf(state, frame);
 }
 
-/** The line under the board's title: what is drawn, and whether frames are binned. */
+/** The line below the board's title: frames, tokens and layers, and whether frames are binned. */
 export function describeBoard(state) {
   const { meta, frames } = state;
-  const binned = meta.bin > 1 ? ` Each column stands for ${meta.bin} frames.` : "";
+  const binned = meta.bin > 1 ? ` Each column shows ${meta.bin} frames.` : "";
   return `${count(frames, "frame")} seen, ${whole(meta.tokens_per_frame)} tokens each, in ${meta.layers} layers.${binned}${describeOutside(state.meters)}`;
 }
 
-/** What a policy keeps outside the memory, what the last question fetched from there, and heads that keep their own tokens. */
+/** Size of a policy's archive, bytes fetched from it for the last question, and whether each head keeps its own tokens. */
 export function describeOutside(meters) {
-  const told = [];
-  if (meters?.archive) told.push(` ${bytes(meters.archive)} kept outside the memory.`);
-  if (meters?.moved) told.push(` The last question fetched ${bytes(meters.moved)} from there.`);
-  if (meters?.by_head) told.push(" Every head keeps tokens of its own: a cell is their mean.");
-  return told.join("");
+  const parts = [];
+  if (meters?.archive) parts.push(` ${bytes(meters.archive)} are archived outside the cache.`);
+  if (meters?.moved) parts.push(` The last question fetched ${bytes(meters.moved)} from the archive.`);
+  if (meters?.by_head) parts.push(" Each head keeps its own tokens; cells show the mean.");
+  return parts.join("");
 }

@@ -1,36 +1,37 @@
-// Requests for what is not in the messages: one at a time, the newest of a kind wins, and none waits for ever.
+// A queue of requests for details that are not part of the update messages. One request is in flight at a time; a newer
+// request replaces a waiting one of the same kind; each has a timeout.
 
-export const PATIENCE_MS = 8000;
+export const TIMEOUT_MS = 8000;
 
 /**
- * A queue over `send(request)`, which may give a promise: that it has gone out. `receive(reply)` settles what was asked. `ask`
- * resolves with the reply, or null: overtaken or lost.
+ * Make a queue over `send(request)`, which may return a promise that resolves once the request was sent. `receive(reply)`
+ * passes a reply in. `ask(request)` resolves with the reply, or with null if the request was replaced or timed out.
  */
-export function makeDetails(send, clockwork = globalThis) {
+export function makeDetails(send, timers = globalThis) {
   const waiting = new Map();
-  let flying = null;
-  let number = 0;
+  let current = null;
+  let lastId = 0;
 
   function next() {
-    if (flying || !waiting.size) return;
-    const [kind, job] = waiting.entries().next().value;
+    if (current || !waiting.size) return;
+    const [kind, entry] = waiting.entries().next().value;
     waiting.delete(kind);
-    number += 1;
-    const id = number;
-    flying = { ...job, id, timer: null };
-    const gone = send({ ...job.request, id });
+    lastId += 1;
+    const id = lastId;
+    current = { ...entry, id, timer: null };
+    const sent = send({ ...entry.request, id });
     const wait = () => {
-      if (flying?.id === id) flying.timer = clockwork.setTimeout(() => land(id, null), PATIENCE_MS);
+      if (current?.id === id) current.timer = timers.setTimeout(() => settle(id, null), TIMEOUT_MS);
     };
-    if (gone?.then) gone.then(wait);
+    if (sent?.then) sent.then(wait);
     else wait();
   }
 
-  function land(id, reply) {
-    if (!flying || flying.id !== id) return;
-    clockwork.clearTimeout(flying.timer);
-    const { resolve } = flying;
-    flying = null;
+  function settle(id, reply) {
+    if (!current || current.id !== id) return;
+    timers.clearTimeout(current.timer);
+    const { resolve } = current;
+    current = null;
     resolve(reply);
     next();
   }
@@ -41,6 +42,6 @@ export function makeDetails(send, clockwork = globalThis) {
       waiting.set(request.kind, { request, resolve });
       next();
     }),
-    receive: (reply) => land(reply.id, reply),
+    receive: (reply) => settle(reply.id, reply),
   };
 }

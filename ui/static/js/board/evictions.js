@@ -1,4 +1,4 @@
-// The timeline of evictions: tokens that a layer holds against the budget, what every eviction let go, and what was folded.
+// The timeline of evictions: tokens held against the budget, tokens evicted at each eviction, and tokens merged into summaries.
 import { axisFrames, secondsOf } from "./codec.js";
 import { drawTimeAxis, margins } from "./axis.js";
 import { clock, count, whole } from "../shared/format.js";
@@ -11,19 +11,19 @@ const GAP = 20;
 const AXIS = 22;
 
 /**
- * Tokens held by a layer (mean of all) along the stream: [{frame, held}], up between evictions and down at each. What is
- * folded leaves a summary token, which is held too.
+ * Tokens held per layer (mean over layers) along the stream: [{frame, held}]. The count rises between evictions and falls at
+ * each; summary tokens count as held.
  */
 export function heldCurve(events, tokensPerFrame, step, frames) {
   const points = [{ frame: 0, held: 0 }];
-  let gone = 0;
+  let evicted = 0;
   for (const event of [...events.values()].sort((a, b) => a.at - b.at)) {
     const frame = Math.min((event.at + 1) * step, frames);
-    points.push({ frame, held: Math.max(0, frame * tokensPerFrame - gone) });
-    gone += event.evicted[3] - event.summaries;
-    points.push({ frame, held: Math.max(0, frame * tokensPerFrame - gone) });
+    points.push({ frame, held: Math.max(0, frame * tokensPerFrame - evicted) });
+    evicted += event.evicted[3] - event.summaries;
+    points.push({ frame, held: Math.max(0, frame * tokensPerFrame - evicted) });
   }
-  points.push({ frame: frames, held: Math.max(0, frames * tokensPerFrame - gone) });
+  points.push({ frame: frames, held: Math.max(0, frames * tokensPerFrame - evicted) });
   return points;
 }
 
@@ -36,26 +36,26 @@ export function layoutEvictions(width, { state }) {
   return { narrow, left, scale, width, hold: { top: 16, height: HOLD }, drop: { top: 16 + HOLD + GAP, height: DROP }, height: 16 + HOLD + GAP + DROP + AXIS };
 }
 
-/** Bin of the history under a point, or null. */
+/** History bin under a point, or null. */
 export function hitEvictions(layout, { state }, x) {
   if (!layout.scale.contains(x)) return null;
   const frame = layout.scale.frame(x);
   return frame < state.frames ? { at: Math.floor(frame / state.meta.history_step) } : null;
 }
 
-/** Words for a bin. */
+/** Tooltip of a bin. */
 export function describeEvictions(state, { at }) {
   const step = state.meta.history_step;
   const event = state.events.get(at);
   const seconds = event ? event.seconds : secondsOf(state, at * step);
-  if (!event) return { title: `Around ${clock(seconds)}`, lines: ["no eviction: every token seen was kept"] };
-  const lines = [`${count(event.evictions, "eviction")}, ${whole(event.evicted[3])} tokens let go by each layer`];
-  if (event.folded) lines.push(`${whole(event.folded)} of them folded into a summary in the layers that fold`);
-  if (event.reindexed) lines.push("positions were compacted (re-indexing)");
+  if (!event) return { title: `Around ${clock(seconds)}`, lines: ["no evictions"] };
+  const lines = [`${count(event.evictions, "eviction")}, ${whole(event.evicted[3])} tokens evicted per layer`];
+  if (event.merged) lines.push(`${whole(event.merged)} of them merged into a summary token, in layers that have one`);
+  if (event.reindexed) lines.push("positions re-indexed");
   return { title: `Up to ${clock(seconds)}`, lines };
 }
 
-/** Draw tokens held, budget, and a bar for what evictions let go. */
+/** Draw the tokens held, the budget, and a bar for the evicted tokens. */
 export function drawEvictions(ctx, layout, view) {
   const { state, palette } = view;
   const { scale, hold, drop, left, narrow } = layout;
@@ -83,8 +83,8 @@ export function drawEvictions(ctx, layout, view) {
   }
   ctx.textAlign = "left";
   ctx.fillStyle = rgba(palette.quiet, 1);
-  ctx.fillText("tokens that a layer holds (mean of all layers)", left, 7);
-  ctx.fillText("tokens let go", left, drop.top - 8);
+  ctx.fillText("tokens held per layer (mean over layers)", left, 7);
+  ctx.fillText("tokens evicted per layer", left, drop.top - 8);
   drawDrops(ctx, layout, view);
   drawTimeAxis(ctx, scale, drop.top + drop.height + 2, view, narrow ? 4 : 10);
 }
@@ -99,10 +99,10 @@ function drawDrops(ctx, { scale, drop }, { state, palette }) {
     const base = drop.top + drop.height;
     ctx.fillStyle = rgba(palette.ink, 0.5);
     ctx.fillRect(x, base - tall, wide, tall);
-    if (event.folded) {
-      const part = (Math.min(event.folded, most) / most) * (drop.height - 8);
+    if (event.merged) {
+      const part = (Math.min(event.merged, most) / most) * (drop.height - 8);
       ctx.fillStyle = rgba(palette.card, 0.9);
-      for (let at = base - 3; at > base - part; at -= 5) ctx.fillRect(x, at, wide, 2); // stripes: folded in layers that fold
+      for (let at = base - 3; at > base - part; at -= 5) ctx.fillRect(x, at, wide, 2); // stripes: merged into summary tokens
     }
     if (event.reindexed) {
       const middle = x + wide / 2;
@@ -122,13 +122,13 @@ function drawDrops(ctx, { scale, drop }, { state, palette }) {
 export function tableEvictions({ state }) {
   const rows = [...state.events.values()].sort((a, b) => a.at - b.at).map((event) => [
     clock(event.seconds, true), whole(event.evictions), ...event.evicted.slice(0, 3).map((n) => n.toFixed(0)),
-    event.evicted[3].toFixed(0), event.folded ? event.folded.toFixed(0) : "", event.reindexed ? "yes" : "",
+    event.evicted[3].toFixed(0), event.merged ? event.merged.toFixed(0) : "", event.reindexed ? "yes" : "",
   ]);
   const tiers = state.meta.tiered;
   const keep = (row) => (tiers ? row : [row[0], row[1], ...row.slice(5)]);
   return {
-    head: keep(["Up to", "Evictions", "Let go: sensory", "Let go: working", "Let go: long-term", "Let go: mean of all layers",
-      "Folded, a layer that folds", "Positions compacted"]),
+    head: keep(["Up to", "Evictions", "Evicted: sensory", "Evicted: working", "Evicted: long-term", "Evicted: mean over layers",
+      "Merged, per layer that merges", "Positions re-indexed"]),
     rows: rows.map(keep),
   };
 }

@@ -1,72 +1,72 @@
-// The fate of the evidence: why the last answer was right or wrong. Was what it rests on sampled, is it still held, was it
-// attended to? The verdict itself comes from the server (hermes/fate.py); here it is told.
+// Why the last answer was right or wrong: whether its evidence was sampled, is still kept, and was used. The server computes the
+// verdict; this module shows it.
 import { TIERS } from "./codec.js";
 import { h, setText } from "../shared/dom.js";
-import { clock, percent } from "../shared/format.js";
+import { clock, count, percent } from "../shared/format.js";
 
 const TITLES = {
-  read: "Held and attended", unread: "Held, but not attended", evicted: "Sampled, then evicted",
-  "not retrieved": "Stored, but not retrieved", "not sampled": "Not sampled",
-  absent: "Nothing to point at", unknown: "No verdict",
+  read: "Kept and used", unread: "Kept, but not used", evicted: "Seen, then forgotten",
+  "not retrieved": "Stored, but not retrieved", "not sampled": "Never sampled",
+  absent: "Not shown in the video", unknown: "Not scored",
 };
-const DEPTHS = ["shallow", "middle", "deep"]; // what the tiers' layers are called where a policy treats them all alike
+const DEPTHS = ["shallow", "middle", "deep"]; // names of the tiers' layers for policies without tiers
 const MARKS = { yes: "✓", no: "✗", open: "–" };
 
-/** The verdict in a few words, such as "Held and attended". Pure. */
-export function titleOf(fate) {
-  return TITLES[fate.outcome] ?? "No verdict";
+/** Short title of a verdict, such as "Kept and used". Pure. */
+export function titleOf(verdict) {
+  return TITLES[verdict.outcome] ?? TITLES.unknown;
 }
 
-/** How much more a token of the evidence got than another: "144 times", "only its tokens", or "" where none is held. Pure. */
-export function liftWords(lift) {
-  if (lift === null || lift === undefined) return "";
-  if (lift === "all") return "nothing else held";
-  return `${lift >= 10 ? Math.round(lift) : lift.toFixed(1)} times`;
+/** Attention per token of the evidence relative to other tokens, such as "144×"; "" if no evidence is kept. Pure. */
+export function ratioText(ratio) {
+  if (ratio === null || ratio === undefined) return "";
+  if (ratio === "all") return "only evidence is kept";
+  return `${ratio >= 10 ? Math.round(ratio) : ratio.toFixed(1)}×`;
 }
 
-/** The largest lift of all tiers, or null. Pure. */
-export function bestLift(tiers) {
-  const known = tiers.map((tier) => tier.lift).filter((lift) => lift !== null);
+/** The largest attention ratio of all tiers, or null. Pure. */
+export function bestRatio(tiers) {
+  const known = tiers.map((tier) => tier.lift).filter((ratio) => ratio !== null);
   if (!known.length) return null;
   return known.includes("all") ? "all" : Math.max(...known);
 }
 
-/** The four questions on the way of the evidence, each {name, state, note}; state is "yes", "no" or "open". Pure. */
-export function gates(fate) {
-  const passed = { "not sampled": 0, evicted: 1, "not retrieved": 1, unread: 2, read: 3 }[fate.outcome];
+/** The four steps from the evidence to the answer, each {name, state, note}; state is "yes", "no" or "open". Pure. */
+export function steps(verdict) {
+  const passed = { "not sampled": 0, evicted: 1, "not retrieved": 1, unread: 2, read: 3 }[verdict.outcome];
   const state = (at) => (passed === undefined ? "open" : at < passed ? "yes" : at === passed ? "no" : "open");
   const note = (at, yes, no) => ({ yes, no, open: "" })[state(at)];
-  const times = liftWords(bestLift(fate.tiers));
-  const right = fate.right === null ? "open" : fate.right ? "yes" : "no";
+  const ratio = ratioText(bestRatio(verdict.tiers));
+  const right = verdict.right === null ? "open" : verdict.right ? "yes" : "no";
   return [
-    { name: "Sampled", state: state(0), note: note(0, `${fate.sampled} ${fate.sampled === 1 ? "frame" : "frames"}`, "no frame shows it") },
-    { name: "Still held", state: state(1), note: note(1, fate.held_in, fate.outcome === "not retrieved" ? "stored, but not read" : "less than a token a frame") },
-    { name: "Attended", state: state(2), note: note(2, times, times ? `${times}; ${fate.needed} are needed` : "") },
-    { name: "Answered right", state: right, note: { yes: "", no: fate.truth ? `true: ${fate.truth}` : "", open: "nobody knows" }[right] },
+    { name: "Sampled", state: state(0), note: note(0, count(verdict.sampled, "frame"), "no frame shows it") },
+    { name: "Still kept", state: state(1), note: note(1, verdict.held_in, verdict.outcome === "not retrieved" ? "stored, but not read" : "less than one token per frame") },
+    { name: "Used", state: state(2), note: note(2, ratio, ratio ? `${ratio}; the threshold is ${verdict.needed}×` : "") },
+    { name: "Answered correctly", state: right, note: { yes: "", no: verdict.truth ? `correct: ${verdict.truth}` : "", open: "no reference answer" }[right] },
   ];
 }
 
-/** Build the section. Returns {node, show(answer)}; `bus` takes people to a moment. */
-export function makeFate(bus) {
+/** Build the section. Returns {node, show(answer)}; clicks on frames seek through `bus`. */
+export function makeEvidence(bus) {
   const asked = h("p", { class: "hl-quote" });
   const badge = h("span", { class: "hl-right" });
-  const title = h("strong", { class: "hl-fate-title" });
-  const steps = h("ol", { class: "hl-gates", "aria-label": "What became of the evidence" });
-  const sentence = h("p", { class: "hl-fate-sentence" });
+  const title = h("strong", { class: "hl-evidence-title" });
+  const list = h("ol", { class: "hl-steps", "aria-label": "Steps from the evidence to the answer" });
+  const sentence = h("p", { class: "hl-evidence-sentence" });
   const evidence = h("ul", { class: "hl-peaks", "aria-label": "Frames that show the evidence" });
   const evidenceHead = h("h4", {}, "The evidence");
   const rows = h("tbody");
   const note = h("p", { class: "hl-caption" });
-  const empty = h("p", { class: "hl-figure-empty is-flat" }, "Ask something: this will say whether the answer is true, and where its evidence got lost or was found.");
-  const table = h("table", { class: "hl-fate-tiers" },
-    h("caption", { class: "hl-hidden" }, "The evidence in each tier of the memory when the question was asked"),
-    h("thead", {}, h("tr", {}, ["Tier", "Evidence still held", "Attention on it", "Frames read most"].map((name) => h("th", { scope: "col" }, name)))), rows);
-  const body = h("div", { class: "hl-fate", hidden: true },
-    h("div", { class: "hl-verdict" }, badge, h("div", {}, title, asked)), steps, sentence,
-    h("div", { class: "hl-fate-evidence" }, evidenceHead, evidence), table, note);
+  const empty = h("p", { class: "hl-figure-empty is-flat" }, "Ask a question. This shows whether the answer is correct and whether its evidence was kept and used.");
+  const table = h("table", { class: "hl-evidence-tiers" },
+    h("caption", { class: "hl-hidden" }, "The evidence in each tier when the question was asked"),
+    h("thead", {}, h("tr", {}, ["Tier", "Evidence still kept", "Attention on it", "Most attended frames"].map((name) => h("th", { scope: "col" }, name)))), rows);
+  const body = h("div", { class: "hl-evidence", hidden: true },
+    h("div", { class: "hl-verdict" }, badge, h("div", {}, title, asked)), list, sentence,
+    h("div", { class: "hl-evidence-frames" }, evidenceHead, evidence), table, note);
   const node = h("figure", { class: "hl-figure" },
-    h("figcaption", {}, h("div", { class: "hl-figure-head" }, h("h3", {}, "The fate of the evidence")),
-      h("p", {}, "The evidence is the moment that the true answer rests on. Follow it: was it sampled, is it still held, did the answer attend to it?")),
+    h("figcaption", {}, h("div", { class: "hl-figure-head" }, h("h3", {}, "Why this answer was right or wrong")),
+      h("p", {}, "The evidence is the part of the video that shows the correct answer. Was it sampled, is it still kept, and did the answer use it?")),
     empty, body);
 
   bus.on("why", () => node.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }));
@@ -76,54 +76,55 @@ export function makeFate(bus) {
     share === null ? null : h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
 
   function row(tier, tiered) {
-    const held = tier.held === null ? "–" : bar("held", tier.held, `${percent(tier.held)} of its tokens`);
-    const lift = liftWords(tier.lift);
-    const words = tier.attention === null || !lift ? "–" : bar("read", tier.attention, `${percent(tier.attention)}${lift === "nothing else held" ? "" : ` · ${lift} another’s`}`, tier.even);
+    const kept = tier.held === null ? "–" : bar("held", tier.held, `${percent(tier.held)} of its tokens`);
+    const ratio = ratioText(tier.lift);
+    const attention = tier.attention === null || !ratio ? "–"
+      : bar("read", tier.attention, `${percent(tier.attention)}${tier.lift === "all" ? "" : ` · ${ratio} a typical token`}`, tier.even);
     const name = tiered ? TIERS[tier.tier] : `${DEPTHS[tier.tier]} layers`;
     return h("tr", { class: tier.attends ? "is-attending" : null },
       h("th", { scope: "row" }, h("span", { class: `hl-swatch hl-swatch-${tiered ? tier.tier : 3}` }),
         h("span", {}, name[0].toUpperCase() + name.slice(1), h("small", {}, tier.layers))),
-      h("td", { "data-label": "Evidence still held" }, held), h("td", { "data-label": "Attention on it" }, words),
-      h("td", { "data-label": "Frames read most" }, tier.peaks.length
-        ? h("ul", { class: "hl-peaks is-small", "aria-label": `Frames that the ${name}${tiered ? " tier" : ""} read most` }, tier.peaks.map((peak) => picture(peak, peak.share)))
+      h("td", { "data-label": "Evidence still kept" }, kept), h("td", { "data-label": "Attention on it" }, attention),
+      h("td", { "data-label": "Most attended frames" }, tier.peaks.length
+        ? h("ul", { class: "hl-peaks is-small", "aria-label": `Most attended frames, ${name}${tiered ? " tier" : ""}` }, tier.peaks.map((peak) => picture(peak, peak.share)))
         : "none"));
   }
 
   return {
     node,
     show(answer) {
-      const fate = answer?.fate;
-      empty.hidden = Boolean(fate);
-      body.hidden = !fate;
-      if (!fate) return;
-      bus.say("fate", answer);
-      const right = fate.right === null ? "unknown" : fate.right ? "right" : "wrong";
+      const verdict = answer?.fate;
+      empty.hidden = Boolean(verdict);
+      body.hidden = !verdict;
+      if (!verdict) return;
+      bus.say("verdict", answer);
+      const right = verdict.right === null ? "unknown" : verdict.right ? "right" : "wrong";
       badge.dataset.right = right;
-      badge.replaceChildren(h("b", { "aria-hidden": "true" }, { right: "✓", wrong: "✗", unknown: "?" }[right]), h("span", {}, { right: "Right", wrong: "Wrong", unknown: "Unknown" }[right]));
-      setText(title, titleOf(fate));
+      badge.replaceChildren(h("b", { "aria-hidden": "true" }, { right: "✓", wrong: "✗", unknown: "?" }[right]), h("span", {}, { right: "Right", wrong: "Wrong", unknown: "Not scored" }[right]));
+      setText(title, titleOf(verdict));
       asked.replaceChildren(`${answer.question} `, h("strong", {}, answer.answer || "(no answer)"),
-        ...(fate.right === false ? [" True: ", h("strong", {}, fate.truth)] : []));
-      steps.replaceChildren(...gates(fate).map(({ name, state, note: words }) => h("li", { "data-state": state },
-        h("b", { "aria-hidden": "true" }, MARKS[state]), h("span", {}, name, h("span", { class: "hl-hidden" }, { yes: ": yes.", no: ": no.", open: ": not known." }[state])), h("small", {}, words || " "))));
-      setText(sentence, fate.sentence);
-      const known = fate.moments.length > 0;
-      steps.hidden = fate.outcome === "unknown";
+        ...(verdict.right === false ? [" Correct: ", h("strong", {}, verdict.truth)] : []));
+      list.replaceChildren(...steps(verdict).map(({ name, state, note: detail }) => h("li", { "data-state": state },
+        h("b", { "aria-hidden": "true" }, MARKS[state]), h("span", {}, name, h("span", { class: "hl-hidden" }, { yes: ": yes.", no: ": no.", open: ": unknown." }[state])), h("small", {}, detail || " "))));
+      setText(sentence, verdict.sentence);
+      const known = verdict.moments.length > 0;
+      list.hidden = verdict.outcome === "unknown";
       evidenceHead.parentElement.hidden = !known;
-      setText(evidenceHead, `The evidence: ${fate.moments.map((m) => `${clock(m.start, true)}–${clock(m.end, true)}`).join(", ")}${fate.more ? ` and ${fate.more} more` : ""}`);
-      evidence.replaceChildren(...fate.frames.map((frame) => picture(frame)));
-      rows.replaceChildren(...fate.tiers.map((tier) => row(tier, fate.tiered)));
+      setText(evidenceHead, `The evidence: ${verdict.moments.map((m) => `${clock(m.start, true)}–${clock(m.end, true)}`).join(", ")}${verdict.more ? ` and ${verdict.more} more` : ""}`);
+      evidence.replaceChildren(...verdict.frames.map((frame) => picture(frame)));
+      rows.replaceChildren(...verdict.tiers.map((tier) => row(tier, verdict.tiered)));
       setText(note, known
-        ? `The tick in a bar is an even look: the share that the evidence had got if attention were spread evenly over all frame tokens held. We call the evidence held while some layer keeps at least one token a frame of it (or reads as much of it from an archive), and attended where one of its tokens gets ${fate.needed} times the attention of another. Both limits are ours, not the paper’s.`
-        : "What each tier read most while it answered.");
+        ? `The tick marks uniform attention: the share that the evidence would get if all frame tokens in the cache got the same attention. Evidence counts as kept while a layer holds (or reads from an archive) at least one token per frame of it, and as used if one of its tokens gets ${verdict.needed}× the attention of a typical token. Both thresholds are choices of this page, not of the paper.`
+        : "The most attended frames of each tier while answering.");
     },
   };
 }
 
-function bar(kind, share, words, tick = null) {
+function bar(kind, share, text, tick = null) {
   const inside = h("i");
   inside.hidden = !(share > 0);
   inside.style.width = `${Math.max(0, Math.min(1, share)) * 100}%`;
   const mark = tick === null ? null : h("s", { "aria-hidden": "true" });
   if (mark) mark.style.left = `${Math.max(0, Math.min(1, tick)) * 100}%`;
-  return h("div", { class: `hl-share hl-share-${kind}` }, h("div", { class: "hl-share-bar", "aria-hidden": "true" }, inside, mark), h("span", {}, words));
+  return h("div", { class: `hl-share hl-share-${kind}` }, h("div", { class: "hl-share-bar", "aria-hidden": "true" }, inside, mark), h("span", {}, text));
 }

@@ -1,4 +1,4 @@
-// Exports: a figure as PNG or SVG with its title and time, the retention table as CSV, and saving any text as a file.
+// Exports: figures as PNG or SVG with title and time, the retention table as CSV, and file downloads.
 import { framesIn, keptTokens, seenColumns, secondsOf } from "./codec.js";
 import { rgba } from "../shared/palette.js";
 import { svgPen } from "./svg.js";
@@ -6,23 +6,23 @@ import { svgPen } from "./svg.js";
 const HEAD = 52;
 const EDGE = 20;
 
-/** A field of a CSV file, quoted where it must be (RFC 4180); what a spreadsheet would take for a formula is quoted away. */
+/** A CSV field, quoted as needed (RFC 4180). Text that a spreadsheet would run as a formula gets a leading apostrophe. */
 export function csvField(value) {
   const text = String(value);
   const safe = /^[=+@]|^-(?![\d.])/.test(text) ? `'${text}` : text;
   return /[",\n\r]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
 }
 
-/** Rows as CSV text. */
+/** Format rows as CSV text. */
 export function csv(rows) {
   return `${rows.map((row) => row.map(csvField).join(",")).join("\r\n")}\r\n`;
 }
 
-/** The retention table: a row a column of frames; tokens that each layer still holds of them. */
+/** The retention table: one row per column of frames, with the tokens that each layer still holds. Layers count from 0. */
 export function retentionRows(state) {
   const { meta } = state;
   const layers = [...Array(meta.layers).keys()];
-  const rows = [["first_frame", "last_frame", "seconds", "tokens", ...layers.map((layer) => `layer_${layer + 1}`)]];
+  const rows = [["first_frame", "last_frame", "seconds", "tokens", ...layers.map((layer) => `layer_${layer}`)]];
   for (let c = 0; c < seenColumns(state); c += 1) {
     const inside = framesIn(state, c);
     const first = c * meta.bin;
@@ -32,7 +32,7 @@ export function retentionRows(state) {
   return rows;
 }
 
-/** Draw a figure with its title onto a pen whose drawing begins at (0, 0); `put(pen)` shifts by the head. */
+/** Draw the background, title and note of an exported figure. */
 function titled(pen, { title, note, width, height, palette }) {
   pen.fillStyle = rgba(palette.card, 1);
   pen.fillRect(0, 0, width + 2 * EDGE, height + HEAD + EDGE);
@@ -46,7 +46,7 @@ function titled(pen, { title, note, width, height, palette }) {
   pen.fillText(note, EDGE, 42);
 }
 
-/** A figure as SVG text. `paint(pen)` draws it at (0, 0). */
+/** Return a figure as SVG text. `paint(pen)` draws it at (0, 0). */
 export function figureSvg({ title, note, width, height, palette, paint }) {
   const outer = svgPen(width + 2 * EDGE, height + HEAD + EDGE);
   titled(outer, { title, note, width, height, palette });
@@ -56,7 +56,7 @@ export function figureSvg({ title, note, width, height, palette, paint }) {
   return outer.finish().replace(/<\/svg>$/, `${nested}</svg>`);
 }
 
-/** A figure as a canvas of twice the size, ready to be saved as PNG. */
+/** Return a figure as a canvas of twice the size, for a PNG file. */
 export function figureCanvas({ title, note, width, height, palette, paint }) {
   const canvas = document.createElement("canvas");
   canvas.width = (width + 2 * EDGE) * 2;
@@ -69,12 +69,12 @@ export function figureCanvas({ title, note, width, height, palette, paint }) {
   return canvas;
 }
 
-/** A name for a file: letters, digits and dashes. */
+/** A file name of letters, digits and dashes. */
 export function fileName(...parts) {
   return parts.join(" ").toLowerCase().replace(/[^a-z0-9]+/g, "-").replace(/^-|-$/g, "");
 }
 
-/** Hand a file to the reader. */
+/** Download data as a file. */
 export function save(name, data, type) {
   const url = URL.createObjectURL(data instanceof Blob ? data : new Blob([data], { type }));
   const link = document.createElement("a");

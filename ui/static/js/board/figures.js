@@ -1,15 +1,15 @@
-// The board's figures in one list: how each is laid out, drawn, pointed at and read as a table.
+// The list of the board's figures with their layout, drawing, hit testing, tooltips and tables.
 import { describePicture, drawFilm, hitFilm, layoutFilm, markFilm, tableFilm } from "./film.js";
 import { describeEvictions, drawEvictions, hitEvictions, layoutEvictions, tableEvictions } from "./evictions.js";
 import { drawLayers, hitLayers, layoutLayers, markLayers, tableLayers } from "./layers.js";
-import { describeMoment, drawLife, hitLife, layoutLife, markLife, tableLife } from "./token_history.js";
+import { describeMoment, drawHistory, hitHistory, layoutHistory, markHistory, tableHistory } from "./token_history.js";
 import { describePatch, drawMinis, drawPicture, heldPatches, hitMinis, hitPicture, layoutMinis, layoutPicture, markPicture, tableMinis, tablePatches } from "./patches.js";
 import { describeRead, drawReading, hitReading, layoutReading, markReading, tableReading } from "./answer_attention.js";
 import { describeRetention, drawRetention, hitRetention, layoutRetention, markRetention, tableRetention } from "./retention.js";
 import { describeAge, drawSurvival, hitSurvival, layoutSurvival, tableSurvival } from "./survival.js";
 import { noteOfCell } from "./descriptions.js";
 
-/** Everything that is drawn. `open(frame, layer)`, `pickLayer(layer)`, `pickPatch(patch)` are what a click does. */
+/** Return the figures. Clicks call `open(frame, layer)`, `pickLayer(layer)` or `pickPatch(patch)`. */
 export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
   const { panel } = ui.layers;
   const height = (layout) => layout.height;
@@ -29,11 +29,11 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
       layout: layoutPicture, draw: drawPicture, mark: markPicture, hit: hitPicture, table: tablePatches, ready: frameOpen,
       over: (patch) => { view.hoverPatch = patch; }, click: pickPatch,
       note: (patch) => describePatch(view.frame, view.state.meta.tiers, view.selected.layer, patch,
-        view.life?.layer === view.selected.layer ? view.life.left[patch] : null),
+        view.tokenHistory?.layer === view.selected.layer ? view.tokenHistory.left[patch] : null),
     }),
     figure(panel.minis, {
       layout: layoutMinis, draw: drawMinis, hit: hitMinis, table: tableMinis, ready: frameOpen, click: pickLayer,
-      note: (layer) => ({ title: `Layer ${layer + 1}`, lines: [`holds ${heldPatches(view.frame, layer)} of ${view.frame.patches} patches`] }),
+      note: (layer) => ({ title: `Layer ${layer}`, lines: [`holds ${heldPatches(view.frame, layer)} of ${view.frame.patches} patches`] }),
     }),
     figure(ui.answer.figure, { layout: layoutReading, draw: drawReading, mark: markReading, hit: hitReading, table: tableReading, points: true }),
     figure(ui.retention.survival, {
@@ -46,10 +46,10 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
       layout: layoutRetention, height: total, draw: (ctx, layout) => drawRetention(ctx, layout, tier, view), mark: markRetention,
       hit: hitRetention, table: () => tableRetention(view, tier, node.title), note: (hit) => describeRetention(view.state, tier, hit),
     })),
-    figure(ui.life.figure, {
-      layout: layoutLife, draw: drawLife, mark: markLife, hit: hitLife, table: tableLife, ready: () => Boolean(view.life),
+    figure(ui.history.figure, {
+      layout: layoutHistory, draw: drawHistory, mark: markHistory, hit: hitHistory, table: tableHistory, ready: () => Boolean(view.tokenHistory),
       over: (hit) => { view.hoverMoment = hit; }, click: (hit) => pickLayer(hit.layer),
-      note: (hit) => describeMoment(view.state, view.life, hit, view.selected?.patch),
+      note: (hit) => describeMoment(view.state, view.tokenHistory, hit, view.selected?.patch),
     }),
   ];
   const reading = list.find((f) => f.ui === ui.answer.figure);

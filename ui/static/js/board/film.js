@@ -1,4 +1,4 @@
-// The filmstrip of memory: a strip of pictures for every tier, whose patches fade as the tier's layers let go of them.
+// The filmstrip: one strip of thumbnails per tier. A patch fades as the tier's layers evict its tokens.
 import { axisFrames, secondsOf } from "./codec.js";
 import { drawTierLabel, drawTimeAxis, layerRange, margins, tierName } from "./axis.js";
 import { cellPicture, putCell } from "../shared/cells.js";
@@ -12,7 +12,7 @@ const BAR = 4;
 const FADE = 0.88;
 const ASPECT = 4 / 3;
 
-/** How many pictures of a good size fit side by side. */
+/** Number of thumbnails that fit side by side. */
 export function picturesThatFit(width, window) {
   const { left, right, narrow } = margins(width);
   const fit = Math.floor((width - left - right) / (narrow ? 46 : 74));
@@ -30,7 +30,7 @@ export function layoutFilm(width, { state, window }) {
   return { left, right, narrow, scale, tall, rows, bottom, width, height: bottom + AXIS };
 }
 
-/** Share of a picture's patches that a group still holds, 0 to 1; null where it is not known. */
+/** Share of a thumbnail's patches that a tier still holds, 0 to 1; null if unknown. */
 export function pictureShare(state, picture, row) {
   const { groups, grid } = state.meta;
   const mask = state.film?.masks.get(picture);
@@ -41,7 +41,7 @@ export function pictureShare(state, picture, row) {
   return sum / (255 * patches);
 }
 
-/** Picture and row under a point: {picture, frame, row}; null beside them. */
+/** Thumbnail and row under a point, {picture, frame, row}, or null. */
 export function hitFilm(layout, { state }, x, y) {
   const { film } = state;
   if (!film || !layout.scale.contains(x) || y > layout.bottom) return null;
@@ -53,7 +53,7 @@ export function hitFilm(layout, { state }, x, y) {
   return { picture, frame: film.first + picture * film.size, row: row < 0 ? null : row };
 }
 
-/** Words for a picture of the strip. */
+/** Tooltip of a thumbnail. */
 export function describePicture(state, { picture, row }) {
   const { film, meta } = state;
   const first = film.first + picture * film.size;
@@ -62,11 +62,11 @@ export function describePicture(state, { picture, row }) {
   const rows = row === null ? meta.groups.map((_, i) => i) : [row];
   return {
     title: `${name} · ${clock(secondsOf(state, first), true)}`,
-    lines: rows.map((r) => `${tierName(meta.groups[r])}: ${percent(pictureShare(state, picture, r))} of the patches held`),
+    lines: rows.map((r) => `${tierName(meta.groups[r])}: ${percent(pictureShare(state, picture, r))} of its patches held`),
   };
 }
 
-/** Of the frames whose pictures are here, rising, the one of a slot that is nearest to the frame that it should show. */
+/** The available thumbnail (`keys`, ascending) within a slot that is nearest to frame `shown`; undefined if there is none. */
 export function nearestPicture(keys, first, size, shown) {
   let best;
   for (const frame of keys) {
@@ -133,7 +133,7 @@ function drawPicture(ctx, { rows, tall, scale }, { state, palette }, { picture, 
   });
 }
 
-/** Mark the picture under the cursor. */
+/** Mark the thumbnail under the cursor. */
 export function markFilm(ctx, { scale, rows, tall }, { palette, state, cursor }) {
   if (!cursor || !state.film) return;
   const frame = cursor.frame;
@@ -145,7 +145,7 @@ export function markFilm(ctx, { scale, rows, tall }, { palette, state, cursor })
   ctx.fillRect(x - 1, top - 3, 2, bottom - top + 6);
 }
 
-/** The strip as a table. */
+/** The filmstrip as a table. */
 export function tableFilm({ state }) {
   const { film, meta } = state;
   const head = ["Frames", "Seen at", ...meta.groups.map((group) => `${tierName(group)}: patches held`)];

@@ -1,4 +1,4 @@
-// What hands do on the board: pointing, clicking, the wheel and the keys. It moves the cursor and speaks; it draws nothing.
+// Pointer, wheel and keyboard input on the board: moves the cursor, shows tooltips and announces cells to screen readers.
 import { seenColumns } from "./codec.js";
 import { h, setText } from "../shared/dom.js";
 import { movePatch } from "./patches.js";
@@ -6,8 +6,8 @@ import { moveCursor } from "./scales.js";
 import { noteOfCell, speakNote } from "./descriptions.js";
 import { describeWindow, reveal, wholeWindow } from "./zoom.js";
 
-/** Wire pointer, wheel and keys. `acts`: point(cursor), open(frame, layer), schedule(), zoomBy(factor, frame), setWindow(window), axis(). */
-export function wireHands(figures, view, ui, { point, open, schedule, zoomBy, setWindow, axis }) {
+/** Connect pointer, wheel and keys. Actions: point(cursor), open(frame, layer), schedule(), zoomBy(factor, frame), setWindow(window), axis(). */
+export function connectInput(figures, view, ui, { point, open, schedule, zoomBy, setWindow, axis }) {
   function tip(canvas, x, y, note) {
     ui.tip.replaceChildren(h("strong", {}, note.title), ...note.lines.map((line) => h("span", {}, line)));
     ui.tip.hidden = false;
@@ -31,7 +31,7 @@ export function wireHands(figures, view, ui, { point, open, schedule, zoomBy, se
       else schedule();
     };
     canvas.addEventListener("pointermove", hover);
-    canvas.addEventListener("pointerdown", hover); // a finger touches without moving
+    canvas.addEventListener("pointerdown", hover); // touch without movement
     canvas.addEventListener("click", (event) => {
       const hit = at(event);
       if (hit !== null) figure.click?.(hit);
@@ -50,7 +50,7 @@ export function wireHands(figures, view, ui, { point, open, schedule, zoomBy, se
   for (const [name, canvas] of [["layers", ui.layers.figure.canvas], ["film", ui.film.canvas]]) {
     canvas.addEventListener("keydown", (event) => keys(name, canvas, event));
     canvas.addEventListener("wheel", (event) => {
-      if (!(event.ctrlKey || event.metaKey) || !view.state.meta) return; // without Ctrl the page scrolls
+      if (!(event.ctrlKey || event.metaKey) || !view.state.meta) return; // without Ctrl or Cmd the page scrolls
       event.preventDefault();
       const figure = figures.find((f) => f.ui.canvas === canvas);
       zoomBy(event.deltaY > 0 ? 1.35 : 1 / 1.35, figure.at.scale.frame(event.offsetX));
@@ -83,11 +83,11 @@ export function wireHands(figures, view, ui, { point, open, schedule, zoomBy, se
       point(null);
     } else if (event.key === "Enter" || event.key === " ") {
       if (view.cursor) open(view.cursor.frame, view.cursor.layer);
-    } else if (!steer(name, canvas, event)) return;
+    } else if (!moveBy(name, canvas, event)) return;
     event.preventDefault();
   }
 
-  function steer(name, canvas, { key, shiftKey }) {
+  function moveBy(name, canvas, { key, shiftKey }) {
     const { state } = view;
     const { bin } = state.meta;
     const from = view.cursor && { column: Math.floor(view.cursor.frame / bin), layer: view.cursor.layer ?? 0 };

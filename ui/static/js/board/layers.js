@@ -1,4 +1,4 @@
-// Layers x frames: a row a layer, a column a frame; tokens kept, scores or the answer's attention. Budget bars beside.
+// The heatmap of layers by frames: tokens kept, scores or the answer's attention, with a budget bar per layer.
 import { axisFrames, framesIn, keptShare, keptTokens, readShare, scoreAt, seenColumns, secondsOf, tierRuns } from "./codec.js";
 import { drawTierLabel, drawTimeAxis, layerRange, margins, overlayPattern } from "./axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
@@ -9,16 +9,16 @@ import { frameScale } from "./zoom.js";
 const AXIS = 24;
 const GAP = 7;
 
-/** What the figure can show: name, words for the switch, words for the legend. */
+/** Modes of the heatmap, with the label of the switch and the unit in the legend. */
 export const MODES = {
   kept: { label: "Tokens kept", unit: "tokens of a frame that the layer still holds" },
-  importance: { label: "Importance", unit: "score at the last eviction, mean of the tokens still held" },
-  recency: { label: "Recency", unit: "the score’s first part: 1 is newest, mean of the tokens still held" },
-  guidance: { label: "Guidance attention", unit: "the score’s second part: share of the guidance prompt’s attention" },
+  importance: { label: "Importance", unit: "score at the last eviction, mean over the tokens still held" },
+  recency: { label: "Recency", unit: "first part of the score: 1 is newest; mean over the tokens still held" },
+  guidance: { label: "Guidance attention", unit: "second part of the score: share of the guidance prompts’ attention" },
   answer: { label: "Answer attention", unit: "share of the last answer’s attention" },
 };
 
-/** Height of a layer's row so that any depth fits on a screen. */
+/** Height of a layer's row; models of any depth fit on a screen. */
 export function rowHeight(layers, narrow) {
   return Math.max(narrow ? 7 : 8, Math.min(narrow ? 18 : 22, Math.floor(320 / layers)));
 }
@@ -41,7 +41,7 @@ export function hitLayers(layout, { state }, x, y) {
   return layer === null ? null : { column: Math.floor(frame / state.meta.bin), frame, layer };
 }
 
-/** Value of a cell in a mode, 0 to 1 of its scale; null: nothing to show; -1: held, but no score yet. */
+/** Value of a cell in a mode, 0 to 1 of its scale; null if there is nothing to show, -1 if held without a score. */
 export function cellValue(state, mode, layer, column) {
   if (mode === "kept") return keptShare(state, layer, column) || null;
   if (mode === "answer") {
@@ -139,7 +139,7 @@ function drawBudget(ctx, { rows, gutter, width, narrow }, { state, palette }) {
   }
 }
 
-/** Mark cursor and selection; drawn on a pane of its own, so that hovering repaints nothing else. */
+/** Mark cursor and selection on the overlay canvas. */
 export function markLayers(ctx, { scale, rows }, { state, palette, cursor, selected }) {
   const { bin } = state.meta;
   const cell = (at, colour, line) => {
@@ -157,20 +157,20 @@ export function markLayers(ctx, { scale, rows }, { state, palette, cursor, selec
   if (cursor && cursor.frame < state.frames) cell(cursor, palette.ink, 2);
 }
 
-/** The figure as a table: what every layer holds in all, then a row a column of the window; a field a layer. */
+/** The figure as a table: totals per layer, then one row per column of the window. */
 export function tableLayers({ state, window, mode }) {
   const { meta } = state;
   const layers = [...Array(meta.layers).keys()];
   const first = Math.floor(window.first / meta.bin);
   const stop = Math.min(seenColumns(state), Math.ceil(Math.min(window.stop, axisFrames(meta)) / meta.bin));
-  const rows = state.held.length ? [["All frames", "", ...state.held.map(whole)]] : []; // the bars beside the figure
+  const rows = state.held.length ? [["All frames", "", ...state.held.map(whole)]] : []; // the budget bars
   for (let c = first; c < stop; c += 1) {
     const inside = framesIn(state, c);
     const name = inside > 1 ? `${c * meta.bin + 1}–${c * meta.bin + inside}` : `${c * meta.bin + 1}`;
     rows.push([name, clock(secondsOf(state, c * meta.bin), true), ...layers.map((layer) => cellText(state, mode, layer, c))]);
   }
-  const budget = meta.budget > 0 ? ` Budget: ${whole(meta.budget)} tokens a layer.` : "";
-  return { caption: `${MODES[mode].label}: ${MODES[mode].unit}. All frames: tokens that the layer holds.${budget}`, head: ["Frames", "Seen at", ...layers.map((layer) => `Layer ${layer + 1}`)], rows };
+  const budget = meta.budget > 0 ? ` Budget: ${whole(meta.budget)} tokens per layer.` : "";
+  return { caption: `${MODES[mode].label}: ${MODES[mode].unit}. All frames: tokens held by the layer.${budget}`, head: ["Frames", "Seen at", ...layers.map((layer) => `Layer ${layer}`)], rows };
 }
 
 function cellText(state, mode, layer, column) {

@@ -1,4 +1,4 @@
-// One frame, opened: its picture with the patches that a layer still holds, and the same frame in every layer beside.
+// One opened frame: its picture with the patches that a layer still holds, and small views of the frame in every layer.
 import { NO_SCORE, TIERS, fromBase64 } from "./codec.js";
 import { overlayPattern } from "./axis.js";
 import { clock, count, percent } from "../shared/format.js";
@@ -8,7 +8,7 @@ const FADE = 0.86;
 const MINI_GAP = 10;
 const MINI_TEXT = 16;
 
-/** A reply of kind "frame" with its tables unpacked. */
+/** Decode the tables of a reply of kind "frame". */
 export function readFrame(reply) {
   const table = (name) => fromBase64(reply[name]);
   return {
@@ -17,8 +17,8 @@ export function readFrame(reply) {
   };
 }
 
-/** What is known of a patch in a layer: {held, importance, recency, guidance, answer}; null where there is no such figure. */
-export function patchFigures(frame, layer, patch) {
+/** Values of a patch in a layer: {held, importance, recency, guidance, answer}; null where there is no value. */
+export function patchValues(frame, layer, patch) {
   const at = layer * frame.patches + patch;
   const of = (values, most) => (values[at] === NO_SCORE ? null : (values[at] / 254) * most);
   return {
@@ -27,26 +27,26 @@ export function patchFigures(frame, layer, patch) {
   };
 }
 
-/** Patches of the frame that a layer holds. */
+/** Number of the frame's patches that a layer holds. */
 export function heldPatches(frame, layer) {
   let held = 0;
   for (let p = 0; p < frame.patches; p += 1) held += frame.held[layer * frame.patches + p];
   return held;
 }
 
-/** Words for a patch in a layer. `left`: when it left, in seconds, where that is known. */
+/** Tooltip of a patch in a layer. `left`: when it was evicted, in seconds, if known. */
 export function describePatch(frame, tiers, layer, patch, left) {
   const columns = frame.grid[1];
   const title = `Patch in row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`;
-  const it = patchFigures(frame, layer, patch);
-  const where = `Layer ${layer + 1} · ${TIERS[tiers[layer]]}`;
-  if (!it.held) {
-    return { title, lines: [where, left === null || left === undefined ? "forgotten" : `forgotten at ${clock(left, true)}`] };
+  const values = patchValues(frame, layer, patch);
+  const where = `Layer ${layer} · ${TIERS[tiers[layer]]}`;
+  if (!values.held) {
+    return { title, lines: [where, left === null || left === undefined ? "evicted" : `evicted at ${clock(left, true)}`] };
   }
   const lines = [where, `held since ${clock(frame.seconds, true)}, through ${count(frame.evictions, "eviction")}`];
-  if (it.importance !== null) lines.push(`importance ${it.importance.toFixed(2)} at the eviction of ${clock(frame.scored, true)}`);
-  if (it.recency !== null) lines.push(`recency ${it.recency.toFixed(2)}${it.guidance === null ? "" : `, guidance attention ${percent(it.guidance)}`}`);
-  if (it.answer !== null) lines.push(`last answer: ${percent(it.answer)} of the layer’s attention`);
+  if (values.importance !== null) lines.push(`importance ${values.importance.toFixed(2)} at the eviction at ${clock(frame.scored, true)}`);
+  if (values.recency !== null) lines.push(`recency ${values.recency.toFixed(2)}${values.guidance === null ? "" : `, guidance attention ${percent(values.guidance)}`}`);
+  if (values.answer !== null) lines.push(`last answer: ${percent(values.answer)} of the layer’s attention`);
   return { title, lines };
 }
 
@@ -65,7 +65,7 @@ export function hitPicture({ width, height, rows, columns }, _view, x, y) {
   return Math.floor((y / height) * rows) * columns + Math.floor((x / width) * columns);
 }
 
-/** The patch that an arrow key leads to, the first where none was chosen; null where the key means nothing here. */
+/** The patch that an arrow key moves to (the first one if none is selected); null for other keys. */
 export function movePatch(patch, key, [rows, columns]) {
   const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
   if (!moves[key]) return null;
@@ -75,13 +75,13 @@ export function movePatch(patch, key, [rows, columns]) {
   return row * columns + clamp((patch % columns) + moves[key][1], columns);
 }
 
-/** Value of a patch in a mode, 0 to 1 of the layer's scale; null: none. */
+/** Value of a patch in a mode, 0 to 1 of the layer's scale, or null. */
 function patchValue(frame, layer, patch, mode) {
   const raw = frame[mode]?.[layer * frame.patches + patch] ?? NO_SCORE;
   return raw === NO_SCORE ? null : raw / 254;
 }
 
-/** Draw the frame as one layer remembers it; in a score's mode held patches are tinted by it. */
+/** Draw the frame as one layer holds it; in the score modes, held patches are tinted by their score. */
 export function drawPicture(ctx, layout, { frame, frameImage, selected, palette, mode }) {
   const { width, height, columns, cell: [w, h] } = layout;
   if (frameImage) {
@@ -105,7 +105,7 @@ export function drawPicture(ctx, layout, { frame, frameImage, selected, palette,
   }
 }
 
-/** Mark the patch under the pointer, or the one chosen. */
+/** Mark the selected patch and the one under the pointer. */
 export function markPicture(ctx, { columns, cell: [w, h] }, { palette, hoverPatch, selected }) {
   for (const [patch, colour] of [[selected.patch, palette.focus], [hoverPatch, palette.ink]]) {
     if (patch === null || patch === undefined) continue;
@@ -115,7 +115,7 @@ export function markPicture(ctx, { columns, cell: [w, h] }, { palette, hoverPatc
   }
 }
 
-/** Geometry of the small frames, one a layer. */
+/** Geometry of the small frames, one per layer. */
 export function layoutMinis(width, { state }) {
   const { layers, grid } = state.meta;
   const most = layers <= 10 ? 5 : 10;
@@ -159,30 +159,30 @@ export function drawMinis(ctx, { wide, tall, at }, { state, frame, palette, rati
     ctx.fillStyle = rgba(on ? palette.ink : palette.quiet, 1);
     ctx.textAlign = "left";
     ctx.textBaseline = "top";
-    ctx.fillText(wide > 60 ? `${layer + 1}: ${heldPatches(frame, layer)} held` : `${layer + 1}: ${heldPatches(frame, layer)}`, left, top + tall + 4);
+    ctx.fillText(wide > 60 ? `${layer}: ${heldPatches(frame, layer)} held` : `${layer}: ${heldPatches(frame, layer)}`, left, top + tall + 4);
   }
 }
 
-/** The small frames as a table: a row a patch, a field a layer; first how many each layer holds. */
+/** The small frames as a table: the number of patches held per layer, then one row per patch. */
 export function tableMinis({ state, frame }) {
   if (!frame) return { head: [], rows: [] };
   const layers = [...Array(state.meta.layers).keys()];
   return {
-    head: ["Row, column", ...layers.map((layer) => `Layer ${layer + 1}`)],
+    head: ["Row, column", ...layers.map((layer) => `Layer ${layer}`)],
     rows: [[`Held of ${frame.patches}`, ...layers.map((layer) => `${heldPatches(frame, layer)}`)],
       ...[...Array(frame.patches).keys()].map((p) => [`${Math.floor(p / frame.grid[1]) + 1}, ${(p % frame.grid[1]) + 1}`,
         ...layers.map((layer) => (frame.held[layer * frame.patches + p] === 1 ? "held" : "–"))])],
   };
 }
 
-/** The frame as a table: a row a patch, in the chosen layer. */
+/** The frame in the selected layer as a table: one row per patch. */
 export function tablePatches({ frame, selected }) {
   if (!frame) return { head: [], rows: [] };
   const number = (value, digits = 3) => (value === null ? "" : value.toFixed(digits));
   const rows = [...Array(frame.patches).keys()].map((p) => {
-    const it = patchFigures(frame, selected.layer, p);
-    return [`${Math.floor(p / frame.grid[1]) + 1}, ${(p % frame.grid[1]) + 1}`, it.held ? "held" : "forgotten",
-      number(it.importance), number(it.recency), number(it.guidance, 5), number(it.answer, 5)];
+    const values = patchValues(frame, selected.layer, p);
+    return [`${Math.floor(p / frame.grid[1]) + 1}, ${(p % frame.grid[1]) + 1}`, values.held ? "held" : "evicted",
+      number(values.importance), number(values.recency), number(values.guidance, 5), number(values.answer, 5)];
   });
   return { head: ["Row, column", "Now", "Importance", "Recency", "Guidance attention", "Answer attention"], rows };
 }

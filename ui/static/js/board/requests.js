@@ -1,19 +1,20 @@
-// What the board asks for on demand: the opened frame's patches, its life, and the heads of one layer of the last answer.
+// Details that the board requests on demand: the patches and the token history of the opened frame, and the attention heads of
+// one layer for the last answer.
 import { makeDetails } from "./details.js";
 import { clock, count } from "../shared/format.js";
 import { h, setText } from "../shared/dom.js";
-import { readLife, tellFolds, tellLife } from "./token_history.js";
+import { describeHistory, describeMerges, readHistory } from "./token_history.js";
 import { heldPatches, readFrame } from "./patches.js";
 import { secondsOf } from "./codec.js";
 
-/** An open frame follows the stream, but not more often than this. */
-export const FRESH_MS = 1000;
+/** Least time between two requests for the opened frame while the stream runs. */
+export const REFRESH_MS = 1000;
 
-/** Wire the panel of one frame, its life and the heads. `send(request)` carries a request away. */
-export function makeAsking(view, ui, { send, repaint, say }) {
+/** Connect the panel of the opened frame, its token history and the heads. `send(request)` sends a request to the server. */
+export function makeRequests(view, ui, { send, repaint, announce }) {
   const { panel } = ui.layers;
   const details = makeDetails(send);
-  let askedAt = 0;
+  let requestedAt = 0;
   let layerOfHeads = null;
 
   async function ask(request) {
@@ -24,13 +25,13 @@ export function makeAsking(view, ui, { send, repaint, say }) {
 
   async function fetchFrame() {
     const { frame } = view.selected;
-    askedAt = Date.now();
+    requestedAt = Date.now();
     const reply = await ask({ kind: "frame", frame });
     if (!reply || view.selected?.frame !== reply.frame) return;
     const same = view.frame?.frame === reply.frame && view.frame.jpeg === reply.jpeg;
     view.frame = readFrame(reply);
     if (!same) await loadPicture(reply);
-    tellPanel();
+    updatePanel();
     repaint(["picture", "minis"]);
   }
 
@@ -48,26 +49,26 @@ export function makeAsking(view, ui, { send, repaint, say }) {
     }));
   }
 
-  async function fetchLife() {
+  async function fetchHistory() {
     const { frame, layer } = view.selected;
     const reply = await ask({ kind: "life", frame, layer });
     if (!reply || view.selected?.frame !== reply.frame) return;
-    view.life = readLife(reply);
-    ui.life.told.replaceChildren(...tellLife(view.state, view.life).map((line) => h("li", {}, line)));
-    const folds = tellFolds(view.life);
-    const rest = view.life.folds.length - folds.length;
-    ui.life.folds.replaceChildren(...folds.map((line) => h("li", {}, line)), ...(rest > 0 ? [h("li", {}, `… and ${count(rest, "more fold")}.`)] : []));
+    view.tokenHistory = readHistory(reply);
+    ui.history.summary.replaceChildren(...describeHistory(view.state, view.tokenHistory).map((line) => h("li", {}, line)));
+    const merges = describeMerges(view.tokenHistory);
+    const rest = view.tokenHistory.folds.length - merges.length;
+    ui.history.merges.replaceChildren(...merges.map((line) => h("li", {}, line)), ...(rest > 0 ? [h("li", {}, `… and ${count(rest, "more merge")}.`)] : []));
     repaint(["life"]);
   }
 
-  function tellPanel() {
+  function updatePanel() {
     const { frame, selected, state } = view;
     const tier = panel.layer.selectedOptions[0]?.textContent ?? "";
     setText(panel.heading, `Frame ${selected.frame + 1}, seen at ${clock(frame?.seconds ?? secondsOf(state, selected.frame), true)}`);
     if (!frame) return;
     const held = heldPatches(frame, selected.layer);
-    const where = frame.evictions ? `through ${count(frame.evictions, "eviction")}` : "and nothing was evicted since";
-    setText(panel.text, `${tier} holds ${held} of ${count(frame.patches, "patch").replace(/patchs$/, "patches")} ${where}.${frame.jpeg ? "" : " Its picture is not kept any more."}`);
+    const where = frame.evictions ? `through ${count(frame.evictions, "eviction")}` : "with no evictions since";
+    setText(panel.text, `${tier} holds ${held} of ${count(frame.patches, "patch").replace(/patchs$/, "patches")} ${where}.${frame.jpeg ? "" : " Its picture is no longer available."}`);
   }
 
   async function fetchHeads() {
@@ -91,51 +92,51 @@ export function makeAsking(view, ui, { send, repaint, say }) {
   return {
     ask: details.ask,
     receive: details.receive,
-    /** A frame was opened, or another layer of it chosen. */
+    /** Called when a frame was opened or another layer selected. */
     opened() {
       const { selected } = view;
       const known = view.frame?.frame === selected.frame;
       if (!known) {
         view.frame = null;
         view.frameImage = null;
-        view.life = null;
+        view.tokenHistory = null;
       }
       panel.node.hidden = false;
-      ui.life.empty.hidden = true;
+      ui.history.empty.hidden = true;
       panel.layer.value = String(selected.layer);
       panel.before.disabled = selected.frame <= 0;
       panel.after.disabled = selected.frame >= view.state.frames - 1;
-      tellPanel();
-      say(`Frame ${selected.frame + 1} opened, layer ${selected.layer + 1}.`);
+      updatePanel();
+      announce(`Frame ${selected.frame + 1} opened, layer ${selected.layer}.`);
       fetchFrame();
-      fetchLife();
+      fetchHistory();
       repaint(["picture", "minis", "life"]);
     },
     closed() {
-      view.selected = view.frame = view.frameImage = view.life = view.heads = null;
+      view.selected = view.frame = view.frameImage = view.tokenHistory = view.heads = null;
       panel.node.hidden = true;
-      ui.life.empty.hidden = false;
-      ui.life.told.replaceChildren();
-      ui.life.folds.replaceChildren();
+      ui.history.empty.hidden = false;
+      ui.history.summary.replaceChildren();
+      ui.history.merges.replaceChildren();
     },
-    /** Choose one patch of the open frame: its line is drawn in its life. */
+    /** Select a patch of the opened frame, which highlights its scores in the token history. */
     pickPatch(patch) {
       view.selected.patch = view.selected.patch === patch ? null : patch;
       repaint(["picture", "life"]);
     },
-    /** The memory changed: an open frame is asked for again, once a second at most. */
-    memoryMoved() {
-      if (!view.selected || Date.now() - askedAt < FRESH_MS) return;
+    /** Called when the memory changed: refresh the opened frame, at most once per `REFRESH_MS`. */
+    memoryChanged() {
+      if (!view.selected || Date.now() - requestedAt < REFRESH_MS) return;
       panel.after.disabled = view.selected.frame >= view.state.frames - 1;
       fetchFrame();
-      fetchLife();
+      fetchHistory();
     },
     answerChanged: fetchHeads,
-    /** The list from which layers, or the heads of one of them, are chosen. */
+    /** Fill the list that selects all layers or the heads of one layer. */
     fillRows() {
       const { layers } = view.state.meta;
       const options = [h("option", { value: "" }, "all layers"), ...[...Array(layers).keys()].map((layer) =>
-        h("option", { value: layer }, `heads of layer ${layer + 1}`))];
+        h("option", { value: layer }, `heads of layer ${layer}`))];
       ui.answer.rows.replaceChildren(...options);
       ui.answer.rows.value = layerOfHeads === null ? "" : String(layerOfHeads);
     },

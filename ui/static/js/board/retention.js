@@ -1,15 +1,15 @@
-// The retention timeline of one tier: a line for every frame, born on the diagonal when it was seen, fading as the
-// tier lets go of it. Left to right: stream time. Bottom to top: the frame.
+// The retention timeline of one tier. x: stream time, y: frame. The line of a frame starts on the diagonal, when the frame was
+// seen, and fades as the tier evicts its tokens.
 import { cellPicture, putCell } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba, shareAlpha, tierPattern } from "../shared/palette.js";
 
-/** Groups in a row of the history: the three tiers, and every layer together. */
+/** Groups per row of the history: the three tiers, and all layers. */
 const GROUPS = 4;
-/** Moments that the table tells. */
+/** Most moments in the table. */
 const MOST_MOMENTS = 12;
 
-/** Share (0 to 1) of the frames in bin `frame` that a tier held at moment `at`; null where it is not known. */
+/** Share (0 to 1) of the tokens in frame bin `frame` that a tier held at moment `at`; null if unknown. */
 export function heldShare(history, tier, at, frame) {
   const row = history[at];
   if (!row || frame > at) return null;
@@ -36,27 +36,27 @@ function secondsOfBin({ times, meta }, bin) {
   return times[Math.min(times.length - 1, Math.floor((bin * meta.history_step) / meta.bin))];
 }
 
-/** Words for a point of the figure. */
+/** Tooltip of a point. */
 export function describeRetention(state, tier, { at, frame }) {
   const share = heldShare(state.history, tier, at, frame);
   if (share === null) return null;
   return {
     title: `Frames around ${clock(secondsOfBin(state, frame))}`,
-    lines: [`at ${clock(secondsOfBin(state, at))} this tier held ${Math.round(share * 100)} % of them`],
+    lines: [`at ${clock(secondsOfBin(state, at))} this tier held ${Math.round(share * 100)} % of their tokens`],
   };
 }
 
-/** One tier's figure as a table: a row a bin of frames, a field a moment; of many moments some, evenly spaced up to now. */
+/** One tier's figure as a table: a row per bin of frames, a column per moment; at most `MOST_MOMENTS`, evenly spaced. */
 export function tableRetention({ state }, tier, caption) {
   const moments = state.history.length;
-  const told = Math.min(moments, MOST_MOMENTS);
-  const shown = [...Array(told).keys()].map((i) => Math.round(((i + 1) * moments) / told) - 1);
+  const columns = Math.min(moments, MOST_MOMENTS);
+  const shown = [...Array(columns).keys()].map((i) => Math.round(((i + 1) * moments) / columns) - 1);
   const share = (at, frame) => {
     const held = heldShare(state.history, tier, at, frame);
     return held === null ? "" : percent(held);
   };
   return {
-    caption: `${caption}: share of the frames’ tokens that was held at ${told < moments ? `${told} of ${moments} moments` : "each moment"}`,
+    caption: `${caption}: share of the frames’ tokens held at ${columns < moments ? `${columns} of ${moments} moments` : "each moment"}`,
     head: ["Frames around", ...shown.map((at) => `at ${clock(secondsOfBin(state, at), true)}`)],
     rows: [...Array(moments).keys()].map((frame) => [clock(secondsOfBin(state, frame), true), ...shown.map((at) => share(at, frame))]),
   };
@@ -100,7 +100,7 @@ export function drawRetention(ctx, layout, tier, { state, palette, ratio }) {
   ctx.fillText("↑ frame", left + 6, top + 7);
 }
 
-/** Mark the line of the frame under the cursor. */
+/** Mark the row of the frame under the cursor. */
 export function markRetention(ctx, { left, top, width, height, bins }, { state, palette, cursor }) {
   if (!cursor) return;
   const bin = cursor.frame / state.meta.history_step;

@@ -1,18 +1,18 @@
-// A board in a saved page: one moment, no server. What the live page asks its server for lies in the file.
+// The board in a saved page: one moment, without a server. The page contains the replies to the board's requests.
 import { mountBoard } from "./board.js";
 import { makeBus } from "../shared/dom.js";
 
-/** The stored reply to a request; an error, as a sentence, for what is not in the file. */
+/** Return the stored reply to a request, or an error message if the page does not contain it. */
 export function answerFrom(details, request) {
   const found = details.find((reply) => reply.kind === request.kind && (request.frame === undefined || reply.frame === request.frame)
     && (request.layer === undefined || reply.layer === request.layer));
   if (found) return { ...found, id: request.id };
   const frames = details.filter((reply) => reply.kind === "frame").length;
-  const what = request.kind === "page" ? "This is already a saved page." : `This saved page holds the patches of ${frames} frames and the lives of a few; this one is not among them.`;
-  return { id: request.id, kind: request.kind, error: what };
+  const error = request.kind === "page" ? "This is already a saved page." : `This saved page contains details of ${frames} frames; this frame is not one of them.`;
+  return { id: request.id, kind: request.kind, error };
 }
 
-/** Show a saved moment {message, scores, details} in `element`. */
+/** Show a saved moment, {message, scores, details}, in `element`. */
 export function openSaved(element, { message, scores, details }) {
   element.classList.add("hl-board-mount");
   const bus = makeBus();

@@ -1,13 +1,13 @@
-// Ticks of the time axis, and movement of the cell cursor. Pure functions.
+// Ticks of the time axis and movement of the cell cursor. Pure functions.
 
 const STEPS = [1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000];
 
-/** Seconds between two ticks so that at most `most` fall into `span` seconds. */
+/** Seconds between two ticks, for at most `most` ticks in `span` seconds. */
 export function tickStep(span, most) {
   return STEPS.find((step) => span / step <= most) ?? Math.ceil(span / most / 3600) * 3600;
 }
 
-/** Column whose time is nearest to `seconds`, of those seen; -1 before the first. */
+/** The seen column whose time is nearest to `seconds`; -1 before the first frame. */
 export function nearestColumn(times, seen, seconds) {
   let best = -1;
   let distance = Infinity;
@@ -21,7 +21,7 @@ export function nearestColumn(times, seen, seconds) {
   return best;
 }
 
-/** Move the cell cursor by a key; null where the key means nothing here. Kept inside what was seen. */
+/** Move the cell cursor by a key, within the columns seen so far; null for other keys. */
 export function moveCursor(cursor, key, shift, seen, layers) {
   if (!seen) return null;
   const from = cursor ?? { column: seen - 1, layer: 0 };

@@ -1,4 +1,4 @@
-// Survival curves: how much of a frame a tier still holds when the frame is this old. Read from the retention history.
+// Survival curves: the share of a frame's tokens that a tier still holds, by age of the frame. Computed from the retention history.
 import { clock, percent } from "../shared/format.js";
 import { tierName } from "./axis.js";
 import { rgba } from "../shared/palette.js";
@@ -8,14 +8,14 @@ import { tickStep } from "./scales.js";
 const LEFT = 44;
 const BOTTOM = 34;
 const HEIGHT = 230;
-/** A mean of fewer moments than this is drawn pale. */
+/** The line is fainter where the mean covers fewer frames than this. */
 const FEW = 6;
-/** Dashes of the groups' lines, so that they differ without colour. */
+/** Dash patterns of the tiers' lines, which distinguish them without colour. */
 export const DASHES = [[6, 4], [2, 3], [], []];
 
 /**
- * Share still held by age, over all frames and moments so far: [{mean, low, high, count}] by age in bins; `low` and `high`
- * are the quartiles. Ages that no frame has reached are left out.
+ * Share of tokens still held by age, over all frames and moments: [{mean, low, high, count}], indexed by age in bins. `low` and
+ * `high` are the quartiles. Ages that no frame has reached are left out.
  */
 export function survival(history, group) {
   const byAge = [];
@@ -36,7 +36,7 @@ export function survival(history, group) {
   });
 }
 
-/** Seconds of stream time that a bin of the history stands for. */
+/** Seconds of stream time per bin of the history. */
 export function binSeconds(state) {
   const { meta, times, frames } = state;
   const last = Math.min(times.length - 1, Math.floor((frames - 1) / meta.bin));
@@ -59,7 +59,7 @@ export function hitSurvival(layout, { state }, x) {
 
 const curveCache = new WeakMap();
 
-/** The curves of all groups of a state; computed once for each history. */
+/** The curves of all tiers of a state, cached per history. */
 export function curvesOf(state) {
   if (!curveCache.has(state.history)) {
     curveCache.set(state.history, new Map(state.meta.groups.map((group) => [group, survival(state.history, group)])));
@@ -67,7 +67,7 @@ export function curvesOf(state) {
   return curveCache.get(state.history);
 }
 
-/** Words for an age. */
+/** Tooltip of an age. */
 export function describeAge(state, { age }) {
   const curves = curvesOf(state);
   return {
@@ -100,7 +100,7 @@ export function drawSurvival(ctx, layout, { state, palette }) {
     ctx.fillStyle = rgba(palette.quiet, 1);
     if (at < left + width - 24) ctx.fillText(clock(s), at + 3, top + height + 4);
   }
-  ctx.fillText("age of the frame: time since it was seen →", left, top + height + 19);
+  ctx.fillText("age of the frame →", left, top + height + 19);
   for (const [group, curve] of curvesOf(state)) {
     const colour = palette.tiers[group];
     ctx.beginPath();
@@ -109,9 +109,9 @@ export function drawSurvival(ctx, layout, { state, palette }) {
     ctx.closePath();
     ctx.fillStyle = rgba(colour, 0.1);
     ctx.fill();
-    const sure = Math.max(1, curve.findLastIndex(({ count }) => count >= FEW));
-    drawMean(ctx, layout, curve.slice(0, sure + 1), 0, { colour: rgba(colour, 1), group });
-    drawMean(ctx, layout, curve.slice(sure), sure, { colour: rgba(colour, 0.35), group }); // told by few frames only
+    const reliable = Math.max(1, curve.findLastIndex(({ count }) => count >= FEW));
+    drawMean(ctx, layout, curve.slice(0, reliable + 1), 0, { colour: rgba(colour, 1), group });
+    drawMean(ctx, layout, curve.slice(reliable), reliable, { colour: rgba(colour, 0.35), group }); // based on few frames
   }
 }
 

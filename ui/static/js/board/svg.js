@@ -1,12 +1,12 @@
-// A pen that writes SVG: it understands those calls of a canvas context that the figures use, so that a figure is drawn
-// once and exported as it is. Pictures (photographs, cell grids) become embedded images; everything else stays vector.
+// A drawing context that writes SVG. It implements the part of the canvas API that the figures use, so that one drawing
+// function serves screen and export. Pictures (thumbnails, cell grids) become embedded images; everything else stays vector.
 
 const escape = (text) => String(text).replace(/&/g, "&amp;").replace(/[<]/g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
 const n = (value) => String(Math.round(value * 100) / 100);
 const ANCHOR = { left: "start", right: "end", center: "middle" };
 const BASELINE = { top: "hanging", middle: "central", alphabetic: "alphabetic", bottom: "text-after-edge" };
 
-/** Make a pen for a drawing of `width` x `height`. `finish()` gives the SVG text. */
+/** Create a context for a drawing of `width` x `height` pixels. `finish()` returns the SVG text. */
 export function svgPen(width, height) {
   const out = [];
   const defs = [];
@@ -33,7 +33,7 @@ export function svgPen(width, height) {
       const [sx, sy, sw, sh, x, y, w, h] = box.length === 8 ? box : [0, 0, image.width, image.height, ...box];
       const crisp = pen.imageSmoothingEnabled ? "" : ' style="image-rendering: pixelated"';
       const href = image.toDataURL ? image.toDataURL() : image.src;
-      // A nested <svg> shows the wanted part of the picture, stretched to the box.
+      // A nested <svg> crops the picture and stretches it to the box.
       out.push(`<svg x="${n(x)}" y="${n(y)}" width="${n(w)}" height="${n(h)}" viewBox="${n(sx)} ${n(sy)} ${n(sw)} ${n(sh)}" preserveAspectRatio="none">`
         + `<image href="${href}" width="${image.width}" height="${image.height}" preserveAspectRatio="none"${crisp}/></svg>`);
     },

@@ -1,22 +1,22 @@
-// Every figure as a table, for those who read rather than look: opened by its button, fresh once a second.
+// Tables of the figures for screen readers and exact values. An open table is updated once a second.
 import { h } from "../shared/dom.js";
 
-/** Rows shown; what is beyond is counted below the table. */
+/** Most rows shown; the number of further rows is given below the table. */
 export const MOST_ROWS = 300;
-const FRESH_MS = 1000;
+const REFRESH_MS = 1000;
 
-/** A table element of {head, rows, caption}; a table without a caption stands below its figure. */
+/** Create the elements of a table {head, rows, caption}. */
 export function tableElement({ head, rows, caption }) {
   const shown = rows.slice(0, MOST_ROWS);
   const parts = [h("table", {}, caption ? h("caption", {}, caption) : null, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, shown.map((row) => h("tr", {}, row.map((text, i) => (i ? h("td", {}, text) : h("th", { scope: "row" }, text)))))))];
-  if (rows.length > shown.length) parts.push(h("p", {}, `${rows.length - shown.length} more rows are not shown; the CSV export holds all frames.`));
+  if (rows.length > shown.length) parts.push(h("p", {}, `${rows.length - shown.length} more rows are not shown; the CSV export contains all frames.`));
   if (!rows.length) return [h("p", {}, "Nothing to show yet.")];
   return parts;
 }
 
-/** Wire the Table buttons of figures. Returns {refresh}: open tables follow the stream. */
-export function wireTables(figures, view) {
+/** Connect the Table buttons of figures. Returns {refresh}, which updates open tables. */
+export function connectTables(figures, view) {
   let filledAt = 0;
   const fill = (figure) => figure.ui.table.replaceChildren(...tableElement(figure.table(view)));
   for (const figure of figures) {
@@ -31,7 +31,7 @@ export function wireTables(figures, view) {
   }
   return {
     refresh() {
-      if (Date.now() - filledAt < FRESH_MS || document.hidden) return;
+      if (Date.now() - filledAt < REFRESH_MS || document.hidden) return;
       filledAt = Date.now();
       for (const figure of figures) {
         const node = figure.ui.table;

@@ -1,5 +1,5 @@
-// The life of one frame: what every layer held of it over stream time, and in one layer the score of its tokens at each
-// eviction against the lowest score that was kept.
+// The token history of one frame: how many of its tokens each layer held over stream time, and for one layer the importance of
+// each token at every eviction next to the lowest importance kept.
 import { NO_SCORE, TIERS, fromBase64 } from "./codec.js";
 import { drawSwatch } from "./axis.js";
 import { clock, count, whole } from "../shared/format.js";
@@ -12,94 +12,94 @@ const CHART = 150;
 const AXIS = 36;
 const LINES = 64;
 
-/** A reply of kind "life" with its scores unpacked. */
-export function readLife(reply) {
+/** Decode the scores of a reply of kind "life". */
+export function readHistory(reply) {
   return { ...reply, score: fromBase64(reply.score) };
 }
 
-/** Score of a patch at a moment, 0 to 1; null: not held, no score, or not kept on record. */
-export function lifeScore(life, moment, patch) {
-  const raw = life.score[moment * life.patches + patch] ?? NO_SCORE;
-  return raw === NO_SCORE ? null : (raw / 254) * (life.most ?? 1);
+/** Score of a patch at an eviction, 0 to 1; null if it was not held, not scored or not recorded. */
+export function patchScore(history, moment, patch) {
+  const raw = history.score[moment * history.patches + patch] ?? NO_SCORE;
+  return raw === NO_SCORE ? null : (raw / 254) * (history.most ?? 1);
 }
 
-/** Top of the score axis: the largest score on record, up to the next 1, 2 or 5 of its decimal place. */
-export function topScore(life) {
+/** Top of the score axis: the largest recorded score, rounded up to 1, 2 or 5 times a power of ten. */
+export function topScore(history) {
   let most = 0;
-  for (const raw of life.score) if (raw !== NO_SCORE && raw > most) most = raw;
-  const largest = Math.max((most / 254) * (life.most ?? 1), ...life.cut.map((cut) => cut ?? 0));
+  for (const raw of history.score) if (raw !== NO_SCORE && raw > most) most = raw;
+  const largest = Math.max((most / 254) * (history.most ?? 1), ...history.cut.map((cut) => cut ?? 0));
   if (!(largest > 0)) return 1;
   const place = 10 ** Math.floor(Math.log10(largest));
   return Number(([1, 2, 5, 10].find((step) => step * place >= largest * 0.999) * place).toPrecision(1));
 }
 
-/** A score in writing: two decimals, or two figures where it is small. */
+/** Format a score with two decimals, or with two significant digits if it is small. */
 export function scoreText(score) {
   return score === 0 || score >= 0.1 ? score.toFixed(2) : String(Number(score.toPrecision(2)));
 }
 
-/** Share of the frame that a layer held: [{seconds, share}], a step where it changed, beginning when it was seen. */
-export function heldSteps(life, layer, tokens) {
-  const steps = [{ seconds: life.seen, share: life.missed ? (life.held[layer]?.[0] ?? 0) / tokens : 1 }];
-  life.moments.forEach((seconds, m) => {
-    const share = life.held[layer][m] / tokens;
+/** Share of the frame's tokens that a layer held: [{seconds, share}], one step per change, starting when the frame was seen. */
+export function heldSteps(history, layer, tokens) {
+  const steps = [{ seconds: history.seen, share: history.missed ? (history.held[layer]?.[0] ?? 0) / tokens : 1 }];
+  history.moments.forEach((seconds, m) => {
+    const share = history.held[layer][m] / tokens;
     if (share !== steps[steps.length - 1].share) steps.push({ seconds, share });
   });
   return steps;
 }
 
 /** Geometry of the figure at a width. */
-export function layoutLife(width, { state, life }) {
+export function layoutHistory(width, { state, tokenHistory: history }) {
   const narrow = width < 620;
   const left = narrow ? 40 : 132;
   const row = Math.max(9, Math.min(20, Math.floor(240 / state.meta.layers)));
-  const from = life.seen;
-  const to = Math.max(life.now, from + 1e-3);
+  const from = history.seen;
+  const to = Math.max(history.now, from + 1e-3);
   const bottom = TOP + state.meta.layers * row;
   const plot = { left, width: width - left - 14 };
   const x = (seconds) => plot.left + ((seconds - from) / (to - from)) * plot.width;
   const chart = { top: bottom + GAP, height: CHART };
-  const top = topScore(life);
+  const top = topScore(history);
   return { narrow, ...plot, row, from, to, x, bottom, chart, top, y: (score) => chart.top + (1 - score / top) * chart.height, height: chart.top + CHART + AXIS };
 }
 
 /** Layer and moment under a point, or null. */
-export function hitLife(layout, { state, life }, px, py) {
+export function hitHistory(layout, { state, tokenHistory: history }, px, py) {
   const layer = py >= TOP && py < layout.bottom ? Math.floor((py - TOP) / layout.row) : null;
   let moment = -1;
-  life.moments.forEach((seconds, m) => { if (layout.x(seconds) <= px + 3) moment = m; });
+  history.moments.forEach((seconds, m) => { if (layout.x(seconds) <= px + 3) moment = m; });
   if (px < layout.left - 30 || px > layout.left + layout.width + 8) return null;
   if (layer === null && (py < layout.chart.top || py > layout.chart.top + CHART)) return null;
-  return { layer: layer === null ? life.layer : Math.min(layer, state.meta.layers - 1), moment };
+  return { layer: layer === null ? history.layer : Math.min(layer, state.meta.layers - 1), moment };
 }
 
-/** Words for a moment in a layer. */
-export function describeMoment(state, life, { layer, moment }, patch) {
+/** Tooltip of an eviction in a layer. */
+export function describeMoment(state, history, { layer, moment }, patch) {
   const per = state.meta.tokens_per_frame;
-  if (moment < 0) return { title: `Seen at ${clock(life.seen, true)}`, lines: [`Layer ${layer + 1} took in all ${count(per, "token")}`] };
-  const lines = [`Layer ${layer + 1} · ${TIERS[state.meta.tiers[layer]]} still held ${life.held[layer][moment]} of ${count(per, "token")}`];
-  if (layer === life.layer) {
-    const cut = life.cut[moment];
-    if (cut !== null) lines.push(`scores from ${scoreText(cut)} on were kept`);
-    const score = patch === null || patch === undefined ? null : lifeScore(life, moment, patch);
-    if (score !== null) lines.push(`the chosen token scored ${scoreText(score)}`);
+  if (moment < 0) return { title: `Seen at ${clock(history.seen, true)}`, lines: [`Layer ${layer} received all ${count(per, "token")}`] };
+  const lines = [`Layer ${layer} · ${TIERS[state.meta.tiers[layer]]} still held ${history.held[layer][moment]} of ${count(per, "token")}`];
+  if (layer === history.layer) {
+    const cut = history.cut[moment];
+    if (cut !== null) lines.push(`lowest importance kept: ${scoreText(cut)}`);
+    const score = patch === null || patch === undefined ? null : patchScore(history, moment, patch);
+    if (score !== null) lines.push(`importance of the selected token: ${scoreText(score)}`);
   }
-  return { title: `Eviction at ${clock(life.moments[moment], true)}`, lines };
+  return { title: `Eviction at ${clock(history.moments[moment], true)}`, lines };
 }
 
-/** Draw ribbons and scores. */
-export function drawLife(ctx, layout, view) {
+/** Draw the ribbons, the scores and the time axes. */
+export function drawHistory(ctx, layout, view) {
   drawRibbons(ctx, layout, view);
   drawScores(ctx, layout, view);
   drawTime(ctx, layout, view);
 }
 
-function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, life, palette, ratio }) {
+function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, tokenHistory: history, palette, ratio }) {
   const per = state.meta.tokens_per_frame;
   ctx.textBaseline = "middle";
   for (let layer = 0; layer < state.meta.layers; layer += 1) {
     const middle = TOP + layer * row + row / 2;
-    const on = layer === life.layer;
+    const on = layer === history.layer;
     if (on) {
       ctx.fillStyle = rgba(palette.focus, 0.1);
       ctx.fillRect(left, TOP + layer * row, width, row);
@@ -107,17 +107,17 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, life, pa
     ctx.font = `${on ? 650 : 500} 11px ${palette.font}`;
     ctx.fillStyle = rgba(on ? palette.ink : palette.quiet, 1);
     ctx.textAlign = "right";
-    if (row >= 11 || on) ctx.fillText(narrow ? `${layer + 1}` : `layer ${layer + 1}`, left - 12, middle);
+    if (row >= 11 || on) ctx.fillText(narrow ? `${layer}` : `layer ${layer}`, left - 12, middle);
     ctx.fillStyle = rgba(palette.ink, 0.08);
     ctx.fillRect(left, middle, width, 1);
-    const steps = life.untold && !life.moments.length ? [] : heldSteps(life, layer, per);
+    const steps = history.untold && !history.moments.length ? [] : heldSteps(history, layer, per);
     steps.forEach(({ seconds, share }, i) => {
       const end = i + 1 < steps.length ? steps[i + 1].seconds : to;
       const tall = share > 0 ? Math.max(2, share * (row - 3)) : 0;
       if (tall) drawSwatch(ctx, state.meta.tiers[layer], palette, ratio, x(seconds), middle - tall / 2, Math.max(1, x(end) - x(seconds)), tall);
     });
-    for (const fold of life.folds.filter((f) => f.layer === layer)) {
-      const at = x(fold.seconds);
+    for (const merge of history.folds.filter((one) => one.layer === layer)) {
+      const at = x(merge.seconds);
       ctx.fillStyle = rgba(palette.ink, 0.9);
       ctx.beginPath();
       ctx.moveTo(at - 4, middle - 4);
@@ -129,19 +129,19 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, life, pa
   }
 }
 
-/** Patches whose scores are drawn: of many some, evenly spaced, and the chosen one. */
-function drawnPatches(life, chosen) {
-  const step = Math.max(1, Math.ceil(life.patches / LINES));
-  return [...Array(life.patches).keys()].filter((patch) => patch === chosen || patch % step === 0);
+/** Patches whose scores are drawn: at most about `LINES`, evenly spaced, and the selected one. */
+function drawnPatches(history, chosen) {
+  const step = Math.max(1, Math.ceil(history.patches / LINES));
+  return [...Array(history.patches).keys()].filter((patch) => patch === chosen || patch % step === 0);
 }
 
-function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palette, selected }) {
+function drawScores(ctx, { left, width, x, y, chart, top }, { state, tokenHistory: history, palette, selected }) {
   ctx.font = `500 11px ${palette.font}`;
   ctx.fillStyle = rgba(palette.quiet, 1);
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
-  const whose = width < 420 ? "importance in" : "importance of the frame’s tokens in";
-  ctx.fillText(`${whose} layer ${life.layer + 1} at each eviction`, left, chart.top - 14);
+  const what = width < 420 ? "importance in" : "importance of the frame’s tokens in";
+  ctx.fillText(`${what} layer ${history.layer} at each eviction`, left, chart.top - 14);
   ctx.textBaseline = "middle";
   ctx.textAlign = "right";
   for (const score of [0, top / 2, top]) {
@@ -150,34 +150,34 @@ function drawScores(ctx, { left, width, x, y, chart, top }, { state, life, palet
     ctx.fillStyle = rgba(palette.quiet, 1);
     ctx.fillText(String(Number(score.toPrecision(2))), left - 10, y(score));
   }
-  const colour = palette.tiers[state.meta.tiers[life.layer]];
-  for (const patch of drawnPatches(life, selected?.patch)) {
+  const colour = palette.tiers[state.meta.tiers[history.layer]];
+  for (const patch of drawnPatches(history, selected?.patch)) {
     const chosen = selected?.patch === patch;
-    drawScoreLine(ctx, { x, y, life, patch, colour: chosen ? palette.focus : colour, chosen });
+    drawScoreLine(ctx, { x, y, history, patch, colour: chosen ? palette.focus : colour, chosen });
   }
   ctx.fillStyle = rgba(palette.danger, 1);
   let last = null;
-  life.moments.forEach((seconds, m) => {
-    const cut = life.cut[m];
+  history.moments.forEach((seconds, m) => {
+    const cut = history.cut[m];
     if (cut === null) return;
     ctx.fillRect(x(seconds) - 5, y(cut) - 0.75, 10, 1.75);
     last = { at: x(seconds), y: y(cut) };
   });
   if (last) {
     ctx.textAlign = "right";
-    ctx.fillText("lowest score kept", Math.min(last.at, left + width), Math.max(last.y - 10, chart.top + 6));
+    ctx.fillText("lowest importance kept", Math.min(last.at, left + width), Math.max(last.y - 10, chart.top + 6));
   }
 }
 
-function drawScoreLine(ctx, { x, y, life, patch, colour, chosen }) {
+function drawScoreLine(ctx, { x, y, history, patch, colour, chosen }) {
   ctx.strokeStyle = rgba(colour, chosen ? 1 : 0.45);
   ctx.fillStyle = rgba(colour, chosen ? 1 : 0.7);
   ctx.lineWidth = chosen ? 2.5 : 1;
   let drawing = false;
   let end = null;
   ctx.beginPath();
-  life.moments.forEach((seconds, m) => {
-    const score = lifeScore(life, m, patch);
+  history.moments.forEach((seconds, m) => {
+    const score = patchScore(history, m, patch);
     if (score === null) {
       drawing = false;
       return;
@@ -189,11 +189,11 @@ function drawScoreLine(ctx, { x, y, life, patch, colour, chosen }) {
   });
   ctx.stroke();
   if (!end) return;
-  if (life.left[patch] === null) {
+  if (history.left[patch] === null) {
     ctx.fillRect(end[0] - 1.5, end[1] - 1.5, 3, 3);
     return;
   }
-  ctx.beginPath(); // a cross where it left
+  ctx.beginPath(); // a cross at its eviction
   ctx.moveTo(end[0] - 3, end[1] - 3);
   ctx.lineTo(end[0] + 3, end[1] + 3);
   ctx.moveTo(end[0] + 3, end[1] - 3);
@@ -218,10 +218,10 @@ function drawTime(ctx, { left, width, x, from, to, chart, bottom, narrow }, { pa
   ctx.fillText("stream time →", left, chart.top + CHART + 20);
 }
 
-/** Mark the moment under the pointer. */
-export function markLife(ctx, { x, row, left, width, chart, bottom }, { life, palette, hoverMoment }) {
+/** Mark the eviction under the pointer. */
+export function markHistory(ctx, { x, row, left, width, chart, bottom }, { tokenHistory: history, palette, hoverMoment }) {
   if (!hoverMoment) return;
-  const at = hoverMoment.moment < 0 ? x(life.seen) : x(life.moments[hoverMoment.moment]);
+  const at = hoverMoment.moment < 0 ? x(history.seen) : x(history.moments[hoverMoment.moment]);
   ctx.fillStyle = rgba(palette.ink, 0.35);
   ctx.fillRect(at - 0.5, TOP, 1, bottom - TOP);
   ctx.fillRect(at - 0.5, chart.top, 1, chart.height);
@@ -230,52 +230,53 @@ export function markLife(ctx, { x, row, left, width, chart, bottom }, { life, pa
   ctx.strokeRect(left, TOP + hoverMoment.layer * row, width, row);
 }
 
-/** The life in sentences. */
-export function tellLife(state, life) {
+/** The token history in sentences. */
+export function describeHistory(state, history) {
   const { meta } = state;
   const per = meta.tokens_per_frame;
-  const said = [`Frame ${life.frame + 1} was seen at ${clock(life.seen, true)} as ${count(per, "token")} in each of ${meta.layers} layers.`];
-  if (!life.moments.length && life.untold) {
-    return [...said, `There were ${count(life.untold, "eviction")} since, but this policy puts no single tokens on record: what is held now stands above, patch by patch.`];
+  const lines = [`Frame ${history.frame + 1} was seen at ${clock(history.seen, true)} as ${count(per, "token")} in each of ${meta.layers} layers.`];
+  if (!history.moments.length && history.untold) {
+    return [...lines, `${count(history.untold, "eviction")} since then, but this policy does not record evictions per token. The view of the opened frame shows which patches are held now.`];
   }
-  if (!life.moments.length) return [...said, "No eviction has happened since: every layer still holds all of it."];
-  const end = life.moments.length - 1;
-  const now = life.held.map((row) => row[end]);
+  if (!history.moments.length) return [...lines, "No evictions since then: every layer still holds all its tokens."];
+  const end = history.moments.length - 1;
+  const now = history.held.map((row) => row[end]);
   for (const group of meta.groups) {
-    const mine = now.filter((_, layer) => meta.tiers[layer] === group);
-    const sum = mine.reduce((a, b) => a + b, 0);
+    const counts = now.filter((_, layer) => meta.tiers[layer] === group);
+    const sum = counts.reduce((a, b) => a + b, 0);
     const name = group === 3 ? "The layers" : `${TIERS[group][0].toUpperCase()}${TIERS[group].slice(1)} memory`;
     const verb = group === 3 ? "hold" : "holds";
-    said.push(sum ? `${name} still ${verb} ${whole(sum)} of ${whole(mine.length * per)} (${count(mine.filter(Boolean).length, "layer")} of ${mine.length}).`
-      : `${name} ${group === 3 ? "have" : "has"} let go of all ${whole(mine.length * per)}.`);
+    const total = whole(counts.length * per);
+    lines.push(sum ? `${name} still ${verb} ${whole(sum)} of ${total} tokens, in ${count(counts.filter(Boolean).length, "layer")} of ${counts.length}.`
+      : `${name} ${group === 3 ? "have" : "has"} evicted all ${total} tokens.`);
   }
-  if (life.of > life.moments.length) said.push(`${whole(life.moments.length)} of ${whole(life.of)} evictions are drawn, evenly spaced.`);
-  if (life.untold) said.push(`${count(life.untold, "eviction")} of its time ${life.untold === 1 ? "is" : "are"} not on record token by token.`);
-  if (life.thinned) said.push(`Of ${count(life.thinned, "older eviction")} only the tokens that left are still on record.`);
-  if (life.missed) said.push("The records of its first evictions are gone: what left then is shown as gone from the start.");
-  return said;
+  if (history.of > history.moments.length) lines.push(`${whole(history.moments.length)} of ${whole(history.of)} evictions are shown, evenly spaced.`);
+  if (history.untold) lines.push(`${count(history.untold, "eviction")} ${history.untold === 1 ? "was" : "were"} not recorded per token.`);
+  if (history.thinned) lines.push(`For ${count(history.thinned, "older eviction")}, only the evicted tokens are still recorded, without scores.`);
+  if (history.missed) lines.push("The records of the first evictions are no longer available; tokens evicted then are shown as missing from the start.");
+  return lines;
 }
 
-/** Where tokens were folded, in sentences; the largest folds first. */
-export function tellFolds(life, most = 6) {
-  return [...life.folds].sort((a, b) => b.tokens - a.tokens || a.seconds - b.seconds).slice(0, most).map((fold) => {
-    const head = `Layer ${fold.layer + 1}: ${count(fold.tokens, "token")} went into the summary of ${clock(fold.seconds, true)}`;
-    const on = fold.summaries.length ? `, which was folded on into that of ${clock(fold.summaries[fold.summaries.length - 1], true)}` : "";
-    return `${head}${on}${fold.held ? ". It is still held." : ". It has been let go of since."}`;
+/** Merges of the frame's tokens into summary tokens, in sentences; the largest first. */
+export function describeMerges(history, most = 6) {
+  return [...history.folds].sort((a, b) => b.tokens - a.tokens || a.seconds - b.seconds).slice(0, most).map((merge) => {
+    const head = `Layer ${merge.layer}: ${count(merge.tokens, "token")} merged into the summary token of ${clock(merge.seconds, true)}`;
+    const next = merge.summaries.length ? `, which was merged into that of ${clock(merge.summaries[merge.summaries.length - 1], true)}` : "";
+    return `${head}${next}${merge.held ? ". It is still held." : ". It was evicted later."}`;
   });
 }
 
-/** The life as a table: a row an eviction; what each layer held, and the scores that are drawn of the chosen layer. */
-export function tableLife({ state, life, selected }) {
-  if (!life) return { head: [], rows: [] };
+/** The token history as a table, one row per eviction: tokens held per layer, and the scores in the selected layer. */
+export function tableHistory({ state, tokenHistory: history, selected }) {
+  if (!history) return { head: [], rows: [] };
   const layers = [...Array(state.meta.layers).keys()];
-  const drawn = drawnPatches(life, selected?.patch);
-  const rows = life.moments.map((seconds, m) => [clock(seconds, true), ...layers.map((layer) => `${life.held[layer][m]}`),
-    life.cut[m] === null ? "" : scoreText(life.cut[m]), ...drawn.map((patch) => (lifeScore(life, m, patch) === null ? "" : scoreText(lifeScore(life, m, patch))))]);
+  const drawn = drawnPatches(history, selected?.patch);
+  const rows = history.moments.map((seconds, m) => [clock(seconds, true), ...layers.map((layer) => `${history.held[layer][m]}`),
+    history.cut[m] === null ? "" : scoreText(history.cut[m]), ...drawn.map((patch) => (patchScore(history, m, patch) === null ? "" : scoreText(patchScore(history, m, patch))))]);
   const [, columns] = state.meta.grid;
   return {
-    caption: `Tokens of the frame held after each eviction; then the scores in layer ${life.layer + 1}, patch by patch (row, column)`,
-    head: ["Eviction at", ...layers.map((layer) => `Layer ${layer + 1}: held`), `Lowest score kept, layer ${life.layer + 1}`,
+    caption: `Tokens of the frame held after each eviction; then the importance of each patch (row, column) in layer ${history.layer}`,
+    head: ["Eviction at", ...layers.map((layer) => `Layer ${layer}: held`), `Lowest importance kept, layer ${history.layer}`,
       ...drawn.map((patch) => `${Math.floor(patch / columns) + 1}, ${(patch % columns) + 1}`)],
     rows,
   };

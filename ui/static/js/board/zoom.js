@@ -1,11 +1,11 @@
-// The window of frames that filmstrip and layers show: from the whole stream to one frame. Pure functions.
+// The window of frames shown by filmstrip and heatmap, from the whole stream down to one frame. Pure functions.
 
-/** The whole axis: a window of 0 to `axis` frames that grows with the stream. */
+/** A window over the whole axis of `axis` frames; it grows with the stream. */
 export function wholeWindow(axis) {
   return { first: 0, stop: Math.max(1, axis), whole: true };
 }
 
-/** A window of `span` frames from `first` on, kept inside the axis; one that covers the axis is the whole. */
+/** A window of `span` frames starting at `first`, clamped to the axis; if it covers the axis, it is the whole window. */
 export function windowAt(first, span, axis) {
   const size = Math.max(1, Math.min(Math.round(span), axis));
   if (size >= axis) return wholeWindow(axis);
@@ -13,7 +13,7 @@ export function windowAt(first, span, axis) {
   return { first: start, stop: start + size, whole: false };
 }
 
-/** Zoom by a factor (below 1: closer) so that `frame` keeps its place. */
+/** Zoom by a factor (below 1 zooms in) around `frame`. */
 export function zoomAt(window, factor, frame, axis) {
   const span = window.stop - window.first;
   let next = Math.max(1, Math.round(span * factor));
@@ -22,26 +22,26 @@ export function zoomAt(window, factor, frame, axis) {
   return windowAt(frame - share * next, next, axis);
 }
 
-/** Move the window by a share of its width. */
+/** Move the window by a fraction of its width. */
 export function panBy(window, share, axis) {
   const span = window.stop - window.first;
   const step = Math.sign(share) * Math.max(1, Math.round(Math.abs(share) * span));
   return windowAt(window.first + step, span, axis);
 }
 
-/** The window moved so that `frame` lies in it. */
+/** The window, moved if necessary so that it contains `frame`. */
 export function reveal(window, frame, axis) {
   if (frame >= window.first && frame < window.stop) return window;
   const span = window.stop - window.first;
   return windowAt(frame - span / 2, span, axis);
 }
 
-/** The window on an axis that may have become longer. */
+/** The window on an axis that may have grown. */
 export function fitWindow(window, axis) {
   return window === null || window.whole ? wholeWindow(axis) : windowAt(window.first, window.stop - window.first, axis);
 }
 
-/** A scale from the frames of a window onto [left, left + width) pixels. */
+/** A scale from the frames of a window to [left, left + width) pixels. */
 export function frameScale(window, left, width) {
   const span = window.stop - window.first;
   return {
@@ -54,7 +54,7 @@ export function frameScale(window, left, width) {
 
 const STEPS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 36000];
 
-/** Ticks in a window at round stream times: [{frame, seconds}], at most about `most`. `secondsOf` rises with the frame. */
+/** Ticks at round stream times in a window: [{frame, seconds}], at most about `most`. `secondsOf(frame)` must increase. */
 export function windowTicks(window, secondsOf, most) {
   const from = secondsOf(window.first);
   const to = secondsOf(window.stop);
@@ -64,7 +64,7 @@ export function windowTicks(window, secondsOf, most) {
   for (let k = Math.ceil(from / step - 1e-6) || 0; k * step < to; k += 1) {
     let low = window.first;
     let high = window.stop;
-    while (high - low > 1e-3) { // times are piecewise linear: halve until the place is found
+    while (high - low > 1e-3) { // times are piecewise linear: bisect
       const middle = (low + high) / 2;
       if (secondsOf(middle) < k * step) low = middle;
       else high = middle;
@@ -74,9 +74,9 @@ export function windowTicks(window, secondsOf, most) {
   return ticks;
 }
 
-/** The window in words. */
+/** Describe the window; `size` is the number of frames per thumbnail. */
 export function describeWindow(window, size) {
   const span = window.stop - window.first;
-  const what = window.whole ? "the whole stream" : span === 1 ? `frame ${window.first + 1}` : `frames ${window.first + 1}–${window.stop}`;
-  return `Shows ${what}.${size > 1 ? ` One picture stands for ${size} frames; it shows the one of which most is left.` : ""}`;
+  const range = window.whole ? "the whole stream" : span === 1 ? `frame ${window.first + 1}` : `frames ${window.first + 1}–${window.stop}`;
+  return `Showing ${range}.${size > 1 ? ` Each picture stands for ${size} frames and shows the one that is best preserved.` : ""}`;
 }

@@ -1,20 +1,20 @@
-// The lanes' drawings as one table: what each layer of each memory holds, and where its last answer looked.
+// The drawings of the lab as a table: tokens held by each layer of each memory, and the most attended moment of its last answer.
 import { fromBase64, TIERS } from "../board/codec.js";
 import { h } from "../shared/dom.js";
 import { clock, percent } from "../shared/format.js";
 import { heldShare, UNSEEN } from "./lanes.js";
-import { wireTables } from "../board/tables.js";
+import { connectTables } from "../board/tables.js";
 
 const NONE = "–";
 
-/** What one layer holds, in words: the share of all tokens it has seen, and the oldest moment of which something is left, if known. */
-function ofLayer(values, startOf) {
+/** Describe what a layer holds: the share of the tokens it has seen, and the oldest moment of which it still holds tokens, if known. */
+function describeLayer(values, startOf) {
   const oldest = values.findIndex((value) => value && value !== UNSEEN);
   if (oldest < 0) return "nothing";
   return startOf ? `${percent(heldShare(values))}, from ${clock(startOf(oldest))} on` : percent(heldShare(values));
 }
 
-/** The table of a lab state: {head, rows, caption}; without rows before the first frame. Pure. */
+/** The table of a lab state, {head, rows, caption}; it has no rows before the first frame. Pure. */
 export function heldTable({ lanes, columns, duration }) {
   const held = lanes.map((lane) => (lane.held ? fromBase64(lane.held) : null));
   const layers = Math.max(0, ...lanes.map((lane, i) => (held[i] ? lane.layers : 0)));
@@ -22,28 +22,28 @@ export function heldTable({ lanes, columns, duration }) {
   const cell = (lane, i, layer) => {
     if (!held[i] || layer >= lane.layers) return NONE;
     const tier = lane.tiers ? ` (${TIERS[lane.tiers[layer]]})` : "";
-    return ofLayer(held[i].subarray(layer * columns, (layer + 1) * columns), startOf) + tier;
+    return describeLayer(held[i].subarray(layer * columns, (layer + 1) * columns), startOf) + tier;
   };
-  const rows = Array.from({ length: layers }, (_, layer) => [String(layer + 1), ...lanes.map((lane, i) => cell(lane, i, layer))]);
+  const rows = Array.from({ length: layers }, (_, layer) => [String(layer), ...lanes.map((lane, i) => cell(lane, i, layer))]);
   if (startOf && lanes.some((lane) => lane.spots)) {
     rows.push(["last answer", ...lanes.map((lane) => {
       if (!lane.spots) return NONE;
       const spots = fromBase64(lane.spots);
-      return `looked most at ${clock(startOf(spots.indexOf(Math.max(...spots))))}`;
+      return `attended most to ${clock(startOf(spots.indexOf(Math.max(...spots))))}`;
     })]);
   }
   return {
-    caption: "Share of all tokens seen so far that each layer holds, and the oldest moment of which something is left; layer 1 is the shallowest.",
+    caption: "Share of the tokens seen so far that each layer holds, and the oldest moment of which it holds any. Layer 0 is the shallowest.",
     head: ["layer", ...lanes.map((lane) => lane.title)], rows,
   };
 }
 
-/** The table and its button. Returns {button, table, draw(state)}. */
+/** Build the table and its button. Returns {button, table, draw(state)}. */
 export function makeHeldTable() {
   let state = { lanes: [], columns: 0, duration: null };
   const button = h("button", { type: "button", class: "hl-tool", "aria-pressed": "false", "aria-label": "Table: what each layer holds", hidden: true }, "Table");
   const table = h("div", { class: "hl-table", role: "region", tabindex: "0", "aria-label": "Table: what each layer holds", hidden: true });
-  const { refresh } = wireTables([{ table: () => heldTable(state), ui: { table, tools: { table: button } } }], null);
+  const { refresh } = connectTables([{ table: () => heldTable(state), ui: { table, tools: { table: button } } }], null);
   return {
     button, table,
     draw(next) {

@@ -1,4 +1,4 @@
-// The lab: two to four memories see the same clip at the same time, and one question goes to all of them; live, or recorded.
+// The lab compares two to four memories on the same clip, live or recorded. Each question goes to all of them.
 import { h, setText } from "../shared/dom.js";
 import { makeHeldTable } from "./held_table.js";
 import { makeLanes } from "./lanes.js";
@@ -13,7 +13,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   let shown = -1;
   let run = null;
   let noticeId = null;
-  let comes = first !== null; // into sight, once there is something to see
+  let scrollPending = first !== null; // scroll to the lab once it shows something
   const pulse = makePulse(() => root.open && send("lablook", { frame: shown }));
   const act = (action, more = {}) => {
     notice.hidden = true;
@@ -24,40 +24,40 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   const open = (id, seconds = null) => act("open", { id, seconds: seconds ?? runs.find((one) => one.id === id)?.open_at ?? 0, play: !still });
 
   const notice = h("div", { class: "hl-notice", hidden: true, role: "alert", "data-kind": "error" }, h("p"));
-  const live = makeLive({ clips, policies, budgets, act, say });
-  const list = makeLabList({ runs, limitMb, upload, open, file: (file) => act("open-file", file), say });
+  const live = makeLive({ clips, policies, budgets, act, showError });
+  const list = makeLabList({ runs, limitMb, upload, open, file: (file) => act("open-file", file), showError });
   const replay = makeLabReplay({ act, again: live.again });
   const lanes = makeLanes(showOnBoard);
   const heldTable = makeHeldTable();
   const about = policies.length
-    ? "Every memory sees the same frames at the same moments, on the same model and with the same budget. A question waits until all have seen the same."
-    : "Every memory saw the same frames at the same moments, on the same model and with the same budget. Recorded runs are shown here; on a computer of your own, or a Space with its own hardware, the lab also runs live.";
+    ? "All memories see the same frames at the same time, with the same model and budget. A question waits until all of them have reached the same frame."
+    : "All memories saw the same frames at the same time, with the same model and budget. Only recorded runs are available here. The lab runs live on your own computer or on a Space with dedicated hardware.";
   const root = h("details", { class: "hl-lab-box", "data-view": "lab" },
-    h("summary", {}, h("h2", {}, "The lab"), h("span", {}, "Two to four memories on the same frames, one question to all")),
+    h("summary", {}, h("h2", {}, "The lab"), h("span", {}, "Compare 2–4 methods on one video")),
     h("div", { class: "hl-lab-body" }, h("p", { class: "hl-caption" }, about), list.root, policies.length ? live.root : null, replay.root, notice,
       lanes.parts.grid, lanes.parts.legend, heldTable.button, heldTable.table, policies.length ? live.talk : null, lanes.parts.table));
   element.replaceChildren(h("section", { class: "hl-lab", "aria-label": "The lab" }, root));
 
-  function say(text) {
+  function showError(text) {
     notice.hidden = false;
     setText(notice.firstChild, text);
   }
 
-  /** One memory of the recorded run takes the place of what the page showed, at the same moment. */
+  /** Show one memory of the recorded run on the board, at the same moment. */
   function showOnBoard(lane) {
     act("board", { lane });
     setTimeout(() => bus.say("wanted", true), 150);
     bus.say("board", { view: "filmstrip" });
   }
 
-  function showUp() {
+  function reveal() {
     root.open = true;
-    comes = true;
+    scrollPending = true;
     pulse.now();
   }
 
   root.addEventListener("toggle", () => root.open && pulse.now());
-  bus.on("lab", (count) => count && showUp()); // a lab run was opened under Upload
+  bus.on("lab", (count) => count && reveal()); // a lab run was uploaded
 
   function receive(state) {
     pulse.heard({ state: state.state === "starting" ? "playing" : state.state, answering: state.answering });
@@ -73,10 +73,10 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     heldTable.draw(state);
     if (state.notice && state.notice.id !== noticeId) {
       noticeId = state.notice.id;
-      say(state.notice.text);
+      showError(state.notice.text);
     }
-    if (comes && (run || state.notice)) {
-      comes = false;
+    if (scrollPending && (run || state.notice)) {
+      scrollPending = false;
       root.scrollIntoView({ block: "start" });
     }
   }
@@ -86,7 +86,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   if (first) {
     root.open = true;
     if (first.id) open(first.id, first.seconds);
-    else say(first.problem);
+    else showError(first.problem);
   }
   return { receive };
 }

@@ -1,4 +1,4 @@
-// The memories of the lab as the page shows them, live or recorded: what each holds, what it said, and the table of all questions.
+// The memories of the lab, live or recorded: tokens held, answers and costs of each, and the table of all questions.
 import { cellPicture, putCell } from "../shared/cells.js";
 import { fromBase64 } from "../board/codec.js";
 import { h, icon, setText } from "../shared/dom.js";
@@ -6,12 +6,12 @@ import { bytes, clock, percent, shortNumber, whole } from "../shared/format.js";
 import { readPalette, rgba, shareAlpha } from "../shared/palette.js";
 
 export const UNSEEN = 255;
-const WORDS = { waiting: "waits for its turn …", idle: "not asked yet" };
-const LEGEND = "Left to right: the clip. Each row is a layer, shallow layers on top; coloured where it still holds tokens of that moment, grey where it has let go. Below the rows: where the last answer looked, and, as a short line, where the evidence lies.";
-const KEYS = [["sensory", "sensory layers"], ["working", "working layers"], ["longterm", "long-term layers"], ["neutral", "layers of a memory without tiers"], ["read", "attention of the last answer"]];
+const WORDS = { waiting: "waiting …", idle: "not asked yet" };
+const LEGEND = "Left to right: the clip. Each row is a layer, layer 0 at the top: coloured where it still holds tokens of that moment, grey where they were evicted. Below the rows: the attention of the last answer, and a short line that marks the evidence.";
+const KEYS = [["sensory", "sensory layers"], ["working", "working layers"], ["longterm", "long-term layers"], ["neutral", "layers without tiers"], ["read", "attention of the last answer"]];
 const MARKS = { true: "✓ ", false: "✗ ", null: "" };
 
-/** How many questions each lane answered rightly, and of how many: [{right, of}]. Pure. */
+/** Correct answers of each memory: [{right, of}]. Pure. */
 export function score(asked, lanes) {
   return Array.from({ length: lanes }, (_, i) => {
     const known = asked.map((one) => one.replies[i]).filter((reply) => reply && reply.right !== null);
@@ -19,32 +19,32 @@ export function score(asked, lanes) {
   });
 }
 
-/** Share of all cells seen so far that a lane holds. Pure. */
+/** Share of the tokens seen so far that a memory holds. Pure. */
 export function heldShare(held) {
   const seen = held.filter((value) => value !== UNSEEN);
   return seen.length ? seen.reduce((sum, value) => sum + value, 0) / seen.length / 254 : 0;
 }
 
-/** A lane's figures as [name, value, explanation]. Pure. */
-export function figures(lane) {
+/** Metrics of a memory: [[name, value, explanation]]. Pure. */
+export function metrics(lane) {
   const none = "–";
   const has = lane.resident !== undefined;
   return [
-    ["Tokens held", has ? `${whole(lane.resident)} of ${whole(lane.seen)}` : none, "video tokens that the fullest layer holds, of all that it has seen"],
-    ["Tokens read", lane.read === undefined ? none : whole(lane.read), "video tokens that a layer reads for the last answer"],
+    ["Tokens held", has ? `${whole(lane.resident)} of ${whole(lane.seen)}` : none, "video tokens in the fullest layer, out of those seen"],
+    ["Tokens read", lane.read === undefined ? none : whole(lane.read), "video tokens that a layer read for the last answer"],
     ["First token", lane.first_ms === null ? none : `${shortNumber(lane.first_ms)} ms`, "from the question to the first token of the answer"],
-    ["Archive", has ? bytes(lane.archive) : none, "kept outside the budget, in host memory or on disk"],
+    ["Archive", has ? bytes(lane.archive) : none, "stored outside the budget, in host memory or on disk"],
     ["Moved", lane.moved === undefined ? none : bytes(lane.moved), "fetched from the archive for the last answer"],
   ];
 }
 
-/** What stands where a lane's answer stands. Pure. */
+/** Text in place of a memory's answer. Pure. */
 export function answerOf(lane) {
   if (lane.state === "done") return `${MARKS[lane.verdict?.right ?? null]}${lane.answer || "(no answer)"}`;
   return { writing: lane.answer || "…", refused: lane.answer, failed: lane.error }[lane.state] ?? WORDS[lane.state] ?? "";
 }
 
-/** Draw what a lane holds: a row a layer, a column a stretch of the clip; below, where the last answer looked. */
+/** Draw the tokens held, one row per layer over the time of the clip, with the last answer's attention below. */
 function drawHeld(canvas, lane, index, columns, palette) {
   const ratio = window.devicePixelRatio || 1;
   const width = canvas.clientWidth;
@@ -82,7 +82,7 @@ function drawHeld(canvas, lane, index, columns, palette) {
   });
 }
 
-/** Mark where the evidence lies, over the drawing. */
+/** Mark the moments of the evidence on the drawing. */
 function markEvidence(canvas, lane, duration, palette) {
   if (!lane.verdict || !duration) return;
   const ctx = canvas.getContext("2d");
@@ -94,7 +94,7 @@ function markEvidence(canvas, lane, duration, palette) {
   }
 }
 
-/** One lane's elements; `open()` shows it on the board. */
+/** The elements of one memory; `open()` shows it on the board. */
 function makeLane(open) {
   const node = {
     title: h("h3"), badge: h("span", { class: "hl-badge" }), canvas: h("canvas", { role: "img" }), list: h("dl"),
@@ -112,18 +112,18 @@ function drawLane(node, lane, recorded) {
   setText(node.title, lane.title);
   setText(node.badge, lane.badge);
   node.root.dataset.state = lane.state;
-  if (lane.held) node.canvas.setAttribute("aria-label", `${lane.title} holds ${percent(heldShare(fromBase64(lane.held)))} of all tokens seen so far; one row a layer, shallow layers on top.`);
+  if (lane.held) node.canvas.setAttribute("aria-label", `${lane.title} holds ${percent(heldShare(fromBase64(lane.held)))} of all tokens seen so far; one row per layer, layer 0 at the top.`);
   node.answer.dataset.right = String(lane.verdict?.right ?? "");
   setText(node.answer, answerOf(lane));
   setText(node.verdict, lane.state === "done" ? lane.verdict?.sentence ?? "" : "");
-  const rows = figures(lane);
+  const rows = metrics(lane);
   if (node.list.childElementCount !== rows.length) {
     node.list.replaceChildren(...rows.map(([name, , about]) => h("div", { title: about }, h("dt", {}, name), h("dd"))));
   }
   rows.forEach(([, value], i) => setText(node.list.children[i].lastChild, value));
 }
 
-/** Build the lanes and the table; `open(i)` shows a recorded lane on the board. Returns {parts, draw(state), paint()}; `parts` go into the page in this order. */
+/** Build the memories and the table of questions; `open(i)` shows a recorded memory on the board. Returns {parts, draw(state), paint()}. */
 export function makeLanes(open) {
   let state = { lanes: [], asked: [] };
   let lanes = [];
@@ -135,7 +135,7 @@ export function makeLanes(open) {
   new ResizeObserver(() => paint()).observe(grid);
 
   function paint() {
-    if (!grid.clientWidth) return; // out of sight
+    if (!grid.clientWidth) return; // not visible
     const palette = readPalette(grid);
     state.lanes.forEach((lane, i) => {
       if (!lanes[i]) return;
@@ -153,10 +153,10 @@ export function makeLanes(open) {
     const points = score(state.asked, state.lanes.length);
     table.replaceChildren(
       h("caption", {}, "All questions of this run"),
-      h("thead", {}, h("tr", {}, ["at", "question", "truth", ...state.lanes.map((lane) => lane.title)].map((name) => h("th", { scope: "col" }, name)))),
-      h("tbody", {}, state.asked.map((one) => h("tr", {}, h("td", {}, clock(one.at)), h("td", {}, one.question), h("td", {}, one.truth ?? "not known"),
+      h("thead", {}, h("tr", {}, ["at", "question", "correct answer", ...state.lanes.map((lane) => lane.title)].map((name) => h("th", { scope: "col" }, name)))),
+      h("tbody", {}, state.asked.map((one) => h("tr", {}, h("td", {}, clock(one.at)), h("td", {}, one.question), h("td", {}, one.truth ?? "unknown"),
         one.replies.map((reply) => h("td", { "data-right": String(reply?.right ?? "") }, reply ? `${MARKS[reply.right]}${reply.said}` : "–"))))),
-      h("tfoot", {}, h("tr", {}, h("td"), h("td", {}, "right"), h("td"), points.map(({ right, of }) => h("td", {}, of ? `${right} of ${of}` : "–")))));
+      h("tfoot", {}, h("tr", {}, h("td"), h("td", {}, "correct"), h("td"), points.map(({ right, of }) => h("td", {}, of ? `${right} of ${of}` : "–")))));
     const last = state.asked.at(-1);
     setText(spoken, state.lanes.map((lane, i) => `${lane.title}: ${last.replies[i]?.said ?? "no answer"}`).join(". "));
   }

@@ -1,4 +1,4 @@
-// The lab's own runs: which memories, which clip and budget, and the buttons that run them.
+// Live runs of the lab: the choice of memories, clip and budget, and the controls.
 import { h, icon, setText } from "../shared/dom.js";
 import { clock, whole } from "../shared/format.js";
 import { makeRecord } from "../player/record.js";
@@ -7,23 +7,23 @@ const START = ["hermes", "sliding-window", "full"];
 const LANES = 4;
 const SPEEDS = [[1, "1×"], [4, "4×"], [0, "Max"]];
 
-/** The memories that are chosen: names without gaps and without the same twice. Pure. */
+/** The selected memories, without empty and duplicate names. Pure. */
 export function chosen(values) {
   return [...new Set(values.filter(Boolean))];
 }
 
-/** What the main button says and does. Pure. */
+/** Label, icon and action of the main button. Pure. */
 export function mainAction(state) {
   if (state === "playing") return { action: "pause", label: "Pause", icon: "pause" };
   if (state === "paused") return { action: "resume", label: "Resume", icon: "play" };
   return { action: "start", label: state === "ended" ? "Run again" : "Run", icon: "play" };
 }
 
-/** One line about a run. Pure. */
+/** Status line of a run. Pure. */
 export function liveLine(state) {
-  const words = { starting: "Starting …", playing: "All see the same frames", paused: "Paused", ended: "The clip is over; go on asking", failed: state.error ?? "Stopped by a problem" };
+  const texts = { starting: "Starting …", playing: "Running", paused: "Paused", ended: "Finished. You can still ask questions", failed: state.error ?? "Stopped by an error" };
   const known = state.clock !== null && state.clock !== undefined;
-  return `${words[state.state] ?? ""}${known ? ` · ${clock(state.clock)} of ${clock(state.duration)}, ${whole(state.frames)} frames` : ""}`;
+  return `${texts[state.state] ?? ""}${known ? ` · ${clock(state.clock)} of ${clock(state.duration)}, ${whole(state.frames)} frames` : ""}`;
 }
 
 const option = (value, text) => h("option", { value }, text);
@@ -35,30 +35,30 @@ function select(label, options, value) {
 }
 
 /**
- * Build the choices and buttons of a live run. `kit`: {clips, policies, budgets, act(action, more), say(text)}.
- * Returns {root, talk, start(wish), draw(state)}; `talk` has the questions, and stands below the memories.
+ * Build the controls of a live run. `kit`: {clips, policies, budgets, act(action, more), showError(text)}.
+ * Returns {root, talk, again(run), draw(state)}; `talk` contains the question field.
  */
-export function makeLive({ clips, policies, budgets, act, say }) {
+export function makeLive({ clips, policies, budgets, act, showError }) {
   let state = { state: "empty", lanes: [] };
   const picks = Array.from({ length: LANES }, (_, i) => select(`Memory ${i + 1}`, [
     ...(i < 2 ? [] : [option("", "none")]), ...policies.map((policy) => option(policy.name, policy.title)),
   ], policies.some((policy) => policy.name === START[i]) ? START[i] : ""));
   const [clipLabel, clip] = select("Clip", clips.map((one) => option(one.id, `${one.title} (${clock(one.seconds)})`)), clips[0]?.id);
-  const [budgetLabel, budget] = select("Budget", budgets.map((count) => option(String(count), `${whole(count)} tokens a layer`)), "128");
+  const [budgetLabel, budget] = select("Budget", budgets.map((count) => option(String(count), `${whole(count)} tokens per layer`)), "128");
   const [speedLabel, speed] = select("Speed", SPEEDS.map(([value, text]) => option(String(value), text)), "4");
   const main = h("button", { type: "button", class: "hl-button is-main", onclick: press }, icon("play"), h("span", {}, "Run"));
   const end = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => act("end") }, icon("stop"), h("span", {}, "End"));
   const record = makeRecord((action) => act(action), "the run ended");
   const line = h("p", { class: "hl-state", role: "status" });
-  const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all have seen", hidden: true });
+  const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all memories have seen", hidden: true });
   const progress = h("div", { class: "hl-progress", "aria-hidden": "true" }, h("i"));
-  const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Questions that suit this clip" });
-  const input = h("input", { type: "text", maxlength: "500", placeholder: "One question to all …", "aria-label": "Question to all memories" });
+  const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions for this clip" });
+  const input = h("input", { type: "text", maxlength: "500", placeholder: "Ask all memories …", "aria-label": "Question to all memories" });
   const go = h("button", { type: "submit", class: "hl-button" }, "Ask all");
   const form = h("form", { class: "hl-lab-ask" }, input, go);
   const talk = h("div", { class: "hl-lab-talk", hidden: true }, chips, form);
-  const root = h("section", { class: "hl-lab-part", "aria-label": "A run of your own" },
-    h("h3", {}, "Run memories live"),
+  const root = h("section", { class: "hl-lab-part", "aria-label": "Live run" },
+    h("h3", {}, "Run a live comparison"),
     h("div", { class: "hl-lab-picks" }, picks.map(([label]) => label), clipLabel, budgetLabel, speedLabel),
     h("div", { class: "hl-lab-run" }, main, end, record.button, picture, line), progress, record.line);
 
@@ -69,7 +69,7 @@ export function makeLive({ clips, policies, budgets, act, say }) {
 
   function start() {
     const names = chosen(picks.map(([, node]) => node.value));
-    if (names.length < 2) return say("Choose at least two different memories.");
+    if (names.length < 2) return showError("Choose at least two different memories.");
     setText(line, "Starting …");
     return act("start", { clip: clip.value, budget: Number(budget.value), speed: Number(speed.value), policies: names });
   }
@@ -96,7 +96,7 @@ export function makeLive({ clips, policies, budgets, act, say }) {
   return {
     root,
     talk,
-    /** Choose what a recorded run was made with, as far as it is offered here, and run it. */
+    /** Apply the settings of a recorded run, where available here, and start it. */
     again(run) {
       picks.forEach(([, node], i) => { node.value = policies.some((policy) => policy.name === run.policies[i]) ? run.policies[i] : ""; });
       if (budgets.includes(run.budget)) budget.value = String(run.budget);

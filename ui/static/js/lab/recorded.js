@@ -1,47 +1,47 @@
-// Recorded lab runs: the list to choose from, the address that opens one, and how one is played.
+// Recorded lab runs: their list, links to them, and their playback.
 import { h, icon, setText } from "../shared/dom.js";
 import { clock, count, whole } from "../shared/format.js";
 import { before, linkTo, makeStrip, readLink, runPanel } from "../runs/replay.js";
 import { makeTransport } from "../player/transport.js";
 
-/** What an address asks the lab for: {id, seconds, problem}; null where it names no lab run. `id` null: there is no such run. Pure. */
+/** The lab run named in the address: {id, seconds, problem}, or null. `id` is null if there is no such run. Pure. */
 export function firstLabRun(search, runs) {
   const name = new URLSearchParams(search).get("lab");
   if (name === null) return null;
   const known = runs.find((run) => run.id === name);
-  if (!known) return { id: null, seconds: 0, problem: "The lab run of this link is not here." };
+  if (!known) return { id: null, seconds: 0, problem: "The lab run in this link is not available here." };
   return { id: known.id, seconds: readLink(search).seconds ?? known.open_at ?? 0, problem: null };
 }
 
-/** Where a press on a question of a run leads: to the answers, or, while it plays, to shortly before they come. Pure. */
+/** Seek target of a question: its answers, or, during playback, shortly before them. Pure. */
 export function stopOf(at, state) {
   return state === "playing" ? before(at) : at;
 }
 
-/** One line about a replay. Pure. */
+/** Status line of the playback. Pure. */
 export function replayLine(state) {
-  const words = { playing: "Replaying", paused: "Replay paused", ended: "The run is over" };
-  return `${words[state.state] ?? ""} · ${count(state.frames, "frame")} seen`;
+  const texts = { playing: "Playing", paused: "Paused", ended: "End of the recording" };
+  return `${texts[state.state] ?? ""} · ${count(state.frames, "frame")} seen`;
 }
 
-/** The list of recorded lab runs, and the way to open a file. `kit`: {runs, limitMb, upload, open(id), file({path, name}), say(text)}. */
-export function makeLabList({ runs, limitMb, upload, open, file, say }) {
-  const input = h("input", { type: "file", accept: ".hermesrun", class: "hl-hidden", onchange: () => input.files[0] && take(input.files[0]) });
+/** Build the list of recorded lab runs and the file upload. `kit`: {runs, limitMb, upload, open(id), file({path, name}), showError(text)}. */
+export function makeLabList({ runs, limitMb, upload, open, file, showError }) {
+  const input = h("input", { type: "file", accept: ".hermesrun", class: "hl-hidden", onchange: () => input.files[0] && openFile(input.files[0]) });
   const words = h("span", {}, "Open a saved lab run");
   const slot = h("div", {});
   const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab runs" },
     h("header", {}, h("h3", {}, "Recorded lab runs"), h("label", { class: "hl-link" }, icon("upload"), words, input)), slot);
   let shown = null;
 
-  async function take(chosen) {
-    if (chosen.size > limitMb * 1e6) return say(`${chosen.name} has ${whole(chosen.size / 1e6)} MB; up to ${limitMb} MB are taken.`);
-    if (!chosen.size) return say(`${chosen.name} is empty. Choose a saved lab run.`);
+  async function openFile(chosen) {
+    if (chosen.size > limitMb * 1e6) return showError(`${chosen.name} is ${whole(chosen.size / 1e6)} MB. The limit is ${limitMb} MB.`);
+    if (!chosen.size) return showError(`${chosen.name} is empty. Choose a saved lab run.`);
     setText(words, `Opening ${chosen.name} …`);
     try {
       const { path } = await upload(chosen);
       file({ path, name: chosen.name });
     } catch {
-      say(`${chosen.name} could not be uploaded. Check the connection, then try again.`);
+      showError(`${chosen.name} could not be uploaded. Check the connection and try again.`);
     }
     input.value = "";
     return setText(words, "Open a saved lab run");
@@ -53,20 +53,20 @@ export function makeLabList({ runs, limitMb, upload, open, file, say }) {
       const id = state.run?.id ?? "";
       if (id === shown || !runs.length) return;
       shown = id;
-      slot.replaceChildren(runPanel(runs, id, open, "Recorded lab runs to choose from"));
+      slot.replaceChildren(runPanel(runs, id, open, "Available lab runs"));
     },
   };
 }
 
-/** A recorded lab run while it is shown. `kit`: {act(action, more), again(run)}. Returns {root, draw(state)}; `root` is empty while none is. */
+/** Build the player of a recorded lab run. `kit`: {act(action, more), again(run)}. Returns {root, draw(state)}; `root` is empty while no run is open. */
 export function makeLabReplay({ act, again }) {
   let state = { state: "empty" };
   let key = null;
   const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab run", hidden: true });
-  const words = { badge: "Recorded lab run", position: "Position in the lab run", live: "Run these memories live", why: "Leave the recorded run and stream the same clip through the same memories now" };
+  const labels = { badge: "Recorded lab run", position: "Position in the lab run", live: "Run this comparison live", why: "Close the recording and run the same memories on the same clip now" };
   const strip = makeStrip({
     seek: (seconds) => act("seek", { seconds }), live: () => again(state.run),
-    link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, kind: "lab" }), words,
+    link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, kind: "lab" }), words: labels,
   });
   const transport = makeTransport({
     planned: false, pace: (speed) => act("pace", { speed }),
@@ -74,7 +74,7 @@ export function makeLabReplay({ act, again }) {
   });
   const close = h("button", { type: "button", class: "hl-button", onclick: () => act("end") }, icon("stop"), h("span", {}, "Close"));
   transport.controls.querySelector(".hl-buttons").append(close);
-  const picture = h("img", { class: "hl-lab-screen", alt: "The newest frame that all had seen", hidden: true });
+  const picture = h("img", { class: "hl-lab-screen", alt: "The newest frame that all memories had seen", hidden: true });
   const line = h("p", { class: "hl-state", role: "status" });
   const stops = h("div", { class: "hl-chips hl-lab-stops", role: "group", "aria-label": "Questions of this run" });
 
@@ -84,7 +84,7 @@ export function makeLabReplay({ act, again }) {
       state = next;
       root.hidden = !state.run;
       if (!state.run) {
-        root.replaceChildren(); // its controls have the names of the live ones
+        root.replaceChildren(); // its controls have the same names as those of live runs
         key = null;
         picture.hidden = true;
         return;

@@ -1,21 +1,21 @@
-// The cost calculator: how large a cache gets, and when it fills this computer's memory.
+// The cache calculator: the size of a cache, and when it fills this computer's memory.
 import { h, setText } from "../shared/dom.js";
 import { bytes, percent, whole } from "../shared/format.js";
 
-/** Bytes of a cache, and seconds until it fills `memory`. `known`: {bytes_per_token: {dtype: bytes}}, or, of a model whose
-    state never grows, {state_bytes: {dtype: bytes}}. Pure. */
-export function cacheCost(known, { dtype, tokens, minutes, fps }, memory) {
+/** Bytes of a cache, and seconds until it fills `memory`. `model`: {bytes_per_token: {dtype: bytes}}, or, for a model with a
+    state of constant size, {state_bytes: {dtype: bytes}}. Pure. */
+export function cacheCost(model, { dtype, tokens, minutes, fps }, memory) {
   const frames = Math.floor(minutes * 60 * fps);
-  if (known.state_bytes) {
-    const state = known.state_bytes[dtype];
+  if (model.state_bytes) {
+    const state = model.state_bytes[dtype];
     return { frames, tokens: frames * tokens, bytes: state, share: state / memory, fullAfter: Infinity };
   }
-  const perSecond = known.bytes_per_token[dtype] * tokens * fps;
-  const total = known.bytes_per_token[dtype] * tokens * frames;
+  const perSecond = model.bytes_per_token[dtype] * tokens * fps;
+  const total = model.bytes_per_token[dtype] * tokens * frames;
   return { frames, tokens: frames * tokens, bytes: total, share: total / memory, fullAfter: memory / perSecond };
 }
 
-/** A length of time in words: "40 minutes", "2 hours 5 minutes", "3 days". Pure. */
+/** Format a duration: "40 minutes", "2 hours 5 minutes", "3 days". Pure. */
 export function span(seconds) {
   if (!Number.isFinite(seconds)) return "never";
   const minutes = Math.round(seconds / 60);
@@ -29,17 +29,17 @@ export function span(seconds) {
 
 let made = 0;
 
-/** Build a calculator. `offer`: {memory, models}; `first`: {model, minutes, fps}. Returns its root. */
-export function makeCalculator({ memory, models }, first = {}) {
+/** Build a calculator for `memory` bytes and a list of models. `initial`: {model, minutes, fps}. Returns its root element. */
+export function makeCalculator({ memory, models }, initial = {}) {
   made += 1;
-  const chosen = models.find((model) => model.id === first.model) ?? models[0];
+  const chosen = models.find((model) => model.id === initial.model) ?? models[0];
   const name = (part) => `hl-calc-${part}-${made}`;
   const field = (part, label, control) => h("div", { class: "hl-calc-field" }, h("label", { for: name(part) }, label), control);
   const model = h("select", { id: name("model") }, models.map((item) => h("option", { value: item.id, selected: item === chosen }, item.title)));
   const dtype = h("select", { id: name("dtype") }, Object.keys(chosen.bytes_per_token ?? chosen.state_bytes).map((type) => h("option", { value: type, selected: type === chosen.dtype }, type)));
   const tokens = h("input", { id: name("tokens"), type: "number", min: "1", max: "4096", step: "1", value: String(chosen.tokens_per_frame) });
-  const fps = h("input", { id: name("fps"), type: "number", min: "0.1", max: "30", step: "0.1", value: String(first.fps ?? 1) });
-  const minutes = h("input", { id: name("minutes"), type: "range", min: "1", max: "1440", step: "1", value: String(first.minutes ?? 60) });
+  const fps = h("input", { id: name("fps"), type: "number", min: "0.1", max: "30", step: "0.1", value: String(initial.fps ?? 1) });
+  const minutes = h("input", { id: name("minutes"), type: "range", min: "1", max: "1440", step: "1", value: String(initial.minutes ?? 60) });
   const length = h("output", { for: name("minutes") });
   const note = h("p", { class: "hl-caption" });
   const total = h("strong", { class: "hl-calc-total" });
@@ -59,11 +59,11 @@ export function makeCalculator({ memory, models }, first = {}) {
     bar.classList.toggle("is-over", cost.share > 1);
     bar.setAttribute("aria-label", `${percent(Math.min(1, cost.share))} of this computer’s memory`);
     if (known.state_bytes) {
-      setText(detail, `${whole(cost.frames)} frames, ${whole(cost.tokens)} tokens, all blended into one state of ${bytes(cost.bytes)}: it is as large after a second as after a day.`);
+      setText(detail, `${whole(cost.frames)} frames, ${whole(cost.tokens)} tokens, merged into a state of ${bytes(cost.bytes)}, whose size is constant.`);
       return;
     }
-    setText(detail, `${whole(cost.frames)} frames, ${whole(cost.tokens)} tokens of ${bytes(known.bytes_per_token[given.dtype])}. `
-      + (cost.share > 1 ? `More than this computer’s ${bytes(memory)}: full after ${span(cost.fullAfter)}.` : `${percent(cost.share)} of this computer’s ${bytes(memory)}; full after ${span(cost.fullAfter)}.`));
+    setText(detail, `${whole(cost.frames)} frames, ${whole(cost.tokens)} tokens of ${bytes(known.bytes_per_token[given.dtype])} each. `
+      + (cost.share > 1 ? `More than this computer’s ${bytes(memory)} of memory, which is full after ${span(cost.fullAfter)}.` : `${percent(cost.share)} of this computer’s ${bytes(memory)} of memory, which is full after ${span(cost.fullAfter)}.`));
   }
 
   model.addEventListener("change", () => {
@@ -76,8 +76,8 @@ export function makeCalculator({ memory, models }, first = {}) {
   draw();
   return h("div", { class: "hl-calc", role: "group", "aria-label": "Cache calculator" },
     field("model", "Model", model), note,
-    h("div", { class: "hl-calc-pair" }, field("tokens", "Tokens a frame", tokens), field("fps", "Frames a second", fps)),
-    field("dtype", "Kind of numbers", dtype),
+    h("div", { class: "hl-calc-pair" }, field("tokens", "Tokens per frame", tokens), field("fps", "Frames per second", fps)),
+    field("dtype", "Data type", dtype),
     h("div", { class: "hl-calc-field" }, h("div", { class: "hl-calc-label" }, h("label", { for: name("minutes") }, "Length of the stream"), length), minutes),
     result);
 }

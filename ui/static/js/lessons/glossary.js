@@ -1,16 +1,16 @@
-// The glossary on the page: words with a dotted line, explained on hover, focus or tap. The explanation can be pointed at,
-// stays until one leaves, and goes with Escape (WCAG 1.4.13).
+// Glossary terms on the page: underlined words that show their definition on hover, focus or tap. The definition can be hovered,
+// stays until pointer or focus leave, and closes with Escape (WCAG 1.4.13).
 import { h } from "../shared/dom.js";
-import { leadingMark } from "./text.js";
+import { leadingPunctuation } from "./text.js";
 import { firstTerms, formsOf, pattern } from "./terms.js";
 
 const LINGER_MS = 200;
 const GAP = 8;
 const MARK_MS = 150;
-/** Where words are marked of themselves: captions and settings, not controls. */
+/** Where terms are marked automatically: captions and settings, but not controls. */
 const CAPTIONS = [".hl-board figcaption p", "#hl-settings [data-testid='block-info'], #hl-settings .hl-said"];
 
-/** Make the glossary of `terms`. Returns {term(shown), markPage()}. */
+/** Create the glossary of `terms`. Returns {term(text), markPage()}. */
 export function makeGlossary(terms) {
   const forms = formsOf(terms);
   const matcher = pattern(terms);
@@ -31,7 +31,7 @@ export function makeGlossary(terms) {
     place();
   }
 
-  /** Put the explanation beside its word; it goes where the word has been scrolled away. */
+  /** Place the definition next to its term; hide it if the term was scrolled out of view. */
   function place() {
     const box = owner.getBoundingClientRect();
     if (box.bottom < 0 || box.top > innerHeight) {
@@ -51,13 +51,13 @@ export function makeGlossary(terms) {
     tip.hidden = true;
   }
 
-  const soon = () => {
+  const hideSoon = () => {
     clearTimeout(leaving);
     leaving = setTimeout(() => document.activeElement !== owner && hide(), LINGER_MS);
   };
 
   tip.addEventListener("pointerenter", () => clearTimeout(leaving));
-  tip.addEventListener("pointerleave", soon);
+  tip.addEventListener("pointerleave", hideSoon);
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape" || tip.hidden) return;
     event.stopPropagation();
@@ -68,17 +68,17 @@ export function makeGlossary(terms) {
   });
   addEventListener("scroll", () => !tip.hidden && place(), { capture: true, passive: true });
 
-  /** A word that explains itself; an unknown one is plain text. */
+  /** A button that shows the term's definition; plain text for unknown terms. */
   function term(shown) {
     const known = forms.get(shown.toLowerCase());
     if (!known) return document.createTextNode(shown);
     const node = h("button", { type: "button", class: "hl-term" }, shown);
     node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && show(node, known));
-    node.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && soon());
+    node.addEventListener("pointerleave", (event) => event.pointerType === "mouse" && hideSoon());
     node.addEventListener("focus", () => show(node, known));
     node.addEventListener("blur", hide);
     node.addEventListener("click", (event) => {
-      event.preventDefault(); // a label that holds the word would pass the click on
+      event.preventDefault(); // keeps a surrounding label from handling the click
       show(node, known);
     });
     return node;
@@ -92,16 +92,16 @@ export function makeGlossary(terms) {
       for (const { start, end } of firstTerms(text.data, forms, matcher, seen).reverse()) {
         const tail = text.splitText(start);
         const shown = tail.data.slice(0, end - start);
-        const [behind, rest] = leadingMark(tail.data.slice(end - start));
+        const [punctuation, rest] = leadingPunctuation(tail.data.slice(end - start));
         tail.data = rest;
-        tail.before(behind ? h("span", { class: "hl-closed-up" }, term(shown), behind) : term(shown));
+        tail.before(punctuation ? h("span", { class: "hl-nowrap" }, term(shown), punctuation) : term(shown));
       }
     }
   }
 
   return {
     term,
-    /** Mark the first occurrence of each term in the captions of the board, and in the settings once they are opened. */
+    /** Mark the first occurrence of each term in the captions of the board, and in the settings when they are opened. */
     markPage() {
       const settings = document.querySelector("#hl-settings");
       if (settings && !watched) {

@@ -1,14 +1,14 @@
-// The lessons panel: a list of lessons, and one lesson step by step, beside the real page.
+// The lessons panel: the list of lessons and the steps of one lesson, next to the page.
 import { h, setText } from "../shared/dom.js";
 import { makeStep, paragraph } from "./step.js";
 import { makePointer } from "./pointing.js";
-import { address, finished, keep, linked, reached, recall, standing } from "./progress.js";
+import { address, finished, keep, linked, reached, recall, statusOf } from "./progress.js";
 
-/** While something is not there yet, it is asked for again after this long. */
-const AGAIN_MS = 700;
+/** Time between two requests for a result that is not available yet. */
+const RETRY_MS = 700;
 
 /**
- * Build the panel. `kit`: {lessons, glossary, calculator, bus, send(request), show(wish)}.
+ * Build the panel. `kit`: {lessons, glossary, calculator, bus, send(request), show(target)}.
  * Returns {receive(reply), open()}.
  */
 export function mountLessons(element, { lessons, glossary, calculator, bus, send, show }) {
@@ -16,17 +16,17 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
   let lesson = null;
   let index = 0;
   let step = null;
-  let past = [];
-  let number = 0;
-  let again = 0;
+  let visited = [];
+  let requestId = 0;
+  let retryTimer = 0;
   let opener = null;
-  const waits = new Map();
+  const callbacks = new Map();
   const pointer = makePointer(show);
 
   const back = h("button", { type: "button", class: "hl-button is-quiet", "aria-label": "All lessons", onclick: () => list() }, "All lessons");
   const title = h("h2", { id: "hl-lessons-title", tabindex: "-1" }, "Lessons");
-  const low = h("button", { type: "button", class: "hl-lessons-low", "aria-expanded": "true", "aria-label": "Make the lesson small", onclick: () => lower(!root.classList.contains("is-low")) }, "–");
-  const close = h("button", { type: "button", class: "hl-lessons-close", "aria-label": "Close the lessons", title: "Close; the page becomes as it was", onclick: () => shut() }, "×");
+  const low = h("button", { type: "button", class: "hl-lessons-low", "aria-expanded": "true", "aria-label": "Minimise the lesson", onclick: () => minimise(!root.classList.contains("is-low")) }, "–");
+  const close = h("button", { type: "button", class: "hl-lessons-close", "aria-label": "Close the lessons", title: "Close the lessons and restore the page", onclick: () => shut() }, "×");
   const body = h("div", { class: "hl-lessons-body" });
   const before = h("button", { type: "button", class: "hl-button", onclick: () => go(index - 1) }, "Back");
   const after = h("button", { type: "button", class: "hl-button is-main", onclick: () => (index + 1 < lesson.steps.length ? go(index + 1) : finish()) }, "Next");
@@ -37,27 +37,27 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
   element.replaceChildren(root);
 
   function request(kind, more, then) {
-    number += 1;
-    waits.set(number, then);
-    send({ id: number, kind, lesson: lesson?.id, step: index, ...more });
+    requestId += 1;
+    callbacks.set(requestId, then);
+    send({ id: requestId, kind, lesson: lesson?.id, step: index, ...more });
   }
 
-  function lower(on) {
+  function minimise(on) {
     root.classList.toggle("is-low", on);
     low.setAttribute("aria-expanded", String(!on));
-    low.setAttribute("aria-label", on ? "Make the lesson large" : "Make the lesson small");
+    low.setAttribute("aria-label", on ? "Expand the lesson" : "Minimise the lesson");
     setText(low, on ? "+" : "–");
   }
 
   function appear() {
     if (root.hidden) opener = document.activeElement;
     root.hidden = false;
-    lower(false);
+    minimise(false);
     document.body.classList.add("hl-with-lessons");
   }
 
   function leave() {
-    clearTimeout(again);
+    clearTimeout(retryTimer);
     pointer.off();
     if (lesson) {
       request("leave", {}, null);
@@ -81,10 +81,10 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     setText(title, "Lessons");
     back.hidden = foot.hidden = true;
     body.replaceChildren(
-      h("p", { class: "hl-lessons-intro" }, "Short lessons on the real page. You guess first, then see what the model does. What you have open now waits for you and comes back when you leave."),
+      h("p", { class: "hl-lessons-intro" }, "Short interactive lessons on this page. Guess first, then see what the model does. When you leave, the page returns to what you have open now."),
       h("ol", { class: "hl-lessons-list" }, lessons.map((item) => h("li", {}, h("button", { type: "button", onclick: () => begin(item, progress[item.id]?.step ?? 0) },
         h("span", { class: "hl-lessons-number", "aria-hidden": "true" }, progress[item.id]?.done ? "✓" : String(item.number)),
-        h("strong", {}, item.title), h("span", {}, item.about), h("small", {}, standing(progress, item)))))));
+        h("strong", {}, item.title), h("span", {}, item.about), h("small", {}, statusOf(progress, item)))))));
     body.scrollTop = 0;
     title.focus({ preventScroll: true });
   }
@@ -93,7 +93,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     appear();
     if (lesson) leave();
     lesson = item;
-    past = item.steps.map(() => ({ chosen: null, reply: null }));
+    visited = item.steps.map(() => ({ chosen: null, reply: null }));
     setText(title, `${item.number}. ${item.title}`);
     back.hidden = foot.hidden = false;
     bus.say("lesson", item.id);
@@ -102,26 +102,26 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
   }
 
   function go(to) {
-    clearTimeout(again);
+    clearTimeout(retryTimer);
     pointer.off();
     index = to;
     progress = reached(progress, lesson.id, index);
     keep(progress);
     history.replaceState(history.state, "", address(location.href, lesson, index));
-    const mine = index;
+    const at = index;
     step = makeStep(lesson.steps[index], {
       glossary, calculator, act, point: pointer.at,
-      chose: (choice) => { past[mine].chosen = choice; },
+      choose: (choice) => { visited[at].chosen = choice; },
       reveal,
-    }, past[index]);
+    }, visited[index]);
     body.replaceChildren(step.root);
     body.scrollTop = 0;
     setText(where, `Step ${index + 1} of ${lesson.steps.length}`);
     before.disabled = index === 0;
     setText(after, index + 1 < lesson.steps.length ? "Next" : "Finish");
     step.heading.focus({ preventScroll: true });
-    const wish = lesson.steps[index].point;
-    if (wish?.view && !matchMedia("(max-width: 640px)").matches) pointer.at(wish);
+    const target = lesson.steps[index].point;
+    if (target?.view && !matchMedia("(max-width: 640px)").matches) pointer.at(target);
   }
 
   function act(which) {
@@ -138,7 +138,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     }
     if (action.do === "play" || action.do === "run") {
       bus.say("source", action.do === "play" ? { kind: "clip", id: action.clip } : { kind: "run", id: action.run });
-      past[index].reply = null;
+      visited[index].reply = null;
     }
     shown.busy(which, true);
     shown.note("", "");
@@ -150,8 +150,8 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
   }
 
   function reveal() {
-    clearTimeout(again);
-    const mine = index;
+    clearTimeout(retryTimer);
+    const at = index;
     const shown = step;
     request("reveal", {}, (reply) => {
       if (shown !== step) return;
@@ -159,9 +159,9 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
         shown.note(reply.error, "error");
         return;
       }
-      shown.told(reply);
-      if (reply.waiting) again = setTimeout(reveal, AGAIN_MS);
-      else past[mine].reply = reply;
+      shown.showResult(reply);
+      if (reply.waiting) retryTimer = setTimeout(reveal, RETRY_MS);
+      else visited[at].reply = reply;
     });
   }
 
@@ -174,7 +174,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     foot.hidden = true;
     const heading = h("h3", { tabindex: "-1" }, "Done");
     body.replaceChildren(h("div", { class: "hl-lesson-step" }, heading,
-      paragraph(`You finished “${done.title}”. What you had open before is back.`, glossary),
+      paragraph(`You finished “${done.title}”. The page shows again what you had open before.`, glossary),
       h("div", { class: "hl-lesson-actions" },
         next ? h("button", { type: "button", class: "hl-button is-main", onclick: () => begin(next, 0) }, `Next: ${next.title}`) : null,
         h("button", { type: "button", class: "hl-button", onclick: () => shut() }, "Close the lessons"))));
@@ -186,15 +186,15 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     if (opened) return;
     opened = true;
     glossary.markPage();
-    const asked = linked(location.search, lessons);
-    if (asked) begin(asked.lesson, asked.step);
+    const link = linked(location.search, lessons);
+    if (link) begin(link.lesson, link.step);
   });
 
   return {
     open: list,
     receive(reply) {
-      const then = waits.get(reply.id);
-      waits.delete(reply.id);
+      const then = callbacks.get(reply.id);
+      callbacks.delete(reply.id);
       then?.(reply);
     },
   };

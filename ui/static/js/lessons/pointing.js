@@ -1,26 +1,26 @@
-// Pointing at a part of the page: it is scrolled into view and gets a ring until something else is pointed at.
+// Highlights a part of the page: scrolls it into view and draws a ring around it.
 
-const OWN = { player: ".hl-player", chat: ".hl-chat", settings: "#hl-settings", meters: ".hl-meters" };
+const OUTSIDE_BOARD = { player: ".hl-player", chat: ".hl-chat", settings: "#hl-settings", meters: ".hl-meters" };
 
-/** Selectors of the element that a view's name stands for, the most exact first. Pure. */
+/** Selectors of a view's element, the most specific first. Pure. */
 export function placeOf(view) {
-  return OWN[view] ? [`[data-view="${view}"]`, OWN[view]] : [`[data-view="${view}"]`, ".hl-board"];
+  return OUTSIDE_BOARD[view] ? [`[data-view="${view}"]`, OUTSIDE_BOARD[view]] : [`[data-view="${view}"]`, ".hl-board"];
 }
 
-const AGAIN_MS = 400;
-const PATIENCE_MS = 60_000;
+const RETRY_MS = 400;
+const TIMEOUT_MS = 60_000;
 
-/** Makes the pointer. `show(wish)`: the board selects what is wished for. Returns {at(wish), off()}. */
+/** Create the highlighter. `show(target)` selects the target on the board. Returns {at(target), off()}. */
 export function makePointer(show) {
   let ringed = null;
-  let again = 0;
+  let retryTimer = 0;
   const off = () => {
-    clearTimeout(again);
+    clearTimeout(retryTimer);
     ringed?.classList.remove("hl-pointed");
     ringed = null;
   };
 
-  /** Ring the first of the places that can be seen; the board's figures come only when something was seen. */
+  /** Highlight the first visible element. Retry until the most specific one appears, as figures are hidden before the first frame. */
   function ring(places, since) {
     const visible = (selector) => [...document.querySelectorAll(selector)].find((found) => found.offsetParent);
     const node = places.map(visible).find(Boolean);
@@ -31,16 +31,16 @@ export function makePointer(show) {
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
       node.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
     }
-    if (!node?.matches(places[0]) && performance.now() - since < PATIENCE_MS) again = setTimeout(ring, AGAIN_MS, places, since);
+    if (!node?.matches(places[0]) && performance.now() - since < TIMEOUT_MS) retryTimer = setTimeout(ring, RETRY_MS, places, since);
   }
 
   return {
     off,
-    at(wish) {
+    at(target) {
       off();
-      if (!OWN[wish.view]) show(wish);
-      const places = placeOf(wish.view);
-      ring(OWN[wish.view] ? [places[1]] : places, performance.now());
+      if (!OUTSIDE_BOARD[target.view]) show(target);
+      const places = placeOf(target.view);
+      ring(OUTSIDE_BOARD[target.view] ? [places[1]] : places, performance.now());
     },
   };
 }

@@ -1,32 +1,32 @@
-// One step of a lesson as elements: words, buttons, calculator, a prediction and its reveal.
+// The elements of a lesson step: text, buttons, calculator, prediction and result.
 import { makeCalculator } from "./calculator.js";
 import { h, icon } from "../shared/dom.js";
-import { leadingMark, parseRich } from "./text.js";
+import { leadingPunctuation, parseRich } from "./text.js";
 
 const ICONS = { play: "play", ask: "send", run: "play", set: "restart", show: "play" };
 
-/** What is said of a guess: `right` says of each choice whether it fits what was measured. Pure. */
+/** Text about a guess; `right` holds for each choice whether it matches the measurement. Pure. */
 export function verdict(right, chosen) {
-  if (!right.includes(true)) return { kind: "open", text: "None of these fits what was measured." };
-  return right[chosen] ? { kind: "right", text: "That is what happened." } : { kind: "wrong", text: "It turned out differently." };
+  if (!right.includes(true)) return { kind: "open", text: "None of the choices matches the measurement." };
+  return right[chosen] ? { kind: "right", text: "Correct." } : { kind: "wrong", text: "Not quite." };
 }
 
-/** A paragraph with terms and figures. */
+/** A paragraph with glossary terms and measured values. */
 export function paragraph(source, glossary, attributes = {}) {
   const parts = parseRich(source);
   return h("p", attributes, parts.map((part, i) => {
     if (part.kind === "term") {
-      const [mark] = leadingMark(parts[i + 1]?.kind === "text" ? parts[i + 1].text : "");
-      return mark ? h("span", { class: "hl-closed-up" }, glossary.term(part.text), mark) : glossary.term(part.text);
+      const [punctuation] = leadingPunctuation(parts[i + 1]?.kind === "text" ? parts[i + 1].text : "");
+      return punctuation ? h("span", { class: "hl-nowrap" }, glossary.term(part.text), punctuation) : glossary.term(part.text);
     }
     if (part.kind === "strong") return h("strong", {}, part.text);
-    return parts[i - 1]?.kind === "term" ? leadingMark(part.text)[1] : part.text;
+    return parts[i - 1]?.kind === "term" ? leadingPunctuation(part.text)[1] : part.text;
   }));
 }
 
 /**
- * Build a step. `kit`: {glossary, calculator, act(index), reveal(), point()}; `past`: {chosen, reply} of an earlier visit.
- * Returns {root, heading, told(reply), busy(index, on), note(text, kind)}.
+ * Build a step. `kit`: {glossary, calculator, act(index), reveal(), choose(index), point(target)}; `past`: {chosen, reply} of an
+ * earlier visit. Returns {root, heading, showResult(reply), busy(index, on), note(text, kind)}.
  */
 export function makeStep(step, kit, past) {
   const heading = h("h3", { tabindex: "-1" }, step.title);
@@ -43,14 +43,14 @@ export function makeStep(step, kit, past) {
     onchange: () => {
       chosen = index;
       show.disabled = false;
-      kit.chose(index);
+      kit.choose(index);
     },
   }));
   const choices = radios.map((radio, index) => h("label", { class: "hl-choice" }, radio, h("span", {}, step.choices[index]), h("b", { class: "hl-choice-mark", "aria-hidden": "true" })));
   const guess = step.choices?.length ? h("fieldset", { class: "hl-guess" },
-    h("legend", {}, h("small", {}, "Your guess first"), step.question), choices, show) : null;
+    h("legend", {}, h("small", {}, "Guess first"), step.question), choices, show) : null;
 
-  function told(reply) {
+  function showResult(reply) {
     if (reply.waiting) {
       note.hidden = false;
       note.dataset.kind = "waiting";
@@ -58,17 +58,17 @@ export function makeStep(step, kit, past) {
       return;
     }
     note.hidden = true;
-    const said = verdict(reply.right, chosen);
+    const result = verdict(reply.right, chosen);
     choices.forEach((label, index) => {
       label.dataset.right = reply.right[index] ? "yes" : index === chosen ? "no" : "";
       label.lastChild.textContent = reply.right[index] ? "✓" : index === chosen ? "✗" : "";
     });
     radios.forEach((radio) => { radio.disabled = true; });
     show.hidden = true;
-    outcome.replaceChildren(h("p", { class: "hl-lesson-verdict", "data-kind": said.kind }, said.text), ...reply.text.map((line) => paragraph(line, kit.glossary)));
+    outcome.replaceChildren(h("p", { class: "hl-lesson-verdict", "data-kind": result.kind }, result.text), ...reply.text.map((line) => paragraph(line, kit.glossary)));
   }
 
-  if (past?.reply) told(past.reply);
+  if (past?.reply) showResult(past.reply);
   const root = h("div", { class: "hl-lesson-step" }, heading,
     step.text.map((line) => paragraph(line, kit.glossary)),
     step.without ? paragraph(step.without, kit.glossary, { class: "hl-lesson-without" }) : null,
@@ -76,7 +76,7 @@ export function makeStep(step, kit, past) {
     step.calculator?.model ? makeCalculator(kit.calculator, step.calculator) : null,
     guess, note, outcome);
   return {
-    root, heading, told,
+    root, heading, showResult,
     busy: (index, on) => { actions[index].disabled = on; },
     note(text, kind) {
       note.hidden = !text;

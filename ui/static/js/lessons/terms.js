@@ -1,6 +1,6 @@
-// Finding the words of the glossary in a text. Pure.
+// Search for glossary terms in text. Pure functions.
 
-/** Every form of every term, in lower case, to its term: {"tokens": {term, meaning}, …}. */
+/** Map of every form, in lower case, to its term: {"tokens": {term, meaning}, …}. */
 export function formsOf(terms) {
   const forms = new Map();
   for (const term of terms) for (const form of [term.term, ...term.forms]) forms.set(form.toLowerCase(), term);
@@ -9,7 +9,7 @@ export function formsOf(terms) {
 
 const escape = (text) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
-/** Matches any form of the terms that may be marked of themselves (`auto` is not false), the longest first; null: none. */
+/** Pattern of all forms that may be marked automatically (`auto` is not false), longest first; null if there are none. */
 export function pattern(terms) {
   const forms = terms.filter((term) => term.auto !== false).flatMap((term) => [term.term, ...term.forms]);
   if (!forms.length) return null;
@@ -17,7 +17,7 @@ export function pattern(terms) {
   return new RegExp(`(?<![\\w-])(?:${longest.join("|")})(?![\\w-])`, "gi");
 }
 
-/** First occurrences in a text of terms that were not `seen` yet: [{start, end, term}]. Adds them to `seen`. */
+/** First occurrences of terms not `seen` yet: [{start, end, term}]. Adds them to `seen`. */
 export function firstTerms(text, forms, matcher, seen) {
   const found = [];
   for (const match of text.matchAll(matcher)) {

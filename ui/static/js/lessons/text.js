@@ -1,6 +1,6 @@
-// Lesson text: paragraphs with [[terms]] of the glossary and **figures** in bold, taken apart. Pure.
+// Parser for lesson text: paragraphs with [[glossary terms]] and **measured values** in bold. Pure functions.
 
-/** Parts of a text: [{kind: "text" | "term" | "strong", text}]. What is not closed stays plain. */
+/** Split a text into [{kind: "text" | "term" | "strong", text}]. Unclosed markers stay plain text. */
 export function parseRich(source) {
   const parts = [];
   const marks = /\[\[([^\]]+)\]\]|\*\*([^*]+)\*\*/g;
@@ -14,13 +14,13 @@ export function parseRich(source) {
   return parts;
 }
 
-/** Text with the mark that it begins with apart, such as [",", " and so on"]: a mark belongs to the word before it. Pure. */
-export function leadingMark(text) {
+/** Split leading punctuation off a text, such as [",", " and so on"], to keep it on the line of the preceding word. Pure. */
+export function leadingPunctuation(text) {
   const mark = /^[,.;:!?)’”]+/.exec(text)?.[0] ?? "";
   return [mark, text.slice(mark.length)];
 }
 
-/** The same as plain words, for a live region. */
+/** The text without markers, for a live region. */
 export function plain(source) {
   return parseRich(source).map((part) => part.text).join("");
 }

@@ -1,13 +1,13 @@
-// The identity of this browser tab: a secret token that the page sends with every request, so that the server finds the tab's
-// stream again after a reload or a lost connection. Also: whether the server can be reached, and the signal that the tab is closed.
+// The identity of this browser tab: a secret token sent with every request, by which the server finds the tab's stream after a
+// reload or a lost connection. Also detects lost connections and notifies the server when the tab is closed.
 
 export const TAB_HEADER = "x-hermes-tab";
 const TOKEN = "hermes-tab";
 const OPEN = "hermes-tab-open";
 const LEAVE = "./hermes-live-leave";
-/** How long a page that may be a copy of another tab waits for that tab to answer. */
+/** How long a page that may be a duplicated tab waits for the original to answer. */
 const ANSWER_MS = 200;
-/** Requests that tell whether the server can be reached. */
+/** Requests that show whether the server can be reached. */
 const OURS = /\/gradio_api\/|\/hermes-live-(?:updates|requests)$/;
 
 /** 32 random hexadecimal digits. */
@@ -29,8 +29,8 @@ function isOpenElsewhere(channel, token) {
 }
 
 /**
- * Take the identity of this tab from `sessionStorage`, or make one. A page removes its mark when it is left: a mark that is
- * still there belongs to a tab that was copied, which then answers, or to one that the browser discarded.
+ * Read the identity of this tab from `sessionStorage`, or create one. A page removes its open mark when it is left. If the mark is
+ * still set, the tab is a duplicate (the original then answers) or was discarded by the browser.
  */
 async function identify() {
   const channel = new BroadcastChannel(TOKEN);
@@ -42,35 +42,35 @@ async function identify() {
     sessionStorage.setItem(TOKEN, token);
     sessionStorage.setItem(OPEN, "1");
   } catch {
-    token ??= randomToken(); // storage may be forbidden: the identity then lasts until the page is left
+    token ??= randomToken(); // storage may be forbidden; the identity is then lost when the page is left
   }
-  const mine = token;
-  channel.addEventListener("message", ({ data }) => data?.who === mine && channel.postMessage({ here: mine }));
-  return mine;
+  const own = token;
+  channel.addEventListener("message", ({ data }) => data?.who === own && channel.postMessage({ here: own }));
+  return own;
 }
 
-/** Whether a failed request means that the server cannot be reached: anything but one that the page itself ended. */
+/** Whether a failed request means that the server cannot be reached, and was not aborted by the page. */
 function isLost(error) {
   return error instanceof TypeError;
 }
 
-/** A page of this tab: another one after each reload. */
+/** Identifies this page load within the tab. */
 export const pageId = randomToken();
 let lost = false;
 const listeners = [];
 
-/** Calls `listener(lost)` when the connection to the server is lost or there again. */
+/** Call `listener(lost)` when the connection to the server is lost or restored. */
 export function onConnection(listener) {
   listeners.push(listener);
 }
 
-function note(now) {
+function setLost(now) {
   if (now === lost) return;
   lost = now;
   for (const listener of listeners) listener(lost);
 }
 
-/** Give this tab its identity, before Gradio sends its first request. */
+/** Add the tab's identity to all requests. Call this before Gradio sends its first request. */
 export function giveIdentity() {
   let token = null;
   const known = identify().then((found) => {
@@ -82,17 +82,17 @@ export function giveIdentity() {
     const request = new Request(input, options);
     if (new URL(request.url).origin !== location.origin) return send(request);
     request.headers.set(TAB_HEADER, token ?? await known);
-    const told = OURS.test(new URL(request.url).pathname);
+    const counts = OURS.test(new URL(request.url).pathname);
     try {
       const response = await send(request);
-      if (told) note(false);
+      if (counts) setLost(false);
       return response;
     } catch (error) {
-      if (told && isLost(error)) note(true);
+      if (counts && isLost(error)) setLost(true);
       throw error;
     }
   };
-  window.addEventListener("offline", () => note(true));
+  window.addEventListener("offline", () => setLost(true));
 
   let reloading = false;
   window.navigation?.addEventListener("navigate", (event) => { reloading = event.navigationType === "reload"; });

@@ -6,12 +6,12 @@ import { makeBus } from "../shared/dom.js";
 import { makeGlossary } from "../lessons/glossary.js";
 import { mountLab } from "../lab/lab.js";
 import { mountLessons } from "../lessons/lessons.js";
-import { drawn, EARLY, fitting, layOut, readParts } from "./opening.js";
+import { EARLY, layOut, matchingMoment, readParts, rendered } from "./opening.js";
 import { mountPlayer } from "../player/player.js";
 import { makePost } from "../shared/post.js";
 import { giveIdentity } from "./identity.js";
-import { noteWhoseSettings } from "./run_settings.js";
-import { mountTryIt } from "./policy_settings.js";
+import { showRunSettings } from "./run_settings.js";
+import { mountPolicySettings } from "./policy_settings.js";
 import { openSaved as openSavedBoard } from "../board/saved.js";
 
 const bus = makeBus();
@@ -31,7 +31,7 @@ let lessonsWanted = false;
 let keptTheme = null; // holds the chosen theme while Gradio, as it starts, sets its own
 let ownTheme = null; // what was chosen on this page: it goes before what the address names
 const SETTINGS_LABEL = "#hl-settings .label-wrap > span";
-const noteSettings = noteWhoseSettings(bus, () => document.querySelector(SETTINGS_LABEL));
+const noteSettings = showRunSettings(bus, () => document.querySelector(SETTINGS_LABEL));
 
 /** Parse a component's value; an empty one is no message. */
 function message(props) {
@@ -91,7 +91,7 @@ function build(part, element, props, shown = null) {
       clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus,
     }).receive;
   } else if (part === "tryit") {
-    receive = mountTryIt(element, bus, (wish) => send("wish", wish)).receive;
+    receive = mountPolicySettings(element, bus, (wish) => send("wish", wish)).receive;
   } else if (part === "lessons") {
     lessons = mountLessons(element, {
       lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
@@ -125,7 +125,7 @@ function connect(part, { props, trigger, watch, upload }) {
 /** Let Gradio's components take the early parts over, when all is there that the page shows above and between them. */
 async function takeOver() {
   takingOver = true;
-  await drawn(`gradio-app ${SETTINGS_LABEL}`);
+  await rendered(`gradio-app ${SETTINGS_LABEL}`);
   const there = new Map(waiting.map(([name, { element }]) => [name, element]));
   keptTheme.disconnect();
   pane.adopt(EARLY.map((name) => [name, there.get(name)]));
@@ -158,7 +158,7 @@ export function openPage() {
   document.title = globalThis.gradio_config.title;
   const told = JSON.parse(document.getElementById("hl-moment").textContent);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const moment = fitting(told, location.search, parts.get("hl-player").props.runs ?? [], calm);
+  const moment = matchingMoment(told, location.search, parts.get("hl-player").props.runs ?? [], calm);
   pane = layOut(place, parts, (name, element, props) => build(name, element, props, moment?.key));
   wireHead(pane.head);
   if (!moment) return;

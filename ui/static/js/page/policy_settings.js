@@ -1,9 +1,9 @@
-// Try it: the settings of the policy that runs, each beside its published value. The server lists them, so that every policy
-// gets its panel for free; it also decides what fits. A change applies at the next eviction.
-import { noteWhoseSettings } from "./run_settings.js";
+// The "Experiment" panel: the settings of the current policy with their defaults. The panel is built from the list that the server
+// sends for each policy; the server also validates changes. A change applies at the next eviction.
+import { showRunSettings } from "./run_settings.js";
 import { h, setText } from "../shared/dom.js";
 
-/** Settings in groups for the page: switches and choices, then numbers by their symbol, then texts. Pure. */
+/** Group the settings: switches and choices, then numbers by symbol, then texts. Pure. */
 export function groups(settings) {
   const found = [];
   for (const setting of settings) {
@@ -20,32 +20,32 @@ export function groups(settings) {
   return found.sort((a, b) => order[a.kind] - order[b.kind]);
 }
 
-/** The closed box in one line: what runs, and which settings are no longer those published. Pure. */
+/** Summary line of the closed panel: the policy and its changed settings. Pure. */
 export function summary({ policy, settings, changed, defaults }) {
   if (!settings.length) return `${policy.title} has no settings`;
   if (!changed.length) return `${policy.title} with ${defaults}`;
-  const words = changed.slice(0, 3).map(({ label, words: value }) => `${label}: ${value}`).join(", ");
-  return `${words}${changed.length > 3 ? " …" : ""}`;
+  const text = changed.slice(0, 3).map(({ label, words: value }) => `${label}: ${value}`).join(", ");
+  return `${text}${changed.length > 3 ? " …" : ""}`;
 }
 
-/** Build the panel inside `element`; `send(wish)` reaches the server, which answers with what to show. */
-export function mountTryIt(element, bus, send) {
+/** Build the panel inside `element`. `send(request)` calls the server, which replies with the settings to show. */
+export function mountPolicySettings(element, bus, send) {
   const line = h("span", { class: "hl-try-line" }, "Loading …");
   const mark = h("span", { class: "hl-changed", hidden: true });
-  const said = h("p", { class: "hl-said", role: "status" }, "A change applies at the next eviction; what is forgotten stays forgotten.");
+  const status = h("p", { class: "hl-said", role: "status" }, "Changes apply at the next eviction. Evicted tokens do not come back.");
   const presets = h("div", { class: "hl-chips", role: "group", "aria-label": "Presets" });
-  const reset = h("button", { type: "button", class: "hl-button", onclick: () => send({ reset: true }) }, "Back to the defaults");
+  const reset = h("button", { type: "button", class: "hl-button", onclick: () => send({ reset: true }) }, "Reset to the defaults");
   const fields = h("div", { class: "hl-try-fields" });
   element.replaceChildren(h("details", { class: "hl-try hl-card", "data-view": "try" },
-    h("summary", {}, h("strong", {}, "Try it"), mark, line),
+    h("summary", {}, h("strong", {}, "Experiment"), mark, line),
     h("div", { class: "hl-try-body" },
-      h("p", { class: "hl-caption" }, "Change one thing about the memory while the stream runs, and watch the board. Beside each setting stands its default, and where that comes from."),
-      h("div", { class: "hl-try-top" }, presets, reset), said, fields)));
+      h("p", { class: "hl-caption" }, "Change a setting of the memory while the stream runs and watch the board. Each setting shows its default and where the default comes from."),
+      h("div", { class: "hl-try-top" }, presets, reset), status, fields)));
 
-  const box = element.querySelector("summary"); // kept: the parts may be moved into another element
-  noteWhoseSettings(bus, () => box);
-  let shown = null; // which policy's fields are built
-  let known = null; // what the server was last asked about
+  const box = element.querySelector("summary"); // the panel may be moved into another element
+  showRunSettings(bus, () => box);
+  let shown = null; // key of the policy whose fields are shown
+  let known = null; // key of the last request
   const parts = new Map();
 
   function number(setting, change) {
@@ -81,7 +81,7 @@ export function mountTryIt(element, bus, send) {
   function field(setting, several) {
     const { node, put } = control(setting);
     const published = h("small", { class: "hl-try-default" }, setting.default);
-    const back = h("button", { type: "button", class: "hl-tool", hidden: true, "aria-label": `${setting.label}: back to the default`, title: "Back to the default",
+    const back = h("button", { type: "button", class: "hl-tool", hidden: true, "aria-label": `${setting.label}: reset to the default`, title: "Reset to the default",
       onclick: () => send({ name: setting.name, reset: true }) }, "↺");
     const dot = h("b", { class: "hl-try-dot", hidden: true }, "changed");
     const root = h("div", { class: `hl-try-field is-${setting.kind}` },
@@ -121,15 +121,15 @@ export function mountTryIt(element, bus, send) {
         part.dot.hidden = !setting.changed;
       }
       setText(line, summary(message));
-      setText(reset, `Back to ${message.defaults}`);
+      setText(reset, `Reset to ${message.defaults}`);
       mark.hidden = message.changed.length === 0;
       setText(mark, `${message.changed.length} of ${message.settings.length} changed`);
       reset.disabled = message.changed.length === 0;
       presets.hidden = message.presets.length === 0;
       presets.replaceChildren(...message.presets.map((preset) => h("button", { type: "button", class: "hl-chip", title: preset.about, "aria-pressed": String(preset.on),
         onclick: () => send(preset.on ? { reset: true } : { preset: preset.name }) }, preset.title)));
-      if (message.said) setText(said, message.said);
-      said.dataset.kind = message.bad ? "error" : "";
+      if (message.said) setText(status, message.said);
+      status.dataset.kind = message.bad ? "error" : "";
     },
   };
 }

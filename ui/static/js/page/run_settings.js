@@ -1,24 +1,24 @@
-// While a recorded run is shown, the page's settings are not the run's: the closed boxes say so.
+// A note in the settings panels while a recorded run is shown, because the page's settings do not apply to the run.
 import { h, setText } from "../shared/dom.js";
 
-/** Whose settings a box shows, in a sentence; "" while a live stream or nothing is shown. Pure. */
-export function whoseSettings(run) {
-  return run ? `Applies to live streams; this run: ${run.settings}` : "";
+/** Note about the settings of a recorded run; "" if none is shown. Pure. */
+export function runSettingsNote(run) {
+  return run ? `For live streams only. This recording: ${run.settings}` : "";
 }
 
-/** Keep such a sentence in the box that `find` gives, which the page may draw again; the result puts it there now. */
-export function noteWhoseSettings(bus, find) {
+/** Keep the note in the element that `find()` returns, which Gradio may render again. Returns a function that inserts the note. */
+export function showRunSettings(bus, find) {
   let note = null;
-  const put = () => {
+  const insert = () => {
     const box = find();
     if (box && note && note.parentElement !== box) box.append(note);
   };
   bus.on("view", (view) => {
     note ??= h("span", { class: "hl-whose" });
-    put();
-    const words = whoseSettings(view.run);
-    note.hidden = !words;
-    setText(note, words);
+    insert();
+    const text = runSettingsNote(view.run);
+    note.hidden = !text;
+    setText(note, text);
   });
-  return put;
+  return insert;
 }

@@ -1,26 +1,26 @@
-// The visitor's camera: asked for only on Start, frames sent one at a time so that the newest wins, freed on stop.
+// The visitor's camera: requested on Start and released on Stop. Frames are sent one at a time, so that stale ones are skipped.
 
 const WIDTH = 448;
 
-/** Why a camera did not open, as a sentence for the person. `error` is what the browser threw. */
+/** Message for a camera that could not be opened; `error` is the browser's exception. */
 export function cameraProblem(error, secure = true) {
-  if (!secure) return "The browser gives the camera only to pages opened over https or on this computer (localhost).";
-  const sentences = {
-    NotAllowedError: "The camera was refused. Allow it in the browser's address bar, then press Start again.",
-    NotFoundError: "No camera was found on this device. Connect one, or choose a clip.",
-    NotReadableError: "The camera is in use by another program. Close it there, then press Start again.",
-    OverconstrainedError: "This camera cannot give a small picture. Choose another camera, or a clip.",
+  if (!secure) return "Browsers allow camera access only on pages served over https or from this computer (localhost).";
+  const messages = {
+    NotAllowedError: "Camera access was denied. Allow it in the browser's address bar and press Start again.",
+    NotFoundError: "No camera was found on this device. Connect one or choose a clip.",
+    NotReadableError: "The camera is in use by another program. Close that program and press Start again.",
+    OverconstrainedError: "This camera does not support a small picture size. Choose another camera or a clip.",
   };
-  return sentences[error?.name] ?? "The camera could not be opened. Choose a clip, or try another browser.";
+  return messages[error?.name] ?? "The camera could not be opened. Choose a clip or try another browser.";
 }
 
-/** Size to send: at most 448 pixels wide, same shape. */
+/** Size of the frames sent: at most 448 pixels wide, with the same aspect ratio. */
 export function sendSize(width, height) {
   const scale = Math.min(1, WIDTH / Math.max(width, 1));
   return [Math.round(width * scale), Math.round(height * scale)];
 }
 
-/** A camera that calls `send(base64 jpeg)` about `fps()` times a second while `ready()` says the last one arrived. */
+/** A camera that calls `send(base64 jpeg)` about `fps()` times per second while `ready()` is true, and `lost(message)` when it is disconnected. */
 export function makeCamera(send, ready, fps, lost) {
   let stream = null;
   let timer = null;
@@ -30,8 +30,8 @@ export function makeCamera(send, ready, fps, lost) {
   video.setAttribute("aria-label", "Your camera");
   const canvas = document.createElement("canvas");
 
-  function shoot() {
-    timer = setTimeout(shoot, 1000 / fps());
+  function capture() {
+    timer = setTimeout(capture, 1000 / fps());
     if (!video.videoWidth || video.paused || !ready()) return;
     const [width, height] = sendSize(video.videoWidth, video.videoHeight);
     canvas.width = width;
@@ -55,7 +55,7 @@ export function makeCamera(send, ready, fps, lost) {
       stream.getVideoTracks()[0].addEventListener("ended", () => lost("The camera was disconnected."));
       video.srcObject = stream;
       await video.play();
-      shoot();
+      capture();
     },
     hold(paused) {
       if (!stream) return;

@@ -151,7 +151,7 @@ export function mountChat(element, bus, send, planned = false) {
     if (follow) log.scrollTop = log.scrollHeight;
   }
 
-  bus.on("fate", (answer) => {
+  bus.on("verdict", (answer) => {
     untold = answer;
     tellWhy();
   });

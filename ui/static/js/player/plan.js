@@ -1,31 +1,31 @@
-// Clip mode: the questions of a run are set before it starts, each with the time at which it is asked.
+// Clip mode: the questions of a run and their times, which are set before it starts.
 import { h, setText } from "../shared/dom.js";
 
 export const MOST_QUESTIONS = 8;
 const SUGGESTED = 3;
 
-/** The questions that a clip begins with: some of those that suit it, spread over its length. Pure. */
+/** The initial questions for a clip: a selection of its suggestions, spread over its length. Pure. */
 export function firstPlan(chips, most = SUGGESTED) {
   if (chips.length <= most) return chips.map(({ text, at }) => ({ text, at }));
   const picked = Array.from({ length: most }, (_, i) => chips[Math.round((i * (chips.length - 1)) / (most - 1))]);
   return picked.map(({ text, at }) => ({ text, at }));
 }
 
-/** What is sent: questions with words, times as numbers; an empty time means the end of the clip. Pure. */
+/** The questions to send, without empty ones; an empty time means the end of the clip. Pure. */
 export function readPlan(rows) {
   return rows
     .map(({ text, at }) => ({ text: text.trim(), at: at === "" || at === null ? null : Number(at) }))
     .filter(({ text }) => text);
 }
 
-/** Build the list of questions. `run(target, questions)` is called when the player's button asks for a run. */
+/** Build the list of questions. `run(target, questions)` is called when the Run button is pressed. */
 export function makePlan(bus, run) {
   const list = h("ol", { class: "hl-plan-list" });
   const add = h("button", { type: "button", class: "hl-chip", onclick: () => { append({ text: "", at: "" }).focus(); } }, "Add a question");
   const hint = h("p", { class: "hl-hint", role: "status" });
   const root = h("section", { class: "hl-plan", "aria-label": "Questions of this run" },
     h("h3", {}, "Questions of this run"),
-    h("p", { class: "hl-caption" }, "A GPU is lent for one run at a time, so questions are set before it starts. The model answers each from memory when the stream reaches its time."),
+    h("p", { class: "hl-caption" }, "The GPU is allocated per run, so set the questions before it starts. The model answers each from memory when the stream reaches its time."),
     list, h("div", { class: "hl-plan-foot" }, add, hint));
   let known = "";
 
@@ -48,13 +48,13 @@ export function makePlan(bus, run) {
 
   function count() {
     add.disabled = list.children.length >= MOST_QUESTIONS;
-    setText(hint, add.disabled ? `A run has room for ${MOST_QUESTIONS} questions.` : "");
+    setText(hint, add.disabled ? `A run can have at most ${MOST_QUESTIONS} questions.` : "");
   }
 
   bus.on("view", (view) => {
     const key = JSON.stringify(view.chips ?? []);
     if (key === known) return;
-    known = key; // another clip: its own questions
+    known = key; // another clip has other questions
     list.replaceChildren();
     firstPlan(view.chips ?? []).forEach(append);
     count();

@@ -1,29 +1,29 @@
-// The record button: starts and stops the recording of what is shown, then hands over the file.
+// The record button: starts and stops a recording and downloads the file.
 import { h, icon, setText } from "../shared/dom.js";
 import { bytes, clock, count } from "../shared/format.js";
 
-/** What the button says of a recording: "" while none runs; `over` is why it may have ended by itself. Pure. */
-export function recordingLine(recording, over = "the stream began again") {
+/** Status of a recording, or "" if there is none; `reason` is why a recording ends early. Pure. */
+export function recordingLine(recording, reason = "the stream restarted") {
   if (!recording) return "";
-  if (recording.ended) return `The recording ended, because ${over}. Save it now.`;
+  if (recording.ended) return `The recording ended because ${reason}. Save it now.`;
   return `Recording · ${count(recording.moments, "moment")}, up to ${clock(recording.seconds)}`;
 }
 
-/** Build the button. `act(action)` reaches the server; `over`: see `recordingLine`. Returns {button, line, draw(view, possible)}. */
-export function makeRecord(act, over) {
-  const button = h("button", { type: "button", class: "hl-button hl-record", "aria-pressed": "false", title: "Record memory, pictures and answers in one file" }, icon("record"), h("span", {}, "Record"));
+/** Build the button. `act(action)` calls the server; `reason`: see `recordingLine`. Returns {button, line, draw(view, possible)}. */
+export function makeRecord(act, reason) {
+  const button = h("button", { type: "button", class: "hl-button hl-record", "aria-pressed": "false", title: "Record the memory, frames and answers to a file" }, icon("record"), h("span", {}, "Record"));
   const line = h("p", { class: "hl-record-line", role: "status", hidden: true });
-  let on = false;
-  let taken = null;
+  let recording = false;
+  let downloaded = null;
 
   button.addEventListener("click", () => {
-    button.disabled = true; // until the server has told
-    act(on ? "stop-recording" : "record");
+    button.disabled = true; // until the server responds
+    act(recording ? "stop-recording" : "record");
   });
 
-  function hand(file) {
+  function download(file) {
     const link = h("a", { href: file.url, download: file.name }, file.name);
-    line.replaceChildren("Saved: ", link, ` · ${bytes(file.bytes)}. Open it again under Upload.`);
+    line.replaceChildren("Saved: ", link, ` · ${bytes(file.bytes)}. Open it under Upload.`);
     link.click();
   }
 
@@ -31,15 +31,15 @@ export function makeRecord(act, over) {
     button,
     line,
     draw(view, possible) {
-      on = Boolean(view.recording);
-      button.hidden = !possible && !on;
+      recording = Boolean(view.recording);
+      button.hidden = !possible && !recording;
       button.disabled = false;
-      button.setAttribute("aria-pressed", String(on));
-      setText(button.lastChild, on ? "Save recording" : "Record");
-      if (on) setText(line, recordingLine(view.recording, over));
-      else if (view.recorded && view.recorded.n !== taken) {
-        taken = view.recorded.n;
-        hand(view.recorded);
+      button.setAttribute("aria-pressed", String(recording));
+      setText(button.lastChild, recording ? "Save recording" : "Record");
+      if (recording) setText(line, recordingLine(view.recording, reason));
+      else if (view.recorded && view.recorded.n !== downloaded) {
+        downloaded = view.recorded.n;
+        download(view.recorded);
       } else if (!view.recorded) line.replaceChildren();
       line.hidden = !line.hasChildNodes();
     },

@@ -1,27 +1,27 @@
-// What the player says to somebody who comes back: that the connection is lost, or that a saved stream can be resumed.
+// Notices about a lost connection and about a saved stream that can be resumed.
 import { h, setText } from "../shared/dom.js";
 import { clock } from "../shared/format.js";
 
-const LOST = "Connection lost. Your stream pauses and is kept for one minute; reconnecting …";
+const LOST = "Connection lost. Your stream is kept for one minute. Reconnecting …";
 
-/** The offer of a saved stream in words: {title, seconds, questions, minutes}. Pure. */
+/** Text that offers to resume a saved stream {title, seconds, questions, minutes}. Pure. */
 export function offerText({ title, seconds, questions, minutes }) {
   const chat = questions === 1 ? "1 question" : `${questions} questions`;
   const ago = minutes < 1 ? "less than a minute ago" : minutes === 1 ? "1 minute ago" : `${minutes} minutes ago`;
   return `The server was restarted. Your stream “${title}” was saved at ${clock(seconds)} with ${chat}, ${ago}.`;
 }
 
-/** Build it; `answer(action)` sends the choice. Returns {root, lost(on), draw(view)}. */
-export function makeReturning(answer) {
+/** Build the notices; `act(action)` sends the visitor's choice. Returns {root, lost(on), draw(view)}. */
+export function makeReturning(act) {
   const lost = h("p", { class: "hl-lost", role: "status", hidden: true }, LOST);
-  const words = h("p");
+  const text = h("p");
   const choose = (action) => {
-    for (const button of [resume, fresh]) button.disabled = true;
-    answer(action);
+    for (const button of [resume, startOver]) button.disabled = true;
+    act(action);
   };
   const resume = h("button", { type: "button", class: "hl-button is-main", onclick: () => choose("resume-saved") }, "Resume");
-  const fresh = h("button", { type: "button", class: "hl-button", onclick: () => choose("discard-saved") }, "Start over");
-  const offer = h("div", { class: "hl-offer", role: "status", hidden: true }, words, resume, fresh);
+  const startOver = h("button", { type: "button", class: "hl-button", onclick: () => choose("discard-saved") }, "Start over");
+  const offer = h("div", { class: "hl-offer", role: "status", hidden: true }, text, resume, startOver);
   let noticeId = null;
   return {
     root: h("div", { class: "hl-returning" }, lost, offer),
@@ -30,10 +30,10 @@ export function makeReturning(answer) {
     },
     draw(view) {
       offer.hidden = !view.saved;
-      if (view.saved) setText(words, offerText(view.saved));
+      if (view.saved) setText(text, offerText(view.saved));
       if (view.saved && view.notice && view.notice.id === noticeId) return;
-      noticeId = view.notice?.id ?? null; // a problem was told: the choice is open again
-      for (const button of [resume, fresh]) if (!view.saved || view.notice) button.disabled = false;
+      noticeId = view.notice?.id ?? null; // an error was shown: enable the buttons again
+      for (const button of [resume, startOver]) if (!view.saved || view.notice) button.disabled = false;
     },
   };
 }

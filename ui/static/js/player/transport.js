@@ -1,34 +1,34 @@
-// The controls of a stream: what its main button does, its speeds, its clock, and how far it is.
+// The stream controls: main button, stop, restart, speed, clock and progress.
 import { h, icon, radioKeys, setText } from "../shared/dom.js";
 import { clock } from "../shared/format.js";
 import { RUN_SPEEDS } from "../runs/replay.js";
 
-const SPEEDS = [1, 2, 4, 0]; // 0: as fast as the model can
+const SPEEDS = [1, 2, 4, 0]; // 0: as fast as the model can process
 
-/** What the main button says and does in a state; a planned run can only be stopped. Pure. */
-export function mainButton(state, fresh, planned = false) {
+/** Label, icon and action of the main button in a state; a planned run can only be stopped. Pure. */
+export function mainButton(state, isNew, planned = false) {
   if (planned) return state === "playing" ? { action: "stop", label: "Stop", icon: "stop" } : { action: "start", label: "Run", icon: "play" };
   if (state === "playing") return { action: "pause", label: "Pause", icon: "pause" };
   if (state === "paused") return { action: "resume", label: "Resume", icon: "play" };
-  if (state === "ended" && !fresh) return { action: "restart", label: "Play again", icon: "restart" };
+  if (state === "ended" && !isNew) return { action: "restart", label: "Play again", icon: "restart" };
   return { action: "start", label: "Start", icon: "play" };
 }
 
-/** One line about the stream's state. Pure. */
+/** Status line of the stream. Pure. */
 export function stateLine(view, planned = false) {
-  if (view.run) return { playing: "Replaying", paused: "Replay paused", ended: "The run is over" }[view.state] ?? "Ready";
-  if (planned) return { playing: "Running", ended: "Ended · change the questions and run again", failed: "Stopped by a problem" }[view.state] ?? "Ready";
-  if (view.loading) return "Starts as soon as the model is ready";
+  if (view.run) return { playing: "Playing", paused: "Paused", ended: "End of the recording" }[view.state] ?? "Ready";
+  if (planned) return { playing: "Running", ended: "Finished. Change the questions and run again", failed: "Stopped by an error" }[view.state] ?? "Ready";
+  if (view.loading) return "Starts when the model is ready";
   const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
   const lines = {
-    empty: "Ready", playing: `Streaming${behind}`, paused: "Paused · the memory stays", ended: "Ended · the memory stays, go on asking",
-    failed: "Stopped by a problem",
+    empty: "Ready", playing: `Streaming${behind}`, paused: "Paused. You can still ask questions", ended: "Finished. You can still ask questions",
+    failed: "Stopped by an error",
   };
   return lines[view.state] ?? "";
 }
 
 /**
- * Build the controls. `kit`: {planned, press(action), pace(speed, run)}; `press` without an action is the main button.
+ * Build the controls. `kit`: {planned, press(action), pace(speed, run)}; `press` without an action means the main button.
  * Returns {line, progress, controls, draw(view, {kind, here})}.
  */
 export function makeTransport({ planned, press, pace }) {
@@ -37,23 +37,23 @@ export function makeTransport({ planned, press, pace }) {
   const time = h("p", { class: "hl-clock", "aria-label": "Stream clock" }, h("span", {}, "–:––"), h("small", {}, ""));
   const main = h("button", { type: "button", class: "hl-button is-main", onclick: () => press() }, icon("play"), h("span", {}, "Start"));
   const stop = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => press("stop") }, icon("stop"), h("span", {}, "Stop"));
-  const restart = h("button", { type: "button", class: "hl-button", disabled: true, title: "Empty the memory and start from the beginning", onclick: () => press("restart") }, icon("restart"), h("span", {}, "Restart"));
+  const restart = h("button", { type: "button", class: "hl-button", disabled: true, title: "Clear the memory and start from the beginning", onclick: () => press("restart") }, icon("restart"), h("span", {}, "Restart"));
   const speed = h("div", { class: "hl-segments is-small", role: "radiogroup", "aria-label": "Speed" });
   const controls = h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time), h("div", { class: "hl-buttons" }, main, stop, restart), speed);
-  const roam = radioKeys(speed);
+  const updateTabStops = radioKeys(speed);
   let speeds = null;
 
-  /** The speeds that fit what is chosen: a run has its own. */
+  /** Show the available speeds; recorded runs have their own. */
   function drawSpeeds(run, now) {
     const offered = run ? RUN_SPEEDS : SPEEDS;
     if (speeds?.offered !== offered) {
       speeds = { offered, nodes: offered.map((one) => h("button", {
-        type: "button", role: "radio", title: one ? null : "As fast as the model can", onclick: () => pace(one, run),
+        type: "button", role: "radio", title: one ? null : "As fast as the model can process", onclick: () => pace(one, run),
       }, one ? `${one}×` : "Max")) };
       speed.replaceChildren(...speeds.nodes);
     }
     speeds.nodes.forEach((node, i) => node.setAttribute("aria-checked", String(offered[i] === now)));
-    roam();
+    updateTabStops();
   }
 
   return {
@@ -71,7 +71,7 @@ export function makeTransport({ planned, press, pace }) {
       main.disabled = Boolean(view.loading);
       stop.disabled = !(view.state === "playing" || view.state === "paused");
       restart.disabled = !here || view.state === "empty";
-      restart.hidden = planned && !run; // the main button does it
+      restart.hidden = planned && !run; // the main button restarts it
       stop.hidden = planned || run;
       speed.hidden = (planned && !run) || kind === "camera";
       drawSpeeds(run, view.speed);
@@ -80,7 +80,7 @@ export function makeTransport({ planned, press, pace }) {
       setText(line, here || view.loading ? stateLine(view, planned) : "Ready");
       const share = here && view.duration ? Math.min(1, (view.clock || 0) / view.duration) : 0;
       progress.firstChild.style.transform = `scaleX(${Number.isFinite(share) ? share : 0})`;
-      progress.hidden = run && Boolean(view.run); // the slider shows it
+      progress.hidden = run && Boolean(view.run); // the slider shows the progress
     },
   };
 }

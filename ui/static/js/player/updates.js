@@ -1,14 +1,14 @@
-// The update stream: the page posts what it shows and reads server-sent events until the response ends, then posts again.
-// What it wants to see in between goes out as a request of its own, which the running response answers at once.
+// The update stream: the page posts its state and reads server-sent events until the response ends, then posts again. Changes in
+// between are sent as separate requests; the running response delivers the result immediately.
 
 export const UPDATES = "./hermes-live-updates";
 export const REQUESTS = "./hermes-live-requests";
-/** Without a byte for this long the connection counts as lost; the server ends a response sooner. */
+/** After this long without data the connection counts as lost. The server ends each response sooner. */
 export const SILENCE_MS = 40_000;
-/** Pauses before a failed connection is tried again; the last one repeats. */
+/** Delays before reconnecting; the last one repeats. */
 export const RETRY_MS = [250, 1000, 2000, 4000];
 
-/** Split server-sent events off a text: {events: parsed data of the complete ones, rest: the text of the one that is incomplete}. Pure. */
+/** Parse server-sent events: {events: data of the complete events, rest: text of the incomplete one}. Pure. */
 export function splitEvents(text) {
   const blocks = text.split("\n\n");
   const rest = blocks.pop();
@@ -21,14 +21,14 @@ function post(address, body, signal) {
 }
 
 /**
- * The update stream of one page. `ask()` returns what the page shows and wants to see; `receive(update)` takes each update.
- * Returns {start(session), now()}: `start` connects with the key of the session, `now` asks for an update at once.
+ * The update stream of one page. `state()` returns what the page shows and wants to receive; `receive(update)` handles an update.
+ * Returns {start(session), now()}: `start` connects with the session key, `now` requests an update immediately.
  */
-export function makeUpdates(ask, receive) {
+export function makeUpdates(state, receive) {
   let session = null;
-  let running = null; // aborts the response that is being read
+  let running = null; // aborts the current response
   let failures = 0;
-  let retry = null; // ends the pause before the next attempt
+  let retry = null; // ends the delay before the next attempt
 
   async function read(response, alive) {
     const decoder = new TextDecoder();
@@ -47,19 +47,19 @@ export function makeUpdates(ask, receive) {
   }
 
   async function connect() {
-    const mine = running = new AbortController();
+    const controller = running = new AbortController();
     let timer = null;
     const alive = () => {
       clearTimeout(timer);
-      timer = setTimeout(() => mine.abort(), SILENCE_MS);
+      timer = setTimeout(() => controller.abort(), SILENCE_MS);
     };
     alive();
     failures += 1; // until an update arrives
     try {
-      const response = await post(UPDATES, { session, ...ask() }, mine.signal);
+      const response = await post(UPDATES, { session, ...state() }, controller.signal);
       if (response.ok) await read(response, alive);
     } catch (error) {
-      if (!(error instanceof TypeError || error.name === "AbortError")) throw error; // anything but a lost connection is a fault
+      if (!(error instanceof TypeError || error.name === "AbortError")) throw error; // not a lost connection
     } finally {
       clearTimeout(timer);
       running = null;
@@ -81,8 +81,8 @@ export function makeUpdates(ask, receive) {
 
   async function request() {
     try {
-      await post(REQUESTS, { session, ...ask() });
-    } catch { /* the connection is lost: the next one says what the page wants to see */ }
+      await post(REQUESTS, { session, ...state() });
+    } catch { /* the connection is lost; the next one sends the state */ }
   }
 
   return {

@@ -1,28 +1,28 @@
-// Recorded runs in the player: the list to choose from, the address that opens one, and the strip that says what is shown.
+// Recorded runs in the player: their list, links to them, and the strip with slider, title and links.
 import { h, icon, radioKeys, setText } from "../shared/dom.js";
 import { clock } from "../shared/format.js";
 
 export const RUN_SPEEDS = [1, 2, 8, 30];
-/** Before a question, so that one sees it come. */
+/** Seconds before a question to which a click on it seeks. */
 const LEAD_SECONDS = 2;
 const SEEK_MS = 150;
 const ID = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
-/** What an address asks for: {run, seconds, layer}; what is not said or makes no sense is null. "none" opens no run. Pure. */
+/** Parameters of an address: {run, said, seconds, layer}; missing or invalid ones are null. `said` is the unchecked name of the run. Pure. */
 export function readLink(search) {
-  const asked = new URLSearchParams(search);
+  const params = new URLSearchParams(search);
   const number = (name, whole) => {
-    const text = asked.get(name);
+    const text = params.get(name);
     const value = text === null || text.trim() === "" ? NaN : Number(text);
     return Number.isFinite(value) && value >= 0 && (!whole || Number.isInteger(value)) ? value : null;
   };
-  const run = asked.get("run");
+  const run = params.get("run");
   return { run: run !== null && ID.test(run) ? run : null, said: run, seconds: number("t"), layer: number("layer", true) };
 }
 
 /**
- * Address that opens a run (or a lab run: kind "lab") at a moment and layer. Other parameters of `href` stay. Layers count from 0.
- * Pure.
+ * Address that opens a run (or a lab run with kind "lab") at a moment and layer. Other parameters of `href` are kept. Layers count
+ * from 0. Pure.
  * @param {string} href @param {{id: string, seconds: number, layer?: number|null, kind?: string}} place
  */
 export function linkTo(href, { id, seconds, layer, kind = "run" }) {
@@ -35,24 +35,24 @@ export function linkTo(href, { id, seconds, layer, kind = "run" }) {
   return url.href;
 }
 
-/** Which run the page opens on: {id, seconds, layer, problem}; null where it opens on none. A moment in the address comes before the run's own. Pure. */
+/** The run that the page opens with, {id, seconds, layer, problem}, or null. A time in the address takes precedence over the run's own. Pure. */
 export function firstRun(search, runs) {
   const link = readLink(search);
-  const asked = new URLSearchParams(search);
-  if (link.said === "none" || !runs.length || (link.said === null && (asked.has("lesson") || asked.has("lab")))) return null;
+  const params = new URLSearchParams(search);
+  if (link.said === "none" || !runs.length || (link.said === null && (params.has("lesson") || params.has("lab")))) return null;
   const known = runs.find((run) => run.id === link.run);
-  const problem = link.said !== null && !known ? "The run of this link is not here. This is another one." : null;
+  const problem = link.said !== null && !known ? "The run in this link is not available here. This is a different one." : null;
   const first = known ?? runs[0];
-  const told = known ? link.seconds : null;
-  return { id: first.id, seconds: told ?? first.open_at ?? 0, layer: known ? link.layer : null, problem };
+  const seconds = known ? link.seconds : null;
+  return { id: first.id, seconds: seconds ?? first.open_at ?? 0, layer: known ? link.layer : null, problem };
 }
 
-/** Where to go to see a question being asked, in seconds. Pure. */
+/** Seek target of a question, in seconds. Pure. */
 export function before(seconds) {
   return Math.max(0, seconds - LEAD_SECONDS);
 }
 
-/** The list of runs: choosing one opens it. */
+/** The list of runs; selecting one opens it. */
 export function runPanel(runs, chosen, open, name = "Recorded runs") {
   const cards = runs.map((run) => h("button", {
     type: "button", role: "radio", class: "hl-clip", "aria-checked": String(run.id === chosen), title: run.about,
@@ -69,10 +69,10 @@ export function runPanel(runs, chosen, open, name = "Recorded runs") {
 }
 
 const STRIP_WORDS = {
-  badge: "Recorded run", position: "Position in the run", live: "Start this clip live", why: "Leave the recorded run and stream the same clip through the model now",
+  badge: "Recorded run", position: "Position in the run", live: "Run it live", why: "Close the recording and stream the same clip through the model now",
 };
 
-/** The strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words}. Returns {root, slider, draw(view)}. */
+/** Build the strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words}. Returns {root, slider, draw(view)}. */
 export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
   const range = h("input", { type: "range", min: "0", step: "0.5", value: "0", class: "hl-seek", "aria-label": words.position });
   const marks = h("div", { class: "hl-marks", "aria-hidden": "true" });
@@ -80,34 +80,34 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
   const label = h("p", { class: "hl-run-label" }, h("span", { class: "hl-badge" }, words.badge), h("span"));
   const title = h("h2", { class: "hl-run-title" });
   const about = h("p", { class: "hl-run-about" });
-  const look = h("p", { class: "hl-run-look" });
+  const hint = h("p", { class: "hl-run-look" });
   const copy = h("button", { type: "button", class: "hl-link" }, icon("link"), h("span", {}, "Copy link to this moment"));
   const start = h("button", { type: "button", class: "hl-link", title: words.why }, icon("play"), h("span", {}, words.live));
   const address = h("input", { type: "text", class: "hl-address", readonly: true, hidden: true, "aria-label": "Link to this moment" });
-  const said = h("span", { class: "hl-run-said", role: "status" });
-  const root = h("div", { class: "hl-run", hidden: true }, label, title, about, look, h("div", { class: "hl-run-buttons" }, copy, start, said), address);
-  let held = false;
-  let sent = 0;
+  const message = h("span", { class: "hl-run-said", role: "status" });
+  const root = h("div", { class: "hl-run", hidden: true }, label, title, about, hint, h("div", { class: "hl-run-buttons" }, copy, start, message), address);
+  let dragging = false;
+  let sentAt = 0;
   let timer = null;
   let run = null;
 
-  const tell = (last) => {
+  const requestSeek = (last) => {
     clearTimeout(timer);
-    const wait = last ? 0 : Math.max(0, SEEK_MS - (performance.now() - sent));
+    const wait = last ? 0 : Math.max(0, SEEK_MS - (performance.now() - sentAt));
     timer = setTimeout(() => {
-      sent = performance.now();
+      sentAt = performance.now();
       seek(Number(range.value));
     }, wait);
   };
-  const speak = (seconds) => range.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(run?.seconds ?? 0)}`);
+  const setValueText = (seconds) => range.setAttribute("aria-valuetext", `${clock(seconds)} of ${clock(run?.seconds ?? 0)}`);
   range.addEventListener("input", () => {
-    held = true;
-    speak(Number(range.value));
-    tell(false);
+    dragging = true;
+    setValueText(Number(range.value));
+    requestSeek(false);
   });
   range.addEventListener("change", () => {
-    tell(true);
-    setTimeout(() => { held = false; }, 400);
+    requestSeek(true);
+    setTimeout(() => { dragging = false; }, 400);
   });
   copy.addEventListener("click", async () => {
     const url = link(run, Number(range.value));
@@ -115,13 +115,13 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
     try {
       await navigator.clipboard.writeText(url);
       address.hidden = true;
-      setText(said, "Copied.");
-    } catch { // not allowed here: show it, to be copied by hand
+      setText(message, "Copied.");
+    } catch { // not allowed: show it for copying by hand
       address.hidden = false;
       address.select();
-      setText(said, "Copy it from the field below.");
+      setText(message, "Copy the link from the field below.");
     }
-    setTimeout(() => setText(said, ""), 4000);
+    setTimeout(() => setText(message, ""), 4000);
   });
   start.addEventListener("click", () => run && live(run.clip));
 
@@ -135,7 +135,7 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
       if (run?.title !== next.title || run?.label !== next.label) {
         setText(title, next.title);
         setText(about, next.about);
-        look.replaceChildren(...(next.look ? [h("strong", {}, "Look at this: "), next.look] : []));
+        hint.replaceChildren(...(next.look ? [h("strong", {}, "What to look at: "), next.look] : []));
         setText(label.lastChild, next.label);
         range.max = String(next.seconds);
         marks.replaceChildren(...next.stops.map((stop) => h("i", { style: `left: ${(100 * stop.at) / Math.max(next.seconds, 1e-9)}%` })));
@@ -144,10 +144,10 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
       run = next;
       copy.hidden = !run.id;
       start.hidden = !run.clip;
-      if (held) return;
+      if (dragging) return;
       range.value = String(view.position ?? 0);
       range.style.setProperty("--hl-share", `${(100 * (view.position ?? 0)) / Math.max(run.seconds, 1e-9)}%`);
-      speak(view.position ?? 0);
+      setValueText(view.position ?? 0);
     },
   };
 }

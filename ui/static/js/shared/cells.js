@@ -1,8 +1,8 @@
-// A grid of cells as one small picture, one pixel a cell, scaled up when drawn: thousands of cells cost one call.
+// Grids of cells drawn as a small picture with one pixel per cell and scaled up, so that thousands of cells take one draw call.
 
 const scratch = new Map();
 
-/** Make (or reuse, by `name`) a picture of columns x rows; `paint(data, columns, rows)` writes RGBA bytes. */
+/** Create (or reuse, by `name`) a picture of columns x rows pixels; `paint(data, columns, rows)` writes RGBA bytes. */
 export function cellPicture(name, columns, rows, paint) {
   let canvas = scratch.get(name);
   if (!canvas) {
@@ -20,7 +20,7 @@ export function cellPicture(name, columns, rows, paint) {
   return canvas;
 }
 
-/** Write one cell. */
+/** Write one cell, with an alpha of 0 to 1. */
 export function putCell(data, columns, column, row, [r, g, b], alpha) {
   const at = (row * columns + column) * 4;
   data[at] = r;
@@ -29,7 +29,7 @@ export function putCell(data, columns, column, row, [r, g, b], alpha) {
   data[at + 3] = Math.round(alpha * 255);
 }
 
-/** Lay rows out with a gap between tiers: {top(layer), height, total, at(y)}. */
+/** Lay out rows with a gap between tiers: {top(layer), height, bottom, at(y)}. */
 export function rowLayout(runs, top, height, gap) {
   const tops = [];
   let y = top;

@@ -1,6 +1,6 @@
-// Making elements. Text given by people only ever becomes a text node, never markup.
+// Creation of DOM elements. Text from users always becomes a text node, never markup.
 
-/** Make an element: h("button", {class: "x", onclick: f}, "text", child). Null and false children are left out. */
+/** Create an element: h("button", {class: "x", onclick: f}, "text", child). Null, undefined and false children are skipped. */
 export function h(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
@@ -26,7 +26,7 @@ const PATHS = {
   upload: "M11 15V7.8L8.1 10.7 6.7 9.3 12 4l5.3 5.3-1.4 1.4L13 7.8V15zM5 17h14v2.5H5z",
 };
 
-/** A small picture from the set above, hidden from screen readers. */
+/** An icon of the set above, hidden from screen readers. */
 export function icon(name) {
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", "0 0 24 24");
@@ -39,10 +39,10 @@ export function icon(name) {
   return svg;
 }
 
-/** Arrow keys move inside a group of radio buttons and choose, as in a native one; Tab enters and leaves the group. */
+/** Keyboard behaviour of a native radio group: arrow keys move and select, Tab enters and leaves. Returns a function that updates the tab stops. */
 export function radioKeys(group) {
   const radios = () => [...group.querySelectorAll('[role="radio"]')];
-  const roam = () => {
+  const updateTabStops = () => {
     const all = radios();
     const on = all.find((radio) => radio.getAttribute("aria-checked") === "true") ?? all[0];
     for (const radio of all) radio.tabIndex = radio === on ? 0 : -1;
@@ -56,16 +56,16 @@ export function radioKeys(group) {
     next.focus();
     next.click();
   });
-  roam();
-  return roam;
+  updateTabStops();
+  return updateTabStops;
 }
 
-/** Set a node's text only where it changed, so that live regions and selections stay quiet. */
+/** Set a node's text only if it changed, to avoid repeated announcements and lost selections. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-/** A list of listeners by topic: how the parts of the page hear of each other. */
+/** Create a publish/subscribe bus for the parts of the page. New listeners receive the last value of their topic. */
 export function makeBus() {
   const listeners = new Map();
   const last = new Map();

@@ -1,6 +1,6 @@
-// How numbers, times and sizes are written on the page. Pure functions.
+// Formatting of numbers, times and sizes. Pure functions.
 
-/** Stream time for people: 0:07.5, 12:03, 1:02:03. Tenths only below one minute's worth of detail (`fine`). */
+/** Format stream time: 12:03, 1:02:03, or with tenths (`fine`) 0:07.5. */
 export function clock(seconds, fine = false) {
   if (!Number.isFinite(seconds)) return "–:––";
   const tenths = Math.max(0, Math.round(seconds * 10));
@@ -14,7 +14,7 @@ export function clock(seconds, fine = false) {
 
 const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 
-/** Bytes with three figures: 512 B, 3.4 MB. Decimal units, as memory sizes are printed by the command line. */
+/** Format bytes with about three significant digits in decimal units, as the command line does: 512 B, 3.4 MB. */
 export function bytes(count) {
   if (!Number.isFinite(count)) return "–";
   const units = ["B", "KB", "MB", "GB", "TB"];
@@ -27,7 +27,7 @@ export function bytes(count) {
   return `${shortNumber(value)} ${units[unit]}`;
 }
 
-/** A number with about three significant figures and no needless zeros. */
+/** Format a number with about three significant digits, without trailing zeros. */
 export function shortNumber(value) {
   if (!Number.isFinite(value)) return "–";
   const size = Math.abs(value);
@@ -35,12 +35,12 @@ export function shortNumber(value) {
   return String(Number(value.toFixed(size >= 10 ? 1 : 2)));
 }
 
-/** A whole number with thousands separators. */
+/** Format a whole number with thousands separators. */
 export function whole(value) {
   return Number.isFinite(value) ? WHOLE.format(value) : "–";
 }
 
-/** A share of one as a percentage: 0.004 -> "0.4 %". */
+/** Format a share of one as a percentage: 0.004 -> "0.4 %". */
 export function percent(share) {
   if (!Number.isFinite(share)) return "–";
   const value = share * 100;

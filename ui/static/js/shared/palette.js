@@ -1,6 +1,6 @@
-// Colours and patterns of the board, read from the page's own tokens so that light and dark follow the theme.
+// Colours and patterns of the board, read from the page's CSS variables, which follow the theme.
 
-/** "#rrggbb" or "rgb(r, g, b)" to [r, g, b]. */
+/** Parse "#rrggbb" or "rgb(r, g, b)" to [r, g, b]. */
 export function parseColour(text) {
   const value = text.trim();
   if (value.startsWith("#")) {
@@ -10,17 +10,17 @@ export function parseColour(text) {
   return (value.match(/[\d.]+/g) ?? ["0", "0", "0"]).slice(0, 3).map(Number);
 }
 
-/** [r, g, b] with an opacity, as CSS writes it. */
+/** CSS colour of [r, g, b] and an opacity. */
 export function rgba([r, g, b], alpha) {
   return `rgba(${r}, ${g}, ${b}, ${alpha})`;
 }
 
-/** Opacity of a cell that holds this share of its tokens: one token must be visible, all of them strong. */
+/** Opacity of a cell that holds this share of its tokens; even a single token is visible. */
 export function shareAlpha(share) {
   return share <= 0 ? 0 : 0.22 + 0.78 * Math.min(1, share);
 }
 
-/** Colour of a value from 0 to 1 on the palette's ramp, whose lightness changes one way only. */
+/** Colour of a value from 0 to 1 on the palette's ramp, whose lightness is monotonic. */
 export function rampColour(ramp, value) {
   const at = Math.max(0, Math.min(1, value)) * (ramp.length - 1);
   const low = Math.min(ramp.length - 2, Math.floor(at));
@@ -47,7 +47,7 @@ export function readPalette(element) {
 
 const tiles = new Map();
 
-/** A tier's pattern as a canvas pattern: hatched, dotted, or none, so that a tier never shows by hue alone. */
+/** A tier's canvas pattern: hatched, dotted or none, so that tiers differ not only in hue. */
 export function tierPattern(ctx, tier, card, ratio) {
   if (tier >= 2) return null;
   const key = `${tier}/${card}/${ratio}`;

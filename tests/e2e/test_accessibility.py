@@ -103,7 +103,9 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
 def test_no_serious_finding_in_the_other_runs_and_sources(open_page, dark):
     page = open_page(run="first-card-window&t=61", dark=dark)  # a wrong answer, and why
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("region", name="Why this answer was right or wrong").get_by_text("Wrong", exact=True)).to_be_visible()
+    expect(
+        page.get_by_role("region", name="Why this answer was right or wrong").get_by_text("Wrong", exact=True)
+    ).to_be_visible()
     assert findings(page) == []
     for tab in ("Upload", "Webcam", "Recorded"):
         page.get_by_role("tab", name=tab).click()

@@ -222,14 +222,18 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
         return Visitor(StreamSettings(), Shelf(engine), clips, POLICIES)
 
     handlers = Handlers(Sessions(make, Quota(), tmp_path))
-    for name, source in (("lab", BUNDLED), ("run", BUNDLED.with_name(f"first-card-window{ENDING}"))):
-        (tmp_path / f"{name}{ENDING}").write_bytes(source.read_bytes())
-    (tmp_path / f"bad{ENDING}").write_bytes(BUNDLED.read_bytes()[:100_000])
+    handlers.sessions.get("me")
+    window = BUNDLED.with_name(f"first-card-window{ENDING}")
+    contents = {"lab": BUNDLED.read_bytes(), "run": window.read_bytes(), "bad": BUNDLED.read_bytes()[:100_000]}
+
+    def upload(name):
+        folder = tmp_path / f"hash-{name}"  # Gradio puts every upload into a folder of its own
+        folder.mkdir(exist_ok=True)
+        (folder / f"{name}{ENDING}").write_bytes(contents[name])
+        return handlers.sessions.receive_upload("me", str(folder / f"{name}{ENDING}"))
 
     def act(name):
-        handlers.act(
-            {"kind": "upload", "path": str(tmp_path / f"{name}{ENDING}"), "name": name, "action": "start"}, "me"
-        )
+        handlers.act({"kind": "upload", "path": upload(name), "name": name, "action": "start"}, "me")
         return handlers.look({}, "me")[0], json.loads(handlers.lab_look({}, "me"))
 
     player, shown = act("lab")
@@ -241,10 +245,11 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
     player, _ = act("run")
     assert (player["lab"], player["run"]["title"]) == (1, "A sliding window has lost the first card")
     for name, says in (("bad", "damaged"), ("run", "of one memory"), ("../../etc/passwd", "not uploaded here")):
-        handlers.lab_do({"action": "open-file", "path": str(tmp_path / f"{name}{ENDING}"), "name": name}, "me")
+        path = upload(name) if name in contents else str(tmp_path / f"{name}{ENDING}")
+        handlers.lab_do({"action": "open-file", "path": path, "name": name}, "me")
         assert says in json.loads(handlers.lab_look({}, "me"))["notice"]["text"]
     handlers.lab_do({"action": "end"}, "me")
-    handlers.lab_do({"action": "open-file", "path": str(tmp_path / f"lab{ENDING}"), "name": "lab"}, "me")
+    handlers.lab_do({"action": "open-file", "path": upload("lab"), "name": "lab"}, "me")
     assert len(json.loads(handlers.lab_look({}, "me"))["lanes"]) == 3
     handlers.leave("me")
 

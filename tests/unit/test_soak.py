@@ -11,7 +11,6 @@ import pytest
 import torch
 
 import hermes
-from hermes import thumbnails
 from hermes.backbones.base import Backbone
 from hermes.bench.soak import Checkpoint, checkpoints, growth, soak
 from hermes.errors import HermesError
@@ -20,6 +19,7 @@ from hermes.live_memory import LiveMemory, open_session
 from hermes.live_view import StreamSettings
 from hermes.session_record import EvictionLog, GrowingRows, Times
 from hermes.snapshot import Eviction
+from hermes.video import thumbnails
 
 SHARED = (
     type,

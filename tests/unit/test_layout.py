@@ -1,0 +1,107 @@
+"""The rules of docs/architecture.md: which package may import which, one name per class, no crowded folders."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+MOST_FILES = 26  # hermes/policies has one file per policy
+
+
+def _tool():
+    spec = importlib.util.spec_from_file_location("import_diagram", ROOT / "docs" / "import_diagram.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+TOOL = _tool()
+KNOWN = TOOL.modules()
+CORE = ("hermes.memory", "hermes.policies", "hermes.session", "hermes.analysis", "hermes.trace")
+WORLDS = ("hermes.cards", "hermes.pocket")
+
+
+def _external(path: Path, *, module_level: bool = False) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    hidden: set[int] = set()
+    for node in ast.walk(tree):
+        lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        typing_only = isinstance(node, ast.If) and getattr(node.test, "id", "") == "TYPE_CHECKING"
+        if module_level and (lazy or typing_only):
+            hidden |= {id(inner) for inner in ast.walk(node)}
+    names: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in hidden:
+            continue
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+def test_packages_do_not_import_each_other_in_a_circle():
+    graph = TOOL.edges()
+    done: set[str] = set()
+
+    def visit(name: str, path: tuple[str, ...]) -> None:
+        if name in path:
+            pytest.fail(" -> ".join([*path[path.index(name) :], name]))
+        if name not in done:
+            for other in graph.get(name, ()):
+                visit(other, (*path, name))
+            done.add(name)
+
+    for name in graph:
+        if name not in ("hermes", "ui"):
+            visit(name, ())
+
+
+@pytest.mark.parametrize("core", CORE)
+def test_the_core_does_not_import_the_card_world(core: str):
+    assert any(name.startswith(core) for name in KNOWN)
+    reached = {other for name, path in KNOWN.items() if name.startswith(core) for other in TOOL.imports(path, KNOWN)}
+    assert not [other for other in reached if other.startswith(WORLDS)]
+
+
+def test_the_library_imports_neither_the_page_nor_gradio_and_plotly_only_for_plots():
+    for name, path in KNOWN.items():
+        if name.split(".")[0] != "hermes":
+            continue
+        used = _external(path)
+        assert not used & {"ui", "gradio", "tests"}, name
+        assert "plotly" not in used or name.startswith("hermes.plots"), name
+
+
+def test_the_page_does_not_import_torch_at_module_level():
+    for name, path in KNOWN.items():
+        if name.split(".")[0] == "ui":
+            assert not _external(path, module_level=True) & {"torch", "transformers", "accelerate"}, name
+
+
+def test_no_two_classes_share_a_name():
+    names = Counter(
+        node.name
+        for path in KNOWN.values()
+        for node in ast.parse(path.read_text("utf-8")).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert [name for name, count in names.items() if count > 1] == []
+
+
+def test_no_folder_is_crowded():
+    for top in ("hermes", "ui"):
+        for folder in [ROOT / top, *(path for path in (ROOT / top).rglob("*") if path.is_dir())]:
+            files = [path for path in folder.iterdir() if path.suffix in (".py", ".js")]
+            assert len(files) <= MOST_FILES, f"{folder.relative_to(ROOT)} has {len(files)} files"
+
+
+def test_the_import_diagram_is_up_to_date():
+    assert subprocess.run([sys.executable, ROOT / "docs" / "import_diagram.py", "--check"], check=False).returncode == 0

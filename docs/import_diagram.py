@@ -80,8 +80,7 @@ def diagram() -> str:
         lines.append("  end")
     for name in shown:
         lines += [
-            f"  {name.replace('.', '_')} --> {other.replace('.', '_')}"
-            for other in sorted(_direct(name, graph, shown))
+            f"  {name.replace('.', '_')} --> {other.replace('.', '_')}" for other in sorted(_direct(name, graph, shown))
         ]
     return "\n".join([*lines, "```", ""])
 

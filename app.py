@@ -26,14 +26,14 @@ zerogpu.prepare()  # before anything that follows loads torch
 
 from gradio.utils import get_upload_folder  # noqa: E402
 
-from hermes.engine import Engine  # noqa: E402
 from hermes.errors import HermesError  # noqa: E402
 from hermes.policies.listing import PolicyListing  # noqa: E402
+from hermes.serving.engine import Engine  # noqa: E402
 from ui.address import Address, find_address  # noqa: E402
 from ui.flags import agree_to_download, check, parse, read_options  # noqa: E402
 from ui.options import Options  # noqa: E402
-from ui.page import build  # noqa: E402
-from ui.visitor_files import server_folder  # noqa: E402
+from ui.page.page import build  # noqa: E402
+from ui.visitors.files import server_folder  # noqa: E402
 
 logger = logging.getLogger("hermes.app")
 

@@ -63,8 +63,9 @@ def edges(*, typing_only: bool = True) -> dict[str, set[str]]:
     graph: dict[str, set[str]] = {}
     for name, path in known.items():
         own = package(name)
+        skipped = (own, "hermes", "ui")
         graph.setdefault(own, set()).update(
-            package(other) for other in imports(path, known, typing_only=typing_only) if package(other) != own
+            package(other) for other in imports(path, known, typing_only=typing_only) if package(other) not in skipped
         )
     return graph
 

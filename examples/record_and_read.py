@@ -7,10 +7,10 @@ import sys
 from pathlib import Path
 
 import hermes
-from hermes.clip_run import PlannedQuestion
-from hermes.live_view import StreamSettings
 from hermes.recording import describe, find_clip, record
+from hermes.serving.clip_run import PlannedQuestion
 from hermes.trace import Recorder, read
+from hermes.view import StreamSettings
 
 
 def main(path: str = "first-card.hermesrun") -> str:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from hermes.backbones.load import load
     from hermes.errors import HermesError
     from hermes.policies import POLICIES, Outcome, Policy, Setting, Step, register_policy
-    from hermes.session import StreamSession
+    from hermes.session.stream_session import StreamSession
     from hermes.snapshot import AnswerTrace, Snapshot
 
 __version__ = "0.1.0"
@@ -27,7 +27,7 @@ _HOME = {
     "Setting": "hermes.policies",
     "Step": "hermes.policies",
     "register_policy": "hermes.policies",
-    "StreamSession": "hermes.session",
+    "StreamSession": "hermes.session.stream_session",
     "AnswerTrace": "hermes.snapshot",
     "Snapshot": "hermes.snapshot",
 }

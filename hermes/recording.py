@@ -16,10 +16,10 @@ from hermes import video
 from hermes.assets import bundled_clip
 from hermes.bench.machine import machine_sentence
 from hermes.cards.truth import answer_at
-from hermes.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
 from hermes.errors import HermesError
-from hermes.live_view import StreamSettings
-from hermes.trace import Head, Recorder, Turn
+from hermes.serving.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
+from hermes.trace import Head, Recorder, RunTurn
+from hermes.view import StreamSettings
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
@@ -29,7 +29,7 @@ Progress = Callable[[float, float, int], None]
 
 
 @dataclass(frozen=True)
-class Clip:
+class SourceClip:
     """A video to record, with what is known of it.
 
     Attributes:
@@ -51,7 +51,7 @@ class Clip:
         return known.answer if known else None
 
 
-def find_clip(name: str) -> Clip:
+def find_clip(name: str) -> SourceClip:
     """A bundled clip by its name, or any other video by its path.
 
     Raises:
@@ -60,19 +60,19 @@ def find_clip(name: str) -> Clip:
     path, bundled = Path(name), bundled_clip(name)
     if bundled is not None and not path.is_file():
         truth = json.loads(bundled.with_suffix(".json").read_text("utf-8"))
-        return Clip(bundled, name, str(truth.get("title", name)), truth)
+        return SourceClip(bundled, name, str(truth.get("title", name)), truth)
     video.probe(path)
-    return Clip(path, title=path.name)
+    return SourceClip(path, title=path.name)
 
 
 def record(
     model: Backbone,
-    clip: Clip,
+    clip: SourceClip,
     settings: StreamSettings,
     questions: Sequence[PlannedQuestion],
     recorder: Recorder,
     progress: Progress | None = None,
-) -> tuple[Turn, ...]:
+) -> tuple[RunTurn, ...]:
     """Stream a video, ask, and give everything to a recorder; a moment for every chunk.
 
     Args:
@@ -114,12 +114,14 @@ def _those(pictures: Mapping[int, bytes], frames: Sequence[int]) -> dict[int, by
     return {frame: pictures[frame] for frame in frames if frame in pictures}
 
 
-def _turn(question: str, said: Said, clip: Clip) -> Turn:
+def _turn(question: str, said: Said, clip: SourceClip) -> RunTurn:
     truth = clip.true_answer(question, said.at)
-    return Turn(question, said.text.strip(), said.at, said.at, "done", said.first_ms, truth=truth)
+    return RunTurn(question, said.text.strip(), said.at, said.at, "done", said.first_ms, truth=truth)
 
 
-def describe(model: Backbone, settings: StreamSettings, clip: Clip, chat: Iterable[Turn], **texts: str) -> Head:
+def describe(
+    model: Backbone, settings: StreamSettings, clip: SourceClip, chat: Iterable[RunTurn], **texts: str
+) -> Head:
     """What a run says of itself: model, policy, machine and moment of recording as they are now."""
     policy = hermes.POLICIES[settings.policy]
     facts = {

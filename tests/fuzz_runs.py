@@ -18,13 +18,13 @@ from made_up_stream import EVENT, MadeUpStream
 
 from hermes import trace
 from hermes.trace import Head, LabRecorder, LabRun, Run, Turn, block
-from ui.board_cells import MODES, Wanted
-from ui.board_feed import BoardFeed
-from ui.lab_replay import LabReplay
-from ui.replay import Replay, state
-from ui.runs import card, lab_card, lab_label
-from ui.source import Source
-from ui.telling import stream_state
+from ui.board.cells import MODES, Wanted
+from ui.board.feed import BoardFeed
+from ui.lab.replay import LabReplay
+from ui.player.payloads import stream_state
+from ui.player.source import Source
+from ui.runs.replay import Replay, state
+from ui.runs.runs import card, lab_card, lab_label
 
 block._FILTERS = [
     {**block._FILTERS[0], "preset": 0, "dict_size": 1 << 16}

@@ -19,7 +19,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import hermes
-from hermes.storage import SessionFileError
+from hermes.session.storage import SessionFileError
 
 POLICIES = ("hermes", "full", "rekv", "streamkv", "uniform-frames", "storm", "quicksviewer", "videoscan", "videollamb",
             "snapkv", "infinipot-v", "token-drop")  # fmt: skip

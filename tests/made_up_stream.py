@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 
 from hermes import trace
-from hermes.life import ScoreRecord
-from hermes.live_view import LiveView
+from hermes.analysis.token_history import ScoreRecord
 from hermes.snapshot import PROMPT, SUMMARY, VISION, AnswerTrace, Eviction, Snapshot
 from hermes.trace.records import rounded_answer
 from hermes.trace.rounding import rounded
 from hermes.video.thumbnails import jpeg
+from hermes.view import LiveView
 
 LAYERS, PER_FRAME, PROMPTS = 4, 9, 5
 

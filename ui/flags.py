@@ -14,12 +14,12 @@ from hermes.backbones.downloads import ConsentError
 from hermes.backbones.sources import large_download
 from hermes.cli.model_option import consent
 from hermes.errors import HermesError
-from hermes.live_view import StreamSettings
 from hermes.policies.listing import PolicyListing
+from hermes.view import StreamSettings
 from ui import zerogpu
 from ui.address import LARGEST_PORT
 from ui.options import Options
-from ui.sessions import Quota
+from ui.visitors.registry import Quota
 
 BUNDLED: Final = "pocket"
 """The model that ships with the demo and needs no check."""

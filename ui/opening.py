@@ -12,15 +12,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hermes.live_view import StreamSettings
 from hermes.trace import Run
-from ui import telling
-from ui.board_cells import Wanted
-from ui.board_feed import BoardFeed
-from ui.clips import Clip
-from ui.replay import Replay
-from ui.run_shelf import RunShelf
-from ui.source import Source
+from hermes.view import StreamSettings
+from ui.board.cells import Wanted
+from ui.board.feed import BoardFeed
+from ui.player import payloads
+from ui.player.clips import Clip
+from ui.player.source import Source
+from ui.runs.library import RunShelf
+from ui.runs.replay import Replay
 
 PICTURES = 13
 """Pictures of the filmstrip on a window of 1,440 pixels; another width asks for its own."""
@@ -72,10 +72,10 @@ def make_opening(
         "received": 0,
         "restarted": False,
         "notice": None,
-        "about": telling.about(None, policy, settings.changed),
+        "about": payloads.about(None, policy, settings.changed),
         "recording": None,
         "recorded": None,
-        **telling.stream_state(view, -1),
+        **payloads.stream_state(view, -1),
         **shelf.state(replay),
     }
     told = {"run": run.id, "seconds": seconds, "player": player, "board": board}

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hermes.assets import RUNS
-from hermes.live_view import StreamSettings
-from ui.sessions import Quota
+from hermes.view import StreamSettings
+from ui.visitors.registry import Quota
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from hermes.errors import HermesError
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
-    from hermes.clip_run import ClipItem, ClipRequest
+    from hermes.serving.clip_run import ClipItem, ClipRequest
 
 VARIABLE = "SPACES_ZERO_GPU"
 """Set by the hub on ZeroGPU hardware; the `spaces` package reads the same one."""
@@ -74,7 +74,7 @@ def clip_runner(model: Backbone) -> Run:
     Args:
         model: A loaded model; a forked process inherits it, so it is never pickled.
     """
-    from hermes.clip_run import run_clip  # noqa: PLC0415
+    from hermes.serving.clip_run import run_clip  # noqa: PLC0415
 
     def run(request: ClipRequest) -> Iterator[ClipItem]:
         for item in run_clip(model, request, scores=True):

@@ -22,7 +22,7 @@ from hermes.backbones.placement import DeviceMap
 from hermes.backbones.sources import ModelError, first_line
 from hermes.backbones.weights_progress import telling
 from hermes.memory.watched_attention import NAME as ATTENTION
-from hermes.shortage import is_shortage
+from hermes.out_of_memory import is_shortage
 
 logger = logging.getLogger(__name__)
 

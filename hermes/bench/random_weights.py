@@ -26,7 +26,7 @@ from hermes.backbones.load import FAMILIES
 from hermes.bench.stream import Frames
 from hermes.memory.cache import Provenance
 from hermes.memory.watched_attention import NAME as ATTENTION
-from hermes.session import StreamSession
+from hermes.session.stream_session import StreamSession
 
 QUESTION = "What was the first card?"
 TEMPLATE = (

@@ -1,8 +1,8 @@
 """Soak test: does the memory of the process stay constant along a very long stream?
 
-Frames are pushed into what the page keeps for one visitor (`hermes.live_memory.LiveMemory`: session, token history,
-thumbnails), and a snapshot is taken after every chunk, as while somebody watches. At each checkpoint the resident memory of
-the process is read, after a garbage collection.
+Frames are pushed into the memory of one visitor (`hermes.serving.stream_memory.LiveMemory`: session, token history,
+thumbnails), and a snapshot is taken after every chunk, as while somebody watches. At each checkpoint the resident
+memory of the process is read, after a garbage collection.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from hermes.backbones.base import Backbone
 from hermes.bench.machine import rss_bytes
 from hermes.bench.stream import FPS, Frames
 from hermes.errors import HermesError
-from hermes.live_memory import LiveMemory, open_session
-from hermes.live_view import StreamSettings
+from hermes.serving.stream_memory import LiveMemory, open_session
+from hermes.view import StreamSettings
 
 REFERENCE = 5_000
 """Frames after which the memory of the process should not grow any more."""

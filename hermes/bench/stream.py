@@ -24,7 +24,7 @@ from hermes.backbones.base import Backbone
 from hermes.bench.machine import rss_bytes
 from hermes.errors import HermesError
 from hermes.policies.base import ContextFullError
-from hermes.session import StreamSession
+from hermes.session.stream_session import StreamSession
 
 QUESTION: Final = "What was the first card?"
 FPS: Final = 2.0  # of the stream's clock; it has no bearing on speed

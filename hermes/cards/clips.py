@@ -22,7 +22,7 @@ from hermes.cards.questions import Question, ask
 from hermes.cards.render import draw, make_look, make_setting
 from hermes.cards.timeline import Event, Tempo, make_events, shown_at
 from hermes.errors import HermesError
-from hermes.output import replacing, write_text
+from hermes.files.output import replacing, write_text
 
 Frame = NDArray[np.uint8]
 LICENCE: Final = "MIT, as the project: every picture is drawn by its code"

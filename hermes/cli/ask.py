@@ -24,14 +24,14 @@ from hermes.errors import HermesError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from hermes.session import StreamSession
+    from hermes.session.stream_session import StreamSession
     from hermes.video import VideoSampler
 
 DEFAULT_FPS: Final = 2.0
 
 
 @dataclass
-class Asked:
+class TimedQuestion:
     """A question, when to ask it (seconds; None: at the end), and what came of it."""
 
     question: str
@@ -96,7 +96,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def pair_questions(typed: Sequence[tuple[str, Any]]) -> list[Asked]:
+def pair_questions(typed: Sequence[tuple[str, Any]]) -> list[TimedQuestion]:
     """Pair questions with times: in order where there are as many of each, else a time belongs to the question before it.
 
     Raises:
@@ -111,11 +111,11 @@ def pair_questions(typed: Sequence[tuple[str, Any]]) -> list[Asked]:
     if any(not 0 <= at < float("inf") for at in times):
         raise HermesError("The time of a question (--at) must be 0 seconds or later.")
     if len(times) == len(texts):
-        return [Asked(text, at) for text, at in zip(texts, times, strict=True)]
-    result: list[Asked] = []
+        return [TimedQuestion(text, at) for text, at in zip(texts, times, strict=True)]
+    result: list[TimedQuestion] = []
     for kind, value in typed:
         if kind == "question":
-            result.append(Asked(value, None))
+            result.append(TimedQuestion(value, None))
         elif result and result[-1].at is None:
             result[-1].at = value
         else:
@@ -144,7 +144,7 @@ def _session(args: argparse.Namespace, changed: dict[str, Any]) -> StreamSession
     return hermes.StreamSession(model, policy=args.policy, budget=args.budget, guidance=args.guidance, changed=changed)
 
 
-def _stream(session: StreamSession, frames: VideoSampler, questions: list[Asked], *, talk: bool) -> float:
+def _stream(session: StreamSession, frames: VideoSampler, questions: list[TimedQuestion], *, talk: bool) -> float:
     """Push all frames and ask each question once its time has come; returns the seconds that pushing took."""
     waiting = sorted(questions, key=lambda asked: float("inf") if asked.at is None else asked.at)
     pushing = 0.0
@@ -173,7 +173,7 @@ def _batches(frames: VideoSampler, times: list[float], most: int) -> Iterator[li
         yield batch
 
 
-def _ask(session: StreamSession, asked: Asked, *, talk: bool, several: bool) -> None:
+def _ask(session: StreamSession, asked: TimedQuestion, *, talk: bool, several: bool) -> None:
     if talk and several:
         print(f"{asked.question}\n  ", end="")
     pieces = []
@@ -199,7 +199,7 @@ def _ask(session: StreamSession, asked: Asked, *, talk: bool, several: bool) -> 
     }
 
 
-def _warnings(frames: VideoSampler, session: StreamSession, questions: list[Asked]) -> Iterator[str]:
+def _warnings(frames: VideoSampler, session: StreamSession, questions: list[TimedQuestion]) -> Iterator[str]:
     if frames.skipped:
         yield f"{frames.skipped} frames of the video could not be decoded and were skipped."
     if frames.ended_early:
@@ -217,7 +217,7 @@ def _warnings(frames: VideoSampler, session: StreamSession, questions: list[Aske
 
 
 def _report(
-    session: StreamSession, frames: VideoSampler, questions: list[Asked], ingest_seconds: float
+    session: StreamSession, frames: VideoSampler, questions: list[TimedQuestion], ingest_seconds: float
 ) -> dict[str, Any]:
     """What `--json` prints; `answer` is the last answer given in the order of the questions."""
     from hermes.bench.machine import peak_rss_bytes  # noqa: PLC0415  (only here)

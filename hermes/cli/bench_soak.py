@@ -32,7 +32,7 @@ def run_soak(args: argparse.Namespace) -> int:
     from hermes.bench.machine import describe_machine, load_average  # noqa: PLC0415  (heavy)
     from hermes.bench.soak import checkpoints, growth, soak  # noqa: PLC0415
     from hermes.bench.stream import bench_frames  # noqa: PLC0415
-    from hermes.live_view import StreamSettings  # noqa: PLC0415
+    from hermes.view import StreamSettings  # noqa: PLC0415
 
     policies = args.policies or ["hermes"]
     if not 1 <= args.soak <= MOST_FRAMES:

@@ -9,7 +9,7 @@ import argparse
 from pathlib import Path
 
 from hermes.errors import HermesError
-from hermes.output import check_folder
+from hermes.files.output import check_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

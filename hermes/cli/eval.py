@@ -17,7 +17,7 @@ from hermes.assets import HELD_OUT_PHOTOGRAPHS, POCKET, checkout
 from hermes.cli.model_option import add_yes, load_model, model_folders
 from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
-from hermes.output import check_file, check_folder, write_text
+from hermes.files.output import check_file, check_folder, write_text
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

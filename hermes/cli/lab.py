@@ -22,8 +22,8 @@ from tqdm import tqdm
 from hermes.cli.model_option import add_model, load_model, model_folders
 from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
+from hermes.files.output import check_folder, write_text
 from hermes.formatting import format_duration
-from hermes.output import check_folder, write_text
 
 REPORTS = ("lab.json", "lab.csv", "lab.html")
 DEFAULT_BUDGETS = ("6%", "12%", "25%", "50%")

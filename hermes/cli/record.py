@@ -22,17 +22,17 @@ from hermes.assets import RUNS, checkout
 from hermes.cli.model_option import add_model, load_model, model_folders
 from hermes.cli.terminal import text_argument
 from hermes.errors import FailedError, HermesError
-from hermes.output import check_file, check_folder
+from hermes.files.output import check_file, check_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from hermes.clip_run import PlannedQuestion
     from hermes.lab.plan import Cell
     from hermes.lab.recording import RecordedLane
-    from hermes.live_view import StreamSettings
-    from hermes.recording import Clip, Progress
-    from hermes.trace import Turn
+    from hermes.recording import Progress, SourceClip
+    from hermes.serving.clip_run import PlannedQuestion
+    from hermes.trace import RunTurn
+    from hermes.view import StreamSettings
 
 TELL_SECONDS = 2.0
 
@@ -117,7 +117,7 @@ def _lab(args: argparse.Namespace) -> int:
     return 0
 
 
-def _out(args: argparse.Namespace, clip: Clip, suffix: str = "") -> Path:
+def _out(args: argparse.Namespace, clip: SourceClip, suffix: str = "") -> Path:
     """Where to write; checked before the model is loaded."""
     out = Path(f"{clip.id or clip.path.stem}{suffix}.hermesrun") if args.out is None else args.out
     check_file(out, (clip.path, *model_folders(args.model)))
@@ -130,14 +130,14 @@ def _texts(args: argparse.Namespace) -> dict[str, str]:
 
 def _bundled(args: argparse.Namespace) -> int:
     """Make all bundled runs; every one is tried, and the command fails if any does not show what its title says."""
-    from hermes import bundled_lab_runs, bundled_runs, recipes  # noqa: PLC0415  (loads torch)
+    from hermes.bundled import lab_runs, recipes, runs  # noqa: PLC0415  (loads torch)
 
     if args.runs is None:
         checkout("`hermes record --bundled` without --runs")
     folder = args.runs or RUNS
-    listed: list[bundled_runs.Recipe | bundled_lab_runs.LabRecipe] = [
-        *bundled_runs.read_recipes(folder),
-        *bundled_lab_runs.read_recipes(folder),
+    listed: list[runs.Recipe | lab_runs.LabRecipe] = [
+        *runs.read_recipes(folder),
+        *lab_runs.read_recipes(folder),
     ]
     known = [recipe.id for recipe in listed]
     for name in args.only or ():
@@ -151,11 +151,11 @@ def _bundled(args: argparse.Namespace) -> int:
             continue
         began = time.monotonic()
         try:
-            if isinstance(recipe, bundled_runs.Recipe):
-                path, turns = bundled_runs.make(model, recipe, folder, _Teller(recipe.id))
+            if isinstance(recipe, runs.Recipe):
+                path, turns = runs.make(model, recipe, folder, _Teller(recipe.id))
                 tell = partial(_tell_turns, turns)
             else:
-                path, lanes = bundled_lab_runs.make(model, recipe, folder, _tellers(recipe.id))
+                path, lanes = lab_runs.make(model, recipe, folder, _tellers(recipe.id))
                 tell = partial(_tell_lanes, lanes)
         except recipes.RunCheckError as error:
             failed.append(recipe.id)
@@ -176,7 +176,7 @@ def parse_question(text: str) -> PlannedQuestion:
     Raises:
         HermesError: It is empty, or its time is none.
     """
-    from hermes.clip_run import PlannedQuestion  # noqa: PLC0415
+    from hermes.serving.clip_run import PlannedQuestion  # noqa: PLC0415
 
     before, colon, after = text.partition(":")
     at: float | None = None
@@ -194,8 +194,8 @@ def parse_question(text: str) -> PlannedQuestion:
 
 def _settings(args: argparse.Namespace) -> StreamSettings:
     from hermes.cli.ask import changed_settings  # noqa: PLC0415
-    from hermes.live_view import StreamSettings  # noqa: PLC0415
     from hermes.policies import policy_of  # noqa: PLC0415
+    from hermes.view import StreamSettings  # noqa: PLC0415
 
     policy = policy_of(args.policy or "hermes").name
     changed = changed_settings(policy, args.set)
@@ -233,7 +233,7 @@ def _tellers(name: str) -> Callable[[Cell], Progress]:
     return lambda cell: _Teller(f"{name}, {cell.preset.title}")
 
 
-def _tell_turns(turns: tuple[Turn, ...]) -> None:
+def _tell_turns(turns: tuple[RunTurn, ...]) -> None:
     from hermes.trace.head import is_right  # noqa: PLC0415
 
     for turn in turns:

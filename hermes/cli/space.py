@@ -14,7 +14,7 @@ from typing import Final
 
 from hermes.assets import checkout
 from hermes.errors import HermesError
-from hermes.output import check_folder
+from hermes.files.output import check_folder
 
 PARTS: Final = ("app.py", "hermes", "ui", "assets", "requirements.txt", "LICENSE")
 LEFT_OUT: Final = ("__pycache__", "node_modules", "*.pyc", ".*", "*.test.js", "*.test.mjs")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from hermes.assets import checkout
 from hermes.errors import HermesError
-from hermes.output import OutputError, check_folder
+from hermes.files.output import OutputError, check_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

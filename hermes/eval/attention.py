@@ -12,7 +12,7 @@ import numpy as np
 from hermes.backbones.base import Backbone
 from hermes.eval.pocket import PUSHED, Setup, draw_questions, make_stream
 from hermes.memory.tiers import LONG_TERM, SENSORY
-from hermes.session import StreamSession
+from hermes.session.stream_session import StreamSession
 
 AGES: Final = (0, 1, 4, 8, 16, 32, 64, 128, 256, 512)  # borders of the age classes, in frames before the newest
 CELL: Final = (64, 30)  # pixels, width and height

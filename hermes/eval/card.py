@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from hermes.cards.questions import KINDS
 from hermes.eval.report import FIGURE, describe, memory_mean, rows_of
-from hermes.output import write_text
+from hermes.files.output import write_text
 from hermes.pocket.decoder import RECENT as RECENT_LAYERS
 
 CARD: Final = "README.md"

@@ -19,7 +19,7 @@ from hermes.cards.backgrounds import CALM, HELD_OUT, PHOTOGRAPHIC
 from hermes.cards.questions import KINDS, MOST, Question, ask, is_correct
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.cards.world import Stream, render_stream
-from hermes.session import StreamSession
+from hermes.session.stream_session import StreamSession
 from hermes.text import normal_words
 
 SEED_BASE: Final = 7_000_000  # seeds of evaluation streams start here

@@ -24,8 +24,8 @@ from hermes.cards.photographs import read_photographs
 from hermes.cards.world import render_stream
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.pocket import Setup, evaluate
-from hermes.output import write_text
-from hermes.session import StreamSession
+from hermes.files.output import write_text
+from hermes.session.stream_session import StreamSession
 
 RESULTS: Final = "evaluation.json"
 FIGURE: Final = "attention.svg"

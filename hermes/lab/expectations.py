@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hermes.lab.plan import Cell, Plan
+from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.statistics import difference_interval, ratio_interval
 
 OURS: Final = "hermes"
@@ -24,7 +24,11 @@ Sums = Callable[[Cell, str], npt.NDArray[np.float64]]
 
 
 def expectations(
-    plan: Plan, cells: Mapping[str, list[Cell]], right: Sums, asked: Mapping[str, npt.NDArray[np.float64]], weights: Any
+    plan: LabPlan,
+    cells: Mapping[str, list[Cell]],
+    right: Sums,
+    asked: Mapping[str, npt.NDArray[np.float64]],
+    weights: Any,
 ) -> list[dict[str, Any]]:
     """Each expectation that these measurements can speak to.
 

@@ -6,16 +6,16 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from hermes.analysis.evidence import fate
 from hermes.backbones.base import Backbone
 from hermes.cards.questions import Question
 from hermes.cards.truth import truth_of
 from hermes.cards.world import Stream
 from hermes.errors import HermesError
 from hermes.eval.pocket import PUSHED, draw_questions, make_stream, named_candidates
-from hermes.fate import fate
-from hermes.lab.plan import Cell, Plan
+from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.seen_once import SeenOnce
-from hermes.session import StreamSession
+from hermes.session.stream_session import StreamSession
 from hermes.snapshot import AnswerTrace, Snapshot
 
 
@@ -36,7 +36,7 @@ class Task:
     questions: list[Question]
 
 
-def make_task(plan: Plan, index: int) -> Task:
+def make_task(plan: LabPlan, index: int) -> Task:
     """The stream of this index; the same plan and index give the same pixels and questions."""
     stream = make_stream(plan.world, index)
     at, questions = draw_questions(plan.world, stream, index)
@@ -116,7 +116,7 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
 
 
 def _fate(task: Task, question: Question, snapshot: Snapshot, trace: AnswerTrace, merged: int) -> str:
-    """What became of the evidence of an answer, in one word (see `hermes.fate`)."""
+    """What became of the evidence of an answer, in one word (see `hermes.analysis.evidence`)."""
     truth = truth_of(question.text, task.stream.events, task.at, task.stream.fps)
     spans, every = (None, True) if truth is None else (truth.spans, truth.every)
     reach = (merged - 1) / task.stream.fps

@@ -129,7 +129,7 @@ def cells_of(policies: Sequence[str], budget: int) -> list[Cell]:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LabPlan:
     """A whole comparison.
 
     Attributes:
@@ -174,7 +174,7 @@ def make_plan(
     seed: int = 0,
     tempo: str = "calm",
     reference: str | None = None,
-) -> Plan:
+) -> LabPlan:
     """Check what was asked for, and lay it out.
 
     Args:
@@ -214,10 +214,10 @@ def make_plan(
             cell.make().check(backbone)
             cells[cell] = None
     chosen = reference or ("hermes" if "hermes" in names else names[0])
-    return Plan(model, streams, frames, seed, tempo, tuple(cells), full, chosen)
+    return LabPlan(model, streams, frames, seed, tempo, tuple(cells), full, chosen)
 
 
-def identity(plan: Plan, backbone: Backbone) -> dict[str, Any]:
+def identity(plan: LabPlan, backbone: Backbone) -> dict[str, Any]:
     """What must agree for measurements to belong together: the streams and the model, not how much of them was asked.
 
     A digest of the first stream tells streams of the same seed apart that another version renders differently.

@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hermes.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
 from hermes.errors import HermesError
 from hermes.lab.plan import Cell, cells_of
-from hermes.live_view import StreamSettings
-from hermes.recording import Clip, Progress, describe
-from hermes.trace import LabRecorder, Recorder, Turn
+from hermes.recording import Progress, SourceClip, describe
+from hermes.serving.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
+from hermes.trace import LabRecorder, Recorder, RunTurn
+from hermes.view import StreamSettings
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
@@ -32,13 +32,13 @@ class RecordedLane:
 
     cell: Cell
     settings: StreamSettings
-    turns: tuple[Turn, ...]
+    turns: tuple[RunTurn, ...]
     error: str | None = None
 
 
 def record_lab(
     model: Backbone,
-    clip: Clip,
+    clip: SourceClip,
     settings: StreamSettings,
     policies: Sequence[str],
     questions: Sequence[PlannedQuestion],
@@ -75,7 +75,7 @@ def record_lab(
 
 
 def write_lab(
-    recorder: LabRecorder, path: Path, model: Backbone, clip: Clip, lanes: Sequence[RecordedLane], **texts: str
+    recorder: LabRecorder, path: Path, model: Backbone, clip: SourceClip, lanes: Sequence[RecordedLane], **texts: str
 ) -> int:
     """Write what `record_lab` recorded.
 
@@ -107,7 +107,7 @@ def _settings(settings: StreamSettings, cell: Cell) -> StreamSettings:
 
 def _stream(
     model: Backbone,
-    clip: Clip,
+    clip: SourceClip,
     settings: StreamSettings,
     questions: Sequence[PlannedQuestion],
     recorder: Recorder,
@@ -131,9 +131,9 @@ def _stream(
     return said, None
 
 
-def _turn(question: str, said: Said | None, at: float, clip: Clip, cell: Cell, error: str | None) -> Turn:
+def _turn(question: str, said: Said | None, at: float, clip: SourceClip, cell: Cell, error: str | None) -> RunTurn:
     truth, title = clip.true_answer(question, at), cell.preset.title
     if said is None or said.error:
         why = said.text if said else error or "It was not asked."
-        return Turn(question, why, at, at, "error", policy=title, truth=truth)
-    return Turn(question, said.text.strip(), at, at, "done", said.first_ms, title, truth)
+        return RunTurn(question, why, at, at, "error", policy=title, truth=truth)
+    return RunTurn(question, said.text.strip(), at, at, "done", said.first_ms, title, truth)

@@ -10,9 +10,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-import plotly.graph_objects as go
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from plotly.offline import get_plotlyjs
 
 from hermes import plots
 from hermes.formatting import format_bytes
@@ -70,7 +68,7 @@ def report(summary: dict[str, Any]) -> str:
         "outcomes": [(word, MEANINGS[word], OUTCOMES[word]) for word in _used(measured)],
         "titles": {cell["policy"]: cell["title"] for cell in summary["cells"]},
         "figures": figures,
-        "library": get_plotlyjs(),
+        "library": plots.plotly_script(),
     }
     template = environment.get_template("report.html")
     size = len(template.render(context, size="").encode())
@@ -89,7 +87,7 @@ def _p(value: float) -> str:
     return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
-def _add(figures: dict[str, dict[str, Any]], name: str, draw: Callable[..., go.Figure], *args: Any) -> str:
+def _add(figures: dict[str, dict[str, Any]], name: str, draw: Callable[..., plots.Figure], *args: Any) -> str:
     """Draw a figure for light and dark backgrounds and return the name under which the page finds it."""
     figures[name] = {
         scheme: json.loads(draw(*args, dark=scheme == "dark").to_json()) for scheme in ("light", "dark")

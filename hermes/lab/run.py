@@ -14,7 +14,7 @@ import transformers
 import hermes
 from hermes.backbones.base import Backbone
 from hermes.lab.measure import describe_task, make_task, measure
-from hermes.lab.plan import Cell, LabError, Plan
+from hermes.lab.plan import Cell, LabError, LabPlan
 from hermes.lab.seen_once import SeenOnce
 from hermes.lab.store import Store
 from hermes.policies import load_plugin, loaded_plugins
@@ -24,7 +24,11 @@ Todo = tuple[int, tuple[Cell, ...]]
 
 
 def run_plan(
-    plan: Plan, backbone: Backbone, store: Store, workers: int = 1, progress: Callable[[int, int], None] | None = None
+    plan: LabPlan,
+    backbone: Backbone,
+    store: Store,
+    workers: int = 1,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Measure what the store does not hold yet.
 
@@ -54,7 +58,7 @@ def run_plan(
                 progress(done, total)
 
 
-def missing(plan: Plan, store: Store) -> list[Todo]:
+def missing(plan: LabPlan, store: Store) -> list[Todo]:
     """What is still to be measured, stream by stream, so that a stream is rendered once."""
     open_cells = (
         (index, tuple(cell for cell in plan.cells if (index, cell) not in store.found)) for index in range(plan.streams)
@@ -62,7 +66,7 @@ def missing(plan: Plan, store: Store) -> list[Todo]:
     return [(index, cells) for index, cells in open_cells if cells]
 
 
-def _alone(plan: Plan, backbone: Backbone, todo: Sequence[Todo]) -> Iterator[dict[str, Any]]:
+def _alone(plan: LabPlan, backbone: Backbone, todo: Sequence[Todo]) -> Iterator[dict[str, Any]]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # sums in another order are other numbers
     try:
@@ -72,7 +76,7 @@ def _alone(plan: Plan, backbone: Backbone, todo: Sequence[Todo]) -> Iterator[dic
         torch.set_num_threads(threads)
 
 
-def _measure_stream(plan: Plan, backbone: Backbone, index: int, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+def _measure_stream(plan: LabPlan, backbone: Backbone, index: int, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
     task = make_task(plan, index)
     yield describe_task(task)
     seen = SeenOnce(backbone)
@@ -80,7 +84,7 @@ def _measure_stream(plan: Plan, backbone: Backbone, index: int, cells: Sequence[
         yield measure(backbone, task, cell, seen)
 
 
-def _together(plan: Plan, todo: Sequence[Todo], workers: int) -> Iterator[dict[str, Any]]:
+def _together(plan: LabPlan, todo: Sequence[Todo], workers: int) -> Iterator[dict[str, Any]]:
     context = multiprocessing.get_context("spawn")
     tasks, results = context.Queue(), context.Queue()
     for item in todo:
@@ -110,7 +114,7 @@ def _together(plan: Plan, todo: Sequence[Todo], workers: int) -> Iterator[dict[s
             process.terminate()
 
 
-def _work(plan: Plan, plugins: Sequence[str], tasks: Any, results: Any) -> None:
+def _work(plan: LabPlan, plugins: Sequence[str], tasks: Any, results: Any) -> None:
     """Run in a worker process: measure streams until none are left or the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
     torch.set_num_threads(1)

@@ -19,15 +19,15 @@ import numpy.typing as npt
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.lab.plan import Cell, cells_of
-from hermes.live import CONTENDED_CHUNK, Host
-from hermes.live_source import Source
-from hermes.live_view import StreamSettings
-from hermes.scheduling import Kind, Work
-from hermes.session import QuestionError, StreamSession
-from hermes.shortage import attempt, give_back, report, sentence_of
+from hermes.out_of_memory import attempt, give_back, report, sentence_of
+from hermes.serving.scheduling import Kind, Work
+from hermes.serving.source import FrameSource
+from hermes.serving.step_lock import StepLock
+from hermes.serving.stream import CONTENDED_CHUNK, Host
+from hermes.session.stream_session import QuestionError, StreamSession
 from hermes.snapshot import Snapshot
-from hermes.step_lock import StepLock
 from hermes.video.thumbnails import jpeg
+from hermes.view import StreamSettings
 
 Frame = npt.NDArray[np.uint8]
 Listener = Callable[["SideView"], None]
@@ -94,7 +94,7 @@ class SideView:
 
 
 class SideBySide:
-    """A run of several policies. It takes turns in an engine like any stream (see `hermes.engine.Engine.enter`)."""
+    """A run of several policies. It takes turns in an engine like any stream (see `hermes.serving.engine.Engine.enter`)."""
 
     def __init__(self, host: Host, settings: StreamSettings, policies: Sequence[str]) -> None:
         """Begin with empty memories.
@@ -112,7 +112,7 @@ class SideBySide:
         self.settings = settings
         self._host = host
         self._lock = StepLock(host.wake)  # guards everything below
-        self._source = Source(host.wake, settings.chunk)
+        self._source = FrameSource(host.wake, settings.chunk)
         model = host.model(settings.model)
         self._lanes = tuple(_lane(model, cell, settings) for cell in cells)
         self._batch: tuple[Frame, list[float]] | None = None
@@ -211,7 +211,7 @@ class SideBySide:
     # The worker's side --------------------------------------------------------------------------------------------
 
     def work(self) -> Work:
-        """See `hermes.engine.TurnTaker.work`. Frames that a question waits for count as part of its answer."""
+        """See `hermes.serving.engine.TurnTaker.work`. Frames that a question waits for count as part of its answer."""
         if self._closed:
             return Work()
         answering = self._answering
@@ -222,7 +222,7 @@ class SideBySide:
         return bool(self.work())
 
     def step(self, kind: Kind, *, contended: bool) -> bool:  # noqa: ARG002 - a batch that all have begun goes first
-        """See `hermes.engine.TurnTaker.step`: one policy reads a chunk, or decodes a piece of its answer."""
+        """See `hermes.serving.engine.TurnTaker.step`: one policy reads a chunk, or decodes a piece of its answer."""
         with self._lock.step() as mine:
             if not mine:
                 return False
@@ -241,7 +241,7 @@ class SideBySide:
             return True
 
     def fail(self, error: BaseException) -> None:
-        """See `hermes.engine.TurnTaker.fail`: end the run and all answers in progress; never raises."""
+        """See `hermes.serving.engine.TurnTaker.fail`: end the run and all answers in progress; never raises."""
         sentence = str(error) if isinstance(error, HermesError) else RUN_FAILED
         answering = sentence_of(error, answering=True)
         error.__traceback__ = None  # its frames hold the tensors for which there was no room

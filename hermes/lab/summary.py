@@ -9,11 +9,11 @@ from typing import Any, Final, get_args
 import numpy as np
 import numpy.typing as npt
 
+from hermes.analysis.evidence import Outcome
 from hermes.cards.questions import KINDS, Question, is_correct
 from hermes.eval.pocket import AGES, ScoredReply, guess_level, is_near
-from hermes.fate import Outcome
 from hermes.lab.expectations import expectations
-from hermes.lab.plan import Cell, Plan
+from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
 
 Records = Mapping[tuple[int, Cell], dict[str, Any]]
@@ -110,7 +110,7 @@ class AskedQuestion:
         return guess_level(rows)
 
 
-def summarise(plan: Plan, tasks: Tasks, found: Records) -> dict[str, Any]:
+def summarise(plan: LabPlan, tasks: Tasks, found: Records) -> dict[str, Any]:
     """The numbers of a report.
 
     Args:
@@ -205,7 +205,7 @@ def _fates(records: Sequence[dict[str, Any]], right: Bools | None) -> dict[str, 
     return {"fate": {word: int((outcomes[~right] == word).sum()) for word in OUTCOMES}}
 
 
-def _cell(plan: Plan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _cell(plan: LabPlan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     about = {
         "policy": cell.policy,
         "title": cell.preset.title,
@@ -256,7 +256,7 @@ def several_runs(summary: Mapping[str, Any]) -> bool:
 
 
 def compare(
-    plan: Plan,
+    plan: LabPlan,
     asked: AskedQuestion,
     groups: Sequence[Group],
     right: Mapping[Cell, Bools],
@@ -312,7 +312,7 @@ def compare(
 
 
 def _expectations(
-    plan: Plan,
+    plan: LabPlan,
     asked: AskedQuestion,
     groups: Sequence[Group],
     right: Mapping[Cell, Bools],

@@ -10,14 +10,14 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hermes.life import ScoreRecord, to_bytes
+from hermes.analysis.token_history import ScoreRecord, to_bytes
 from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, MemoryCache
 from hermes.memory.devices import together
 
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of an eviction without its time; the fields are those of `hermes.life.ScoreRecord`."""
+    """Scores of an eviction without its time; the fields are those of `hermes.analysis.token_history.ScoreRecord`."""
 
     offsets: npt.NDArray[np.int64]
     frame: npt.NDArray[np.int32]

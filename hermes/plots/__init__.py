@@ -8,6 +8,9 @@ the page's links. All functions take `dark=True` for a dark background.
 >>> plots.layers_by_frames(session.snapshot(), "importance").show()  # doctest: +SKIP
 """
 
+from plotly.graph_objects import Figure
+from plotly.offline import get_plotlyjs as plotly_script
+
 from hermes.plots.attention import attention_by_head, attention_by_layer
 from hermes.plots.lab import accuracy_by_budget, differences, wrong_answers
 from hermes.plots.memory import MODES, layers_by_frames, retention, retention_over_time, token_history
@@ -17,6 +20,7 @@ __all__ = [
     "DARK",
     "LIGHT",
     "MODES",
+    "Figure",
     "Palette",
     "PlotError",
     "accuracy_by_budget",
@@ -24,6 +28,7 @@ __all__ = [
     "attention_by_layer",
     "differences",
     "layers_by_frames",
+    "plotly_script",
     "retention",
     "retention_over_time",
     "token_history",

@@ -14,7 +14,7 @@ from hermes.plots.theme import DASHES, Palette, PlotError, colour_bar, palette, 
 from hermes.snapshot import TIERS, VISION, Snapshot
 
 if TYPE_CHECKING:
-    from hermes.life import Life
+    from hermes.analysis.token_history import Life
     from hermes.trace import Run
 
 Array = npt.NDArray[np.float64]
@@ -259,7 +259,7 @@ def token_history(history: Life, layer: int | None = None, *, dark: bool = False
     score that the layer retained.
 
     Args:
-        history: From `Run.life(frame)`, or `hermes.life.life_of(session.life.records, frame)`.
+        history: From `Run.life(frame)`, or `hermes.analysis.token_history.life_of(session.life.records, frame)`.
         layer: Layer to show, from 0; None: all layers.
         dark: Draw for a dark background.
 

@@ -10,7 +10,7 @@ run.json        what the run says of itself (`Head`), the conversation, and a li
 history.xz      what only grows: frame times and evictions
 past.xz         tokens of every frame that every layer held, at up to 192 moments
 answers/N.xz    each answer with the attention that it paid (float16)
-scores.xz       of every eviction the tokens that left, with their scores (see `hermes.life`)
+scores.xz       of every eviction the tokens that left, with their scores (see `hermes.analysis.token_history`)
 moments/N.xz    up to sixteen moments each, as plain columns (see `hermes.trace.tokens`)
 pictures.bin    a JPEG for every frame, one after the other; pictures.xz lists their frames and lengths
 
@@ -20,17 +20,31 @@ moment is stored exactly, except three scores of the last eviction and the atten
 keep fewer of the older moments, so that a file stays below 9 MB.
 
 Files are untrusted: nothing in them is executed, everything that they expand to is charged against one budget before it is
-allocated (`hermes.file_limits`), and inconsistent parts are rejected with a sentence (`hermes.trace.consistency`).
+allocated (`hermes.files.limits`), and inconsistent parts are rejected with a sentence (`hermes.trace.consistency`).
 """
 
 from hermes.trace.block import TraceError
-from hermes.trace.head import ID, VERSION, Head, Turn
+from hermes.trace.head import ID, VERSION, Head, RunTurn
 from hermes.trace.lab_recorder import LabRecorder
 from hermes.trace.lab_run import LEAST_LANES, MOST_LANES, LabRun, is_lab, read_lab
 from hermes.trace.recorder import LIMIT, Recorder
 from hermes.trace.run import Run, is_run, read
 
 __all__ = [
-    "ID", "LEAST_LANES", "LIMIT", "MOST_LANES", "VERSION", "Head", "LabRecorder", "LabRun", "Recorder", "Run", "TraceError",
-    "Turn", "is_lab", "is_run", "read", "read_lab",
+    "ID",
+    "LEAST_LANES",
+    "LIMIT",
+    "MOST_LANES",
+    "VERSION",
+    "Head",
+    "LabRecorder",
+    "LabRun",
+    "Recorder",
+    "Run",
+    "RunTurn",
+    "TraceError",
+    "is_lab",
+    "is_run",
+    "read",
+    "read_lab",
 ]  # fmt: skip

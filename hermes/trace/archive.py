@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from hermes.errors import FailedError
-from hermes.file_checks import InvalidValueError, mapping, parse_json
-from hermes.file_limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
-from hermes.output import replacing
+from hermes.files.checks import InvalidValueError, mapping, parse_json
+from hermes.files.limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
+from hermes.files.output import replacing
 from hermes.trace.block import DamagedError, TraceError
 
 

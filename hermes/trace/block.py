@@ -18,8 +18,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.errors import HermesError
-from hermes.file_checks import parse_json
-from hermes.file_limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
+from hermes.files.checks import parse_json
+from hermes.files.limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 
 Array = npt.NDArray[Any]
 

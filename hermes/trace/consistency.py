@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import numpy as np
 
-from hermes.file_checks import flag, mapping, number, offsets, seconds, shaped, text, whole, within
-from hermes.file_limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, FileTooLargeError, MemoryBudget
-from hermes.life import ScoreRecord
-from hermes.live_view import LiveView
+from hermes.analysis.token_history import ScoreRecord
+from hermes.files.checks import flag, mapping, number, offsets, seconds, shaped, text, whole, within
+from hermes.files.limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.snapshot import KINDS, VISION, AnswerTrace, Snapshot
 from hermes.trace.block import Array, DamagedError
-from hermes.trace.moments import History
+from hermes.trace.moments import RunHistory
+from hermes.view import LiveView
 
 STATES = ("empty", "playing", "paused", "ended", "failed")
 LARGEST_FIGURE: Final = 65504.0
@@ -29,7 +29,7 @@ MOST_PROMPTS: Final = 64
 MERGED_FRAMES: Final = 64
 """Most frames that count as one: evictions count frames before a model merges them."""
 PAGE_FRAMES: Final = 240
-"""Frames of which a saved page holds the patches, see `ui.standalone`."""
+"""Frames of which a saved page holds the patches, see `ui.board.standalone`."""
 _CELL_BYTES: Final = 64
 """Memory that the board needs for one frame of one layer."""
 _PATCH_BYTES: Final = 12
@@ -159,7 +159,7 @@ def check_answer(answer: AnswerTrace, layers: int, frames: int, patches: int) ->
     within(answer.token_patch, -1, patches - 1, "patches of an answer’s tokens")
 
 
-def check_history(history: History, layers: int) -> None:
+def check_history(history: RunHistory, layers: int) -> None:
     """Check evictions and answers against the number of layers."""
     frames = len(history.frame_times)
     for event in history.evictions:

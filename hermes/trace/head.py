@@ -10,11 +10,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from hermes.errors import HermesError
-from hermes.file_checks import flag, mapping, member, number, seconds, sequence, text, whole
-from hermes.file_limits import RUN_LIMITS
-from hermes.live_view import StreamSettings
+from hermes.files.checks import flag, mapping, member, number, seconds, sequence, text, whole
+from hermes.files.limits import RUN_LIMITS
 from hermes.text import normal_words
 from hermes.trace.block import DamagedError
+from hermes.view import StreamSettings
 
 FORMAT = "hermes-run"
 VERSION = 2
@@ -25,7 +25,7 @@ STATES = ("done", "stopped", "error")
 
 
 @dataclass(frozen=True)
-class Turn:
+class RunTurn:
     """A question of the run and what became of it.
 
     Attributes:
@@ -84,11 +84,11 @@ class Head:
     settings: StreamSettings = field(default_factory=StreamSettings)
     model: Mapping[str, Any] = field(default_factory=dict)
     policy: Mapping[str, str] = field(default_factory=dict)
-    chat: tuple[Turn, ...] = ()
+    chat: tuple[RunTurn, ...] = ()
     events: tuple[Mapping[str, Any], ...] = ()
     thinned: bool = False
 
-    def of_memory(self, settings: StreamSettings, policy: Mapping[str, Any], chat: tuple[Turn, ...] = ()) -> Head:
+    def of_memory(self, settings: StreamSettings, policy: Mapping[str, Any], chat: tuple[RunTurn, ...] = ()) -> Head:
         """What one memory of this lab run says of itself.
 
         Args:
@@ -101,7 +101,7 @@ class Head:
         return replace(self, title=title, about=about, look="", settings=settings, policy=policy, chat=chat)
 
 
-def is_right(turn: Turn) -> bool:
+def is_right(turn: RunTurn) -> bool:
     """Whether an answer says what the true answer says, case and punctuation aside."""
     return turn.truth is not None and normal_words(turn.answer) == normal_words(turn.truth)
 
@@ -199,14 +199,14 @@ def _pair(pair: Any) -> tuple[str, Any]:
     return _text(pair[0], "name of a setting"), _plain(pair[1], "value of a setting")
 
 
-def _turn(turn: dict[str, Any]) -> Turn:
+def _turn(turn: dict[str, Any]) -> RunTurn:
     first, truth, state = turn.get("first_ms"), turn.get("truth"), turn.get("state")
     if not isinstance(state, str) or state not in STATES:
         raise DamagedError("An answer is in an unknown state.")
     at, done = (seconds(member(turn, name, "turn"), "time of a turn") for name in ("at", "done"))
     if done < at:
         raise DamagedError("An answer was complete before its question was asked.")
-    return Turn(
+    return RunTurn(
         question=_text(member(turn, "question", "turn"), "question"),
         answer=_text(member(turn, "answer", "turn"), "answer"),
         at=at,

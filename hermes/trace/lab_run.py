@@ -15,11 +15,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hermes.file_checks import member, number, sequence, text
-from hermes.file_limits import RUN_LIMITS, MemoryBudget
+from hermes.files.checks import member, number, sequence, text
+from hermes.files.limits import RUN_LIMITS, MemoryBudget
 from hermes.trace.archive import begins_with, check_version, opened, read_head
 from hermes.trace.block import DamagedError, TraceError
-from hermes.trace.head import Head, Turn, parse
+from hermes.trace.head import Head, RunTurn, parse
 from hermes.trace.run import LAB_HEAD, RUN_HEAD, Run, check_pictures, read_pictures, read_run
 
 LAB_FORMAT = "hermes-lab"
@@ -63,7 +63,7 @@ class LabRun:
         return max(lane.seconds for lane in self.lanes)
 
     @property
-    def questions(self) -> tuple[tuple[Turn, ...], ...]:
+    def questions(self) -> tuple[tuple[RunTurn, ...], ...]:
         """Every question, oldest first, with the turn of each memory."""
         return tuple(zip(*(lane.chat for lane in self.lanes), strict=True))
 

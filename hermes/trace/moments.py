@@ -1,7 +1,7 @@
 """Moments of a run: a few consecutive `LiveView`s as one block.
 
 A block can be decoded by itself. What grows over the whole run (frame times, evictions, answers) is stored once, in its
-`History`. The fields of a moment that are not arrays are stored where they change.
+`RunHistory`. The fields of a moment that are not arrays are stored where they change.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hermes.file_checks import mapping, member, sequence, whole
-from hermes.file_limits import RUN_LIMITS
-from hermes.live_view import LiveView
+from hermes.files.checks import mapping, member, sequence, whole
+from hermes.files.limits import RUN_LIMITS
 from hermes.snapshot import AnswerTrace, Eviction, Snapshot
 from hermes.trace import tokens
 from hermes.trace.block import DamagedError, pack, unpack
+from hermes.view import LiveView
 
 MOMENTS = 16
 """Moments in a block: with more, files are slightly smaller and jumps to a moment are slower."""
@@ -32,7 +32,7 @@ _SNAPSHOT = tuple(item.name for item in fields(Snapshot) if item.name not in (*_
 
 
 @dataclass
-class History:
+class RunHistory:
     """What only grows while a stream runs; a moment knows how much of it there was.
 
     Attributes:
@@ -46,7 +46,7 @@ class History:
     answers: list[AnswerTrace]
 
 
-def encode(views: Sequence[LiveView], history: History) -> bytes:
+def encode(views: Sequence[LiveView], history: RunHistory) -> bytes:
     """Encode views with a snapshot each as one block; their pictures are stored elsewhere."""
     pairs = [(view, view.snapshot) for view in views if view.snapshot is not None]
     meta, arrays = tokens.encode([snapshot for _, snapshot in pairs])
@@ -60,7 +60,7 @@ def encode(views: Sequence[LiveView], history: History) -> bytes:
     return pack({"scalars": scalars, **meta}, arrays)
 
 
-def decode(data: bytes, history: History, pictures: Mapping[int, bytes]) -> list[LiveView]:
+def decode(data: bytes, history: RunHistory, pictures: Mapping[int, bytes]) -> list[LiveView]:
     """Decode the views of a block. Their values are not checked yet, see `hermes.trace.consistency`.
 
     Args:
@@ -87,7 +87,7 @@ def decode(data: bytes, history: History, pictures: Mapping[int, bytes]) -> list
     return [_join(plain, flat, history, pictures) for plain, flat in zip(plains, held, strict=True)]
 
 
-def _plain(view: LiveView, snapshot: Snapshot, history: History) -> dict[str, Any]:
+def _plain(view: LiveView, snapshot: Snapshot, history: RunHistory) -> dict[str, Any]:
     """The fields of a moment that are not arrays."""
     answer = -1 if snapshot.answer is None else _find(history.answers, snapshot.answer)
     return {
@@ -100,7 +100,7 @@ def _plain(view: LiveView, snapshot: Snapshot, history: History) -> dict[str, An
 
 
 def _join(
-    plain: dict[str, Any], arrays: Mapping[str, Any], history: History, pictures: Mapping[int, bytes]
+    plain: dict[str, Any], arrays: Mapping[str, Any], history: RunHistory, pictures: Mapping[int, bytes]
 ) -> LiveView:
     evictions = whole(member(plain, "evictions", "moment"), "number of evictions", 0, len(history.evictions))
     answer = whole(member(plain, "answer", "moment"), "number of an answer", -1, len(history.answers) - 1)

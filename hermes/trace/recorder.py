@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hermes.file_limits import LATEST, RUN_LIMITS
-from hermes.life import ScoreRecord
-from hermes.live_view import LiveView
+from hermes.analysis.token_history import ScoreRecord
+from hermes.files.limits import LATEST, RUN_LIMITS
 from hermes.snapshot import AnswerTrace, Snapshot
 from hermes.trace import moments
 from hermes.trace.archive import write
 from hermes.trace.block import TraceError, declared_size
 from hermes.trace.head import Head, dump
-from hermes.trace.moments import MOMENTS, History
+from hermes.trace.moments import MOMENTS, RunHistory
 from hermes.trace.pictures import Pictures
 from hermes.trace.records import pack_answer, pack_history, pack_past, pack_scores
+from hermes.view import LiveView
 
 LIMIT = 9_000_000
 """Bytes that a file may take: the hub refuses files of 10 MB and more without its large-file storage."""
@@ -162,11 +162,11 @@ class Recorder:
         if view.frame_jpeg and 0 <= view.frame_index < frames:
             self._pictures.add(view.frame_index, view.frame_jpeg)
 
-    def _history(self) -> History:
+    def _history(self) -> RunHistory:
         newest = self._last.snapshot if self._last else None
         if newest is None:
             raise TraceError("There is nothing to record yet: no frame was seen.")
-        return History(newest.frame_times, newest.evictions, self._answers)
+        return RunHistory(newest.frame_times, newest.evictions, self._answers)
 
     def _close_block(self) -> None:
         if not self._open:

@@ -10,13 +10,13 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hermes.file_checks import mapping, member, number, rising, seconds, shaped, text, whole, within
-from hermes.file_limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, MemoryBudget
-from hermes.life import ScoreRecord, to_bytes
+from hermes.analysis.token_history import ScoreRecord, to_bytes
+from hermes.files.checks import mapping, member, number, rising, seconds, shaped, text, whole, within
+from hermes.files.limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, MemoryBudget
 from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
 from hermes.trace.block import Array, DamagedError, pack, unpack
 from hermes.trace.consistency import check_answer_arrays
-from hermes.trace.moments import History
+from hermes.trace.moments import RunHistory
 
 _EVICTION = {"evicted": np.int64, "folded": np.int64, "reindexed": np.bool_}
 _RECORD = {
@@ -35,7 +35,7 @@ def rounded_answer(answer: AnswerTrace) -> AnswerTrace:
     return replace(answer, **{name: getattr(answer, name).astype(np.float16).astype(np.float32) for name in _ATTENTION})
 
 
-def pack_history(history: History) -> bytes:
+def pack_history(history: RunHistory) -> bytes:
     """Frame times and evictions as one block."""
     return pack({}, {"frame_times": history.frame_times, **_columns(history.evictions, {**_MOMENT, **_EVICTION})})
 
@@ -81,7 +81,7 @@ def unpack_past(data: bytes, budget: MemoryBudget) -> tuple[npt.NDArray[np.uint1
     return tuple(np.split(kept, np.cumsum(frames, dtype=np.int64)[:-1], axis=1))
 
 
-def unpack_history(data: bytes, answers: Sequence[AnswerTrace], budget: MemoryBudget) -> History:
+def unpack_history(data: bytes, answers: Sequence[AnswerTrace], budget: MemoryBudget) -> RunHistory:
     """Unpack what `pack_history` was given, with the answers put in.
 
     Raises:
@@ -95,7 +95,7 @@ def unpack_history(data: bytes, answers: Sequence[AnswerTrace], budget: MemoryBu
         raise DamagedError("The frame times are missing or too many.")
     rising(within(times, 0.0, LATEST, "frame times"), "frame times")
     rows = _rows(arrays, {**_MOMENT, **_EVICTION}, "evictions", budget)
-    return History(times, tuple(Eviction(**row) for row in rows), list(answers))
+    return RunHistory(times, tuple(Eviction(**row) for row in rows), list(answers))
 
 
 def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
@@ -149,7 +149,7 @@ def unpack_scores(data: bytes, budget: MemoryBudget) -> tuple[ScoreRecord, ...]:
 def completed(record: ScoreRecord, snapshot: Snapshot) -> ScoreRecord:
     """A thinned record with the scores of the tokens that stayed, out of a snapshot that no later eviction has changed.
 
-    In each layer the tokens that left come first, then those that stayed; `hermes.life` does not mind.
+    In each layer the tokens that left come first, then those that stayed; `hermes.analysis.token_history` does not mind.
     """
     stayed = (snapshot.frame >= 0) & (snapshot.kind != PROMPT) & (snapshot.frame < _frames_then(record, snapshot))
     importance = np.concatenate([record.importance, to_bytes(snapshot.importance[stayed])])

@@ -16,19 +16,19 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hermes.file_checks import flag, mapping, member, rising, seconds, sequence, shaped, text, within
-from hermes.file_limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
-from hermes.life import Life, ScoreRecord, life_of
-from hermes.live_view import LiveView, StreamSettings
+from hermes.analysis.token_history import Life, ScoreRecord, life_of
+from hermes.files.checks import flag, mapping, member, rising, seconds, sequence, shaped, text, within
+from hermes.files.limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.snapshot import AnswerTrace
 from hermes.trace import consistency, moments
 from hermes.trace.archive import Parts, begins_with, check_version, described, opened, read_head
 from hermes.trace.block import DamagedError, TraceError, declared_size, unpack
-from hermes.trace.head import FORMAT, VERSION, Head, Turn, parse
-from hermes.trace.moments import History
+from hermes.trace.head import FORMAT, VERSION, Head, RunTurn, parse
+from hermes.trace.moments import RunHistory
 from hermes.trace.pictures import QUALITY, smaller
 from hermes.trace.records import completed, unpack_answer, unpack_history, unpack_past, unpack_scores
 from hermes.video.thumbnails import WIDTH as THUMBNAIL_WIDTH
+from hermes.view import LiveView, StreamSettings
 
 RUN_HEAD, LAB_HEAD = "run.json", "lab.json"
 """The part that a file begins with: of a run, of a lab run."""
@@ -50,7 +50,7 @@ class Run:
         path: The file it was read from.
     """
 
-    def __init__(self, path: Path, head: Head, history: History, blocks: Sequence[tuple[bytes, tuple[float, ...]]],
+    def __init__(self, path: Path, head: Head, history: RunHistory, blocks: Sequence[tuple[bytes, tuple[float, ...]]],
                  pictures: Mapping[int, bytes], scores: tuple[ScoreRecord, ...],
                  pasts: tuple[npt.NDArray[np.uint16], ...]) -> None:  # fmt: skip
         """Take the parts of a file; see `read`."""
@@ -91,7 +91,7 @@ class Run:
         return self.head.settings
 
     @property
-    def chat(self) -> tuple[Turn, ...]:
+    def chat(self) -> tuple[RunTurn, ...]:
         """Questions and answers, oldest first."""
         return self.head.chat
 

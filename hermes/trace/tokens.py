@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from hermes.file_checks import flag, mapping, sequence, shaped, within
-from hermes.file_limits import LARGEST_NUMBER, RUN_LIMITS, FileTooLargeError
+from hermes.files.checks import flag, mapping, sequence, shaped, within
+from hermes.files.limits import LARGEST_NUMBER, RUN_LIMITS, FileTooLargeError
 from hermes.snapshot import Snapshot
 from hermes.trace.block import Array, DamagedError
 from hermes.trace.rounding import UNIT_FIGURES, coarse, coarse_code, coded, figure

@@ -45,7 +45,7 @@ TO_BT709: Final = {
 
 
 @dataclass(frozen=True)
-class Turn:
+class Orientation:
     """What a display matrix does to a picture: swap its axes, then flip it.
 
     Attributes:
@@ -79,19 +79,19 @@ class Turn:
         return picture[::-1] if self.flips_y else picture
 
 
-def turn_of(frame: VideoFrame) -> Turn:
+def turn_of(frame: VideoFrame) -> Orientation:
     """The turn that a frame's display matrix asks for, to the nearest right angle."""
     side_data: Any = frame.side_data  # a mapping whose iterator gives values
     matrix = next((bytes(data) for data in side_data if data.type.name == "DISPLAYMATRIX"), b"")
     if len(matrix) < MATRIX.size:
-        return Turn()
+        return Orientation()
     a, b, _, c, d, *_ = MATRIX.unpack_from(matrix)
     if abs(a) + abs(d) >= abs(b) + abs(c):
-        return Turn(flips_x=a < 0, flips_y=d < 0)
-    return Turn(swaps=True, flips_x=c < 0, flips_y=b < 0)
+        return Orientation(flips_x=a < 0, flips_y=d < 0)
+    return Orientation(swaps=True, flips_x=c < 0, flips_y=b < 0)
 
 
-def shown_size(frame: VideoFrame, pixel_ratio: float | None, turn: Turn) -> tuple[int, int]:
+def shown_size(frame: VideoFrame, pixel_ratio: float | None, turn: Orientation) -> tuple[int, int]:
     """Width and height of a frame as shown, with square pixels."""
     width, height = frame.width, frame.height
     if pixel_ratio and pixel_ratio != 1 and 0.1 < pixel_ratio < 10:

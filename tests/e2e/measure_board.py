@@ -22,8 +22,8 @@ from hermes.memory.tiers import tier_of_layers
 from hermes.snapshot import VISION, Eviction, Snapshot
 from hermes.video.thumbnails import Thumbnails
 from ui import bundle
-from ui.board import BoardEncoder
-from ui.board_cells import Wanted
+from ui.board.cells import Wanted
+from ui.board.encoder import BoardEncoder
 
 LAYERS, BUDGET, GRID, CHUNK = 28, 4000, (14, 14), 2
 PER_FRAME = GRID[0] * GRID[1]

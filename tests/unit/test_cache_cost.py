@@ -12,7 +12,7 @@ import torch
 from transformers import Mamba2Config, Mamba2Model
 
 import hermes
-from hermes.cache_cost import CacheShape, ShapeError, StateShape, cache_bytes
+from hermes.analysis.cache_cost import CacheShape, ShapeError, StateShape, cache_bytes
 
 ROOT = Path(__file__).parents[2]
 FAMILIES = ("llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import hermes
-from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
-from ui.clip_visitor import ClipVisitor, read_questions
-from ui.clips import Clip
-from ui.models import Shelf
+from hermes.serving.engine import Engine, StreamSettings
+from ui.player.clips import Clip
+from ui.settings.model_loader import Shelf
+from ui.visitors.clip_visitor import ClipVisitor, read_questions
 from ui.zerogpu import clip_runner
 
 

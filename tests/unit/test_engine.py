@@ -14,11 +14,11 @@ from patience import PATIENCE, until
 
 import hermes
 from hermes import video
-from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
-from hermes.live import CONTENDED_CHUNK
 from hermes.policies.base import reserve
-from hermes.scheduling import Work
+from hermes.serving.engine import Engine, StreamSettings
+from hermes.serving.scheduling import Work
+from hermes.serving.stream import CONTENDED_CHUNK
 
 
 @pytest.fixture

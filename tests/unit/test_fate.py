@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hermes.fate import fate, is_right, read_most, tally
-from hermes.fate_words import layers_in_words, share_in_words, time_in_words
+from hermes.analysis.evidence import fate, is_right, read_most, tally
+from hermes.analysis.evidence_text import layers_in_words, share_in_words, time_in_words
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 
 FRAMES, PATCHES, LAYERS = 10, 2, 3

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from hermes import trace
-from ui.fate import encode_verdict, judge_of
+from ui.board.evidence import encode_verdict, judge_of
 
 RUNS = Path(__file__).parents[2] / "assets" / "runs"
 FIRST = "What was the first card?"
@@ -40,7 +40,7 @@ def test_the_evidence_has_its_pictures():
 
 def test_no_torch_is_needed():
     code = (
-        "import sys; from hermes import trace; from ui.fate import judge_of; "
+        "import sys; from hermes import trace; from ui.board.evidence import judge_of; "
         f"run = trace.read({str(RUNS / 'first-card-window.hermesrun')!r}); "
         "assert judge_of(run.events)(run.view(61).snapshot).outcome == 'evicted'; assert 'torch' not in sys.modules"
     )

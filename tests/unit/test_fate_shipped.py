@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 import hermes
+from hermes.analysis.evidence import ATTENDED, fate, is_right, tally
 from hermes.cards.questions import ask_all
 from hermes.cards.truth import truth_of
 from hermes.cards.world import render_stream
-from hermes.fate import ATTENDED, fate, is_right, tally
 from hermes.video import sample
-from ui.board import BoardEncoder
-from ui.clips import read_clips
-from ui.fate import encode_verdict, judge_of
+from ui.board.encoder import BoardEncoder
+from ui.board.evidence import encode_verdict, judge_of
+from ui.player.clips import read_clips
 
 CLIPS = Path(__file__).parents[2] / "assets" / "clips"
 

@@ -11,15 +11,17 @@ import pytest
 from patience import PATIENCE, until
 
 import hermes
-from hermes import live, live_memory, shortage
-from hermes.answer import Answer
-from hermes.engine import BusyError, Engine, StreamSettings
+from hermes import out_of_memory
 from hermes.errors import HermesError
 from hermes.lab.side_by_side import SideBySide
 from hermes.policies.hermes import Hermes
 from hermes.policies.rekv import ReKV
-from hermes.scheduling import Work
-from ui.conversation import Conversation
+from hermes.serving import stream as stream_module
+from hermes.serving import stream_memory
+from hermes.serving.engine import BusyError, Engine, StreamSettings
+from hermes.serving.scheduling import Work
+from hermes.session.answer import Answer
+from ui.player.conversation import Conversation
 
 SETTINGS = StreamSettings(model="healthy", budget=48, chunk=4)
 FRAME = np.zeros((48, 64, 3), np.uint8)
@@ -153,10 +155,10 @@ FRAME_HOOKS = {
     "snapshot": lambda stream, patch, error: patch.setattr(stream._memory.session, "snapshot", raising(error)),
     "error handler": lambda stream, patch, error: (
         patch.setattr(stream._memory.session, "push", raising(error)),
-        patch.setattr(live, "give_back", raising(MemoryError())),
+        patch.setattr(stream_module, "give_back", raising(MemoryError())),
         patch.setattr(stream._source, "end", raising(MemoryError())),
-        patch.setattr(shortage.logger, "error", raising(MemoryError())),
-        patch.setattr(shortage.logger, "warning", raising(MemoryError())),
+        patch.setattr(out_of_memory.logger, "error", raising(MemoryError())),
+        patch.setattr(out_of_memory.logger, "warning", raising(MemoryError())),
         patch.setattr(stream._memory, "publish", raising(MemoryError())),
     ),
 }
@@ -173,15 +175,15 @@ ANSWER_HOOKS = {
         stream._memory.session, "ask", lambda *_, **__: ClosesBadly(error)
     ),
     "trace": lambda stream, patch, error: patch.setattr(
-        "hermes.answer.Answer.trace", only_for(stream._memory.session.model, Answer.trace, raising(error))
+        "hermes.session.answer.Answer.trace", only_for(stream._memory.session.model, Answer.trace, raising(error))
     ),
     "publish": lambda stream, patch, error: patch.setattr(stream._memory, "publish", raising(error)),
     "error handler": lambda stream, patch, error: (
         patch.setattr(stream._memory.session, "ask", lambda *_, **__: ClosesBadly(error)),
         patch.setattr(ClosesBadly, "__next__", raising(error)),
-        patch.setattr(live, "give_back", raising(MemoryError())),
-        patch.setattr(shortage.logger, "error", raising(MemoryError())),
-        patch.setattr(shortage.logger, "warning", raising(MemoryError())),
+        patch.setattr(stream_module, "give_back", raising(MemoryError())),
+        patch.setattr(out_of_memory.logger, "error", raising(MemoryError())),
+        patch.setattr(out_of_memory.logger, "warning", raising(MemoryError())),
         patch.setattr(stream._memory, "publish", raising(MemoryError())),
     ),
 }
@@ -379,7 +381,7 @@ def test_no_more_streams_than_allowed_when_many_open_at_once(models):
 def test_a_view_never_raises(victim, monkeypatch):
     before = victim.view()
     with monkeypatch.context() as patch:
-        patch.setattr(live_memory, "jpeg", raising(MemoryError()))
+        patch.setattr(stream_memory, "jpeg", raising(MemoryError()))
         see(victim, 11.0)
         assert victim.view().frame_jpeg == before.frame_jpeg, "the last picture that could be made"
         patch.setattr(victim._source, "status", raising(RuntimeError("changed during iteration")))
@@ -501,12 +503,12 @@ class TestConversation:
 
 
 def test_the_sentence_of_an_error_needs_no_memory(monkeypatch):
-    monkeypatch.setattr(shortage.logger, "error", raising(MemoryError()))
-    monkeypatch.setattr(shortage.logger, "warning", raising(MemoryError()))
-    assert "Memory ran out" in shortage.sentence_of(MemoryError())
-    assert "failed on this question" in shortage.sentence_of(ValueError(), answering=True)
+    monkeypatch.setattr(out_of_memory.logger, "error", raising(MemoryError()))
+    monkeypatch.setattr(out_of_memory.logger, "warning", raising(MemoryError()))
+    assert "Memory ran out" in out_of_memory.sentence_of(MemoryError())
+    assert "failed on this question" in out_of_memory.sentence_of(ValueError(), answering=True)
     done = []
-    assert not shortage.attempt(raising(MemoryError()), lambda: done.append(1))
+    assert not out_of_memory.attempt(raising(MemoryError()), lambda: done.append(1))
     assert done == [1]
 
 

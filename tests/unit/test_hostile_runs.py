@@ -13,14 +13,14 @@ from damaged import with_part
 from made_up_stream import MadeUpStream, recorded
 
 from hermes import trace
-from hermes.engine import Engine, StreamSettings
-from hermes.file_limits import RUN_LIMITS
+from hermes.files.limits import RUN_LIMITS
 from hermes.policies import POLICIES
+from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace.block import declared_size, pack
-from ui.handlers import Handlers
-from ui.models import Shelf
-from ui.sessions import Quota, Sessions
-from ui.visitor import Visitor
+from ui.page.handlers import Handlers
+from ui.settings.model_loader import Shelf
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 CASES = Path(__file__).parents[1] / "data" / "runs"
 EXPECTED = {

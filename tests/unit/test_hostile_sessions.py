@@ -13,8 +13,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 import hermes
-from hermes.file_limits import SESSION_LIMITS
-from hermes.storage import SessionFileError
+from hermes.files.limits import SESSION_LIMITS
+from hermes.session.storage import SessionFileError
 
 CASES = Path(__file__).parents[1] / "data" / "sessions"
 

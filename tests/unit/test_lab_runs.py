@@ -16,13 +16,13 @@ from made_up_stream import MadeUpStream, assert_same
 
 from hermes import trace
 from hermes.assets import RUNS
-from hermes.bundled_lab_runs import check, read_recipes
+from hermes.bundled.lab_runs import check, read_recipes
+from hermes.bundled.recipes import ENDING
 from hermes.cli import main
 from hermes.errors import HermesError
-from hermes.recipes import ENDING
-from hermes.trace import Head, LabRecorder, Turn
+from hermes.trace import Head, LabRecorder, RunTurn
 from hermes.trace.block import pack, unpack
-from ui.lab import Lab
+from ui.lab.lab import Lab
 
 NAMES = ("hermes", "sliding-window", "full")
 QUESTIONS = (("What?", 9), ("What was first?", 20))
@@ -49,7 +49,7 @@ def recorded_lab(path: Path, *, lanes: int = 3, moments: int = 24, limit: int = 
             next(v.clock for v in told if v.snapshot.answer.question == text) for text, at in QUESTIONS if at < moments
         ]
         turns = tuple(
-            Turn(text, answers[i], at, at, "done", 10.0 + i, truth="Red triangle.")
+            RunTurn(text, answers[i], at, at, "done", 10.0 + i, truth="Red triangle.")
             for (text, _), at in zip(QUESTIONS, times, strict=False)
         )
         policy = {"name": f"{NAMES[i % 3]}", "title": NAMES[i % 3], "badge": "made up", "about": ""}
@@ -231,7 +231,7 @@ def test_a_lab_run_is_read_and_replayed_without_torch(good):
     code = (
         "import sys; sys.modules['torch'] = sys.modules['transformers'] = sys.modules['gradio'] = None\n"
         "from hermes import trace\n"
-        "from ui.lab import Lab\nfrom ui.lab_offer import offer\n"
+        "from ui.lab.lab import Lab\nfrom ui.lab.choices import offer\n"
         f"run = trace.read_lab({str(good)!r})\n"
         "lab = Lab(None, None, {}, {run.id: run}, live=False)\n"
         "assert offer({}, {}, {run.id: run}, live=False)['runs'][0]['id'] == 'a-lab'\n"
@@ -270,7 +270,7 @@ def test_one_of_them_is_the_window_that_forgets():
     assert {"hermes": "right", "sliding-window": "wrong"} in wishes
 
 
-RIGHT, WRONG = Turn("Red?", "yes", 1, 1, truth="Yes."), Turn("Red?", "No.", 1, 1, truth="Yes.")
+RIGHT, WRONG = RunTurn("Red?", "yes", 1, 1, truth="Yes."), RunTurn("Red?", "No.", 1, 1, truth="Yes.")
 
 
 @pytest.mark.parametrize(

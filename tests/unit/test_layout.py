@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MOST_FILES = 26  # hermes/policies has one file per policy
+MOST_FILES = 26
+MOST_POLICY_FILES = 40  # one file per policy
 
 
 def _tool():
@@ -24,7 +25,7 @@ def _tool():
 
 TOOL = _tool()
 KNOWN = TOOL.modules()
-CORE = ("hermes.memory", "hermes.policies", "hermes.session", "hermes.analysis", "hermes.trace")
+CORE = ("hermes.memory", "hermes.policies", "hermes.session.stream_session", "hermes.analysis", "hermes.trace")
 WORLDS = ("hermes.cards", "hermes.pocket")
 
 
@@ -100,7 +101,8 @@ def test_no_folder_is_crowded():
     for top in ("hermes", "ui"):
         for folder in [ROOT / top, *(path for path in (ROOT / top).rglob("*") if path.is_dir())]:
             files = [path for path in folder.iterdir() if path.suffix in (".py", ".js")]
-            assert len(files) <= MOST_FILES, f"{folder.relative_to(ROOT)} has {len(files)} files"
+            most = MOST_POLICY_FILES if folder.name == "policies" else MOST_FILES
+            assert len(files) <= most, f"{folder.relative_to(ROOT)} has {len(files)} files"
 
 
 def test_the_import_diagram_is_up_to_date():

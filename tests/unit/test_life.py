@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hermes
-from hermes.life import UNSCORED, LifeLog, ScoreRecord, from_bytes, life_of, to_bytes
+from hermes.analysis.token_history import UNSCORED, LifeLog, ScoreRecord, from_bytes, life_of, to_bytes
 from hermes.snapshot import SUMMARY
 
 FRAMES = 80

@@ -8,13 +8,13 @@ from hermes.backbones import placement, sources
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import ConsentError, Download
 from hermes.backbones.placement import MemoryShortError
-from hermes.engine import Engine
 from hermes.errors import HermesError
-from hermes.live_view import StreamSettings
 from hermes.policies import POLICIES
-from ui.model_menu import choices
-from ui.models import Shelf
-from ui.visitor import Visitor
+from hermes.serving.engine import Engine
+from hermes.view import StreamSettings
+from ui.page.model_menu import choices
+from ui.settings.model_loader import Shelf
+from ui.visitors.visitor import Visitor
 
 
 def test_the_list_says_what_each_needs_and_whether_it_fits():

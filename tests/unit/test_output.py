@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 import pytest
 
 from hermes.errors import FailedError
-from hermes.output import OutputError, check_file, check_folder, replacing, write_text
+from hermes.files.output import OutputError, check_file, check_folder, replacing, write_text
 
 
 def listing(folder: Path) -> list[str]:

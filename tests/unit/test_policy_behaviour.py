@@ -9,11 +9,11 @@ import pytest
 import torch
 
 import hermes
-from hermes import storage
 from hermes.memory.archive import Archive
 from hermes.memory.cache import FRAME, KIND
+from hermes.session.storage import SessionFileError
+from hermes.session.stream_session import storage
 from hermes.snapshot import SUMMARY, VISION
-from hermes.storage import SessionFileError
 
 P = 4  # tokens of a frame of the tiny model
 

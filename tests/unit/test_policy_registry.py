@@ -203,7 +203,7 @@ def test_the_command_line_and_its_workers_know_a_plugin(tmp_path):
 
 def test_the_page_offers_a_plugin(tmp_path):
     from ui.flags import parse  # noqa: PLC0415
-    from ui.lab_offer import choices  # noqa: PLC0415
+    from ui.lab.choices import choices  # noqa: PLC0415
 
     path = tmp_path / "newest_in_page.py"
     path.write_text(PLUGIN.format(name="NewestInPage"))

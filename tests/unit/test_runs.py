@@ -9,16 +9,16 @@ from made_up_stream import MadeUpStream, recorded
 
 from hermes import trace
 from hermes.assets import RUNS
-from hermes.bundled_lab_runs import read_recipes as read_lab_recipes
-from hermes.bundled_runs import check, read_recipes
+from hermes.bundled.lab_runs import read_recipes as read_lab_recipes
+from hermes.bundled.recipes import ENDING
+from hermes.bundled.runs import check, read_recipes
 from hermes.cli import main
 from hermes.cli.record import parse_question
 from hermes.errors import HermesError
-from hermes.recipes import ENDING
-from hermes.trace import Turn
-from ui.replay import Replay, state
-from ui.runs import card, read_openings, read_runs, usual_speed
-from ui.stream_recording import StreamRecording
+from hermes.trace import RunTurn
+from ui.runs.replay import Replay, state
+from ui.runs.runs import card, read_openings, read_runs, usual_speed
+from ui.runs.stream_recorder import StreamRecording
 
 RECIPES = read_recipes()
 
@@ -50,7 +50,7 @@ def test_the_runs_tell_the_story_that_was_asked_for():
     assert max(trace.read(RUNS / f"{recipe.id}{ENDING}").seconds for recipe in RECIPES) > 1750
 
 
-TRUE, FALSE = Turn("Red?", "yes", 1, 1, truth="Yes."), Turn("Red?", "No.", 9, 9, truth="Yes.")
+TRUE, FALSE = RunTurn("Red?", "yes", 1, 1, truth="Yes."), RunTurn("Red?", "No.", 9, 9, truth="Yes.")
 
 
 @pytest.mark.parametrize(
@@ -59,7 +59,7 @@ TRUE, FALSE = Turn("Red?", "yes", 1, 1, truth="Yes."), Turn("Red?", "No.", 9, 9,
         ([TRUE], ["right"], True), ([FALSE], ["right"], False), ([TRUE], ["wrong"], False), ([FALSE], ["wrong"], True),
         ([FALSE], ["any"], True), ([TRUE, FALSE], ["any", "forgotten"], True), ([FALSE], ["forgotten"], False),
         ([TRUE, TRUE], ["any", "forgotten"], False), ([TRUE], [], False),
-        ([Turn("Who?", "Me.", 1, 1)], ["wrong"], False),
+        ([RunTurn("Who?", "Me.", 1, 1)], ["wrong"], False),
     ],
 )  # fmt: skip
 def test_answers_are_checked_against_the_truth(turns, expected, fits):
@@ -109,7 +109,7 @@ def run(tmp_path):
         if number == 14:
             views.append(stream.ask("What?"))
     at = views[14].clock
-    return recorded(tmp_path, views, chat=(Turn("What?", "Red triangle.", at, at + 1, truth="Red triangle."),))[0]
+    return recorded(tmp_path, views, chat=(RunTurn("What?", "Red triangle.", at, at + 1, truth="Red triangle."),))[0]
 
 
 class Clock:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hermes.scheduling import FRAME_SHARE, Scheduler, Work
+from hermes.serving.scheduling import FRAME_SHARE, Scheduler, Work
 
 ANSWER, FRAME = 0.01, 0.05
 """Cost of a token and of a chunk, in seconds."""

@@ -11,8 +11,6 @@ import pytest
 
 import hermes
 from hermes.cli import main
-from hermes.engine import Engine
-from hermes.live_view import StreamSettings
 from hermes.memory.tiers import (
     LLAVA_ONEVISION,
     LONG_TERM,
@@ -26,6 +24,8 @@ from hermes.policies import POLICIES, make_policy
 from hermes.policies.hermes import Hermes
 from hermes.policies.hermes_settings import settings_with, with_changes
 from hermes.policies.settings import Setting, SettingError, only_changed, parse_assignments
+from hermes.serving.engine import Engine
+from hermes.view import StreamSettings
 
 SWITCH = Setting("fold", "Fold", "Folds.", "switch", default=True)
 SHARE = Setting("share", "Share", "A share.", "number", 0.5, low=0.0, high=1.0)

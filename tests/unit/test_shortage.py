@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from hermes.shortage import is_shortage, sentence_of
+from hermes.out_of_memory import is_shortage, sentence_of
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of the address space are Unix's")
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np, psutil, torch
 import tiny
 from patience import until
-from hermes.engine import Engine, StreamSettings
+from hermes.serving.engine import Engine, StreamSettings
 from hermes.errors import HermesError
 
 root = Path(sys.argv[1])

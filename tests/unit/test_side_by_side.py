@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from patience import until
 
-from hermes.engine import BusyError, Engine, StreamSettings
 from hermes.errors import HermesError
 from hermes.lab.plan import Cell
 from hermes.lab.side_by_side import SideBySide
-from hermes.session import StreamSession
+from hermes.serving.engine import BusyError, Engine, StreamSettings
+from hermes.session.stream_session import StreamSession
 from hermes.video import sample
 
 CLIP = Path(__file__).parents[2] / "assets" / "clips" / "quick-tour.webm"

@@ -11,15 +11,15 @@ import pytest
 import torch
 
 import hermes
+from hermes.analysis.token_history import LifeLog
 from hermes.backbones.base import Backbone
 from hermes.bench.soak import Checkpoint, checkpoints, growth, soak
 from hermes.errors import HermesError
-from hermes.life import LifeLog
-from hermes.live_memory import LiveMemory, open_session
-from hermes.live_view import StreamSettings
-from hermes.session_record import EvictionLog, GrowingRows, Times
+from hermes.serving.stream_memory import LiveMemory, open_session
+from hermes.session.record import EvictionLog, GrowingRows, Times
 from hermes.snapshot import Eviction
 from hermes.video import thumbnails
+from hermes.view import StreamSettings
 
 SHARED = (
     type,

@@ -10,12 +10,12 @@ ROOT = Path(__file__).parents[2]
 CODE = """
 import sys
 from ui.flags import check, parse
-from hermes.engine import Engine
+from hermes.serving.engine import Engine
 from hermes.policies.listing import PolicyListing
-from hermes.live_view import StreamSettings
+from hermes.view import StreamSettings
 from ui.options import Options
-from ui.page import build
-from ui.sessions import Quota
+from ui.page.page import build
+from ui.visitors.registry import Quota
 flags = parse([])
 check(flags)
 engine = Engine()

@@ -14,10 +14,10 @@ import pytest
 from made_up_stream import EVENT, MadeUpStream, assert_same, recorded
 
 from hermes import trace
-from hermes.life import life_of
-from hermes.live_view import StreamSettings
+from hermes.analysis.token_history import life_of
 from hermes.trace.rounding import rounded
 from hermes.video.thumbnails import jpeg
+from hermes.view import StreamSettings
 
 
 @pytest.mark.parametrize("odd", [False, True], ids=["usual", "odd"])
@@ -182,7 +182,7 @@ def test_the_past_is_what_was_held_then(tmp_path):
 
 
 def test_the_head_comes_back(tmp_path):
-    turn = trace.Turn("What?", "Red.", 1.0, 1.5, "done", 12.5, "HERMES", "Red circle.")
+    turn = trace.RunTurn("What?", "Red.", 1.0, 1.5, "done", 12.5, "HERMES", "Red circle.")
     settings = StreamSettings(
         policy="hermes", budget=96, fps=0.5, speed=math.inf, changed=(("smoothing", False), ("k", 2.5))
     )
@@ -216,7 +216,7 @@ def test_a_run_is_read_without_torch(tmp_path):
         f"run = trace.read({str(path)!r})\n"
         "assert run.view(2.0).snapshot.retention().shape == (3, run.view(2.0).snapshot.frames_seen)\n"
         "assert run.life(0).frame == 0 and run.thumbnails([0])\n"
-        "from ui.replay import Replay, state\n"
+        "from ui.runs.replay import Replay, state\n"
         "replay = Replay(run); replay.resume(); replay.view(); state(replay, bundled=True, startable='')\n"
         "print('read', len(run.times))"
     )

@@ -14,7 +14,7 @@ from damaged import DAMAGES, with_part
 from made_up_stream import EVENT, MadeUpStream, recorded
 
 from hermes import trace
-from hermes.file_limits import RUN_LIMITS
+from hermes.files.limits import RUN_LIMITS
 from hermes.trace.block import pack, unpack
 
 

@@ -11,11 +11,11 @@ import pytest
 
 import app
 import hermes
-from hermes.engine import Engine, StreamSettings
+from hermes.serving.engine import Engine, StreamSettings
 from ui.address import Address, AddressError, find_address
 from ui.options import Options
-from ui.page import build, launch_options
-from ui.sessions import Quota
+from ui.page.page import build, launch_options
+from ui.visitors.registry import Quota
 
 
 @pytest.fixture

@@ -10,12 +10,12 @@ import pytest
 
 import hermes
 from hermes.assets import ASSETS
-from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
-from ui.autosave import KEPT_HOURS, Autosave
-from ui.clips import read_clips
-from ui.models import Shelf
-from ui.visitor import Visitor
+from hermes.serving.engine import Engine, StreamSettings
+from ui.player.clips import read_clips
+from ui.settings.model_loader import Shelf
+from ui.visitors.autosave import KEPT_HOURS, Autosave
+from ui.visitors.visitor import Visitor
 
 KEY = "tab-" + "a" * 40
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from hermes.snapshot import AnswerTrace, Snapshot
-from ui.board import MAX_COLUMNS, BoardEncoder, room_for
-from ui.board_cells import Wanted
-from ui.board_history import HISTORY_BINS, RetentionHistory, bin_sum
+from ui.board.cells import Wanted
+from ui.board.encoder import MAX_COLUMNS, BoardEncoder, room_for
+from ui.board.history import HISTORY_BINS, RetentionHistory, bin_sum
 
 LAYERS = 4
 PER_FRAME = 9

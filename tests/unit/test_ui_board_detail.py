@@ -11,15 +11,14 @@ import numpy as np
 import pytest
 
 import hermes
+from hermes.analysis.token_history import life_of
 from hermes.errors import HermesError
-from hermes.life import life_of
-from hermes.live_view import LiveView
 from hermes.video.thumbnails import Thumbnails
-from ui import standalone
-from ui.board import BoardEncoder
-from ui.board_cells import MAX_PICTURES, Wanted, film, groups_of, score_columns
-from ui.board_detail import detail
-from ui.board_history import EventHistory
+from hermes.view import LiveView
+from ui.board.cells import MAX_PICTURES, Wanted, film, groups_of, score_columns
+from ui.board.detail import detail
+from ui.board.encoder import BoardEncoder, standalone
+from ui.board.history import EventHistory
 
 FRAMES, BUDGET, LAYERS, PATCHES = 60, 128, 10, 16
 

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ui.document import Document
+from ui.page.document import Document
 
 GRADIO = (
     b'<!doctype html><html><head><script>window.gradio_config = {"a": "\\u003c/head\\u003e"};</script>'

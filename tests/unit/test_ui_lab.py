@@ -12,19 +12,19 @@ import pytest
 from patience import until
 from test_side_by_side import CLIP
 
-from hermes.engine import Engine, StreamSettings
 from hermes.policies import POLICIES
-from hermes.session import StreamSession
+from hermes.serving.engine import Engine, StreamSettings
+from hermes.session.stream_session import StreamSession
 from hermes.trace import read_lab
-from ui.clips import read_clips
-from ui.handlers import Handlers
-from ui.lab import Lab
-from ui.lab_lanes import MOST_COLUMNS, Axis, held, spots
-from ui.lab_offer import choices, offer
-from ui.models import Shelf
-from ui.runs import ENDING, lab_card
-from ui.sessions import Quota, Sessions
-from ui.visitor import Visitor
+from ui.lab.choices import choices, offer
+from ui.lab.lab import Lab
+from ui.lab.lanes import MOST_COLUMNS, Axis, held, spots
+from ui.page.handlers import Handlers
+from ui.player.clips import read_clips
+from ui.runs.runs import ENDING, lab_card
+from ui.settings.model_loader import Shelf
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 BUNDLED = CLIP.parents[1] / "runs" / f"first-card-side-by-side{ENDING}"
 RUN = {"action": "start", "clip": "quick-tour", "budget": 128, "speed": 0}

@@ -10,16 +10,16 @@ import pytest
 from patience import until
 
 from hermes.assets import ASSETS
-from hermes.engine import Engine, StreamSettings
 from hermes.policies import POLICIES
-from ui.clips import read_clips
-from ui.lesson_desk import Desk, plan
-from ui.lesson_part import known_here, make_lessons
-from ui.lesson_reader import read_lesson
-from ui.models import Shelf
-from ui.runs import read_runs
-from ui.sessions import Quota, Sessions
-from ui.visitor import Visitor
+from hermes.serving.engine import Engine, StreamSettings
+from ui.lessons.component import known_here, make_lessons
+from ui.lessons.controller import Desk, plan
+from ui.lessons.reader import read_lesson
+from ui.player.clips import read_clips
+from ui.runs.runs import read_runs
+from ui.settings.model_loader import Shelf
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 FILES = {path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ASSETS / "lessons").glob("*.json"))}
 NAMES = list(FILES)

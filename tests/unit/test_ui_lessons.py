@@ -10,12 +10,12 @@ import pytest
 
 from hermes.assets import ASSETS, LESSONS
 from hermes.policies import POLICIES
-from ui.board_cells import MODES
-from ui.glossary import GlossaryError, forms_of, read_glossary
-from ui.lesson_conditions import ConditionError, fill, holds, names_in, write
-from ui.lesson_figures import FIGURES, Sight, card_accuracy, card_newest
-from ui.lesson_reader import read_lesson, read_lessons
-from ui.lessons import Known, LessonError
+from ui.board.cells import MODES
+from ui.lessons.conditions import ConditionError, fill, holds, names_in, write
+from ui.lessons.glossary import GlossaryError, forms_of, read_glossary
+from ui.lessons.metrics import FIGURES, Sight, card_accuracy, card_newest
+from ui.lessons.model import Known, LessonError
+from ui.lessons.reader import read_lesson, read_lessons
 
 FILES = sorted(LESSONS.glob("*.json"))
 

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 import hermes
-from hermes.engine import Engine, StreamSettings
-from ui.clips import read_clips
-from ui.handlers import Handlers
-from ui.models import Shelf
+from hermes.serving.engine import Engine, StreamSettings
 from ui.opening import PICTURES, make_opening
-from ui.runs import read_runs
-from ui.sessions import Quota, Sessions
-from ui.visitor import Visitor
+from ui.page.handlers import Handlers
+from ui.player.clips import read_clips
+from ui.runs.runs import read_runs
+from ui.settings.model_loader import Shelf
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 ASSETS = Path(__file__).parents[2] / "assets"
 SECONDS = 57.0

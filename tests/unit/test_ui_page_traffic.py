@@ -11,14 +11,14 @@ import pytest
 from gradio.utils import get_upload_folder
 
 import hermes
-from hermes.engine import Engine, StreamSettings
-from ui.connections import TAB_HEADER, key_of_token
+from hermes.serving.engine import Engine, StreamSettings
 from ui.options import Options
-from ui.page import build, launch_options
-from ui.page_traffic import LEAVE
-from ui.sessions import Quota
-from ui.updates import UPDATES
-from ui.visitor_files import server_folder
+from ui.page.page import build, launch_options
+from ui.page.traffic import LEAVE
+from ui.page.update_stream import UPDATES
+from ui.visitors.connections import TAB_HEADER, key_of_token
+from ui.visitors.files import server_folder
+from ui.visitors.registry import Quota
 
 FILM = Path(__file__).parents[1] / "data" / "variable_rate.mp4"
 

@@ -7,13 +7,13 @@ import threading
 import pytest
 
 import hermes
-from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
-from ui.connections import TAB_HEADER, Connections, key_of_token, visitor_key
-from ui.models import Shelf
-from ui.sessions import Quota, Sessions
-from ui.visitor import Visitor
-from ui.visitor_files import open_server_folder, server_folder
+from hermes.serving.engine import Engine, StreamSettings
+from ui.settings.model_loader import Shelf
+from ui.visitors.connections import TAB_HEADER, Connections, key_of_token, visitor_key
+from ui.visitors.files import open_server_folder, server_folder
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 TOKEN = "0123456789abcdef" * 2
 

@@ -7,11 +7,11 @@ import json
 import pytest
 
 import hermes
-from hermes.live_view import StreamSettings
 from hermes.memory.tiers import LLAVA_ONEVISION, QWEN2_5_VL
 from hermes.policies import POLICIES
 from hermes.policies.presets import changes_of
-from ui.tryit import badge_of, panel, presets_of, title_of, wished
+from hermes.view import StreamSettings
+from ui.settings.policy_settings import badge_of, panel, presets_of, title_of, wished
 
 HERMES = POLICIES["hermes"]
 SETTINGS = HERMES.settings_for(LLAVA_ONEVISION)

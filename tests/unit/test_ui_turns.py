@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE, until
 
-from hermes.live_view import StreamSettings
 from hermes.policies import POLICIES
 from hermes.trace import read
-from ui.handlers import Handlers
-from ui.models import Shelf
-from ui.sessions import Quota, Sessions
-from ui.turns import MOST_WAITING, Turns
-from ui.visitor import Visitor
+from hermes.view import StreamSettings
+from ui.ordering import MOST_WAITING, Turns
+from ui.page.handlers import Handlers
+from ui.settings.model_loader import Shelf
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 FOREVER = 10 * PATIENCE
 """Patience of presses that must not wait: a test that waits fails by its time limit."""

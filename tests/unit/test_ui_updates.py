@@ -12,13 +12,9 @@ import pytest
 import uvicorn
 
 import hermes
-from hermes.engine import Engine, StreamSettings
-from ui.clips import read_clips
-from ui.handlers import Handlers
-from ui.models import Shelf
-from ui.runs import read_runs
-from ui.sessions import Quota, Sessions
-from ui.updates import (
+from hermes.serving.engine import Engine, StreamSettings
+from ui.page.handlers import Handlers
+from ui.page.update_stream import (
     BUSY_SECONDS,
     HIDDEN_SECONDS,
     IDLE_SECONDS,
@@ -30,7 +26,11 @@ from ui.updates import (
     Updates,
     pause,
 )
-from ui.visitor import Visitor
+from ui.player.clips import read_clips
+from ui.runs.runs import read_runs
+from ui.settings.model_loader import Shelf
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 ASSETS = Path(__file__).parents[2] / "assets"
 BROKEN = "a-broken-page"

@@ -14,15 +14,15 @@ import pytest
 from patience import until
 
 import hermes
-from hermes.engine import Engine, StreamSettings
 from hermes.errors import HermesError
-from ui.camera_picture import small_enough
-from ui.clips import Clip, read_clips
-from ui.handlers import Handlers, wire
-from ui.models import Shelf
-from ui.sessions import Quota, Sessions
-from ui.source import Source
-from ui.visitor import Visitor
+from hermes.serving.engine import Engine, StreamSettings
+from ui.page.handlers import Handlers, wire
+from ui.player.camera_picture import small_enough
+from ui.player.clips import Clip, read_clips
+from ui.player.source import Source
+from ui.settings.model_loader import Shelf
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 
 @pytest.fixture(scope="module")

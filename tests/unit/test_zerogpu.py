@@ -16,9 +16,9 @@ from patience import PATIENCE
 
 import hermes
 from hermes import video
-from hermes.clip_run import ClipRequest, PlannedQuestion, run_clip, stretches
 from hermes.errors import HermesError
-from hermes.live_view import StreamSettings
+from hermes.serving.clip_run import ClipRequest, PlannedQuestion, run_clip, stretches
+from hermes.view import StreamSettings
 from ui import zerogpu
 
 ROOT = Path(__file__).parents[2]

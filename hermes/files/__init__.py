@@ -1,0 +1,1 @@
+"""Reading untrusted files and writing output files: limits, checks and atomic replacement."""

@@ -1,0 +1,175 @@
+"""An answer on its way from the worker, which starts and decodes it, to the thread that asked.
+
+The worker does all of the model's work, retrieval included. A consumer always sees an end: it waits on flags that are set
+without allocating memory, and checks them at least once a second even if a notification is lost.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+
+from hermes.errors import HermesError
+from hermes.out_of_memory import ANSWER_FAILED, attempt
+from hermes.session.stream_session import QuestionError
+
+POLL_SECONDS = 1.0
+"""Longest time until a consumer notices an end whose notification was lost."""
+
+
+class _InProgress:
+    def __init__(self, start: Callable[[], Iterator[str]]) -> None:
+        self.start = start
+        self.pieces: Iterator[str] | None = None
+        self.said: deque[str] = deque()
+        self.error: HermesError | str | None = None
+        self.over = False
+        self.stopped = False
+        self.changed = threading.Condition()
+
+    def say(self, piece: str) -> None:
+        with self.changed:
+            self.said.append(piece)
+            self.changed.notify_all()
+
+    def end(self, error: HermesError | str | None = None) -> None:
+        """Signal the end. The flags are set first: they need no memory, the notification might."""
+        if not self.over:
+            self.error, self.over = error, True
+        attempt(self._notify)
+
+    def _notify(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+    def close(self) -> None:
+        """Free the branch of the memory; the start must not run any more."""
+        pieces, self.pieces = self.pieces, None
+        self.start = _refuse
+        if pieces is not None and hasattr(pieces, "close"):
+            pieces.close()
+
+
+def _refuse() -> Iterator[str]:
+    return iter(())
+
+
+class Answers:
+    """The answers of one stream, one at a time.
+
+    `begin`, `stop` and `abandon` may be called by any thread; `decode`, `fail` and `finish` only under the stream's lock.
+    """
+
+    def __init__(self, wake: Callable[[], None]) -> None:
+        """Start without an answer.
+
+        Args:
+            wake: Called when there is something to decode.
+        """
+        self._wake = wake
+        self._now: _InProgress | None = None
+        self._lock = threading.Lock()  # guards `_now`
+        self._closed = False
+
+    @property
+    def busy(self) -> bool:
+        """Whether an answer is in progress."""
+        return self._now is not None
+
+    def begin(self, start: Callable[[], Iterator[str]]) -> Iterator[str]:
+        """Queue an answer; nothing of it runs in the calling thread.
+
+        Args:
+            start: Called by the worker; returns the pieces of the answer.
+
+        Returns:
+            The pieces as they are decoded; the consumer waits between them. Raises HermesError where the answer fails.
+
+        Raises:
+            QuestionError: Another answer is in progress, or the stream was closed.
+        """
+        answer = _InProgress(start)
+        with self._lock:
+            if self._closed:
+                raise QuestionError("This stream was closed.")
+            if self._now is not None:
+                raise QuestionError("The last question is still being answered: wait for it, or stop it.")
+            self._now = answer
+        self._wake()
+        return self._pieces(answer)
+
+    def _pieces(self, answer: _InProgress) -> Iterator[str]:
+        try:
+            while True:
+                with answer.changed:
+                    while not answer.said and not answer.over:
+                        answer.changed.wait(POLL_SECONDS)
+                    piece = answer.said.popleft() if answer.said else None
+                if piece is None:
+                    break
+                yield piece
+            error = answer.error
+            if error is not None:
+                raise error if isinstance(error, HermesError) else HermesError(error)
+        finally:
+            answer.stopped = True
+            self._wake()
+
+    def stop(self) -> None:
+        """Stop the answer in progress; the text so far stays."""
+        answer = self._now
+        if answer is not None:
+            answer.stopped = True
+            self._wake()
+
+    def decode(self) -> bool:
+        """Do one step of the answer in progress: start it (retrieval), or decode a token.
+
+        Returns:
+            False when the answer is over.
+        """
+        answer = self._now
+        if answer is None or answer.stopped:
+            return False
+        if answer.pieces is None:
+            answer.pieces = answer.start()
+            return True
+        piece = next(answer.pieces, None)
+        if piece is not None:
+            answer.say(piece)
+        return piece is not None
+
+    def fail(self, error: HermesError | str) -> None:
+        """Fail the answer in progress; its consumer receives the error. Never raises."""
+        answer = self._now
+        if answer is not None:
+            attempt(answer.close)
+            self._now = None
+            answer.end(error)
+
+    def finish(self, before: Callable[[], None]) -> None:
+        """End the answer in progress; call `before`, then signal the end.
+
+        If either closing or `before` raises, the answer fails and the exception is raised.
+        """
+        answer = self._now
+        if answer is None:
+            return
+        try:
+            answer.close()
+            before()
+        except BaseException:
+            self._now = None
+            answer.end(ANSWER_FAILED)
+            raise
+        self._now = None
+        answer.end()
+
+    def abandon(self) -> None:
+        """Refuse new answers and signal the end of the one in progress, without waiting for the worker. Never raises."""
+        self._closed = True
+        answer = self._now
+        if answer is not None:
+            answer.stopped = True
+            answer.end()

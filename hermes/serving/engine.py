@@ -1,0 +1,282 @@
+"""The engine: one worker thread runs the models for the streams of all visitors, one step at a time.
+
+A step is a chunk of frames, the start of an answer, or one of its tokens. `hermes.serving.scheduling` chooses the next
+step. A fault in a step, in `work` or in an error handler ends that stream; the worker and the other streams continue.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from hermes.errors import HermesError
+from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
+from hermes.out_of_memory import attempt, report
+from hermes.serving.scheduling import Choice, Kind, Scheduler, Work
+from hermes.view import LiveView, StreamSettings
+
+if TYPE_CHECKING:
+    from hermes.backbones.base import Backbone
+    from hermes.backbones.downloads import Confirm, Progress
+    from hermes.serving.stream import LiveStream
+
+__all__ = ["Engine", "LiveView", "ModelInfo", "StreamSettings"]
+
+logger = logging.getLogger(__name__)
+
+IDLE_SECONDS = 0.5
+"""Longest time until the worker looks for work again if a wake-up is lost."""
+
+
+class TurnTaker(Protocol):
+    """What the engine schedules: a visitor's stream, or a run of the lab."""
+
+    def work(self) -> Work:
+        """What waits to be done; must not block."""
+
+    def step(self, kind: Kind, *, contended: bool) -> bool:
+        """Do one small piece of work; must not raise.
+
+        Args:
+            kind: Which of the kinds of `work`.
+            contended: Whether answers wait for the worker, so that frames should be processed in small chunks.
+
+        Returns:
+            False if nothing was done because an action of the visitor is in progress; it calls `Engine.wake` when it ends.
+        """
+
+    def fail(self, error: BaseException) -> None:
+        """End with an error after `work` or `step` raised; must not raise."""
+
+    def close(self) -> None:
+        """Free the memory."""
+
+
+class BusyError(HermesError):
+    """There are as many streams as this machine takes."""
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """What a page says of a model: names, one sentence on what it knows, sizes (tokens, bytes, positions), where it runs.
+
+    `constants` are the paper's for its family, or those that it borrows; `guidance` its own guidance prompts by name.
+    """
+
+    name: str
+    title: str
+    family: str
+    about: str
+    parameters: int
+    num_layers: int
+    tokens_per_frame: int
+    bytes_per_token: int
+    max_positions: int
+    suggested: tuple[str, ...]
+    device: str
+    dtype: str
+    constants: FamilyConstants = LLAVA_ONEVISION
+    guidance: tuple[tuple[str, str], ...] = ()
+
+    @classmethod
+    def of(cls, name: str, model: Backbone) -> ModelInfo:
+        """The facts of a loaded model that was asked for as `name`."""
+        return cls(
+            name=name,
+            title=model.card.name,
+            family=model.family,
+            about=model.card.about,
+            parameters=sum(p.numel() for p in model.model.parameters()),
+            num_layers=model.num_layers,
+            tokens_per_frame=model.tokens_per_frame,
+            bytes_per_token=model.bytes_per_token,
+            max_positions=model.max_positions,
+            suggested=model.card.suggested,
+            device=str(model.device),
+            dtype=str(model.dtype).removeprefix("torch."),
+            constants=model.constants,
+            guidance=tuple(model.card.guidance.items()),
+        )
+
+
+class Engine:
+    """Models, loaded once and shared, and the streams that use them."""
+
+    def __init__(self, max_streams: int = 16, loader: Callable[[str, Progress | None], Backbone] | None = None) -> None:
+        """Start the worker.
+
+        Args:
+            max_streams: Most streams open at once.
+            loader: Loads a model by name; None: `hermes.load`.
+        """
+        self._max_streams = max_streams
+        self._loader = loader
+        self._models: dict[str, Backbone] = {}
+        self._infos: dict[str, ModelInfo] = {}
+        self._loading = threading.Lock()
+        self._streams: list[TurnTaker] = []
+        self._guard = threading.Lock()  # guards `_streams` and `_closed`; never held during a step
+        self._news = threading.Event()
+        self._scheduler: Scheduler[TurnTaker] = Scheduler()
+        self._closed = False
+        self._worker = threading.Thread(target=self._run, name="engine", daemon=True)
+        self._worker.start()
+
+    # Models -------------------------------------------------------------------------------------------------------
+
+    def load(self, name: str, progress: Progress | None = None, confirm: Confirm | None = None) -> ModelInfo:
+        """Load a model, or find it loaded. Streams of other models go on meanwhile.
+
+        Args:
+            name: "pocket", a folder or a hub id.
+            progress: Told what happens and how far it is, 0 to 1.
+            confirm: Called before a large download; None: no consent is needed.
+
+        Raises:
+            ConsentError: `confirm` said no.
+            ModelError: It cannot be loaded; the models loaded before stay.
+        """
+        with self._loading:
+            if name not in self._models:
+                model = self._read(name, progress, confirm)
+                self._infos[name] = ModelInfo.of(name, model)  # now, since ZeroGPU takes the weights away later
+                self._models[name] = model
+            if progress:
+                progress(f"{name} is ready", 1.0)
+            return self._infos[name]
+
+    def _read(self, name: str, progress: Progress | None, confirm: Confirm | None) -> Backbone:
+        if progress:
+            progress(f"Importing what {name} needs", 0.0)
+        if self._loader is not None:
+            return self._loader(name, progress)
+        from hermes.backbones.load import load  # noqa: PLC0415 - loads torch
+
+        return load(name, progress=progress, confirm=confirm)
+
+    def models(self) -> list[ModelInfo]:
+        """The models loaded so far."""
+        return list(self._infos.values())
+
+    # Streams ------------------------------------------------------------------------------------------------------
+
+    def open(self, settings: StreamSettings) -> LiveStream:
+        """Open a stream for a visitor.
+
+        Raises:
+            BusyError: There are too many streams already.
+            HermesError: A setting does not fit, or the model is not loaded yet.
+        """
+        with self._guard:
+            self._require_room()  # before the memory is allocated; `enter` decides
+        from hermes.serving.stream import LiveStream  # noqa: PLC0415 - loads torch
+
+        stream = LiveStream(self, settings)
+        try:
+            self.enter(stream)
+        except HermesError:
+            stream.close()
+            raise
+        return stream
+
+    def enter(self, stream: TurnTaker) -> None:
+        """Schedule a stream until `forget` is called.
+
+        Raises:
+            BusyError: There are too many streams already.
+            HermesError: The engine was closed.
+        """
+        with self._guard:
+            self._require_room()
+            self._streams.append(stream)
+        self._news.set()
+
+    def _require_room(self) -> None:
+        if self._closed:
+            raise HermesError("This server is shutting down.")
+        if len(self._streams) >= self._max_streams:
+            raise BusyError(
+                f"{self._max_streams} people are streaming here already, which is as many as this machine takes. "
+                "Please come back in a moment."
+            )
+
+    def model(self, name: str) -> Backbone:
+        """A loaded model by the name it was asked for.
+
+        Raises:
+            HermesError: It is not loaded yet.
+        """
+        if name not in self._models:
+            raise HermesError(f"The model “{name}” is not loaded yet; please wait a moment.")
+        return self._models[name]
+
+    def wake(self) -> None:
+        """Tell the worker that there may be something to do."""
+        self._news.set()
+
+    def forget(self, stream: TurnTaker) -> None:
+        """Stop scheduling a stream that was closed."""
+        with self._guard:
+            if stream in self._streams:
+                self._streams.remove(stream)
+        self._news.set()
+
+    # The worker ---------------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        known: set[TurnTaker] = set()
+        while not self._closed:
+            try:
+                known = self._turn(known)
+            except BaseException as error:  # noqa: BLE001 - the worker serves all streams: nothing may end it
+                report("the worker continues after", error)
+
+    def _turn(self, known: set[TurnTaker]) -> set[TurnTaker]:
+        """Do the next step, or wait for one; returns the streams that the scheduler knows."""
+        self._news.clear()
+        with self._guard:
+            streams = list(self._streams)
+        for gone in known.difference(streams):
+            self._scheduler.forget(gone)
+        waiting = {stream: work for stream in streams if (work := self._work_of(stream))}
+        while (choice := self._scheduler.choose(waiting)) is not None:
+            began = time.perf_counter()
+            if self._step(choice):
+                self._scheduler.charge(choice, time.perf_counter() - began)
+                return set(streams)
+            del waiting[choice.key]  # an action of this visitor is in progress: others go first
+        self._news.wait(IDLE_SECONDS)
+        return set(streams)
+
+    def _work_of(self, stream: TurnTaker) -> Work:
+        try:
+            return stream.work()
+        except BaseException as error:  # noqa: BLE001 - see `_run`
+            self._expel(stream, error)
+            return Work()
+
+    def _step(self, choice: Choice[TurnTaker]) -> bool:
+        try:
+            return choice.key.step(choice.kind, contended=choice.contended)
+        except BaseException as error:  # noqa: BLE001 - see `_run`
+            self._expel(choice.key, error)
+            return True
+
+    def _expel(self, stream: TurnTaker, error: BaseException) -> None:
+        """Stop scheduling a stream whose own error handling failed."""
+        attempt(lambda: self.forget(stream), lambda: stream.fail(error))
+
+    def close(self) -> None:
+        """Close all streams and end the worker."""
+        with self._guard:
+            self._closed = True
+            streams = list(self._streams)
+        self._news.set()
+        self._worker.join(timeout=10)
+        attempt(*(stream.close for stream in streams))
+        self._models.clear()
+        self._infos.clear()

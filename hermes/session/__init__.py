@@ -1,0 +1,1 @@
+"""One stream and its memory: push frames, ask questions, take snapshots, save and load."""

@@ -1,0 +1,228 @@
+"""Sessions on disk: one safetensors file (no code in it, so untrusted files are safe to open), settings in its header."""
+
+from __future__ import annotations
+
+import json
+import math
+import struct
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from hermes.backbones.base import NOMINAL_SIZE, Backbone
+from hermes.errors import HermesError
+from hermes.files.checks import InvalidValueError, mapping, parse_json, text, whole
+from hermes.files.limits import SESSION_LIMITS, FileTooLargeError, MemoryBudget
+from hermes.files.output import OutputError, replacing
+from hermes.memory.archive import Archive
+from hermes.memory.cache import MemoryCache
+from hermes.memory.heads import HeadTable
+from hermes.memory.stream_state import StreamState
+from hermes.session import checks
+from hermes.session.checks import SessionFile
+from hermes.session.record import EvictionLog, Times
+
+if TYPE_CHECKING:
+    from hermes.session.stream_session import StreamSession
+
+FORMAT = "hermes-session-2"
+LAYER_FIELDS = ("keys", "values", "positions", "labels", "figures")
+HEAD_FIELDS = ("positions", "labels", "figures")
+LARGEST_ARCHIVE = 2_000_000_000
+"""Bytes of an archive that is still written into a session's file."""
+
+
+WIDEST = 8
+"""Bytes of the widest element of a tensor."""
+
+
+class SessionFileError(HermesError):
+    """A file that is not a session, is damaged, or was saved with another model."""
+
+
+def save(session: StreamSession, path: Path) -> None:
+    """Write `session` to `path`; the file appears whole or not at all.
+
+    Raises:
+        SessionFileError: The file cannot be written, or the stream's archive is too large for one.
+    """
+    cache, history = session._cache, session._history  # noqa: SLF001 - storage is the session's other half
+    tensors: dict[str, Tensor] = {}
+    for i, layer in enumerate(cache.layers if cache else []):
+        held = layer.held()
+        tensors |= {f"layer.{i}.{name}": getattr(held, name).contiguous().clone() for name in LAYER_FIELDS}
+        if held.heads is not None:
+            tensors |= {f"heads.{i}.{name}": getattr(held.heads, name).contiguous().clone() for name in HEAD_FIELDS}
+    tensors |= _state_tensors(session._state)  # noqa: SLF001
+    for i, (frame, _) in enumerate(session._pending):  # noqa: SLF001
+        tensors[f"pending.{i}"] = torch.from_numpy(np.ascontiguousarray(frame))
+    tensors["times"] = torch.tensor(history.times.array, dtype=torch.float64)
+    header = {
+        "format": FORMAT,
+        "fingerprint": session.model.fingerprint,
+        "model": session.model.card.name,
+        "policy": {"name": session.policy.name, **asdict(session.policy)},
+        "chunk": session.chunk,
+        "prompt_len": cache.prompt_len if cache else 0,
+        "stats": asdict(session.stats),
+        "sequence": history.sequence,
+        "conversation": history.conversation,
+        "layout": asdict(session._layout) if session._layout else None,  # noqa: SLF001
+        "pending": [seconds for _, seconds in session._pending],  # noqa: SLF001
+        "archive_limit": session._state.archive.limit if session._state.archive else 0,  # noqa: SLF001
+        "intact": [layer.intact for layer in cache.layers] if cache else [],
+    }
+    if history.answer:
+        header["answer"] = _take_arrays(history.answer, "answer", tensors)
+    header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions.view())]
+    header["life"] = [_take_arrays(r, f"life.{i}", tensors) for i, r in enumerate(session.life.records)]
+    try:
+        with replacing(path) as part:
+            save_file(tensors, part, metadata={"session": json.dumps(header)})
+    except (OSError, SafetensorError, OutputError) as error:
+        raise SessionFileError(f"The session could not be written to {path}: {error}") from error
+
+
+def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession:
+    """Read a session; see `StreamSession.load`."""
+    if not path.is_file():
+        raise SessionFileError(f"There is no session file at {path}.")
+    try:
+        header, tensors = _read(path)
+        _check_kind(path.name, header, model)
+        return _rebuild(cls, SessionFile(header, tensors, model))
+    except SessionFileError:
+        raise
+    except FileTooLargeError as error:
+        raise SessionFileError(f"{path.name} is too large. {error}") from error
+    except (HermesError, SafetensorError, OSError, ValueError) as error:
+        detail = f" {error}" if isinstance(error, HermesError) else ""
+        raise SessionFileError(f"{path.name} is damaged or not a session of this program.{detail}") from error
+
+
+def _check_kind(name: str, header: dict[str, Any], model: Backbone) -> None:
+    """Check that a header is one of a session that was saved with a model.
+
+    Raises:
+        SessionFileError: It is not.
+    """
+    if header.get("format") != FORMAT:
+        raise SessionFileError(f"{name} is not a session of this program.")
+    if header.get("fingerprint") != model.fingerprint:
+        saved = text(header.get("model"), "name of the model", SESSION_LIMITS.text)
+        raise SessionFileError(f"{name} was saved with the model “{saved}”; it cannot go on with “{model.card.name}”.")
+
+
+def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """The header and the tensors of a file, once their declared sizes are known to fit.
+
+    Raises:
+        FileTooLargeError: The file, its header or its tensors are too large.
+        InvalidValueError: The header is not valid.
+        SafetensorError: It is not a safetensors file.
+        OSError: It cannot be read.
+    """
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        start = file.read(8)
+    if size > SESSION_LIMITS.file_bytes or (
+        len(start) == 8
+        and struct.unpack("<Q", start)[0] > SESSION_LIMITS.json_bytes
+        and size > SESSION_LIMITS.json_bytes
+    ):
+        raise FileTooLargeError("The file or its header exceeds the limit of a session file.")
+    budget = MemoryBudget(SESSION_LIMITS.memory_bytes)
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        if len(names) > SESSION_LIMITS.parts:
+            raise FileTooLargeError(f"It has more than {SESSION_LIMITS.parts:,} tensors.")
+        for name in names:
+            budget.charge(WIDEST * math.prod(file.get_slice(name).get_shape()))
+        data = (file.metadata() or {}).get("session", "null").encode()
+        header = mapping(parse_json(data, SESSION_LIMITS.json_bytes, "header"), "header")
+        return header, {name: file.get_tensor(name) for name in names}
+
+
+def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
+    """A session out of a file, every part of which is checked first."""
+    model = file.model
+    times = checks.read_times(file)
+    layout = checks.read_layout(file, seen=bool(times))
+    grid = layout.grid if layout else model.layout(*NOMINAL_SIZE).grid
+    patches = grid[0] * grid[1]
+    evictions, records, answer = checks.read_evictions(file), checks.read_records(file), checks.read_answer(file)
+    checks.check_history_of(times, evictions, records, answer, model.num_layers, patches)
+    if times:
+        checks.check_memory(file, len(times), patches)
+    policy = checks.read_policy(file)
+    state = checks.check_state(file, policy, len(times), patches)
+    archived = checks.check_archive(file, len(times), patches)
+    limit = whole(file.part("archive_limit"), "limit of the archive")
+    session = cls(model, policy, chunk=whole(file.part("chunk"), "chunk", 1, checks.LARGEST_CHUNK))
+    session.stats = checks.read_stats(file)
+    if session.stats.frames_seen != len(times) * (layout.frames_per_step if layout else 1):
+        raise InvalidValueError("The number of frames does not match the times of frames.")
+    history = session._history
+    history.times = Times(times)
+    history.sequence = whole(file.part("sequence"), "number of the snapshot", 0, checks.LARGEST_COUNT)
+    history.conversation = checks.read_conversation(file)
+    history.answer = answer
+    history.evictions = EvictionLog(evictions)
+    for record in records:
+        session.life.add(record)
+    session._layout = layout
+    session._pending = checks.read_pending(file, times[-1] if times else None)
+    if times:
+        session._cache = _cache(file)
+    session._state.tensors = {name: value.to(model.device if value.dim() else "cpu") for name, value in state.items()}
+    if archived:
+        session._state.archive = Archive.of_state(archived, limit, model.device)
+    return session
+
+
+def _state_tensors(state: StreamState) -> dict[str, Tensor]:
+    """What a policy remembers beside the cache, by name."""
+    tensors = {f"state.{name}": value.contiguous().clone() for name, value in state.tensors.items()}
+    if state.archive is None:
+        return tensors
+    if state.archive.nbytes > LARGEST_ARCHIVE:
+        raise SessionFileError(
+            f"This stream’s archive holds {state.archive.nbytes / 1e9:.1f} GB of keys and values; a session is saved with "
+            f"at most {LARGEST_ARCHIVE / 1e9:.0f} GB. It goes on as long as this program runs."
+        )
+    return tensors | {f"archive.{name}": value for name, value in state.archive.state().items()}
+
+
+def _cache(file: SessionFile) -> MemoryCache:
+    """The cache out of checked tensors."""
+    model, tensors, header = file.model, file.tensors, file.header
+    length = max(tensors[f"layer.{i}.keys"].shape[1] for i in range(model.num_layers))
+    cache = model.new_cache(length + 512)
+    cache.prompt_len = header["prompt_len"]
+    for i, layer in enumerate(cache.layers):
+        layer.length = tensors[f"layer.{i}.keys"].shape[1]
+        layer.intact = header["intact"][i]
+        for name in LAYER_FIELDS:
+            getattr(layer, name)[:, : layer.length] = tensors[f"layer.{i}.{name}"].to(layer.keys.device)
+        if f"heads.{i}.labels" in tensors:
+            heads = HeadTable(*(tensors[f"heads.{i}.{name}"].to(layer.keys.device) for name in HEAD_FIELDS))
+            layer.heads = heads.reallocated(layer.length, layer.capacity)
+    return cache
+
+
+def _take_arrays(record: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
+    """Move a record's arrays into `tensors`; what is left goes into the header."""
+    scalars = {}
+    for item in fields(record):
+        value = getattr(record, item.name)
+        if isinstance(value, np.ndarray):
+            tensors[f"{prefix}.{item.name}"] = torch.from_numpy(value)
+        else:
+            scalars[item.name] = value
+    return scalars

@@ -1,0 +1,398 @@
+"""One stream and its memory: frames in, questions answered at any time, a snapshot at any time.
+
+Not thread-safe: whoever shares a session between threads (see `hermes.serving.engine`) lets them take turns.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from hermes.analysis.token_history import LifeLog
+from hermes.backbones.base import NOMINAL_SIZE, Backbone
+from hermes.errors import HermesError
+from hermes.memory.cache import MemoryCache, Provenance
+from hermes.memory.chunk import Chunk
+from hermes.memory.encoded import Encode, Frames, Layout
+from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
+from hermes.memory.stream_state import StreamState
+from hermes.memory.watched_attention import AttentionRecorder
+from hermes.policies import SHARED_SETTINGS, Policy, Step, make_policy, policy_of
+from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
+from hermes.session import storage
+from hermes.session.answer import Answer
+from hermes.session.inputs import checked
+from hermes.session.record import SessionHistory, SessionStats
+from hermes.session.snapshotting import take_snapshot
+from hermes.snapshot import PROMPT, Eviction, Snapshot
+
+
+class QuestionError(HermesError):
+    """A question that cannot be asked."""
+
+
+class StreamSession:
+    """A stream of frames, its memory under a policy, and the conversation about it.
+
+    Attributes:
+        model: The backbone.
+        policy: The policy in force, with its settings.
+        chunk: Most frames that are prefilled at once (published: 16).
+        stats: What was done so far.
+        life: What every token scored at each eviction, within a limit of bytes.
+    """
+
+    def __init__(
+        self,
+        model: Backbone,
+        policy: str | Policy = "hermes",
+        budget: int | None = None,
+        guidance: str | None = None,
+        reindexing: str | None = None,
+        chunk: int = PUBLISHED_CHUNK,
+        changed: Mapping[str, object] | None = None,
+        encode: Encode | None = None,
+    ) -> None:
+        """Begin an empty stream.
+
+        Args:
+            model: A backbone, from `hermes.load`.
+            policy: Name of a policy, or a policy with settings of its own.
+            budget: Video tokens that a layer may hold; None: the published 4,000, or what the model has room for.
+            guidance: "forward" (paper) or "embedding" (released code); None: the policy's default.
+            reindexing: "lazy" (streams) or "eager" (offline video); None: the policy's default.
+            chunk: Most frames that are prefilled at once, at least 1.
+            changed: Other settings of the policy by name, see `Policy.settings`; None: all at their defaults.
+            encode: What turns frames into tokens, in place of the model's own `encode`: where several memories see the same
+                frames, one that remembers (see `hermes.lab.seen_once`).
+
+        Raises:
+            HermesError: A setting does not fit; the message says which and why.
+        """
+        if chunk < 1:
+            raise HermesError(f"A chunk has at least one frame, not {chunk}.")
+        if isinstance(policy, str):
+            budget = min(DEFAULT_BUDGET, largest_budget(model)) if budget is None else budget
+            shared = {"budget": budget, "guidance": guidance, "reindexing": reindexing}
+            policy = make_policy(policy, **(shared | dict(changed or {})))
+        policy.check(model)
+        self.model = model
+        self.policy = policy
+        self.chunk = chunk
+        self.stats = SessionStats()
+        self.life = LifeLog()
+        self._encode = encode or model.encode
+        self._history = SessionHistory()
+        self._cache: MemoryCache | None = None
+        self._layout: Layout | None = None
+        self._pending: list[tuple[Frames, float]] = []  # frames that wait for the partner they are merged with
+        self._state = StreamState()
+
+    # The stream ---------------------------------------------------------------------------------------------------
+
+    def push(self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]) -> None:
+        """Let the model see frames, in chunks; after each chunk no layer is over its budget.
+
+        Args:
+            frames: uint8 [T, H, W, 3] RGB.
+            times: Seconds of each frame on the stream's clock [T], rising, later than those before.
+
+        Raises:
+            FramesError: Shape, type or times do not fit; nothing was seen.
+            ContextFullError: The policy keeps too much for the model; what was seen before stays.
+        """
+        newest = self._pending[-1][1] if self._pending else self.seconds
+        self._pending.extend(checked(frames, times, None if np.isnan(newest) else newest))
+        while (ready := self._ready_frames()) > 0:
+            chunk, self._pending = self._pending[:ready], self._pending[ready:]
+            try:
+                self._push_chunk(chunk)
+            except BaseException:
+                self._pending = []
+                raise
+
+    def _ready_frames(self) -> int:
+        """Frames of the next chunk: as many whole steps as there are; a frame without its partner waits for it."""
+        if not self._pending:
+            return 0
+        merged = self._layout_for(self._pending).frames_per_step
+        most = max(self.chunk // merged, 1) * merged
+        return min(len(self._pending) // merged * merged, most)
+
+    def _layout_for(self, pending: list[tuple[Frames, float]]) -> Layout:
+        """The stream's layout, fixed by the first frames: their size, and the time between them."""
+        if self._layout is not None:
+            return self._layout
+        height, width = pending[0][0].shape[:2]
+        gaps = np.diff([seconds for _, seconds in pending])
+        return self.model.layout(height, width, float(np.median(gaps)) if len(gaps) else None)
+
+    @torch.inference_mode()
+    def _push_chunk(self, chunk: list[tuple[Frames, float]]) -> None:
+        began = time.perf_counter()
+        history = self._history
+        layout = self._layout_for(chunk)
+        cache = self._opened_cache()
+        step = self._step(cache, layout)
+        seconds = np.array([at for _, at in chunk])
+        steps_before = len(history.times)
+        encoded = self._encode([frame for frame, _ in chunk], seconds, steps_before, layout)
+        tokens = encoded.embeddings.shape[1]
+        # A step has the time of its last frame: only then was it seen whole.
+        step_seconds = seconds[layout.frames_per_step - 1 :: layout.frames_per_step]
+        remembered = dict(self._state.tensors)
+        try:
+            reduced = self.policy.on_frames(step, Chunk.of(encoded, steps_before, torch.from_numpy(step_seconds)))
+            if reduced.tokens:
+                self._note(self.policy.make_room(step, int(reduced.encoded.offsets.max()) + 1))
+            step = self._prefill(step, reduced, layout)
+        except BaseException:
+            self._state.tensors = remembered
+            raise
+        # The frames are in the memory now, whatever happens below: the record must say so.
+        self._layout = layout
+        history.times.extend(step_seconds)
+        history.sequence += 1
+        self.stats.frames_seen += len(chunk)
+        self.stats.tokens_seen += tokens
+        encoded_at = time.perf_counter()
+        self._note(self.policy.after_encode(step))
+        self.stats.encode_seconds += encoded_at - began
+        self.stats.management_seconds += time.perf_counter() - encoded_at
+
+    def _prefill(self, step: Step, chunk: Chunk, layout: Layout) -> Step:
+        """Let the decoder read a reduced chunk under the policy's view; the step that tells of it."""
+        cache = step.cache
+        cache.retract(chunk.retract)
+        if not chunk.tokens:
+            return replace(step, chunk=chunk)
+        positions = self.model.chunk_positions(cache, chunk.encoded, chunk.first_step, layout)
+        visible, rows = self.policy.encode_view(step, chunk), self.policy.watched_rows(step, chunk)
+        recorder = None
+        if rows is not None:
+            keys = [layer.length + chunk.tokens for layer in cache.layers]
+            recorder = AttentionRecorder(keys, [rows] * len(keys), past_visible=visible is None)
+        embeddings, encoded = chunk.encoded.embeddings, chunk.encoded
+        self.model.prefill(embeddings, positions, chunk.provenance, cache, recorder, encoded, visible)
+        return replace(step, chunk=chunk, attention=recorder)
+
+    def _note(self, outcome: Outcome | None) -> None:
+        """Put what an eviction did on record."""
+        if outcome is None:
+            return
+        self._history.evictions.append(
+            Eviction(
+                sequence=self._history.sequence,
+                seconds=self.seconds,
+                frames_seen=self.stats.frames_seen,
+                evicted=np.asarray(outcome.evicted, np.int64),
+                folded=np.asarray(outcome.folded, np.int64),
+                reindexed=np.asarray(outcome.reindexed, np.bool_),
+            )
+        )
+        if outcome.scores is not None:
+            history = self._history
+            self.life.add(outcome.scores.at(history.sequence, self.seconds, self.steps_seen))
+
+    def _opened_cache(self) -> MemoryCache:
+        """The cache, with the prompt prefilled at its head."""
+        if self._cache is None:
+            model = self.model
+            ids = model.tokenize(model.head_text())
+            chunk = self.chunk * model.tokens_per_frame
+            budget = self.policy.budget if self.policy.has_budget else 4 * chunk
+            cache = model.new_cache(len(ids) + budget + chunk + 512)
+            zero = torch.zeros(model.num_layers, dtype=torch.long, device=model.device)
+            provenance = Provenance.of_text(len(ids), model.device, PROMPT)
+            model.prefill(model.embed(ids), model.text_positions(zero, len(ids)), provenance, cache)
+            cache.prompt_len = len(ids)
+            self._cache = cache
+        return self._cache
+
+    def _step(self, cache: MemoryCache, layout: Layout) -> Step:
+        def measure_guidance(
+            wanted: Sequence[bool], mode: GuidanceMode, tiers: Sequence[int] | None = None
+        ) -> list[Tensor | None]:
+            return measure(self.model, cache, self._tier_prompts(), wanted, mode, tiers)
+
+        return Step(self.model, cache, measure_guidance, self._state, layout.grid)
+
+    def _tier_prompts(self) -> dict[int, str]:
+        guidance = self.policy.guidance_prompts(self.model.card.guidance) or self.model.card.guidance
+        return prompts_of_tiers(guidance["local"], guidance["global"], self._history.conversation)
+
+    # The conversation ---------------------------------------------------------------------------------------------
+
+    def check_question(self, question: str) -> str:
+        """Check what needs no model: the question without surrounding spaces.
+
+        Raises:
+            QuestionError: The question is empty, or asked before the first frame.
+        """
+        question = question.strip()
+        if not question:
+            raise QuestionError("The question is empty.")
+        if not len(self._history.times):
+            raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
+        return question
+
+    def ask(self, question: str, max_new_tokens: int | None = None, asked: float | None = None) -> Iterator[str]:
+        """Ask about what was seen so far; the answer comes piece by piece, greedily decoded.
+
+        Frames may be pushed between pieces: the answer is read from the memory as it was when asked. Question and answer
+        are never stored in the memory.
+
+        Args:
+            question: What to ask.
+            max_new_tokens: Longest answer in tokens; None: the model's own limit.
+            asked: `time.perf_counter()` from which the time to the first token counts; None: now.
+
+        Returns:
+            Pieces of text; together they are the answer. Closing the iterator stops the answer.
+
+        Raises:
+            QuestionError: The question is empty, too long, or asked before the first frame.
+        """
+        question = self.check_question(question)
+        longest = max_new_tokens if max_new_tokens is not None else self.model.card.max_new_tokens
+        if longest < 1:
+            raise QuestionError(f"An answer needs at least one token, not {longest}.")
+        asked = time.perf_counter() if asked is None else asked
+        ids = self.model.tokenize(self.model.tail_text(question))
+        room = reserve(self.model) // 2 - min(longest, reserve(self.model) // 4)
+        if len(ids) > room:
+            raise QuestionError(f"The question is too long: it takes {len(ids)} tokens, and there is room for {room}.")
+        longest = min(longest, reserve(self.model) // 4)
+        memory = self._opened_cache()
+        recall = self.policy.before_answer(self._step(memory, self.layout), ids) or Recall(memory)
+        answer = Answer(self.model, recall.memory, ids, longest, asked, recall.moved_bytes)
+        return self._answering(question, answer, self.seconds, self.steps_seen)
+
+    def _answering(self, question: str, answer: Answer, asked_seconds: float, frames_seen: int) -> Iterator[str]:
+        pieces: list[str] = []
+        try:
+            for piece in answer:
+                self.stats.first_token_seconds = answer.first_token_seconds
+                pieces.append(piece)
+                yield piece
+        finally:
+            answer.close()
+            text = "".join(pieces).strip()
+            self.stats.first_token_seconds = answer.first_token_seconds
+            self.stats.questions += 1
+            self._history.conversation = (question, text)
+            self._history.answer = answer.trace(question, text, asked_seconds, frames_seen)
+            self._history.sequence += 1
+
+    # The memory, from outside -------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """What the memory holds now, as numpy arrays of its own."""
+        return take_snapshot(self)
+
+    def configure(
+        self,
+        policy: str | Policy | None = None,
+        budget: int | None = None,
+        changed: Mapping[str, object] | None = None,
+        **settings: str | None,
+    ) -> None:
+        """Change policy, budget or settings; they hold from the next chunk on, and what was forgotten stays forgotten.
+
+        Args:
+            policy: Name of a policy, or a policy; None: the present one.
+            budget: Video tokens that a layer may hold; None: the present budget, or the default.
+            changed: All settings of `Policy.settings` that shall differ from their defaults, by name; None: as they are,
+                and the defaults for another policy.
+            **settings: Settings that a stream hands to every policy (`guidance`, `reindexing`); None: as they are.
+
+        Raises:
+            HermesError: A setting does not fit; nothing was changed.
+        """
+        if not isinstance(policy, Policy):
+            if budget is None:
+                default = min(DEFAULT_BUDGET, largest_budget(self.model))
+                budget = self.policy.budget if self.policy.has_budget else default
+            # The policy in force need not be registered.
+            kind = policy_of(policy) if policy and policy != self.policy.name else type(self.policy)
+            listed = {setting.name for setting in kind.settings}
+            values: dict[str, object] = {key: value for key, value in settings.items() if value is not None}
+            for key in ("guidance", "reindexing"):
+                # What `changed` may say is said by it alone: leaving it out there puts it back to its default.
+                if key not in values and not (changed is not None and key in listed):
+                    values[key] = getattr(self.policy, key, None)
+            if changed is None:
+                changed = _own_settings(self.policy) if kind is type(self.policy) else {}
+            policy = make_policy(kind, budget=budget, **(dict(changed) | values))
+        policy.check(self.model)
+        if policy.name != self.policy.name:
+            self._state.close()  # what one policy archived or noted, another cannot read
+        self.policy = policy
+        self._history.sequence += 1
+
+    @property
+    def steps_seen(self) -> int:
+        """Frames as the memory counts them: where a family merges frames, the merged ones are one."""
+        return len(self._history.times)
+
+    @property
+    def seconds(self) -> float:
+        """Time of the newest frame in seconds; nan before the first."""
+        return self._history.times.newest
+
+    @property
+    def log_bytes(self) -> int:
+        """Bytes of what is kept for every frame and eviction, beside the memory and the token history."""
+        return self._history.times.array.nbytes + self._history.evictions.nbytes
+
+    @property
+    def frames_waiting(self) -> int:
+        """Frames that wait for the partner they are merged with."""
+        return len(self._pending)
+
+    @property
+    def layout(self) -> Layout:
+        """How this stream's frames become tokens; before the first frame, what a 4:3 stream would have."""
+        return self._layout or self.model.layout(*NOMINAL_SIZE)
+
+    @property
+    def conversation(self) -> tuple[str, str] | None:
+        """The last question and its answer, which the guidance follows."""
+        return self._history.conversation
+
+    def save(self, path: str | Path) -> None:
+        """Write the session to a file that `StreamSession.load` reads; a loaded session answers exactly as this one."""
+        storage.save(self, Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path, model: Backbone) -> StreamSession:
+        """Read a session that was saved with the same model.
+
+        Raises:
+            HermesError: Not a session file, damaged, or saved with another model.
+        """
+        return storage.load(cls, Path(path), model)
+
+    def close(self) -> None:
+        """Let go of the memory; the session is empty afterwards."""
+        self._cache, self._layout, self._pending = None, None, []
+        self._state.close()
+        self._history = SessionHistory()
+        self.life = LifeLog()
+        self.stats = SessionStats()
+
+
+def _own_settings(policy: Policy) -> dict[str, object]:
+    """All fields of a policy by name, except those that a stream passes to every policy."""
+    return {
+        item.name: getattr(policy, item.name)
+        for item in fields(policy)
+        if item.init and item.name not in SHARED_SETTINGS
+    }

@@ -1,0 +1,161 @@
+"""What the board asks for on demand: the tokens of one frame, its life, and the heads of one layer.
+
+Requests come from a browser and are untrusted; an odd one gets an answer with `error`, a sentence for people.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.analysis.token_history import Life, to_bytes
+from hermes.snapshot import AnswerTrace, Snapshot
+from hermes.view import LiveView
+from ui.board.cells import MOST, NOT_SCORED, layer_of
+from ui.board.encoder import pack
+
+MOST_MOMENTS = 240
+"""Evictions that a life shows; of more, evenly spaced ones."""
+
+
+class BoardSource(Protocol):
+    """Where a board's figures come from: a live stream, or a recorded run at a moment."""
+
+    def view(self) -> LiveView:
+        """What is shown now."""
+
+    def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
+        """JPEG thumbnails of frames by number; those not kept are left out."""
+
+    def life(self, frame: int) -> Life:
+        """The life of a frame."""
+
+
+def detail(source: BoardSource, request: Mapping[str, Any]) -> dict[str, Any]:
+    """The answer to one request of the board: `kind` is "frame", "life" or "heads"; `id` comes back with it."""
+    shot = source.view().snapshot
+    told = {"id": request.get("id"), "kind": request.get("kind")}
+    if shot is None or not shot.frames_seen:
+        return {**told, "error": "Nothing has been seen yet."}
+    kind, layer = request.get("kind"), _number(request.get("layer"), shot.num_layers)
+    if kind == "heads":
+        return {**told, **heads(shot.answer, layer)}
+    frame = _number(request.get("frame"), shot.frames_seen)
+    if kind == "frame":
+        return {**told, **frame_detail(shot, frame, source.thumbnails)}
+    if kind == "life":
+        return {**told, **life_detail(shot, source.life(frame), layer)}
+    return {**told, "error": "The board asked for something unknown."}
+
+
+def _number(value: Any, most: int) -> int:
+    """A whole number from 0 to below `most`; anything else becomes the nearest such."""
+    return min(max(value, 0), most - 1) if isinstance(value, int) else 0
+
+
+def _relative(values: npt.NDArray[np.floating]) -> tuple[str, list[float]]:
+    """[layers, patches] as bytes relative to each layer's largest (255: nan), and those largest."""
+    known = np.isfinite(values)
+    largest = np.where(known, values, 0).max(axis=1, initial=0.0)
+    told = np.rint(np.where(known, values, 0) / np.maximum(largest, 1e-12)[:, None] * MOST)
+    return pack(np.where(known, told, NOT_SCORED).astype(np.uint8)), [round(float(most), 7) for most in largest]
+
+
+def frame_detail(shot: Snapshot, frame: int, thumbnails: Any) -> dict[str, Any]:
+    """Every patch of a frame in every layer: whether it is held, its scores, and what the last answer read of it."""
+    patches, layers = shot.tokens_per_frame, shot.num_layers
+    mine = np.flatnonzero((shot.frame == frame) & (shot.patch >= 0))
+    cell = layer_of(shot)[mine] * patches + shot.patch[mine]
+
+    def table(values: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        out = np.full(layers * patches, np.nan, np.float32)
+        out[cell] = values[mine]
+        return out.reshape(layers, patches)
+
+    held = np.zeros(layers * patches, np.uint8)
+    held[cell] = 1
+    guidance, guidance_most = _relative(table(shot.guidance_attention))
+    read, read_most = _relative(_read_patches(shot.answer, frame, layers, patches))
+    since = [event for event in shot.evictions if event.frames_seen > frame]
+    picture = thumbnails([frame]).get(frame)
+    return {
+        "frame": frame,
+        "seconds": float(shot.frame_times[frame]),
+        "sequence": shot.sequence,
+        "grid": list(shot.grid),
+        "jpeg": base64.b64encode(picture).decode("ascii") if picture else None,
+        "held": pack(held),
+        "importance": pack(to_bytes(table(shot.importance))),
+        "recency": pack(to_bytes(table(shot.recency))),
+        "guidance": guidance,
+        "guidance_most": guidance_most,
+        "answer": read,
+        "answer_most": read_most,
+        "evictions": len(since),
+        "scored": since[-1].seconds if since else None,
+    }
+
+
+def _read_patches(answer: AnswerTrace | None, frame: int, layers: int, patches: int) -> npt.NDArray[np.float32]:
+    """Share of the last answer's attention on each patch of a frame; nan where a layer did not hold it then."""
+    out = np.full((layers, patches), np.nan, np.float32)
+    if answer is None:
+        return out
+    mine = np.flatnonzero((answer.token_frame == frame) & (answer.token_patch >= 0))
+    layer = np.searchsorted(answer.offsets, mine, side="right") - 1
+    out[layer, answer.token_patch[mine]] = answer.attention_patch[mine]
+    return out
+
+
+def life_detail(shot: Snapshot, life: Life, layer: int) -> dict[str, Any]:
+    """A frame's life: what each layer held after each eviction, and in one layer the score of every patch.
+
+    Scores travel as bytes relative to the largest, `most`: a frame that is hardly attended has scores far below 1.
+    """
+    moments = len(life.seconds)
+    chosen = np.unique(np.linspace(0, max(moments - 1, 0), min(moments, MOST_MOMENTS)).round().astype(int))
+    patches = life.score.shape[2]
+    scores = life.score[layer][chosen] if moments else np.zeros((0, 0), np.float32)
+    most = float(np.max(scores, initial=0.0, where=np.isfinite(scores))) or 1.0
+    return {
+        "frame": life.frame,
+        "layer": layer,
+        "seen": float(shot.frame_times[life.frame]),
+        "now": shot.seconds,
+        "sequence": shot.sequence,
+        "patches": patches,
+        "grid": list(shot.grid),
+        "moments": [round(float(at), 2) for at in life.seconds[chosen]],
+        "of": moments,
+        "untold": max(0, sum(event.frames_seen > life.frame for event in shot.evictions) - moments),
+        "held": life.held[:, chosen].tolist() if moments else [],
+        "score": pack(to_bytes(scores / most)),
+        "most": most,
+        "cut": [None if np.isnan(cut) else round(float(cut), 6) for cut in life.cut[layer][chosen]] if moments else [],
+        "left": [None if np.isnan(at) else round(float(at), 2) for at in life.left[layer]] if moments else [],
+        "folds": [
+            {
+                "layer": fold.layer,
+                "seconds": round(fold.seconds, 2),
+                "tokens": fold.tokens,
+                "summaries": [round(at, 2) for at in fold.summaries],
+                "held": fold.held,
+            }
+            for fold in life.folds
+        ],
+        "thinned": int(life.thinned.sum()),
+        "missed": life.missed,
+    }
+
+
+def heads(answer: AnswerTrace | None, layer: int) -> dict[str, Any]:
+    """Attention of the last answer in one layer, head by head on every frame: bytes relative to each head's largest."""
+    if answer is None:
+        return {"error": "There is no answer yet: ask something first."}
+    by_head = answer.attention_heads[layer]
+    values, largest = _relative(by_head)
+    return {"layer": layer, "heads": len(by_head), "frames": by_head.shape[1], "values": values, "largest": largest}

@@ -1,0 +1,361 @@
+"""The server's side of the memory board: a snapshot becomes a small message, and the next one only what changed.
+
+It knows nothing of Gradio. A message is a dict ready for JSON; `static/js/board/codec.js` reads it. Arrays travel as base64
+of little-endian numbers. A message with `base` None is a key frame and holds everything; any other is the difference
+to the message whose `seq` equals its `base`. Where a stream has more frames than fit, neighbouring frames share a
+column (`bin`), and the board says so.
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from hermes.analysis.evidence import read_most
+from hermes.snapshot import AnswerTrace, Snapshot
+from ui.board.cells import SCORE_MODES, Film, Wanted, film, groups_of, score_columns
+from ui.board.evidence import Judge, encode_verdict, judge_of
+from ui.board.history import EventHistory, RetentionHistory, bin_sum, shares_of_groups
+
+MAX_COLUMNS = 600
+THUMBNAILS_A_MESSAGE = 4
+FIRST_COLUMNS = 60
+CANDIDATES = 16
+
+Bytes = npt.NDArray[np.uint8]
+Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
+
+
+def pack(values: npt.NDArray[Any]) -> str:
+    """Base64 of an array's little-endian bytes."""
+    return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode("ascii")
+
+
+def room_for(frames: int, expected: int | None) -> tuple[int, int]:
+    """Columns of the time axis and frames a column (a power of two), at most `MAX_COLUMNS` columns.
+
+    A file's length is known, so its axis is whole from the start; a camera's axis doubles when it is full.
+    """
+    if expected is None:
+        expected = FIRST_COLUMNS
+        while expected < frames:
+            expected *= 2
+    expected = max(expected, frames, 1)
+    size = 1
+    while math.ceil(expected / size) > MAX_COLUMNS:
+        size *= 2
+    return math.ceil(expected / size), size
+
+
+class BoardEncoder:
+    """Makes the messages of one board. Not safe for two threads at once: the visitor's lock guards it."""
+
+    def __init__(self, judge: Judge | None = None) -> None:
+        """Begin a board.
+
+        Args:
+            judge: Makes the verdict on an answer; None: nobody knows what is true in this stream.
+        """
+        self._judge = judge or judge_of(())
+        self._seq = 0
+        self._drop()
+
+    def _drop(self) -> None:
+        self._meta: dict[str, Any] | None = None
+        self._axis_key: tuple[float | None, float] | None = None
+        self._columns = self._size = 0
+        self._kept: Bytes = np.zeros((0, 0), np.uint8)
+        self._times: npt.NDArray[np.float32] = np.zeros(0, np.float32)
+        self._history: RetentionHistory | None = None
+        self._events: EventHistory | None = None
+        self._answer: AnswerTrace | None = None
+        self._held: list[int] = []
+        self._snapshot: Snapshot | None = None
+        self._thumbs: set[int] = set()
+        self._missing: set[int] = set()  # frames whose picture is no longer kept
+        self._scores: tuple[str, Bytes, list[float]] | None = None
+        self._film: Film | None = None
+        self._meters: dict[str, Any] = {}
+        self._unchanged: tuple[Any, ...] | None = None  # what was asked last, where nothing had changed
+
+    def encode(
+        self,
+        snapshot: Snapshot,
+        *,
+        acknowledged: int | None,
+        duration: float | None,
+        fps: float,
+        meters: dict[str, Any],
+        thumbnails: Thumbnails,
+        wanted: Wanted | None = None,
+    ) -> dict[str, Any] | None:
+        """The message that brings the browser up to date; None where nothing changed.
+
+        Args:
+            snapshot: The memory now.
+            acknowledged: Number of the last message that the browser applied; None asks for a key frame.
+            duration: Seconds of the file that streams; None for a camera.
+            fps: Frames a second that are sampled.
+            meters: Figures shown above the board, without those that the snapshot holds.
+            thumbnails: Gives JPEG bytes of frames, those that it has.
+            wanted: What the browser shows now; scores and filmstrip are sent only then.
+        """
+        asked = (id(snapshot), acknowledged, duration, fps, meters, wanted)
+        if snapshot is self._snapshot and asked == self._unchanged:
+            return None
+        if self._snapshot is not None and snapshot.frames_seen < self._snapshot.frames_seen:
+            self._drop()
+        key = acknowledged is None or acknowledged != self._seq or self._fit_axis(snapshot, duration, fps)
+        if self._meta is None:
+            self._fit_axis(snapshot, duration, fps)
+            key = True
+        if key:
+            self._kept = np.zeros((0, 0), np.uint8)
+            self._times = np.zeros(0, np.float32)
+            self._held, self._answer, self._meters, self._thumbs = [], None, {}, set()
+            self._missing = set()
+            self._scores, self._film = None, None
+        message = self._changes(snapshot, fps, meters, thumbnails, key=key)
+        self._add_wanted(message, snapshot, wanted or Wanted(), thumbnails)
+        self._snapshot, self._unchanged = snapshot, None
+        if not message:
+            self._unchanged = asked
+            return None
+        base = None if key else self._seq
+        self._seq += 1
+        return {"seq": self._seq, "base": base, **message}
+
+    def recall(
+        self, snapshot: Snapshot, past: Sequence[npt.NDArray[np.uint16]], *, duration: float | None, fps: float
+    ) -> None:
+        """Take in what the layers held before, where a recorded run is entered in its middle.
+
+        Args:
+            snapshot: The memory now.
+            past: Tokens of each frame that each layer held, at moments before [layers, frames each].
+            duration: As `encode`.
+            fps: As `encode`.
+        """
+        self._fit_axis(snapshot, duration, fps)
+        for kept in past:
+            before = replace(snapshot, kept=kept, frame_times=snapshot.frame_times[: kept.shape[1]])
+            if self._history is not None and kept.shape[1] <= snapshot.frames_seen:
+                self._history.add(shares_of_groups(before))
+
+    def fork(self) -> BoardEncoder:
+        """A board of its own that knows what this one knows: its browser is told what comes after."""
+        other = copy.copy(self)
+        other._history, other._events = copy.deepcopy((self._history, self._events))  # noqa: SLF001 - a copy of its own
+        other._thumbs, other._missing = set(self._thumbs), set(self._missing)  # noqa: SLF001
+        return other
+
+    def whole(self, snapshot: Snapshot, *, duration: float | None, fps: float, **given: Any) -> dict[str, Any]:
+        """A key frame for somebody else, such as a saved page; what this board's browser knows stays as it is."""
+        other = self.fork()
+        message = other.encode(snapshot, acknowledged=None, duration=duration, fps=fps, **given) or {}
+        while more := other.encode(snapshot, acknowledged=other._seq, duration=duration, fps=fps, **given):  # noqa: SLF001
+            message.setdefault("thumbs", {}).update(more.get("thumbs", {}))
+        return message
+
+    def _fit_axis(self, snapshot: Snapshot, duration: float | None, fps: float) -> bool:
+        """Choose columns and bin; true where the axis changed. A file's axis moves only when its settings do."""
+        axis_key = (duration, fps)
+        if axis_key == self._axis_key and snapshot.frames_seen <= self._columns * self._size:
+            return False
+        expected = None
+        if duration:
+            left = max(0.0, duration - (snapshot.seconds if snapshot.frames_seen else 0.0))
+            expected = snapshot.frames_seen + max(0, math.ceil(left * fps))
+        columns, size = room_for(snapshot.frames_seen, expected)
+        changed = (columns, size) != (self._columns, self._size)
+        self._axis_key, self._columns, self._size = axis_key, columns, size
+        if changed:
+            room = columns * size
+            self._history = self._history.widened(room) if self._history else RetentionHistory(room)
+            self._events = EventHistory(self._history.step)
+        return changed
+
+    def _changes(
+        self, snapshot: Snapshot, fps: float, meters: dict[str, Any], thumbnails: Thumbnails, *, key: bool
+    ) -> dict[str, Any]:
+        message: dict[str, Any] = {}
+        history, events = self._history, self._events
+        if history is None or events is None:
+            raise RuntimeError("The axis is fitted before changes are told.")
+        meta = self._describe(snapshot, fps, history)
+        if key or meta != self._meta:
+            self._meta = message["meta"] = meta
+        moved = self._snapshot is None or key or snapshot.sequence != self._snapshot.sequence
+        if moved:
+            message["frames"] = snapshot.frames_seen
+            self._add_columns(message, snapshot)
+            changed_rows = history.add(shares_of_groups(snapshot))
+            rows = range(len(history.rows)) if key else changed_rows
+            message["history"] = [{"at": row, "values": pack(history.rows[row])} for row in rows]
+            changed_bins = events.add(snapshot.evictions, snapshot.tiers)
+            if bins := sorted(events.rows) if key else changed_bins:
+                message["events"] = events.told(bins)
+            held = [int(count) for count in snapshot.kept_per_layer]
+            if held != self._held:
+                self._held = message["held"] = held
+        if snapshot.answer is not self._answer or (key and snapshot.answer is not None):
+            self._answer = snapshot.answer
+            message["answer"] = self._encode_answer(snapshot.answer, thumbnails) if snapshot.answer else None
+            verdict = self._judge(snapshot)
+            if verdict is not None:
+                message["answer"]["fate"] = encode_verdict(verdict, snapshot, thumbnails)
+        now = {
+            **meters,
+            "kept": round(float(np.mean(self._held))) if self._held else 0,
+            "seen": snapshot.tokens_seen,
+            "cache": snapshot.cache_bytes,
+            "full": snapshot.full_cache_bytes,
+            "archive": snapshot.archive_bytes,
+            "moved": snapshot.answer.moved_bytes if snapshot.answer else 0,
+            "by_head": bool(len(snapshot.held_by)),
+        }
+        if now != self._meters:
+            self._meters = message["meters"] = now
+        return message
+
+    def _describe(self, snapshot: Snapshot, fps: float, history: RetentionHistory) -> dict[str, Any]:
+        return {
+            "layers": snapshot.num_layers,
+            "tiers": groups_of(snapshot)[1].tolist(),
+            "tiered": snapshot.tiered,
+            "groups": groups_of(snapshot)[0],
+            "grid": list(snapshot.grid),
+            "columns": self._columns,
+            "bin": self._size,
+            "fps": fps,
+            "tokens_per_frame": snapshot.tokens_per_frame,
+            "budget": snapshot.budget,
+            "policy": snapshot.policy,
+            "history_bins": history.bins,
+            "history_step": history.step,
+        }
+
+    def _add_columns(self, message: dict[str, Any], snapshot: Snapshot) -> None:
+        """Columns that differ from those last told: their tokens, a byte a layer, and the time of their first frame."""
+        full = self._size * snapshot.tokens_per_frame
+        sums = bin_sum(snapshot.kept.astype(np.float64), self._size)
+        kept = np.rint(sums if full <= 255 else sums * 255 / full).astype(np.uint8)
+        times = snapshot.frame_times[:: self._size].astype(np.float32)
+        known = self._kept.shape[1]
+        changed = np.ones(kept.shape[1], bool)
+        if known:
+            changed[:known] = (kept[:, :known] != self._kept).any(axis=0)
+        index = np.flatnonzero(changed).astype(np.uint16)
+        self._kept, self._times = kept, times
+        if len(index):
+            message["columns"] = {"index": pack(index), "values": pack(kept.T[index]), "times": pack(times[index])}
+
+    def _encode_answer(self, answer: AnswerTrace, thumbnails: Thumbnails) -> dict[str, Any]:
+        """Attention of the answer on every column, a byte relative to its layer's largest, and what went elsewhere."""
+        profile = answer.attention.mean(axis=0)
+        peaks = [frame for frame, _ in read_most(profile)]
+        pictures = thumbnails(peaks)
+        attention = bin_sum(answer.attention.astype(np.float32), self._size)
+        largest = attention.max(axis=1, initial=0.0)
+        scaled = np.rint(attention / np.maximum(largest, 1e-9)[:, None] * 255).astype(np.uint8)
+        prompt, summary, text = (float(share) for share in answer.attention_rest.mean(axis=0))
+        return {
+            "question": answer.question,
+            "answer": answer.answer,
+            "seconds": None if math.isnan(answer.asked_seconds) else answer.asked_seconds,
+            "columns": attention.shape[1],
+            "attention": pack(scaled),
+            "largest": [round(float(value), 6) for value in largest],
+            "rest": {"prompt": prompt, "summary": summary, "text": text},
+            "peaks": [
+                {
+                    "frame": frame,
+                    "share": round(float(profile[frame]), 4),
+                    "jpeg": base64.b64encode(pictures[frame]).decode("ascii") if frame in pictures else None,
+                }
+                for frame in peaks
+            ],
+        }
+
+    def _add_wanted(self, message: dict[str, Any], snapshot: Snapshot, wanted: Wanted, thumbnails: Thumbnails) -> None:
+        """Scores and filmstrip, where the browser shows them and they changed."""
+        if wanted.mode in SCORE_MODES:
+            self._add_scores(message, snapshot, wanted.mode)
+        if wanted.pictures:
+            self._add_film(
+                message, film(snapshot, wanted, self._columns * self._size, self._film), thumbnails, snapshot
+            )
+
+    def _add_scores(self, message: dict[str, Any], snapshot: Snapshot, mode: str) -> None:
+        before = self._scores
+        if before is not None and before[0] == mode and self._snapshot is snapshot:
+            return
+        values, largest = score_columns(snapshot, mode, self._size)
+        changed = np.ones(values.shape[1], bool)
+        if before is not None and before[0] == mode and before[1].shape[1] <= values.shape[1]:
+            known = before[1].shape[1]
+            changed[:known] = (values[:, :known] != before[1]).any(axis=0)
+        self._scores = (mode, values, largest)
+        index = np.flatnonzero(changed).astype(np.uint16)
+        if len(index) or before is None or before[0] != mode or before[2] != largest:
+            fresh = before is None or before[0] != mode
+            message["scores"] = {
+                "of": mode,
+                "fresh": fresh,
+                "index": pack(index),
+                "values": pack(values.T[index]),
+                "largest": largest,
+            }
+
+    def _add_film(self, message: dict[str, Any], now: Film, thumbnails: Thumbnails, snapshot: Snapshot) -> None:
+        before = self._film
+        window = (now.first, now.size, now.masks.shape[1:])
+        same = before is not None and (before.first, before.size, before.masks.shape[1:]) == window
+        changed = np.ones(len(now.masks), bool)
+        if before is not None and same:
+            known = min(len(before.masks), len(now.masks))
+            changed[:known] = (before.masks[:known] != now.masks[:known]).any(axis=(1, 2))
+            changed[:known] |= before.shown[:known] != now.shown[:known]
+        self._film = now
+        index = np.flatnonzero(changed)
+        if len(index) or not same:
+            message["film"] = {
+                "first": now.first,
+                "size": now.size,
+                "fresh": not same,
+                "index": index.tolist(),
+                "values": pack(now.masks[index]),
+                "shown": now.shown[index].tolist(),
+            }
+        thumbs = self._new_thumbnails(now, snapshot, thumbnails)
+        if thumbs:
+            message["thumbs"] = thumbs
+
+    def _new_thumbnails(self, now: Film, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, str]:
+        """A few pictures of the filmstrip that the browser lacks, as base64 by frame; where one is gone, the nearest."""
+        told: dict[str, str] = {}
+        for picture in range(len(now.masks)):
+            first = now.first + picture * now.size
+            stop = min(first + now.size, snapshot.frames_seen)
+            shown = int(now.shown[picture])
+            begin = max(first, min(shown - CANDIDATES // 2, stop - CANDIDATES))
+            near = sorted(range(begin, min(stop, begin + CANDIDATES)), key=lambda frame: abs(frame - shown))
+            if shown in self._thumbs or (shown in self._missing and any(frame in self._thumbs for frame in near)):
+                continue
+            found = thumbnails(near)
+            if shown not in found:
+                self._missing.add(shown)
+            if found:
+                frame = min(found, key=lambda frame: abs(frame - shown))
+                self._thumbs.add(frame)
+                told[str(frame)] = base64.b64encode(found[frame]).decode("ascii")
+            if len(told) == THUMBNAILS_A_MESSAGE:
+                break
+        return told

@@ -1,0 +1,139 @@
+"""The fate of the evidence for the browser: why the last answer was right or wrong, as a plain dict."""
+
+from __future__ import annotations
+
+import base64
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hermes.analysis.evidence import TierFate, Verdict, fate
+from hermes.analysis.evidence_text import ATTENDED, layers_in_words, most_held, share_in_words
+from hermes.cards.truth import read_events, truth_of
+from hermes.snapshot import Snapshot
+
+Judge = Callable[[Snapshot], Verdict | None]
+Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
+
+FINE_RATE = 100.0
+"""Frames a second in which events count where their own rate is not known."""
+PICTURES = 5
+MOMENTS = 12
+
+
+def judge_of(
+    events: Iterable[Mapping[str, Any]], fps: float | None = None, sampled: Callable[[], float] | None = None
+) -> Judge:
+    """Makes verdicts on the last answer of a stream.
+
+    Args:
+        events: What the stream shows, as a clip's truth file lists it; empty: nobody knows.
+        fps: Frames a second in which the events count; None: not known.
+        sampled: Gives the frames a second that are sampled, to see where a model merges frames.
+    """
+    rate = fps or FINE_RATE
+    told = read_events(events, rate)
+
+    def judge(snapshot: Snapshot) -> Verdict | None:
+        trace = snapshot.answer
+        if trace is None:
+            return None
+        if not told or math.isnan(trace.asked_seconds):
+            return fate(trace, snapshot, None, None)
+        # A tenth of a frame aside: files write times in milliseconds.
+        truth = truth_of(trace.question, told, math.floor(trace.asked_seconds * rate + 0.1), rate)
+        if truth is None:
+            return fate(trace, snapshot, None, None)
+        reach = _reach(snapshot, sampled() if sampled else math.nan)
+        return fate(trace, snapshot, truth.spans, truth.answer, every=truth.every, reach=reach)
+
+    return judge
+
+
+def _reach(snapshot: Snapshot, sampled: float) -> float:
+    """Seconds before its own time that a frame also shows: two sampled frames may have been merged into it."""
+    if snapshot.frames_seen < 2 or math.isnan(sampled):
+        return 0.0
+    step = float(np.median(np.diff(snapshot.frame_times)))
+    merged = round(step * sampled)
+    return (merged - 1) / sampled if merged > 1 else 0.0
+
+
+def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, Any]:
+    """A verdict for the browser.
+
+    Args:
+        verdict: The verdict on `snapshot.answer`.
+        snapshot: The memory.
+        thumbnails: Gives JPEG bytes of frames, those that it has.
+    """
+    chosen = _spread(verdict)
+    wanted = sorted({*chosen, *(frame for tier in verdict.tiers for frame, _ in tier.most_read)})
+    pictures = thumbnails(wanted)
+
+    def frame(index: int) -> dict[str, Any]:
+        picture = pictures.get(index)
+        return {
+            "frame": index,
+            "seconds": float(snapshot.frame_times[index]),
+            "jpeg": base64.b64encode(picture).decode("ascii") if picture else None,
+        }
+
+    def tier(one: TierFate) -> dict[str, Any]:
+        return {
+            "tier": one.tier,
+            "layers": layers_in_words(range(one.layers[0], one.layers[1] + 1)),
+            "held": _number(one.held),
+            "attention": _number(one.attention),
+            "even": _number(one.even),
+            "lift": "all" if math.isinf(one.lift) else _number(one.lift),
+            "attends": one.attends,
+            "peaks": [{**frame(index), "share": round(share, 4)} for index, share in one.most_read],
+        }
+
+    return {
+        "outcome": verdict.outcome,
+        "right": verdict.right,
+        "truth": verdict.truth,
+        "sentence": verdict.sentence,
+        "sampled": len(verdict.frames),
+        "held_in": _held_in(verdict),
+        "needed": ATTENDED,
+        "moments": [
+            {"start": moment.span[0], "end": moment.span[1], "outcome": moment.outcome}
+            for moment in verdict.moments[:MOMENTS]
+        ],
+        "more": max(len(verdict.moments) - MOMENTS, 0),
+        "frames": [frame(index) for index in chosen],
+        "tiered": verdict.tiered,
+        "tiers": [tier(one) for one in verdict.tiers],
+    }
+
+
+def _held_in(verdict: Verdict) -> str:
+    """The layers that hold the evidence, in words; "" where none does."""
+    if not len(verdict.frames):
+        return ""
+    layers = range(len(verdict.moments[0].held))
+    holding = [layer for layer in layers if layer not in verdict.evicted_from]
+    if not holding:
+        return ""
+    named = "all layers" if len(holding) == len(layers) else layers_in_words(holding)
+    return f"{named}, up to {share_in_words(most_held(verdict))} of its tokens"
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 5)
+
+
+def _spread(verdict: Verdict) -> list[int]:
+    """Up to `PICTURES` frames of the evidence, spread over its moments."""
+    frames = verdict.frames
+    if len(frames) <= PICTURES:
+        return [int(frame) for frame in frames]
+    middles = [int(m.frames[len(m.frames) // 2]) for m in verdict.moments if len(m.frames)]
+    if len(middles) > 1:
+        return sorted(set(middles))[:PICTURES]
+    return [int(frame) for frame in frames[np.linspace(0, len(frames) - 1, PICTURES).round().astype(int)]]

@@ -1,0 +1,103 @@
+"""What one browser's memory board is told of the stream that it shows, also across the jumps of a recorded run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ui.board import standalone
+from ui.board.cells import Wanted
+from ui.board.detail import detail
+from ui.board.encoder import BoardEncoder
+from ui.board.evidence import Judge, judge_of
+from ui.player import payloads
+from ui.player.clips import Clip
+from ui.player.source import Source
+from ui.runs.replay import Replay
+
+if TYPE_CHECKING:
+    from hermes.serving.stream import LiveStream
+    from hermes.view import LiveView
+
+
+class BoardFeed:
+    """Messages for the board of one browser. Methods may be called by any thread."""
+
+    def __init__(self, clips: Mapping[str, Clip], fps: float) -> None:
+        """Begin with nothing to show; what `clips` show is known, so that answers on them are judged."""
+        self._clips = clips
+        self._fps = fps
+        self._playing = Source("")
+        self._jumps = 0
+        self._encoder = BoardEncoder()
+        self._lock = threading.Lock()
+
+    def begin(self, playing: Source, replay: Replay | None, fps: float, told: BoardFeed | None = None) -> None:
+        """A new memory: the board starts afresh.
+
+        Args:
+            playing: What is shown.
+            replay: The recorded run; None while a stream is shown.
+            fps: Frames a second that are sampled.
+            told: What told the browser this moment of the run already; only what follows is told then.
+        """
+        with self._lock:
+            self._playing, self._fps = playing, fps
+            if told is not None and replay is not None and told._jumps == replay.jumps:  # noqa: SLF001 - of its kind
+                self._jumps, self._encoder = replay.jumps, told._encoder.fork()  # noqa: SLF001
+            else:
+                self._enter(replay)
+
+    def _enter(self, replay: Replay | None) -> None:
+        """A fresh encoder, which is told what came before the moment at which a run is entered."""
+        self._jumps = replay.jumps if replay else 0
+        self._encoder = BoardEncoder(self._judge(replay))
+        view = replay.view() if replay else None
+        if replay is not None and view is not None and view.snapshot is not None:
+            past = replay.run.past(view.clock)
+            self._encoder.recall(view.snapshot, past, duration=view.duration, fps=self._fps)
+
+    def _judge(self, replay: Replay | None) -> Judge | None:
+        """Makes verdicts where it is known what the stream shows."""
+        kind, name = ("clip", replay.run.clip_id) if replay else (self._playing.kind, self._playing.id)
+        clip = self._clips.get(name) if kind == "clip" else None
+        if replay and replay.run.events:  # a run brings the truth along, also where the clip is not bundled here
+            return judge_of(replay.run.events, clip.fps if clip else None, lambda: self._fps)
+        return judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None
+
+    def message(
+        self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
+    ) -> dict[str, Any] | None:
+        """The board's next message; None: nothing new.
+
+        Args:
+            stream: What is shown.
+            view: The stream now.
+            acknowledged: Number of the last message that the browser applied.
+            wanted: What the board shows, so that no more is sent.
+        """
+        if view.snapshot is None or not view.snapshot.frames_seen:
+            return None
+        with self._lock:
+            if isinstance(stream, Replay) and stream.jumps != self._jumps:
+                self._enter(stream)
+            return self._encoder.encode(
+                view.snapshot,
+                acknowledged=acknowledged,
+                duration=view.duration,
+                fps=self._fps,
+                meters=payloads.meters(view),
+                thumbnails=stream.thumbnails,
+                wanted=wanted,
+            )
+
+    def detail(self, stream: LiveStream | Replay, request: Mapping[str, Any]) -> dict[str, Any]:
+        """What the board asks for on demand: a frame's tokens, its life, a layer's heads, or the board as a page."""
+        if request.get("kind") != "page":
+            return detail(stream, request)
+        view = stream.view()
+        with self._lock:
+            encoder, fps = self._encoder.fork(), self._fps
+        page = standalone.page(stream, view, encoder, fps=fps, meters=payloads.meters(view))
+        return {"id": request.get("id"), "kind": "page", "html": page}

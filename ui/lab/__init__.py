@@ -1,0 +1,1 @@
+"""The lab of the page: several policies on one clip, live or recorded."""

@@ -1,0 +1,52 @@
+"""What the page's lab is made with: the memories, clips and budgets to choose from, and the recorded lab runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from hermes.trace import LabRun
+from ui.player.clips import Clip
+from ui.runs.runs import lab_card
+
+BUDGETS = (64, 128, 256, 512, 1024)
+
+
+def choices(policies: Mapping[str, Any]) -> list[dict[str, str]]:
+    """What can be compared: every policy, and the presets of the ablations."""
+    from hermes.policies.presets import PRESETS  # noqa: PLC0415 - loads torch, which a page may do without
+
+    listed = [
+        {"name": name, "title": str(policy.title), "badge": str(policy.badge)} for name, policy in policies.items()
+    ]
+    names = {row["name"] for row in listed}
+    variants = [preset for preset in PRESETS.values() if preset.name not in names]
+    return listed + [{"name": one.name, "title": one.title, "badge": f"variant of {one.policy}"} for one in variants]
+
+
+def offer(
+    clips: Mapping[str, Clip],
+    policies: Mapping[str, Any],
+    runs: Mapping[str, LabRun] = MappingProxyType({}),
+    openings: Mapping[str, float] = MappingProxyType({}),
+    *,
+    live: bool = True,
+) -> dict[str, Any]:
+    """What the page's lab is made with: recorded runs, and clips with the questions that suit them, memories, budgets.
+
+    Args:
+        clips: The bundled clips.
+        policies: The policies by name.
+        runs: The bundled lab runs.
+        openings: Where each of them opens, in seconds.
+        live: Whether memories can be run here, or only recorded runs be shown.
+    """
+    recorded = [lab_card(run, openings.get(run.id, 0.0)) for run in runs.values()]
+    if not live:
+        return {"clips": [], "policies": [], "budgets": [], "runs": recorded}
+    shown = [
+        {"id": clip.id, "title": clip.title, "seconds": clip.seconds, "questions": [text for text, _ in clip.questions]}
+        for clip in clips.values()
+    ]
+    return {"clips": shown, "policies": choices(policies), "budgets": list(BUDGETS), "runs": recorded}

@@ -1,0 +1,168 @@
+"""A live run of the lab: memories side by side on a clip, the questions that all were asked, and who was right."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from hermes.trace import Head
+from ui.board.evidence import judge_of
+from ui.lab.lanes import LabQuestion, LaneState, Reply, told_lanes
+from ui.lab.recording import LabHeads, LabRecording
+from ui.player import payloads
+from ui.player.clips import Clip
+from ui.settings.model_loader import Shelf
+
+if TYPE_CHECKING:
+    from hermes.lab.side_by_side import Lane, SideBySide, SideView
+    from hermes.serving.engine import StreamSettings
+
+
+class LiveLab:
+    """One run and its questions. Whoever holds it guards it; `recording` listens to it while there is one."""
+
+    def __init__(self, run: SideBySide, clip: Clip) -> None:
+        """Take a run that has not begun, and the clip that it will play."""
+        self._run = run
+        self._clip = clip
+        self._judge = judge_of(clip.events, clip.fps, lambda: run.settings.fps)
+        self._asked: list[LabQuestion] = []
+        self._open: str | None = None
+
+    @classmethod
+    def start(cls, shelf: Shelf, settings: StreamSettings, policies: Sequence[str], clip: Clip) -> LiveLab:
+        """A run whose memories are made, and wait for `play`.
+
+        Raises:
+            HermesError: The model cannot be loaded, or a name or setting does not fit.
+        """
+        from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - loads torch, which a page may do without
+
+        shelf.ensure(settings.model)
+        return cls(SideBySide(shelf.engine, settings, policies), clip)
+
+    def play(self, shelf: Shelf) -> None:
+        """Begin.
+
+        Raises:
+            HermesError: There are too many streams already, or the clip cannot be played.
+        """
+        try:
+            shelf.engine.enter(self._run)
+            self._run.play(self._clip.path, self._clip.title)
+        except BaseException:
+            self._run.close()  # it must not keep its place in the engine
+            raise
+
+    def pause(self) -> None:
+        """Let the clock stand still."""
+        self._run.pause()
+
+    def resume(self) -> None:
+        """Let the clock go on."""
+        self._run.resume()
+
+    def ask(self, question: str) -> None:
+        """Ask all memories.
+
+        Raises:
+            HermesError: It cannot be asked now.
+        """
+        self._settle(self._run.view())
+        self._run.ask(question)
+        self._open = question.strip()
+
+    def record(self, shelf: Shelf) -> LabRecording:
+        """Begin to record; `end` of what comes back wants the questions, see `asked`."""
+        recording = LabRecording(self._run, self._heads(shelf))
+        recording.start()
+        return recording
+
+    def _heads(self, shelf: Shelf) -> LabHeads:
+        """What a recording says of this run and its memories."""
+        settings, clip = self._run.settings, self._clip
+        model = shelf.state(settings.model)
+        whole = Head(
+            title=clip.title,
+            clip_id=clip.id,
+            source=clip.title,
+            settings=settings,
+            model=payloads.model_facts(settings.model, model.info if model else None),
+            events=clip.events,
+        )
+        lanes = []
+        for lane in self._run.view().lanes:
+            preset = lane.cell.preset
+            own = replace(settings, policy=preset.policy, changed=preset.changed)
+            lanes.append(whole.of_memory(own, lane.cell.facts))
+        return LabHeads(whole, tuple(lanes), clip.fps)
+
+    def asked(self) -> list[LabQuestion]:
+        """The questions that all have answered, oldest first."""
+        self._settle(self._run.view())
+        return self._asked
+
+    def look(self) -> tuple[dict[str, Any], bytes | None]:
+        """What the lab shows of it, and the newest picture."""
+        view = self._run.view()
+        self._settle(view)
+        lanes = [_state_of(lane) for lane in view.lanes]
+        told = {
+            "state": view.state,
+            "answering": view.answering,
+            "asked": [one.told() for one in self._asked],
+            "clock": None if math.isnan(view.clock) else round(view.clock, 2),
+            "frames": view.frames,
+            "error": view.error,
+            **told_lanes(lanes, view.duration, self._run.settings.fps, self._judge),
+        }
+        return told, view.frame_jpeg
+
+    def close(self) -> None:
+        """Free the memories."""
+        self._run.close()
+
+    def _settle(self, view: SideView) -> None:
+        """Put a question on the list once all have answered it."""
+        if self._open is None or view.answering:
+            return
+        verdicts = [_state_of(lane).verdict(self._judge) for lane in view.lanes]
+        known = next((verdict for verdict in verdicts if verdict is not None), None)
+        times = (_asked_at(lane, self._open) for lane in view.lanes)
+        at = next((seconds for seconds in times if seconds is not None), view.clock)
+        replies = tuple(
+            Reply(lane.answer.strip(), verdict.right if verdict else None, lane.first_token_ms)
+            if _answered(lane, self._open)
+            else Reply(lane.error or lane.answer, refused=True)
+            for lane, verdict in zip(view.lanes, verdicts, strict=True)
+        )
+        if not math.isnan(at):
+            self._asked.append(LabQuestion(self._open, at, known.truth if known else None, replies))
+        self._open = None
+
+
+def _state_of(lane: Lane) -> LaneState:
+    return LaneState(
+        name=lane.cell.policy,
+        title=lane.cell.preset.title,
+        badge=lane.cell.badge,
+        budget=lane.cell.budget,
+        state=lane.state,
+        question=lane.question,
+        answer=lane.answer,
+        first_ms=lane.first_token_ms,
+        error=lane.error,
+        snapshot=lane.snapshot,
+    )
+
+
+def _answered(lane: Lane, question: str) -> bool:
+    return lane.state == "done" and lane.question == question
+
+
+def _asked_at(lane: Lane, question: str) -> float | None:
+    """Stream time at which a lane was asked; None where it has not answered."""
+    trace = lane.snapshot.answer if lane.snapshot is not None else None
+    return trace.asked_seconds if trace is not None and _answered(lane, question) else None

@@ -1,0 +1,153 @@
+"""Recording of a visitor's lab run: the run tells whenever its memories are even, and a thread keeps what is new."""
+
+from __future__ import annotations
+
+import datetime as dt
+import logging
+import queue
+import secrets
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hermes
+from hermes.analysis.token_history import ScoreRecord
+from hermes.bench.machine import machine_sentence
+from hermes.errors import HermesError
+from hermes.trace import Head, LabRecorder, RunTurn
+from hermes.view import LiveView
+from ui.lab.lanes import LabQuestion
+from ui.runs.stream_recorder import file_name
+
+if TYPE_CHECKING:
+    from hermes.lab.side_by_side import Lane, SideBySide, SideView
+
+logger = logging.getLogger(__name__)
+
+MOST_WAITING = 64
+"""Moments that wait to be kept; each holds whole memories."""
+
+
+Seen = tuple[LiveView, tuple[ScoreRecord, ...]]
+"""One memory at a moment, and the scores at its evictions so far."""
+
+
+@dataclass(frozen=True)
+class LabHeads:
+    """What a recorded lab run says of itself.
+
+    Attributes:
+        whole: The run, without its time and machine.
+        lanes: Each memory, without its conversation.
+        events_fps: Frames a second in which the events of the clip count.
+    """
+
+    whole: Head
+    lanes: tuple[Head, ...]
+    events_fps: float | None
+
+
+class LabRecording:
+    """One recording, from `start` to `finish`. It ends by itself when the run ends; see `end`."""
+
+    def __init__(self, run: SideBySide, heads: LabHeads, recorder: LabRecorder | None = None) -> None:
+        """Record `run` from now on; what its memories hold already is in the first moment."""
+        self._run = run
+        self._heads = heads
+        self._recorder = recorder or LabRecorder(len(heads.lanes))
+        self._news: queue.SimpleQueue[tuple[Seen, ...] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._keep, name="lab recording", daemon=True)
+        self._asked: tuple[LabQuestion, ...] = ()
+        self._answers: list[int] = []
+        self._over = False
+        self.ended = False
+
+    def start(self) -> None:
+        """Begin to listen."""
+        self._thread.start()
+        self._run.listen(self._hear)
+
+    def _hear(self, view: SideView) -> None:
+        answers = [id(lane.snapshot.answer) if lane.snapshot else 0 for lane in view.lanes]
+        if answers == self._answers and self._news.qsize() >= MOST_WAITING:
+            return  # memories outrun the keeping of them; moments that first show an answer always stay
+        self._answers = answers
+        self._news.put(tuple((_view(view, lane), lane.session.life.records) for lane in view.lanes))
+
+    def _keep(self) -> None:
+        try:
+            while (seen := self._news.get()) is not None:
+                for recorder, (view, scores) in zip(self._recorder.lanes, seen, strict=True):
+                    recorder.add(view, scores=scores)
+        except Exception:
+            logger.exception("the recording ended early")
+            self.ended = True
+
+    def state(self) -> dict[str, Any]:
+        """How far the recording is, for the page."""
+        recorder = self._recorder.lanes[0]
+        return {"seconds": round(self._recorder.seconds, 1), "moments": recorder.moments, "ended": self.ended}
+
+    def end(self, asked: Sequence[LabQuestion]) -> None:
+        """Listen no more.
+
+        Args:
+            asked: The questions of the run that were answered, those from before the recording too.
+        """
+        if self._over:
+            return
+        self._run.listen(None)
+        self._asked, self._over, self.ended = tuple(asked), True, True
+        self._news.put(None)
+
+    def finish(self, folder: Path) -> Path:
+        """Write the file into a folder of its own below `folder`, where nobody can guess it; `end` comes first.
+
+        Raises:
+            HermesError: Nothing was seen while it recorded, or the file cannot be written.
+        """
+        self._thread.join()
+        created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        made: dict[str, Any] = {"created": created, "machine": machine_sentence(), "program": hermes.__version__}
+        whole = replace(self._heads.whole, **made)
+        lanes = [replace(lane, **made, chat=self._turns(i, lane)) for i, lane in enumerate(self._heads.lanes)]
+        own = folder / f"run-{secrets.token_hex(16)}"
+        own.mkdir(parents=True, exist_ok=True)
+        path = own / file_name(replace(whole, title=f"{whole.title} lab"))
+        try:
+            self._recorder.write(path, whole, lanes, self._heads.events_fps)
+        except HermesError:
+            own.rmdir()
+            raise
+        return path
+
+    def _turns(self, index: int, lane: Head) -> tuple[RunTurn, ...]:
+        known = [asked for asked in self._asked if asked.at <= self._recorder.seconds]
+        replies = [(asked, asked.replies[index]) for asked in known]
+        return tuple(
+            RunTurn(asked.question, reply.said, asked.at, asked.at, "error" if reply.refused else "done", reply.first_ms,
+                 lane.policy["title"], asked.truth)
+            for asked, reply in replies
+        )  # fmt: skip
+
+
+def _view(side: SideView, lane: Lane) -> LiveView:
+    """One memory as a view of a stream; all have the same clock and picture."""
+    return LiveView(
+        state="failed" if lane.error else "playing",
+        source="",
+        clock=side.clock,
+        duration=side.duration,
+        behind=0.0,
+        frame_jpeg=side.frame_jpeg,
+        frame_index=side.frames - 1,
+        snapshot=lane.snapshot,
+        dropped=0,
+        skipped=0,
+        ingest_fps=0.0,
+        first_token_ms=lane.first_token_ms,
+        answering=False,
+        error=lane.error,
+    )

@@ -1,0 +1,131 @@
+"""A recorded lab run that plays: its memories at the clock's time, told as the lab tells live ones. Needs no model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from hermes.trace import LabRun, Run, RunTurn, TraceError
+from hermes.trace.head import is_right
+from hermes.view import LiveView
+from ui.board.evidence import judge_of
+from ui.lab.lanes import LabQuestion, LaneState, Reply, told_lanes
+from ui.runs.replay_clock import ReplayClock
+from ui.runs.runs import lab_label, usual_speed
+
+NO_MODEL = (
+    "This is a recorded run: nobody is there to answer now. Its own questions come at their times; to ask your own, run the "
+    "same memories live."
+)
+
+
+LONGEST_CLIP = 1e6
+"""Seconds of a clip that are believed; where a file says more, its length counts as not known."""
+
+
+@contextmanager
+def _fitting(run: LabRun) -> Iterator[None]:
+    """Files may come from anybody: what is read by itself may still not fit together."""
+    try:
+        yield
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        raise TraceError(
+            f"{run.path.name} is damaged. What it holds and what it was asked do not fit together."
+        ) from error
+
+
+class LabReplay(ReplayClock):
+    """A lab run on a clock. Any thread may call any method; `run` is the run."""
+
+    def __init__(self, run: LabRun, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
+        """Begin paused at a stream time.
+
+        Raises:
+            HermesError: `seconds` is no time, or the run does not fit together.
+        """
+        super().__init__(run.seconds, seconds, usual_speed(run.seconds), clock)
+        self.run = run
+        with _fitting(run):
+            self._judge = judge_of(run.head.events, run.events_fps, lambda: run.head.settings.fps)
+
+    def look(self, *, bundled: bool, startable: str) -> tuple[dict[str, Any], bytes | None]:
+        """What the lab shows of this moment, and the newest picture of it.
+
+        Args:
+            bundled: Whether a link can open it.
+            startable: Id of the bundled clip that it plays; "": it cannot be run live here.
+
+        Raises:
+            TraceError: The run is damaged.
+        """
+        with _fitting(self.run):
+            told = self._look(bundled=bundled, startable=startable)
+        kept = (self.run.picture(frame) for frame in range(told["frames"] - 1, -1, -1))
+        return told, next((jpeg for jpeg in kept if jpeg), None)
+
+    def _look(self, *, bundled: bool, startable: str) -> dict[str, Any]:
+        run, now = self.run, self.position
+        views = [lane.view(now) for lane in run.lanes]
+        lanes = [_lane(lane, view, now) for lane, view in zip(run.lanes, views, strict=True)]
+        return {
+            "state": self.state,
+            "position": round(now, 2),
+            "speed": self.speed,
+            "clock": round(max(view.clock for view in views), 2),
+            "frames": min((one.frames for one in lanes if one.error is None), default=max(one.frames for one in lanes)),
+            "error": None,
+            "asked": [one.told() for one in self._asked(now)],
+            **told_lanes(lanes, _length(views[0].duration), run.head.settings.fps, self._judge),
+            "run": self._about(bundled=bundled, startable=startable),
+        }
+
+    def _asked(self, now: float) -> list[LabQuestion]:
+        """The questions that were answered up to now."""
+        return [_asked(turns) for turns in self.run.questions if turns[0].done <= now]
+
+    def _about(self, *, bundled: bool, startable: str) -> dict[str, Any]:
+        run = self.run
+        return {
+            "id": run.id if bundled else "",
+            "title": run.title,
+            "about": run.head.about,
+            "look": run.head.look,
+            "label": lab_label(run),
+            "seconds": run.seconds,
+            "clip": startable,
+            "policies": [str(lane.head.policy["name"]) for lane in run.lanes],
+            "budget": run.head.settings.budget,
+            "stops": [{"at": turns[0].at, "text": turns[0].question} for turns in run.questions],
+        }
+
+
+def _length(duration: float | None) -> float | None:
+    return duration if duration is not None and 0 < duration < LONGEST_CLIP else None
+
+
+def _asked(turns: tuple[RunTurn, ...]) -> LabQuestion:
+    replies = tuple(
+        Reply(turn.answer, is_right(turn) if turn.truth is not None else None, turn.first_ms, turn.state == "error")
+        for turn in turns
+    )
+    return LabQuestion(turns[0].question, turns[0].at, turns[0].truth, replies)
+
+
+def _lane(run: Run, view: LiveView, now: float) -> LaneState:
+    turn = next((turn for turn in reversed(run.chat) if turn.done <= now), None)
+    state = "idle" if turn is None else "refused" if turn.state == "error" else "done"
+    budget = view.snapshot.budget if view.snapshot is not None else -1
+    return LaneState(
+        name=run.head.policy["name"],
+        title=run.head.policy["title"] or run.title,
+        badge=run.head.policy["badge"],
+        budget=budget if budget >= 0 else None,
+        state=state if view.error is None else "failed",
+        question=turn.question if turn else "",
+        answer=turn.answer if turn else "",
+        first_ms=turn.first_ms if turn else None,
+        error=view.error,
+        snapshot=view.snapshot,
+    )

@@ -1,0 +1,1 @@
+"""Guided lessons: format, validation, measurements and control."""

@@ -1,0 +1,255 @@
+"""Lessons at work: what a press in the lessons panel does, and what a reveal measures. No Gradio, no browser.
+
+A lesson never touches what its reader had: it runs in a second visitor that stands in for the first (`Sessions.enter`),
+and leaving it brings the first one back as it was.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from hermes.analysis.cache_cost import DTYPE_BYTES, CacheShape, StateShape
+from hermes.errors import HermesError
+from hermes.policies.settings import only_changed
+from ui.lessons.conditions import Value, fill, holds, write
+from ui.lessons.metrics import FIGURES, NotYetError, Sight
+from ui.lessons.model import STREAM_SETTINGS, Action, Known, Lesson, LessonError, LessonStep, is_there
+from ui.visitors.visitor import SPEEDS
+
+if TYPE_CHECKING:
+    from ui.visitors.registry import Sessions
+    from ui.visitors.visitor import Visitor
+
+logger = logging.getLogger(__name__)
+
+Reply = dict[str, Any]
+
+
+class Desk:
+    """Answers what the lessons panel asks for, for all visitors."""
+
+    def __init__(self, sessions: Sessions, lessons: Sequence[Lesson], known: Known) -> None:
+        self._sessions = sessions
+        self._lessons = {lesson.id: lesson for lesson in lessons}
+        self._known = known
+        self._kept: WeakKeyDictionary[Visitor, dict[str, tuple[Value, str]]] = WeakKeyDictionary()
+        self._played: WeakKeyDictionary[Visitor, tuple[str, int]] = WeakKeyDictionary()
+
+    def answer(self, request: Mapping[str, Any], key: str | None) -> Reply:
+        """The answer to one request: `kind` is "open", "act", "reveal" or "leave"; its `id` comes back.
+
+        What cannot be done is told as `error`; what is not there yet as `waiting`, to be asked for again.
+        """
+        told: Reply = {"id": request.get("id"), "kind": request.get("kind")}
+        try:
+            return told | self._do(request, key)
+        except NotYetError as problem:
+            return told | {"waiting": str(problem)}
+        except HermesError as problem:
+            return told | {"error": str(problem)}
+        except Exception:
+            logger.exception("a lesson failed")
+            return told | {"error": "That did not work because of a fault in this program. Try again."}
+
+    def visitor(self, key: str | None) -> Visitor:
+        """Who is shown now: the visitor, or the one that stands in for it during a lesson."""
+        return self._sessions.get(key)
+
+    def _do(self, request: Mapping[str, Any], key: str | None) -> Reply:
+        kind = request.get("kind")
+        if kind == "leave":
+            self._sessions.leave_guest(key)
+            return {}
+        if kind not in ("open", "act", "reveal"):
+            raise LessonError("The page asked for something unknown.")
+        lesson = self._lesson(request)
+        visitor = self._sessions.enter_guest(key)
+        if kind == "open":
+            return {}
+        index, step = self._step(lesson, request)
+        if kind == "act":
+            return self._act(visitor, lesson, index, step, request)
+        return self._reveal(visitor, lesson, index, step)
+
+    def _lesson(self, request: Mapping[str, Any]) -> Lesson:
+        lesson = self._lessons.get(str(request.get("lesson")))
+        if lesson is None:
+            raise LessonError("There is no such lesson.")
+        return lesson
+
+    @staticmethod
+    def _step(lesson: Lesson, request: Mapping[str, Any]) -> tuple[int, LessonStep]:
+        index = request.get("step")
+        if not isinstance(index, int) or not 0 <= index < len(lesson.steps):
+            raise LessonError("This lesson has no such step.")
+        return index, lesson.steps[index]
+
+    # What a step does ---------------------------------------------------------------------------------------------
+
+    def _act(self, visitor: Visitor, lesson: Lesson, index: int, step: LessonStep, request: Mapping[str, Any]) -> Reply:
+        number = request.get("action")
+        if not isinstance(number, int) or not 0 <= number < len(step.do):
+            raise LessonError("This step has nothing like that to do.")
+        if missing := [need for need in step.needs if not is_there(need, self._known)]:
+            raise LessonError(f"This needs {missing[0].partition(':')[2]}, which is not here.")
+        action = step.do[number]
+        if action.do == "play":
+            self._played[visitor] = (lesson.id, index)  # in clip mode, Run is pressed by the reader afterwards
+            self._play(visitor, action)
+        elif action.do == "run":
+            visitor.open_run(action.run, action.seconds)
+        elif action.do == "set":
+            return {"said": " ".join(self._set(visitor, action.settings))}
+        return {}
+
+    def _play(self, visitor: Visitor, action: Action) -> None:
+        """Begin a clip with an empty memory, with the page's own settings but for those of the action."""
+        visitor.transport("stop")
+        fresh = visitor.first_settings
+        visitor.change(
+            policy=fresh.policy, budget=fresh.budget, guidance=fresh.guidance, fps=fresh.fps, changed=fresh.changed
+        )
+        self._set(visitor, action.settings)
+        visitor.change(speed=SPEEDS[action.speed])
+        source = visitor.source({"kind": "clip", "id": action.clip})
+        visitor.choose(source)
+        visitor.start(source)
+
+    def _set(self, visitor: Visitor, wished: Mapping[str, Any]) -> list[str]:
+        """Change settings: those of the stream by name, all others as settings of its policy."""
+        now = visitor.settings
+        policy = str(wished.get("policy", now.policy))
+        own = self._known.policies[policy].settings
+        before = dict(now.changed) if policy == now.policy else {}
+        more = {name: value for name, value in wished.items() if name not in STREAM_SETTINGS}
+        stream = {name: value for name, value in wished.items() if name in STREAM_SETTINGS}
+        return visitor.change(**stream, changed=only_changed(own, before | more, policy))
+
+    # What a step shows --------------------------------------------------------------------------------------------
+
+    def _reveal(self, visitor: Visitor, lesson: Lesson, index: int, step: LessonStep) -> Reply:
+        sight = Sight.of(visitor)
+        self._wait(visitor, lesson, index, step, sight)
+        measured, units = self._measure(step, sight)
+        kept = self._kept.setdefault(visitor, {})
+        for name in step.keep:
+            kept[f"{lesson.id}/{name}"] = (measured[name], units[name])
+        for name, (value, unit) in kept.items():
+            of, _, short = name.partition("/")
+            if of == lesson.id and short not in measured:
+                measured[short], units[short] = value, unit
+        written = {name: write(value, units[name]) for name, value in measured.items()}
+        try:
+            right = [bool(choice.right) and holds(choice.right, measured) for choice in step.choices]
+            said = [say for say in step.reveal if not say.condition or holds(say.condition, measured)]
+            text = [fill(say.text, written) for say in said]
+        except KeyError as missing:
+            step_number = self._kept_by(lesson, str(missing.args[0]))
+            raise NotYetError(
+                f"Step {step_number} measures what this compares with: go back and see it first."
+            ) from None
+        return {"right": right, "text": text, "figures": written}
+
+    @staticmethod
+    def _kept_by(lesson: Lesson, name: str) -> int:
+        return next((i + 1 for i, step in enumerate(lesson.steps) if name in step.keep), 1)
+
+    @staticmethod
+    def _measure(step: LessonStep, sight: Sight) -> tuple[dict[str, Value], dict[str, str]]:
+        measured: dict[str, Value] = {}
+        units: dict[str, str] = {}
+        for name, given in step.figures.items():
+            figure = FIGURES[given["of"]]
+            measured[name] = figure.measure(sight, **{key: value for key, value in given.items() if key != "of"})
+            units[name] = figure.unit
+        return measured, units
+
+    def _wait(self, visitor: Visitor, lesson: Lesson, index: int, step: LessonStep, sight: Sight) -> None:
+        """Raise NotYetError until what the step is about has happened."""
+        wait, view = step.wait, sight.view
+        if not wait:
+            return
+        plays = [i for i in range(index + 1) if any(action.do == "play" for action in lesson.steps[i].do)]
+        begun = self._played.get(visitor)
+        if plays and begun != (lesson.id, plays[-1]):
+            where = "with the button above" if plays[-1] == index else f"in step {plays[-1] + 1}"
+            raise NotYetError(f"Start the clip {where} first.")
+        if view is None or view.snapshot is None:
+            raise NotYetError("The clip is about to start.")
+        state, clock = wait.get("state"), 0.0 if math.isnan(view.clock) else view.clock
+        if state and view.state != state and not (state == "stopped" and view.state in ("ended", "failed")):
+            raise NotYetError(f"The clip is at {write(clock, 'seconds')}; this shows when it stops.")
+        until = wait.get("seconds", 0)
+        if clock < until and view.state not in ("ended", "failed"):
+            raise NotYetError(
+                f"The clip is at {write(clock, 'seconds')}; this shows from {write(until, 'seconds')} on."
+            )
+        question, trace = wait.get("question"), view.snapshot.answer
+        if question and view.answering:
+            raise NotYetError("The answer is being written.")
+        if question and (trace is None or trace.question != question):
+            raise NotYetError(f"Ask “{question}” with the button above.")
+
+
+def plan(lesson: Lesson, known: Known) -> Reply:
+    """A lesson as the browser gets it: words and buttons, without what decides which choice is right."""
+
+    def action(one: Action) -> Reply:
+        more = {"question": one.question, "run": one.run, "seconds": one.seconds, "clip": one.clip}
+        used = {name: value for name, value in more.items() if value}
+        return {"do": one.do, "label": one.label, **used, **({"view": dict(one.view)} if one.view else {})}
+
+    def step(one: LessonStep) -> Reply:
+        missing = [need for need in one.needs if not is_there(need, known)]
+        told: Reply = {"title": one.title, "text": list(one.text)}
+        if missing:
+            return told | {"without": one.without}
+        return told | {
+            "do": [action(item) for item in one.do],
+            "point": dict(one.point),
+            "calculator": dict(one.calculator),
+            "question": one.question,
+            "choices": [choice.text for choice in one.choices],
+        }
+
+    return {
+        "id": lesson.id,
+        "number": lesson.number,
+        "title": lesson.title,
+        "about": lesson.about,
+        "minutes": lesson.minutes,
+        "steps": [step(one) for one in lesson.steps],
+    }
+
+
+def calculator(
+    memory: int,
+    models: Mapping[str, Mapping[str, Any]],
+    pocket: Mapping[str, Any],
+    recurrent: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
+) -> Reply:
+    """What the calculator knows: bytes a token of every model, by type of number, and this machine's memory.
+
+    A recurrent model has bytes of its state instead.
+    """
+    names = ("id", "title", "tokens_per_frame", "dtype", "note")
+
+    def row(told: Mapping[str, Any]) -> Reply:
+        shape = CacheShape(told["layers"], told["kv_heads"], told["head_dim"])
+        return {name: told[name] for name in names} | {
+            "bytes_per_token": {dtype: shape.bytes_per_token(dtype) for dtype in DTYPE_BYTES}
+        }
+
+    def state_row(told: Mapping[str, Any]) -> Reply:
+        shape = StateShape(told["layers"], told["heads"], told["head_dim"], told["state"])
+        return {name: told[name] for name in names} | {
+            "state_bytes": {dtype: shape.state_bytes(dtype) for dtype in DTYPE_BYTES}
+        }
+
+    rows = [row(told) for told in (*models.values(), pocket)]
+    return {"memory": memory, "models": rows + [state_row(told) for told in recurrent.values()]}

@@ -1,0 +1,171 @@
+"""The page: its blocks and how events reach the handlers. No logic."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+from gradio.utils import get_upload_folder
+from starlette.middleware import Middleware
+
+from ui import bundle
+from ui.component import part
+from ui.lab.choices import offer
+from ui.lessons.component import make_lessons
+from ui.opening import Opening, make_opening
+from ui.options import Options
+from ui.page.document import Document
+from ui.page.handlers import Handlers
+from ui.page.settings_row import settings_row
+from ui.page.theme import theme
+from ui.page.traffic import PageTraffic
+from ui.page.update_stream import Updates
+from ui.page.wiring import wire_lab, wire_lessons, wire_page, wire_try_it
+from ui.player.clips import Clip, read_clips
+from ui.runs.runs import card, read_lab_runs, read_openings, read_runs
+from ui.settings.model_loader import Shelf
+from ui.visitors.autosave import Autosave
+from ui.visitors.connections import Connections
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
+from ui.zerogpu import clip_runner
+
+if TYPE_CHECKING:
+    from hermes.serving.engine import Engine
+    from hermes.trace import Run
+
+logger = logging.getLogger(__name__)
+
+TITLE = "HERMES Live"
+HEADER = """<header class="hl-head"><h1>HERMES Live</h1>
+<p>A video model watches a stream and must forget most of it. Ask it anything while it watches, and see what each of
+its layers still remembers.</p>
+<button type="button" class="hl-lessons-open">Lessons</button>
+<button type="button" class="hl-theme" aria-label="Switch between light and dark" title="Light or dark">
+<svg class="hl-icon" viewBox="0 0 24 24" aria-hidden="true"><path fill="currentColor"
+d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2v14a7 7 0 0 1 0-14z"/></svg></button></header>"""
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that can be launched: its blocks, what its events do, and the moment on which it opens."""
+
+    blocks: gr.Blocks
+    handlers: Handlers
+    opening: Opening | None
+    preload: Callable[[], None]
+
+    def launch(self, quota: Quota, **where: Any) -> None:
+        """Serve it until interrupted; `where` is for `gr.Blocks.launch`."""
+        self.blocks.launch(**where, prevent_thread_lock=True, **launch_options(quota, self.handlers, self.opening))
+        self.preload()  # imports torch, which the page does not need to open
+        self.blocks.block_thread()
+
+
+def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page:
+    """Make the page. `Page.launch` serves it, then loads the model in the background.
+
+    Args:
+        engine: Runs the streams.
+        policies: Name -> policy, each with `title`, `kind_of`, `badge`, `about`, `needs`, `has_budget` and `has_guidance`.
+        options: What whoever starts the page decides.
+    """
+    shelf = Shelf(engine)
+    clips = {clip.id: clip for clip in read_clips(options.clips)}
+    runs = read_runs(options.runs) if options.runs else {}
+    openings = read_openings(options.runs) if options.runs else {}
+    lab_runs = read_lab_runs(options.runs) if options.runs else {}
+    cards = [card(run, openings.get(run.id, 0.0)) for run in runs.values()]
+    opening = _opening(runs, cards, clips, options, policies)
+    given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()), lab_runs)
+    autosave = Autosave(options.autosave, options.autosave_mb) if options.autosave else None
+    uploads = Path(get_upload_folder())
+    sessions = Sessions(_maker(shelf, given, options), options.quota, uploads, Connections(), autosave)
+    handlers = Handlers(sessions, opening)
+    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
+        gr.HTML(
+            HEADER,
+            apply_default_css=False,
+            js_on_load="window.HermesLive.wireHead(element);",
+            elem_id="hl-head",
+        )
+        with gr.Row(elem_id="hl-top", equal_height=True):
+            with gr.Column(scale=7):
+                player = part(
+                    "player",
+                    ("hello", "act", "shot", "back"),
+                    clips=[clip.card() for clip in clips.values()],
+                    limit_mb=options.quota.upload_mb,
+                    planned=options.clip_mode,
+                    runs=cards,
+                )
+            with gr.Column(scale=5):
+                chat = part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
+        trial = part("tryit", ("wish",), render=False)  # stands below the settings, and changes with them
+        controls = settings_row(handlers, policies, options, trial)
+        trial.render()
+        wire_try_it(handlers, trial)
+        part("board", ())
+        detail = part("detail", ("detail",))
+        wire_page(page, handlers, player, chat, detail, controls)
+        offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
+        wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
+        wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
+    stop = threading.Event()
+    sessions.keep_sweeping(stop)
+    if autosave is not None:
+        autosave.keep_saving(sessions.visitors, stop)
+    return Page(page, handlers, opening, partial(shelf.preload, options.settings.model, agreed=options.agreed))
+
+
+def _opening(
+    runs: Mapping[str, Run],
+    cards: list[dict[str, Any]],
+    clips: Mapping[str, Clip],
+    options: Options,
+    policies: Mapping[str, Any],
+) -> Opening | None:
+    """The first run where it opens; None where there is none."""
+    if not cards:
+        return None
+    run, seconds = runs[cards[0]["id"]], cards[0]["open_at"]
+    return make_opening(run, seconds, clips, options.settings, policies[options.settings.policy])
+
+
+def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[], Visitor]:
+    """Makes a visitor. In clip mode the model is loaded here, since ZeroGPU wants it before the page is launched."""
+    if not options.clip_mode:
+        return lambda: Visitor(*given)
+    from ui.visitors.clip_visitor import ClipVisitor  # noqa: PLC0415 - loads torch
+
+    shelf.ensure(options.settings.model, agreed=options.agreed)
+    run = clip_runner(shelf.engine.model(options.settings.model))
+    return lambda: ClipVisitor(*given, run=run)
+
+
+def launch_options(quota: Quota, handlers: Handlers, opening: Opening | None = None) -> dict[str, Any]:
+    """What `launch` needs so that the page is our own: script and style, no footer, no run history, nothing from outside."""
+    return {
+        "theme": theme(),
+        "app_kwargs": {
+            "middleware": [
+                Middleware(PageTraffic, sessions=handlers.sessions),
+                Middleware(Updates, look=handlers.look),
+                Middleware(Document, moment=opening.told if opening else None),
+            ]
+        },
+        "favicon_path": str(bundle.STATIC / "favicon.png"),
+        "footer_links": [],
+        "run_history": False,
+        "max_file_size": f"{quota.upload_mb}mb",
+        "ssr_mode": False,
+        "enable_monitoring": False,
+        "show_error": False,
+        "quiet": True,
+    }

@@ -1,0 +1,137 @@
+"""What a page tells the server beside its events: that it is connected, that it is being closed, and what it uploads.
+
+ASGI middleware. Long-lived requests of a page (Gradio's heartbeat and event stream, the update stream) are its connections;
+`LEAVE` is the beacon that the page sends when its tab is closed; files that arrive at Gradio's upload route move at once
+into the folder of the visitor that sent them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import re
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Final
+from urllib.parse import parse_qs
+
+from starlette.datastructures import Headers
+
+from hermes.errors import HermesError
+from ui.visitors.connections import key_of_token, visitor_key
+from ui.visitors.registry import Sessions
+
+logger = logging.getLogger(__name__)
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+LEAVE: Final = "hermes-live-leave"
+LONGEST_TOKEN: Final = 200
+_CONNECTION: Final = re.compile(r"/gradio_api/(?:heartbeat/([\w-]+)|queue/data)$|/hermes-live-updates$")
+_UPLOAD: Final = re.compile(r"/gradio_api/upload/?$")
+
+
+class PageTraffic:
+    """Watches the requests of pages for the registry of visitors."""
+
+    def __init__(self, app: App, sessions: Sessions) -> None:
+        """Stand before `app`."""
+        self._app = app
+        self._sessions = sessions
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        path = scope["path"]
+        if path.endswith(f"/{LEAVE}"):
+            await self._leave(scope, receive, send)
+        elif _UPLOAD.search(path) and scope["method"] == "POST":
+            await self._upload(scope, receive, send)
+        elif connection := _CONNECTION.search(path):
+            await self._connection(connection[1], scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+    async def _connection(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a long-lived request; while it lasts the visitor is connected."""
+        if session is None:
+            session = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [])), None)
+        key = visitor_key(Headers(scope=scope), session)
+        connections = self._sessions.connections
+        if key is None or connections is None:
+            await self._app(scope, receive, send)
+            return
+        client = scope.get("client")
+        connections.opened(key, client[0] if client else "")
+        await asyncio.to_thread(self._sessions.connected, key)
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            if connections.closed(key):
+                # In a thread of its own: this task may be cancelled.
+                asyncio.get_running_loop().run_in_executor(None, self._sessions.disconnected, key)
+
+    async def _leave(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The page is being closed; the body is its token, since a beacon has no headers of its own."""
+        body, more = b"", scope["method"] == "POST"
+        while more and len(body) <= LONGEST_TOKEN:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message["type"] == "http.request" and message.get("more_body", False)
+        key = key_of_token(body.decode("latin-1"))
+        if key is not None:
+            if self._sessions.connections is not None:
+                self._sessions.connections.left(key)
+            await asyncio.to_thread(self._sessions.close, key)
+        await _reply(send, 204 if key is not None else 400)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass an upload on, and replace the paths in the answer by those in the visitor's own folder."""
+        key = visitor_key(Headers(scope=scope), None)
+        if key is None or key not in self._sessions.visitors():
+            await _reply(send, 403, "A file can only be uploaded from the page.")
+            return
+        start: Message | None = None
+        body = b""
+
+        async def answer(message: Message) -> None:
+            nonlocal start, body
+            if message["type"] == "http.response.start":
+                start = message
+                return
+            body += message.get("body", b"")
+            if message.get("more_body") or start is None:
+                return
+            status, answer = start["status"], body
+            if status == 200:
+                # Not in a thread: until the files are moved, no other upload may replace them.
+                status, answer = self._moved(key, body)
+            await _reply(send, status, answer.decode("utf-8"), _type_of(start) if status == start["status"] else "")
+
+        await self._app(scope, receive, answer)
+
+    def _moved(self, key: str, body: bytes) -> tuple[int, bytes]:
+        try:
+            return 200, json.dumps([self._sessions.receive_upload(key, path) for path in json.loads(body)]).encode()
+        except HermesError as error:
+            return 409, str(error).encode()
+
+
+def _type_of(start: Message) -> str:
+    return str(Headers(raw=list(start["headers"])).get("content-type", ""))
+
+
+async def _reply(send: Send, status: int, text: str = "", kind: str = "") -> None:
+    body = text.encode()
+    headers = [
+        (b"content-type", (kind or "text/plain; charset=utf-8").encode()),
+        (b"content-length", b"%d" % len(body)),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers if status != 204 else []})
+    await send({"type": "http.response.body", "body": body if status != 204 else b""})

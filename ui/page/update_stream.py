@@ -1,0 +1,249 @@
+"""The update stream: one response per page, on which the server sends the state of the player and changes of the board.
+
+The page posts what it shows (`UPDATES`) and reads server-sent events until the response ends, then posts again. Within a
+response the server takes an update as applied once it is sent; every new request says what was really applied. A response
+ends after `MOST_UPDATES` updates, so that a slow connection never has more than these on their way. Between them the page
+posts to `REQUESTS` what else it wants to see, such as another mode of the board; the running response then answers at once.
+
+Gradio's queue is not involved: a poll through it costs a request, a subscription and several thread switches each time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any, Final
+
+from starlette.datastructures import Headers
+
+from ui.board.encoder import THUMBNAILS_A_MESSAGE
+from ui.visitors.connections import visitor_key
+
+logger = logging.getLogger(__name__)
+
+UPDATES: Final = "hermes-live-updates"
+REQUESTS: Final = "hermes-live-requests"
+BUSY_SECONDS: Final = 0.25
+"""Between two looks at a stream that plays, answers or loads."""
+IDLE_SECONDS: Final = 1.0
+HIDDEN_SECONDS: Final = 3.0
+MORE_SECONDS: Final = 0.12
+"""After an update that had no room for all pictures that the page lacks."""
+LEAST_SECONDS: Final = 0.06
+"""Between two looks, however often the page asks for one."""
+LIFE_SECONDS: Final = 15.0
+"""Longest response. A page whose connection is lost without a sign is noticed at its end."""
+MOST_UPDATES: Final = 16
+MOST_BYTES: Final = 16_384
+"""Largest body of a request."""
+THREADS: Final = 4
+
+VARYING: Final = ("n", "frame", "restarted")
+"""Parts of the player's state that say nothing new by themselves."""
+
+Data = dict[str, Any]
+Look = Callable[[Mapping[str, Any], str], tuple[Data, Data | None]]
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+HEADERS: Final = [
+    (b"content-type", b"text/event-stream; charset=utf-8"),
+    (b"cache-control", b"no-store, no-transform"),
+    (b"x-accel-buffering", b"no"),  # proxies pass updates on as they come
+]
+
+
+class _Page:
+    """What one page shows, as far as the server knows, and the signal that it wants to see something else."""
+
+    def __init__(self, shown: Data) -> None:
+        self.shown = shown
+        self.woken = asyncio.Event()
+        self.over = False
+
+    def end(self) -> None:
+        self.over = True
+        self.woken.set()
+
+    def ask(self, wanted: Data) -> None:
+        """Take over what the page wants to see. What it shows is known better here, unless it could not apply an update."""
+        for name in ("board", "hidden", "open"):
+            if name in wanted:
+                self.shown[name] = wanted[name]
+        if wanted.get("seq", 0) is None:
+            self.shown["seq"] = None
+        self.woken.set()
+
+    def note(self, looked: Data, player: Data, board: Data | None) -> None:
+        """Take an update as applied that was made for a page which shows `looked`."""
+        if self.shown.get("open") is looked.get("open"):
+            self.shown["open"] = None
+        if player.get("restarted"):
+            self.shown["seq"] = None
+        if "frame" in player:
+            self.shown["frame"] = player["frame"]["index"]
+        elif player.get("restarted") or not player.get("frames"):
+            self.shown["frame"] = -1
+        if board is not None:
+            self.shown["seq"] = board["seq"]
+
+
+class Updates:
+    """ASGI middleware that serves the update streams; every other request passes."""
+
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], look: Look) -> None:
+        """Stand before `app`.
+
+        Args:
+            app: What answers every other request.
+            look: Returns the state of the player and the message for the board (None: nothing new), from what a page
+                shows and the key of its session. Called in a thread.
+        """
+        self._app = app
+        self._look = look
+        self._pages: dict[str, _Page] = {}
+        self._threads = ThreadPoolExecutor(THREADS, "updates")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request."""
+        name = scope["path"].rpartition("/")[2] if scope["type"] == "http" else ""
+        if name not in (UPDATES, REQUESTS):
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] != "POST":
+            await _reply(send, 405)
+            return
+        # A page of another site can only send this type after the browser has asked us, which CORS refuses.
+        if not _header(scope, b"content-type").startswith(b"application/json"):
+            await _reply(send, 415)
+            return
+        asked = await _read(receive)
+        session = asked.pop("session", None) if asked is not None else None
+        key = visitor_key(Headers(scope=scope), session if isinstance(session, str) else None)
+        if asked is None or key is None:
+            await _reply(send, 400)
+        elif name == UPDATES:
+            await self._serve(key, _Page(asked), receive, send)
+        elif page := self._pages.get(key):
+            page.ask(asked)
+            await _reply(send, 204)
+        else:
+            await _reply(send, 409)  # no response is running: the next request says it all
+
+    async def _serve(self, key: str, page: _Page, receive: Receive, send: Send) -> None:
+        """Send one response. A page has one at a time: the newest."""
+        if before := self._pages.get(key):
+            before.end()
+        self._pages[key] = page
+        leaving = asyncio.create_task(_left(receive, page))
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+            await self._send_updates(key, page, send)
+            await send({"type": "http.response.body", "body": b""})
+        except OSError:
+            pass  # the page is gone
+        finally:
+            leaving.cancel()
+            with suppress(asyncio.CancelledError):
+                await leaving
+            if self._pages.get(key) is page:
+                del self._pages[key]
+
+    async def _send_updates(self, key: str, page: _Page, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        due = began = loop.time()
+        ahead = time.time() - due
+        sent, before = 0, None
+        while not page.over:
+            page.woken.clear()
+            looked = dict(page.shown)
+            try:
+                player, board = await loop.run_in_executor(self._threads, self._look, looked, key)
+            except Exception:
+                logger.exception("an update could not be made")
+                await asyncio.sleep(IDLE_SECONDS)
+                return
+            state = {name: value for name, value in player.items() if name not in VARYING}
+            if state != before or board is not None or "frame" in player or player.get("restarted"):
+                before = state
+                page.note(looked, player, board)
+                await send(
+                    {"type": "http.response.body", "body": _event(due + ahead, player, board), "more_body": True}
+                )
+                sent += 1
+            if sent >= MOST_UPDATES or loop.time() - began > LIFE_SECONDS:
+                return
+            due = max(due + pause(player, board, hidden=page.shown.get("hidden") is True), loop.time())
+            due = await _wait(page, due)
+
+
+def _event(due: float, player: Data, board: Data | None) -> bytes:
+    """An update as a server-sent event; `due` is the Unix time at which it was due, from which delays are measured."""
+    update = {"due": round(due, 4), "player": player, "board": board}
+    return f"data: {json.dumps(update, separators=(',', ':'), allow_nan=False)}\n\n".encode()
+
+
+def pause(player: Data, board: Data | None, *, hidden: bool) -> float:
+    """Seconds until the next look."""
+    if hidden:
+        return HIDDEN_SECONDS
+    if board is not None and len(board.get("thumbs", ())) >= THUMBNAILS_A_MESSAGE:
+        return MORE_SECONDS
+    moving = player.get("state") == "playing" or player.get("answering") or player.get("loading")
+    return BUSY_SECONDS if moving else IDLE_SECONDS
+
+
+async def _wait(page: _Page, due: float) -> float:
+    """Wait until `due`, or until the page asks; returns the time at which the next look is due, by the loop's clock."""
+    loop = asyncio.get_running_loop()
+    soonest = min(due, loop.time() + LEAST_SECONDS)
+    try:
+        async with asyncio.timeout_at(due):
+            await page.woken.wait()
+    except TimeoutError:
+        return due
+    asked = max(loop.time(), soonest)
+    if not page.over:
+        await asyncio.sleep(asked - loop.time())
+    return asked
+
+
+async def _left(receive: Receive, page: _Page) -> None:
+    """End the updates when the page closes the connection."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    page.end()
+
+
+async def _read(receive: Receive) -> Data | None:
+    """The body of a request, a JSON object; None where it is anything else."""
+    body = b""
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > MOST_BYTES:
+            return None
+        if not message.get("more_body"):
+            break
+    try:
+        asked = json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+    return asked if isinstance(asked, dict) else None
+
+
+async def _reply(send: Send, status: int) -> None:
+    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
+    await send({"type": "http.response.body", "body": b""})
+
+
+def _header(scope: Scope, name: bytes) -> bytes:
+    return next((value for key, value in scope["headers"] if key == name), b"")

@@ -1,0 +1,1 @@
+"""The stream and the chat: sources, clips and the payloads for the browser."""

@@ -1,0 +1,39 @@
+"""What a recording says of the stream that it holds: its source, its settings, its model, and what is true of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from hermes.cards.truth import answer_at
+from hermes.trace import Head
+from ui.player import payloads
+from ui.player.clips import Clip
+from ui.player.source import Source
+from ui.runs.stream_recorder import Truth
+from ui.settings.model_loader import Loading
+
+if TYPE_CHECKING:
+    from hermes.view import StreamSettings
+
+
+def head_of(source: Source, clip: Clip | None, settings: StreamSettings, model: Loading | None, policy: Any) -> Head:
+    """The head of a recording; `clip` is the bundled clip that plays, None where it is another source."""
+    return Head(
+        title=source.title or "Stream",
+        clip_id=clip.id if clip else "",
+        source=source.title,
+        settings=settings,
+        model=payloads.model_facts(settings.model, model.info if model else None),
+        policy=payloads.policy_facts(policy),
+        events=clip.events if clip else (),
+    )
+
+
+def truth_of_clip(clip: Clip | None) -> Truth:
+    """Gives the true answer to a question at a stream time; None where it is not known."""
+
+    def truth(question: str, seconds: float) -> str | None:
+        known = answer_at(question, clip.events, clip.fps, seconds) if clip else None
+        return known.answer if known else None
+
+    return truth

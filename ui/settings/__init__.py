@@ -1,0 +1,1 @@
+"""Settings of a stream: policy settings and model loading."""

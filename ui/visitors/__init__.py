@@ -1,0 +1,1 @@
+"""Visitors: one per browser tab, with their files, connections and limits."""

@@ -1,0 +1,341 @@
+"""The registry of visitors: one `Visitor` for each browser tab, from its first event until its place is freed.
+
+A visitor holds its place while its page is connected, and for `Quota.grace_seconds` after its connection dropped: it then
+finds its stream, memory and chat again. A page that is closed says so, and its place is freed at once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hermes.errors import HermesError
+from ui.visitors.connections import Connections
+
+if TYPE_CHECKING:
+    from ui.visitors.autosave import Autosave
+    from ui.visitors.visitor import Visitor
+
+logger = logging.getLogger(__name__)
+
+CONNECTION_SECONDS = 2.0
+"""How long the first event of a page waits for the page's connection, which it may overtake."""
+MOST_WAITING = 4
+PAUSE_SECONDS = 3.0
+"""A stream pauses once its page has been disconnected for this long: a reload or a new connection takes less."""
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What one machine, one client and one visitor may use. The only place where these limits are set.
+
+    Attributes:
+        visitors: Tabs at once.
+        per_client: Tabs at once from one network address, so that one client cannot take all places.
+        grace_seconds: How long a visitor keeps its place after its connection dropped.
+        idle_seconds: Silence after which a connected tab counts as gone. A hidden tab polls about once a minute.
+        uploads: Files that one visitor may keep; the oldest goes when another comes.
+        upload_mb: Largest file, in megabytes.
+    """
+
+    visitors: int = 64
+    per_client: int = 32
+    grace_seconds: float = 60.0
+    idle_seconds: float = 600.0
+    uploads: int = 3
+    upload_mb: int = 200
+
+
+@dataclass
+class _Place:
+    """The place of a visitor.
+
+    Attributes:
+        visitor: The visitor.
+        client: The network address from which it is connected.
+        heard: When its page last sent an event.
+        dropped: When its last connection ended; None while it is connected.
+        paused: Whether its stream was paused because of that.
+        guest: The visitor that stands in for it during a lesson.
+    """
+
+    visitor: Visitor
+    client: str
+    heard: float
+    dropped: float | None = None
+    paused: bool = False
+    guest: Visitor | None = None
+
+
+class Sessions:
+    """The registry. Methods may be called by any thread."""
+
+    def __init__(
+        self,
+        make: Callable[[], Visitor],
+        quota: Quota,
+        upload_root: Path,
+        connections: Connections | None = None,
+        autosave: Autosave | None = None,
+    ) -> None:
+        """Begin without visitors.
+
+        Args:
+            make: Makes a visitor.
+            quota: Limits.
+            upload_root: Folder below which uploaded files lie.
+            connections: The pages' connections; None: every visitor counts as connected.
+            autosave: Where streams are saved; None: nowhere.
+        """
+        self.quota = quota
+        self.connections = connections
+        self._make = make
+        self._root = upload_root.resolve()
+        self._autosave = autosave
+        self._places: dict[str, _Place] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str | None) -> Visitor:
+        """The visitor that a page shows, made at the first call: its own, or the one that stands in for it.
+
+        Raises:
+            HermesError: There are too many visitors, or the call does not come from a connected page.
+        """
+        place = self._place(key)
+        return place.guest or place.visitor
+
+    def own(self, key: str | None) -> Visitor:
+        """The first visitor of a tab, also while another stands in for it.
+
+        Raises:
+            HermesError: As `get`.
+        """
+        return self._place(key).visitor
+
+    def _place(self, key: str | None) -> _Place:
+        if not key:
+            raise HermesError("This can only be used from the page.")
+        with self._lock:
+            place = self._places.get(key)
+            if place is not None:
+                place.heard = time.monotonic()
+                return place
+        if self.connections is not None and not self.connections.wait_for(key, CONNECTION_SECONDS, MOST_WAITING):
+            raise HermesError("The page is not connected. Reload it.")
+        visitor = self._make()
+        surplus: list[Visitor | None] = []
+        try:
+            with self._lock:
+                place = self._places.get(key)
+                if place is None:
+                    self._make_room(key, surplus)
+                    client = self.connections.client(key) if self.connections is not None else ""
+                    place = self._places[key] = _Place(visitor, client, time.monotonic())
+                    if self._autosave is not None:
+                        visitor.offer_saved(self._autosave.offer(key))
+                else:
+                    surplus.append(visitor)  # another event of the page was faster
+        except HermesError:
+            surplus.append(visitor)
+            raise
+        finally:
+            _close_all(surplus)
+        return place
+
+    def _make_room(self, key: str, surplus: list[Visitor | None]) -> None:
+        """Check that there is a place; the lock is held. Only connected visitors count: others make room.
+
+        Args:
+            key: Who needs the place.
+            surplus: Visitors that lost their place are added; the caller closes them without the lock.
+
+        Raises:
+            HermesError: There is none.
+        """
+        client = self.connections.client(key) if self.connections is not None else ""
+        near = [other for other, place in self._places.items() if client and place.client == client]
+        for keys, most, refusal in (
+            (near, self.quota.per_client, "{} pages are open from your network address. Close one of them."),
+            (list(self._places), self.quota.visitors, "All {} places are taken. Try again in a few minutes."),
+        ):
+            if len(keys) < most:
+                continue
+            dropped = [(when, other) for other in keys if (when := self._places[other].dropped) is not None]
+            if not dropped:
+                raise HermesError(refusal.format(most))
+            surplus.extend(self._pop(min(dropped)[1]))
+
+    def connected(self, key: str) -> None:
+        """A page has connected; a stream that paused because it was disconnected resumes."""
+        with self._lock:
+            place = self._places.get(key)
+            if place is None or place.dropped is None:
+                return
+            place.dropped, place.heard = None, time.monotonic()
+            paused, place.paused = place.paused, False
+            if self.connections is not None:
+                place.client = self.connections.client(key)
+        if paused:
+            (place.guest or place.visitor).reconnect()
+            logger.info("a visitor reconnected")
+
+    def disconnected(self, key: str) -> None:
+        """The last connection of a page has ended; `sweep` pauses its stream soon, and closes it after a while."""
+        with self._lock:
+            place = self._places.get(key)
+            if place is not None and not (self.connections is not None and self.connections.is_live(key)):
+                place.dropped = time.monotonic()
+
+    def discard_saved(self, key: str | None) -> None:
+        """Delete a visitor's saved stream."""
+        if self._autosave is not None and key:
+            self._autosave.delete(key)
+
+    def enter_guest(self, key: str | None) -> Visitor:
+        """A second visitor that stands in for the first, which pauses meanwhile; the same one until `leave_guest`.
+
+        Raises:
+            HermesError: As `get`.
+        """
+        place = self._place(key)
+        if place.guest is not None:
+            return place.guest
+        guest = self._make()
+        guest.uploads = place.visitor.uploads
+        with self._lock:
+            entered = place.guest is None and self._places.get(key or "") is place
+            if entered:
+                place.guest = guest
+        if not entered:  # another event of the page was faster, or the page is gone
+            guest.close()
+            return place.guest or place.visitor
+        place.visitor.step_aside()
+        guest.tell_afresh()
+        return guest
+
+    def leave_guest(self, key: str | None) -> None:
+        """Bring the first visitor back as it was; nothing happens where there is no guest."""
+        with self._lock:
+            place = self._places.get(key or "")
+            guest = None
+            if place is not None:
+                guest, place.guest = place.guest, None
+        if place is not None and guest is not None:
+            guest.close()
+            place.visitor.come_back()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def visitors(self) -> dict[str, Visitor]:
+        """The visitors by key, as of now."""
+        with self._lock:
+            return {key: place.visitor for key, place in self._places.items()}
+
+    def receive_upload(self, key: str | None, path: str) -> str:
+        """Move a file that a page has just uploaded into its visitor's own folder; returns where it is now.
+
+        Gradio stores equal files of all visitors in one place; afterwards each visitor has its own.
+
+        Raises:
+            HermesError: The sender is no visitor, or the file cannot be moved.
+        """
+        with self._lock:
+            place = self._places.get(key or "")
+        real = Path(path).resolve()
+        if place is None or not real.is_relative_to(self._root) or not real.is_file():
+            raise HermesError("A file can only be uploaded from the page.")
+        taken = str(place.visitor.files.take(real))
+        self._keep(place.visitor, taken, real.name)
+        return taken
+
+    def take_upload(self, key: str | None, path: str, name: str) -> None:
+        """Note the name of a file that this visitor uploaded; the oldest file may have to go.
+
+        Raises:
+            HermesError: The file is not an upload of this visitor.
+        """
+        visitor = self.own(key)
+        if not visitor.files.owns(Path(path)) or path not in visitor.uploads:
+            raise HermesError("This file was not uploaded here. Choose it again.")
+        if name:
+            visitor.uploads[path] = name
+
+    def _keep(self, visitor: Visitor, path: str, name: str) -> None:
+        with self._lock:
+            visitor.uploads[path] = name
+            older = list(visitor.uploads)[: -self.quota.uploads]
+            for old in older:
+                del visitor.uploads[old]
+        for old in older:
+            visitor.files.remove(Path(old))
+
+    def close(self, key: str | None) -> None:
+        """The tab is closed: free its stream, and delete its files and its saved stream."""
+        with self._lock:
+            visitors = self._pop(key or "")
+        _close_all(visitors)
+
+    def _pop(self, key: str) -> list[Visitor | None]:
+        """Take a visitor's place away; the lock is held. Returns the visitors to close."""
+        place = self._places.pop(key, None)
+        if place is None:
+            return []
+        if self._autosave is not None:
+            self._autosave.delete(key)
+        logger.info("a visitor left, %d here", len(self._places))
+        return [place.guest, place.visitor]
+
+    def sweep(self, now: float | None = None) -> int:
+        """Pause the streams of disconnected visitors; close those who were disconnected or silent for too long.
+
+        Returns:
+            How many were closed.
+        """
+        now = time.monotonic() if now is None else now
+        with self._lock:
+            pausing = [
+                place
+                for place in self._places.values()
+                if place.dropped is not None and not place.paused and now - place.dropped > PAUSE_SECONDS
+            ]
+            for place in pausing:
+                place.paused = True
+            gone = [
+                key
+                for key, place in self._places.items()
+                if (now - place.heard > self.quota.idle_seconds)
+                or (place.dropped is not None and now - place.dropped > self.quota.grace_seconds)
+            ]
+        for place in pausing:
+            (place.guest or place.visitor).disconnect()
+        for key in gone:
+            self.close(key)
+        return len(gone)
+
+    def keep_sweeping(self, stop: threading.Event, every: float = 1.0) -> None:
+        """Sweep in a thread of its own until `stop` is set."""
+
+        def loop() -> None:
+            while not stop.wait(every):
+                try:
+                    self.sweep()
+                except Exception:
+                    logger.exception("a visitor could not be closed")
+
+        threading.Thread(target=loop, name="idle sweep", daemon=True).start()
+
+
+def _close_all(visitors: Iterable[Visitor | None]) -> None:
+    """Close visitors; a fault in one does not keep the others open."""
+    for visitor in visitors:
+        try:
+            if visitor is not None:
+                visitor.close()
+        except Exception:
+            logger.exception("a visitor could not be closed")

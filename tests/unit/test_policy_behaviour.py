@@ -11,8 +11,8 @@ import torch
 import hermes
 from hermes.memory.archive import Archive
 from hermes.memory.cache import FRAME, KIND
+from hermes.session import storage
 from hermes.session.storage import SessionFileError
-from hermes.session.stream_session import storage
 from hermes.snapshot import SUMMARY, VISION
 
 P = 4  # tokens of a frame of the tiny model

@@ -15,9 +15,10 @@ from hermes.analysis.token_history import life_of
 from hermes.errors import HermesError
 from hermes.video.thumbnails import Thumbnails
 from hermes.view import LiveView
+from ui.board import standalone
 from ui.board.cells import MAX_PICTURES, Wanted, film, groups_of, score_columns
 from ui.board.detail import detail
-from ui.board.encoder import BoardEncoder, standalone
+from ui.board.encoder import BoardEncoder
 from ui.board.history import EventHistory
 
 FRAMES, BUDGET, LAYERS, PATCHES = 60, 128, 10, 16

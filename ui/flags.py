@@ -27,7 +27,7 @@ MOST_TOKENS: Final = 10_000_000
 MOST_STREAMS: Final = 10_000
 
 
-class _Parser(argparse.ArgumentParser):
+class _FlagParser(argparse.ArgumentParser):
     """A parser that reports an error as one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
@@ -48,7 +48,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space is reached from outside
     host = env("HERMES_HOST") or env("GRADIO_SERVER_NAME") or here
     port = env("GRADIO_SERVER_PORT") or "7860"
-    parser = _Parser(
+    parser = _FlagParser(
         prog="app.py",
         description="Stream a video, chat with it, and see what the model remembers.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,

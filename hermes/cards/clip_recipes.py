@@ -10,7 +10,7 @@ RECIPES: Final[tuple[ClipRecipe, ...]] = (
     ClipRecipe(
         name="quick-tour",
         title="Quick tour",
-        description="Eight cards in forty seconds: ask what is shown, what came before, and what came first.",
+        description="Eight cards in forty seconds. Ask what is shown, what came before or what came first.",
         seed=10,
         seconds=40,
         shown=(2, 3.5),
@@ -29,8 +29,8 @@ RECIPES: Final[tuple[ClipRecipe, ...]] = (
     ClipRecipe(
         name="first-card",
         title="Remember the first card",
-        description="A red triangle, then a minute and a half of other cards: a window of the newest frames forgets it, "
-        "and memory should not.",
+        description="A red triangle, then a minute and a half of other cards. "
+        "A sliding window forgets it; a good memory should not.",
         seed=21,
         seconds=90,
         shown=(2, 3),
@@ -47,7 +47,7 @@ RECIPES: Final[tuple[ClipRecipe, ...]] = (
     ClipRecipe(
         name="counting",
         title="Counting",
-        description="Cards come and go one by one. The pocket model counts to about three, then loses count: see where.",
+        description="Cards appear one by one. The pocket model counts to about three and then loses count.",
         seed=32,
         seconds=45,
         noise=0.5,
@@ -64,7 +64,8 @@ RECIPES: Final[tuple[ClipRecipe, ...]] = (
     ClipRecipe(
         name="crowded",
         title="Crowded",
-        description="Twenty-five cards in forty seconds with hardly a pause between them: what came after which, and where?",
+        description="Twenty-five cards in forty seconds, almost without pauses. "
+        "What came after which card, and where was it?",
         seed=42,
         seconds=40,
         noise=0.5,
@@ -82,7 +83,8 @@ RECIPES: Final[tuple[ClipRecipe, ...]] = (
     ClipRecipe(
         name="half-hour",
         title="Half an hour",
-        description="Thirty minutes, a frame every two seconds and a card now and then: play it faster, see what is let go.",
+        description="Thirty minutes at one frame every two seconds, with occasional cards. "
+        "Play it at a higher speed and watch the evictions.",
         seed=51,
         seconds=1800,
         shown=(8, 20),
@@ -101,7 +103,7 @@ RECIPES: Final[tuple[ClipRecipe, ...]] = (
     ClipRecipe(
         name="new-room",
         title="Another background",
-        description="The same kind of cards before a kind of background that the pocket model never saw in training.",
+        description="The same kind of cards on a background that was not in the pocket model’s training data.",
         seed=61,
         seconds=40,
         shown=(2, 3.5),
@@ -118,7 +120,7 @@ RECIPES: Final[tuple[ClipRecipe, ...]] = (
     ClipRecipe(
         name="paper-street",
         title="Outside its world",
-        description="Paper cut-outs over a moving street, drawn by other code than the training clips: expect mistakes.",
+        description="Paper cut-outs on a moving street, rendered differently from the training clips. Expect mistakes.",
         seed=73,
         seconds=40,
         shown=(2.5, 3.5),

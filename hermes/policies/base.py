@@ -30,9 +30,9 @@ DEFAULT_BUDGET = 4000
 PUBLISHED_CHUNK = 16
 """Frames a chunk in the publication."""
 BASELINE = "baseline"
-TRAINING_FREE = "training-free, re-implemented from the publication"
-UNTRAINED = "published parts are trained: shown untrained"
-SURROGATE = "surrogate, not the system"
+TRAINING_FREE = "re-implemented from the paper, no training"
+UNTRAINED = "trained in the paper; shown untrained"
+SURROGATE = "approximation, not the original"
 CUSTOM = "custom policy"
 KINDS = {
     BASELINE: "baseline",

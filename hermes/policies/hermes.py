@@ -38,7 +38,7 @@ class Hermes(Policy):
 
     name: ClassVar[str] = "hermes"
     title: ClassVar[str] = "HERMES"
-    badge: ClassVar[str] = "training-free, as published"
+    badge: ClassVar[str] = "original method, no training"
     about: ClassVar[str] = (
         "Shallow layers keep the newest tokens, deep layers what a generic prompt attends to, middle layers a blend; "
         "every layer stays under one budget."

@@ -49,7 +49,7 @@ class HermesPlus(Hermes):
 
     name: ClassVar[str] = "hermes+"
     title: ClassVar[str] = "HERMES+"
-    badge: ClassVar[str] = "ours, after HERMES"
+    badge: ClassVar[str] = "ours, based on HERMES"
     about: ClassVar[str] = (
         "As HERMES, but every layer keeps the newest frame whole, and the deep working layers weigh recency more."
     )

@@ -28,7 +28,7 @@ class RandomKeep(Policy):
 
     name: ClassVar[str] = "random-keep"
     title: ClassVar[str] = "Random keep"
-    badge: ClassVar[str] = "baseline of ours"
+    badge: ClassVar[str] = "our baseline"
     about: ClassVar[str] = "Keeps tokens by lot, each layer its own: as many as HERMES, chosen by nothing."
     citation: ClassVar[str] = "ours: a control for every rule that chooses"
     spreads: ClassVar[bool] = True

@@ -94,7 +94,7 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     box = panel(page)
     expect(box.locator("summary")).to_contain_text("HERMES with the paper’s values")
     badge = page.locator(".hl-about-policy")
-    expect(badge).to_contain_text("as published")
+    expect(badge).to_contain_text("original method, no training")
     box.locator("summary").click()
     box.get_by_role("switch", name="Smoothing across layers").click()
     expect(box.locator("summary")).to_contain_text("1 of 17 changed")

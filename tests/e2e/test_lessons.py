@@ -139,7 +139,7 @@ def test_captions_and_settings_explain_their_words(open_page):
     page = open_page(run=None)  # a recorded run, so that the board shows something
     caption = page.get_by_role("region", name="Layer by layer").get_by_role("button", name="layer", exact=True)
     caption.click()
-    expect(page.get_by_role("tooltip")).to_contain_text("Each layer keeps a memory of its own")
+    expect(page.get_by_role("tooltip")).to_contain_text("Each layer has its own cache")
     page.get_by_role("button", name=re.compile("^Memory settings")).click()
     word = page.locator("#hl-settings").get_by_role("button", name="Budget", exact=True)
     word.hover()

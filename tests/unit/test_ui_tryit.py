@@ -80,7 +80,7 @@ def test_the_published_value_is_that_of_the_models_family():
 
 
 def test_a_changed_policy_is_no_longer_called_published():
-    assert badge_of(HERMES, ()) == "training-free, as published"
+    assert badge_of(HERMES, ()) == "original method, no training"
     assert badge_of(HERMES, (("smoothing", False),)) == "1 setting changed"
     assert title_of(HERMES, ()) == "HERMES"
     assert title_of(HERMES, (("smoothing", False), ("alpha_sensory", 0.5), ("k_sensory", 1.0))) == (

@@ -75,7 +75,7 @@ def test_before_anything_was_started(make):
     assert board is None
     assert state["state"] == "empty"
     assert state["clock"] is None
-    assert state["about"]["policy"]["badge"] == "training-free, as published"
+    assert state["about"]["policy"]["badge"] == "original method, no training"
     last = list(visitor.ask("What is shown?"))[-1]["turns"][-1]
     assert last["state"] == "error"
     assert "Press Start" in last["answer"]
@@ -347,7 +347,7 @@ def test_a_setting_is_tried_before_and_while_a_clip_plays(make):
     assert "at most 1" in refused["said"]
     assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
     assert visitor.try_it({"reset": True})["changed"] == []
-    assert visitor.look(None, -1)[0]["about"]["policy"]["badge"] == "training-free, as published"
+    assert visitor.look(None, -1)[0]["about"]["policy"]["badge"] == "original method, no training"
 
 
 def test_another_policy_begins_with_its_own_defaults(make):

@@ -144,7 +144,7 @@ def use_lab(run: LabRun, rng: Random) -> None:
     sent([lab_card(run, 1.0), lab_label(run)])
     for seconds in (0.0, run.seconds / 2, run.seconds):
         replay.seek(seconds)
-        sent(replay.look(bundled=False, startable="")[0])
+        sent(replay.poll(bundled=False, startable="")[0])
     use_run(rng.choice(run.lanes), rng)
 
 

@@ -19,7 +19,7 @@ from ui.board.feed import BoardFeed
 from ui.player import payloads
 from ui.player.clips import Clip
 from ui.player.source import Source
-from ui.runs.library import RunShelf
+from ui.runs.library import RunLibrary
 from ui.runs.replay import Replay
 
 PICTURES = 13
@@ -55,8 +55,8 @@ def make_opening(
         settings: Those of a new visitor.
         policy: The policy of these settings.
     """
-    shelf = RunShelf({run.id: run}, clips)
-    replay = shelf.open(run, seconds)
+    library = RunLibrary({run.id: run}, clips)
+    replay = library.open(run, seconds)
     view = replay.view()
     feed = BoardFeed(clips, settings.fps)
     feed.begin(Source("run", run.id, title=run.title), replay, run.settings.fps)
@@ -76,7 +76,7 @@ def make_opening(
         "recording": None,
         "recorded": None,
         **payloads.stream_state(view, -1),
-        **shelf.state(replay),
+        **library.state(replay),
     }
     told = {"run": run.id, "seconds": seconds, "player": player, "board": board}
     key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

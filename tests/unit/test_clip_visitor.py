@@ -12,7 +12,7 @@ import hermes
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
 from ui.player.clips import Clip
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.clip_visitor import ClipVisitor, read_questions
 from ui.zerogpu import clip_runner
 
@@ -31,22 +31,22 @@ def film(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def shelf(tiny_folder):
+def loader(tiny_folder):
     engine = Engine()
-    shelf = Shelf(engine)
-    shelf.ensure(str(tiny_folder))
-    yield shelf
+    loader = ModelLoader(engine)
+    loader.ensure(str(tiny_folder))
+    yield loader
     engine.close()
 
 
 @pytest.fixture
-def make(shelf, tiny_folder, film):
+def make(loader, tiny_folder, film):
     clips = {"film": Clip("film", film, "A film", "A ball rolls.", 20.0, (("What is shown?", 2.0),), "")}
 
     def new(run=None):
-        run = run or clip_runner(shelf.engine.model(str(tiny_folder)))
+        run = run or clip_runner(loader.engine.model(str(tiny_folder)))
         settings = StreamSettings(model=str(tiny_folder), budget=64)
-        return ClipVisitor(settings, shelf, clips, hermes.POLICIES, run=run)
+        return ClipVisitor(settings, loader, clips, hermes.POLICIES, run=run)
 
     return new
 
@@ -68,7 +68,7 @@ def test_a_run_answers_its_questions_and_fills_the_board(make):
     assert all(turn["first_ms"] > 0 for turn in turns)
     lengths = [len(m["turns"][0]["answer"]) for m in messages if len(m["turns"]) == 1]
     assert lengths == sorted(lengths)
-    state, board = visitor.look(None, -1)
+    state, board = visitor.poll(None, -1)
     assert (state["state"], state["frames"], state["loading"]) == ("ended", 40, None)
     assert max(board["held"]) <= 64
     assert len(visitor.stream.thumbnails(range(40))) == 40
@@ -82,28 +82,28 @@ def test_a_second_run_begins_with_an_empty_memory_and_keeps_the_chat(make):
     list(visitor.run(WISH))
     last = list(visitor.run(WISH | {"questions": []}))[-1]
     assert len(last["turns"]) == 2
-    assert visitor.look(None, -1)[1]["base"] is None
+    assert visitor.poll(None, -1)[1]["base"] is None
 
 
 def test_one_run_at_a_time_and_stopping_it(make):
     visitor = make()
     run = visitor.run(WISH)
     next(run)
-    assert visitor.look(None, -1)[0]["state"] == "playing"
+    assert visitor.poll(None, -1)[0]["state"] == "playing"
     list(visitor.run(WISH))
-    assert "in progress" in visitor.look(None, -1)[0]["notice"]["text"]
+    assert "in progress" in visitor.poll(None, -1)[0]["notice"]["text"]
     visitor.transport("pause")
     assert not visitor.stream.stopped
     visitor.transport("stop")
     turns = list(run)[-1]["turns"]
     assert turns[-1]["state"] == "stopped"
-    assert visitor.look(None, -1)[0]["state"] == "ended"
+    assert visitor.poll(None, -1)[0]["state"] == "ended"
     assert list(visitor.run(WISH))[-1]["turns"][-1]["state"] == "done"
 
 
-def test_leaving_ends_the_call(make, shelf, tiny_folder):
+def test_leaving_ends_the_call(make, loader, tiny_folder):
     closed = threading.Event()
-    real = clip_runner(shelf.engine.model(str(tiny_folder)))
+    real = clip_runner(loader.engine.model(str(tiny_folder)))
 
     def watched(request):
         try:
@@ -126,7 +126,7 @@ def test_a_call_that_fails_is_told(make):
 
     visitor = make(no_gpu)
     list(visitor.run(WISH))
-    state, board = visitor.look(None, -1)
+    state, board = visitor.poll(None, -1)
     assert state["state"] == "failed"
     assert "Quota exceeded" in state["notice"]["text"]
     assert board is None
@@ -149,7 +149,7 @@ def test_a_call_that_fails_is_told(make):
 def test_bad_wishes_are_told(make, wish, words):
     visitor = make()
     assert list(visitor.run(wish)) == []
-    assert words in visitor.look(None, -1)[0]["notice"]["text"]
+    assert words in visitor.poll(None, -1)[0]["notice"]["text"]
     assert visitor.stream is None
 
 
@@ -161,7 +161,7 @@ def test_settings_hold_from_the_next_run_on(make):
     with pytest.raises(HermesError, match="cannot be changed"):
         visitor.change(model="other")
     list(visitor.run(WISH))
-    assert max(visitor.look(None, -1)[1]["held"]) <= 20
+    assert max(visitor.poll(None, -1)[1]["held"]) <= 20
 
 
 def test_questions_are_read_as_they_are():

@@ -18,7 +18,7 @@ from hermes.policies import POLICIES
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace.block import declared_size, pack
 from ui.page.handlers import Handlers
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -51,7 +51,9 @@ def good(tmp_path_factory):
 
 def test_the_page_says_what_is_wrong_with_an_upload_and_goes_on(good, tmp_path):
     engine = Engine()
-    handlers = Handlers(Sessions(lambda: Visitor(StreamSettings(), Shelf(engine), {}, POLICIES), Quota(), tmp_path))
+    handlers = Handlers(
+        Sessions(lambda: Visitor(StreamSettings(), ModelLoader(engine), {}, POLICIES), Quota(), tmp_path)
+    )
 
     handlers.sessions.get("me")
 
@@ -61,7 +63,7 @@ def test_the_page_says_what_is_wrong_with_an_upload_and_goes_on(good, tmp_path):
         shutil.copy(path, copy)
         received = handlers.sessions.receive_upload("me", str(copy))
         handlers.act({"action": "start", "kind": "upload", "path": received, "name": path.name}, "me")
-        return handlers.look({}, "me")[0]
+        return handlers.poll({}, "me")[0]
 
     for name, words in EXPECTED.items():
         said = upload(CASES / f"{name}.hermesrun")["notice"]["text"]

@@ -207,7 +207,7 @@ def test_a_clip_of_impossible_length_counts_as_of_unknown_length(tmp_path):
     recorder.write(path, Head(), [Head(policy=policy), Head(policy=policy)])
     lab = Lab(None, None, {}, live=False)
     lab.open(trace.read_lab(path))
-    told = lab.look(-1)
+    told = lab.poll(-1)
     assert (told["duration"], told["columns"], len(told["lanes"])) == (None, 1, 2)
 
 
@@ -236,7 +236,7 @@ def test_a_lab_run_is_read_and_replayed_without_torch(good):
         "lab = Lab(None, None, {}, {run.id: run}, live=False)\n"
         "assert offer({}, {}, {run.id: run}, live=False)['runs'][0]['id'] == 'a-lab'\n"
         "lab.do({'action': 'open', 'id': 'a-lab', 'seconds': 4.0, 'play': False})\n"
-        "state = lab.look(-1)\n"
+        "state = lab.poll(-1)\n"
         "print(state['notice'], len(state['lanes']), len(state['asked']), state['frame']['index'])"
     )
     root = Path(__file__).parents[2]

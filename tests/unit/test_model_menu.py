@@ -13,7 +13,7 @@ from hermes.policies import POLICIES
 from hermes.serving.engine import Engine
 from hermes.view import StreamSettings
 from ui.page.model_menu import choices
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.visitor import Visitor
 
 
@@ -39,27 +39,27 @@ class Asking(Engine):
 
 
 @pytest.fixture
-def shelf(tiny_folder):
+def loader(tiny_folder):
     engine = Asking()
     engine.load(str(tiny_folder))
-    yield Shelf(engine)
+    yield ModelLoader(engine)
     engine.close()
 
 
-def test_nobody_agrees_unless_asked(shelf):
+def test_nobody_agrees_unless_asked(loader):
     with pytest.raises(ConsentError, match=r"15\.0 GB \(licence: apache-2\.0\)"):
-        shelf.ensure("team/large")
+        loader.ensure("team/large")
     with pytest.raises(ConsentError):
-        list(shelf.follow("team/large"))
+        list(loader.follow("team/large"))
     with pytest.raises(HermesError, match="agreed to"):
-        list(shelf.follow("team/large", agreed=True))
+        list(loader.follow("team/large", agreed=True))
 
 
-def test_loading_is_followed_to_its_end(shelf, tiny_folder):
-    told = list(shelf.follow(str(tiny_folder)))
+def test_loading_is_followed_to_its_end(loader, tiny_folder):
+    told = list(loader.follow(str(tiny_folder)))
     assert all(text.endswith(("%)", "…")) for text in told)
-    assert shelf.state(str(tiny_folder)).info is not None
-    assert list(shelf.follow(str(tiny_folder))) == []
+    assert loader.state(str(tiny_folder)).info is not None
+    assert list(loader.follow(str(tiny_folder))) == []
 
 
 def test_a_model_that_cannot_fit_says_so_before_any_download_and_nothing_changes(tiny_folder, monkeypatch):
@@ -70,9 +70,9 @@ def test_a_model_that_cannot_fit_says_so_before_any_download_and_nothing_changes
     monkeypatch.setattr(sources, "fetch", lambda *wanted: asked.append(wanted))
     assert " · does not fit here" in {listed: text for text, listed in choices(("pocket",), hub=True)}[name]
     engine = Engine()
-    shelf, settings = Shelf(engine), StreamSettings(model=str(tiny_folder), budget=64)
-    shelf.ensure(settings.model)
-    visitor = Visitor(settings, shelf, {}, POLICIES)
+    loader, settings = ModelLoader(engine), StreamSettings(model=str(tiny_folder), budget=64)
+    loader.ensure(settings.model)
+    visitor = Visitor(settings, loader, {}, POLICIES)
     said = r"“Qwen/Qwen2.5-VL-7B-Instruct” needs about \d+\.\d GiB in bfloat16, and 3\.0 GiB are free on cpu"
     with pytest.raises(MemoryShortError, match=said):
         list(visitor.load(name, agreed=True))

@@ -215,10 +215,10 @@ def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
 
     stream = Stream()
     recording = StreamRecording(stream)
-    assert recording.look()
-    assert recording.look()
+    assert recording.capture()
+    assert recording.capture()
     stream.source = MadeUpStream(3)
-    assert not recording.look()
+    assert not recording.capture()
     recording.cut_short = True
     recording._thread.start()
     path = recording.finish(tmp_path, trace.Head(title="A/B <c>", created="2026-01-02"), [], lambda *_: None)

@@ -13,7 +13,7 @@ from hermes.assets import ASSETS
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
 from ui.player.clips import read_clips
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.autosave import KEPT_HOURS, Autosave
 from ui.visitors.visitor import Visitor
 
@@ -31,12 +31,12 @@ def engine():
 @pytest.fixture
 def make(engine, tmp_path):
     clips = {clip.id: clip for clip in read_clips(ASSETS / "clips")}
-    shelf = Shelf(engine)
-    shelf.ensure("pocket")
+    loader = ModelLoader(engine)
+    loader.ensure("pocket")
     made = []
 
     def new():
-        made.append(Visitor(StreamSettings(speed=4.0), shelf, clips, hermes.POLICIES, downloads=tmp_path / "files"))
+        made.append(Visitor(StreamSettings(speed=4.0), loader, clips, hermes.POLICIES, downloads=tmp_path / "files"))
         return made[-1]
 
     yield new
@@ -56,16 +56,16 @@ def paused(make):
     """A visitor whose clip is paused after a question."""
     visitor = make()
     visitor.start(visitor.source({"kind": "clip", "id": "first-card"}))
-    until(lambda: visitor.look(None, -1)[0]["frames"] >= 8)
+    until(lambda: visitor.poll(None, -1)[0]["frames"] >= 8)
     visitor.transport("pause")
-    until(lambda: visitor.look(None, -1)[0]["state"] == "paused")
+    until(lambda: visitor.poll(None, -1)[0]["state"] == "paused")
     list(visitor.ask("What is shown now?"))
     return visitor
 
 
 def saved(folder, visitor, limit=2000):
     autosave = Autosave(folder, limit)
-    autosave.look(KEY, visitor, lambda: {KEY: visitor})
+    autosave.save_if_due(KEY, visitor, lambda: {KEY: visitor})
     return autosave
 
 
@@ -76,15 +76,15 @@ def test_a_resumed_stream_has_the_same_memory_chat_and_answer(make, paused, tmp_
     seen = paused.stream.view().snapshot.frames_seen
     visitor = make()
     visitor.offer_saved(autosave.offer(KEY))
-    assert visitor.look(None, -1)[0]["saved"]["questions"] == 1
+    assert visitor.poll(None, -1)[0]["saved"]["questions"] == 1
     visitor.resume_saved()
-    state, board = visitor.look(None, -1)
+    state, board = visitor.poll(None, -1)
     assert (state["state"], state["saved"], state["frames"]) == ("paused", None, seen)
     assert board["base"] is None
     assert [turn.answer for turn in visitor.conversation.turns] == [answer]
     assert list(visitor.ask("What is shown now?"))[-1]["turns"][-1]["answer"] == answer
     visitor.transport("resume")
-    until(lambda: visitor.look(None, -1)[0]["frames"] > seen)
+    until(lambda: visitor.poll(None, -1)[0]["frames"] > seen)
 
 
 @pytest.mark.parametrize(
@@ -136,9 +136,9 @@ def test_a_damaged_session_is_refused_with_a_sentence(make, paused, tmp_path):
 def test_a_stream_that_is_too_large_is_reported_and_not_saved(paused, tmp_path):
     autosave = Autosave(tmp_path / "saved", 1)
     autosave._limit = 1000
-    autosave.look(KEY, paused, lambda: {KEY: paused})
+    autosave.save_if_due(KEY, paused, lambda: {KEY: paused})
     assert list((tmp_path / "saved").iterdir()) == []
-    assert "is not saved for a restart" in paused.look(None, -1)[0]["notice"]["text"]
+    assert "is not saved for a restart" in paused.poll(None, -1)[0]["notice"]["text"]
 
 
 def test_the_oldest_makes_room_and_a_visitor_who_leaves_is_forgotten(paused, tmp_path):
@@ -146,7 +146,7 @@ def test_the_oldest_makes_room_and_a_visitor_who_leaves_is_forgotten(paused, tmp
     size = sum(path.stat().st_size for path in (tmp_path / "saved").iterdir())
     autosave._limit = int(1.5 * size)
     other = "tab-" + "c" * 40
-    autosave.look(other, paused, lambda: {other: paused})
+    autosave.save_if_due(other, paused, lambda: {other: paused})
     assert autosave.offer(KEY) is None
     assert autosave.offer(other) is not None
     autosave.delete(other)

@@ -22,7 +22,7 @@ from ui.lab.lanes import MOST_COLUMNS, Axis, held, spots
 from ui.page.handlers import Handlers
 from ui.player.clips import read_clips
 from ui.runs.runs import ENDING, lab_card
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -44,7 +44,7 @@ def clips():
 
 @pytest.fixture
 def lab(engine, clips):
-    made = Lab(StreamSettings(), Shelf(engine), clips)
+    made = Lab(StreamSettings(), ModelLoader(engine), clips)
     yield made
     made.close()
 
@@ -54,7 +54,7 @@ def wait(lab, condition):
     seen = {}
 
     def fulfilled():
-        seen["state"] = lab.look(-1)
+        seen["state"] = lab.poll(-1)
         return condition(seen["state"])
 
     until(fulfilled, lambda: str(seen["state"]))
@@ -62,13 +62,13 @@ def wait(lab, condition):
 
 
 def test_one_question_goes_to_all(lab):
-    assert lab.look(-1)["state"] == "empty"
+    assert lab.poll(-1)["state"] == "empty"
     lab.do(RUN | {"policies": ["hermes", "sliding-window", "full"]})
     state = wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
     json.dumps(state, allow_nan=False)
     assert [lane["name"] for lane in state["lanes"]] == ["hermes", "sliding-window", "full"]
     assert state["frame"]["index"] == state["frames"]
-    assert "frame" not in lab.look(state["frames"])
+    assert "frame" not in lab.poll(state["frames"])
     lab.do({"action": "ask", "question": "What was the first card?"})
     state = wait(lab, lambda told: len(told["asked"]) == 1)
     asked = state["asked"][0]
@@ -88,7 +88,7 @@ def test_one_question_goes_to_all(lab):
     assert (hermes["tiers"] is None, window["tiers"]) == (False, None)
     assert window["verdict"]["outcome"] == "evicted"
     lab.do({"action": "end"})
-    assert lab.look(-1)["lanes"] == []
+    assert lab.poll(-1)["lanes"] == []
 
 
 # Recording and replay -------------------------------------------------------------------------------------------------
@@ -96,7 +96,7 @@ def test_one_question_goes_to_all(lab):
 
 def saved(lab):
     """Where the file of a lab's last recording lies."""
-    return Path(unquote(lab.look(-1)["recorded"]["url"].removeprefix("gradio_api/file=")))
+    return Path(unquote(lab.poll(-1)["recorded"]["url"].removeprefix("gradio_api/file=")))
 
 
 def test_what_was_recorded_replays_as_it_was_live(lab, engine, clips, tmp_path):
@@ -108,17 +108,17 @@ def test_what_was_recorded_replays_as_it_was_live(lab, engine, clips, tmp_path):
     for count, question in ((1, "What was the first card?"), (2, "What is shown now?")):
         lab.do({"action": "ask", "question": question})
         live.append(wait(lab, lambda told, count=count: len(told["asked"]) == count))
-    assert lab.look(-1)["recording"]["moments"] > 2
+    assert lab.poll(-1)["recording"]["moments"] > 2
     lab.do({"action": "stop-recording"})
-    told = lab.look(-1)
+    told = lab.poll(-1)
     assert told["recording"] is None
     assert told["recorded"]["name"].startswith("quick-tour-lab-")
     run = read_lab(saved(lab))
     assert run.head.events
     assert [turn.truth for turn in run.lanes[0].chat] == [one["truth"] for one in live[-1]["asked"]]
-    viewer = Lab(StreamSettings(), Shelf(engine), clips, live=False)
+    viewer = Lab(StreamSettings(), ModelLoader(engine), clips, live=False)
     viewer.open(run, 1e9, play=False)
-    shown = viewer.look(-1)
+    shown = viewer.poll(-1)
     json.dumps(shown, allow_nan=False)
     assert (shown["state"], shown["answering"], shown["frames"]) == ("ended", False, live[-1]["frames"])
     assert shown["asked"] == live[-1]["asked"]
@@ -132,7 +132,7 @@ def test_what_was_recorded_replays_as_it_was_live(lab, engine, clips, tmp_path):
     assert shown["frame"]["jpeg"] == live[-1]["frame"]["jpeg"]
     assert shown["run"]["id"] == ""
     viewer.do({"action": "seek", "seconds": run.lanes[0].times[0]})
-    begun = viewer.look(-1)
+    begun = viewer.poll(-1)
     assert begun["asked"] == []
     assert {lane["state"] for lane in begun["lanes"]} == {"idle"}
     assert 0 < begun["frames"] < shown["frames"]
@@ -146,10 +146,10 @@ def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
     asked = wait(lab, lambda told: len(told["asked"]) == 1)["asked"]
     lab.do({"action": "record"})
     lab.do({"action": "record"})
-    assert "already" in lab.look(-1)["notice"]["text"]
+    assert "already" in lab.poll(-1)["notice"]["text"]
     wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
     lab.do({"action": "end"})
-    told = lab.look(-1)
+    told = lab.poll(-1)
     assert (told["lanes"], told["recording"]["ended"]) == ([], True)
     lab.do({"action": "stop-recording"})
     run = read_lab(saved(lab))
@@ -160,14 +160,14 @@ def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
 
 def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(engine, clips):
     run = read_lab(BUNDLED)
-    lab = Lab(StreamSettings(), Shelf(engine), clips, {run.id: run})
+    lab = Lab(StreamSettings(), ModelLoader(engine), clips, {run.id: run})
     lab.do({"action": "open", "id": run.id, "seconds": 44, "play": False})
-    told = lab.look(-1)
+    told = lab.poll(-1)
     assert (told["state"], told["position"], told["run"]["id"]) == ("paused", 44.0, run.id)
     assert told["run"]["clip"] == "first-card"
     before = told["asked"]
     lab.do({"action": "seek", "seconds": run.questions[2][0].at})
-    told = lab.look(told["frame"]["index"])
+    told = lab.poll(told["frame"]["index"])
     assert len(told["asked"]) == len(before) + 1
     hermes, window = told["lanes"][:2]
     assert (hermes["verdict"]["right"], window["verdict"]["right"]) == (True, False)
@@ -175,22 +175,22 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
     lab.do({"action": "pace", "speed": 8})
     lab.do({"action": "pace", "speed": 7})
     lab.do({"action": "resume"})
-    assert (lab.look(-1)["state"], lab.look(-1)["speed"]) == ("playing", 8)
+    assert (lab.poll(-1)["state"], lab.poll(-1)["speed"]) == ("playing", 8)
     lab.do({"action": "pause"})
-    assert lab.look(-1)["state"] == "paused"
+    assert lab.poll(-1)["state"] == "paused"
     lab.do({"action": "ask", "question": "What?"})
-    assert "recorded run" in lab.look(-1)["notice"]["text"]
+    assert "recorded run" in lab.poll(-1)["notice"]["text"]
     lab.do({"action": "record"})
-    assert "recorded run already" in lab.look(-1)["notice"]["text"]
+    assert "recorded run already" in lab.poll(-1)["notice"]["text"]
     lab.do({"action": "restart"})
-    assert lab.look(-1)["position"] < 44
+    assert lab.poll(-1)["position"] < 44
     lab.do(RUN | {"policies": ["sliding-window", "full"]})
     told = wait(lab, lambda told: (told.get("frames") or 0) > 0)
     assert (told["run"], len(told["lanes"])) == (None, 2)
     lab.do({"action": "open", "id": run.id, "seconds": 0})
     assert engine._streams == []
     lab.do({"action": "end"})
-    assert lab.look(-1)["lanes"] == []
+    assert lab.poll(-1)["lanes"] == []
     lab.close()
 
 
@@ -206,12 +206,12 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
 )
 def test_where_memories_cannot_be_run_only_recorded_runs_are_shown(engine, clips, wish, says):
     run = read_lab(BUNDLED)
-    lab = Lab(StreamSettings(), Shelf(engine), clips, {run.id: run}, live=False)
+    lab = Lab(StreamSettings(), ModelLoader(engine), clips, {run.id: run}, live=False)
     lab.do(wish)
-    assert says in lab.look(-1)["notice"]["text"]
-    assert lab.look(-1)["state"] == "empty"
+    assert says in lab.poll(-1)["notice"]["text"]
+    assert lab.poll(-1)["state"] == "empty"
     lab.do({"action": "open", "id": run.id, "seconds": 3, "play": False})
-    assert lab.look(-1)["run"]["clip"] == ""  # it cannot be run live here
+    assert lab.poll(-1)["run"]["clip"] == ""  # it cannot be run live here
     assert offer(clips, POLICIES, {run.id: run}, {run.id: 42.0}, live=False) == {
         "clips": [], "policies": [], "budgets": [], "runs": [lab_card(run, 42.0)]
     }  # fmt: skip
@@ -219,7 +219,7 @@ def test_where_memories_cannot_be_run_only_recorded_runs_are_shown(engine, clips
 
 def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, clips, tmp_path):
     def make():
-        return Visitor(StreamSettings(), Shelf(engine), clips, POLICIES)
+        return Visitor(StreamSettings(), ModelLoader(engine), clips, POLICIES)
 
     handlers = Handlers(Sessions(make, Quota(), tmp_path))
     handlers.sessions.get("me")
@@ -234,7 +234,7 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
 
     def act(name):
         handlers.act({"kind": "upload", "path": upload(name), "name": name, "action": "start"}, "me")
-        return handlers.look({}, "me")[0], json.loads(handlers.lab_look({}, "me"))
+        return handlers.poll({}, "me")[0], json.loads(handlers.poll_lab({}, "me"))
 
     player, shown = act("lab")
     assert (player["lab"], player["run"]) == (1, None)
@@ -246,35 +246,35 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
     assert (player["lab"], player["run"]["title"]) == (1, "A sliding window has lost the first card")
     for name, says in (("bad", "damaged"), ("run", "of one memory"), ("../../etc/passwd", "not uploaded here")):
         path = upload(name) if name in contents else str(tmp_path / f"{name}{ENDING}")
-        handlers.lab_do({"action": "open-file", "path": path, "name": name}, "me")
-        assert says in json.loads(handlers.lab_look({}, "me"))["notice"]["text"]
-    handlers.lab_do({"action": "end"}, "me")
-    handlers.lab_do({"action": "open-file", "path": upload("lab"), "name": "lab"}, "me")
-    assert len(json.loads(handlers.lab_look({}, "me"))["lanes"]) == 3
+        handlers.lab_action({"action": "open-file", "path": path, "name": name}, "me")
+        assert says in json.loads(handlers.poll_lab({}, "me"))["notice"]["text"]
+    handlers.lab_action({"action": "end"}, "me")
+    handlers.lab_action({"action": "open-file", "path": upload("lab"), "name": "lab"}, "me")
+    assert len(json.loads(handlers.poll_lab({}, "me"))["lanes"]) == 3
     handlers.leave("me")
 
 
 def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp_path):
     def make():
-        return Visitor(StreamSettings(), Shelf(engine), clips, POLICIES)
+        return Visitor(StreamSettings(), ModelLoader(engine), clips, POLICIES)
 
     handlers = Handlers(Sessions(make, Quota(), tmp_path))
     lab, run = handlers.sessions.own("me").lab, read_lab(BUNDLED)
-    handlers.lab_do({"action": "board", "lane": 0}, "me")
-    assert "Only a recorded lab run" in lab.look(-1)["notice"]["text"]
+    handlers.lab_action({"action": "board", "lane": 0}, "me")
+    assert "Only a recorded lab run" in lab.poll(-1)["notice"]["text"]
     lab.open(run, 62.0, play=False)
     for lane in (-1, 3, None, "1"):
-        handlers.lab_do({"action": "board", "lane": lane}, "me")
-        assert "no such memory" in lab.look(-1)["notice"]["text"]
-    handlers.lab_do({"action": "board", "lane": 1}, "me")
-    player, board = handlers.look({}, "me")
+        handlers.lab_action({"action": "board", "lane": lane}, "me")
+        assert "no such memory" in lab.poll(-1)["notice"]["text"]
+    handlers.lab_action({"action": "board", "lane": 1}, "me")
+    player, board = handlers.poll({}, "me")
     assert (player["state"], player["position"]) == ("paused", 62.0)
     assert player["run"]["title"] == "Sliding window"
     assert run.title in player["run"]["about"]
     assert board["meters"]["kept"] == 128
     life = handlers.sessions.get("me").detail({"kind": "life", "frame": 3, "layer": 2, "id": 1})
     assert life["of"] == life["moments"].__len__() > 0, "its scores were recorded too"
-    assert lab.look(-1)["run"]["title"] == run.title  # the lab stays as it was
+    assert lab.poll(-1)["run"]["title"] == run.title  # the lab stays as it was
     handlers.leave("me")
 
 
@@ -295,8 +295,8 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
 )
 def test_what_cannot_be_done_is_told(lab, wish, says):
     lab.do(wish)
-    assert says in lab.look(-1)["notice"]["text"]
-    assert lab.look(-1)["state"] == "empty"
+    assert says in lab.poll(-1)["notice"]["text"]
+    assert lab.poll(-1)["state"] == "empty"
 
 
 def test_another_run_frees_the_one_before(lab, engine):

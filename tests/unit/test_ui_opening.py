@@ -13,7 +13,7 @@ from ui.opening import PICTURES, make_opening
 from ui.page.handlers import Handlers
 from ui.player.clips import read_clips
 from ui.runs.runs import read_runs
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -42,7 +42,7 @@ def opened(engine, bundled, tmp_path):
     settings = StreamSettings(model="pocket", policy="hermes", budget=512)
     opening = make_opening(run, SECONDS, clips, settings, hermes.POLICIES["hermes"])
     sessions = Sessions(
-        lambda: Visitor(settings, Shelf(engine), clips, hermes.POLICIES, runs, tmp_path), Quota(), tmp_path
+        lambda: Visitor(settings, ModelLoader(engine), clips, hermes.POLICIES, runs, tmp_path), Quota(), tmp_path
     )
     return Handlers(sessions, opening), opening
 
@@ -56,7 +56,7 @@ def poll(handlers, opening, key="tab", **wish):
         "frame": told["player"]["frame"]["index"],
         "board": LOOKING,
     }
-    return handlers.look(data, key)
+    return handlers.poll(data, key)
 
 
 def test_it_tells_the_run_where_it_opens(opened):
@@ -87,7 +87,7 @@ def test_a_browser_that_shows_it_is_told_only_what_follows(opened):
     data = {"seq": opening.told["board"]["seq"], "frame": -1, "board": LOOKING}
     message = None
     while message is None:
-        _, message = handlers.look(data, "tab")
+        _, message = handlers.poll(data, "tab")
     assert message["base"] == opening.told["board"]["seq"]
 
 
@@ -97,8 +97,8 @@ def test_two_browsers_go_on_from_it_by_themselves(opened):
         assert poll(handlers, opening, key, shown=opening.key)[1] is None
     handlers.sessions.get("one").replay.seek(80.0)
     data = {"seq": opening.told["board"]["seq"], "frame": -1, "board": LOOKING}
-    assert handlers.look(data, "one")[1]["frames"] > opening.told["board"]["frames"]
-    assert handlers.look(data, "two")[1] is None  # nothing new
+    assert handlers.poll(data, "one")[1]["frames"] > opening.told["board"]["frames"]
+    assert handlers.poll(data, "two")[1] is None  # nothing new
 
 
 @pytest.mark.parametrize("shown", [None, "of another server"])

@@ -102,7 +102,7 @@ def test_a_visitor_cannot_play_the_upload_of_another(open_tab, served):
     (path,) = first.upload(b"private").json()
     handlers = served[1]
     handlers.act({"action": "choose", "kind": "upload", "path": path, "name": "mine.mp4"}, second.key)
-    assert "not uploaded here" in handlers.look({}, second.key)[0]["notice"]["text"]
+    assert "not uploaded here" in handlers.poll({}, second.key)[0]["notice"]["text"]
     assert path not in handlers.sessions.own(second.key).uploads
 
 
@@ -135,6 +135,6 @@ def test_a_tab_that_leaves_frees_its_place_at_once(open_tab, served):
     assert tab.key in served[1].sessions.visitors()
     tab.leave()
     assert tab.key not in served[1].sessions.visitors()
-    assert "not connected" in served[1].look({}, tab.key)[0]["notice"]["text"], (
+    assert "not connected" in served[1].poll({}, tab.key)[0]["notice"]["text"], (
         "its open update stream makes no new place"
     )

@@ -9,7 +9,7 @@ import pytest
 import hermes
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.connections import TAB_HEADER, Connections, key_of_token, visitor_key
 from ui.visitors.files import open_server_folder, server_folder
 from ui.visitors.registry import Quota, Sessions
@@ -19,18 +19,18 @@ TOKEN = "0123456789abcdef" * 2
 
 
 @pytest.fixture(scope="module")
-def shelf():
+def loader():
     engine = Engine()
-    yield Shelf(engine)
+    yield ModelLoader(engine)
     engine.close()
 
 
 @pytest.fixture
-def registry(shelf, tmp_path):
+def registry(loader, tmp_path):
     made = []
 
     def make():
-        made.append(Visitor(StreamSettings(), shelf, {}, hermes.POLICIES, downloads=tmp_path))
+        made.append(Visitor(StreamSettings(), loader, {}, hermes.POLICIES, downloads=tmp_path))
         return made[-1]
 
     def new(**quota):

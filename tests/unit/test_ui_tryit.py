@@ -11,7 +11,7 @@ from hermes.memory.tiers import LLAVA_ONEVISION, QWEN2_5_VL
 from hermes.policies import POLICIES
 from hermes.policies.presets import changes_of
 from hermes.view import StreamSettings
-from ui.settings.policy_settings import badge_of, panel, presets_of, title_of, wished
+from ui.settings.policy_settings import badge_of, changed_settings, panel, presets_of, title_of
 
 HERMES = POLICIES["hermes"]
 SETTINGS = HERMES.settings_for(LLAVA_ONEVISION)
@@ -19,7 +19,7 @@ PRESETS = changes_of("hermes")
 
 
 def wish(now=(), **wanted):
-    return wished(SETTINGS, PRESETS, now, wanted)
+    return changed_settings(SETTINGS, PRESETS, now, wanted)
 
 
 @pytest.mark.parametrize("name", POLICIES)

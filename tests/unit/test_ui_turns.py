@@ -14,7 +14,7 @@ from hermes.trace import read
 from hermes.view import StreamSettings
 from ui.ordering import MOST_WAITING, Turns
 from ui.page.handlers import Handlers
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -83,13 +83,13 @@ def test_only_a_few_wait_at_once():
 @pytest.fixture
 def handlers(tmp_path):
     def make():
-        return Visitor(StreamSettings(), Shelf(None), {}, POLICIES, {"a-run": read(RUN)})
+        return Visitor(StreamSettings(), ModelLoader(None), {}, POLICIES, {"a-run": read(RUN)})
 
     return Handlers(Sessions(make, Quota(), tmp_path))
 
 
 def test_buttons_of_a_recorded_run_work_in_their_order(handlers):
-    handlers.look({"open": {"n": 1, "id": "a-run", "seconds": 3, "play": True}}, "me")
+    handlers.poll({"open": {"n": 1, "id": "a-run", "seconds": 3, "play": True}}, "me")
     visitor, done = handlers.sessions.get("me"), []
 
     def press(wish):

@@ -28,7 +28,7 @@ from ui.page.update_stream import (
 )
 from ui.player.clips import read_clips
 from ui.runs.runs import read_runs
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -43,14 +43,14 @@ def served():
     runs, clips = read_runs(ASSETS / "runs"), {clip.id: clip for clip in read_clips(ASSETS / "clips")}
     folder = Path("/nowhere")
     sessions = Sessions(
-        lambda: Visitor(StreamSettings(), Shelf(engine), clips, hermes.POLICIES, runs, folder), Quota(), folder
+        lambda: Visitor(StreamSettings(), ModelLoader(engine), clips, hermes.POLICIES, runs, folder), Quota(), folder
     )
     handlers = Handlers(sessions)
 
     def look(shown, key):
         if key == f"session-{BROKEN}":
             raise RuntimeError("a fault in one visitor's look")
-        return handlers.look(shown, key)
+        return handlers.poll(shown, key)
 
     async def others(scope, receive, send):
         del receive

@@ -20,7 +20,7 @@ from ui.page.handlers import Handlers, wire
 from ui.player.camera_picture import small_enough
 from ui.player.clips import Clip, read_clips
 from ui.player.source import Source
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -49,12 +49,12 @@ def engine(tiny_folder):
 @pytest.fixture
 def make(engine, tiny_folder, film):
     clips = {"film": Clip("film", film, "A film", "A ball rolls.", 20.0, (("What is shown?", 2.0),), "")}
-    shelf = Shelf(engine)
+    loader = ModelLoader(engine)
     made = []
 
     def new(**changes):
         settings = StreamSettings(model=str(tiny_folder), budget=64, **{"speed": 4.0, **changes})
-        made.append(Visitor(settings, shelf, clips, hermes.POLICIES))
+        made.append(Visitor(settings, loader, clips, hermes.POLICIES))
         return made[-1]
 
     yield new
@@ -65,13 +65,13 @@ def make(engine, tiny_folder, film):
 def playing(make, least=4, **changes):
     visitor = make(**changes)
     visitor.start(visitor.source({"kind": "clip", "id": "film"}))
-    until(lambda: visitor.look(None, -1)[0]["frames"] >= least)
+    until(lambda: visitor.poll(None, -1)[0]["frames"] >= least)
     return visitor
 
 
 def test_before_anything_was_started(make):
     visitor = make()
-    state, board = visitor.look(None, -1)
+    state, board = visitor.poll(None, -1)
     assert board is None
     assert state["state"] == "empty"
     assert state["clock"] is None
@@ -83,7 +83,7 @@ def test_before_anything_was_started(make):
 
 def test_a_clip_plays_and_the_board_follows(make):
     visitor = playing(make)
-    state, board = visitor.look(None, -1)
+    state, board = visitor.poll(None, -1)
     assert state["source"] == {"kind": "clip", "id": "film", "title": "A film"}
     assert state["duration"] == pytest.approx(20, abs=0.5)
     assert state["about"]["model"]["parameters"] > 0
@@ -100,8 +100,8 @@ def test_a_picture_is_sent_once(make):
     visitor.transport("pause")
 
     def is_sent_once():
-        frame = visitor.look(None, -1)[0]["frame"]
-        return "frame" not in visitor.look(None, frame["index"])[0]
+        frame = visitor.poll(None, -1)[0]["frame"]
+        return "frame" not in visitor.poll(None, frame["index"])[0]
 
     until(is_sent_once)  # a step that was under way may bring a newer one
 
@@ -135,7 +135,7 @@ def test_one_answer_at_a_time(make):
     visitor = playing(make)
     first = visitor.ask("What is shown?")
     next(first)
-    assert "One answer at a time" in list(visitor.ask("And now?"))[-1]["turns"][-1]["answer"]
+    assert "still being written" in list(visitor.ask("And now?"))[-1]["turns"][-1]["answer"]
     assert [turn["state"] for turn in list(first)[-1]["turns"]] == ["done", "error"]
 
 
@@ -152,13 +152,13 @@ def test_settings_say_what_applies(make):
     visitor = playing(make)
     assert visitor.change() == []
     assert "next chunk" in " ".join(visitor.change(policy="sliding-window"))
-    assert visitor.look(None, -1)[0]["about"]["policy"]["name"] == "sliding-window"
+    assert visitor.poll(None, -1)[0]["about"]["policy"]["name"] == "sliding-window"
     kept = visitor.settings
     for wrong in ({"budget": 0}, {"fps": 0.0}, {"model": "/nowhere/at-all"}, {"policy": "no-such"}):
         with pytest.raises(HermesError):
             visitor.change(**wrong)
         assert visitor.settings == kept
-    assert visitor.look(None, -1)[0]["state"] == "playing"
+    assert visitor.poll(None, -1)[0]["state"] == "playing"
 
 
 def test_a_bad_source_leaves_the_stream_as_it_was(make, tmp_path):
@@ -171,16 +171,16 @@ def test_a_bad_source_leaves_the_stream_as_it_was(make, tmp_path):
         visitor.source({"kind": "clip", "id": "../../etc/passwd"})
     with pytest.raises(HermesError):
         visitor.source({"kind": "upload", "path": "/etc/passwd"})
-    assert visitor.look(None, -1)[0]["state"] == "playing"
+    assert visitor.poll(None, -1)[0]["state"] == "playing"
 
 
 def test_restart_empties_the_board(make):
     visitor = playing(make, least=8)
-    seq = visitor.look(None, -1)[1]["seq"]
+    seq = visitor.poll(None, -1)[1]["seq"]
     visitor.restart()
-    assert visitor.look(None, -1)[0]["restarted"]
-    until(lambda: visitor.look(None, -1)[1] is not None)
-    board = visitor.look(seq, -1)[1]
+    assert visitor.poll(None, -1)[0]["restarted"]
+    until(lambda: visitor.poll(None, -1)[1] is not None)
+    board = visitor.poll(seq, -1)[1]
     assert board is None or board["base"] is None or board["seq"] != seq + 1
 
 
@@ -190,15 +190,15 @@ def test_camera_pictures_are_checked(make):
     good = base64.b64encode(cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()).decode()
     for number, jpeg in enumerate(["", "%%%", "AAAA", "A" * 2_000_000, good], 1):
         visitor.shot(jpeg, number)
-    until(lambda: visitor.look(None, -1)[0]["frames"] == 1)
-    assert visitor.look(None, -1)[0]["received"] == 5
+    until(lambda: visitor.poll(None, -1)[0]["frames"] == 1)
+    assert visitor.poll(None, -1)[0]["received"] == 5
 
 
 def test_a_missing_model_is_told(engine):
-    shelf = Shelf(engine)
-    shelf.preload("/nowhere/at-all")
-    until(lambda: shelf.state("/nowhere/at-all").error)
-    assert "/nowhere/at-all" in shelf.state("/nowhere/at-all").error
+    loader = ModelLoader(engine)
+    loader.preload("/nowhere/at-all")
+    until(lambda: loader.state("/nowhere/at-all").error)
+    assert "/nowhere/at-all" in loader.state("/nowhere/at-all").error
 
 
 def sessions(make, root, **quota):
@@ -286,12 +286,12 @@ def test_files_of_nobody_are_not_accepted(make, tmp_path):
 def test_handlers_tell_troubles_instead_of_raising(make, tmp_path):
     handlers = Handlers(sessions(make, tmp_path, visitors=1))
     handlers.act({"action": "start", "kind": "upload", "path": "/etc/passwd"}, "a")
-    state = handlers.look({"seq": None, "frame": -1}, "a")[0]
+    state = handlers.poll({"seq": None, "frame": -1}, "a")[0]
     assert state["notice"]["kind"] == "error"
     handlers.act({"action": "format the disk"}, "a")
     handlers.act({"action": "speed", "speed": 1e9}, "a")
     assert handlers.sessions.get("a").settings.speed == 4.0
-    refused = handlers.look({}, "b")[0]
+    refused = handlers.poll({}, "b")[0]
     assert "places are taken" in refused["notice"]["text"]
     handlers.act({"action": "start"}, "b")
     answers = [json.loads(value) for value in handlers.ask({"question": "<script>x</script>"}, "a")]
@@ -337,8 +337,8 @@ def test_a_setting_is_tried_before_and_while_a_clip_plays(make):
     assert told["said"] == "Applies when you press Start."
     assert [setting["name"] for setting in told["settings"] if setting["changed"]] == ["smoothing"]
     visitor.start(visitor.source({"kind": "clip", "id": "film"}))
-    until(lambda: visitor.look(None, -1)[0]["frames"] >= 4)
-    assert visitor.look(None, -1)[0]["about"]["policy"]["badge"] == "1 setting changed"
+    until(lambda: visitor.poll(None, -1)[0]["frames"] >= 4)
+    assert visitor.poll(None, -1)[0]["about"]["policy"]["badge"] == "1 setting changed"
     told = visitor.try_it({"name": "tiers", "value": "all sensory"})
     assert told["said"] == "The change applies at the next eviction; what is forgotten stays forgotten."
     assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
@@ -347,7 +347,7 @@ def test_a_setting_is_tried_before_and_while_a_clip_plays(make):
     assert "at most 1" in refused["said"]
     assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
     assert visitor.try_it({"reset": True})["changed"] == []
-    assert visitor.look(None, -1)[0]["about"]["policy"]["badge"] == "original method, no training"
+    assert visitor.poll(None, -1)[0]["about"]["policy"]["badge"] == "original method, no training"
 
 
 def test_another_policy_begins_with_its_own_defaults(make):
@@ -366,9 +366,9 @@ def test_a_fault_in_the_board_is_told_and_the_next_update_recovers(make, monkeyp
         raise RuntimeError("a fault")
 
     monkeypatch.setattr(visitor._board, "message", fault)
-    state, board = visitor.look(None, -1)
+    state, board = visitor.poll(None, -1)
     assert board is None
     assert state["frames"] >= 4
     assert "The board cannot be updated" in state["notice"]["text"]
     monkeypatch.setattr(visitor._board, "message", message)
-    assert visitor.look(None, -1)[1]["base"] is None
+    assert visitor.poll(None, -1)[1]["base"] is None

@@ -23,7 +23,7 @@ from ui.ordering import Turns
 from ui.player.clips import Clip
 from ui.runs.recordings import offered
 from ui.runs.runs import SPEEDS as REPLAY_SPEEDS
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 
 if TYPE_CHECKING:
     from hermes.serving.engine import StreamSettings
@@ -38,7 +38,7 @@ class Lab:
     def __init__(
         self,
         settings: StreamSettings,
-        shelf: Shelf,
+        loader: ModelLoader,
         clips: Mapping[str, Clip],
         runs: Mapping[str, LabRun] = MappingProxyType({}),
         downloads: Path | None = None,
@@ -49,14 +49,14 @@ class Lab:
 
         Args:
             settings: Model, frame rate and chunk of live runs.
-            shelf: Loads the model.
+            loader: Loads the model.
             clips: The bundled clips by id.
             runs: The bundled lab runs by id.
             downloads: Recordings are written below it.
             live: Whether memories can be run here, or only recorded runs be shown.
         """
         self._settings = settings
-        self._shelf = shelf
+        self._loader = loader
         self._clips = clips
         self._runs = runs
         self._downloads = downloads or Path(tempfile.gettempdir())
@@ -81,9 +81,9 @@ class Lab:
         try:
             self._do(str(wish.get("action")), wish)
         except HermesError as error:
-            self.tell(str(error))
+            self.notify(str(error))
 
-    def tell(self, text: str) -> None:
+    def notify(self, text: str) -> None:
         """Show a sentence in the lab."""
         self._notice = {"id": next(_IDS), "text": text}
 
@@ -117,13 +117,13 @@ class Lab:
         settings = replace(self._settings, budget=int(budget), speed=SPEEDS[speed], changed=())
         self._starting = True
         try:
-            run = LiveLab.start(self._shelf, settings, names, clip)
+            run = LiveLab.start(self._loader, settings, names, clip)
             with self._lock:
                 self._end()
                 if self._closed:
                     run.close()
                     return
-                run.play(self._shelf)
+                run.play(self._loader)
                 self._run = run
         finally:
             self._starting = False
@@ -208,7 +208,7 @@ class Lab:
             if self._recording is not None:
                 raise HermesError("A recording runs already: stop it first.")
             self._recorded = None
-            self._recording = self._run.record(self._shelf)
+            self._recording = self._run.record(self._loader)
 
     def _stop_recording(self) -> None:
         with self._lock:
@@ -221,20 +221,20 @@ class Lab:
 
     # What the browser is told -------------------------------------------------------------------------------------
 
-    def look(self, shown: int) -> dict[str, Any]:
+    def poll(self, shown: int) -> dict[str, Any]:
         """The state of the run; its picture only where it is another than `shown`, the number of the one on the page."""
         told: dict[str, Any] = {"state": "empty", "answering": False, "asked": [], "lanes": [], "run": None}
         with self._lock:
             run, replay, recording = self._run, self._replay, self._recording
-            more, jpeg = run.look() if run is not None else ({}, None)
+            more, jpeg = run.poll() if run is not None else ({}, None)
         try:
             if replay is not None:
                 bundled = self._runs.get(replay.run.id) is replay.run
                 startable = replay.run.head.clip_id if self._live and replay.run.head.clip_id in self._clips else ""
-                more, jpeg = replay.look(bundled=bundled, startable=startable)
+                more, jpeg = replay.poll(bundled=bundled, startable=startable)
         except TraceError as error:  # the file is damaged in a way that only now shows
             self._end()
-            self.tell(str(error))
+            self.notify(str(error))
         told |= more
         if self._starting:
             told["state"] = "starting"

@@ -119,7 +119,7 @@ class Axis:
         return np.arange(frames) * self.columns // self.frames
 
 
-def told_lanes(lanes: Sequence[LaneState], duration: float | None, fps: float, judge: Judge) -> dict[str, Any]:
+def lanes_payload(lanes: Sequence[LaneState], duration: float | None, fps: float, judge: Judge) -> dict[str, Any]:
     """The memories for the page, and the columns that they are drawn in.
 
     Args:

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from hermes.trace import Head
 from ui.board.evidence import judge_of
-from ui.lab.lanes import LabQuestion, LaneState, Reply, told_lanes
+from ui.lab.lanes import LabQuestion, LaneState, Reply, lanes_payload
 from ui.lab.recording import LabHeads, LabRecording
 from ui.player import payloads
 from ui.player.clips import Clip
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 
 if TYPE_CHECKING:
     from hermes.lab.side_by_side import Lane, SideBySide, SideView
@@ -32,7 +32,7 @@ class LiveLab:
         self._open: str | None = None
 
     @classmethod
-    def start(cls, shelf: Shelf, settings: StreamSettings, policies: Sequence[str], clip: Clip) -> LiveLab:
+    def start(cls, loader: ModelLoader, settings: StreamSettings, policies: Sequence[str], clip: Clip) -> LiveLab:
         """A run whose memories are made, and wait for `play`.
 
         Raises:
@@ -40,17 +40,17 @@ class LiveLab:
         """
         from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - loads torch, which a page may do without
 
-        shelf.ensure(settings.model)
-        return cls(SideBySide(shelf.engine, settings, policies), clip)
+        loader.ensure(settings.model)
+        return cls(SideBySide(loader.engine, settings, policies), clip)
 
-    def play(self, shelf: Shelf) -> None:
+    def play(self, loader: ModelLoader) -> None:
         """Begin.
 
         Raises:
             HermesError: There are too many streams already, or the clip cannot be played.
         """
         try:
-            shelf.engine.enter(self._run)
+            loader.engine.enter(self._run)
             self._run.play(self._clip.path, self._clip.title)
         except BaseException:
             self._run.close()  # it must not keep its place in the engine
@@ -74,16 +74,16 @@ class LiveLab:
         self._run.ask(question)
         self._open = question.strip()
 
-    def record(self, shelf: Shelf) -> LabRecording:
+    def record(self, loader: ModelLoader) -> LabRecording:
         """Begin to record; `end` of what comes back wants the questions, see `asked`."""
-        recording = LabRecording(self._run, self._heads(shelf))
+        recording = LabRecording(self._run, self._heads(loader))
         recording.start()
         return recording
 
-    def _heads(self, shelf: Shelf) -> LabHeads:
+    def _heads(self, loader: ModelLoader) -> LabHeads:
         """What a recording says of this run and its memories."""
         settings, clip = self._run.settings, self._clip
-        model = shelf.state(settings.model)
+        model = loader.state(settings.model)
         whole = Head(
             title=clip.title,
             clip_id=clip.id,
@@ -104,7 +104,7 @@ class LiveLab:
         self._settle(self._run.view())
         return self._asked
 
-    def look(self) -> tuple[dict[str, Any], bytes | None]:
+    def poll(self) -> tuple[dict[str, Any], bytes | None]:
         """What the lab shows of it, and the newest picture."""
         view = self._run.view()
         self._settle(view)
@@ -116,7 +116,7 @@ class LiveLab:
             "clock": None if math.isnan(view.clock) else round(view.clock, 2),
             "frames": view.frames,
             "error": view.error,
-            **told_lanes(lanes, view.duration, self._run.settings.fps, self._judge),
+            **lanes_payload(lanes, view.duration, self._run.settings.fps, self._judge),
         }
         return told, view.frame_jpeg
 

@@ -57,7 +57,7 @@ class LabRecording:
         self._run = run
         self._heads = heads
         self._recorder = recorder or LabRecorder(len(heads.lanes))
-        self._news: queue.SimpleQueue[tuple[Seen, ...] | None] = queue.SimpleQueue()
+        self._queue: queue.SimpleQueue[tuple[Seen, ...] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._keep, name="lab recording", daemon=True)
         self._asked: tuple[LabQuestion, ...] = ()
         self._answers: list[int] = []
@@ -71,14 +71,14 @@ class LabRecording:
 
     def _hear(self, view: SideView) -> None:
         answers = [id(lane.snapshot.answer) if lane.snapshot else 0 for lane in view.lanes]
-        if answers == self._answers and self._news.qsize() >= MOST_WAITING:
+        if answers == self._answers and self._queue.qsize() >= MOST_WAITING:
             return  # memories outrun the keeping of them; moments that first show an answer always stay
         self._answers = answers
-        self._news.put(tuple((_view(view, lane), lane.session.life.records) for lane in view.lanes))
+        self._queue.put(tuple((_view(view, lane), lane.session.life.records) for lane in view.lanes))
 
     def _keep(self) -> None:
         try:
-            while (seen := self._news.get()) is not None:
+            while (seen := self._queue.get()) is not None:
                 for recorder, (view, scores) in zip(self._recorder.lanes, seen, strict=True):
                     recorder.add(view, scores=scores)
         except Exception:
@@ -100,7 +100,7 @@ class LabRecording:
             return
         self._run.listen(None)
         self._asked, self._over, self.ended = tuple(asked), True, True
-        self._news.put(None)
+        self._queue.put(None)
 
     def finish(self, folder: Path) -> Path:
         """Write the file into a folder of its own below `folder`, where nobody can guess it; `end` comes first.

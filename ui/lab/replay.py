@@ -11,7 +11,7 @@ from hermes.trace import LabRun, Run, RunTurn, TraceError
 from hermes.trace.head import is_right
 from hermes.view import LiveView
 from ui.board.evidence import judge_of
-from ui.lab.lanes import LabQuestion, LaneState, Reply, told_lanes
+from ui.lab.lanes import LabQuestion, LaneState, Reply, lanes_payload
 from ui.runs.replay_clock import ReplayClock
 from ui.runs.runs import lab_label, usual_speed
 
@@ -50,7 +50,7 @@ class LabReplay(ReplayClock):
         with _fitting(run):
             self._judge = judge_of(run.head.events, run.events_fps, lambda: run.head.settings.fps)
 
-    def look(self, *, bundled: bool, startable: str) -> tuple[dict[str, Any], bytes | None]:
+    def poll(self, *, bundled: bool, startable: str) -> tuple[dict[str, Any], bytes | None]:
         """What the lab shows of this moment, and the newest picture of it.
 
         Args:
@@ -61,11 +61,11 @@ class LabReplay(ReplayClock):
             TraceError: The run is damaged.
         """
         with _fitting(self.run):
-            told = self._look(bundled=bundled, startable=startable)
+            told = self._poll(bundled=bundled, startable=startable)
         kept = (self.run.picture(frame) for frame in range(told["frames"] - 1, -1, -1))
         return told, next((jpeg for jpeg in kept if jpeg), None)
 
-    def _look(self, *, bundled: bool, startable: str) -> dict[str, Any]:
+    def _poll(self, *, bundled: bool, startable: str) -> dict[str, Any]:
         run, now = self.run, self.position
         views = [lane.view(now) for lane in run.lanes]
         lanes = [_lane(lane, view, now) for lane, view in zip(run.lanes, views, strict=True)]
@@ -77,7 +77,7 @@ class LabReplay(ReplayClock):
             "frames": min((one.frames for one in lanes if one.error is None), default=max(one.frames for one in lanes)),
             "error": None,
             "asked": [one.told() for one in self._asked(now)],
-            **told_lanes(lanes, _length(views[0].duration), run.head.settings.fps, self._judge),
+            **lanes_payload(lanes, _length(views[0].duration), run.head.settings.fps, self._judge),
             "run": self._about(bundled=bundled, startable=startable),
         }
 

@@ -10,7 +10,7 @@ from typing import Any
 from hermes.assets import GLOSSARY, LESSONS, POCKET
 from hermes.bench.machine import memory_bytes
 from ui.board.cells import MODES
-from ui.lessons.controller import Desk, calculator, plan
+from ui.lessons.controller import LessonController, calculator, plan
 from ui.lessons.glossary import forms_of, read_glossary
 from ui.lessons.metrics import published, recurrent
 from ui.lessons.model import Known, LessonError
@@ -48,8 +48,8 @@ def make_lessons(
     clips: Mapping[str, Clip],
     runs: Collection[str],
     policies: Mapping[str, Any],
-) -> tuple[Desk, dict[str, Any]]:
-    """The desk that answers the panel, and what the panel is given at the start.
+) -> tuple[LessonController, dict[str, Any]]:
+    """The controller that answers the panel, and what the panel is given at the start.
 
     A lesson whose clips or runs this page does not have is left out and logged.
     """
@@ -61,7 +61,7 @@ def make_lessons(
         except LessonError as problem:
             logger.warning("%s It is left out.", problem)
     lessons.sort(key=lambda lesson: lesson.number)
-    return Desk(sessions, lessons, known), {
+    return LessonController(sessions, lessons, known), {
         "lessons": [plan(lesson, known) for lesson in lessons],
         "glossary": [term.card() for term in read_glossary(GLOSSARY)],
         "calculator": calculator(memory_bytes(), published(), pocket_shape(), recurrent()),

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 Reply = dict[str, Any]
 
 
-class Desk:
+class LessonController:
     """Answers what the lessons panel asks for, for all visitors."""
 
     def __init__(self, sessions: Sessions, lessons: Sequence[Lesson], known: Known) -> None:

@@ -80,7 +80,7 @@ class Handlers:
         self.sessions = sessions
         self._opening = opening
 
-    def look(self, data: Data, key: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    def poll(self, data: Data, key: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The state of the player and the message for the board (None: nothing new), see `ui.page.update_stream`."""
         try:
             visitor = self.sessions.get(key)
@@ -92,7 +92,7 @@ class Handlers:
         self._open(visitor, data.get("open"))
         acknowledged = data.get("seq")
         frame = data.get("frame")
-        return visitor.look(
+        return visitor.poll(
             acknowledged if isinstance(acknowledged, int) else None,
             frame if isinstance(frame, int) else -1,
             Wanted.read(data.get("board")),
@@ -111,7 +111,7 @@ class Handlers:
                 str(wish.get("id")), seconds, play=wish.get("play") is not False, opening=opening if shows else None
             )
         except HermesError as error:
-            visitor.tell("error", str(error))
+            visitor.notify("error", str(error))
 
     def detail(self, data: Data, key: str | None) -> Any:
         """What the board asks for on demand."""
@@ -152,10 +152,12 @@ class Handlers:
             else:
                 visitor.transport(str(action))
         except HermesError as error:
-            visitor.tell("error", str(error))
+            visitor.notify("error", str(error))
         except Exception:
             logger.exception("%s failed", action)
-            visitor.tell("error", "That did not work because of a fault in this program. The page goes on; try again.")
+            visitor.notify(
+                "error", "That did not work because of a fault in this program. The page goes on; try again."
+            )
 
     def _answer_offer(self, visitor: Visitor, key: str | None, *, resume: bool) -> None:
         """The answer to the offer to resume a saved stream; the file of a stream that is resumed is replaced later."""
@@ -165,25 +167,25 @@ class Handlers:
             visitor.offer_saved(None)
             self.sessions.discard_saved(key)
 
-    def lab_look(self, data: Data, key: str | None) -> Any:
+    def poll_lab(self, data: Data, key: str | None) -> Any:
         """News for the lab."""
         try:
             lab = self.sessions.own(key).lab
         except HermesError:
             return gr.skip()  # there is no place; the player says so
         shown = data.get("frame")
-        return wire(lab.look(shown if isinstance(shown, int) else -1))
+        return wire(lab.poll(shown if isinstance(shown, int) else -1))
 
-    def lab_do(self, data: Data, key: str | None) -> None:
+    def lab_action(self, data: Data, key: str | None) -> None:
         """A press of a button of the lab, or a file for it, after those before it. What goes wrong is told there."""
         try:
             visitor = self.sessions.own(key)
         except HermesError:
             return  # there is no place; the player says so
         with visitor.lab.turns.take(data.get("order")):
-            self._lab_do(visitor, data, key)
+            self._apply_to_lab(visitor, data, key)
 
-    def _lab_do(self, visitor: Visitor, data: Data, key: str | None) -> None:
+    def _apply_to_lab(self, visitor: Visitor, data: Data, key: str | None) -> None:
         lab, action = visitor.lab, data.get("action")
         if action not in ("open-file", "board"):
             lab.do(data)
@@ -196,7 +198,7 @@ class Handlers:
             self.sessions.take_upload(key, path, str(data.get("name") or ""))
             lab.open(trace.read_lab(path))
         except HermesError as error:
-            lab.tell(str(error))
+            lab.notify(str(error))
 
     def shot(self, data: Data, key: str | None) -> None:
         """A camera picture."""
@@ -220,7 +222,7 @@ class Handlers:
             try:
                 self.sessions.take_upload(key, str(data["path"]), str(data.get("name") or ""))
             except HermesError as error:
-                visitor.tell("error", str(error))
+                visitor.notify("error", str(error))
                 return
         for message in clip_visitor.run(data):
             yield wire(message)

@@ -29,7 +29,7 @@ from ui.page.update_stream import Updates
 from ui.page.wiring import wire_lab, wire_lessons, wire_page, wire_try_it
 from ui.player.clips import Clip, read_clips
 from ui.runs.runs import card, read_lab_runs, read_openings, read_runs
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.autosave import Autosave
 from ui.visitors.connections import Connections
 from ui.visitors.registry import Quota, Sessions
@@ -76,17 +76,17 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         policies: Name -> policy, each with `title`, `kind_of`, `badge`, `about`, `needs`, `has_budget` and `has_guidance`.
         options: What whoever starts the page decides.
     """
-    shelf = Shelf(engine)
+    loader = ModelLoader(engine)
     clips = {clip.id: clip for clip in read_clips(options.clips)}
     runs = read_runs(options.runs) if options.runs else {}
     openings = read_openings(options.runs) if options.runs else {}
     lab_runs = read_lab_runs(options.runs) if options.runs else {}
     cards = [card(run, openings.get(run.id, 0.0)) for run in runs.values()]
     opening = _opening(runs, cards, clips, options, policies)
-    given = (options.settings, shelf, clips, policies, runs, Path(get_upload_folder()), lab_runs)
+    given = (options.settings, loader, clips, policies, runs, Path(get_upload_folder()), lab_runs)
     autosave = Autosave(options.autosave, options.autosave_mb) if options.autosave else None
     uploads = Path(get_upload_folder())
-    sessions = Sessions(_maker(shelf, given, options), options.quota, uploads, Connections(), autosave)
+    sessions = Sessions(_maker(loader, given, options), options.quota, uploads, Connections(), autosave)
     handlers = Handlers(sessions, opening)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         gr.HTML(
@@ -121,7 +121,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
     sessions.keep_sweeping(stop)
     if autosave is not None:
         autosave.keep_saving(sessions.visitors, stop)
-    return Page(page, handlers, opening, partial(shelf.preload, options.settings.model, agreed=options.agreed))
+    return Page(page, handlers, opening, partial(loader.preload, options.settings.model, agreed=options.agreed))
 
 
 def _opening(
@@ -138,14 +138,14 @@ def _opening(
     return make_opening(run, seconds, clips, options.settings, policies[options.settings.policy])
 
 
-def _maker(shelf: Shelf, given: tuple[Any, ...], options: Options) -> Callable[[], Visitor]:
+def _maker(loader: ModelLoader, given: tuple[Any, ...], options: Options) -> Callable[[], Visitor]:
     """Makes a visitor. In clip mode the model is loaded here, since ZeroGPU wants it before the page is launched."""
     if not options.clip_mode:
         return lambda: Visitor(*given)
     from ui.visitors.clip_visitor import ClipVisitor  # noqa: PLC0415 - loads torch
 
-    shelf.ensure(options.settings.model, agreed=options.agreed)
-    run = clip_runner(shelf.engine.model(options.settings.model))
+    loader.ensure(options.settings.model, agreed=options.agreed)
+    run = clip_runner(loader.engine.model(options.settings.model))
     return lambda: ClipVisitor(*given, run=run)
 
 
@@ -156,7 +156,7 @@ def launch_options(quota: Quota, handlers: Handlers, opening: Opening | None = N
         "app_kwargs": {
             "middleware": [
                 Middleware(PageTraffic, sessions=handlers.sessions),
-                Middleware(Updates, look=handlers.look),
+                Middleware(Updates, poll=handlers.poll),
                 Middleware(Document, moment=opening.told if opening else None),
             ]
         },

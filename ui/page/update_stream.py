@@ -47,7 +47,7 @@ VARYING: Final = ("n", "frame", "restarted")
 """Parts of the player's state that say nothing new by themselves."""
 
 Data = dict[str, Any]
-Look = Callable[[Mapping[str, Any], str], tuple[Data, Data | None]]
+Poll = Callable[[Mapping[str, Any], str], tuple[Data, Data | None]]
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -97,16 +97,16 @@ class _Page:
 class Updates:
     """ASGI middleware that serves the update streams; every other request passes."""
 
-    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], look: Look) -> None:
+    def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], poll: Poll) -> None:
         """Stand before `app`.
 
         Args:
             app: What answers every other request.
-            look: Returns the state of the player and the message for the board (None: nothing new), from what a page
+            poll: Returns the state of the player and the message for the board (None: nothing new), from what a page
                 shows and the key of its session. Called in a thread.
         """
         self._app = app
-        self._look = look
+        self._poll = poll
         self._pages: dict[str, _Page] = {}
         self._threads = ThreadPoolExecutor(THREADS, "updates")
 
@@ -164,7 +164,7 @@ class Updates:
             page.woken.clear()
             looked = dict(page.shown)
             try:
-                player, board = await loop.run_in_executor(self._threads, self._look, looked, key)
+                player, board = await loop.run_in_executor(self._threads, self._poll, looked, key)
             except Exception:
                 logger.exception("an update could not be made")
                 await asyncio.sleep(IDLE_SECONDS)

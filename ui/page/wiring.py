@@ -8,7 +8,7 @@ from typing import Any
 import gradio as gr
 
 from ui.component import LIVE, part
-from ui.lessons.controller import Desk
+from ui.lessons.controller import LessonController
 from ui.page.handlers import Handlers, wire
 from ui.page.settings_row import Controls
 from ui.visitors.connections import key_of
@@ -74,24 +74,24 @@ def wire_lab(handlers: Handlers, part: gr.HTML) -> None:
     """The lab's events to handlers."""
 
     def look(event: gr.EventData, request: gr.Request) -> Any:
-        return handlers.lab_look(event._data, key_of(request))  # noqa: SLF001
+        return handlers.poll_lab(event._data, key_of(request))  # noqa: SLF001
 
     def do(event: gr.EventData, request: gr.Request) -> None:
-        handlers.lab_do(event._data, key_of(request))  # noqa: SLF001
+        handlers.lab_action(event._data, key_of(request))  # noqa: SLF001
 
     part.lablook(look, None, part, concurrency_limit=None, concurrency_id="lablook", **LIVE)
     part.labdo(do, None, None, concurrency_limit=None, concurrency_id="labdo", trigger_mode="multiple", **LIVE)
 
 
-def wire_lessons(chat: gr.HTML, controls: Controls, desk: Desk, offer: Mapping[str, Any]) -> None:
+def wire_lessons(chat: gr.HTML, controls: Controls, controller: LessonController, offer: Mapping[str, Any]) -> None:
     """The lessons' panel. What a lesson changed is shown by the settings, and the chat is that of who is shown."""
     panel = part("lessons", ("lesson",), **offer)
 
     def lesson(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
-        reply = desk.answer(event._data, key_of(request))  # noqa: SLF001
+        reply = controller.answer(event._data, key_of(request))  # noqa: SLF001
         if reply["kind"] == "reveal":
             return {panel: wire(reply)}
-        visitor = desk.visitor(key_of(request))
+        visitor = controller.visitor(key_of(request))
         return {panel: wire(reply), chat: wire(visitor.conversation.message()), **controls.show(visitor)}
 
     outputs = [panel, chat, *controls.parts]

@@ -1,4 +1,4 @@
-"""A camera picture as a browser sends it: untrusted until its size is known."""
+"""Decoding of camera frames from the browser. They are untrusted: size limits are checked before decoding."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import numpy.typing as npt
 from PIL import Image
 
 PICTURE_BYTES = 1_500_000
-"""Longest text of a picture that is taken, in base64."""
+"""Largest accepted frame, in base64 characters."""
 PICTURE_SIDE = 2048
-"""Longest side of a picture that is decoded, in pixels."""
+"""Largest accepted width or height, in pixels."""
 
 
 def read_picture(jpeg: str) -> npt.NDArray[np.uint8] | None:
-    """A picture from base64 as RGB uint8 [height, width, 3]; None where it is too large, or broken."""
+    """Decode a base64 JPEG to RGB uint8 [height, width, 3]; None if it is too large or damaged."""
     if len(jpeg) > PICTURE_BYTES:
         return None
     try:
@@ -32,7 +32,7 @@ def read_picture(jpeg: str) -> npt.NDArray[np.uint8] | None:
 
 
 def small_enough(data: bytes) -> bool:
-    """Whether a picture's header tells a size that is worth decoding: a small file can unfold into gigabytes."""
+    """Return whether the size in the image header is acceptable: a small file can decode to gigabytes."""
     try:
         with Image.open(io.BytesIO(data)) as picture:
             return max(picture.size) <= PICTURE_SIDE

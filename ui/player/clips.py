@@ -1,4 +1,4 @@
-"""The bundled clips: what `assets/clips/index.json` lists, with a poster and the questions that suit each moment."""
+"""The bundled clips listed in `assets/clips/index.json`, with posters and suggested questions."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ class Clip:
     """A bundled clip.
 
     Attributes:
-        id: Its file's name without the ending.
-        path: The file.
-        title: Its name for people.
-        about: One sentence on what happens in it.
-        seconds: Its length.
-        questions: Suggested questions, each with the second from which it makes sense to ask.
-        poster: A picture of it as a data address; "" where none could be made.
-        events: What it shows, as its truth file lists it; empty where nobody wrote it down.
-        fps: Frames a second in which its events count.
+        id: File name without suffix.
+        path: The video file.
+        title: Display name.
+        about: One sentence about what happens in the clip.
+        seconds: Length in seconds.
+        questions: Suggested questions, each with the earliest time (seconds) at which it makes sense.
+        poster: Preview image as a data URL; "" if none could be made.
+        events: The events listed in the clip's ground-truth file; empty if there is none.
+        fps: Frame rate in which the event times are counted.
     """
 
     id: str
@@ -46,12 +46,12 @@ class Clip:
     fps: float = 4.0
 
     def card(self) -> dict[str, Any]:
-        """What the page needs to show it in the list."""
+        """Return the entry for the page's list of clips."""
         return {"id": self.id, "title": self.title, "about": self.about, "seconds": self.seconds, "poster": self.poster}
 
 
 def read_clips(folder: Path) -> list[Clip]:
-    """The clips that a folder's `index.json` lists, in its order; those that are missing are left out and logged."""
+    """Return the clips in a folder's `index.json`, in its order. Unreadable clips are skipped with a warning."""
     index = folder / "index.json"
     if not index.is_file():
         return []
@@ -63,7 +63,7 @@ def read_clips(folder: Path) -> list[Clip]:
         try:
             clips.append(_read_clip(folder, name))
         except (OSError, KeyError, ValueError, HermesError) as error:
-            logger.warning("clip %s is left out: %s", name, error)
+            logger.warning("Skipping clip %s: %s", name, error)
     return clips
 
 
@@ -72,15 +72,15 @@ def _read_clip(folder: Path, name: str) -> Clip:
     path = folder / f"{name}.webm"
     if not path.is_file():
         raise FileNotFoundError(path)
-    seconds, poster = _look(path)
+    seconds, poster = _probe(path)
     questions = tuple((str(q["text"]), float(q.get("at", 0.0))) for q in about.get("questions", ()))
     title, description = str(about.get("title", name)), str(about.get("description", ""))
     events = tuple(about.get("events", ()))
     return Clip(name, path, title, description, seconds, questions, poster, events, float(about.get("fps", 4.0)))
 
 
-def _look(path: Path) -> tuple[float, str]:
-    """Length of a clip in seconds, and a frame from its first third as a poster."""
+def _probe(path: Path) -> tuple[float, str]:
+    """Return the length of a clip in seconds, and a poster: a frame from its first third, or from second 3."""
     with video.sample(path, 1.0) as frames:
         seconds = frames.info.duration or 0.0
         poster = next((jpeg(frame, POSTER_WIDTH, 95) for frame, at in frames if at >= min(seconds / 3, 3.0)), b"")

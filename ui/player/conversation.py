@@ -1,4 +1,4 @@
-"""The conversation of one visitor: questions stamped with stream time, answers as they grow. No Gradio, no browser."""
+"""The conversation of one visitor: questions with their stream time, and streamed answers. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
+from uuid import uuid4
 
 from hermes.errors import HermesError
 
@@ -19,11 +20,9 @@ logger = logging.getLogger(__name__)
 
 FAILED = "The question could not be answered. Ask again."
 
-_IDS = itertools.count(1)
-
 
 class AnsweringStream(Protocol):
-    """A stream that can be asked: live, or a recorded run that replays its answers."""
+    """A stream that answers questions: live, or a recorded run."""
 
     def view(self) -> LiveView:
         """Return the stream's current state."""
@@ -34,16 +33,16 @@ class AnsweringStream(Protocol):
 
 @dataclass
 class ChatTurn:
-    """A question and what became of it.
+    """A question and its answer.
 
     Attributes:
-        id: Its number.
-        question: What was asked, as it was typed.
-        at: Stream time when it was asked, in seconds; None before the first frame.
-        answer: What was answered so far; in state "error" the reason why there is no answer.
+        id: Number within the conversation, from 1.
+        question: The question as typed.
+        at: Stream time of the question in seconds; None before the first frame.
+        answer: The answer so far; in state "error", the reason why there is no answer.
         state: "writing", "done", "stopped" or "error".
         first_ms: Time to first token, in milliseconds.
-        policy: Title of the policy that kept the memory.
+        policy: Title of the policy that managed the memory.
     """
 
     id: int
@@ -56,51 +55,57 @@ class ChatTurn:
 
 
 class Conversation:
-    """The turns of one visitor, one answer at a time."""
+    """The turns of one visitor. Only one answer is written at a time."""
 
     def __init__(self) -> None:
         self.turns: list[ChatTurn] = []
-        self._epoch = next(_IDS)
+        self._ids = itertools.count(1)
+        self._epoch = uuid4().hex
         self._lock = threading.Lock()
 
     def message(self, last: int | None = None) -> dict[str, Any]:
-        """The newest turns for the browser. Two are enough while one is written: a missed end is repeated."""
+        """Return the message for the browser.
+
+        Args:
+            last: Number of turns to include; None for all. Two are enough while an answer is written: if the browser
+                missed the end of the previous answer, it receives it again.
+        """
         with self._lock:
             turns = self.turns[-last:] if last else self.turns[:]
         return {"epoch": self._epoch, "turns": [dict(vars(turn)) for turn in turns]}
 
     def restore(self, turns: Sequence[ChatTurn]) -> None:
-        """Continue a conversation that was saved, in place of this one."""
+        """Replace the conversation by a saved one."""
         with self._lock:
-            self.turns = [replace(turn, id=next(_IDS)) for turn in turns]
-            self._epoch = next(_IDS)
+            self.turns = [replace(turn, id=next(self._ids)) for turn in turns]
+            self._epoch = uuid4().hex
 
     def begin(self, question: str, at: float, policy: str) -> ChatTurn:
-        """Add a question whose answer comes from elsewhere; whoever adds it writes its answer and state."""
-        turn = ChatTurn(next(_IDS), question, at, policy=policy)
+        """Add a question and return its turn. The caller writes the answer and the state."""
+        turn = ChatTurn(next(self._ids), question, at, policy=policy)
         with self._lock:
             self.turns.append(turn)
         return turn
 
     def ask(self, stream: AnsweringStream | None, question: str, policy: str) -> Iterator[dict[str, Any]]:
-        """Ask a stream; yields messages for the browser, the answer longer in each.
+        """Ask a stream and yield a message for the browser after each piece of the answer.
 
-        The turn always ends: as "done", "stopped", or "error" with the reason. Exceptions are not passed on.
+        The turn always ends in state "done", "stopped" or "error" (with the reason). Exceptions do not propagate.
 
         Args:
-            stream: The stream to ask; None: none was started.
-            question: What is asked.
-            policy: Title of the policy that keeps the memory.
+            stream: The stream to ask, or None if none was started.
+            question: The question.
+            policy: Title of the policy that manages the memory.
         """
         clock = stream.view().clock if stream is not None else math.nan
-        turn = ChatTurn(next(_IDS), question, None if math.isnan(clock) else clock, policy=policy)
+        turn = ChatTurn(next(self._ids), question, None if math.isnan(clock) else clock, policy=policy)
         with self._lock:
             busy = any(other.state == "writing" for other in self.turns)
             self.turns.append(turn)
         if stream is None:
             turn.state, turn.answer = "error", "Nothing has been seen yet. Press Start, then ask."
         elif busy:
-            turn.state, turn.answer = "error", "One answer at a time: wait for the last one, or stop it."
+            turn.state, turn.answer = "error", "An answer is still being written. Wait for it, or stop it."
         try:
             yield self.message(2)
             if stream is None or turn.state == "error":
@@ -116,13 +121,13 @@ class Conversation:
         except Exception:
             logger.exception("an answer failed")
             turn.state, turn.answer = "error", FAILED
-        finally:  # also when the connection is gone and the generator is closed
+        finally:  # also if the connection was lost and the generator is closed
             if turn.state == "writing":
                 turn.state = "stopped"
         yield self.message(2)
 
     def halt(self) -> None:
-        """The answer that is being written counts as stopped; what was said so far stays."""
+        """Mark the current answer as stopped. Its text so far is kept."""
         with self._lock:
             for turn in self.turns:
                 if turn.state == "writing":

@@ -1,4 +1,4 @@
-"""What the browser is told of a visitor's stream, as plain dicts. Pure functions."""
+"""Messages about a visitor's stream as JSON-ready dicts. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def meters(view: LiveView) -> dict[str, Any]:
-    """Figures above the board that the snapshot does not hold."""
+    """Return the metrics above the board that are not part of the snapshot."""
     first = view.first_token_ms
     return {
         "fps": round(view.ingest_fps, 1),
@@ -27,7 +27,12 @@ def meters(view: LiveView) -> dict[str, Any]:
 
 
 def stream_state(view: LiveView | None, shown: int) -> dict[str, Any]:
-    """The stream for the player; the picture only if it is another than `shown`, the number of the one it shows."""
+    """Return the state of the stream for the player.
+
+    Args:
+        view: Current state of the stream, or None if there is no stream.
+        shown: Number of the frame that the browser shows; its image is not sent again.
+    """
     if view is None:
         return {"state": "empty", "clock": None, "duration": None, "behind": 0.0, "frames": 0, "answering": False}
     state: dict[str, Any] = {
@@ -44,7 +49,7 @@ def stream_state(view: LiveView | None, shown: int) -> dict[str, Any]:
 
 
 def about(model: Loading | None, policy: Any, changed: Changed = ()) -> dict[str, Any]:
-    """Which model answers and what it knows, or how far it is; and the policy with its badge, and its changed settings."""
+    """Return the model (or its loading progress) and the policy with its badge."""
     info = model.info if model else None
     return {
         "model": info
@@ -56,7 +61,7 @@ def about(model: Loading | None, policy: Any, changed: Changed = ()) -> dict[str
 
 
 def model_facts(name: str, info: ModelInfo | None) -> dict[str, Any]:
-    """What a recorded run says of its model."""
+    """Return the description of a model that is stored in a recorded run."""
     if info is None:
         return {"name": name, "title": name, "about": "", "parameters": None, "device": ""}
     return {
@@ -69,19 +74,22 @@ def model_facts(name: str, info: ModelInfo | None) -> dict[str, Any]:
 
 
 def policy_facts(policy: Any) -> dict[str, str]:
-    """What the page and a recorded run say of a policy."""
+    """Return the description of a policy for the page and for recorded runs."""
     return {name: str(getattr(policy, name)) for name in ("name", "title", "badge", "about")}
 
 
-def waiting(model: Loading | None) -> dict[str, Any] | None:
-    """What the player shows while somebody waits for a model; None once it is there or has failed."""
+def loading_progress(model: Loading | None) -> dict[str, Any] | None:
+    """Return the loading progress of a model, or None if it is ready or failed to load."""
     if model is None:
         return {"text": "Loading …", "share": 0.0}
     return None if model.info or model.error else {"text": model.text, "share": model.share}
 
 
 def chips(clip: Clip | None, model: Loading | None) -> list[dict[str, Any]]:
-    """Suggested questions with the second from which each makes sense: a clip's own, else the model's."""
+    """Return suggested questions, each with the earliest time (seconds) at which it makes sense.
+
+    The questions of the clip are preferred over those of the model.
+    """
     if clip is not None and clip.questions:
         earliest: Mapping[str, float] = dict(sorted(clip.questions, key=lambda question: -question[1]))
         return [{"text": text, "at": at} for text, at in sorted(earliest.items(), key=lambda question: question[1])]

@@ -1,4 +1,4 @@
-"""Where the frames of a visitor come from, and what of it a browser may ask for."""
+"""Sources of frames, and validation of the source that a browser requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from ui.player.clips import Clip
 
 @dataclass(frozen=True)
 class Source:
-    """Where frames come from: kind "clip", "upload", "camera" or "run"; what to play, and its name for people."""
+    """A source of frames.
+
+    Attributes:
+        kind: "clip", "upload", "camera" or "run"; "" if nothing plays.
+        id: Id of the clip or run, or path of the upload.
+        path: The video file, if there is one.
+        title: Display name.
+    """
 
     kind: str
     id: str = ""
@@ -21,26 +28,26 @@ class Source:
     title: str = ""
 
 
-def read_source(wish: Mapping[str, Any], clips: Mapping[str, Clip], uploads: Mapping[str, str]) -> Source:
-    """What the browser asks for, checked against what this visitor may play.
+def read_source(request: Mapping[str, Any], clips: Mapping[str, Clip], uploads: Mapping[str, str]) -> Source:
+    """Return the requested source if this visitor may play it.
 
     Args:
-        wish: `kind`, with the `id` of a clip or the `path` of an upload.
+        request: `kind`, with the `id` of a clip or the `path` of an upload.
         clips: The bundled clips by id.
-        uploads: The visitor's own files: path -> name for people.
+        uploads: Display names of the visitor's uploads by path.
 
     Raises:
-        HermesError: There is no such clip, or the file was not uploaded by this visitor.
+        HermesError: The clip does not exist, or the file was not uploaded by this visitor.
     """
-    kind = wish.get("kind")
+    kind = request.get("kind")
     if kind == "camera":
         return Source("camera", title="camera")
     if kind == "clip":
-        clip = clips.get(str(wish.get("id")))
+        clip = clips.get(str(request.get("id")))
         if clip is None:
-            raise HermesError("This clip is not bundled here. Choose another one.")
+            raise HermesError("This clip is not available here. Choose another one.")
         return Source("clip", clip.id, clip.path, clip.title)
-    path = str(wish.get("path") or "")
+    path = str(request.get("path") or "")
     if path not in uploads:
         raise HermesError("Choose a video file first.")
     return Source("upload", path, Path(path), uploads[path])

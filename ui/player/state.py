@@ -1,10 +1,11 @@
-"""What one browser's player is told: the stream's state, sentences beside it, and whether to begin afresh."""
+"""State of the player in one browser tab: the stream, notices, and whether the page has to reset."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from ui.player import payloads
 from ui.player.clips import Clip
@@ -14,45 +15,54 @@ from ui.settings.model_loader import Loading
 if TYPE_CHECKING:
     from hermes.view import LiveView, StreamSettings
 
-_IDS = itertools.count(1)
 
-
-class PlayerNews:
-    """Messages for the player of one browser. Methods may be called by any thread."""
+class PlayerState:
+    """Builds the messages for the player of one browser tab. Thread-safe."""
 
     def __init__(self) -> None:
         self._restarted = False
         self._notice: dict[str, Any] | None = None
-        self._told_error: str | None = None
-        self._notes = 0
-        self._shots = 0
+        self._reported_error: str | None = None
+        self._reported_notes = 0
+        self._camera_frames = 0
+        self._numbers = itertools.count(1)
 
-    def tell(self, kind: str, text: str) -> None:
-        """Show a sentence beside the stream: kind "error" or "info"."""
-        self._notice = {"id": next(_IDS), "kind": kind, "text": text}
+    def notify(self, kind: str, text: str) -> None:
+        """Show a notice next to the stream.
 
-    def begin(self, *, afresh: bool = True) -> None:
-        """Another stream is shown: what was said beside the one before is over. `afresh`: the browser shows it not yet."""
-        self._restarted, self._notice, self._told_error, self._notes = afresh, None, None, 0
+        Args:
+            kind: "error" or "info".
+            text: The message.
+        """
+        # Unique across visitors: during a lesson the same page shows the notices of two visitors.
+        self._notice = {"id": uuid4().hex, "kind": kind, "text": text}
 
-    def tell_afresh(self) -> None:
-        """The browser has to forget what it shows, and is told everything anew."""
+    def begin(self, *, reset: bool = True) -> None:
+        """Switch to another stream and drop the notices of the previous one.
+
+        Args:
+            reset: Whether the page must discard what it shows; False if it shows the new stream already.
+        """
+        self._restarted, self._notice, self._reported_error, self._reported_notes = reset, None, None, 0
+
+    def resend_all(self) -> None:
+        """Make the page discard what it shows and receive the complete state."""
         self._restarted = True
 
-    def count_shot(self, number: int) -> None:
-        """Camera picture `number` has arrived, so that the browser may send another."""
-        self._shots = max(self._shots, number)
+    def acknowledge_camera_frame(self, number: int) -> None:
+        """Record that camera frame `number` has arrived, so that the browser can send the next one."""
+        self._camera_frames = max(self._camera_frames, number)
 
-    def heed(self, view: LiveView | None) -> None:
-        """Report each problem and each note of the stream once."""
-        if view is not None and view.error and view.error != self._told_error:
-            self._told_error = view.error
-            self.tell("error", view.error)
-        elif view is not None and view.notes[self._notes :]:
-            self._notes += 1
-            self.tell("info", view.notes[self._notes - 1])
+    def update_notices(self, view: LiveView | None) -> None:
+        """Show each error and each note of the stream once."""
+        if view is not None and view.error and view.error != self._reported_error:
+            self._reported_error = view.error
+            self.notify("error", view.error)
+        elif view is not None and view.notes[self._reported_notes :]:
+            self._reported_notes += 1
+            self.notify("info", view.notes[self._reported_notes - 1])
 
-    def state(
+    def message(
         self,
         view: LiveView | None,
         shown: int,
@@ -65,29 +75,29 @@ class PlayerNews:
         starting: bool,
         speeds: Mapping[int, float],
     ) -> dict[str, Any]:
-        """The next message, without what a recorded run or a recording adds.
+        """Return the next message for the player, without the fields of recorded runs and recordings.
 
         Args:
-            view: The stream now; None: there is none.
-            shown: Number of the picture that the browser shows.
-            playing: Where the stream comes from.
-            settings: The visitor's own.
-            model: How far the chosen model is loaded.
-            policy: The chosen policy.
-            clip: The chosen clip, whose questions are suggested.
-            starting: Whether somebody waits for the model.
-            speeds: What the browser calls each speed.
+            view: Current state of the stream, or None if there is no stream.
+            shown: Number of the frame that the browser shows.
+            playing: Source of the stream.
+            settings: Settings of the visitor.
+            model: Loading state of the selected model.
+            policy: The selected policy.
+            clip: The selected clip, whose questions are suggested.
+            starting: Whether the visitor waits for the model.
+            speeds: Playback speeds by the name that the browser uses.
         """
         restarted, self._restarted = self._restarted, False
         return {
-            "n": next(_IDS),
+            "n": next(self._numbers),
             "source": {"kind": playing.kind, "id": playing.id, "title": playing.title},
             "speed": next((name for name, speed in speeds.items() if speed == settings.speed), 1),
             "fps": settings.fps,
-            "received": self._shots,
+            "received": self._camera_frames,
             "restarted": restarted,
             "notice": self._notice,
-            "loading": payloads.waiting(model) if starting else None,
+            "loading": payloads.loading_progress(model) if starting else None,
             "about": payloads.about(model, policy, settings.changed),
             "chips": payloads.chips(clip, model),
             **payloads.stream_state(view, -1 if restarted else shown),

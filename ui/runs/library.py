@@ -12,7 +12,7 @@ from ui.runs.replay import Replay, state
 from ui.runs.runs import usual_speed
 
 
-class RunShelf:
+class RunLibrary:
     """Opens bundled runs by id, and runs that a visitor brought. Holds nothing of its own."""
 
     def __init__(self, runs: Mapping[str, Run], clips: Mapping[str, Clip]) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _IDS = itertools.count(1)
 
 
-class Tape:
+class Recordings:
     """Starts and stops the recordings of one visitor."""
 
     def __init__(self, folder: Path) -> None:
@@ -68,11 +68,11 @@ class Tape:
         path = recording.finish(self._folder, head, turns, truth)
         self._file = offered(path)
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """End a recording without a file."""
         recording, self._now = self._now, None
         if recording is not None:
-            recording.drop()
+            recording.discard()
 
     def state(self) -> dict[str, Any]:
         """What the page shows: how far the recording is, and the last one's file."""

@@ -42,7 +42,7 @@ class StreamRecording:
         """Begin to look."""
         self._thread.start()
 
-    def look(self) -> bool:
+    def capture(self) -> bool:
         """Take what is new; False when the stream is not the same any more."""
         scores = getattr(self._stream, "scores", ())
         return self._recorder.add(self._stream.view(), self._stream.thumbnails, scores)
@@ -50,7 +50,7 @@ class StreamRecording:
     def _watch(self) -> None:
         try:
             while not self._done.wait(EVERY_SECONDS):
-                if not self.look():
+                if not self.capture():
                     self.cut_short = True
                     return
         except Exception:
@@ -77,7 +77,7 @@ class StreamRecording:
         self._done.set()
         self._thread.join(timeout=10)
         if not self.cut_short:
-            self.look()
+            self.capture()
         own = folder / f"run-{secrets.token_hex(16)}"
         own.mkdir(parents=True, exist_ok=True)
         path = own / file_name(head)
@@ -88,7 +88,7 @@ class StreamRecording:
             raise
         return path
 
-    def drop(self) -> None:
+    def discard(self) -> None:
         """End it without a file."""
         self._done.set()
 

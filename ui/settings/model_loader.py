@@ -1,4 +1,4 @@
-"""Models as the page sees them: being loaded (how far), ready (what they know), or failed (why)."""
+"""Loading of models in the background, with progress for the page."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Loading:
-    """How far a model is.
+    """Loading state of a model.
 
     Attributes:
-        text: What happens now, for people.
-        share: How far it is, 0 to 1.
-        info: The model, once it is ready.
-        error: Why it could not be loaded.
+        text: The current step, for display.
+        share: Progress, 0 to 1.
+        info: Description of the model; None until it is ready.
+        error: Why the model could not be loaded, or None.
     """
 
     text: str
@@ -34,8 +34,8 @@ class Loading:
     error: str | None = None
 
 
-class Shelf:
-    """Loads models, each once, and tells how far each is to whoever asks."""
+class ModelLoader:
+    """Loads each model once and reports progress. Thread-safe."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
@@ -43,7 +43,7 @@ class Shelf:
         self._one_at_a_time = threading.Lock()
 
     def preload(self, name: str, *, agreed: bool = False) -> None:
-        """Begin to load a model in a thread of its own; `state` tells how far it is. `agreed` as in `ensure`."""
+        """Load a model in a background thread; see `state` for progress and `ensure` for `agreed`."""
         self._states[name] = Loading(f"Loading {name} …")
         threading.Thread(target=self._try, args=(name, agreed), name=f"load {name}", daemon=True).start()
 
@@ -51,14 +51,18 @@ class Shelf:
         try:
             self.ensure(name, agreed=agreed)
         except HermesError as error:
-            logger.warning("%s could not be loaded: %s", name, error)
+            logger.warning("Could not load %s: %s", name, error)
 
     def ensure(self, name: str, *, agreed: bool = False) -> ModelInfo:
-        """Wait until a model is ready; `agreed` says that a large download may start.
+        """Load a model unless it is loaded, and wait until it is ready.
+
+        Args:
+            name: Name, folder or hub id of the model.
+            agreed: Whether the user agreed to a large download.
 
         Raises:
-            ConsentError: It is a large download that nobody agreed to; the error says how large.
-            HermesError: It cannot be loaded; the message says why.
+            ConsentError: The model is a large download and the user has not agreed to it; the message gives the size.
+            HermesError: The model cannot be loaded; the message says why.
         """
         known = self._states.get(name)
         if known and known.info:
@@ -79,10 +83,10 @@ class Shelf:
             return info
 
     def follow(self, name: str, *, agreed: bool = False) -> Iterator[str]:
-        """Load a model, telling what happens and how far it is twice a second.
+        """Load a model and yield its progress, twice a second.
 
         Raises:
-            HermesError: As `ensure`.
+            HermesError: See `ensure`.
         """
         known = self._states.get(name)
         if known and known.info:
@@ -99,5 +103,5 @@ class Shelf:
         self._states[name] = replace(self._states[name], text=f"{text} …", share=share)
 
     def state(self, name: str) -> Loading | None:
-        """How far a model is; None where nobody asked for it yet."""
+        """Return the loading state of a model, or None if it was never requested."""
         return self._states.get(name)

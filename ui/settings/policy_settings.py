@@ -1,4 +1,4 @@
-"""The panel that changes a policy's settings, made from the settings that the policy lists. Plain dicts, no Gradio."""
+"""The panel of policy settings: validates changes and builds the message that the page displays. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -17,73 +17,75 @@ Changed = tuple[tuple[str, "Value"], ...]
 
 
 def presets_of(policy: str) -> tuple[Preset, ...]:
-    """The presets that change some settings of a policy."""
-    from hermes.policies.presets import changes_of  # noqa: PLC0415 - policies need torch, recorded runs do not
+    """Return the presets of a policy."""
+    from hermes.policies.presets import changes_of  # noqa: PLC0415 - policies import torch, recorded runs do not need it
 
     return changes_of(policy)
 
 
-def wished(settings: Sequence[Setting], presets: Sequence[Preset], now: Changed, wish: Mapping[str, Any]) -> Changed:
-    """The changed settings after a wish of the browser.
+def changed_settings(
+    settings: Sequence[Setting], presets: Sequence[Preset], now: Changed, request: Mapping[str, Any]
+) -> Changed:
+    """Return the changed settings after a request of the browser.
 
     Args:
-        settings: Those of the policy, with the defaults of the model's family.
-        presets: Those of the policy.
-        now: The changed settings before it.
-        wish: `{"name", "value"}` sets one, `{"name", "reset": true}` puts one back, `{"reset": true}` all,
-            `{"preset": name}` takes exactly a preset's.
+        settings: Settings of the policy, with the defaults of the model family.
+        presets: Presets of the policy.
+        now: The changed settings before the request.
+        request: `{"name", "value"}` changes a setting, `{"name", "reset": true}` resets one, `{"reset": true}` resets
+            all, `{"preset": name}` applies a preset.
 
     Returns:
-        Those that differ from their defaults, in the order of `settings`.
+        The settings that differ from their defaults, in the order of `settings`.
 
     Raises:
-        HermesError: There is no such setting or preset, or the setting cannot take the value.
+        HermesError: The setting or preset does not exist, or the value is invalid.
     """
     values: dict[str, Any] = dict(now)
-    name = wish.get("name")
-    if "preset" in wish:
-        found = next((preset for preset in presets if preset.name == wish["preset"]), None)
+    name = request.get("name")
+    if "preset" in request:
+        found = next((preset for preset in presets if preset.name == request["preset"]), None)
         if found is None:
-            raise HermesError("There is no such preset for this policy.")
+            raise HermesError("This policy has no such preset.")
         values = dict(found.changed)
     elif name is None:
-        values = {} if wish.get("reset") else values
+        values = {} if request.get("reset") else values
     elif all(setting.name != name for setting in settings):
         raise HermesError("This policy has no such setting.")
-    elif wish.get("reset"):
+    elif request.get("reset"):
         values.pop(name, None)
     else:
-        values[name] = wish.get("value")
+        values[name] = request.get("value")
     known = [(setting, values[setting.name]) for setting in settings if setting.name in values]
     checked = [(setting, setting.checked(value)) for setting, value in known]
     return tuple((setting.name, value) for setting, value in checked if value != setting.default)
 
 
-def answer(
+def apply(
     policy: Any,
     info: ModelInfo | None,
     now: Callable[[], StreamSettings],
-    wish: Mapping[str, Any],
+    request: Mapping[str, Any],
     change: Callable[[Changed], Sequence[str]],
 ) -> dict[str, Any]:
-    """Carry out a wish, see `wished`; returns what the panel shows then, also where it was refused.
+    """Apply a request (see `changed_settings`) and return the panel's message, also if the request is rejected.
 
     Args:
-        policy: The policy that is chosen.
-        info: The model, whose family may have its own defaults; None: not known yet.
-        now: Gives the stream's settings.
-        wish: What the panel asks for.
-        change: Takes the changed settings; returns sentences on what applies when, or raises HermesError.
+        policy: The selected policy.
+        info: The model, whose family can have its own defaults; None if it is not loaded.
+        now: Returns the settings of the stream.
+        request: The request of the panel.
+        change: Applies the changed settings and returns messages about when they take effect; raises HermesError.
     """
     settings = policy.settings_for(info.constants) if info else policy.settings
     presets = presets_of(policy.name)
-    said, bad = "", False
+    message, is_error = "", False
     try:
-        said = " ".join(change(wished(settings, presets, now().changed, wish)))
+        message = " ".join(change(changed_settings(settings, presets, now().changed, request)))
     except HermesError as error:
-        said, bad = str(error), True
+        message, is_error = str(error), True
     hints = {f"prompt_{name}": text for name, text in info.guidance} if info else {}
-    return panel(policy, settings, presets, now(), said, bad=bad, hints=hints)
+    return panel(policy, settings, presets, now(), message, is_error=is_error, hints=hints)
 
 
 def panel(
@@ -91,28 +93,30 @@ def panel(
     settings: Sequence[Setting],
     presets: Sequence[Preset],
     now: StreamSettings,
-    said: str = "",
+    message: str = "",
     *,
-    bad: bool = False,
+    is_error: bool = False,
     hints: Mapping[str, str] | None = None,
 ) -> dict[str, Any]:
-    """What the panel shows.
+    """Return the message that the panel displays.
 
     Args:
         policy: The policy, with `name`, `title` and `badge`.
-        settings: Its settings, with the defaults of the model's family.
+        settings: Its settings, with the defaults of the model family.
         presets: Its presets.
-        now: The stream's settings.
-        said: What applies when, or why nothing changed.
-        bad: Whether `said` is an error.
-        hints: What stands in an empty text, by name of the setting.
+        now: The settings of the stream.
+        message: When the change takes effect, or why it was rejected.
+        is_error: Whether `message` is an error.
+        hints: Placeholder texts by name of the setting.
     """
     changed = dict(now.changed)
     return {
         "policy": {"name": policy.name, "title": policy.title},
         "model": now.model,
         "defaults": "the paper’s values" if all(s.source == "paper" for s in settings) else "the defaults",
-        "settings": [_told(setting, changed.get(setting.name, setting.default), hints or {}) for setting in settings],
+        "settings": [
+            _setting_row(setting, changed.get(setting.name, setting.default), hints or {}) for setting in settings
+        ],
         "presets": [
             {"name": p.name, "title": p.title.split(", ", 1)[-1], "about": p.about, "on": p.changed == now.changed}
             for p in presets
@@ -122,12 +126,12 @@ def panel(
             for setting in settings
             if setting.name in changed
         ],
-        "said": said,
-        "bad": bad,
+        "said": message,
+        "bad": is_error,
     }
 
 
-def _told(setting: Setting, value: Value, hints: Mapping[str, str]) -> dict[str, Any]:
+def _setting_row(setting: Setting, value: Value, hints: Mapping[str, str]) -> dict[str, Any]:
     return {
         "name": setting.name,
         "label": setting.label,
@@ -147,14 +151,14 @@ def _told(setting: Setting, value: Value, hints: Mapping[str, str]) -> dict[str,
 
 
 def badge_of(policy: Any, changed: Changed) -> str:
-    """A policy's badge; where settings were changed it is no longer what was published, and says so."""
+    """Return the policy's badge, or the number of changed settings: a changed policy is not the published one."""
     if not changed:
         return str(policy.badge)
     return f"{len(changed)} setting{'s' * (len(changed) != 1)} changed"
 
 
 def title_of(policy: Any, changed: Changed) -> str:
-    """A policy's title for the record of an answer, with the changed settings."""
+    """Return the policy's title with the changed settings, to be stored with an answer."""
     if not changed:
         return str(policy.title)
     named = {setting.name: setting for setting in policy.settings}

@@ -131,13 +131,13 @@ class Autosave:
             while not stop.wait(LOOK_SECONDS):
                 try:
                     for key, visitor in visitors().items():
-                        self.look(key, visitor, visitors)
+                        self.save_if_due(key, visitor, visitors)
                 except Exception:
                     logger.exception("saving streams failed")
 
         threading.Thread(target=loop, name="autosave", daemon=True).start()
 
-    def look(self, key: str, visitor: Visitor, visitors: Callable[[], Mapping[str, Visitor]]) -> None:
+    def save_if_due(self, key: str, visitor: Visitor, visitors: Callable[[], Mapping[str, Visitor]]) -> None:
         """Save a visitor's stream if it changed and its time has come."""
         if not key.startswith("tab-") or visitor.saved is not None:
             return  # without a token nobody can return; an offer that was not answered yet is not replaced
@@ -153,7 +153,7 @@ class Autosave:
         except (HermesError, OSError) as error:
             if key not in self._refused:
                 self._refused.add(key)
-                visitor.tell("info", f"This stream is not saved for a restart of the server: {error}")
+                visitor.notify("info", f"This stream is not saved for a restart of the server: {error}")
         self._saved[key] = (mark, time.monotonic())
         if key not in visitors():  # it left meanwhile
             self.delete(key)

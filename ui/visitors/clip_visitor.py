@@ -132,7 +132,7 @@ class ClipVisitor(Visitor):
         try:
             stream, request = self._prepare(wish)
         except HermesError as error:
-            self.tell("error", str(error))
+            self.notify("error", str(error))
             return
         turns: dict[int, ChatTurn] = {}
         try:
@@ -213,7 +213,7 @@ class ClipVisitor(Visitor):
         if wished.model != self.settings.model:
             raise HermesError("Here one model is loaded when the page starts; it cannot be changed.")
         wished.check()
-        open_session(self._shelf.engine.model(wished.model), wished).close()
+        open_session(self._loader.engine.model(wished.model), wished).close()
         self.settings = wished
         return ["Applies to the next run."]
 
@@ -223,11 +223,11 @@ class ClipVisitor(Visitor):
 
     def ask(self, question: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - as a live visitor's
         """Refused: the memory of a run is gone when it ends."""
-        self.tell("info", "Here questions are set before a run: add yours to the list, then press Run.")
+        self.notify("info", "Here questions are set before a run: add yours to the list, then press Run.")
         yield self.conversation.message()
 
-    def _player_state(self, view: LiveView | None, shown: int) -> dict[str, Any]:
-        state = super()._player_state(view, shown)
+    def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
+        state = super()._player_message(view, shown)
         if self._running and isinstance(self.stream, ClipStream) and not self.stream.begun:
             state["loading"] = {"text": "Waiting for the GPU …", "share": 0.0}
         return state

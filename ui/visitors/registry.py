@@ -214,8 +214,8 @@ class Sessions:
         if not entered:  # another event of the page was faster, or the page is gone
             guest.close()
             return place.guest or place.visitor
-        place.visitor.step_aside()
-        guest.tell_afresh()
+        place.visitor.pause_for_guest()
+        guest.resend_all()
         return guest
 
     def leave_guest(self, key: str | None) -> None:
@@ -227,7 +227,7 @@ class Sessions:
                 guest, place.guest = place.guest, None
         if place is not None and guest is not None:
             guest.close()
-            place.visitor.come_back()
+            place.visitor.resume_after_guest()
 
     def __len__(self) -> int:
         return len(self._places)

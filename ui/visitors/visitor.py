@@ -26,13 +26,13 @@ from ui.player.camera_picture import read_picture
 from ui.player.clips import Clip
 from ui.player.conversation import Conversation
 from ui.player.source import Source, read_source
-from ui.player.state import PlayerNews
-from ui.runs.library import RunShelf
+from ui.player.state import PlayerState
+from ui.runs.library import RunLibrary
 from ui.runs.metadata import head_of, truth_of_clip
-from ui.runs.recordings import Tape
+from ui.runs.recordings import Recordings
 from ui.runs.replay import Replay
 from ui.settings import policy_settings
-from ui.settings.model_loader import Loading, Shelf
+from ui.settings.model_loader import Loading, ModelLoader
 from ui.visitors.autosave import SavedStream, about_stream
 from ui.visitors.files import VisitorFiles
 
@@ -57,7 +57,7 @@ class Visitor:
     def __init__(
         self,
         settings: StreamSettings,
-        shelf: Shelf,
+        loader: ModelLoader,
         clips: Mapping[str, Clip],
         policies: Mapping[str, Any],
         runs: Mapping[str, Run] = MappingProxyType({}),
@@ -71,16 +71,16 @@ class Visitor:
         self.uploads: dict[str, str] = {}
         self.saved: SavedStream | None = None
         self.turns = Turns()
-        self.lab = Lab(settings, shelf, clips, lab_runs, self.files.path, live=self.live_lab)
-        self._shelf = shelf
+        self.lab = Lab(settings, loader, clips, lab_runs, self.files.path, live=self.live_lab)
+        self._loader = loader
         self._clips = clips
         self._policies = policies
-        self._runs = RunShelf(runs, clips)
-        self._tape = Tape(self.files.path)
+        self._runs = RunLibrary(runs, clips)
+        self._recordings = Recordings(self.files.path)
         self.opened: Any = None
         self._lock = threading.RLock()
         self._board = BoardFeed(clips, settings.fps)
-        self._news = PlayerNews()
+        self._player = PlayerState()
         self._chosen = Source("clip", next(iter(clips), ""))
         self._playing = Source("")
         self._native_fps: float | None = None
@@ -116,13 +116,13 @@ class Visitor:
         self._chosen = source
         self._starting = True
         try:
-            self._shelf.ensure(self.settings.model)
+            self._loader.ensure(self.settings.model)
             with self._lock:
                 if self._closed:
                     return
                 stream = self.stream
                 if stream is None or isinstance(stream, Replay):
-                    stream = self._shelf.engine.open(self.settings)
+                    stream = self._loader.engine.open(self.settings)
                 if source.kind == "camera":
                     stream.camera()
                 else:
@@ -178,7 +178,7 @@ class Visitor:
     def note_lab(self) -> None:
         """A lab run was opened from where streams are opened: the page then shows the lab."""
         self._lab_opened += 1
-        self.tell("info", "This file is a lab run: it plays in the lab, further down.")
+        self.notify("info", "This file is a lab run: it plays in the lab, further down.")
 
     # Recording ----------------------------------------------------------------------------------------------------
 
@@ -188,7 +188,7 @@ class Visitor:
         Raises:
             HermesError: There is no stream, or it is a recorded run itself.
         """
-        self._tape.start(self.stream)
+        self._recordings.start(self.stream)
 
     def stop_recording(self) -> None:
         """End the recording; the page is then offered the file.
@@ -198,14 +198,14 @@ class Visitor:
         """
         clip = self._clip_of(self._playing)
         head = head_of(self._playing, clip, self.settings, self._model, self._policy)
-        self._tape.stop(head, self.conversation.turns, truth_of_clip(clip))
+        self._recordings.stop(head, self.conversation.turns, truth_of_clip(clip))
 
     def _begin(self, opening: Opening | None = None) -> None:
         """A new memory: the board starts afresh, unless the browser shows its opening moment already."""
         replay = self.replay
         fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
         self._board.begin(self._playing, replay, fps, opening.feed if opening else None)
-        self._news.begin(afresh=opening is None)
+        self._player.begin(reset=opening is None)
 
     def transport(self, action: str) -> None:
         """Pause, resume or stop; nothing happens without a stream."""
@@ -214,7 +214,7 @@ class Visitor:
 
     def shot(self, jpeg: str, number: int) -> None:
         """Take one camera picture (base64 JPEG); pictures that are too large or broken are left out."""
-        self._news.count_shot(number)
+        self._player.acknowledge_camera_frame(number)
         stream = self.stream
         if stream is None or isinstance(stream, Replay) or self._playing.kind != "camera":
             return
@@ -235,7 +235,7 @@ class Visitor:
             return []
         wished.check()
         if wished.model != self.settings.model:
-            self._shelf.ensure(wished.model, agreed=agreed)
+            self._loader.ensure(wished.model, agreed=agreed)
         said: list[str] = []
         with self._lock:
             if self.stream is not None:
@@ -257,12 +257,12 @@ class Visitor:
 
     def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:
         """Load a model, telling how far it is; `change` then finds it loaded, or says what went wrong."""
-        return self._shelf.follow(name, agreed=agreed)
+        return self._loader.follow(name, agreed=agreed)
 
     def try_it(self, wish: Mapping[str, Any]) -> dict[str, Any]:
         """Change a policy setting at the request of the panel, and return what the panel shows."""
         info = self._model.info if self._model else None
-        return policy_settings.answer(
+        return policy_settings.apply(
             self._policy, info, lambda: self.settings, wish, lambda to: self.change(changed=to)
         )
 
@@ -281,23 +281,23 @@ class Visitor:
 
     # Standing aside for a lesson ------------------------------------------------------------------------------------
 
-    def step_aside(self) -> None:
+    def pause_for_guest(self) -> None:
         """Another visitor takes this one's place for a while: what plays pauses; a camera stops, its memory stays."""
         stream = self.stream
         self._resumes = stream is not None and stream.view().state == "playing" and self._playing.kind != "camera"
         if stream is not None:
             self.transport("pause" if self._resumes else "stop" if self._playing.kind == "camera" else "")
 
-    def come_back(self) -> None:
+    def resume_after_guest(self) -> None:
         """This visitor is shown again, as it was when it stepped aside."""
         if self._resumes:
             self.transport("resume")
         self._resumes = False
-        self.tell_afresh()
+        self.resend_all()
 
-    def tell_afresh(self) -> None:
+    def resend_all(self) -> None:
         """The browser shows somebody else's stream: it has to forget that, and is told everything anew."""
-        self._news.tell_afresh()
+        self._player.resend_all()
 
     # Coming back --------------------------------------------------------------------------------------------------
 
@@ -312,7 +312,7 @@ class Visitor:
     def _return(self) -> None:
         """The page does not show this visitor's stream, chat and settings yet."""
         self._returned += 1
-        self.tell_afresh()
+        self.resend_all()
 
     def disconnect(self) -> None:
         """The page's connection dropped: what plays pauses, so that the visitor misses nothing."""
@@ -341,12 +341,12 @@ class Visitor:
         if saved is None:
             raise HermesError("There is no saved stream to resume.")
         self._check_saved(saved)
-        self._shelf.ensure(saved.settings.model)
+        self._loader.ensure(saved.settings.model)
         clip = self._clips.get(saved.id) if saved.kind == "clip" and not saved.ended else None
         with self._lock:
             if self._closed:
                 return
-            stream = self._shelf.engine.open(saved.settings)
+            stream = self._loader.engine.open(saved.settings)
             try:
                 stream.restore(saved.session, saved.title, clip.path if clip else None)
             except HermesError:
@@ -368,7 +368,7 @@ class Visitor:
             raise HermesError(
                 f"The saved stream uses the policy “{saved.settings.policy}”, which is not available here."
             )
-        if saved.settings.model != self.first_settings.model and self._shelf.state(saved.settings.model) is None:
+        if saved.settings.model != self.first_settings.model and self._loader.state(saved.settings.model) is None:
             raise HermesError(f"The saved stream uses the model “{saved.settings.model}”. Load it first, then resume.")
 
     def saveable(self) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
@@ -409,7 +409,7 @@ class Visitor:
     @property
     def _model(self) -> Loading | None:
         """How far the chosen model is loaded; None before it was asked for."""
-        return self._shelf.state(self.settings.model)
+        return self._loader.state(self.settings.model)
 
     def _clip_of(self, source: Source) -> Clip | None:
         """The bundled clip that a source is; None for any other source."""
@@ -417,11 +417,11 @@ class Visitor:
 
     # What the browser is told -------------------------------------------------------------------------------------
 
-    def tell(self, kind: str, text: str) -> None:
+    def notify(self, kind: str, text: str) -> None:
         """Show a sentence beside the stream: kind "error" or "info"."""
-        self._news.tell(kind, text)
+        self._player.notify(kind, text)
 
-    def look(
+    def poll(
         self, acknowledged: int | None, shown: int, wanted: Wanted | None = None
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """The state for the player, and the message for the board (None: nothing new).
@@ -433,11 +433,11 @@ class Visitor:
         """
         stream = self.stream
         view = stream.view() if stream is not None else None
-        self._news.heed(view)
+        self._player.update_notices(view)
         board = None
         if stream is not None and view is not None:
             board = self._board_message(stream, view, acknowledged, wanted)
-        return self._player_state(view, shown), board
+        return self._player_message(view, shown), board
 
     def _board_message(
         self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
@@ -448,7 +448,7 @@ class Visitor:
         except Exception:
             if not self._board_failed:
                 logger.exception("the board's message could not be made")
-                self.tell(
+                self.notify(
                     "error", "The board cannot be updated because of a fault in this program. The stream goes on."
                 )
             self._board_failed = True
@@ -463,8 +463,8 @@ class Visitor:
             return {"id": request.get("id"), "error": "Nothing has been seen yet: press Start."}
         return self._board.detail(stream, request)
 
-    def _player_state(self, view: LiveView | None, shown: int) -> dict[str, Any]:
-        told = self._news.state(
+    def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
+        told = self._player.message(
             view,
             shown,
             playing=self._playing,
@@ -477,14 +477,14 @@ class Visitor:
         )
         offer = self.saved.told() if self.saved is not None else None
         here = {"opened": self.opened, "lab": self._lab_opened, "returned": self._returned, "saved": offer}
-        return {**told, **here, **self._tape.state(), **self._runs.state(self.replay)}
+        return {**told, **here, **self._recordings.state(), **self._runs.state(self.replay)}
 
     def close(self) -> None:
         """Free the stream and its memory."""
         with self._lock:
             self._closed = True
             stream, self.stream = self.stream, None
-        self._tape.drop()
+        self._recordings.discard()
         self.lab.close()
         self.conversation.halt()
         if stream is not None:

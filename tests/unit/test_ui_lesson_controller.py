@@ -13,11 +13,11 @@ from hermes.assets import ASSETS
 from hermes.policies import POLICIES
 from hermes.serving.engine import Engine, StreamSettings
 from ui.lessons.component import known_here, make_lessons
-from ui.lessons.controller import Desk, plan
+from ui.lessons.controller import LessonController, plan
 from ui.lessons.reader import read_lesson
 from ui.player.clips import read_clips
 from ui.runs.runs import read_runs
-from ui.settings.model_loader import Shelf
+from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -48,10 +48,10 @@ def known(clips):
 
 @pytest.fixture
 def sessions(engine, clips, tmp_path):
-    shelf = Shelf(engine)
-    shelf.ensure("pocket")
+    loader = ModelLoader(engine)
+    loader.ensure("pocket")
     runs = read_runs(ASSETS / "runs")
-    registry = Sessions(lambda: Visitor(StreamSettings(speed=4.0), shelf, clips, POLICIES, runs), Quota(), tmp_path)
+    registry = Sessions(lambda: Visitor(StreamSettings(speed=4.0), loader, clips, POLICIES, runs), Quota(), tmp_path)
     yield registry
     registry.close(KEY)
 
@@ -64,15 +64,15 @@ def lesson_of(name, known):
 def test_every_reveal_measures_what_it_says(name, sessions, known):
     """Each step is done in turn; every reveal then has a choice that is right, and sentences without gaps."""
     lesson = lesson_of(name, known)
-    desk = Desk(sessions, [lesson], known)
-    assert "error" not in desk.answer({"id": 1, "kind": "open", "lesson": name}, KEY)
+    controller = LessonController(sessions, [lesson], known)
+    assert "error" not in controller.answer({"id": 1, "kind": "open", "lesson": name}, KEY)
     for index, step in enumerate(lesson.steps):
         for number, action in enumerate(step.do):
             if action.do == "ask":
                 assert list(sessions.get(KEY).ask(action.question))
                 continue
             request = {"id": 2, "kind": "act", "lesson": name, "step": index, "action": number}
-            reply = desk.answer(request, KEY)
+            reply = controller.answer(request, KEY)
             assert "error" not in reply, reply
             visitor = sessions.get(KEY)
             if action.do == "run":
@@ -82,7 +82,7 @@ def test_every_reveal_measures_what_it_says(name, sessions, known):
             until(lambda visitor=visitor: visitor.stream.view().state in ("ended", "failed"))
         if not step.choices:
             continue
-        reply = desk.answer({"id": 3, "kind": "reveal", "lesson": name, "step": index}, KEY)
+        reply = controller.answer({"id": 3, "kind": "reveal", "lesson": name, "step": index}, KEY)
         assert "right" in reply, (index + 1, reply)
         assert any(reply["right"]), (index + 1, reply)
         assert reply["text"]
@@ -93,36 +93,40 @@ def test_a_lesson_runs_beside_what_its_reader_had(sessions, known):
     own = sessions.get(KEY)
     own.start(own.source({"kind": "clip", "id": "quick-tour"}))
     until(lambda: own.stream.view().frame_index >= 2)
-    desk = Desk(sessions, [lesson_of("eviction", known)], known)
-    desk.answer({"id": 1, "kind": "open", "lesson": "eviction"}, KEY)
+    controller = LessonController(sessions, [lesson_of("eviction", known)], known)
+    controller.answer({"id": 1, "kind": "open", "lesson": "eviction"}, KEY)
     guest = sessions.get(KEY)
     assert guest is not own
     assert own.stream.view().state == "paused"
     seen, settings = own.stream.view().frame_index, own.settings
-    desk.answer({"id": 2, "kind": "act", "lesson": "eviction", "step": 0, "action": 0}, KEY)
+    controller.answer({"id": 2, "kind": "act", "lesson": "eviction", "step": 0, "action": 0}, KEY)
     assert guest.settings.policy == "sliding-window"
     assert (own.settings, own.stream.view().frame_index) == (settings, seen)
-    desk.answer({"id": 3, "kind": "leave", "lesson": "eviction", "step": 0}, KEY)
+    controller.answer({"id": 3, "kind": "leave", "lesson": "eviction", "step": 0}, KEY)
     assert sessions.get(KEY) is own
     assert guest.stream is None  # its memory is freed
     until(lambda: own.stream.view().frame_index > seen)
-    assert own.look(None, -1)[0]["restarted"]
+    assert own.poll(None, -1)[0]["restarted"]
 
 
 def test_what_is_not_there_yet_is_said(sessions, known):
-    desk = Desk(sessions, [lesson_of("eviction", known)], known)
+    controller = LessonController(sessions, [lesson_of("eviction", known)], known)
     ask = {"id": 1, "kind": "reveal", "lesson": "eviction"}
-    assert desk.answer({**ask, "step": 0}, KEY)["waiting"] == "Start the clip with the button above first."
-    assert desk.answer({**ask, "step": 1}, KEY)["waiting"] == "Start the clip in step 1 first."
-    desk.answer({"id": 2, "kind": "act", "lesson": "eviction", "step": 0, "action": 0}, KEY)
+    assert controller.answer({**ask, "step": 0}, KEY)["waiting"] == "Start the clip with the button above first."
+    assert controller.answer({**ask, "step": 1}, KEY)["waiting"] == "Start the clip in step 1 first."
+    controller.answer({"id": 2, "kind": "act", "lesson": "eviction", "step": 0, "action": 0}, KEY)
     visitor = sessions.get(KEY)
     until(lambda: not math.isnan(visitor.stream.view().clock))
-    assert "this shows from 1:00 on" in desk.answer({**ask, "step": 0}, KEY)["waiting"]
+    assert "this shows from 1:00 on" in controller.answer({**ask, "step": 0}, KEY)["waiting"]
     visitor.change(speed=math.inf)
     until(lambda: visitor.stream.view().state == "ended")
-    assert desk.answer({**ask, "step": 1}, KEY)["waiting"] == "Ask “What was the first card?” with the button above."
-    assert "right" in desk.answer({**ask, "step": 0}, KEY)
-    assert desk.answer({**ask, "step": 4}, KEY)["right"].count(True) <= 1  # from the model's card, without a stream
+    assert (
+        controller.answer({**ask, "step": 1}, KEY)["waiting"] == "Ask “What was the first card?” with the button above."
+    )
+    assert "right" in controller.answer({**ask, "step": 0}, KEY)
+    assert (
+        controller.answer({**ask, "step": 4}, KEY)["right"].count(True) <= 1
+    )  # from the model's card, without a stream
 
 
 @pytest.mark.parametrize(
@@ -135,7 +139,10 @@ def test_what_is_not_there_yet_is_said(sessions, known):
     ],
 )
 def test_odd_requests_are_refused(request_, said, sessions, known):
-    assert said in Desk(sessions, [lesson_of("eviction", known)], known).answer({"id": 1, **request_}, KEY)["error"]
+    assert (
+        said
+        in LessonController(sessions, [lesson_of("eviction", known)], known).answer({"id": 1, **request_}, KEY)["error"]
+    )
 
 
 def test_a_policy_that_is_missing_is_explained(known):
@@ -153,10 +160,10 @@ def test_the_browser_is_not_told_which_choice_is_right(known):
 
 
 def test_a_lesson_without_its_clips_is_left_out(sessions, caplog):
-    desk, offer = make_lessons(sessions, {}, (), POLICIES)
+    controller, offer = make_lessons(sessions, {}, (), POLICIES)
     assert [lesson["id"] for lesson in offer["lessons"]] == []
     assert "there is no clip" in caplog.text
-    assert desk.answer({"id": 1, "kind": "open", "lesson": "eviction"}, KEY)["error"]
+    assert controller.answer({"id": 1, "kind": "open", "lesson": "eviction"}, KEY)["error"]
 
 
 def test_the_calculator_lists_published_models(sessions, clips):

@@ -1,7 +1,7 @@
-"""What a KV cache costs, and the state of a recurrent model, worked out from a configuration before any weights are there.
+"""Size of a KV cache, and of the state of a recurrent model, computed from a configuration without loading weights.
 
-For every token each decoder layer keeps one key and one value a KV head:
-bytes a token = 2 · layers · KV heads · head dimension · bytes a number.
+Each decoder layer stores one key and one value per token and KV head:
+bytes per token = 2 · layers · KV heads · head dimension · bytes per number.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from typing import Any, Final
 from hermes.errors import HermesError
 
 DTYPE_BYTES: Final[Mapping[str, int]] = MappingProxyType({"float32": 4, "float16": 2, "bfloat16": 2, "float8": 1})
-"""Bytes that one number takes."""
+"""Bytes of one number."""
 
 
 class ShapeError(HermesError):
-    """A configuration that does not say how large a cache is, or a number that makes no sense."""
+    """A configuration without the size of a cache, or an invalid number."""
 
 
 @dataclass(frozen=True)
 class CacheShape:
-    """What decides how large a token is in the cache.
+    """The dimensions that determine the size of a token in the cache.
 
     Attributes:
-        layers: Decoder layers that keep keys and values, at least 1.
-        kv_heads: KV heads a layer, at least 1; fewer than attention heads where heads share keys.
-        head_dim: Numbers a head keeps for a key, and as many for a value, at least 1.
+        layers: Decoder layers that store keys and values, at least 1.
+        kv_heads: KV heads per layer, at least 1; fewer than attention heads for grouped-query attention.
+        head_dim: Size of a key and of a value of one head, at least 1.
     """
 
     layers: int
@@ -37,10 +37,10 @@ class CacheShape:
 
     def __post_init__(self) -> None:
         if min(self.layers, self.kv_heads, self.head_dim) < 1:
-            raise ShapeError("A cache has at least one layer, one KV head and one number a head.")
+            raise ShapeError("A cache has at least one layer, one KV head and one number per head.")
 
     def bytes_per_token(self, dtype: str = "float16") -> int:
-        """Bytes of keys and values of one token in all layers.
+        """Return the bytes of keys and values of one token in all layers.
 
         Raises:
             ShapeError: The type is not one of `DTYPE_BYTES`.
@@ -49,10 +49,10 @@ class CacheShape:
 
     @classmethod
     def of_config(cls, config: Mapping[str, Any]) -> CacheShape:
-        """Read it from a `config.json` of transformers; a video model's decoder is its `text_config`.
+        """Read the shape from a transformers `config.json`; the decoder of a video model is its `text_config`.
 
         Raises:
-            ShapeError: The configuration does not say how many layers, heads or numbers there are.
+            ShapeError: The number of layers, the number of heads or the head dimension is missing.
         """
         text = config.get("text_config", config)
         try:
@@ -61,22 +61,22 @@ class CacheShape:
             kv_heads = text.get("num_key_value_heads") or heads
             return cls(int(text["num_hidden_layers"]), int(kv_heads), int(head_dim))
         except KeyError as missing:
-            raise ShapeError(f"The configuration does not say {missing.args[0]}.") from None
+            raise ShapeError(f"The configuration has no “{missing.args[0]}”.") from None
 
 
 @dataclass(frozen=True)
 class StateShape:
-    """What decides how large the state of a recurrent model (Mamba-2) is; the length of the stream does not.
+    """The dimensions that determine the size of a recurrent model's state (Mamba-2), whatever the length of the stream.
 
-    A layer keeps a matrix of `head_dim` x `state` numbers a head, and the newest `kernel` inputs of its short convolution.
+    A layer stores a matrix of `head_dim` x `state` numbers per head, and the last `kernel` inputs of its short convolution.
 
     Attributes:
         layers: Recurrent layers, at least 1.
-        heads: Heads a layer, at least 1.
-        head_dim: Channels a head, at least 1.
-        state: Numbers that each channel remembers, at least 1.
+        heads: Heads per layer, at least 1.
+        head_dim: Channels per head, at least 1.
+        state: State size per channel, at least 1.
         groups: Groups of heads that share their input and output projections of the state, at least 1.
-        kernel: Inputs that the convolution sees, at least 1.
+        kernel: Kernel size of the convolution, at least 1.
     """
 
     layers: int
@@ -91,7 +91,7 @@ class StateShape:
             raise ShapeError("A state has at least one layer, head, channel, number, group and input.")
 
     def state_bytes(self, dtype: str = "float16") -> int:
-        """Bytes of the state of all layers, after one token as after a million.
+        """Return the bytes of the state of all layers, constant over the stream.
 
         Raises:
             ShapeError: The type is not one of `DTYPE_BYTES`.
@@ -102,22 +102,22 @@ class StateShape:
 
 
 def number_bytes(dtype: str) -> int:
-    """Bytes of one number.
+    """Return the bytes of one number.
 
     Raises:
         ShapeError: The type is not one of `DTYPE_BYTES`.
     """
     if dtype not in DTYPE_BYTES:
-        raise ShapeError(f"There is no cost for “{dtype}”. There is one for: {', '.join(DTYPE_BYTES)}.")
+        raise ShapeError(f"The type “{dtype}” is unknown. Known types: {', '.join(DTYPE_BYTES)}.")
     return DTYPE_BYTES[dtype]
 
 
 def cache_bytes(shape: CacheShape, tokens: int, dtype: str = "float16") -> int:
-    """Bytes of keys and values of `tokens` tokens, held by every layer.
+    """Return the bytes of keys and values if every layer holds `tokens` tokens.
 
     Raises:
         ShapeError: The number of tokens is negative, or the type is unknown.
     """
     if tokens < 0:
-        raise ShapeError(f"There cannot be {tokens} tokens.")
+        raise ShapeError(f"The number of tokens must be at least 0, not {tokens}.")
     return tokens * shape.bytes_per_token(dtype)

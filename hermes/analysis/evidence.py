@@ -1,19 +1,20 @@
-"""The fate of the evidence: why an answer was right or wrong, read off what the memory held and what the answer read.
+"""Evidence attribution: why an answer was right or wrong, from what the memory held and what the answer attended to.
 
-Pure functions of an `AnswerTrace` and a `Snapshot`; numpy only. They do not know where the truth comes from (for the
-pocket world, see `hermes.cards.truth`).
+Pure numpy functions of an `AnswerTrace` and a `Snapshot`. The caller supplies the true answer and its evidence (for the
+card world, see `hermes.cards.truth`).
 
-What counts as held and as attended is our own convention, not the paper's:
+The definitions of held and attended are our own conventions, not the paper's:
 
-* A moment is held while some layer keeps at least one token for each of its frames on average, or while what is left of it
-  is attended to. One a frame is what the paper finds deep layers to need: they attend in one peak a frame. What was folded
-  into a summary token, or merged into another frame's token, does not count as held.
-* Where an answer does not read the memory as it stands, held is what it read; what no layer read as much of, but an archive
-  (or memory that the answer left out) holds at that rate, was not retrieved. What was archived since counts too.
-* A tier (a third of the depth where the policy knows no tiers) attends to the evidence where a token of it gets at least
-  `ATTENDED` times the attention of any other frame token that the tier holds. For questions about one card, the pocket
-  model's right answers lie far above three times and most of its wrong ones below (`tests/unit/test_fate_shipped.py`
-  measures it); questions that ask how many spread their attention.
+* A moment is held if some layer keeps at least one token per frame of the moment on average, or if its remaining tokens are
+  attended to. The paper finds that deep layers need one token per frame: their attention has one peak per frame. Tokens that
+  were merged into a summary token or into another frame's token do not count as held.
+* If an answer reads only a part of the memory, the tokens that it read count as held. A moment of which no layer read enough
+  tokens, but of which an archive (or a part of the memory that was not read) holds enough, was not retrieved. Tokens that
+  were archived after the answer count too.
+* A tier (a third of the layers if the policy has no tiers) attends to the evidence if a token of the evidence gets at least
+  `ATTENDED` times the attention of another frame token in that tier. For questions about one card, the ratio is far above 3
+  for the pocket model's right answers and below 3 for most of its wrong ones (measured in
+  `tests/unit/test_evidence_shipped.py`); counting questions spread their attention.
 """
 
 from __future__ import annotations
@@ -35,22 +36,21 @@ Span = tuple[float, float]
 Float = npt.NDArray[np.float64]
 Int = npt.NDArray[np.int64]
 Outcome = Literal["not sampled", "evicted", "not retrieved", "unread", "read", "absent", "unknown"]
-"""What became of the evidence: no frame shows it; sampled, then evicted; archived, but not retrieved for the answer; held,
-but not attended; held and attended; there is none to point at, since the answer rests on what was not shown; nobody knows
-where it lies."""
+"""State of the evidence: no frame shows it; sampled, then evicted; archived, but not retrieved for the answer; held, but not
+attended to; held and attended to; absent, since the answer depends on something that was not shown; unknown."""
 
 
 @dataclass(frozen=True)
 class Moment:
-    """One moment of the evidence.
+    """One time span of the evidence.
 
     Attributes:
         span: Start and end, in seconds.
-        frames: Sampled frames within it [frames of the moment].
+        frames: Sampled frames within the span [frames of the moment].
         held: Share of those frames' tokens that each layer held for the answer [layers], 0 to 1.
         outcome: "not sampled", "evicted", "not retrieved" or "held".
-        stored: Tokens of each of its frames, on average, that each layer has in the memory or in an archive, whether the
-            answer read them or not [layers].
+        stored: Mean number of tokens per frame of the moment that each layer has in the memory or in an archive, read by the
+            answer or not [layers].
     """
 
     span: Span
@@ -61,18 +61,18 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class TierFate:
-    """The evidence in one tier, all shares as means over its layers.
+class TierEvidence:
+    """The evidence in one tier; all shares are means over the tier's layers.
 
     Attributes:
-        tier: Index into `TIERS`: by the depth of the layers, also where the policy treats them all alike.
-        layers: Its layers, first and last included.
-        held: Share of the evidence's tokens that it held, 0 to 1; nan without evidence.
-        attention: Share of the tier's whole attention that went to the evidence, 0 to 1; nan without evidence.
-        even: What that share had been, had the attention on frames been spread evenly over their tokens.
-        lift: Attention of a token of the evidence against that of another frame token; inf where nothing else was held,
-            nan where none of the evidence was.
-        most_read: Frames that it read most, with their share of its attention, most read first.
+        tier: Index into `TIERS`, by depth, also if the policy treats all layers alike.
+        layers: First and last layer of the tier, inclusive.
+        held: Share of the evidence's tokens that the tier held, 0 to 1; nan without evidence.
+        attention: Share of the tier's attention on the evidence, 0 to 1; nan without evidence.
+        even: The same share for uniform attention over all frame tokens.
+        attention_ratio: Attention on a token of the evidence divided by attention on another frame token; inf if no other
+            token was held, nan if no token of the evidence was.
+        most_read: Frames with the most attention and their shares of the tier's attention, highest first.
     """
 
     tier: int
@@ -80,30 +80,30 @@ class TierFate:
     held: float
     attention: float
     even: float
-    lift: float
+    attention_ratio: float
     most_read: tuple[tuple[int, float], ...]
 
     @property
     def attends(self) -> bool:
-        """Whether it attends to the evidence, by our convention."""
-        return self.lift >= ATTENDED
+        """Whether the tier attends to the evidence, by our convention."""
+        return self.attention_ratio >= ATTENDED
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of the evidence of one answer.
+    """The evidence attribution of one answer.
 
     Attributes:
-        outcome: In one word; of several moments the worst-off counts where all are needed, else the best-off.
-        right: Whether the answer says what is true; None where nobody knows the truth.
-        truth: The true answer; None where nobody knows it.
+        outcome: State of the evidence: of the worst moment if all moments are needed, else of the best one.
+        right: Whether the answer is correct; None if the truth is unknown.
+        truth: The true answer; None if it is unknown.
         moments: The moments of the evidence.
-        frames: Sampled frames of all moments, rising [evidence frames].
-        evicted_from: Layers that hold no token of the evidence for the answer.
-        tiers: One entry a tier that has layers.
+        frames: Sampled frames of all moments, ascending [evidence frames].
+        evicted_from: Layers that held no token of the evidence for the answer.
+        tiers: One entry per tier that has layers.
         tiered: Whether the policy treats the tiers differently.
         archive: Whether the policy keeps frames outside the memory.
-        sentence: The verdict in plain words.
+        sentence: The verdict as a sentence.
     """
 
     outcome: Outcome
@@ -112,7 +112,7 @@ class Verdict:
     moments: tuple[Moment, ...]
     frames: Int
     evicted_from: tuple[int, ...]
-    tiers: tuple[TierFate, ...]
+    tiers: tuple[TierEvidence, ...]
     tiered: bool = True
     archive: bool = False
     sentence: str = ""
@@ -120,17 +120,17 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Tally:
-    """Answers by what became of their evidence.
+    """Counts of answers by the state of their evidence.
 
     Attributes:
         answers: Answers whose truth is known.
-        wrong: Of those, the wrong ones.
-        not_sampled: Wrong ones whose evidence no frame shows.
-        evicted: Wrong ones whose evidence was evicted.
-        not_retrieved: Wrong ones whose evidence was archived, but not retrieved.
-        unread: Wrong ones whose evidence was held, but not attended.
-        read: Wrong ones although the evidence was held and attended.
-        absent: Wrong ones that rest on what was not shown.
+        wrong: Wrong answers.
+        not_sampled: Wrong answers whose evidence no frame shows.
+        evicted: Wrong answers whose evidence was evicted.
+        not_retrieved: Wrong answers whose evidence was archived, but not retrieved.
+        unread: Wrong answers whose evidence was held, but not attended to.
+        read: Wrong answers whose evidence was held and attended to.
+        absent: Wrong answers that depend on something that was not shown.
     """
 
     answers: int = 0
@@ -144,11 +144,11 @@ class Tally:
 
 
 def is_right(answer: str, truth: str) -> bool:
-    """Whether an answer says exactly what is true, case and punctuation aside."""
+    """Whether an answer equals the true one, ignoring case and punctuation."""
     return normal_words(answer) == normal_words(truth)
 
 
-def fate(
+def attribute_evidence(
     trace: AnswerTrace,
     snapshot: Snapshot,
     spans: Sequence[Span] | None,
@@ -157,16 +157,16 @@ def fate(
     every: bool = True,
     reach: float = 0.0,
 ) -> Verdict:
-    """What became of the evidence of an answer.
+    """Attribute an answer to the state of its evidence.
 
     Args:
-        trace: The answer and what it read.
-        snapshot: The memory of that stream when the question was asked, or later.
-        spans: Moments that the true answer rests on, start and end in seconds, the end excluded; empty where it rests on
-            what was not shown; None: nobody knows.
-        truth: The true answer; None: nobody knows.
+        trace: The answer and its attention.
+        snapshot: The memory of the same stream when the question was asked, or later.
+        spans: Moments that the true answer depends on: start and end in seconds, end exclusive; empty if it depends on
+            something that was not shown; None if unknown.
+        truth: The true answer; None if unknown.
         every: Whether all of `spans` are needed; else one of them is enough.
-        reach: Seconds before its own time that a frame also shows, where a model merges frames.
+        reach: Seconds before its own time that a frame also covers, for models that merge frames.
     """
     times = snapshot.frame_times[: trace.frames_seen]
     memory = _Memory.of(trace, snapshot)
@@ -183,7 +183,7 @@ def fate(
 
 
 def tally(verdicts: Iterable[Verdict]) -> Tally:
-    """Of the wrong answers, what became of their evidence."""
+    """Count the wrong answers by the state of their evidence."""
     known = [verdict for verdict in verdicts if verdict.right is not None]
     wrong = [verdict.outcome for verdict in known if not verdict.right]
     return Tally(
@@ -199,7 +199,7 @@ def tally(verdicts: Iterable[Verdict]) -> Tally:
 
 
 def read_most(profile: npt.NDArray[np.floating], most: int = MOST_READ) -> tuple[tuple[int, float], ...]:
-    """The frames that were read most, none next to another: (frame, share) of `profile` [frames], most read first."""
+    """Peaks of `profile` [frames], none next to another: (frame, share), highest first."""
     apart = max(1, round(len(profile) / 30))
     left = profile.astype(np.float64).copy()
     found: list[tuple[int, float]] = []
@@ -212,12 +212,12 @@ def read_most(profile: npt.NDArray[np.floating], most: int = MOST_READ) -> tuple
 
 @dataclass(frozen=True)
 class _Memory:
-    """What the layers held for the answer, and how it attended to that.
+    """The tokens that the layers held for the answer, and its attention to them.
 
     Attributes:
         held: Tokens of each frame that each layer held [layers, frames].
-        whole: Tokens of any frame that each layer held [layers].
-        stored: Tokens of each frame in the memory or outside it, whether the answer read them or not [layers, frames].
+        whole: Frame tokens that each layer held [layers].
+        stored: Tokens of each frame in the memory or in an archive, read by the answer or not [layers, frames].
         attention: Share of attention on each frame [layers, frames].
         tiers: Tier of each layer [layers].
         patches: Tokens that a frame had when it was seen.
@@ -253,19 +253,19 @@ class _Memory:
         return np.flatnonzero(self.tiers == tier)
 
     def tokens(self, frames: Int) -> Float:
-        """Tokens of some frames that each layer held [layers]."""
+        """Number of tokens of `frames` that each layer held [layers]."""
         return self.held[:, frames].sum(axis=1).astype(np.float64)
 
     def shares(self, frames: Int, tier: int) -> tuple[float, float, float]:
-        """Share of a tier's attention on some frames, what an even look would give them, and the share on all frames."""
+        """Share of a tier's attention on `frames`, the same for uniform attention, and the share on all frames."""
         layers = self.layers(tier)
         on_frames = self.attention.sum(axis=1)
         even = on_frames * self.tokens(frames) / np.maximum(self.whole, 1)
         read = self.attention[:, frames].sum(axis=1)
         return float(read[layers].mean()), float(even[layers].mean()), float(on_frames[layers].mean())
 
-    def lift(self, frames: Int, tier: int) -> float:
-        """Attention of a token of these frames against another's: of shares read and held, the ratio of the odds."""
+    def attention_ratio(self, frames: Int, tier: int) -> float:
+        """Attention on a token of `frames` over that on another frame token: the odds ratio of shares read and held."""
         if not self.tokens(frames)[self.layers(tier)].any():
             return np.nan
         seen, even, whole = self.shares(frames, tier)
@@ -277,36 +277,38 @@ class _Memory:
 
 def _moment(span: Span, times: npt.NDArray[np.float64], memory: _Memory, reach: float) -> Moment:
     start, end = span
-    # A thousandth of a second aside: files write times in milliseconds.
+    # Tolerance of 1 ms: files store times in milliseconds.
     inside = np.flatnonzero((times >= start - 1e-3) & (times - reach < end - 1e-3))
     if not len(inside):
         nothing = np.zeros(len(memory.held))
         return Moment(span, inside, nothing, "not sampled", nothing)
     held = memory.tokens(inside) / (len(inside) * memory.patches)
     there = held.max() >= 1 / memory.patches
-    attended = any(memory.lift(inside, tier) >= ATTENDED for tier in range(len(TIERS)) if len(memory.layers(tier)))
+    attended = any(
+        memory.attention_ratio(inside, tier) >= ATTENDED for tier in range(len(TIERS)) if len(memory.layers(tier))
+    )
     stored = memory.stored[:, inside].mean(axis=1)
     lost: Literal["not retrieved", "evicted"] = "not retrieved" if stored.max() >= 1 else "evicted"
     return Moment(span, inside, held, "held" if there or attended else lost, stored)
 
 
-def _tier(tier: int, memory: _Memory, frames: Int) -> TierFate:
+def _tier(tier: int, memory: _Memory, frames: Int) -> TierEvidence:
     layers, known = memory.layers(tier), len(frames) > 0
     seen, even, _ = memory.shares(frames, tier)
     held = float(memory.tokens(frames)[layers].mean()) / (len(frames) * memory.patches) if known else np.nan
-    return TierFate(
+    return TierEvidence(
         tier=tier,
         layers=(int(layers[0]), int(layers[-1])),
         held=held,
         attention=seen if known else np.nan,
         even=even if known else np.nan,
-        lift=memory.lift(frames, tier),
+        attention_ratio=memory.attention_ratio(frames, tier),
         most_read=read_most(memory.attention[layers].mean(axis=0)),
     )
 
 
 def _outcome(
-    spans: Sequence[Span] | None, moments: tuple[Moment, ...], tiers: tuple[TierFate, ...], *, every: bool
+    spans: Sequence[Span] | None, moments: tuple[Moment, ...], tiers: tuple[TierEvidence, ...], *, every: bool
 ) -> Outcome:
     if spans is None:
         return "unknown"

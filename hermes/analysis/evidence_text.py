@@ -104,20 +104,20 @@ def _not_retrieved(verdict: Verdict) -> str:
 
 
 def _read(verdict: Verdict) -> str:
-    place, lift = _best(verdict)
-    if math.isinf(lift):
+    place, ratio = _best(verdict)
+    if math.isinf(ratio):
         return f"Kept and used: {_where(verdict)}, and {place} no other frame was attended to."
     return (
-        f"Kept and used: {_where(verdict)}. {place[0].upper()}{place[1:]}, one of its tokens got {_times(lift)} the "
+        f"Kept and used: {_where(verdict)}. {place[0].upper()}{place[1:]}, one of its tokens got {_times(ratio)} the "
         "attention of a typical token."
     )
 
 
 def _unread(verdict: Verdict) -> str:
-    place, lift = _best(verdict)
+    place, ratio = _best(verdict)
     return (
         f"Kept, but not used: {_where(verdict)}, but none of its tokens got {ATTENDED:g}× the attention of a typical "
-        f"token (at most {_times(lift)}, {place})."
+        f"token (at most {_times(ratio)}, {place})."
     )
 
 
@@ -163,9 +163,14 @@ def _rest(gone: Sequence[int]) -> str:
 
 def _best(verdict: Verdict) -> tuple[str, float]:
     """Return the tier that attends to the evidence most, and its attention ratio."""
-    best = max((tier for tier in verdict.tiers if not math.isnan(tier.lift)), key=lambda tier: tier.lift)
-    return f"in the {TIERS[best.tier]} tier" if verdict.tiered else f"in the {DEPTHS[best.tier]} layers", best.lift
+    best = max(
+        (tier for tier in verdict.tiers if not math.isnan(tier.attention_ratio)), key=lambda tier: tier.attention_ratio
+    )
+    return (
+        f"in the {TIERS[best.tier]} tier" if verdict.tiered else f"in the {DEPTHS[best.tier]} layers",
+        best.attention_ratio,
+    )
 
 
-def _times(lift: float) -> str:
-    return f"{lift:.0f}×" if lift >= 10 else f"{lift:.1f}×"
+def _times(ratio: float) -> str:
+    return f"{ratio:.0f}×" if ratio >= 10 else f"{ratio:.1f}×"

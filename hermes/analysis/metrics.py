@@ -1,6 +1,6 @@
-"""What a memory holds, each in one number: pure functions of a snapshot, numpy only.
+"""Metrics of a memory, one number each, for lessons and reports: pure numpy functions of a snapshot.
 
-Lessons and reports read these. A function that has nothing to measure returns nan.
+A metric that is undefined for a snapshot is nan.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from hermes.snapshot import SUMMARY, AnswerTrace, Snapshot
 Bool = npt.NDArray[np.bool_]
 
 NEWEST: float = 0.25
-"""Share of the frames seen that counts as the newest ones."""
+"""Share of the frames seen that counts as the newest."""
 
 
 def _layers(shot: Snapshot, tier: int | None) -> npt.NDArray[np.int64]:
-    """The layers of a tier, or all."""
+    """Layers of a tier; None: all layers."""
     return np.arange(shot.num_layers) if tier is None else np.flatnonzero(shot.tiers == tier)
 
 
@@ -28,13 +28,13 @@ def _mean(values: npt.NDArray[np.floating]) -> float:
 
 
 def bytes_per_token(shot: Snapshot) -> float:
-    """Bytes of keys and values that one token takes in all layers together."""
+    """Bytes of keys and values of one token in all layers."""
     cached = shot.tokens_seen + shot.prompt_len
     return shot.full_cache_bytes / cached if cached else math.nan
 
 
 def newest_share(shot: Snapshot, tier: int | None = None) -> float:
-    """Of the frame tokens that a tier holds, the share that belongs to the newest quarter of the frames, 0 to 1."""
+    """Share of a tier's frame tokens that belong to the newest quarter of the frames, 0 to 1."""
     kept = shot.kept[_layers(shot, tier)].astype(np.float64)
     newest = math.ceil(shot.frames_seen * NEWEST)
     total = kept.sum()
@@ -42,17 +42,17 @@ def newest_share(shot: Snapshot, tier: int | None = None) -> float:
 
 
 def frames_touched(shot: Snapshot, tier: int | None = None) -> float:
-    """Share of all frames seen of which a layer of the tier holds at least one token, mean over its layers, 0 to 1."""
+    """Share of the frames seen of which a layer holds at least one token, 0 to 1, mean over the tier's layers."""
     return _mean((shot.kept[_layers(shot, tier)] > 0).astype(np.float64))
 
 
 def during(shot: Snapshot, start: float, end: float) -> Bool:
-    """Which frames lie between two times, in seconds, both included [frames]."""
+    """Mask of the frames between two times in seconds, inclusive [frames]."""
     return (shot.frame_times >= start) & (shot.frame_times <= end)
 
 
 def held(shot: Snapshot, frames: Bool, tier: int | None = None) -> float:
-    """Share of those frames' tokens that a tier still holds, mean over its layers, 0 to 1."""
+    """Share of the tokens of `frames` [frames] that a tier still holds, 0 to 1, mean over its layers."""
     return _mean(shot.kept[_layers(shot, tier)][:, frames] / max(shot.tokens_per_frame, 1))
 
 
@@ -62,12 +62,12 @@ def largest_position(shot: Snapshot) -> float:
 
 
 def reindexed_times(shot: Snapshot) -> int:
-    """Evictions at which the positions of some layer were closed up."""
+    """Number of evictions that re-indexed the positions of at least one layer."""
     return sum(bool(eviction.reindexed.any()) for eviction in shot.evictions)
 
 
 def evicted_share(shot: Snapshot) -> float:
-    """Share of all tokens seen that a layer has let go, mean over layers, 0 to 1."""
+    """Share of the tokens seen that a layer has evicted, 0 to 1, mean over layers."""
     if not shot.tokens_seen or not shot.num_layers:
         return math.nan
     gone = sum(int(eviction.evicted.sum()) for eviction in shot.evictions)
@@ -75,22 +75,22 @@ def evicted_share(shot: Snapshot) -> float:
 
 
 def summary_tokens(shot: Snapshot) -> int:
-    """Summary tokens in all layers together."""
+    """Number of summary tokens in all layers."""
     return int((shot.kind == SUMMARY).sum())
 
 
 def summary_mass(shot: Snapshot) -> float:
-    """How many tokens the summary tokens of a layer that has some stand for, mean over those layers; 0 without any."""
+    """Tokens that the summary tokens of a layer represent, mean over the layers that have summary tokens; 0 without any."""
     layer = np.repeat(np.arange(shot.num_layers), np.diff(shot.offsets))
     summary = shot.kind == SUMMARY
-    folding = len(np.unique(layer[summary]))
-    return float(shot.mass[summary].sum() / folding) if folding else 0.0
+    layers = len(np.unique(layer[summary]))
+    return float(shot.mass[summary].sum() / layers) if layers else 0.0
 
 
 def neighbour_overlap(shot: Snapshot, tier: int | None = None) -> float:
-    """How alike the choices of neighbouring layers are: tokens that both hold over tokens that either holds, 0 to 1.
+    """Jaccard index of the frame tokens that adjacent layers hold, 0 to 1.
 
-    Mean over the pairs of neighbours of which both belong to the tier; prompt and summary tokens do not count.
+    Mean over the pairs of adjacent layers that both belong to the tier; prompt and summary tokens are excluded.
     """
     layers = _layers(shot, tier)
     size = shot.tokens_per_frame
@@ -105,7 +105,7 @@ def neighbour_overlap(shot: Snapshot, tier: int | None = None) -> float:
 
 
 def border(shot: Snapshot) -> Bool:
-    """Which patches of a frame lie on its edge [rows * columns]."""
+    """Mask of the patches at the edge of a frame [rows * columns]."""
     rows, columns = shot.grid
     edge = np.zeros((rows, columns), bool)
     edge[[0, -1]] = edge[:, [0, -1]] = True
@@ -113,7 +113,7 @@ def border(shot: Snapshot) -> Bool:
 
 
 def answer_newest_share(shot: Snapshot, trace: AnswerTrace, tier: int | None = None) -> float:
-    """Of the attention that an answer gave to frames, the share on the newest quarter of them, mean over layers."""
+    """Share of an answer's attention to frames that is on the newest quarter of them, 0 to 1, mean over layers."""
     read = trace.attention[_layers(shot, tier)].astype(np.float64)
     newest = math.ceil(read.shape[1] * NEWEST)
     total = read.sum(axis=1)
@@ -123,7 +123,7 @@ def answer_newest_share(shot: Snapshot, trace: AnswerTrace, tier: int | None = N
 
 
 def answer_on(shot: Snapshot, trace: AnswerTrace, frames: Bool, tier: int | None = None) -> float:
-    """Of the attention that an answer gave to frames, the share on those frames, mean over layers, 0 to 1."""
+    """Share of an answer's attention to frames that is on `frames` [frames], 0 to 1, mean over layers."""
     read = trace.attention[_layers(shot, tier)].astype(np.float64)
     total = read.sum(axis=1)
     there = np.zeros(read.shape[1], bool)
@@ -132,14 +132,14 @@ def answer_on(shot: Snapshot, trace: AnswerTrace, frames: Bool, tier: int | None
 
 
 def answer_border_ratio(shot: Snapshot, trace: AnswerTrace, frames: Bool | None = None) -> float:
-    """Attention of an answer on a token at a frame's edge over that on a token inside, mean over all held tokens.
+    """Mean attention of an answer on tokens at a frame's edge divided by that on tokens inside.
 
-    Above 1: edges draw more attention than their share. nan where a frame has no inside.
+    Above 1, edges draw more attention than their share. nan if a frame has no inside.
 
     Args:
         shot: The memory.
         trace: The answer.
-        frames: Only these frames count [frames]; None: all.
+        frames: Mask of the frames to include [frames]; None: all.
     """
     edge = border(shot)
     picture = (trace.token_patch >= 0) & (trace.token_frame >= 0)
@@ -153,9 +153,9 @@ def answer_border_ratio(shot: Snapshot, trace: AnswerTrace, frames: Bool | None 
 
 
 def guidance_ratio(shot: Snapshot, frames: Bool, tier: int | None = None) -> float:
-    """Guidance attention on a held token of those frames over that on one of all other frames.
+    """Mean guidance attention on held tokens of `frames` [frames] divided by that on tokens of all other frames.
 
-    nan where nothing was measured, or where all that is held lies on one side.
+    nan if guidance was not measured, or if one of the two sets of tokens is empty.
     """
     layer = np.repeat(np.arange(shot.num_layers), np.diff(shot.offsets))
     counts = (shot.frame >= 0) & np.isfinite(shot.guidance_attention) & np.isin(layer, _layers(shot, tier))

@@ -1,7 +1,7 @@
-"""The life of a frame: how its tokens scored at every eviction, when they left, and into which summary they went.
+"""Token history of a frame: scores of its tokens at each eviction, when they left, and the summaries they were merged into.
 
-Numpy only, so that recorded runs are read without torch. It does not know how scores are made: the session hands in one
-`ScoreRecord` an eviction, `LifeLog` keeps them within a limit of bytes, and `life_of` reads a frame's life out of them.
+Needs numpy only, so that recorded runs can be read without torch. A session adds one `ScoreRecord` per eviction to a
+`TokenHistoryLog`, which keeps them within a size limit; `token_history_of` extracts the history of one frame.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 UNSCORED = 255
-"""In `ScoreRecord.importance`: the policy gave this token no score."""
+"""In `ScoreRecord.importance`: the token has no score."""
 SCORE_STEPS = 254
-"""A stored score of 254 is an importance of 1."""
+"""A stored score of 254 corresponds to an importance of 1."""
 LIMIT_BYTES = 8_000_000
 """Upper bound of the score records of one stream, in bytes."""
 NEWEST = 8
-"""Records that are never thinned before all others are."""
+"""Number of newest records, which are thinned last."""
 
 Bool = npt.NDArray[np.bool_]
 Byte = npt.NDArray[np.uint8]
@@ -27,22 +27,22 @@ Byte = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ScoreRecord:
-    """What every video token scored at one eviction, and whether it stayed.
+    """Score of every video token at one eviction, and whether it was retained.
 
-    Flat arrays list the video tokens of layer 0 oldest first, then of layer 1, and so on, as they were before anything
-    left; the prompt is not among them.
+    Flat arrays list the video tokens before the eviction, oldest first: those of layer 0, then those of layer 1, and so on.
+    Prompt tokens are not included.
 
     Attributes:
-        sequence: Number of the snapshot that first shows this eviction.
-        seconds: Stream clock, in seconds.
-        frames_seen: Frames seen then.
+        sequence: Number of the first snapshot after this eviction.
+        seconds: Stream time in seconds.
+        frames_seen: Frames seen before the eviction.
         offsets: Start of each layer in the flat arrays, int64 [layers + 1].
         frame: Frame of each token, -1 for a summary token, int32 [tokens].
-        patch: Patch of each token, -1 where it has none, int16 [tokens].
-        importance: Its score, 0 to 254 for 0 to 1; 255: no score, uint8 [tokens].
-        kept: Whether it stayed, bool [tokens].
-        folded: Whether each layer folded what left into a summary token of this eviction, bool [layers].
-        complete: False for a thinned record, which lists only summary tokens and the tokens that left.
+        patch: Patch of each token, -1 if it has none, int16 [tokens].
+        importance: Score of each token, 0 to 254 for 0 to 1; 255: no score, uint8 [tokens].
+        kept: Whether each token was retained, bool [tokens].
+        folded: Whether each layer merged the evicted tokens into a new summary token, bool [layers].
+        complete: False for a thinned record, which lists only summary tokens and evicted tokens.
     """
 
     sequence: int
@@ -58,7 +58,7 @@ class ScoreRecord:
 
     @property
     def num_layers(self) -> int:
-        """Layers of the model."""
+        """Number of layers."""
         return len(self.offsets) - 1
 
     @property
@@ -68,11 +68,11 @@ class ScoreRecord:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of its arrays."""
+        """Bytes of the arrays."""
         return sum(a.nbytes for a in (self.offsets, self.frame, self.patch, self.importance, self.kept, self.folded))
 
     def thinned(self) -> ScoreRecord:
-        """The record without the scores of frame tokens that stayed."""
+        """Return the record without the frame tokens that were retained."""
         if not self.complete:
             return self
         keep = ~self.kept | (self.frame < 0)
@@ -89,26 +89,27 @@ class ScoreRecord:
 
 
 def to_bytes(importance: npt.NDArray[np.floating]) -> Byte:
-    """Scores of 0 to 1 (nan: none) as `ScoreRecord.importance` stores them."""
+    """Quantise scores of 0 to 1 (nan: no score) for `ScoreRecord.importance`."""
     scored = np.isfinite(importance)
     steps = np.rint(np.clip(np.where(scored, importance, 0), 0, 1) * SCORE_STEPS)
     return np.where(scored, steps, UNSCORED).astype(np.uint8)
 
 
 def from_bytes(importance: Byte) -> npt.NDArray[np.float32]:
-    """The scores that `to_bytes` stored, nan where there was none; steps of 1/254."""
+    """Return the scores that `to_bytes` quantised, in steps of 1/254; nan: no score."""
     return np.where(importance == UNSCORED, np.nan, importance / np.float32(SCORE_STEPS)).astype(np.float32)
 
 
-class LifeLog:
-    """The score records of one stream, oldest first, within a limit of bytes.
+class TokenHistoryLog:
+    """The score records of one stream, oldest first, within a size limit.
 
-    Past the limit, every other old record is thinned (it still tells who left); once all are, the older half goes.
+    Above the limit, every other old record is thinned (it still lists the evicted tokens). Once all old records are thinned,
+    the older half is dropped.
 
     Attributes:
-        records: The records. The tuple is replaced, never changed, so that another thread may read it meanwhile.
-        limit: Bytes that the records may take; 0 keeps none.
-        lost: Evictions whose records are gone altogether.
+        records: The records. The tuple is replaced, never changed, so that other threads can read it.
+        limit: Upper bound in bytes; 0 keeps no records.
+        lost: Number of evictions whose records were dropped.
     """
 
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
@@ -125,35 +126,35 @@ class LifeLog:
 
     @property
     def thinned(self) -> int:
-        """Records that lost the scores of tokens that stayed."""
+        """Number of thinned records."""
         return sum(not record.complete for record in self.records)
 
     def add(self, record: ScoreRecord) -> None:
         """Add the record of an eviction."""
         records, size = [*self.records, record], self._nbytes + record.nbytes
         while size > self.limit and records:
-            whole = [i for i, known in enumerate(records[:-NEWEST]) if known.complete]
-            if whole:
-                for i in whole[::2]:
+            complete = [i for i, known in enumerate(records[:-NEWEST]) if known.complete]
+            if complete:
+                for i in complete[::2]:
                     records[i] = records[i].thinned()
             else:
-                gone = (len(records) + 1) // 2
-                self.lost += gone
-                records = records[gone:]
+                dropped = (len(records) + 1) // 2
+                self.lost += dropped
+                records = records[dropped:]
             size = sum(known.nbytes for known in records)
         self.records, self._nbytes = tuple(records), size
 
 
 @dataclass(frozen=True)
-class Fold:
-    """Tokens of a frame that one eviction folded into a summary token of one layer.
+class Merge:
+    """Tokens of a frame that one eviction merged into a summary token of one layer.
 
     Attributes:
         layer: The layer.
-        seconds: Stream clock of that eviction: the summary's birth.
-        tokens: How many of the frame's tokens went into it.
-        summaries: Births of the summaries that this one was folded into later, in seconds, in order; empty: none.
-        held: Whether the last of them was still held at the newest record.
+        seconds: Stream time of the eviction, at which the summary token was created.
+        tokens: Number of the frame's tokens that were merged.
+        summaries: Creation times in seconds of the summary tokens that this one was later merged into, in order.
+        held: Whether the last of these summary tokens was still held at the newest record.
     """
 
     layer: int
@@ -164,21 +165,21 @@ class Fold:
 
 
 @dataclass(frozen=True)
-class Life:
-    """What became of one frame's tokens. `m` evictions are told, of all since it was seen whose records are kept.
+class TokenHistory:
+    """History of one frame's tokens. Covers the `m` evictions since the frame was seen whose records are kept.
 
     Attributes:
-        frame: The frame.
-        seconds: Stream clock of each eviction, float64 [m].
+        frame: Number of the frame.
+        seconds: Stream time of each eviction, float64 [m].
         held: Tokens of the frame that each layer held after each eviction, uint16 [layers, m].
-        score: Score of each patch before each eviction; nan: not held then, no score, or thinned,
+        score: Score of each patch before each eviction; nan: not held, no score, or thinned record,
             float32 [layers, m, patches].
-        cut: Lowest score that was kept at each eviction in each layer, the bar to pass; nan: nothing left, no scores, or
-            thinned, float32 [layers, m].
-        left: Stream clock at which each patch left each layer; nan: still held, float64 [layers, patches].
-        folds: Where the frame's tokens were folded into summaries, oldest first.
-        thinned: Which of the evictions are told without the scores of tokens that stayed, bool [m].
-        missed: Whether records of the frame's first evictions are gone: what left then is counted as gone from the start.
+        cut: Lowest retained score of each layer at each eviction; nan: nothing evicted, no scores, or thinned record,
+            float32 [layers, m].
+        left: Stream time at which each patch left each layer; nan: still held, float64 [layers, patches].
+        merges: Merges of the frame's tokens into summary tokens, oldest first.
+        thinned: Which evictions have a thinned record, bool [m].
+        missed: Whether records of the frame's first evictions were dropped; tokens evicted then count as never held.
     """
 
     frame: int
@@ -187,20 +188,20 @@ class Life:
     score: npt.NDArray[np.float32]
     cut: npt.NDArray[np.float32]
     left: npt.NDArray[np.float64]
-    folds: tuple[Fold, ...]
+    merges: tuple[Merge, ...]
     thinned: Bool
     missed: bool = False
 
 
-def life_of(records: Sequence[ScoreRecord], frame: int) -> Life:
-    """Read the life of `frame` out of the records of a stream.
+def token_history_of(records: Sequence[ScoreRecord], frame: int) -> TokenHistory:
+    """Extract the history of a frame's tokens from score records.
 
     Args:
-        records: Of one stream, oldest first.
+        records: Score records of one stream, oldest first.
         frame: Number of the frame, from 0.
 
     Returns:
-        Its life; without evictions (`m` = 0) where no record knows it.
+        The token history; without evictions (`m` = 0) if no record covers the frame.
     """
     since = [i for i, record in enumerate(records) if record.frames_seen > frame]
     found = {i: np.flatnonzero((records[i].frame == frame) & (records[i].patch >= 0)) for i in since}
@@ -210,7 +211,7 @@ def life_of(records: Sequence[ScoreRecord], frame: int) -> Life:
     left = np.full((layers, patches), np.nan)
     known = np.zeros((layers, patches), bool)
     gone_at = np.full((layers, patches), len(since))
-    folds: list[Fold] = []
+    merges: list[Merge] = []
     for m, i in enumerate(since):
         record, at = records[i], found[i]
         layer, patch, stays = record.layer_of[at], record.patch[at], record.kept[at]
@@ -219,33 +220,33 @@ def life_of(records: Sequence[ScoreRecord], frame: int) -> Life:
         left[layer[~stays], patch[~stays]] = record.seconds
         gone_at[layer[~stays], patch[~stays]] = m
         gone = np.bincount(layer[~stays], minlength=layers)
-        folds.extend(
-            _follow(records, i, int(line), int(gone[line])) for line in np.flatnonzero((gone > 0) & record.folded)
+        merges.extend(
+            _follow(records, i, int(index), int(gone[index])) for index in np.flatnonzero((gone > 0) & record.folded)
         )
-    # A token that no record knows has left before them, unless all records are thinned and it simply stayed.
+    # A token without a record was evicted earlier, unless all records are thinned: then it may have been retained.
     unknown = ~known & any(records[i].complete for i in since) & known.any(axis=0)
     gone_at[unknown] = 0
     held = (gone_at[:, None, :] > np.arange(len(since))[None, :, None]).sum(2)
-    return Life(
+    return TokenHistory(
         frame=frame,
         seconds=np.array([records[i].seconds for i in since]),
         held=held.astype(np.uint16),
         score=score,
         cut=_cuts([records[i] for i in since], layers),
         left=left,
-        folds=tuple(folds),
+        merges=tuple(merges),
         thinned=np.array([not records[i].complete for i in since], bool),
         missed=bool(unknown.any()),
     )
 
 
 def _cuts(records: Sequence[ScoreRecord], layers: int) -> npt.NDArray[np.float32]:
-    """Lowest score kept in each layer at each record, where something left: [layers, records]."""
+    """Lowest retained score of each layer at each record that evicted tokens there; else nan [layers, records]."""
     cuts = np.full((layers, len(records)), np.nan, np.float32)
     for m, record in enumerate(records):
         if not record.complete or not len(record.frame):
             continue
-        # One more element, so that the start of an empty last layer is an index too.
+        # One more element, so that the start of an empty last layer is a valid index.
         starts = record.offsets[:-1]
         lowest = np.minimum.reduceat(np.append(np.where(record.kept, record.importance, UNSCORED), UNSCORED), starts)
         gone = np.add.reduceat(np.append(~record.kept, False).astype(np.int64), starts)
@@ -254,15 +255,15 @@ def _cuts(records: Sequence[ScoreRecord], layers: int) -> npt.NDArray[np.float32
     return cuts
 
 
-def _follow(records: Sequence[ScoreRecord], born: int, layer: int, tokens: int) -> Fold:
-    """Where the summary that record `born` made in `layer` went: summaries stand in the order of their births."""
-    place = int(_summaries(records[born], layer).sum())  # the new one stands behind those that stayed
+def _follow(records: Sequence[ScoreRecord], created: int, layer: int, tokens: int) -> Merge:
+    """Follow the summary token that record `created` added to `layer`; summary tokens are in order of creation."""
+    place = int(_summaries(records[created], layer).sum())  # after the retained summary tokens
     chain: list[float] = []
     held = True
-    for record in records[born + 1 :]:
+    for record in records[created + 1 :]:
         stays = _summaries(record, layer)
         if place >= len(stays):
-            continue  # nothing is told of this layer's summaries here
+            continue  # the record does not list this layer's summary tokens
         if stays[place]:
             place = int(stays[:place].sum())
         elif record.folded[layer]:
@@ -271,10 +272,10 @@ def _follow(records: Sequence[ScoreRecord], born: int, layer: int, tokens: int) 
         else:
             held = False
             break
-    return Fold(layer, records[born].seconds, tokens, tuple(chain), held)
+    return Merge(layer, records[created].seconds, tokens, tuple(chain), held)
 
 
 def _summaries(record: ScoreRecord, layer: int) -> Bool:
-    """For each summary token of a layer, oldest first, whether it stayed."""
+    """Whether each summary token of a layer was retained, oldest first."""
     part = slice(record.offsets[layer], record.offsets[layer + 1])
     return record.kept[part][record.frame[part] < 0]

@@ -84,7 +84,7 @@ def soak(
         speed = (seen - first) / max(time.perf_counter() - began, 1e-9)
         gc.collect()
         session = memory.session
-        found.append(Checkpoint(seen, rss_bytes(), session.life.nbytes, session.log_bytes, speed))
+        found.append(Checkpoint(seen, rss_bytes(), session.token_history.nbytes, session.log_bytes, speed))
         report(found[-1])
     memory.close()
     return found

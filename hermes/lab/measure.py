@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from hermes.analysis.evidence import fate
+from hermes.analysis.evidence import attribute_evidence
 from hermes.backbones.base import Backbone
 from hermes.cards.questions import Question
 from hermes.cards.truth import truth_of
@@ -90,7 +90,7 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
             session.push(frames[start : start + PUSHED], times[start : start + PUSHED])
         pushing = time.perf_counter() - began + seen.take_seconds_saved()
         memory = session.snapshot()
-        said, first, read, moved, fates = [], [], [], [], []
+        said, first, read, moved, outcomes = [], [], [], [], []
         for question in task.questions:
             said.append("".join(session.ask(question.text)).strip())
             first.append(session.stats.first_token_seconds)
@@ -98,10 +98,10 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
             if snapshot.answer is not None:
                 read.append(snapshot.answer.tokens_read - snapshot.prompt_len)
                 moved.append(snapshot.answer.moved_bytes)
-                fates.append(_fate(task, question, snapshot, snapshot.answer, session.layout.frames_per_step))
+                outcomes.append(_outcome(task, question, snapshot, snapshot.answer, session.layout.frames_per_step))
         return key | {
             "said": said,
-            "fate": fates,
+            "fate": outcomes,
             "resident": memory.kept_per_layer.tolist(),
             # Of the question that reads most: layers may share a budget, and another question shares it otherwise.
             "read": max(read, key=lambda tokens: int(tokens.sum())).tolist(),
@@ -115,9 +115,9 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
         session.close()
 
 
-def _fate(task: Task, question: Question, snapshot: Snapshot, trace: AnswerTrace, merged: int) -> str:
+def _outcome(task: Task, question: Question, snapshot: Snapshot, trace: AnswerTrace, merged: int) -> str:
     """What became of the evidence of an answer, in one word (see `hermes.analysis.evidence`)."""
     truth = truth_of(question.text, task.stream.events, task.at, task.stream.fps)
     spans, every = (None, True) if truth is None else (truth.spans, truth.every)
     reach = (merged - 1) / task.stream.fps
-    return fate(trace, snapshot, spans, question.answer, every=every, reach=reach).outcome
+    return attribute_evidence(trace, snapshot, spans, question.answer, every=every, reach=reach).outcome

@@ -14,7 +14,7 @@ from hermes.plots.theme import DASHES, Palette, PlotError, colour_bar, palette, 
 from hermes.snapshot import TIERS, VISION, Snapshot
 
 if TYPE_CHECKING:
-    from hermes.analysis.token_history import Life
+    from hermes.analysis.token_history import TokenHistory
     from hermes.trace import Run
 
 Array = npt.NDArray[np.float64]
@@ -251,7 +251,7 @@ def _snapshots(moments: Run | Sequence[Snapshot]) -> list[Snapshot]:
     return [view.snapshot for view in views if view.snapshot is not None]
 
 
-def token_history(history: Life, layer: int | None = None, *, dark: bool = False) -> go.Figure:
+def token_history(history: TokenHistory, layer: int | None = None, *, dark: bool = False) -> go.Figure:
     """Draw what became of one frame's tokens at every eviction since the frame was seen.
 
     Without a layer, a heatmap whose `z` is [layers, evictions]: tokens of the frame that each layer held after the eviction,
@@ -259,7 +259,8 @@ def token_history(history: Life, layer: int | None = None, *, dark: bool = False
     score that the layer retained.
 
     Args:
-        history: From `Run.life(frame)`, or `hermes.analysis.token_history.life_of(session.life.records, frame)`.
+        history: From `Run.token_history(frame)`, or from `token_history_of(session.token_history.records, frame)` in
+            `hermes.analysis.token_history`.
         layer: Layer to show, from 0; None: all layers.
         dark: Draw for a dark background.
 

@@ -176,7 +176,9 @@ class _Run:
             error=error,
             notes=self.frames.notes,
         )
-        return ClipItem(view, memory.thumbnails.get(new), said, self.session.life.records if self._scores else ())
+        return ClipItem(
+            view, memory.thumbnails.get(new), said, self.session.token_history.records if self._scores else ()
+        )
 
 
 def _due(question: PlannedQuestion, seconds: float) -> bool:

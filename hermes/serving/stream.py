@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hermes.analysis.token_history import Life, ScoreRecord, life_of
+from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_history_of
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.out_of_memory import attempt, give_back, sentence_of
@@ -291,12 +291,12 @@ class LiveStream:
 
     @property
     def scores(self) -> tuple[ScoreRecord, ...]:
-        """What every token scored at each eviction so far, oldest first."""
-        return self._memory.session.life.records
+        """Score records of all evictions so far, oldest first."""
+        return self._memory.session.token_history.records
 
-    def life(self, frame: int) -> Life:
-        """The life of a frame, by its number."""
-        return life_of(self.scores, frame)
+    def token_history(self, frame: int) -> TokenHistory:
+        """Return the token history of a frame, by its number."""
+        return token_history_of(self.scores, frame)
 
     def save(self, path: str | Path) -> None:
         """Write the session to a file, between two steps."""

@@ -81,7 +81,7 @@ def save(session: StreamSession, path: Path) -> None:
     if history.answer:
         header["answer"] = _take_arrays(history.answer, "answer", tensors)
     header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions.view())]
-    header["life"] = [_take_arrays(r, f"life.{i}", tensors) for i, r in enumerate(session.life.records)]
+    header["life"] = [_take_arrays(r, f"life.{i}", tensors) for i, r in enumerate(session.token_history.records)]
     try:
         with replacing(path) as part:
             save_file(tensors, part, metadata={"session": json.dumps(header)})
@@ -175,7 +175,7 @@ def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
     history.answer = answer
     history.evictions = EvictionLog(evictions)
     for record in records:
-        session.life.add(record)
+        session.token_history.add(record)
     session._layout = layout
     session._pending = checks.read_pending(file, times[-1] if times else None)
     if times:

@@ -15,7 +15,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hermes.analysis.token_history import LifeLog
+from hermes.analysis.token_history import TokenHistoryLog
 from hermes.backbones.base import NOMINAL_SIZE, Backbone
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
@@ -87,7 +87,7 @@ class StreamSession:
         self.policy = policy
         self.chunk = chunk
         self.stats = SessionStats()
-        self.life = LifeLog()
+        self.token_history = TokenHistoryLog()
         self._encode = encode or model.encode
         self._history = SessionHistory()
         self._cache: MemoryCache | None = None
@@ -199,7 +199,7 @@ class StreamSession:
         )
         if outcome.scores is not None:
             history = self._history
-            self.life.add(outcome.scores.at(history.sequence, self.seconds, self.steps_seen))
+            self.token_history.add(outcome.scores.at(history.sequence, self.seconds, self.steps_seen))
 
     def _opened_cache(self) -> MemoryCache:
         """The cache, with the prompt prefilled at its head."""
@@ -385,7 +385,7 @@ class StreamSession:
         self._cache, self._layout, self._pending = None, None, []
         self._state.close()
         self._history = SessionHistory()
-        self.life = LifeLog()
+        self.token_history = TokenHistoryLog()
         self.stats = SessionStats()
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from hermes.analysis.token_history import Life, ScoreRecord, life_of
+from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_history_of
 from hermes.files.checks import flag, mapping, member, rising, seconds, sequence, shaped, text, within
 from hermes.files.limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.snapshot import AnswerTrace
@@ -219,10 +219,10 @@ class Run:
                 whole[sequence] = completed(thin[sequence], snapshot)
         return tuple(whole.get(record.sequence, record) for record in self._scores)
 
-    def life(self, frame: int, seconds: float | None = None) -> Life:
-        """The life of a frame up to a stream time; None: to the end."""
+    def token_history(self, frame: int, seconds: float | None = None) -> TokenHistory:
+        """Return the token history of a frame up to a stream time in seconds; None: up to the end."""
         limit = np.inf if seconds is None else seconds
-        return life_of([record for record in self.records if record.seconds <= limit], frame)
+        return token_history_of([record for record in self.records if record.seconds <= limit], frame)
 
 
 def read(path: str | Path, *, trusted: bool = False) -> Run:

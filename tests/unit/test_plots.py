@@ -157,7 +157,7 @@ def test_retention_over_time_shows_every_moment(run, snapshot):
 
 
 def test_token_history_shows_tokens_and_scores(run):
-    history = run.life(3)
+    history = run.token_history(3)
     figure = plots.token_history(history)
     assert np.array_equal(np.nan_to_num(_z(figure)), history.held)
     assert np.array_equal(figure.data[0].x, history.seconds)
@@ -170,7 +170,7 @@ def test_token_history_shows_tokens_and_scores(run):
     with pytest.raises(plots.PlotError, match="There is no layer 99"):
         plots.token_history(history, 99)
     with pytest.raises(plots.PlotError, match="No eviction is recorded"):
-        plots.token_history(run.life(run.frames - 1 + 5))
+        plots.token_history(run.token_history(run.frames - 1 + 5))
 
 
 def test_accuracy_by_budget_shows_values_and_intervals(summary):
@@ -235,7 +235,10 @@ def test_records_without_the_values_are_refused_with_the_reason(snapshot):
 def test_every_figure_has_labels_and_can_be_written(run, snapshot, summary, dark):
     figures = [plots.layers_by_frames(snapshot, mode, dark=dark) for mode in plots.MODES]
     figures += [plots.retention(snapshot, dark=dark), plots.retention_over_time([snapshot], dark=dark)]
-    figures += [plots.token_history(run.life(3), dark=dark), plots.token_history(run.life(3), 3, dark=dark)]
+    figures += [
+        plots.token_history(run.token_history(3), dark=dark),
+        plots.token_history(run.token_history(3), 3, dark=dark),
+    ]
     figures += [
         plots.attention_by_layer(run.answers[0], dark=dark),
         plots.attention_by_head(run.answers[0], 0, dark=dark),

@@ -86,7 +86,7 @@ def test_the_command_records_a_clip_and_names_its_faults(tmp_path, capsys):
     assert run.chat[0].at == 5
     assert run.chat[0].truth
     assert run.view(30).snapshot.kept.sum(1).tolist() == [64] * 10
-    assert run.life(0).held[:, -1].tolist() == [0] * 10
+    assert run.token_history(0).held[:, -1].tolist() == [0] * 10
     for arguments, words in [
         (["record"], "Give either"), (["record", "no-such-clip"], "no-such-clip"),
         (["record", "x", "--bundled"], "Give either"),

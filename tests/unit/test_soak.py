@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import hermes
-from hermes.analysis.token_history import LifeLog
+from hermes.analysis.token_history import TokenHistoryLog
 from hermes.backbones.base import Backbone
 from hermes.bench.soak import Checkpoint, checkpoints, growth, soak
 from hermes.errors import HermesError
@@ -68,7 +68,7 @@ def test_what_a_stream_holds_per_frame(tiny_model, monkeypatch, chunk):
     monkeypatch.setattr(thumbnails, "NEWEST", 32)
     settings = StreamSettings(model="tiny", budget=40, chunk=chunk)
     memory = LiveMemory(open_session(tiny_model, settings))
-    memory.session.life = LifeLog(limit=50_000)
+    memory.session.token_history = TokenHistoryLog(limit=50_000)
     generator = np.random.default_rng(5)
     frames = generator.integers(0, 256, (16, 12, 16, 3), dtype=np.uint8)
     marks = (100, 300) if chunk == 1 else (1024, 3072)
@@ -78,13 +78,13 @@ def test_what_a_stream_holds_per_frame(tiny_model, monkeypatch, chunk):
             memory.push([(frames[i % 16], (seen + i) / 2) for i in range(chunk)])
             seen += chunk
         memory.publish(force=True)
-        assert 0 < memory.session.life.nbytes <= memory.session.life.limit
+        assert 0 < memory.session.token_history.nbytes <= memory.session.token_history.limit
         assert 0 < len(memory.thumbnails.get(range(seen))) <= 128
         # What has a limit of its own is set aside: the rest is counted to the byte.
-        memory.session.life, life = LifeLog(), memory.session.life
+        memory.session.token_history, life = TokenHistoryLog(), memory.session.token_history
         memory.thumbnails.clear()
         held.append((seen, len(memory.snapshot.evictions), held_bytes(memory)))
-        memory.session.life = life
+        memory.session.token_history = life
     (first, evicted_before, before), (last, evicted_after, after) = held
     layers = tiny_model.num_layers
     snapshot = 2 * layers * (last - first)  # tokens kept of each frame, in the newest snapshot

@@ -14,7 +14,7 @@ import pytest
 from made_up_stream import EVENT, MadeUpStream, assert_same, recorded
 
 from hermes import trace
-from hermes.analysis.token_history import life_of
+from hermes.analysis.token_history import token_history_of
 from hermes.trace.rounding import rounded
 from hermes.video.thumbnails import jpeg
 from hermes.view import StreamSettings
@@ -160,14 +160,14 @@ def test_a_life_is_that_of_the_live_stream(tmp_path):
     run, _ = recorded(tmp_path, views, scores=stream.scores)
     assert len(run.records) == len(stream.scores)
     for frame in (0, 3, 20, 39):
-        live, read = life_of(stream.scores, frame), run.life(frame)
+        live, read = token_history_of(stream.scores, frame), run.token_history(frame)
         for item in fields(live):
             one, other = getattr(read, item.name), getattr(live, item.name)
             if isinstance(other, np.ndarray):
                 np.testing.assert_array_equal(one, other, err_msg=item.name)
             else:
                 assert one == other, item.name
-    half = run.life(3, views[15].clock)
+    half = run.token_history(3, views[15].clock)
     assert half.seconds.max() <= views[15].clock
 
 
@@ -215,7 +215,7 @@ def test_a_run_is_read_without_torch(tmp_path):
         "from hermes import trace\n"
         f"run = trace.read({str(path)!r})\n"
         "assert run.view(2.0).snapshot.retention().shape == (3, run.view(2.0).snapshot.frames_seen)\n"
-        "assert run.life(0).frame == 0 and run.thumbnails([0])\n"
+        "assert run.token_history(0).frame == 0 and run.thumbnails([0])\n"
         "from ui.runs.replay import Replay, state\n"
         "replay = Replay(run); replay.resume(); replay.view(); state(replay, bundled=True, startable='')\n"
         "print('read', len(run.times))"

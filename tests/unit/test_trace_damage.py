@@ -35,7 +35,7 @@ def look_at_everything(path: Path) -> None:
     for number in range(len(run.times)):
         run.moment(number)
     for frame in range(run.frames):
-        run.life(frame)
+        run.token_history(frame)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import hermes
-from hermes.analysis.token_history import life_of
+from hermes.analysis.token_history import token_history_of
 from hermes.errors import HermesError
 from hermes.video.thumbnails import Thumbnails
 from hermes.view import LiveView
@@ -44,8 +44,8 @@ class Source:
     def thumbnails(self, frames):
         return self.pictures.get(frames)
 
-    def life(self, frame):
-        return life_of(self.session.life.records, frame)
+    def token_history(self, frame):
+        return token_history_of(self.session.token_history.records, frame)
 
 
 @pytest.fixture(scope="module")
@@ -161,15 +161,15 @@ def test_a_frame_is_told_patch_by_patch(source):
     assert base64.b64decode(reply["jpeg"]).startswith(b"\xff\xd8")
 
 
-def test_a_life_and_the_heads_are_told(source):
+def test_token_history_and_heads(source):
     reply = detail(source, {"id": 5, "kind": "life", "frame": 2, "layer": 9})
     assert len(reply["moments"]) == len(reply["cut"]) == len(reply["held"][0])
     assert [row[-1] for row in reply["held"]] == source.shot.kept[:, 2].tolist()
     score = unpack(reply["score"])
     assert len(score) == len(reply["moments"]) * PATCHES
     assert score[score != 255].max() == 254  # relative to the largest, which is told
-    life = source.life(2)
-    assert reply["most"] == pytest.approx(np.nanmax(life.score[9]), rel=1e-5)
+    history = source.token_history(2)
+    assert reply["most"] == pytest.approx(np.nanmax(history.score[9]), rel=1e-5)
     assert sum(at is None for at in reply["left"]) == source.shot.kept[9, 2]
     told = detail(source, {"kind": "heads", "layer": 9})
     by_head = unpack(told["values"]).reshape(told["heads"], -1) / 254 * np.array(told["largest"])[:, None]

@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from hermes.analysis.token_history import Life, to_bytes
+from hermes.analysis.token_history import TokenHistory, to_bytes
 from hermes.snapshot import AnswerTrace, Snapshot
 from hermes.view import LiveView
 from ui.board.cells import MOST, NOT_SCORED, layer_of
 from ui.board.encoder import pack
 
 MOST_MOMENTS = 240
-"""Evictions that a life shows; of more, evenly spaced ones."""
+"""Most evictions in a token history; if there are more, evenly spaced ones are chosen."""
 
 
 class BoardSource(Protocol):
@@ -31,8 +31,8 @@ class BoardSource(Protocol):
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
         """JPEG thumbnails of frames by number; those not kept are left out."""
 
-    def life(self, frame: int) -> Life:
-        """The life of a frame."""
+    def token_history(self, frame: int) -> TokenHistory:
+        """Return the token history of a frame."""
 
 
 def detail(source: BoardSource, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def detail(source: BoardSource, request: Mapping[str, Any]) -> dict[str, Any]:
     if kind == "frame":
         return {**told, **frame_detail(shot, frame, source.thumbnails)}
     if kind == "life":
-        return {**told, **life_detail(shot, source.life(frame), layer)}
+        return {**told, **token_history_detail(shot, source.token_history(frame), layer)}
     return {**told, "error": "The board asked for something unknown."}
 
 
@@ -111,44 +111,47 @@ def _read_patches(answer: AnswerTrace | None, frame: int, layers: int, patches: 
     return out
 
 
-def life_detail(shot: Snapshot, life: Life, layer: int) -> dict[str, Any]:
-    """A frame's life: what each layer held after each eviction, and in one layer the score of every patch.
+def token_history_detail(shot: Snapshot, history: TokenHistory, layer: int) -> dict[str, Any]:
+    """Encode a frame's token history: tokens per layer after each eviction, and the score of every patch in one layer.
 
-    Scores travel as bytes relative to the largest, `most`: a frame that is hardly attended has scores far below 1.
+    Scores are encoded as bytes relative to the largest one, `most`, because a frame with little attention has scores far
+    below 1.
     """
-    moments = len(life.seconds)
+    moments = len(history.seconds)
     chosen = np.unique(np.linspace(0, max(moments - 1, 0), min(moments, MOST_MOMENTS)).round().astype(int))
-    patches = life.score.shape[2]
-    scores = life.score[layer][chosen] if moments else np.zeros((0, 0), np.float32)
+    patches = history.score.shape[2]
+    scores = history.score[layer][chosen] if moments else np.zeros((0, 0), np.float32)
     most = float(np.max(scores, initial=0.0, where=np.isfinite(scores))) or 1.0
     return {
-        "frame": life.frame,
+        "frame": history.frame,
         "layer": layer,
-        "seen": float(shot.frame_times[life.frame]),
+        "seen": float(shot.frame_times[history.frame]),
         "now": shot.seconds,
         "sequence": shot.sequence,
         "patches": patches,
         "grid": list(shot.grid),
-        "moments": [round(float(at), 2) for at in life.seconds[chosen]],
+        "moments": [round(float(at), 2) for at in history.seconds[chosen]],
         "of": moments,
-        "untold": max(0, sum(event.frames_seen > life.frame for event in shot.evictions) - moments),
-        "held": life.held[:, chosen].tolist() if moments else [],
+        "untold": max(0, sum(event.frames_seen > history.frame for event in shot.evictions) - moments),
+        "held": history.held[:, chosen].tolist() if moments else [],
         "score": pack(to_bytes(scores / most)),
         "most": most,
-        "cut": [None if np.isnan(cut) else round(float(cut), 6) for cut in life.cut[layer][chosen]] if moments else [],
-        "left": [None if np.isnan(at) else round(float(at), 2) for at in life.left[layer]] if moments else [],
+        "cut": [None if np.isnan(cut) else round(float(cut), 6) for cut in history.cut[layer][chosen]]
+        if moments
+        else [],
+        "left": [None if np.isnan(at) else round(float(at), 2) for at in history.left[layer]] if moments else [],
         "folds": [
             {
-                "layer": fold.layer,
-                "seconds": round(fold.seconds, 2),
-                "tokens": fold.tokens,
-                "summaries": [round(at, 2) for at in fold.summaries],
-                "held": fold.held,
+                "layer": merge.layer,
+                "seconds": round(merge.seconds, 2),
+                "tokens": merge.tokens,
+                "summaries": [round(at, 2) for at in merge.summaries],
+                "held": merge.held,
             }
-            for fold in life.folds
+            for merge in history.merges
         ],
-        "thinned": int(life.thinned.sum()),
-        "missed": life.missed,
+        "thinned": int(history.thinned.sum()),
+        "missed": history.missed,
     }
 
 

@@ -1,4 +1,4 @@
-"""The fate of the evidence for the browser: why the last answer was right or wrong, as a plain dict."""
+"""Evidence attribution of the last answer as a dict for the browser."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hermes.analysis.evidence import TierFate, Verdict, fate
+from hermes.analysis.evidence import TierEvidence, Verdict, attribute_evidence
 from hermes.analysis.evidence_text import ATTENDED, layers_in_words, most_held, share_in_words
 from hermes.cards.truth import read_events, truth_of
 from hermes.snapshot import Snapshot
@@ -41,13 +41,13 @@ def judge_of(
         if trace is None:
             return None
         if not told or math.isnan(trace.asked_seconds):
-            return fate(trace, snapshot, None, None)
+            return attribute_evidence(trace, snapshot, None, None)
         # A tenth of a frame aside: files write times in milliseconds.
         truth = truth_of(trace.question, told, math.floor(trace.asked_seconds * rate + 0.1), rate)
         if truth is None:
-            return fate(trace, snapshot, None, None)
+            return attribute_evidence(trace, snapshot, None, None)
         reach = _reach(snapshot, sampled() if sampled else math.nan)
-        return fate(trace, snapshot, truth.spans, truth.answer, every=truth.every, reach=reach)
+        return attribute_evidence(trace, snapshot, truth.spans, truth.answer, every=truth.every, reach=reach)
 
     return judge
 
@@ -81,14 +81,14 @@ def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails)
             "jpeg": base64.b64encode(picture).decode("ascii") if picture else None,
         }
 
-    def tier(one: TierFate) -> dict[str, Any]:
+    def tier(one: TierEvidence) -> dict[str, Any]:
         return {
             "tier": one.tier,
             "layers": layers_in_words(range(one.layers[0], one.layers[1] + 1)),
             "held": _number(one.held),
             "attention": _number(one.attention),
             "even": _number(one.even),
-            "lift": "all" if math.isinf(one.lift) else _number(one.lift),
+            "lift": "all" if math.isinf(one.attention_ratio) else _number(one.attention_ratio),
             "attends": one.attends,
             "peaks": [{**frame(index), "share": round(share, 4)} for index, share in one.most_read],
         }

@@ -14,7 +14,7 @@ from hermes.snapshot import Snapshot
 from hermes.view import LiveView
 from ui import bundle
 from ui.board.cells import MAX_PICTURES, SCORE_MODES, Wanted, score_columns
-from ui.board.detail import BoardSource, frame_detail, heads, life_detail
+from ui.board.detail import BoardSource, frame_detail, heads, token_history_detail
 from ui.board.encoder import BoardEncoder, pack
 
 MOST_FRAMES = 240
@@ -92,9 +92,9 @@ def _details(source: BoardSource, shot: Snapshot) -> Iterator[dict[str, Any]]:
             yield {"kind": "heads", **heads(shot.answer, layer)}
     size = 0
     for frame in frames[:: max(1, len(frames) // 16)]:
-        life = source.life(int(frame))
+        history = source.token_history(int(frame))
         for layer in range(shot.num_layers):
-            told = {"kind": "life", **life_detail(shot, life, layer)}
+            told = {"kind": "life", **token_history_detail(shot, history, layer)}
             size += len(told["score"])
             if size > MOST_LIFE_BYTES:
                 return

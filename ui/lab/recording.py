@@ -74,7 +74,7 @@ class LabRecording:
         if answers == self._answers and self._queue.qsize() >= MOST_WAITING:
             return  # memories outrun the keeping of them; moments that first show an answer always stay
         self._answers = answers
-        self._queue.put(tuple((_view(view, lane), lane.session.life.records) for lane in view.lanes))
+        self._queue.put(tuple((_view(view, lane), lane.session.token_history.records) for lane in view.lanes))
 
     def _keep(self) -> None:
         try:

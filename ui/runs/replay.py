@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
-from hermes.analysis.token_history import Life
+from hermes.analysis.token_history import TokenHistory
 from hermes.errors import HermesError
 from hermes.trace import Run, RunTurn
 from hermes.trace.head import is_right
@@ -45,9 +45,9 @@ class Replay(ReplayClock):
         """JPEG thumbnails of frames by number; those not kept are left out."""
         return self.run.thumbnails(frames)
 
-    def life(self, frame: int) -> Life:
-        """The life of a frame up to this moment."""
-        return self.run.life(frame, self.position)
+    def token_history(self, frame: int) -> TokenHistory:
+        """Return the token history of a frame up to the current position."""
+        return self.run.token_history(frame, self.position)
 
     def turns(self) -> list[tuple[int, RunTurn, bool]]:
         """Questions asked up to now: their number, what became of them, and whether the answer is there yet."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hermes import video
-from hermes.analysis.token_history import Life, ScoreRecord, life_of
+from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_history_of
 from hermes.errors import HermesError
 from hermes.serving.clip_run import ClipItem, ClipRequest, PlannedQuestion
 from hermes.serving.stream_memory import open_session
@@ -95,9 +95,9 @@ class ClipStream:
         known = self._thumbnails
         return {frame: known[frame] for frame in frames if frame in known}
 
-    def life(self, frame: int) -> Life:
-        """The life of a frame; the evictions are known once the run is over."""
-        return life_of(self.scores, frame)
+    def token_history(self, frame: int) -> TokenHistory:
+        """Return the token history of a frame; evictions are available once the run is over."""
+        return token_history_of(self.scores, frame)
 
     def stop(self) -> None:
         """End the run at the next item; what was seen stays."""

@@ -1,4 +1,4 @@
-"""The fate of the evidence with the model that ships, on a bundled clip and on streams that nobody chose."""
+"""Evidence attribution with the pocket model, on a bundled clip and on generated streams."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import hermes
-from hermes.analysis.evidence import ATTENDED, fate, is_right, tally
+from hermes.analysis.evidence import ATTENDED, attribute_evidence, is_right, tally
 from hermes.cards.questions import ask_all
 from hermes.cards.truth import truth_of
 from hermes.cards.world import render_stream
@@ -53,7 +53,7 @@ def test_hermes_holds_and_reads_the_first_card_and_a_sliding_window_has_evicted_
     assert answer == verdict.truth == question["answer"]
     assert (verdict.outcome, verdict.right) == ("read", True)
     assert [moment.span for moment in verdict.moments] == [tuple(question["evidence"])]
-    assert verdict.tiers[-1].lift > ATTENDED
+    assert verdict.tiers[-1].attention_ratio > ATTENDED
     assert verdict.tiers[-1].most_read[0][0] in verdict.frames
     assert verdict.tiers[-1].held > verdict.tiers[0].held
 
@@ -119,7 +119,7 @@ def test_the_threshold_separates_right_answers_from_wrong_ones(pocket):
                 if question.kind in ("now", "count") or not truth.spans:
                     continue
                 answer = "".join(session.ask(question.text))
-                verdict = fate(
+                verdict = attribute_evidence(
                     session.snapshot().answer, session.snapshot(), truth.spans, truth.answer, every=truth.every
                 )
                 assert verdict.right is is_right(answer, question.answer)

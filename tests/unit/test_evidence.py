@@ -1,4 +1,4 @@
-"""The fate of the evidence on memories worked out by hand: two tokens a frame, ten frames, three layers, one a tier."""
+"""Evidence attribution on small memories: two tokens per frame, ten frames, three layers, one per tier."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from hermes.analysis.evidence import fate, is_right, read_most, tally
+from hermes.analysis.evidence import attribute_evidence, is_right, read_most, tally
 from hermes.analysis.evidence_text import layers_in_words, share_in_words, time_in_words
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 
@@ -48,7 +48,7 @@ WITH_EVIDENCE = [2, 3, 7, 7, 8, 8, 9, 9]  # one token of each frame of the evide
 
 
 def test_not_sampled():
-    verdict = fate(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "Blue star.")
+    verdict = attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "Blue star.")
     assert verdict.outcome == "not sampled"
     assert verdict.right is False
     assert len(verdict.frames) == 0
@@ -59,15 +59,19 @@ def test_not_sampled():
 
 def test_frames_that_came_after_the_question_are_no_evidence():
     early = trace([[0, 0, 1, 1]] * 3, {}, seen=2)
-    assert fate(early, snapshot(), [SPAN], "Red circle.").outcome == "not sampled"
+    assert attribute_evidence(early, snapshot(), [SPAN], "Red circle.").outcome == "not sampled"
 
 
 def test_a_merged_frame_reaches_back():
-    assert fate(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "x", reach=0.5).moments[0].frames.tolist() == [2]
+    assert attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "x", reach=0.5).moments[
+        0
+    ].frames.tolist() == [2]
 
 
 def test_sampled_then_evicted():
-    verdict = fate(trace([NEWEST, NEWEST, [2, *NEWEST[1:]]], {2: {9: 0.5}}), snapshot(), [SPAN], "Blue star.")
+    verdict = attribute_evidence(
+        trace([NEWEST, NEWEST, [2, *NEWEST[1:]]], {2: {9: 0.5}}), snapshot(), [SPAN], "Blue star."
+    )
     assert verdict.outcome == "evicted"  # one token for two frames is not one a frame
     assert verdict.frames.tolist() == [2, 3]
     assert verdict.moments[0].held.tolist() == [0, 0, 0.25]
@@ -85,7 +89,7 @@ def archiving(tokens, layers=range(LAYERS)):
 
 def test_archived_but_not_retrieved():
     reading = trace([NEWEST, NEWEST, [2, *NEWEST[1:]]], {2: {9: 0.5}})
-    verdict = fate(reading, archiving({2: 2, 3: 2}, [1, 2]), [SPAN], "Blue star.")
+    verdict = attribute_evidence(reading, archiving({2: 2, 3: 2}, [1, 2]), [SPAN], "Blue star.")
     assert verdict.outcome == "not retrieved"
     assert verdict.moments[0].held.tolist() == [0, 0, 0.25]
     assert verdict.moments[0].stored.tolist() == [0, 2, 2]
@@ -94,15 +98,15 @@ def test_archived_but_not_retrieved():
         "layers 1–2, but no layer read one token per frame of it for this answer."
     )
     # One token a frame is enough, on average; less is as good as evicted, and an archive of other frames does not help.
-    assert fate(reading, archiving({3: 2}), [SPAN], "x").outcome == "not retrieved"
-    assert fate(reading, archiving({3: 1}), [SPAN], "x").outcome == "evicted"
-    assert fate(reading, archiving({4: 2, 5: 2}), [SPAN], "x").outcome == "evicted"
+    assert attribute_evidence(reading, archiving({3: 2}), [SPAN], "x").outcome == "not retrieved"
+    assert attribute_evidence(reading, archiving({3: 1}), [SPAN], "x").outcome == "evicted"
+    assert attribute_evidence(reading, archiving({4: 2, 5: 2}), [SPAN], "x").outcome == "evicted"
 
 
 def test_in_a_part_of_memory_that_the_answer_did_not_read():
     kept = np.zeros((LAYERS, FRAMES), np.uint16)
     kept[:, 2:4] = 1
-    verdict = fate(trace([NEWEST] * 3, {}), replace(snapshot(), kept=kept), [SPAN], "Blue star.")
+    verdict = attribute_evidence(trace([NEWEST] * 3, {}), replace(snapshot(), kept=kept), [SPAN], "Blue star.")
     assert verdict.outcome == "not retrieved"
     assert verdict.sentence.startswith("In memory, but not retrieved:")
     assert "is in the memory of all layers" in verdict.sentence
@@ -110,7 +114,7 @@ def test_in_a_part_of_memory_that_the_answer_did_not_read():
 
 def test_what_was_fetched_is_held_and_no_layer_evicted_it():
     reading = trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3, 9: 0.1}})
-    verdict = fate(reading, archiving({2: 2, 3: 2}), [SPAN], "x")
+    verdict = attribute_evidence(reading, archiving({2: 2, 3: 2}), [SPAN], "x")
     assert verdict.outcome == "read"
     assert "was fetched for layer 2 (up to 50 % of its tokens), not for 0–1." in verdict.sentence
     assert "evicted" not in verdict.sentence
@@ -119,31 +123,31 @@ def test_what_was_fetched_is_held_and_no_layer_evicted_it():
 def test_not_retrieved_is_worse_than_held_and_better_than_evicted():
     fetched, stored, gone = (4.5, 5.0), (1.0, 2.0), (0.0, 0.5)
     reading, memory = trace([NEWEST] * 3, {1: {9: 0.9}}), archiving({2: 2, 3: 2})
-    assert fate(reading, memory, [fetched, stored], "x").outcome == "not retrieved"
-    assert fate(reading, memory, [fetched, stored], "x", every=False).outcome == "read"
-    assert fate(reading, memory, [gone, stored], "x").outcome == "evicted"
-    assert fate(reading, memory, [gone, stored], "x", every=False).outcome == "not retrieved"
+    assert attribute_evidence(reading, memory, [fetched, stored], "x").outcome == "not retrieved"
+    assert attribute_evidence(reading, memory, [fetched, stored], "x", every=False).outcome == "read"
+    assert attribute_evidence(reading, memory, [gone, stored], "x").outcome == "evicted"
+    assert attribute_evidence(reading, memory, [gone, stored], "x", every=False).outcome == "not retrieved"
 
 
 def test_held_but_not_attended():
     attention = {2: {2: 0.05, 3: 0.05, 9: 0.3}}  # 0.1 on two tokens, 0.3 on six: each gets as much as another
-    verdict = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "Blue star.")
+    verdict = attribute_evidence(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "Blue star.")
     assert verdict.outcome == "unread"
     assert verdict.evicted_from == (0, 1)
     deep = verdict.tiers[2]
     assert (deep.held, deep.attention, deep.even) == pytest.approx((0.5, 0.1, 0.4 * 2 / 8))
-    assert deep.lift == pytest.approx(1.0)
-    assert np.isnan(verdict.tiers[0].lift)
+    assert deep.attention_ratio == pytest.approx(1.0)
+    assert np.isnan(verdict.tiers[0].attention_ratio)
     assert "still in layer 2 (up to 50 % of its tokens), and evicted from 0–1" in verdict.sentence
     assert "(at most 1.0×, in the long-term tier)" in verdict.sentence
 
 
 def test_held_and_attended():
     attention = {2: {2: 0.2, 3: 0.1, 9: 0.1}}  # 0.15 a token against 0.1 / 6
-    verdict = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "red circle")
+    verdict = attribute_evidence(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "red circle")
     assert verdict.outcome == "read"
     assert verdict.right is True
-    assert verdict.tiers[2].lift == pytest.approx(9.0)
+    assert verdict.tiers[2].attention_ratio == pytest.approx(9.0)
     assert verdict.tiers[2].attends
     assert verdict.tiers[2].most_read == ((2, pytest.approx(0.2)), (9, pytest.approx(0.1)))
     assert "In the long-term tier, one of its tokens got 9.0×" in verdict.sentence
@@ -151,11 +155,13 @@ def test_held_and_attended():
 
 def test_exactly_the_threshold_is_attended():
     attention = {2: {2: 0.3, 9: 0.3}}  # 0.15 a token against 0.05
-    assert fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "x").outcome == "read"
+    assert (
+        attribute_evidence(trace([NEWEST, NEWEST, WITH_EVIDENCE], attention), snapshot(), [SPAN], "x").outcome == "read"
+    )
 
 
 def test_where_nothing_else_is_held():
-    verdict = fate(trace([NEWEST, NEWEST, [2, 2, 3, 3]], {2: {2: 0.1}}), snapshot(), [SPAN], "x")
+    verdict = attribute_evidence(trace([NEWEST, NEWEST, [2, 2, 3, 3]], {2: {2: 0.1}}), snapshot(), [SPAN], "x")
     assert verdict.outcome == "read"
     assert "and in the long-term tier no other frame was attended to." in verdict.sentence
 
@@ -163,20 +169,21 @@ def test_where_nothing_else_is_held():
 def test_of_several_moments_the_worst_off_counts_where_all_are_needed_else_the_best_off():
     gone, held = (0.0, 0.5), (4.5, 5.0)  # frame 0 left long ago, frame 9 is in every layer
     reading = trace([NEWEST] * 3, {1: {9: 0.9}})
-    assert fate(reading, snapshot(), [gone, held], "x").outcome == "evicted"
-    assert fate(reading, snapshot(), [gone, held], "x", every=False).outcome == "read"
-    assert fate(reading, snapshot(), [gone, (0.1, 0.2)], "x").outcome == "not sampled"
-    assert fate(reading, snapshot(), [gone, (0.1, 0.2)], "x", every=False).outcome == "evicted"
+    assert attribute_evidence(reading, snapshot(), [gone, held], "x").outcome == "evicted"
+    assert attribute_evidence(reading, snapshot(), [gone, held], "x", every=False).outcome == "read"
+    assert attribute_evidence(reading, snapshot(), [gone, (0.1, 0.2)], "x").outcome == "not sampled"
+    assert attribute_evidence(reading, snapshot(), [gone, (0.1, 0.2)], "x", every=False).outcome == "evicted"
     assert (
-        "1 of the 2 moments needed; what was shown at 0:00.0" in fate(reading, snapshot(), [gone, held], "x").sentence
+        "1 of the 2 moments needed; what was shown at 0:00.0"
+        in attribute_evidence(reading, snapshot(), [gone, held], "x").sentence
     )
 
 
 def test_nothing_to_point_at_and_nobody_knows():
     reading = trace([NEWEST] * 3, {1: {9: 0.9}}, answer="Yes.")
-    absent = fate(reading, snapshot(), [], "No.")
+    absent = attribute_evidence(reading, snapshot(), [], "No.")
     assert (absent.outcome, absent.right, absent.moments) == ("absent", False, ())
-    unknown = fate(reading, snapshot(), None, None)
+    unknown = attribute_evidence(reading, snapshot(), None, None)
     assert (unknown.outcome, unknown.right, unknown.truth) == ("unknown", None, None)
     assert unknown.tiers[1].most_read == ((9, pytest.approx(0.9)),)
     assert unknown.sentence
@@ -186,13 +193,13 @@ def test_nothing_to_point_at_and_nobody_knows():
 def test_a_tier_without_layers_is_left_out():
     bare = snapshot()
     bare.tiers[:] = [1, 1, 2]
-    verdict = fate(trace([NEWEST] * 3, {}), bare, [SPAN], "x")
+    verdict = attribute_evidence(trace([NEWEST] * 3, {}), bare, [SPAN], "x")
     assert [(TIERS[tier.tier], tier.layers) for tier in verdict.tiers] == [("working", (0, 1)), ("long-term", (2, 2))]
 
 
 def test_a_policy_without_tiers_is_judged_by_depth():
     bare = replace(snapshot(), tiered=False)
-    verdict = fate(trace([WITH_EVIDENCE] * 3, {2: {2: 0.3, 9: 0.1}}), bare, [SPAN], "x")
+    verdict = attribute_evidence(trace([WITH_EVIDENCE] * 3, {2: {2: 0.3, 9: 0.1}}), bare, [SPAN], "x")
     assert [tier.layers for tier in verdict.tiers] == [(0, 0), (1, 1), (2, 2)]
     assert [tier.attends for tier in verdict.tiers] == [False, False, True]
     assert "In the deep layers, one of its tokens got 9.0×" in verdict.sentence
@@ -200,34 +207,38 @@ def test_a_policy_without_tiers_is_judged_by_depth():
 
 def test_a_remnant_that_is_attended_to_is_held():
     one_left = [2, *NEWEST[1:]]  # one token for two frames
-    read = fate(trace([NEWEST, NEWEST, one_left], {2: {2: 0.3, 9: 0.3}}), snapshot(), [SPAN], "x")
+    read = attribute_evidence(trace([NEWEST, NEWEST, one_left], {2: {2: 0.3, 9: 0.3}}), snapshot(), [SPAN], "x")
     assert (read.outcome, read.moments[0].outcome) == ("read", "held")
     assert read.evicted_from == (0, 1)
-    gone = fate(trace([NEWEST, NEWEST, one_left], {2: {2: 0.1, 9: 0.3}}), snapshot(), [SPAN], "x")
+    gone = attribute_evidence(trace([NEWEST, NEWEST, one_left], {2: {2: 0.1, 9: 0.3}}), snapshot(), [SPAN], "x")
     assert gone.outcome == "evicted"
 
 
 def test_what_is_said_where_answer_and_fate_do_not_go_together():
-    misread = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star.")
+    misread = attribute_evidence(
+        trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star."
+    )
     assert misread.sentence.endswith("the memory kept it, but the model misread it.")
     span = (0.0, 4.5)  # nine frames, of which one token is left
-    scant = fate(trace([[9, 9], [9, 9], [2, 9, 9, 9]], {2: {2: 0.4, 9: 0.1}}), snapshot(), [span], "Blue star.")
+    scant = attribute_evidence(
+        trace([[9, 9], [9, 9], [2, 9, 9, 9]], {2: {2: 0.4, 9: 0.1}}), snapshot(), [span], "Blue star."
+    )
     assert scant.sentence.endswith("too little of it is left.")
     assert "(up to 6 % of its tokens)" in scant.sentence
-    lucky = fate(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Red circle.")
+    lucky = attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Red circle.")
     assert lucky.sentence.endswith("other frames contained enough, or it was a guess.")
 
 
 def test_tally_of_wrong_answers():
-    right = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Red circle.")
-    lost = fate(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Blue star.")
-    unread = fate(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {9: 0.3}}), snapshot(), [SPAN], "Blue star.")
-    unseen = fate(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "Blue star.")
-    absent = fate(trace([NEWEST] * 3, {}), snapshot(), [], "No.")
-    unknown = fate(trace([NEWEST] * 3, {}), snapshot(), None, None)
+    right = attribute_evidence(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Red circle.")
+    lost = attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Blue star.")
+    unread = attribute_evidence(trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {9: 0.3}}), snapshot(), [SPAN], "Blue star.")
+    unseen = attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), [(0.6, 0.9)], "Blue star.")
+    absent = attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), [], "No.")
+    unknown = attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), None, None)
     counted = tally([right, lost, lost, unread, unseen, absent, unknown])
     assert (counted.answers, counted.wrong) == (6, 5)
-    stored = fate(trace([NEWEST] * 3, {}), archiving({2: 2, 3: 2}), [SPAN], "Blue star.")
+    stored = attribute_evidence(trace([NEWEST] * 3, {}), archiving({2: 2, 3: 2}), [SPAN], "Blue star.")
     assert tally([stored, lost]).not_retrieved == tally([stored, lost]).evicted == 1
     assert (counted.not_sampled, counted.evicted, counted.unread, counted.read, counted.absent) == (1, 2, 1, 0, 1)
 

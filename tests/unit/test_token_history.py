@@ -1,4 +1,4 @@
-"""The life of a frame: records agree with the memory they tell of, and thinning loses only what it says."""
+"""Token history: records agree with the memory, and thinning loses only the scores of retained tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import hermes
-from hermes.analysis.token_history import UNSCORED, LifeLog, ScoreRecord, from_bytes, life_of, to_bytes
+from hermes.analysis.token_history import UNSCORED, ScoreRecord, TokenHistoryLog, from_bytes, to_bytes, token_history_of
 from hermes.snapshot import SUMMARY
 
 FRAMES = 80
@@ -28,7 +28,7 @@ def told():
 
 def test_a_record_an_eviction(told):
     session, shots = told
-    records = session.life.records
+    records = session.token_history.records
     assert [r.sequence for r in records] == [e.sequence for e in shots[-1].evictions]
     for record, eviction in zip(records, shots[-1].evictions, strict=True):
         gone = np.bincount(record.layer_of[~record.kept], minlength=record.num_layers)
@@ -37,17 +37,17 @@ def test_a_record_an_eviction(told):
         assert (record.frames_seen, record.seconds) == (eviction.frames_seen, eviction.seconds)
 
 
-def test_the_life_of_every_frame_agrees_with_the_snapshots(told):
+def test_the_history_of_every_frame_agrees_with_the_snapshots(told):
     session, shots = told
     after = {shot.sequence: shot for shot in shots}
     for frame in range(FRAMES):
-        life = life_of(session.life.records, frame)
-        at = [r.sequence for r in session.life.records if r.frames_seen > frame]
-        assert life.held.shape == (10, len(at))
+        history = token_history_of(session.token_history.records, frame)
+        at = [r.sequence for r in session.token_history.records if r.frames_seen > frame]
+        assert history.held.shape == (10, len(at))
         for m, sequence in enumerate(at):
-            assert np.array_equal(life.held[:, m], after[sequence].kept[:, frame])
-        assert np.array_equal(np.isnan(life.left).sum(1), shots[-1].kept[:, frame])
-        assert not life.missed
+            assert np.array_equal(history.held[:, m], after[sequence].kept[:, frame])
+        assert np.array_equal(np.isnan(history.left).sum(1), shots[-1].kept[:, frame])
+        assert not history.missed
 
 
 def test_scores_are_those_of_the_snapshot(told):
@@ -56,11 +56,11 @@ def test_scores_are_those_of_the_snapshot(told):
     last = shots[-1]
     for layer in range(10):
         part = last.layer(layer)
-        newest = life_of(session.life.records, int(part["frame"].max()))
+        newest = token_history_of(session.token_history.records, int(part["frame"].max()))
         for frame in np.unique(part["frame"][part["frame"] >= 0])[:3]:
-            life = life_of(session.life.records, int(frame))
+            history = token_history_of(session.token_history.records, int(frame))
             mine = part["frame"] == frame
-            told_score = life.score[layer, -1, part["patch"][mine]]
+            told_score = history.score[layer, -1, part["patch"][mine]]
             assert np.allclose(told_score, part["importance"][mine], atol=0.5 / 254 + 1e-6)
         assert np.isnan(newest.left[layer]).any()
 
@@ -69,22 +69,22 @@ def test_what_left_scored_below_the_cut_and_what_stayed_did_not(told):
     session, _ = told
     seen = 0
     for frame in range(FRAMES):
-        life = life_of(session.life.records, frame)
-        for m, seconds in enumerate(life.seconds):
-            layer, patch = np.nonzero(life.left == seconds)
-            assert (life.score[layer, m, patch] <= life.cut[layer, m] + 1 / 254).all()
+        history = token_history_of(session.token_history.records, frame)
+        for m, seconds in enumerate(history.seconds):
+            layer, patch = np.nonzero(history.left == seconds)
+            assert (history.score[layer, m, patch] <= history.cut[layer, m] + 1 / 254).all()
             seen += len(layer)
     assert seen > 100
 
 
-def test_folds_name_the_layers_that_fold_and_add_up(told):
+def test_merges_name_the_layers_that_merge_and_add_up(told):
     session, shots = told
     long_term = np.flatnonzero(shots[-1].tiers == 2)
-    folds = [fold for frame in range(FRAMES) for fold in life_of(session.life.records, frame).folds]
-    assert {fold.layer for fold in folds} == set(long_term.tolist())
+    merges = [m for frame in range(FRAMES) for m in token_history_of(session.token_history.records, frame).merges]
+    assert {merge.layer for merge in merges} == set(long_term.tolist())
     for layer in long_term:
         mass = shots[-1].layer(layer)["mass"][shots[-1].layer(layer)["kind"] == SUMMARY].sum()
-        assert sum(fold.tokens for fold in folds if fold.layer == layer and fold.held) == mass
+        assert sum(merge.tokens for merge in merges if merge.layer == layer and merge.held) == mass
 
 
 def record(sequence, frame, kept, *, folded=False, importance=100):
@@ -103,37 +103,37 @@ def test_a_summary_is_followed_into_the_next():
         record(3, [1, 2, -1, -1, 4], [True, True, False, True, True], folded=True),
         record(4, [1, 2, 4, -1, -1, 5], [True, True, True, False, True, True]),
     ]
-    first, second = life_of(records, 0).folds[0], life_of(records, 3).folds[0]
+    first, second = token_history_of(records, 0).merges[0], token_history_of(records, 3).merges[0]
     assert (first.summaries, first.held) == ((1.5,), True)
     assert (second.summaries, second.held) == ((), False)
 
 
 def test_thinning_keeps_who_left_and_the_limit_holds(told):
     session, _ = told
-    whole = session.life.records
-    log = LifeLog(limit=sum(r.nbytes for r in whole) * 2 // 3)
+    whole = session.token_history.records
+    log = TokenHistoryLog(limit=sum(r.nbytes for r in whole) * 2 // 3)
     for known in whole:
         log.add(known)
         assert log.nbytes <= log.limit
     assert log.thinned
     assert not log.lost
     for frame in range(FRAMES):
-        full, thin = life_of(whole, frame), life_of(log.records, frame)
+        full, thin = token_history_of(whole, frame), token_history_of(log.records, frame)
         assert np.array_equal(full.held, thin.held)
         assert np.array_equal(full.left, thin.left, equal_nan=True)
-        assert full.folds == thin.folds
+        assert full.merges == thin.merges
         assert np.array_equal(thin.score[:, ~thin.thinned], full.score[:, ~thin.thinned], equal_nan=True)
 
 
 def test_far_past_the_limit_the_oldest_go_and_it_says_so(told):
     session, _ = told
-    log = LifeLog(limit=max(r.nbytes for r in session.life.records) * 2)
-    for known in session.life.records:
+    log = TokenHistoryLog(limit=max(r.nbytes for r in session.token_history.records) * 2)
+    for known in session.token_history.records:
         log.add(known)
         assert log.nbytes <= log.limit
     assert log.lost
-    assert life_of(log.records, 0).missed
-    assert LifeLog(limit=0).records == ()
+    assert token_history_of(log.records, 0).missed
+    assert TokenHistoryLog(limit=0).records == ()
 
 
 def test_scores_survive_a_byte():
@@ -146,16 +146,16 @@ def test_scores_survive_a_byte():
 def test_a_policy_without_scores_still_tells_who_left():
     session = hermes.StreamSession(hermes.load("pocket"), "sliding-window", budget=64, chunk=4)
     session.push(np.zeros((12, 48, 64, 3), np.uint8), np.arange(12) / 2)
-    life = life_of(session.life.records, 0)
-    assert np.isnan(life.score).all()
-    assert (life.held[:, -1] == 0).all()
-    assert life.folds == ()
+    history = token_history_of(session.token_history.records, 0)
+    assert np.isnan(history.score).all()
+    assert (history.held[:, -1] == 0).all()
+    assert history.merges == ()
 
 
 def test_a_saved_session_remembers_lives(told, tmp_path):
     session, _ = told
     session.save(tmp_path / "a.session")
     again = hermes.StreamSession.load(tmp_path / "a.session", session.model)
-    before, after = life_of(session.life.records, 5), life_of(again.life.records, 5)
+    before, after = token_history_of(session.token_history.records, 5), token_history_of(again.token_history.records, 5)
     assert np.array_equal(before.score, after.score, equal_nan=True)
-    assert before.folds == after.folds
+    assert before.merges == after.merges

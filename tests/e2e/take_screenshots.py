@@ -1,4 +1,4 @@
-"""Take the pictures of the README: `python tests/e2e/take_screenshots.py` writes them to assets/screenshots."""
+"""Take the screenshots of README and docs: `python tests/e2e/take_screenshots.py` writes them to assets/screenshots."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from playwright.sync_api import sync_playwright
 RUN = "first-card-hermes"  # a bundled run: nothing depends on how fast this machine is
 SECONDS = 76
 LIMIT = 400_000
+TOUR, TOUR_SECONDS, TOUR_FRAMES = (1280, 1480), 57, 20
 
 
 def small_png(data: bytes) -> bytes:
@@ -35,7 +36,7 @@ def take(browser, url: str, folder: Path, name: str, *, dark: bool, size: tuple[
     page = context.new_page()
     page.goto(f"{url}?__theme={'dark' if dark else 'light'}&run={RUN}&t={SECONDS}")
     page.get_by_role("button", name="Pause").click(timeout=60_000)
-    page.locator(".hl-board [data-view=fate]").get_by_text("Kept and used").first.wait_for(timeout=60_000)
+    page.locator(".hl-board [data-view=fate]").get_by_text("Kept and used", exact=True).first.wait_for(timeout=60_000)
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     section = page.locator(f".hl-board [data-view={part}]").first if part else None
@@ -44,6 +45,23 @@ def take(browser, url: str, folder: Path, name: str, *, dark: bool, size: tuple[
     page.wait_for_timeout(2500)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / f"{name}.png").write_bytes(small_png(section.screenshot() if section else page.screenshot()))
+    context.close()
+
+
+def take_tour(browser, url: str, folder: Path) -> None:
+    """Record an animation: the run plays, a question is asked and answered, and the board shows what the answer read."""
+    context = browser.new_context(viewport={"width": TOUR[0], "height": TOUR[1]})
+    page = context.new_page()
+    page.goto(f"{url}?__theme=light&run={RUN}&t={TOUR_SECONDS}")
+    page.get_by_role("button", name="Pause").wait_for(timeout=60_000)
+    frames = []
+    for _ in range(TOUR_FRAMES):
+        picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
+        frames.append(picture.resize((TOUR[0] * 2 // 3, TOUR[1] * 2 // 3), Image.Resampling.LANCZOS))
+        page.wait_for_timeout(500)
+    frames[0].save(
+        folder / "tour.webp", save_all=True, append_images=frames[1:], duration=500, loop=0, quality=60, method=6
+    )
     context.close()
 
 
@@ -59,6 +77,7 @@ def main() -> None:
             take(browser, app.url, out, "dark", dark=True, size=(1440, 1980))
             take(browser, app.url, out, "phone", dark=False, size=(390, 1800))
             take(browser, app.url, out, "fate", dark=False, size=(1440, 1000), part="fate")
+            take_tour(browser, app.url, out)
             browser.close()
         finally:
             app.close()

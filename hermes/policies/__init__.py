@@ -1,4 +1,4 @@
-"""Policies by name. Names are imported on first use, so that settings and listings can be read without torch."""
+"""Memory policies. Names are imported lazily, so that settings and listings can be read without torch."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What policies share that archive every frame and read back those that a question asks for."""
+"""Shared code of the policies that archive frames and recall the ones relevant to a question."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hermes.policies.settings import Setting
 ARCHIVE_MEMORY = Setting(
     "archive_memory",
     "Archive in memory",
-    "Megabytes of the archive that stay in the machine’s memory; beyond that it goes to disk until the stream is closed.",
+    "Megabytes of the archive kept in host memory. The rest goes to disk until the stream is closed.",
     "number",
     1024,
     low=1,
@@ -26,11 +26,11 @@ ARCHIVE_MEMORY = Setting(
     step=1,
     source="ours",
 )
-NEEDS = "an archive of every frame outside the memory, in the machine’s memory and then on disk"
+NEEDS = "an archive of every frame outside the cache, in host memory and on disk"
 
 
 def archive_chunk(step: Step, megabytes: float) -> None:
-    """Put the tokens of the newest chunk into the archive, every frame a block in every layer."""
+    """Archive the tokens of the newest chunk, with one block per frame and layer."""
     if step.chunk is None or not step.chunk.tokens:
         return
     archive = step.state.open_archive(megabytes)
@@ -40,7 +40,7 @@ def archive_chunk(step: Step, megabytes: float) -> None:
 
 
 def local_window(step: Step, chunk: Chunk, window: int) -> list[Tensor | None] | None:
-    """A view in which every token sees the prompt and the `window` tokens before it; None where that is everything."""
+    """Return masks that let every token see the prompt and the `window` tokens before it; None if that is everything."""
     if max(step.video_tokens()) + chunk.tokens <= window:
         return None
     masks: dict[int, Tensor] = {}
@@ -53,23 +53,23 @@ def local_window(step: Step, chunk: Chunk, window: int) -> list[Tensor | None] |
 
 
 def prompt_of(step: Step, index: int) -> LayerMemory:
-    """The prompt's tokens of a layer, a view."""
+    """Return a view of a layer's prompt tokens."""
     return replace(step.cache.layers[index], length=step.prompt_len, heads=None)
 
 
 def frames_within(budget: int, archive: Archive, most: int) -> int:
-    """Blocks that a question may read: at most `most`, and no more tokens than a layer may hold; at least one."""
+    """Number of blocks that a question may read: at most `most`, and at most the budget in tokens; at least one."""
     layer = archive.layers[0]
     return max(min(most, budget * layer.blocks // max(layer.tokens, 1)), 1)
 
 
 def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Recall | None:
-    """Answer from archived blocks; None while nothing is archived.
+    """Recall archived blocks for a question; None if nothing is archived yet.
 
     Args:
-        step: The stream.
-        ids: The question.
-        choose: Layer and its raw queries -> blocks that it reads, int64 ascending.
+        step: The current step.
+        ids: Token ids of the question [tokens].
+        choose: Layer index and its raw queries -> blocks to read, int64, ascending.
     """
     archive = step.state.archive
     if archive is None or not archive.layers:
@@ -87,25 +87,24 @@ def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tenso
 
 
 def block_shares(query: Tensor, representatives: Tensor) -> Tensor:
-    """Softmax over blocks of the cosine between a query [kv_heads, dim] and mean keys [blocks, kv_heads, dim]: [blocks]."""
+    """Softmax over blocks of the cosine of a query [kv_heads, dim] and mean keys [blocks, kv_heads, dim]: [blocks]."""
     likeness = torch.nn.functional.cosine_similarity(representatives.flatten(1), query.flatten()[None], dim=-1)
     return torch.softmax(likeness, dim=0)
 
 
 def block_counts(mass: Sequence[Tensor], total: int, least: int, most: int) -> list[int]:
-    """How many blocks each layer keeps so that all layers keep `total` together (StreamKV's layer-adaptive budgets).
+    """Distribute `total` blocks over the layers (StreamKV's layer-adaptive budgets).
 
-    One threshold p is sought by bisection for all layers: a layer keeps as few of its best blocks as hold the share p of its
-    scores.
+    Each layer keeps the fewest best blocks whose scores sum to a share p; bisection finds p, the same for all layers.
 
     Args:
-        mass: Scores of each layer's blocks, adding up to 1 [blocks of that layer].
-        total: Blocks of all layers together.
-        least: Fewest blocks a layer keeps.
-        most: Most blocks a layer keeps.
+        mass: Scores of each layer's blocks, with sum 1 [blocks of that layer].
+        total: Number of blocks in all layers together.
+        least: Minimum number of blocks per layer.
+        most: Maximum number of blocks per layer.
 
     Returns:
-        Blocks of each layer.
+        Number of blocks per layer.
     """
     cumulative = [scores.sort(descending=True).values.cumsum(0) for scores in mass]
 

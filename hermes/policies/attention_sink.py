@@ -1,4 +1,4 @@
-"""StreamingLLM's attention sink: the first tokens and the newest, positions counted inside the cache (arXiv 2309.17453)."""
+"""StreamingLLM's attention sinks: the first and the newest tokens, with positions inside the cache (arXiv 2309.17453)."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class AttentionSink(Policy):
     """Keeps the prompt, the first `sinks` tokens of the video and the newest tokens.
 
     Attributes:
-        sinks: First video tokens that are never evicted.
+        sinks: Number of first video tokens that are never evicted.
     """
 
     name: ClassVar[str] = "attention-sink"
     title: ClassVar[str] = "Attention sink"
     badge: ClassVar[str] = BASELINE
     about: ClassVar[str] = (
-        "Keeps the prompt, the very first video tokens and the newest ones; positions are counted inside the cache."
+        "Keeps the prompt, the first video tokens and the newest ones; positions are counted inside the cache."
     )
     citation: ClassVar[str] = "StreamingLLM, arXiv 2309.17453"
     spreads: ClassVar[bool] = True
@@ -30,7 +30,8 @@ class AttentionSink(Policy):
         Setting(
             "sinks",
             "Sink tokens",
-            "First video tokens that always stay; published are the first 4 of all tokens, which here the prompt holds.",
+            "Number of first video tokens that are never evicted. The publication keeps the first 4 of all tokens; here "
+            "those belong to the prompt.",
             "number",
             4,
             low=0,
@@ -44,5 +45,5 @@ class AttentionSink(Policy):
     reindexing: Reindexing = "eager"
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Evict what lies between the sinks and the newest tokens."""
+        """Evict the tokens between the sinks and the newest tokens."""
         return self.retain_newest(step, first=min(self.sinks, self.budget - 1))

@@ -26,9 +26,9 @@ from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies.settings import Setting, Value
 
 DEFAULT_BUDGET = 4000
-"""Video tokens a layer in the publication (also 6,000)."""
+"""Video tokens per layer in the publication (also 6,000)."""
 PUBLISHED_CHUNK = 16
-"""Frames a chunk in the publication."""
+"""Frames per chunk in the publication."""
 BASELINE = "baseline"
 TRAINING_FREE = "re-implemented from the paper, no training"
 UNTRAINED = "trained in the paper; shown untrained"
@@ -49,22 +49,22 @@ class BudgetError(HermesError):
 
 
 class ContextFullError(HermesError):
-    """The policy keeps more tokens than the model has positions for."""
+    """The policy keeps more tokens than the model has positions."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What a policy sees of a stream at one moment.
+    """Input of a policy at one step of a stream.
 
     Attributes:
         backbone: The model.
-        cache: The memory, to be changed in place.
-        measure_guidance: Attention of the guidance prompts on the video tokens of each layer that is wanted; takes which
-            layers are, the guidance mode and, if not each layer's own, the tiers whose prompts they are given.
-        state: What the policy remembers of this stream beside the cache.
+        cache: The memory, modified in place.
+        measure_guidance: Measures the attention of the guidance prompts on the video tokens. Arguments: whether each layer
+            is needed, the guidance mode and, optionally, the tier whose prompt each layer uses.
+        state: State of the policy for this stream besides the cache.
         grid: Rows and columns of a frame's tokens.
-        chunk: The chunk that was encoded, as the decoder read it; None where nothing is new.
-        attention: Attention of the chunk's watched rows, see `Policy.watched_rows`; None where none are.
+        chunk: The chunk that was encoded, as the decoder read it; None if there is no new chunk.
+        attention: Recorded attention of the rows from `Policy.watched_rows`; None if there are none.
     """
 
     backbone: Backbone
@@ -77,33 +77,33 @@ class Step:
 
     @property
     def patches(self) -> int:
-        """Tokens of a frame."""
+        """Number of tokens per frame."""
         return self.grid[0] * self.grid[1]
 
     @property
     def prompt_len(self) -> int:
-        """Prompt tokens at the head of every layer."""
+        """Number of prompt tokens at the start of every layer."""
         return self.cache.prompt_len
 
     def chunk_frames(self) -> Tensor:
-        """Numbers of the frames of the chunk that was encoded, ascending, int64 [frames]."""
+        """Frame numbers of the current chunk, ascending, int64 [frames]."""
         frame = torch.zeros(0, dtype=torch.long) if self.chunk is None else self.chunk.frame.long()
         return torch.unique(frame[frame >= 0])
 
     def video_tokens(self) -> list[int]:
-        """Video tokens that each layer holds, `N_l`."""
+        """Number of video tokens in each layer, `N_l`."""
         return [layer.length - self.prompt_len for layer in self.cache.layers]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What an eviction did.
+    """Result of an eviction.
 
     Attributes:
-        evicted: Tokens that each layer evicted [layers].
-        folded: Of those, the tokens merged into a summary token [layers].
+        evicted: Number of tokens that each layer evicted [layers].
+        folded: Number of those that were merged into a summary token [layers].
         reindexed: Whether each layer's positions were compacted [layers].
-        scores: The score of every token before the eviction; None where nothing was evicted.
+        scores: Scores of all tokens before the eviction; None if nothing was evicted.
     """
 
     evicted: tuple[int, ...]
@@ -114,11 +114,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Recall:
-    """What a question is answered from, where that is not the memory as it stands.
+    """A separate memory for answering one question.
 
     Attributes:
-        memory: A cache of its own, prompt first, at consecutive positions; without the question.
-        moved_bytes: Bytes of keys, values or features that were fetched from outside the memory.
+        memory: A new cache: prompt first, at consecutive positions, without the question.
+        moved_bytes: Bytes of keys, values or features fetched from outside the cache.
     """
 
     memory: MemoryCache
@@ -127,31 +127,31 @@ class Recall:
 
 @dataclass
 class Policy(ABC):
-    """A rule for the memory of a stream. Only `after_encode` must be written.
+    """A rule that decides which tokens of a stream are retained. Subclasses must implement only `after_encode`.
 
-    The hooks run in this order: `on_frames` reduces a chunk before the decoder reads it; `encode_view` limits what the chunk
-    sees of the memory; `watched_rows` selects the tokens whose attention is recorded; `after_encode` evicts, merges or
-    archives tokens; `make_room` ensures that positions suffice; `before_answer` selects what a question is answered from.
+    The hooks run in this order: `on_frames` reduces a chunk before the decoder reads it; `encode_view` masks the memory for
+    the chunk; `watched_rows` selects the tokens whose attention is recorded; `after_encode` evicts, merges or archives
+    tokens; `make_room` ensures that enough positions are free; `before_answer` selects the memory for a question.
 
     A subclass that does not set `name`, `title`, `badge` or `about` itself gets them from its class name and the first line
     of its docstring; none of the four is inherited, so that a variant is never presented as the policy it derives from.
     `hermes.register_policy` makes a policy available by name.
 
     Attributes:
-        name: Its name in the page, on the command line and in the library.
-        title: Its name in the user interface.
-        badge: How close it is to its publication, in a few words.
-        about: One sentence: what it keeps.
-        citation: Where it was published; empty where it was not.
-        needs: What it needs beside the model and the memory under its budget; empty: nothing.
-        has_budget: Whether it keeps layers under a budget.
-        has_guidance: Whether it measures attention of guidance prompts.
-        spreads: Whether it works on a model whose layers lie on several devices.
-        has_tiers: Whether its layers play different parts: sensory, working and long-term memory.
-        state_fields: What the tensors of its state may be, by name; a session file with others is rejected. None: not
-            checked.
-        settings: What can be changed about it beside the budget; each is one of its fields.
-        budget: Video tokens that a layer may hold.
+        name: Identifier on the command line, in the page and in the library.
+        title: Display name.
+        badge: Relation to the publication, in a few words.
+        about: One sentence: what the policy keeps.
+        citation: Publication; empty if there is none.
+        needs: Requirements besides the model and the memory within the budget; empty if there are none.
+        has_budget: Whether layers have a token budget.
+        has_guidance: Whether the policy measures the attention of guidance prompts.
+        spreads: Whether the policy supports models whose layers are on several devices.
+        has_tiers: Whether layers have different roles: sensory, working and long-term memory.
+        state_fields: Allowed tensors of the policy's state by name; a session file with others is rejected. None disables
+            the check.
+        settings: User settings besides the budget; each names a field of the policy.
+        budget: Maximum number of video tokens per layer.
         reindexing: When positions are compacted.
     """
 
@@ -182,87 +182,88 @@ class Policy(ABC):
 
     @classmethod
     def kind_of(cls) -> str:
-        """The badge in a word or two, for menus; empty where it has no short form."""
+        """Return the short form of the badge for menus; empty if there is none."""
         return KINDS.get(cls.badge, "")
 
     @classmethod
     def settings_for(cls, constants: FamilyConstants) -> tuple[Setting, ...]:  # noqa: ARG003 - some policies need it
-        """The settings with their defaults for a family; the same for all where nothing published depends on it."""
+        """Return the settings with their defaults for a model family."""
         return cls.settings
 
     def changed(self) -> dict[str, Value]:
-        """The settings that differ from their defaults, by name."""
+        """Return the settings that differ from their defaults, by name."""
         defaults = {item.name: item.default for item in fields(self)}
         now = {setting.name: getattr(self, setting.name) for setting in self.settings}
         return {name: value for name, value in now.items() if value != defaults[name]}
 
     def guidance_prompts(self, published: Mapping[str, str]) -> dict[str, str]:
-        """The generic prompts in use, by name ("local", "global"), where the model brings `published`."""
+        """Return the guidance prompts in use by name ("local", "global"); `published` are the model's own."""
         return dict(published) if self.has_guidance else {}
 
     def check(self, backbone: Backbone) -> None:
-        """See that the settings fit the model.
+        """Check the settings against the model.
 
         Raises:
-            BudgetError: The budget is under one frame, or more than the model has positions for.
-            SettingError: A setting has a value that it cannot take.
-            HermesError: `reindexing` is neither "lazy" nor "eager", or the model lies on more devices than the policy can.
+            BudgetError: The budget is smaller than one frame, or exceeds the positions of the model.
+            SettingError: A setting has an invalid value.
+            HermesError: `reindexing` is neither "lazy" nor "eager", or the policy does not support a model on several
+                devices.
         """
         for setting in self.settings:
             value = getattr(self, setting.name)
-            if value is not None:  # None stands for what was published
+            if value is not None:  # None means the published value
                 setting.checked(value)
         if backbone.is_spread and not self.spreads:
             raise HermesError(
-                f"{self.title} works on models that run on one device, and this one is spread over several. Choose another "
-                "policy, or a smaller model."
+                f"{self.title} needs a model on one device, and this model is spread over several. Choose another policy or "
+                "a smaller model."
             )
         if self.reindexing not in ("lazy", "eager"):
-            raise HermesError(f"Re-indexing is either lazy or eager, not “{self.reindexing}”.")
+            raise HermesError(f"Re-indexing must be lazy or eager, not “{self.reindexing}”.")
         if not self.has_budget:
             return
         least, most = backbone.tokens_per_frame, largest_budget(backbone)
         if self.budget < least:
             raise BudgetError(
-                f"A budget of {self.budget} is too small: a layer must hold at least one frame, which is {least} tokens."
+                f"A budget of {self.budget} is too small: a layer must hold at least one frame ({least} tokens)."
             )
         if self.budget > most:
             raise BudgetError(
                 f"A budget of {self.budget} is too large: this model was trained on {backbone.max_positions} positions, "
-                f"which leaves room for {most} video tokens, a chunk and a question."
+                f"which leave room for at most {most} video tokens besides a chunk and a question."
             )
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:  # noqa: ARG002 - for policies that reduce
-        """Reduce a chunk before the decoder reads it: drop tokens, merge them, add pseudo-tokens."""
+        """Reduce a chunk before the decoder reads it: drop or merge tokens, insert pseudo-tokens."""
         return chunk
 
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:  # noqa: ARG002 - as above
-        """Which keys each token of the chunk may see in each layer, bool [tokens, past + tokens].
+        """Return the keys that each token of the chunk may see in each layer, bool [tokens, past + tokens].
 
-        None, for a layer or all: the whole memory, and causally the chunk.
+        None, for one or all layers, means the whole memory and a causal mask within the chunk.
         """
         return None
 
     def watched_rows(self, step: Step, chunk: Chunk) -> slice | Tensor | None:  # noqa: ARG002 - as above
-        """Tokens of the chunk whose attention is recorded while it is encoded, for `Step.attention`; None: of none."""
+        """Return the tokens of the chunk whose attention is recorded in `Step.attention`; None records nothing."""
         return None
 
     def before_answer(self, step: Step, ids: Tensor) -> Recall | None:  # noqa: ARG002 - as above
-        """What the question `ids` [tokens] is answered from; None: the memory as it stands."""
+        """Return the memory from which the question `ids` [tokens] is answered; None uses the current memory."""
         return None
 
     @abstractmethod
     def after_encode(self, step: Step) -> Outcome | None:
-        """Evict what the rule does not keep, after a chunk was encoded; None if nothing was over budget."""
+        """Evict tokens after a chunk was encoded; return None if no layer was over budget."""
 
     def make_room(self, step: Step, tokens: int) -> Outcome | None:
-        """Ensure that `tokens` more positions fit into the model's range: evict what is over budget, compact positions.
+        """Ensure that `tokens` more positions fit into the model's range: evict tokens over budget, compact positions.
 
         Returns:
-            What it took; None if there was room.
+            What was evicted; None if there was enough room.
 
         Raises:
-            ContextFullError: The policy keeps too much.
+            ContextFullError: The policy keeps too many tokens.
         """
         most = step.backbone.max_positions - reserve(step.backbone) // 2
         if _last_position(step) + tokens <= most:
@@ -270,7 +271,7 @@ class Policy(ABC):
         if not self.has_budget:
             raise ContextFullError(
                 f"The memory is full: this policy keeps every token, and the model was trained on "
-                f"{step.backbone.max_positions} positions. Choose a policy with a budget to go on."
+                f"{step.backbone.max_positions} positions. Choose a policy with a budget to continue."
             )
         nothing = (0,) * len(step.cache.layers)
         outcome = self.after_encode(step) or Outcome(nothing, nothing, ())
@@ -278,8 +279,8 @@ class Policy(ABC):
             reindex(layer, step.prompt_len, step.backbone.rotary)
         if _last_position(step) + tokens > most:
             raise ContextFullError(
-                f"A chunk of {tokens} tokens does not fit into this model's range beside a budget of {self.budget}: "
-                "push fewer frames at once or choose a smaller budget."
+                f"A chunk of {tokens} tokens and a budget of {self.budget} exceed this model's range. Push fewer frames at "
+                "once, or choose a smaller budget."
             )
         return replace(outcome, reindexed=(True,) * len(step.cache.layers))
 
@@ -287,10 +288,10 @@ class Policy(ABC):
         """Retain the chosen video tokens of each layer and evict the rest; the prompt always stays.
 
         Args:
-            step: The step that the policy was given.
+            step: The current step.
             kept: For each layer the indices of the video tokens to retain, ascending, int64 [tokens]; 0 is the oldest video
-                token of the layer. None: all of them.
-            summary: Whether each layer merges what it evicts into a summary token; None: no layer does.
+                token of the layer. None retains all.
+            summary: Whether each layer merges its evicted tokens into a summary token; None means no layer does.
 
         Returns:
             What was evicted, for `after_encode` to return.
@@ -300,7 +301,7 @@ class Policy(ABC):
         prompt_len, backbone = step.prompt_len, step.backbone
         scores = read_scores(step.cache, kept, summary)
         prompt = torch.arange(prompt_len, device=backbone.device)
-        for layer, keep, fold in zip(step.cache.layers, kept, summary, strict=True):
+        for layer, keep, merges in zip(step.cache.layers, kept, summary, strict=True):
             if keep is None:
                 evicted.append(0)
                 folded.append(0)
@@ -309,9 +310,9 @@ class Policy(ABC):
             whole = torch.cat((prompt.to(keep.device), keep + prompt_len)).to(layer.keys.device)
             newest = layer.positions[:, whole] if layer.positions.shape[0] > 1 else layer.positions[:, whole[-1:]]
             compact = must_compact(newest, self.reindexing, backbone.max_positions)
-            count = evict(layer, whole, prompt_len, backbone.rotary, summary=fold, compacted=compact)
+            count = evict(layer, whole, prompt_len, backbone.rotary, summary=merges, compacted=compact)
             evicted.append(count)
-            folded.append(count if fold else 0)
+            folded.append(count if merges else 0)
             compacted.append(compact)
         return Outcome(tuple(evicted), tuple(folded), tuple(compacted), scores)
 
@@ -319,9 +320,9 @@ class Policy(ABC):
         """Retain the chosen video tokens of each head and evict the rest; the prompt always stays.
 
         Args:
-            step: The step that the policy was given.
+            step: The current step.
             kept: For each layer the indices of the video tokens that each head retains, ascending in each row, int64
-                [kv_heads, tokens]; None: all of them.
+                [kv_heads, tokens]; None retains all.
 
         Returns:
             What was evicted, for `after_encode` to return.
@@ -365,10 +366,10 @@ def _last_position(step: Step) -> int:
 
 
 def largest_budget(backbone: Backbone) -> int:
-    """Most video tokens a layer may hold so that a chunk and a question still fit into the model's range."""
+    """Return the largest budget that leaves room for a chunk and a question in the model's range."""
     return backbone.max_positions - reserve(backbone) - PUBLISHED_CHUNK * backbone.tokens_per_frame
 
 
 def reserve(backbone: Backbone) -> int:
-    """Positions kept free for a question and its answer: 1,024, or a quarter of a very short range."""
+    """Return the positions reserved for a question and its answer: 1,024, or a quarter of the range if that is less."""
     return min(RESERVE, backbone.max_positions // 4)

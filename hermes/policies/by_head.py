@@ -1,4 +1,4 @@
-"""What policies share whose heads keep tokens of their own: scores per head, and the score on record for the board."""
+"""Shared code of the policies that keep different tokens in each head."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hermes.policies.ops.attention_scores import by_kv_head
 
 
 def split(layer: LayerMemory) -> HeadTable:
-    """The layer's table by head, made at the first call."""
+    """Return the layer's table per head, created at the first call."""
     if layer.heads is None:
         kv_heads = layer.keys.shape[0]
         layer.reserve(0)
@@ -22,7 +22,7 @@ def split(layer: LayerMemory) -> HeadTable:
 
 
 def note(layer: LayerMemory, start: int, scores: Tensor) -> None:
-    """Put the scores of the tokens from `start` on, [kv_heads, tokens], on record as their importance, 0 to 1."""
+    """Record the scores [kv_heads, tokens] of the tokens from `start` on as their importance, normalised to 0 to 1."""
     heads = split(layer)
     stop = start + scores.shape[1]
     heads.figures[:, IMPORTANCE, start:stop] = torch.stack([normalise(own) for own in scores])
@@ -30,13 +30,13 @@ def note(layer: LayerMemory, start: int, scores: Tensor) -> None:
 
 
 def patches_of(layer: LayerMemory, start: int) -> Tensor:
-    """Patch of each head's tokens from `start` on, -1: none, int64 [kv_heads, tokens]."""
+    """Patch of each head's tokens from `start` on, -1 for none, int64 [kv_heads, tokens]."""
     return split(layer).labels[:, PATCH, start : layer.length].long()
 
 
 def chunk_attention(step: Step, index: int) -> Tensor:
-    """What the chunk's watched rows attended to in a layer, summed over them: [kv_heads, tokens held], prompt included."""
+    """Attention in a layer, summed over the chunk's watched rows: [kv_heads, cached tokens], prompt included."""
     if step.attention is None:
-        raise ValueError("This policy watches every chunk.")
+        raise ValueError("The attention of the chunk was not recorded.")
     sums = step.attention.sums[index]
     return by_kv_head(sums, step.backbone.kv_heads)

@@ -1,4 +1,4 @@
-"""The full cache: nothing is ever evicted. The upper bound in quality, and what does not last on a stream."""
+"""Full cache without eviction: an upper bound in quality that eventually runs out of positions on a stream."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from hermes.policies.base import Outcome, Policy, Step
 
 @dataclass
 class Full(Policy):
-    """Keeps every token, until the model has no positions left."""
+    """Keeps every token until the model runs out of positions."""
 
     name: ClassVar[str] = "full"
     title: ClassVar[str] = "Full cache"
     badge: ClassVar[str] = "baseline"
     about: ClassVar[str] = (
-        "Keeps every token of every frame; memory and waiting grow until the model has no positions left."
+        "Keeps every token of every frame; memory and latency grow until the model runs out of positions."
     )
-    citation: ClassVar[str] = "the usual KV cache"
+    citation: ClassVar[str] = "the standard KV cache"
     spreads: ClassVar[bool] = True
     has_budget: ClassVar[bool] = False
 
     budget: int = -1
 
     def after_encode(self, step: Step) -> Outcome | None:  # noqa: ARG002
-        """Nothing is evicted."""
+        """Evict nothing."""
         return None

@@ -1,4 +1,4 @@
-"""What policies share that merge frames into groups which may stay open across chunks."""
+"""Shared code of the policies that merge frames into groups, which may continue across chunks."""
 
 from __future__ import annotations
 
@@ -23,28 +23,30 @@ OPEN_GROUP: Mapping[str, StateField] = {
 
 
 def open_groups(step: Step, chunk: Chunk, group: Tensor, side: int | None = None) -> Chunk:
-    """Merge a chunk's frames by group; the last group is read now and again, with more frames, if the next chunk goes on.
+    """Merge a chunk's frames by group.
+
+    The last group stays open: it is prefilled now, and replaced if the next chunk continues it.
 
     Args:
-        step: The stream; its state keeps the open group.
-        chunk: The whole chunk.
-        group: Group of each frame, never falling [frames]; 0 goes on with the open group.
-        side: Largest side of the grid that patches are pooled onto as well; None: they are not.
+        step: The current step; its state holds the open group.
+        chunk: The complete chunk.
+        group: Group of each frame, non-decreasing [frames]; 0 continues the open group.
+        side: Largest side of the grid to which patches are also pooled; None disables pooling.
     """
-    goes_on = bool(group[0] == 0)
+    continues = bool(group[0] == 0)
     groups = grouped(chunk.features(), group, *frame_times(chunk), step.state)
     patch = None
     if side is not None:
         groups = replace(groups, features=pooled_patches(groups.features, step.grid, side))
         patch = pooled_places(step.grid, side, group.device)
     small = merged(chunk, groups, patch)
-    retract = step.state.number("open.tokens") if goes_on else 0
+    retract = step.state.number("open.tokens") if continues else 0
     step.state.count("open.tokens", tokens_of_last_frame(small))
     return replace(small, retract=retract)
 
 
 def pooled_places(grid: tuple[int, int], side: int, device: torch.device) -> Tensor:
-    """Which patch of the grid each patch of the pooled grid begins at, ascending: int64 [pooled patches]."""
+    """First patch of the grid in each patch of the pooled grid, ascending: int64 [pooled patches]."""
     rows, columns = min(grid[0], side), min(grid[1], side)
     top = torch.arange(rows, device=device) * grid[0] // rows
     left = torch.arange(columns, device=device) * grid[1] // columns

@@ -1,4 +1,4 @@
-"""H2O: heavy hitters by accumulated attention, and the newest tokens, head by head (arXiv 2306.14048)."""
+"""H2O: per head, the heavy hitters by accumulated attention and the newest tokens (arXiv 2306.14048)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from hermes.policies.settings import OUR_REINDEXING, Setting
 
 @dataclass
 class H2O(Policy):
-    """Each head keeps the tokens that all later tokens together attended to most, and the newest ones.
+    """Each head keeps the tokens with the most accumulated attention, and the newest ones.
 
     Attributes:
         recent: Share of the budget for the newest tokens.
@@ -28,7 +28,7 @@ class H2O(Policy):
     title: ClassVar[str] = "H2O"
     badge: ClassVar[str] = BASELINE
     about: ClassVar[str] = (
-        "Each head keeps the tokens that received most attention since they came, and the newest ones."
+        "Each head keeps the tokens that have received the most attention so far, and the newest ones."
     )
     citation: ClassVar[str] = "H2O, arXiv 2306.14048"
     spreads: ClassVar[bool] = True
@@ -54,12 +54,12 @@ class H2O(Policy):
         return slice(None)
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Add up attention per head; over budget, keep heavy hitters and the newest."""
+        """Accumulate attention per head; if over budget, keep the heavy hitters and the newest tokens."""
         if step.attention is None:
             return self.retain_newest(step)
         start, kept = step.prompt_len, []
         for index, layer in enumerate(step.cache.layers):
-            # A head's table carries each token's sum with it, so that evicting keeps sums and tokens together.
+            # The sums are stored in the head's table, so that an eviction also selects them.
             sums = split(layer).figures[:, GUIDANCE, start : layer.length]
             total = torch.nan_to_num(sums) + chunk_attention(step, index)[:, start:]
             sums.copy_(total)

@@ -21,27 +21,26 @@ from hermes.policies.settings import Setting
 
 @dataclass
 class Hermes(Policy):
-    """Three tiers, each layer under one budget by its own rule; evicted long-term tokens fold into a summary token.
+    """Three tiers of layers with one budget and one rule each; evicted long-term tokens merge into a summary token.
 
     Attributes:
-        guidance: "forward" is the paper's true forward pass, "embedding" what the released code does.
-        smoothing: Whether importance is smoothed across layers; the paper does.
-        summary: Whether long-term layers fold what they evict into a summary token; the paper does.
+        guidance: "forward" is the paper's forward pass, "embedding" the method of the released code.
+        smoothing: Whether importance is smoothed across layers, as in the paper.
+        summary: Whether long-term layers merge their evicted tokens into a summary token, as in the paper.
         tiers: Which tier's rule each layer follows.
-        alpha_sensory: And the others beginning with alpha, k or gamma: constants in place of the published ones, None where
-            the published one holds. The working tier's α and k change with depth: "top" is its shallow end, "bottom" its
-            deep end.
-        prompt_local: A local guidance prompt in place of the model's own; "": its own.
-        prompt_global: The same for the global one.
-        constants: Constants in place of the family's published ones, before single ones are changed; None: the published.
+        alpha_sensory: This field and the others that start with alpha, k or gamma override a published constant; None keeps
+            it. The working tier's α and k vary with depth: "top" is its shallow end, "bottom" its deep end.
+        prompt_local: Overrides the model's local guidance prompt; empty keeps it.
+        prompt_global: Overrides the model's global guidance prompt; empty keeps it.
+        constants: Overrides the family's published constants, before single overrides; None keeps them.
     """
 
     name: ClassVar[str] = "hermes"
     title: ClassVar[str] = "HERMES"
     badge: ClassVar[str] = "original method, no training"
     about: ClassVar[str] = (
-        "Shallow layers keep the newest tokens, deep layers what a generic prompt attends to, middle layers a blend; "
-        "every layer stays under one budget."
+        "Shallow layers keep the newest tokens, deep layers the tokens that a generic prompt attends to, and middle layers "
+        "a blend; every layer stays within the same budget."
     )
     citation: ClassVar[str] = "HERMES, arXiv 2601.14724"
     spreads: ClassVar[bool] = True
@@ -71,35 +70,35 @@ class Hermes(Policy):
 
     @classmethod
     def settings_for(cls, constants: FamilyConstants) -> tuple[Setting, ...]:
-        """The settings with a family's published constants as their defaults."""
+        """Return the settings with a family's published constants as defaults."""
         return settings_with(constants)
 
     def guidance_prompts(self, published: Mapping[str, str]) -> dict[str, str]:
-        """The prompts in use: the settings' where they are not empty, else the model's own."""
+        """Return the prompts in use: those of the settings, or the model's own if a setting is empty."""
         typed = {"local": self.prompt_local, "global": self.prompt_global}
         return {name: typed.get(name) or text for name, text in published.items()}
 
     def layer_constants(self, published: FamilyConstants, num_layers: int) -> tuple[LayerConstants, ...]:
-        """The constants of every layer under these settings, where the family's are `published`."""
+        """Return the constants of every layer with these settings applied to the `published` ones."""
         values = {name: getattr(self, name) for name in CONSTANT_NAMES}
         changed = {name: value for name, value in values.items() if value is not None}
         return layer_constants(with_changes(self.constants or published, changed), num_layers, self.tiers)
 
     def check(self, backbone: Backbone) -> None:
-        """See `Policy.check`; the guidance must be one of the two known, and its prompts must leave room for a question."""
+        """See `Policy.check`; also checks the guidance mode and the length of the guidance prompts."""
         super().check(backbone)
         if self.guidance not in ("forward", "embedding"):
             raise HermesError(
-                f"Guidance is either forward (the paper) or embedding (the released code), not “{self.guidance}”."
+                f"Guidance must be forward (the paper) or embedding (the released code), not “{self.guidance}”."
             )
         if self.prompt_local or self.prompt_global:
             prompts = self.guidance_prompts(backbone.card.guidance)
             tokens, room = len(backbone.tokenize("; ".join(prompts.values()))), reserve(backbone) // 2
             if tokens > room:
-                raise HermesError(f"The guidance prompts take {tokens} tokens together, and there is room for {room}.")
+                raise HermesError(f"The guidance prompts have {tokens} tokens together; at most {room} fit.")
 
     def ranked(self, step: Step, scores: list[Tensor]) -> list[Tensor]:  # noqa: ARG002 - for variants
-        """What retention goes by, for each layer [tokens of that layer]: the scores themselves."""
+        """Return the retention ranking of each layer [tokens of that layer]: the scores, unless a subclass changes them."""
         return scores
 
     def after_encode(self, step: Step) -> Outcome | None:
@@ -119,12 +118,12 @@ class Hermes(Policy):
             layer.figures[RECENCY, video] = recent
             if seen is not None:
                 layer.figures[GUIDANCE, video] = seen
-        folds = [self.summary and c.tier == LONG_TERM for c in constants]
+        merges = [self.summary and c.tier == LONG_TERM for c in constants]
         kept = [
-            retain(rank, self.budget - fold) if n > self.budget else None
-            for rank, n, fold in zip(self.ranked(step, scores), counts, folds, strict=True)
+            retain(rank, self.budget - merge) if n > self.budget else None  # a summary token takes one slot
+            for rank, n, merge in zip(self.ranked(step, scores), counts, merges, strict=True)
         ]
-        return self.retain(step, kept, folds)
+        return self.retain(step, kept, merges)
 
 
 def score_layers(
@@ -134,12 +133,12 @@ def score_layers(
     *,
     smoothing: bool = True,
 ) -> list[Tensor]:
-    """Importance of every layer's video tokens, smoothed across layers (paper sections 3.3 and 3.4).
+    """Return the importance of every layer's video tokens, smoothed across layers (paper sections 3.3 and 3.4).
 
     Args:
         attention: Guidance attention of each layer [tokens of that layer]; None where alpha is 1.
         recencies: Recency of each layer's tokens [tokens of that layer].
-        constants: The constants of each layer.
+        constants: Constants of each layer.
         smoothing: Whether scores are smoothed from the deepest layer up.
 
     Returns:

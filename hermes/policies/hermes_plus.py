@@ -1,4 +1,4 @@
-"""HERMES+: HERMES with two changes of ours, which did better in the lab on streams that it was not chosen on."""
+"""HERMES+: HERMES with two changes of our own, chosen on tuning streams and better than HERMES on held-out ones."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from hermes.policies.hermes_settings import SETTINGS
 from hermes.policies.settings import Setting
 
 DEEP_END: Final = 0.3
-"""α at the deep end of the working tier; the paper has 0.1 and 0.15."""
+"""α at the deep end of the working tier; the paper uses 0.1 and 0.15."""
 _NEWEST = Setting(
     "newest",
     "Newest frames",
-    "How many of the newest frames every layer keeps whole, whatever they score.",
+    "Number of newest frames that every layer keeps completely, regardless of their scores.",
     "number",
     1,
     low=0,
@@ -31,7 +31,7 @@ _NEWEST = Setting(
 
 
 def _ours(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
-    """HERMES's settings with ours among them."""
+    """Return HERMES's settings with our additions and defaults."""
     changed = {"alpha_working_bottom": DEEP_END}
     return (
         _NEWEST,
@@ -41,17 +41,17 @@ def _ours(settings: tuple[Setting, ...]) -> tuple[Setting, ...]:
 
 @dataclass
 class HermesPlus(Hermes):
-    """HERMES, but every layer keeps the newest frame whole, and deep working layers weigh recency more.
+    """HERMES, except that every layer keeps the whole newest frame, and deep working layers weight recency more.
 
     Attributes:
-        newest: How many of the newest frames every layer keeps, whatever they score.
+        newest: Number of newest frames that every layer keeps, regardless of their scores.
     """
 
     name: ClassVar[str] = "hermes+"
     title: ClassVar[str] = "HERMES+"
     badge: ClassVar[str] = "ours, based on HERMES"
     about: ClassVar[str] = (
-        "As HERMES, but every layer keeps the newest frame whole, and the deep working layers weigh recency more."
+        "Like HERMES, but every layer keeps the whole newest frame, and the deep working layers weight recency more."
     )
     citation: ClassVar[str] = "builds on HERMES, arXiv 2601.14724"
     settings: ClassVar[tuple[Setting, ...]] = _ours(SETTINGS)
@@ -61,11 +61,11 @@ class HermesPlus(Hermes):
 
     @classmethod
     def settings_for(cls, constants: FamilyConstants) -> tuple[Setting, ...]:
-        """The settings with a family's published constants as their defaults, where they are not ours."""
+        """Return the settings with a family's published constants as defaults, except for our own."""
         return _ours(super().settings_for(constants))
 
     def ranked(self, step: Step, scores: list[Tensor]) -> list[Tensor]:
-        """The scores, with the newest frames above all others."""
+        """Return the scores with the newest frames ranked above all others."""
         videos = (layer.labels[FRAME, step.prompt_len : layer.length] for layer in step.cache.layers)
         return [
             protect_newest(score, frame.to(score.device), self.newest)

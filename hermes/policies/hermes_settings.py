@@ -1,4 +1,4 @@
-"""What can be changed about HERMES, and how a changed constant finds its way into the family's constants."""
+"""Settings of HERMES, and their conversion to a family's constants."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from hermes.policies.settings import REINDEXING, Setting
 _SMOOTHING = Setting(
     "smoothing",
     "Smoothing across layers",
-    "Each layer’s score takes a part of the next deeper layer’s, so that layers keep the same frames.",
+    "Mixes part of the next deeper layer’s score into each layer’s, so that layers keep the same frames.",
     "switch",
     default=True,
 )
 _SUMMARY = Setting(
     "summary",
     "Summary token",
-    "Long-term layers fold what they evict into one summary token.",
+    "Long-term layers merge evicted tokens into one summary token.",
     "switch",
     default=True,
 )
 _TIERS = Setting(
     "tiers",
     "Tiers",
-    "Which rule the layers follow: each its own tier’s, one tier’s rule everywhere, or a neighbour’s rule where one tier "
-    "is switched off.",
+    "Which rule the layers follow: that of their own tier, one tier’s rule everywhere, or a neighbour’s rule if a tier is "
+    "switched off.",
     "choice",
     "as published",
     choices=get_args(TierRule),
@@ -35,23 +35,23 @@ _TIERS = Setting(
 _PROMPT_LOCAL = Setting(
     "prompt_local",
     "Local guidance prompt",
-    "Stands in for a question about the present scene. Empty: the model’s own.",
+    "Generic question about the current scene. Leave empty for the model’s own.",
     "text",
     "",
 )
 _PROMPT_GLOBAL = Setting(
     "prompt_global",
     "Global guidance prompt",
-    "Stands in for a question about the whole story. Empty: the model’s own.",
+    "Generic question about the whole story. Leave empty for the model’s own.",
     "text",
     "",
 )
 
 _TIER_NAMES: Final = {"sensory": SENSORY, "working": WORKING, "long_term": LONG_TERM}
 _ENDS: Final = {"": "", "_top": ", shallow end", "_bottom": ", deep end"}
-_ALPHA_ABOUT = "Weight of recency against attention: 1 is recency alone, 0 attention alone."
-_K_ABOUT = "How fast recency falls with age; 0 makes all tokens equally recent."
-_GAMMA_ABOUT = "Share of the next deeper layer’s score in smoothing."
+_ALPHA_ABOUT = "Weight of recency versus attention: 1 uses only recency, 0 only attention."
+_K_ABOUT = "How fast recency decays with age; 0 makes all tokens equally recent."
+_GAMMA_ABOUT = "Weight of the next deeper layer’s score in smoothing."
 
 
 def _number(symbol: str, key: str, tier: str, end: str, default: float) -> Setting:
@@ -67,7 +67,7 @@ def _number(symbol: str, key: str, tier: str, end: str, default: float) -> Setti
 
 
 def _constants(family: FamilyConstants) -> tuple[Setting, ...]:
-    """The constants of a family as settings: α and k of each tier (of the working tier at both its ends), γ of each."""
+    """Return a family's constants as settings: α, k and γ of each tier, with both ends of α and k for the working tier."""
     made = []
     for symbol, key, ramps in (("α", "alpha", family.alpha), ("k", "k", family.k)):
         for tier, index in _TIER_NAMES.items():
@@ -78,7 +78,7 @@ def _constants(family: FamilyConstants) -> tuple[Setting, ...]:
 
 
 def settings_with(family: FamilyConstants) -> tuple[Setting, ...]:
-    """Everything that can be changed, with a family's published constants as defaults."""
+    """Return all settings, with a family's published constants as defaults."""
     return (_SMOOTHING, _SUMMARY, _TIERS, *_constants(family), _PROMPT_LOCAL, _PROMPT_GLOBAL, REINDEXING)
 
 
@@ -87,11 +87,11 @@ CONSTANT_NAMES: Final = tuple(setting.name for setting in _constants(LLAVA_ONEVI
 
 
 def with_changes(family: FamilyConstants, changed: Mapping[str, float]) -> FamilyConstants:
-    """A family's constants with some changed.
+    """Return a family's constants with some values replaced.
 
     Args:
         family: The constants.
-        changed: New values by names of `CONSTANT_NAMES`.
+        changed: New values by name, see `CONSTANT_NAMES`.
     """
     if not changed:
         return family

@@ -1,4 +1,4 @@
-"""InfiniPot-V: temporal redundancy and value norm choose the tokens of each head, without a query (arXiv 2506.15745)."""
+"""InfiniPot-V: selects each head's tokens by temporal redundancy and value norm, without a query (arXiv 2506.15745)."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from hermes.policies.settings import REINDEXING, Setting
 
 @dataclass
 class InfiniPotV(Policy):
-    """Over budget, each head is cut to a share of it: recent frames whole, then patches that changed, then large values.
+    """Compresses each head over budget: it keeps recent frames whole, then changed patches, then large values.
 
     Attributes:
-        target: Share of the budget that is left after a cut.
-        recent: Share of the kept frames that stay whole.
-        changed_share: Share of the remaining tokens that are chosen because their patch looks different now.
+        target: Share of the budget left after compression.
+        recent: Share of that for the newest frames, which are kept whole.
+        changed_share: Share of the remaining tokens selected because their patch has changed since.
     """
 
     name: ClassVar[str] = "infinipot-v"
     title: ClassVar[str] = "InfiniPot-V"
     badge: ClassVar[str] = BASELINE
     about: ClassVar[str] = (
-        "Each head keeps the newest frames whole, patches that have changed since, and tokens with large values."
+        "Each head keeps the newest frames whole, older patches that have changed since, and tokens with large values."
     )
     citation: ClassVar[str] = "InfiniPot-V, arXiv 2506.15745; values are not pooled, keys are compared unrotated"
     spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "target",
-            "Cut to",
-            "Share of the budget left after a cut; published are 24 of 32 frames.",
+            "Compress to",
+            "Share of the budget left after compression; 24 of 32 frames in the publication.",
             "number",
             0.75,
             low=0.1,
@@ -49,7 +49,7 @@ class InfiniPotV(Policy):
         Setting(
             "recent",
             "Newest frames",
-            "Share of what is left for the newest frames, which stay whole.",
+            "Share of the remaining tokens for the newest frames, which are kept whole.",
             "number",
             0.25,
             low=0.05,
@@ -59,8 +59,8 @@ class InfiniPotV(Policy):
         ),
         Setting(
             "changed_share",
-            "Chosen by change",
-            "Share of the remaining tokens that stay because their patch looks different now; large values fill the rest.",
+            "Selected by change",
+            "Share of the older tokens selected because their patch has changed since; the rest have the largest values.",
             "number",
             0.5,
             low=0.0,
@@ -77,14 +77,14 @@ class InfiniPotV(Policy):
     reindexing: Reindexing = "eager"
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Cut every layer that is over budget, each head by itself."""
+        """Compress every layer that is over budget, each head independently."""
         if max(step.video_tokens()) <= self.budget:
             return None
         kept = [self._keep(step, layer) for layer in step.cache.layers]
         return self.retain_by_head(step, kept)
 
     def _keep(self, step: Step, layer: LayerMemory) -> Tensor | None:
-        """Slots that each head keeps, int64 [kv_heads, slots]; None where the layer is under budget."""
+        """Return the slots that each head keeps, int64 [kv_heads, slots]; None if the layer is within budget."""
         start = step.prompt_len
         if layer.length - start <= self.budget:
             return None
@@ -98,7 +98,7 @@ class InfiniPotV(Policy):
         keys = layer.raw_keys(step.backbone.rotary, start)
         patch = patches_of(layer, start)
         now = mean_direction(keys[:, older:], patch[:, older:], step.patches)
-        # Text between frames has no patch to compare: it counts as unchanged, and may stay for its values.
+        # Text between frames has no patch to compare: it counts as unchanged, and can only be kept for its values.
         changed = temporal_redundancy(keys[:, :older], patch[:, :older].clamp(min=0), now)
         changed = changed.masked_fill(patch[:, :older] < 0, -1.0)
         chosen = two_rules(
@@ -109,7 +109,7 @@ class InfiniPotV(Policy):
         return torch.cat((chosen, whole), dim=1)
 
     def _newest(self, step: Step, layer: LayerMemory, left: int) -> int:
-        """Tokens at the end of the layer that belong to the newest whole frames, at least one frame."""
+        """Number of tokens of the newest whole frames, at least one frame."""
         frame = split(layer).labels[0, FRAME, step.prompt_len : layer.length]
         frames = max(round(left * self.recent) // max(step.patches, 1), 1)
         return int((frame > frame.max() - frames).sum())

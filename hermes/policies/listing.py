@@ -1,4 +1,4 @@
-"""Descriptions of the policies that can be read without torch.
+"""Policy descriptions that can be read without torch.
 
 `listing.json` describes the built-in policies. `python -m hermes.policies.listing` writes it; a test compares it with the
 classes. Once the classes are loaded, for example by a plugin, the descriptions come from them.
@@ -25,7 +25,7 @@ FILE: Final = Path(__file__).with_name("listing.json")
 
 @dataclass(frozen=True)
 class PolicyInfo:
-    """A policy as the page presents it; the fields are those of `hermes.policies.base.Policy`."""
+    """Description of a policy for the page; the fields are those of `hermes.policies.base.Policy`."""
 
     name: str
     title: str
@@ -57,11 +57,11 @@ class PolicyInfo:
         )
 
     def kind_of(self) -> str:
-        """The badge in a word or two, for menus; empty if it has no short form."""
+        """Return the short form of the badge for menus; empty if there is none."""
         return self.kind
 
     def settings_for(self, constants: FamilyConstants) -> tuple[Setting, ...]:
-        """The settings with their defaults for a model family; loads the policy."""
+        """Return the settings with their defaults for a model family; loads the policy."""
         from hermes.policies import policy_of  # noqa: PLC0415 - loads torch
 
         return policy_of(self.name).settings_for(constants)
@@ -95,10 +95,10 @@ class PolicyListing(Mapping[str, PolicyInfo]):
         """Return a description by name.
 
         Raises:
-            HermesError: There is no such policy; the message lists those that exist.
+            HermesError: There is no such policy; the message lists the available ones.
         """
         if name not in self:
-            raise HermesError(f"There is no policy “{name}”. There are: {', '.join(self)}.")
+            raise HermesError(f"There is no policy “{name}”. Available: {', '.join(self)}.")
         return self[name]
 
 

@@ -1,4 +1,4 @@
-"""LiveVLM, second version: vision-to-vision attention with temporal buckets, and page retrieval within the memory.
+"""LiveVLM v2: vision-to-vision attention with temporal buckets, and retrieval of pages within the memory.
 
 arXiv 2505.15269 v2, re-implemented from the publication; training-free.
 """
@@ -23,14 +23,14 @@ from hermes.policies.settings import OUR_REINDEXING, Setting
 
 @dataclass
 class LiveVLM(Policy):
-    """The newest tokens stay whole; older ones by what the newest frame attends to, spread over the stream in buckets.
+    """Keeps the newest tokens, and older ones that the newest frame attends to, spread over the stream in buckets.
 
     Attributes:
         short_share: Share of the budget for the newest tokens.
-        voting_frames: Newest frames whose patches vote.
-        free_share: Share of the long-term budget that the best scores fill before buckets count.
-        capacity: Tokens that a bucket holds.
-        page: Tokens a page.
+        voting_frames: Number of newest frames whose attention scores the tokens.
+        free_share: Share of the long-term budget that the best scores fill regardless of buckets.
+        capacity: Tokens per bucket.
+        page: Tokens per page.
         read_share: Share of the pages that a question reads.
     """
 
@@ -38,15 +38,15 @@ class LiveVLM(Policy):
     title: ClassVar[str] = "LiveVLM"
     badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
-        "Older tokens stay if the newest frame attends to them and their stretch of time has room; a question reads the "
-        "pages closest to it, and the newest tokens."
+        "Keeps the newest tokens, and older ones that the newest frame attends to, spread over time; a question reads the "
+        "most similar pages and the newest tokens."
     )
     citation: ClassVar[str] = "LiveVLM, arXiv 2505.15269 v2"
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "short_share",
             "Newest tokens",
-            "Share of the budget for the newest tokens, which stay whole.",
+            "Share of the budget for the newest tokens, which are all kept.",
             "number",
             0.25,
             low=0.05,
@@ -57,7 +57,7 @@ class LiveVLM(Policy):
         Setting(
             "voting_frames",
             "Voting frames",
-            "Newest frames whose patches vote on what stays.",
+            "Number of newest frames whose attention selects the tokens to keep.",
             "number",
             1,
             low=1,
@@ -68,7 +68,7 @@ class LiveVLM(Policy):
         Setting(
             "free_share",
             "Kept without buckets",
-            "Share of the older tokens that the best scores take before buckets count.",
+            "Share of the older tokens selected by score alone, before buckets apply.",
             "number",
             0.5,
             low=0.0,
@@ -76,10 +76,8 @@ class LiveVLM(Policy):
             step=0.05,
             source="ours",
         ),
-        Setting(
-            "capacity", "Bucket capacity", "Tokens that one bucket of time holds.", "number", 1, low=1, high=64, step=1
-        ),
-        Setting("page", "Page size", "Kept tokens a page.", "number", 16, low=1, high=256, step=1),
+        Setting("capacity", "Bucket capacity", "Tokens per time bucket.", "number", 1, low=1, high=64, step=1),
+        Setting("page", "Page size", "Kept tokens per page.", "number", 16, low=1, high=256, step=1),
         Setting(
             "read_share",
             "Pages read",
@@ -101,7 +99,7 @@ class LiveVLM(Policy):
     read_share: float = 0.4
 
     def _short(self) -> int:
-        """Newest tokens that stay whole."""
+        """Number of newest tokens that are always kept."""
         return max(round(self.budget * self.short_share), 1)
 
     def watched_rows(self, step: Step, chunk: Chunk) -> slice | Tensor | None:
@@ -109,7 +107,7 @@ class LiveVLM(Policy):
         return chunk.encoded.vision.nonzero()[-self.voting_frames * step.patches :, 0]
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Over budget, keep the newest tokens and, of the older, what scores and buckets let stay."""
+        """If over budget, keep the newest tokens, and older ones by score and bucket."""
         counts = step.video_tokens()
         if max(counts) <= self.budget:
             return None
@@ -119,7 +117,7 @@ class LiveVLM(Policy):
         return self.retain(step, kept)
 
     def _keep(self, step: Step, index: int, layer: LayerMemory) -> Tensor | None:
-        """Video tokens that a layer keeps; None where it is under budget."""
+        """Return the video tokens that a layer keeps; None if it is within budget."""
         tokens, start = layer.length - step.prompt_len, step.prompt_len
         if tokens <= self.budget or step.attention is None:
             return None
@@ -133,7 +131,7 @@ class LiveVLM(Policy):
         return torch.cat((chosen, torch.arange(older, tokens, device=chosen.device)))
 
     def before_answer(self, step: Step, ids: Tensor) -> Recall | None:
-        """Read the prompt, the pages that each layer's question attends to most, and the newest tokens."""
+        """Read the prompt, the pages to which the question attends most in each layer, and the newest tokens."""
         start = step.prompt_len
 
         def choose(index: int, queries: Tensor) -> LayerMemory:

@@ -1,7 +1,7 @@
-"""MemStream: ReKV whose window sees only the novel patches of past frames (arXiv 2602.18434).
+"""MemStream: ReKV with a window that sees only the novel patches of past frames (arXiv 2602.18434).
 
-The publication fuses the layers' own ranking of frames with those of external image-text models. A backbone here has no such
-model beside it: only the internal ranking is used.
+The publication combines the layers' ranking of frames with rankings by external image-text models. This version uses only
+the internal ranking.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from hermes.policies.settings import Setting
 
 @dataclass
 class MemStream(ReKV):
-    """ReKV, but later frames see only the patches of a past frame that were new when it came.
+    """ReKV, except that later frames see only the patches of a past frame that were novel in that frame.
 
     Attributes:
         visible_share: Share of a past frame's patches that later frames see.
@@ -35,7 +35,7 @@ class MemStream(ReKV):
     title: ClassVar[str] = "MemStream"
     badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
-        "ReKV whose later frames see only the novel patches of earlier ones; everything is archived all the same."
+        "Like ReKV, but frames see only the novel patches of earlier frames; everything is still archived."
     )
     citation: ClassVar[str] = "MemStream, arXiv 2602.18434; internal expert only"
     state_fields: ClassVar[Mapping[str, StateField]] = {
@@ -53,26 +53,26 @@ class MemStream(ReKV):
             step=0.05,
             source="ours",
         ),
-        # Nothing was found on its window or positions; of frames read, 64 pairs are published for one model.
+        # The publication does not state window or positions; for frames read it states 64 pairs for one model.
         *(replace(setting, source="ours") for setting in ReKV.settings),
     )
 
     visible_share: float = 0.25
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
-        """Note how novel each patch is within its frame, as its importance."""
+        """Record the novelty of each patch within its frame as its importance."""
         features = chunk.features()[0]
         previous = step.state.tensors.get("previous")
         rank = novelty_rank(1 - patch_similarity(features, previous))
         if previous is None:
-            rank[0] = 1.0  # the first frame is new all over
+            rank[0] = 1.0  # every patch of the first frame is novel
         step.state.tensors["previous"] = features[-1].clone()
         figures = chunk.provenance.figures.clone()
         figures[IMPORTANCE, chunk.encoded.vision] = rank.flatten()
         return replace(chunk, provenance=Provenance(chunk.provenance.labels, figures))
 
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
-        """The prompt, the frame itself, and of earlier frames in the window the novel patches."""
+        """Let tokens see the prompt, their own frame, and the novel patches of earlier frames in the window."""
         window = local_window(step, chunk, self.budget)
         views: list[Tensor | None] = []
         hidden_of_chunk = chunk.provenance.figures[IMPORTANCE] <= 1 - self.visible_share

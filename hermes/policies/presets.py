@@ -1,6 +1,6 @@
-"""Named variants of the policies: HERMES with one part taken out, and a random control.
+"""Named variants of the policies: ablations of HERMES, and a random control.
 
-A preset is a policy's name with settings; page, lab and command line know each by its own name.
+A preset is a policy with settings. The page, the lab and the command line accept its name.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Preset:
-    """A policy with settings, by one name.
+    """A policy with settings, under one name.
 
     Attributes:
-        name: Its name in page, command line and lab.
-        title: Its name for people.
-        about: One sentence: what is different, and what that shows.
+        name: Identifier in the page, on the command line and in the lab.
+        title: Display name.
+        about: One sentence: what differs from the policy.
         policy: Name of the policy.
-        guidance: "forward" or "embedding"; None: the policy's default.
+        guidance: "forward" or "embedding"; None is the policy's default.
         changed: Settings that differ from their defaults, as (name, value).
     """
 
@@ -37,7 +37,7 @@ class Preset:
     changed: tuple[tuple[str, Value], ...] = ()
 
     def make(self, budget: int | None = None) -> Policy:
-        """The policy with these settings; `budget` None: the default."""
+        """Create the policy with these settings; `budget` None is the default."""
         from hermes.policies import make_policy  # noqa: PLC0415 - loads torch
 
         return make_policy(self.policy, budget=budget, guidance=self.guidance, **dict(self.changed))
@@ -51,54 +51,57 @@ ABLATIONS: Final = (
     _without(
         "no-smoothing",
         "without smoothing",
-        "Layers score for themselves; they may keep different frames.",
+        "Each layer uses only its own scores, so layers may keep different frames.",
         smoothing=False,
     ),
     _without(
-        "no-summary", "without summary", "Long-term layers drop what they evict, nothing is merged.", summary=False
+        "no-summary", "without summary", "Long-term layers drop evicted tokens instead of merging them.", summary=False
     ),
     Preset(
         "hermes-embedding",
         "HERMES, embedding guidance",
-        "Guidance as in the released code: queries from the word embeddings, not from a forward pass.",
+        "Guidance as in the released code: queries are computed from the word embeddings, without a forward pass.",
         "hermes",
         guidance="embedding",
     ),
-    _without("all-sensory", "all sensory", "Every layer keeps what is newest: no tiers.", tiers="all sensory"),
-    _without("all-working", "all working", "Every layer blends recency and attention: no tiers.", tiers="all working"),
+    _without("all-sensory", "all sensory", "No tiers: every layer keeps the newest tokens.", tiers="all sensory"),
+    _without("all-working", "all working", "No tiers: every layer blends recency and attention.", tiers="all working"),
     _without(
-        "all-long-term", "all long-term", "Every layer keeps what guidance attends to: no tiers.", tiers="all long-term"
+        "all-long-term",
+        "all long-term",
+        "No tiers: every layer keeps the tokens that guidance attends to.",
+        tiers="all long-term",
     ),
     Preset(
         "random-keep",
         "Random keep",
-        "Randomly selected tokens under the same budget: the control that every policy must beat.",
+        "Random tokens within the same budget: a control for every other policy.",
         "random-keep",
     ),
 )
-"""HERMES with one part taken out at a time, and the control."""
+"""Ablations of HERMES, one component at a time, and the random control."""
 
 PRESETS: Final = MappingProxyType({preset.name: preset for preset in ABLATIONS})
 
 
 def changes_of(policy: str) -> tuple[Preset, ...]:
-    """The presets that are a policy with some of its settings changed, and nothing else."""
+    """Return the presets of a policy that change only its settings."""
     return tuple(
         preset for preset in ABLATIONS if preset.policy == policy and preset.changed and preset.guidance is None
     )
 
 
 def preset_of(name: str) -> Preset:
-    """A preset or a policy by name, the latter with its defaults.
+    """Return a preset by name, or a policy with its defaults as a preset.
 
     Raises:
-        HermesError: There is neither.
+        HermesError: There is no preset or policy with that name.
     """
     if name in PRESETS:
         return PRESETS[name]
     from hermes.policies import POLICIES  # noqa: PLC0415 - loads torch
 
     if name not in POLICIES:
-        raise HermesError(f"There is no policy or preset “{name}”. There are: {', '.join((*POLICIES, *PRESETS))}.")
+        raise HermesError(f"There is no policy or preset “{name}”. Available: {', '.join((*POLICIES, *PRESETS))}.")
     policy = POLICIES[name]
     return Preset(name, policy.title, policy.about, name)

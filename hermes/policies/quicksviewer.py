@@ -1,7 +1,7 @@
-"""Quicksviewer's uneven cubes without its trained parts (arXiv 2504.15270): boundaries by momentum, cubes by averaging.
+"""Quicksviewer's non-uniform cubes without its trained parts (arXiv 2504.15270): momentum boundaries, averaged cubes.
 
-Published are a learned boundary score, the best boundaries of a whole video, and a learned resampler. Here a boundary is a
-frame whose momentum is high among those seen so far, and a cube is the mean of its frames.
+The publication uses a learned boundary score, the best boundaries of a whole video, and a learned resampler. Here a boundary
+is a frame with a high momentum among those seen so far, and a cube is the mean of its frames.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from hermes.policies.ops.features import before, momentum
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
 REMEMBERED = 256
-"""Boundary scores that the running quantile is taken over."""
+"""Number of boundary scores in the running quantile."""
 
 
 @dataclass
 class Quicksviewer(Policy):
-    """Cuts the stream into cubes of uneven length and keeps one averaged frame for each.
+    """Splits the stream into cubes of varying length and keeps one averaged frame for each.
 
     Attributes:
         alpha: Weight of the newest change in the momentum.
-        length: Mean frames a cube that boundaries aim at.
+        length: Target mean number of frames per cube.
         side: Largest side of a cube's grid of tokens.
     """
 
@@ -38,7 +38,7 @@ class Quicksviewer(Policy):
     title: ClassVar[str] = "Quicksviewer"
     badge: ClassVar[str] = UNTRAINED
     about: ClassVar[str] = (
-        "Cuts the stream where it changes and averages the frames between two cuts; the newest cubes stay."
+        "Splits the stream where it changes and averages the frames between two boundaries; keeps the newest averages."
     )
     citation: ClassVar[str] = "Quicksviewer, arXiv 2504.15270; untrained boundaries and averaging, no resampler"
     state_fields: ClassVar[Mapping[str, StateField]] = {
@@ -61,9 +61,9 @@ class Quicksviewer(Policy):
         ),
         Setting(
             "length",
-            "Frames a cube",
-            "Mean length that cuts aim at, by a running quantile; published are the best cuts of a whole video, one in five "
-            "frames.",
+            "Frames per cube",
+            "Target mean length, by a running quantile. The publication uses the best boundaries of a whole video, one in "
+            "five frames.",
             "number",
             5,
             low=1,
@@ -73,8 +73,8 @@ class Quicksviewer(Policy):
         ),
         Setting(
             "side",
-            "Grid a cube",
-            "Largest side of a cube’s grid of averaged tokens; published are 64 learned ones.",
+            "Grid per cube",
+            "Largest side of a cube’s grid of averaged tokens; the publication uses 64 learned tokens.",
             "number",
             8,
             low=1,
@@ -90,24 +90,24 @@ class Quicksviewer(Policy):
     side: int = 8
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
-        """Cut where momentum is high among what was seen, and average between cuts."""
+        """Place boundaries where momentum is high among the frames seen, and average between them."""
         tensors, features = step.state.tensors, chunk.features()[0].float()
         change = features - before(features, tensors.get("previous"))
         moved = momentum(change, tensors.get("momentum"), self.alpha)
         scores = moved.mean(1).norm(dim=-1)
         seen = torch.cat((tensors.get("scores", scores[:0]), scores))
         cut = self._cuts(seen, len(scores))
-        cut[0] |= "previous" not in tensors  # the first frame begins a cube
+        cut[0] |= "previous" not in tensors  # the first frame starts a cube
         tensors |= {"previous": features[-1].clone(), "momentum": moved[-1].clone(), "scores": seen[-REMEMBERED:]}
         return open_groups(step, chunk, cut.long().cumsum(0), self.side)
 
     def _cuts(self, seen: Tensor, new: int) -> Tensor:
-        """Which of the newest `new` frames begin a cube, each judged by the scores up to its own: bool [new]."""
+        """Mask of the newest `new` frames that start a cube, each compared with the scores up to its own: bool [new]."""
         judged = torch.arange(len(seen) - new, len(seen), device=seen.device)
         known = torch.arange(len(seen), device=seen.device) <= judged[:, None]
         ranks = ((seen <= seen[judged][:, None]) & known).sum(1) / known.sum(1)
         return ranks > 1 - 1 / self.length
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Evict the oldest."""
+        """Evict the oldest tokens."""
         return self.retain_newest(step)

@@ -1,4 +1,4 @@
-"""Policies by name: the built-in ones, and those that a user registers."""
+"""Registry of the built-in and user-defined policies by name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hermes.policies.base import Policy
 from hermes.policies.settings import setting_of
 
 SHARED_SETTINGS: Final = ("budget", "guidance", "reindexing")
-"""Settings that a stream passes to every policy, whether the policy has them or not."""
+"""Settings that a stream passes to every policy; policies without them ignore them."""
 NAME: Final = re.compile(r"[a-z0-9][a-z0-9+-]{0,39}")
 
 _policies: Final[dict[str, type[Policy]]] = {}
@@ -43,7 +43,7 @@ def register_policy(policy: PolicyType) -> PolicyType:
         The class itself.
 
     Raises:
-        PolicyError: The class is not a usable policy, or another policy has its name; the message says which.
+        PolicyError: The class is not a valid policy, or its name is taken; the message states the reason.
     """
     if not (isinstance(policy, type) and issubclass(policy, Policy)):
         raise PolicyError(f"Only subclasses of hermes.Policy can be registered, not {policy!r}.")
@@ -58,7 +58,9 @@ def register_policy(policy: PolicyType) -> PolicyType:
     known = {item.name for item in fields(policy)}
     undeclared = [name for name in _own_fields(policy) if name not in known]
     if undeclared:
-        raise PolicyError(f"{label} declares {', '.join(undeclared)} but is no dataclass: decorate it with @dataclass.")
+        raise PolicyError(
+            f"{label} declares {', '.join(undeclared)} but is not a dataclass: decorate it with @dataclass."
+        )
     unknown = [setting.name for setting in policy.settings if setting.name not in known]
     if unknown:
         raise PolicyError(f"{label} lists the setting {unknown[0]} but has no such field.")
@@ -70,12 +72,12 @@ def register_policy(policy: PolicyType) -> PolicyType:
 
 
 def _own_fields(policy: type[Policy]) -> list[str]:
-    """Names that the class annotates itself, class variables left out."""
+    """Names annotated by the class itself, without class variables."""
     return [name for name, kind in policy.__annotations__.items() if "ClassVar" not in str(kind)]
 
 
 def unregister_policy(name: str) -> None:
-    """Remove a registered policy. Sessions that run it go on.
+    """Remove a registered policy. Running sessions are not affected.
 
     Raises:
         HermesError: There is no policy of that name.
@@ -87,7 +89,7 @@ def load_plugin(plugin: str) -> None:
     """Import a module that registers policies.
 
     Args:
-        plugin: Path of a Python file, or the name of an importable module. It runs with all rights of this process.
+        plugin: Path of a Python file, or name of an importable module. It runs with all privileges of this process.
 
     Raises:
         PolicyError: It cannot be imported, or it registers no policy.
@@ -129,17 +131,17 @@ def _import_file(name: str, path: Path) -> None:
 
 
 def loaded_plugins() -> tuple[str, ...]:
-    """Every plugin that was loaded, for worker processes to load as well."""
+    """Return all loaded plugins, so that worker processes can load them too."""
     return tuple(_plugins)
 
 
 def make_policy(policy: str | type[Policy], **settings: object) -> Policy:
     """Create a policy with some of its settings changed; None means the default.
 
-    Budget, guidance and re-indexing are left out where the policy has none, since a stream passes them to every policy.
+    Budget, guidance and re-indexing are ignored if the policy does not have them, since a stream passes them to all.
 
     Args:
-        policy: Name of a registered policy, or a policy class, which need not be registered.
+        policy: Name of a registered policy, or a policy class (registered or not).
         **settings: Fields of the policy by name.
 
     Raises:
@@ -159,11 +161,11 @@ def make_policy(policy: str | type[Policy], **settings: object) -> Policy:
 
 
 def policy_of(name: str) -> type[Policy]:
-    """The registered policy of a name.
+    """Return a registered policy by name.
 
     Raises:
-        HermesError: There is none; the message lists those that exist.
+        HermesError: There is no such policy; the message lists the available ones.
     """
     if name not in _policies:
-        raise HermesError(f"There is no policy “{name}”. There are: {', '.join(_policies)}.")
+        raise HermesError(f"There is no policy “{name}”. Available: {', '.join(_policies)}.")
     return _policies[name]

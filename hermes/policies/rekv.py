@@ -1,4 +1,4 @@
-"""ReKV: encode under a sliding window, archive every frame, and read back those that each layer's question asks for.
+"""ReKV: encode with a sliding window, archive every frame, and retrieve frames per layer for a question.
 
 arXiv 2503.00540 (ICLR 2025), re-implemented from the publication; training-free.
 """
@@ -28,7 +28,7 @@ from hermes.policies.settings import REINDEXING, Setting
 FRAMES_READ = Setting(
     "frames_read",
     "Frames read",
-    "Frames that each layer reads for a question, never more tokens than the budget.",
+    "Frames that each layer reads for a question, within the token budget.",
     "number",
     64,
     low=1,
@@ -40,7 +40,7 @@ FRAMES_READ = Setting(
 
 @dataclass
 class ReKV(Policy):
-    """The memory is a local window; a question is answered from archived frames, chosen layer by layer.
+    """Keeps a local window; a question is answered from archived frames, retrieved per layer.
 
     Attributes:
         frames_read: Frames that each layer reads for a question.
@@ -51,8 +51,8 @@ class ReKV(Policy):
     title: ClassVar[str] = "ReKV"
     badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
-        "Encodes under a sliding window and archives every frame; a question reads back the frames that each layer finds "
-        "closest to it."
+        "Encodes with a sliding window and archives every frame; for a question, each layer retrieves the most similar "
+        "frames."
     )
     citation: ClassVar[str] = "ReKV, arXiv 2503.00540"
     needs: ClassVar[str] = NEEDS
@@ -67,16 +67,16 @@ class ReKV(Policy):
     reindexing: Reindexing = "eager"
 
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
-        """The prompt and the local window, exact to the token."""
+        """Let tokens see the prompt and the local window."""
         return local_window(step, chunk, self.budget)
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Archive the new frames; of the memory the window stays."""
+        """Archive the new frames and retain the window."""
         archive_chunk(step, self.archive_memory)
         return self.retain_newest(step)
 
     def before_answer(self, step: Step, ids: Tensor) -> Recall | None:
-        """Read back the frames whose mean key each layer's mean query likes best; the window itself is not read."""
+        """Retrieve the frames whose mean key is most similar to each layer's mean query; the window is not read."""
 
         def choose(index: int, queries: Tensor) -> Tensor:
             archive = step.state.open_archive(self.archive_memory)

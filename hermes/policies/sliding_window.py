@@ -1,4 +1,4 @@
-"""Sliding window: the prompt and the newest tokens, the same in every layer."""
+"""Sliding window: keeps the prompt and the newest tokens in every layer."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SlidingWindow(Policy):
     title: ClassVar[str] = "Sliding window"
     badge: ClassVar[str] = "baseline"
     about: ClassVar[str] = "Keeps the newest tokens in every layer and forgets everything older."
-    citation: ClassVar[str] = "the usual baseline of streaming inference"
+    citation: ClassVar[str] = "the standard baseline for streaming inference"
     spreads: ClassVar[bool] = True
 
     def after_encode(self, step: Step) -> Outcome | None:

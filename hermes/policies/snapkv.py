@@ -1,7 +1,7 @@
-"""SnapKV: what the last queries attend to, pooled over neighbours, head by head (arXiv 2404.14469).
+"""SnapKV: per head, keeps the tokens that the last queries attend to, pooled over neighbours (arXiv 2404.14469).
 
-Published for a prompt whose last tokens are the question. A stream has no question yet: here the last patches of each chunk
-are the observation window, which is ours.
+The publication observes the attention of the question at the end of the prompt. A stream has no question yet, so here the
+observation window is the last tokens of each chunk.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from hermes.policies.settings import OUR_REINDEXING, Setting
 
 @dataclass
 class SnapKV(Policy):
-    """Each head keeps what the newest tokens attend to, and those newest tokens.
+    """Each head keeps the newest tokens and the tokens that they attend to.
 
     Attributes:
-        window: Newest tokens that vote and always stay.
-        pooling: Neighbouring tokens that share the largest vote among them.
+        window: Number of newest tokens that are observed and always kept.
+        pooling: Width of the max pooling over neighbouring tokens.
     """
 
     name: ClassVar[str] = "snapkv"
     title: ClassVar[str] = "SnapKV"
     badge: ClassVar[str] = BASELINE
     about: ClassVar[str] = (
-        "Each head keeps what the last tokens of each chunk attend to, votes pooled over neighbours; those last tokens stay."
+        "Each head keeps the last tokens of each chunk and the tokens that they attend to, pooled over neighbours."
     )
-    citation: ClassVar[str] = "SnapKV, arXiv 2404.14469; here the chunk votes, not the question"
+    citation: ClassVar[str] = "SnapKV, arXiv 2404.14469; here the chunk is observed, not the question"
     spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "window",
             "Observation window",
-            "Last tokens of a chunk that vote and always stay, at most half the budget; published are the last 32 of the "
-            "question.",
+            "Number of last tokens of a chunk that are observed and always kept, at most half the budget. The publication "
+            "uses the last 32 tokens of the question.",
             "number",
             32,
             low=1,
@@ -51,7 +51,7 @@ class SnapKV(Policy):
         Setting(
             "pooling",
             "Pooling width",
-            "Neighbouring tokens that share their largest vote.",
+            "Number of neighbouring tokens that share their largest attention score.",
             "number",
             5,
             low=1,
@@ -73,7 +73,7 @@ class SnapKV(Policy):
         return min(self.window, max(self.budget // 2, 1))
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Over budget, keep what the observation window votes for, and the window."""
+        """If over budget, keep the observation window and the tokens that it attends to."""
         if step.attention is None:
             return self.retain_newest(step)
         start = step.prompt_len

@@ -1,4 +1,4 @@
-"""StreamKV: segments compressed under a fixed prompt, and frames retrieved with budgets that differ by layer.
+"""StreamKV: segments compressed by a fixed prompt, and frame retrieval with layer-adaptive budgets.
 
 arXiv 2511.07278 (AAAI 2026), re-implemented from the publication; training-free.
 """
@@ -37,12 +37,12 @@ from hermes.snapshot import SUMMARY
 
 @dataclass
 class StreamKV(Policy):
-    """The memory is a local window; ended segments are archived in part, and a question reads back the frames it prefers.
+    """Keeps a local window; archives a part of each completed segment, from which a question retrieves frames.
 
     Attributes:
-        alike: A frame that is no more like the one before than this begins a segment.
-        least: Fewest frames of a segment.
-        most: Most frames of a segment.
+        alike: A frame whose similarity to the previous one is at most this starts a segment.
+        least: Minimum number of frames per segment.
+        most: Maximum number of frames per segment.
         kept_share: Share of a segment's frames that are archived.
         frames_read: Frames that a question reads, mean over layers.
         archive_memory: Megabytes of the archive in host memory.
@@ -52,9 +52,8 @@ class StreamKV(Policy):
     title: ClassVar[str] = "StreamKV"
     badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
-        "Archives of each segment of the stream the frames that a fixed prompt prefers, and a mean frame; a question reads "
-        "some of them back. Layers share what they read: some up to half more than the budget, others less, the budget on "
-        "average."
+        "Archives the frames of each segment that a fixed prompt attends to, and the segment’s mean frame; a question "
+        "retrieves some of them. Layers read the budget on average, at most half more."
     )
     citation: ClassVar[str] = "StreamKV, arXiv 2511.07278"
     needs: ClassVar[str] = "an archive of a share of all frames outside the memory"
@@ -69,18 +68,18 @@ class StreamKV(Policy):
         Setting(
             "alike",
             "New segment at",
-            "A frame no more like the last one than this begins a segment.",
+            "A frame starts a segment if its similarity to the previous one is at most this.",
             "number",
             0.99,
             low=0.0,
             high=1.0,
             step=0.005,
         ),
-        Setting("least", "Shortest segment", "Frames a segment has at least.", "number", 4, low=1, high=64, step=1),
+        Setting("least", "Shortest segment", "Minimum frames per segment.", "number", 4, low=1, high=64, step=1),
         Setting(
             "most",
             "Longest segment",
-            "Frames at which a segment ends, never more than the window holds; published, frames merge from 64 on instead.",
+            "Maximum frames per segment, limited by the window. In the publication, frames are merged from 64 on instead.",
             "number",
             64,
             low=2,
@@ -113,15 +112,15 @@ class StreamKV(Policy):
     reindexing: Reindexing = "eager"
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
-        """Put the mean frame of each segment that ends here behind its last frame."""
+        """Insert the mean frame of each segment that ends in this chunk after its last frame."""
         tensors, features, state = step.state.tensors, chunk.features()[0], step.state
         likeness = frame_similarity(features, tensors.get("previous"))
         tensors["previous"] = features[-1].float().mean(0)
         held, number = state.number("held"), frame_times(chunk)[0]
-        # A segment is archived from the memory: what was there before this chunk must still lie in the window.
+        # A segment is archived from the cache, so its frames from before this chunk must still be in the window.
         most = max(min(self.most, self.budget * len(features) // chunk.tokens - 1), 1)
         ends = segment_ends(likeness.tolist(), held, self.alike, min(self.least, most), most)
-        # A segment that ended with the chunk before is only known now: its mean frame stands in front of this chunk's first.
+        # The end of a segment at the end of the previous chunk is detected only now: its mean frame precedes this chunk.
         segments, held, total = ended_segments(features, int(number[0]), ends, held, tensors.get("sum"))
         state.count("held", held)
         state.count("seen", int(number[-1]) + 1)
@@ -140,22 +139,22 @@ class StreamKV(Policy):
         mass = (last - first + 1).float()
         number, seconds = frame_times(chunk)
         at = seconds[(last - number[0]).clamp(min=0)]
-        told = pseudo_tokens(SUMMARY, last, first, mass, at)
-        return chunk.inserted(after.repeat_interleave(patches), torch.cat(summaries), told)
+        provenance = pseudo_tokens(SUMMARY, last, first, mass, at)
+        return chunk.inserted(after.repeat_interleave(patches), torch.cat(summaries), provenance)
 
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
-        """The prompt and the local window."""
+        """Let tokens see the prompt and the local window."""
         return local_window(step, chunk, self.budget)
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Archive the preferred frames of each segment that ended, and its mean frame; of the memory the window stays."""
+        """Archive the selected frames and the mean frame of each completed segment; retain the window."""
         ended = step.state.tensors.get("ended")
         if step.chunk is not None and ended is not None and len(ended):
             self._archive(step, ended.tolist())
         return self.retain_newest(step)
 
     def _archive(self, step: Step, segments: list[list[int]]) -> None:
-        """Archive segments (first and last frame each): the mean frame, and frames by layer-adaptive counts."""
+        """Archive segments (first and last frame each): the mean frame, and a layer-adaptive number of frames."""
         archive = step.state.open_archive(self.archive_memory)
         queries = probe_queries(
             step.backbone, step.cache, step.backbone.tokenize(step.backbone.card.guidance["global"])
@@ -182,7 +181,7 @@ class StreamKV(Policy):
 
     @staticmethod
     def _frames(step: Step, layer: LayerMemory) -> tuple[Tensor, Tensor]:
-        """Frames that a layer holds, ascending, and the mean raw key of each [frames, kv_heads, head_dim]."""
+        """Return the frames cached in a layer, ascending, and the mean raw key of each [frames, kv_heads, head_dim]."""
         start = step.prompt_len
         labels = layer.labels[:, start : layer.length]
         index = ((labels[FRAME] >= 0) & (labels[KIND] != SUMMARY)).nonzero()[:, 0]
@@ -192,7 +191,7 @@ class StreamKV(Policy):
         return frame, means / size[:, None, None]
 
     def before_answer(self, step: Step, ids: Tensor) -> Recall | None:
-        """Score archived blocks by the question's queries on the window, then read them and the open segment."""
+        """Score archived blocks with the question's queries on top of the window; read the best and the open segment."""
         archive = step.state.archive
         if archive is None or not archive.layers:
             return None
@@ -205,7 +204,7 @@ class StreamKV(Policy):
         counts = block_counts(shares, len(shares) * mean, max(mean // 2, 1), max(mean * 3 // 2, 1))
         before, rotary = archive.bytes_read, step.backbone.rotary
 
-        def choose(index: int, queries: Tensor) -> LayerMemory:  # noqa: ARG001 - chosen before
+        def choose(index: int, queries: Tensor) -> LayerMemory:  # noqa: ARG001 - blocks are already scored
             blocks = best_blocks(shares[index], counts[index])
             return archive.recall(index, blocks, prompt_of(step, index), rotary, self._open(step, index))
 
@@ -214,7 +213,7 @@ class StreamKV(Policy):
 
     @staticmethod
     def _open(step: Step, index: int) -> LayerMemory:
-        """Tokens of the segment that is still open, as a layer of their own."""
+        """Return a new layer with the tokens of the open segment."""
         layer = step.cache.layers[index]
         known = step.state.number("seen") - step.state.number("held")
         labels = layer.labels[:, : layer.length]

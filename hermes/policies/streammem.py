@@ -1,7 +1,7 @@
-"""StreamMem: the chat template stands in for the question, and each new frame leaves one averaged token (arXiv 2508.15717).
+"""StreamMem: attention of the chat template as a proxy for a question, and prototype tokens (arXiv 2508.15717).
 
-Re-implemented from the publication; no official code was found. Published positions are stretched (YaRN); here they are
-closed up at every eviction.
+Re-implemented from the publication; no official code was found. The publication extends positions with YaRN; here they are
+compacted at every eviction.
 """
 
 from __future__ import annotations
@@ -28,25 +28,25 @@ from hermes.snapshot import SUMMARY
 
 @dataclass
 class StreamMem(Policy):
-    """Every layer keeps what the opening of an answer attends to, and one prototype token for each frame that was pruned.
+    """Keeps the tokens that the start of an answer attends to, and one prototype token for each pruned frame.
 
     Attributes:
-        alike: Neighbouring frames more similar than this are averaged into one before the decoder.
-        prototypes: Whether each new frame leaves a prototype.
+        alike: Neighbouring frames with a higher similarity are averaged before the decoder.
+        prototypes: Whether to keep a prototype of each new frame.
     """
 
     name: ClassVar[str] = "streammem"
     title: ClassVar[str] = "StreamMem"
     badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
-        "Keeps what the chat template’s own tokens attend to, and one averaged token for each pruned frame."
+        "Keeps the tokens that the chat template’s own tokens attend to, and one averaged token for each pruned frame."
     )
-    citation: ClassVar[str] = "StreamMem, arXiv 2508.15717; positions closed up instead of stretched"
+    citation: ClassVar[str] = "StreamMem, arXiv 2508.15717; positions compacted instead of extended"
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "alike",
             "Frames merged above",
-            "Neighbouring frames of a chunk whose cosine is above this are averaged into one.",
+            "Neighbouring frames of a chunk are averaged if their cosine similarity is above this.",
             "number",
             0.95,
             low=0.0,
@@ -56,7 +56,7 @@ class StreamMem(Policy):
         Setting(
             "prototypes",
             "Prototypes",
-            "Whether each new frame leaves one averaged token; that these take half the budget at most is ours.",
+            "Whether to keep one averaged token of each new frame. Limiting them to half the budget is our choice.",
             "switch",
             True,
         ),
@@ -66,7 +66,7 @@ class StreamMem(Policy):
     prototypes: bool = True
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:  # noqa: ARG002
-        """Average neighbouring frames that look alike."""
+        """Average similar neighbouring frames."""
         features = chunk.features()
         cut = sequence_similarity(features[0]) <= self.alike
         cut[0] = False
@@ -75,7 +75,7 @@ class StreamMem(Policy):
         return merged(chunk, grouped(features, cut.long().cumsum(0), *frame_times(chunk), None), positions="kept")
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Over budget, prune by the template's attention and put the new frames' prototypes in."""
+        """If over budget, prune by the template's attention and insert the prototypes of the new frames."""
         counts = step.video_tokens()
         if max(counts) <= self.budget:
             return None
@@ -99,7 +99,7 @@ class StreamMem(Policy):
         return Outcome(tuple(evicted), (0,) * len(evicted), compacted, record)
 
     def _prototypes(self, step: Step, layer: LayerMemory, scores: Tensor) -> Prototypes | None:
-        """One prototype for each frame of the newest chunk, as many as half the budget holds; None: none are wanted."""
+        """Return a prototype for each frame of the newest chunk, at most half the budget; None if disabled."""
         if not self.prototypes or step.chunk is None or not step.chunk.tokens:
             return None
         labels = layer.labels[:, step.prompt_len : layer.length]
@@ -112,7 +112,7 @@ class StreamMem(Policy):
         return prototypes(keys, values, scores[index], group, index)
 
     def _replace(self, step: Step, layer: LayerMemory, keep: Tensor, new: Prototypes | None) -> int:
-        """Keep those video tokens, put prototypes in where their frames stand, close positions up; tokens evicted."""
+        """Keep the video tokens `keep`, insert prototypes at their frames, compact positions; return the evicted count."""
         start, before = step.prompt_len, layer.length
         prompt = torch.arange(start, device=keep.device)
         if new is None:
@@ -122,11 +122,11 @@ class StreamMem(Policy):
         labels, figures = layer.labels[:, start + new.median], layer.figures[:, start + new.median]
         positions = layer.positions[:, start + new.median]
         patches = figures[MASS] * new.size
-        told = pseudo_tokens(SUMMARY, labels[FRAME], labels[FIRST], patches, figures[SECONDS])
+        provenance = pseudo_tokens(SUMMARY, labels[FRAME], labels[FIRST], patches, figures[SECONDS])
         layer.retain(torch.cat((prompt, keep + start)))
         origin = positions.new_zeros(positions.shape[0], 1).expand_as(positions)
         keys = rotate(new.keys, origin, positions, step.backbone.rotary).to(layer.keys.dtype)
-        layer.append(keys, new.values.to(layer.values.dtype), positions, told)
+        layer.append(keys, new.values.to(layer.values.dtype), positions, provenance)
         order = torch.cat((keep * 2, new.median * 2 + 1)).argsort()
         layer.retain(torch.cat((prompt, order + start)))
         reindex(layer, start, step.backbone.rotary)

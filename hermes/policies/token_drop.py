@@ -1,4 +1,4 @@
-"""TimeChat-Online's token drop: patches that look as they did one frame before are left out (arXiv 2504.17343)."""
+"""TimeChat-Online's token drop: drops patches that are similar to the previous frame (arXiv 2504.17343)."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from hermes.policies.settings import OUR_REINDEXING, Setting
 
 @dataclass
 class TokenDrop(Policy):
-    """Drops redundant patches before the decoder, and holds the newest of the others.
+    """Drops redundant patches before the decoder and keeps the newest of the remaining tokens.
 
     Attributes:
-        threshold: Patches more similar to the last frame's than this are dropped.
+        threshold: Patches with a higher similarity to the previous frame are dropped.
     """
 
     name: ClassVar[str] = "token-drop"
     title: ClassVar[str] = "Token drop"
     badge: ClassVar[str] = BASELINE
     about: ClassVar[str] = (
-        "Leaves out patches that look as they did one frame before; of the others the newest stay, at their own positions."
+        "Drops patches that have not changed since the previous frame, and keeps the newest of the others."
     )
     citation: ClassVar[str] = "TimeChat-Online, arXiv 2504.17343; the budget is ours"
     spreads: ClassVar[bool] = True
@@ -38,7 +38,7 @@ class TokenDrop(Policy):
         Setting(
             "threshold",
             "Similarity to drop",
-            "A patch is dropped if its cosine with the same patch one frame before is above this.",
+            "A patch is dropped if its cosine similarity to the same patch of the previous frame is above this.",
             "number",
             0.5,
             low=-1.0,
@@ -52,7 +52,7 @@ class TokenDrop(Policy):
     threshold: float = 0.5
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
-        """Drop; the reference is always the whole frame before."""
+        """Drop patches that are similar to the previous frame (the complete frame, before its own drop)."""
         features = chunk.features()[0]
         previous = step.state.tensors.get("previous")
         keep = patch_similarity(features, previous) <= self.threshold
@@ -64,5 +64,5 @@ class TokenDrop(Policy):
         return chunk.select(whole)
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Evict the oldest."""
+        """Evict the oldest tokens."""
         return self.retain_newest(step)

@@ -1,4 +1,4 @@
-"""Uniform sampling: as many evenly spread frames as the budget holds, prefilled when the question comes."""
+"""Uniform sampling: as many evenly spaced frames as fit the budget, prefilled when a question is asked."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from hermes.policies.base import BASELINE, Outcome, Policy, Recall, Step
 from hermes.policies.ops.frame_store import STORE_FIELDS, FrameStore, spread
 
 STORED = 4
-"""Frames stored for each that is read, so that those read can be evenly spread whatever the length of the stream."""
+"""Frames stored for each frame read, so that the frames read are evenly spaced for any length of the stream."""
 
 
 @dataclass
 class UniformFrames(Policy):
-    """Keeps features of evenly spread frames, and prefills as many as the budget holds."""
+    """Stores features of evenly spaced frames and prefills as many as fit the budget for a question."""
 
     name: ClassVar[str] = "uniform-frames"
     title: ClassVar[str] = "Uniform frames"
     badge: ClassVar[str] = BASELINE
     about: ClassVar[str] = (
-        "Reads evenly spread frames, as many as the budget holds, and prefills them only when a question comes: the first "
-        "token waits."
+        "Prefills as many evenly spaced frames as fit the budget, but only when a question is asked, which delays the first "
+        "token."
     )
-    citation: ClassVar[str] = "the usual baseline of offline video models"
-    needs: ClassVar[str] = "features of up to four times the budget’s frames outside the memory"
+    citation: ClassVar[str] = "the standard baseline of offline video models"
+    needs: ClassVar[str] = "features of up to four times as many frames as the budget holds, outside the cache"
 
     state_fields: ClassVar[Mapping[str, StateField]] = {"stride": StateField((), "integer", 1, 1e9), **STORE_FIELDS}
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
-        """Store every `stride`-th frame and the newest one; the decoder reads nothing now."""
+        """Store every `stride`-th frame and the newest one; nothing is prefilled yet."""
         state, store = step.state, FrameStore.of(chunk)
         known = FrameStore.of_state(state.tensors)
         store = known.joined(store) if known else store
@@ -47,15 +47,15 @@ class UniformFrames(Policy):
         return chunk.select(torch.zeros(chunk.tokens, dtype=torch.bool, device=step.backbone.device))
 
     def _count(self, store: FrameStore) -> int:
-        """Frames that the budget holds, text beside them included; at least one."""
+        """Number of frames that fit the budget with the text around them; at least one."""
         return max(self.budget * len(store.frames) // store.tokens, 1)
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """What another policy left is kept under the budget; of its own this one holds nothing."""
+        """Keep leftovers of another policy within the budget; this policy caches nothing."""
         return self.retain_newest(step)
 
     def before_answer(self, step: Step, ids: Tensor) -> Recall | None:  # noqa: ARG002
-        """Prefill the chosen frames."""
+        """Prefill the selected frames."""
         store = FrameStore.of_state(step.state.tensors)
         if store is None:
             return None
@@ -64,5 +64,5 @@ class UniformFrames(Policy):
 
 
 def _on_grid(frames: Tensor, stride: int) -> Tensor:
-    """Those frames whose number is a multiple of `stride`, and the newest."""
+    """Return the frames whose number is a multiple of `stride`, and the newest one."""
     return frames[(frames % stride == 0) | (frames == frames[-1])]

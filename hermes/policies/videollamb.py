@@ -1,7 +1,7 @@
 """VideoLLaMB's scenes and recurrent memory without its trained bridge (arXiv 2409.01071).
 
-SceneTiling as published for a stream, without its cap of 15 cuts; the memory attends to itself and to the scene with no
-weights of its own. What it holds changes at the end of a scene, so memory and scene are prefilled anew with every chunk.
+SceneTiling as published for streams, without the limit of 15 cuts; the memory attends to itself and to the scene without
+trained weights. The memory changes at the end of a scene, so memory and scene are prefilled again with every chunk.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from hermes.policies.settings import Setting
 from hermes.snapshot import SUMMARY
 
 REMEMBERED = 512
-"""Depths that the threshold is taken over."""
+"""Number of depths used for the threshold."""
 
 
 @dataclass
 class VideoLLaMB(Policy):
-    """The decoder sees a few memory tokens of all earlier scenes, and the present scene.
+    """Keeps a few memory tokens for all earlier scenes, and frames of the current scene.
 
     Attributes:
-        slots: Memory tokens.
-        frames: Frames of the present scene that the decoder sees.
-        alpha: Standard deviations above the mean at which a dip is a cut.
+        slots: Number of memory tokens.
+        frames: Number of frames of the current scene that the decoder sees.
+        alpha: Threshold of a cut, in standard deviations above the mean depth.
     """
 
     name: ClassVar[str] = "videollamb"
     title: ClassVar[str] = "VideoLLaMB"
     badge: ClassVar[str] = UNTRAINED
     about: ClassVar[str] = (
-        "Cuts the stream into scenes; earlier scenes live on in a few memory tokens, the present one in its frames."
+        "Splits the stream into scenes; keeps a few memory tokens for earlier scenes, and frames of the current one."
     )
     citation: ClassVar[str] = "VideoLLaMB, arXiv 2409.01071; SceneTiling and an untrained memory"
     state_fields: ClassVar[Mapping[str, StateField]] = {
@@ -58,12 +58,12 @@ class VideoLLaMB(Policy):
     }
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
-            "slots", "Memory tokens", "Tokens that earlier scenes live on in.", "number", 32, low=1, high=128, step=1
+            "slots", "Memory tokens", "Tokens that represent earlier scenes.", "number", 32, low=1, high=128, step=1
         ),
         Setting(
             "frames",
-            "Frames a scene",
-            "Frames of the present scene.",
+            "Frames per scene",
+            "Frames of the current scene that the decoder sees.",
             "number",
             8,
             low=1,
@@ -73,7 +73,7 @@ class VideoLLaMB(Policy):
         Setting(
             "alpha",
             "Cut above",
-            "Standard deviations above the mean depth at which a dip is a cut.",
+            "A dip in similarity is a cut if its depth is this many standard deviations above the mean.",
             "number",
             0.5,
             low=0.0,
@@ -87,7 +87,7 @@ class VideoLLaMB(Policy):
     alpha: float = 0.5
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
-        """Cut scenes, fold ended ones into the memory; memory and present scene stand in place of all that was there."""
+        """Detect cuts and merge completed scenes into the memory; return memory and current scene to replace the cache."""
         tensors, features = step.state.tensors, chunk.features()[0]
         likeness = frame_similarity(features, tensors.get("previous"))
         tensors["previous"] = features[-1].float().mean(0)
@@ -103,13 +103,13 @@ class VideoLLaMB(Policy):
         return self._read(step, self._seen(store, store.frames), chunk)
 
     def _cuts(self, step: Step, likeness: Tensor, chunk: Chunk, known: FrameStore | None) -> list[int]:
-        """First frames of scenes that begin within this chunk, by number."""
+        """Return the numbers of the frames that start a scene within this chunk."""
         tensors, first = step.state.tensors, int(chunk.frame[0])
         similarities = tensors.get("similarities", likeness[:0]).tolist()
         depths, begins = tensors.get("depths", likeness[:0].cpu()), []
         for offset, value in enumerate(likeness.tolist()):
             if known is None and offset == 0:
-                continue  # nothing stands before the first frame
+                continue  # the first frame has no predecessor
             similarities.append(value)
             depth = left_depth(similarities)
             depths = torch.cat((depths.cpu(), torch.tensor([depth])))[-REMEMBERED:]
@@ -120,7 +120,7 @@ class VideoLLaMB(Policy):
         return begins
 
     def _remember(self, step: Step, scene: FrameStore) -> None:
-        """Fold an ended scene into the memory."""
+        """Merge a completed scene into the memory."""
         tensors, tokens = step.state.tensors, scene.encoded.embeddings[0, scene.encoded.vision]
         memory = tensors.get("memory")
         tensors["memory"] = evenly(tokens, self.slots) if memory is None else attended(memory, tokens)
@@ -132,22 +132,22 @@ class VideoLLaMB(Policy):
             tensors[name] = tensors.get(name, torch.zeros_like(sums)) + sums
 
     def _room(self, store: FrameStore) -> tuple[int, int]:
-        """Frames and memory tokens that the budget has room for."""
+        """Numbers of frames and memory tokens that fit the budget."""
         per = -(-store.tokens // len(store.frames))
         frames = min(self.frames, max(self.budget // per, 1))
         return frames, min(self.slots, max(self.budget - frames * per, 0))
 
     def _seen(self, store: FrameStore, frames: Tensor) -> FrameStore:
-        """The frames of a scene that the decoder sees."""
+        """Return the frames of a scene that the decoder sees."""
         return store.only(spread(frames, self._room(store)[0]))
 
     def _bounded(self, store: FrameStore) -> FrameStore:
-        """A scene's frames, thinned once it grew to four times what is seen of it."""
+        """Return a scene's frames, thinned out if there are more than four times as many as the decoder sees."""
         frames = store.frames
         return store if len(frames) <= 4 * self.frames else store.only(spread(frames, 2 * self.frames))
 
     def _read(self, step: Step, scene: FrameStore, chunk: Chunk) -> Chunk:
-        """Memory and scene as one chunk that takes the place of every video token."""
+        """Return memory and scene as one chunk that replaces all video tokens."""
         own, prompt = strided_positions(scene.encoded.offsets, scene.provenance.labels[FRAME]), step.prompt_len
         head = torch.arange(prompt, device=own.device).expand(own.shape[0], -1)
         encoded, provenance = scene.encoded, scene.provenance
@@ -167,7 +167,7 @@ class VideoLLaMB(Policy):
         tensors, nowhere = step.state.tensors, torch.full((count,), -1, device=device)
         mass = (tensors["folded"] / max(len(tensors["memory"]), 1)).clamp(min=1).expand(count)
         seconds = (tensors["folded_seconds"] / tensors["folded"]).expand(count)
-        told = pseudo_tokens(SUMMARY, nowhere, torch.zeros_like(nowhere), mass, seconds)
+        summary = pseudo_tokens(SUMMARY, nowhere, torch.zeros_like(nowhere), mass, seconds)
         before = torch.arange(count, device=device).expand(encoded.offsets.shape[0], -1)
         whole = replace(
             encoded,
@@ -176,9 +176,9 @@ class VideoLLaMB(Policy):
             patch=torch.cat((nowhere, encoded.patch)),
             offsets=torch.cat((before, encoded.offsets + count), dim=1),
         )
-        labels = torch.cat((told.labels, provenance.labels), dim=1)
-        return whole, Provenance(labels, torch.cat((told.figures, provenance.figures), dim=1))
+        labels = torch.cat((summary.labels, provenance.labels), dim=1)
+        return whole, Provenance(labels, torch.cat((summary.figures, provenance.figures), dim=1))
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Only another policy's leavings, or a very small budget, can be over it."""
+        """Keep the newest tokens; only leftovers of another policy or a very small budget can exceed the budget."""
         return self.retain_newest(step)

@@ -1,7 +1,7 @@
-"""VideoScan's semantic carrier without its training (arXiv 2503.09387): one token a frame, into which the frame is poured.
+"""VideoScan's semantic carrier without its training (arXiv 2503.09387): one token that summarises each frame.
 
-A backbone that was never trained to pour a frame into one token loses most of it, so a few of the patches that the carrier
-attends to stay as well, as in the released "VideoScan+".
+A backbone that is not trained for this loses most of a frame, so a few of the patches that the carrier attends to are also
+kept, as in the released "VideoScan+".
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from hermes.snapshot import SUMMARY
 
 @dataclass
 class VideoScan(Policy):
-    """Each frame leaves its carrier and the patches that the carrier attends to most; alike neighbours give way.
+    """Keeps a carrier per frame and the patches that it attends to most; drops frames similar to their neighbours.
 
     Attributes:
-        patches: Patches that stay beside the carrier in each layer, at most a quarter of a frame.
-        bank: Frames that the memory holds at most.
+        patches: Patches kept per carrier in each layer, at most a quarter of a frame.
+        bank: Maximum number of frames in the memory.
     """
 
     name: ClassVar[str] = "videoscan"
     title: ClassVar[str] = "VideoScan"
     badge: ClassVar[str] = UNTRAINED
     about: ClassVar[str] = (
-        "Each frame leaves one averaged token and a few patches; where the bank is full, the older of the two most similar "
-        "neighbours goes."
+        "Keeps one averaged token and a few patches per frame; if the bank is full, evicts the older of the two most "
+        "similar neighbouring frames."
     )
     citation: ClassVar[str] = "VideoScan, arXiv 2503.09387; the carrier is untrained"
     state_fields: ClassVar[Mapping[str, StateField]] = {
@@ -49,8 +49,8 @@ class VideoScan(Policy):
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "patches",
-            "Patches beside it",
-            "Patches that stay beside each carrier; the limit of a quarter of a frame is ours.",
+            "Patches per frame",
+            "Patches kept in addition to each carrier. The limit of a quarter of a frame is our choice.",
             "number",
             16,
             low=0,
@@ -58,7 +58,7 @@ class VideoScan(Policy):
             step=1,
             source="released code",
         ),
-        Setting("bank", "Frames held", "Most frames in the memory.", "number", 64, low=1, high=1024, step=1),
+        Setting("bank", "Frames held", "Maximum frames in the memory.", "number", 64, low=1, high=1024, step=1),
         replace(OUR_REINDEXING, default="eager"),
     )
 
@@ -67,11 +67,11 @@ class VideoScan(Policy):
     reindexing: Reindexing = "eager"
 
     def _beside(self, step: Step) -> int:
-        """Patches that stay beside a carrier."""
+        """Number of patches kept per carrier."""
         return min(self.patches, step.patches // 4)
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
-        """Put a carrier behind each frame: the mean of its patches."""
+        """Insert a carrier, the mean of the patches, after each frame."""
         means = chunk.features()[0].float().mean(1)
         step.state.tensors["bank"] = torch.cat((step.state.tensors.get("bank", means[:0]), means))
         number, seconds = frame_times(chunk)
@@ -80,7 +80,7 @@ class VideoScan(Policy):
         return chunk.inserted(last, means, pseudo_tokens(SUMMARY, number, number, mass, seconds))
 
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
-        """Every token sees the memory, its own frame, and the carriers of the chunk's earlier frames."""
+        """Let tokens see the memory, their own frame, and the carriers of the chunk's earlier frames."""
         carrier = chunk.provenance.labels[KIND] == SUMMARY
         new = (chunk.frame == chunk.frame[:, None]) | carrier
         new &= torch.ones_like(new).tril()
@@ -93,18 +93,18 @@ class VideoScan(Policy):
         return (chunk.provenance.labels[KIND] == SUMMARY).nonzero()[:, 0]
 
     def after_encode(self, step: Step) -> Outcome | None:
-        """Of the new frames keep carriers and chosen patches; empty the bank down to its size."""
+        """Keep the carriers and selected patches of the new frames; reduce the bank to its capacity."""
         if step.chunk is None or step.attention is None:
             return self.retain_newest(step)
         capacity = min(self.bank, self.budget // (1 + self._beside(step)))
         if capacity < 1:
-            raise BudgetError(f"A frame leaves {1 + self._beside(step)} tokens, and the budget is {self.budget}.")
+            raise BudgetError(f"A frame needs {1 + self._beside(step)} tokens, but the budget is {self.budget}.")
         frames = self._bank(step, capacity)
         kept = [self._keep(step, index, layer, frames) for index, layer in enumerate(step.cache.layers)]
         return self.retain(step, kept)
 
     def _bank(self, step: Step, capacity: int) -> Tensor:
-        """Frames that stay, after alike neighbours gave way: int64 [at most capacity]; a step a frame too many."""
+        """Return the frames to keep, without the older of the most similar neighbours: int64 [at most capacity]."""
         bank = step.state.tensors["bank"]
         frames = torch.cat((step.state.tensors.get("frames", step.chunk_frames()[:0]), step.chunk_frames()))
         while len(frames) > capacity:
@@ -115,7 +115,7 @@ class VideoScan(Policy):
         return frames
 
     def _keep(self, step: Step, index: int, layer: LayerMemory, frames: Tensor) -> Tensor | None:
-        """Video tokens of a layer that stay."""
+        """Return the video tokens that a layer keeps."""
         if step.attention is None:
             return None
         start = step.prompt_len
@@ -127,12 +127,12 @@ class VideoScan(Policy):
         layer.figures[IMPORTANCE, start : layer.length][fresh & patch] = normalise(seen[fresh & patch])
         chosen = top_of_frames(seen, labels[FRAME], fresh & patch, self._beside(step))
         carrier = labels[KIND] == SUMMARY
-        stays = held & (carrier | chosen | (~fresh & patch))
-        return stays.nonzero()[:, 0]
+        kept = held & (carrier | chosen | (~fresh & patch))
+        return kept.nonzero()[:, 0]
 
 
 def top_of_frames(scores: Tensor, frame: Tensor, wanted: Tensor, count: int) -> Tensor:
-    """The `count` best of the `wanted` tokens of each frame: [tokens] each -> bool [tokens]."""
+    """Mask of the `count` best of the `wanted` tokens of each frame: [tokens] each -> bool [tokens]."""
     order = torch.argsort(scores.masked_fill(~wanted, -torch.inf), descending=True, stable=True)
     by_frame = order[torch.argsort(frame[order], stable=True)]
     sorted_frame = frame[by_frame]

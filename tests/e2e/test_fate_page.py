@@ -125,7 +125,7 @@ def test_another_policy_brings_its_own_settings(open_page):
     box = panel(page)
     expect(box.locator("summary")).to_contain_text("Random keep with the defaults")
     box.locator("summary").click()
-    box.get_by_label("Lots are drawn", exact=True).select_option("at every eviction")
+    box.get_by_label("Random draws", exact=True).select_option("at every eviction")
     expect(box.locator("summary")).to_contain_text("1 of 3 changed")
     expect(box.get_by_text("ours: once a token")).to_be_visible()
 

@@ -82,7 +82,7 @@ def test_a_policy_can_be_named_with_settings():
     for text, says in (
         ("hermes:smoothing", "name=value"),
         ("hermes:speed=3", "speed"),
-        ("hermes:smoothing=maybe", "either on or off"),
+        ("hermes:smoothing=maybe", "must be on or off"),
     ):
         with pytest.raises(HermesError, match=says):
             Cell(text, 128).make()

@@ -135,7 +135,7 @@ def _bad_name():
     [
         (_abstract, "Unfinished does not implement after_encode"),
         (_taken, "already a policy “hermes”"),
-        (_no_dataclass, "declares sinks but is no dataclass"),
+        (_no_dataclass, "declares sinks but is not a dataclass"),
         (_no_field, "lists the setting depth but has no such field"),
         (_bad_name, "“two words” is not a valid policy name"),
         (OddFrames, "Only subclasses of hermes.Policy"),

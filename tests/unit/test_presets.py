@@ -1,4 +1,4 @@
-"""Named variants of HERMES, and the control that chooses by lot."""
+"""Named variants of HERMES, and the random control."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_presets_have_names_of_their_own():
     assert preset_of("hermes-no-summary").make(100).summary is False
     assert preset_of("hermes-embedding").make().guidance == "embedding"
     assert preset_of("full").make(100).name == "full"
-    with pytest.raises(hermes.HermesError, match=r"no policy or preset “best”\. There are: hermes, "):
+    with pytest.raises(hermes.HermesError, match=r"no policy or preset “best”\. Available: hermes, "):
         preset_of("best")
 
 

@@ -55,14 +55,14 @@ def test_what_a_person_types_becomes_a_value(setting, typed, value):
 @pytest.mark.parametrize(
     ("setting", "typed", "said"),
     [
-        (SWITCH, "maybe", "either on or off"),
-        (SHARE, "much", "is a number"),
+        (SWITCH, "maybe", "must be on or off"),
+        (SHARE, "much", "must be a number"),
         (SHARE, "1.5", "at least 0 and at most 1, not 1.5"),
         (SHARE, "nan", "finite"),
         (WHOLE, "2.5", "whole number"),
         (WHOLE, "0", "must be at least 1, not 0"),
-        (CHOICE, "later", "is lazy or eager, not “later”"),
-        (TEXT, "x" * 21, "21 characters long; at most 20"),
+        (CHOICE, "later", "must be lazy or eager, not “later”"),
+        (TEXT, "x" * 21, "21 characters; at most 20"),
     ],
 )
 def test_what_does_not_fit_is_said(setting, typed, said):
@@ -78,7 +78,7 @@ def test_assignments_and_changes():
     )
     with pytest.raises(SettingError, match="name=value"):
         parse_assignments(ALL, ["share"], "p")
-    with pytest.raises(SettingError, match=r"“p” has no setting “size”. It has: fold, share, window, mode, prompt"):
+    with pytest.raises(SettingError, match=r"“p” has no setting “size”. Available: fold, share, window, mode, prompt"):
         parse_assignments(ALL, ["size=1"], "p")
 
 
@@ -205,7 +205,7 @@ def test_typed_prompts_are_what_the_snapshot_says_and_are_limited(tiny_model, no
 
 
 def test_prompts_must_leave_room_for_a_question(short_range_model):
-    with pytest.raises(hermes.HermesError, match="guidance prompts take"):
+    with pytest.raises(hermes.HermesError, match="guidance prompts have"):
         hermes.StreamSession(short_range_model, budget=64, changed={"prompt_local": "x" * 240})
 
 
@@ -247,7 +247,7 @@ def test_the_command_line_changes_settings(capsys, tiny_folder):
     assert main(asked) == 0
     assert json.loads(capsys.readouterr().out)["changed"] == {}
     for wrong, said in (
-        ("speed=1", "no setting “speed”. It has: smoothing"),
+        ("speed=1", "no setting “speed”. Available: smoothing"),
         ("smoothing", "name=value"),
         ("k_sensory=x", "a number"),
     ):

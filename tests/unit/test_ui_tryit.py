@@ -57,7 +57,7 @@ def test_a_preset_takes_the_place_of_other_changes():
     [
         ({"name": "colour", "value": 1}, "no such setting"),
         ({"name": "alpha_sensory", "value": 7}, "at most 1"),
-        ({"name": "alpha_sensory", "value": "x"}, "is a number"),
+        ({"name": "alpha_sensory", "value": "x"}, "must be a number"),
         ({"name": "smoothing", "value": "<b>"}, "on or off"),
         ({"name": "prompt_local", "value": "x" * 500}, "500 characters"),
         ({"preset": "best"}, "no such preset"),

@@ -1,6 +1,6 @@
-"""Equations of the caches that score tokens by attention or by the keys and values themselves, head by head.
+"""Token scores per head, from attention or from the keys and values.
 
-Pure functions of tensors. `slots` are the tokens of one layer; heads are heads of keys and values.
+Pure functions of tensors. `slots` are the tokens of one layer; `heads` are key-value heads.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ def pooled(scores: Tensor, width: int) -> Tensor:
 
 
 def heavy_and_recent(scores: Tensor, budget: int, recent: int) -> Tensor:
-    """The newest `recent` slots and, of the others, those of the highest score, in each head.
+    """Select the newest `recent` slots and the highest-scoring others, in each head.
 
     Args:
         scores: [heads, slots], oldest first; at least `budget` slots.
-        budget: Slots kept in each head.
-        recent: Of those, the newest; at most `budget`.
+        budget: Number of slots to keep in each head.
+        recent: Number of newest slots among them, at most `budget`.
 
     Returns:
         int64 [heads, budget], ascending.
@@ -48,14 +48,14 @@ def mean_direction(keys: Tensor, patch: Tensor, patches: int) -> Tensor:
 
 
 def temporal_redundancy(keys: Tensor, patch: Tensor, recent: Tensor) -> Tensor:
-    """How little each token repeats the recent frames at its own patch (InfiniPot-V's TaR).
+    """Dissimilarity of each token to the recent frames at the same patch (InfiniPot-V's TaR).
 
-    `-mean_q cos(K_recent(q, i), K(i))`: high where a patch once looked unlike it looks now.
+    `-mean_q cos(K_recent(q, i), K(i))`: high if the patch has changed since.
 
     Args:
         keys: Raw keys [heads, slots, dim].
         patch: Patch of each slot [heads, slots], 0 or more.
-        recent: Mean over the recent frames of each patch's unit key [heads, patches, dim], see `mean_direction`.
+        recent: Mean unit key of each patch over the recent frames [heads, patches, dim], see `mean_direction`.
 
     Returns:
         float32 [heads, slots], -1 to 1.
@@ -70,12 +70,12 @@ def value_norm(values: Tensor) -> Tensor:
 
 
 def two_rules(first: Tensor, second: Tensor, budget: int, share: float) -> Tensor:
-    """Slots kept by two scores: the best of the first fill `share` of the budget, the best others by the second the rest.
+    """Select slots by two scores: the first fills `share` of the budget, the second the rest.
 
     Args:
         first: [heads, slots].
         second: [heads, slots].
-        budget: Slots kept in each head, at most the slots there are.
+        budget: Number of slots to keep in each head, at most the number of slots.
         share: Share of the budget that the first score fills, 0 to 1.
 
     Returns:

@@ -1,4 +1,4 @@
-"""LiveVLM v2's equations: vision-to-vision scores with temporal coverage, and pages of kept tokens. Pure functions."""
+"""LiveVLM v2's selection with temporal coverage, and scores of pages of tokens. Pure functions."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ def bucket_of(place: Tensor, buckets: int) -> Tensor:
 
 
 def bucketed(scores: Tensor, bucket: Tensor, capacity: int, first: int, total: int) -> Tensor:
-    """Tokens kept with temporal coverage.
+    """Select tokens by score with temporal coverage.
 
-    The `first` best stay whatever their bucket. The others, best first, stay only where their bucket holds fewer than
-    `capacity`, until `total` stay.
+    The `first` best are selected regardless of their bucket. The others are selected, best first, while their bucket has
+    fewer than `capacity` tokens, up to `total` tokens.
 
     Args:
         scores: [tokens].
         bucket: Bucket of each token [tokens].
-        capacity: Tokens of a bucket beyond which it refuses.
-        first: Tokens that are kept without asking.
-        total: Most tokens kept.
+        capacity: Maximum number of tokens per bucket.
+        first: Number of tokens selected regardless of their bucket.
+        total: Maximum number of selected tokens.
 
     Returns:
         int64 [at most total], ascending.
@@ -31,7 +31,7 @@ def bucketed(scores: Tensor, bucket: Tensor, capacity: int, first: int, total: i
     order = scores.argsort(descending=True, stable=True)
     placed, rest = order[:first], order[first:]
     held = torch.bincount(bucket[placed], minlength=int(bucket.max()) + 1)
-    # Rank of each remaining token within its bucket, best first: sorted by bucket, counted from where the bucket begins.
+    # Rank of each remaining token within its bucket, best first: its index in the bucket-sorted order minus the start.
     by_bucket = bucket[rest].argsort(stable=True)
     sorted_bucket = bucket[rest][by_bucket]
     sizes = torch.bincount(sorted_bucket, minlength=len(held))
@@ -43,15 +43,15 @@ def bucketed(scores: Tensor, bucket: Tensor, capacity: int, first: int, total: i
 
 
 def page_scores(queries: Tensor, keys: Tensor, size: int) -> Tensor:
-    """How much a question attends to each page of `size` tokens, by the page's mean raw key.
+    """Attention of a question on each page of `size` tokens, using the page's mean raw key.
 
     Args:
         queries: Raw queries [heads, rows, dim].
         keys: Raw keys [kv_heads, tokens, dim], at least one token; the last page may be shorter.
-        size: Tokens a page.
+        size: Tokens per page.
 
     Returns:
-        Attention over pages, mean over heads and rows: float32 [pages], adding up to 1.
+        Attention over pages, mean over heads and rows: float32 [pages], with sum 1.
     """
     tokens = keys.shape[1]
     page = torch.arange(tokens, device=keys.device) // size

@@ -1,4 +1,4 @@
-"""Equations of the reducers that work on frame features before the decoder: novelty, boundaries, pooling.
+"""Operations on frame features before the decoder: similarity, novelty, momentum, pooling.
 
 Pure functions. Features are [frames, patches, hidden]; the first frame is compared with `previous`, the frame before it.
 """
@@ -11,31 +11,31 @@ from torch.nn.functional import adaptive_avg_pool2d, cosine_similarity
 
 
 def before(features: Tensor, previous: Tensor | None) -> Tensor:
-    """The frame before each frame: [frames, ...] and None (no frame before the first: itself) or [...] -> [frames, ...]."""
+    """Return the previous frame of each frame [frames, ...]; if `previous` [...] is None, the first frame is its own."""
     first = features[:1] if previous is None else previous[None]
     return torch.cat((first, features[:-1]))
 
 
 def patch_similarity(features: Tensor, previous: Tensor | None) -> Tensor:
-    """Cosine of each patch with the same patch one frame before: [frames, patches], -1 to 1; 1 without a frame before."""
+    """Cosine of each patch with the same patch of the previous frame: [frames, patches]; 1 without a previous frame."""
     return cosine_similarity(features.float(), before(features, previous).float(), dim=-1)
 
 
 def frame_similarity(features: Tensor, previous: Tensor | None) -> Tensor:
-    """Cosine of each frame's mean feature with that of the frame before: [frames]; 1 without a frame before.
+    """Cosine of each frame's mean feature with that of the previous frame: [frames]; 1 without a previous frame.
 
     Args:
         features: [frames, patches, hidden].
-        previous: Mean feature of the frame before [hidden], or None.
+        previous: Mean feature of the frame before the first [hidden], or None.
     """
     means = features.float().mean(1)
     return cosine_similarity(means, before(means, previous), dim=-1)
 
 
 def pooled_patches(features: Tensor, grid: tuple[int, int], side: int) -> Tensor:
-    """Patches averaged onto a smaller grid: [..., rows * columns, hidden] -> [..., new rows * new columns, hidden].
+    """Average patches on a smaller grid: [..., rows * columns, hidden] -> [..., new rows * new columns, hidden].
 
-    A grid that is smaller than `side` x `side` on an axis keeps that axis.
+    An axis shorter than `side` keeps its length.
     """
     rows, columns = min(grid[0], side), min(grid[1], side)
     lead, hidden = features.shape[:-2], features.shape[-1]
@@ -50,7 +50,7 @@ def novelty_rank(novelty: Tensor) -> Tensor:
 
 
 def sequence_similarity(features: Tensor) -> Tensor:
-    """Cosine of each whole frame with the frame before it, all patches as one vector: [frames]; 1 for the first."""
+    """Cosine of each frame with the previous one, all patches as one vector: [frames]; 1 for the first."""
     flat = features.float().flatten(1)
     return cosine_similarity(flat, before(flat, None), dim=-1)
 
@@ -60,8 +60,8 @@ def momentum(change: Tensor, previous: Tensor | None, alpha: float) -> Tensor:
 
     Args:
         change: `F_t - F_(t-1)` of each frame [frames, patches, hidden].
-        previous: Momentum at the frame before the first [patches, hidden]; None: 0.
-        alpha: Weight of the newest change, above 0 to 1.
+        previous: Momentum at the frame before the first [patches, hidden]; None means 0.
+        alpha: Weight of the newest change, in (0, 1].
 
     Returns:
         [frames, patches, hidden].
@@ -76,5 +76,5 @@ def momentum(change: Tensor, previous: Tensor | None, alpha: float) -> Tensor:
 
 
 def pair_to_drop(means: Tensor) -> Tensor:
-    """The older member of the two neighbours that are most alike: mean features [frames, hidden] -> int64 []."""
+    """Index of the older of the two most similar neighbours: mean features [frames, hidden] -> int64 []."""
     return cosine_similarity(means[1:].float(), means[:-1].float(), dim=-1).argmax()

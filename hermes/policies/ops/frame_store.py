@@ -1,7 +1,4 @@
-"""Frames kept as features instead of keys and values, to be prefilled again when they are needed.
-
-It decides nothing: policies say which frames are kept and which are read.
-"""
+"""Storage of frames as features, from which they can be prefilled later. Policies choose the frames to store and read."""
 
 from __future__ import annotations
 
@@ -34,11 +31,11 @@ STORE_FIELDS: Mapping[str, StateField] = {
 
 @dataclass(frozen=True)
 class FrameStore:
-    """Tokens of whole frames, as the decoder would read them.
+    """Encoded tokens of whole frames.
 
     Attributes:
-        encoded: The tokens; steps are counted within the store, positions only order a frame's own tokens.
-        provenance: Where each comes from.
+        encoded: The tokens; their positions only define the order within a frame.
+        provenance: Provenance of the tokens.
     """
 
     encoded: Encoded
@@ -46,11 +43,11 @@ class FrameStore:
 
     @classmethod
     def of(cls, chunk: Chunk) -> FrameStore:
-        """The frames of a chunk."""
+        """Create a store from the frames of a chunk."""
         return cls(chunk.encoded, chunk.provenance)
 
     def joined(self, other: FrameStore) -> FrameStore:
-        """These frames and, behind them, those of `other`."""
+        """Return a store with these frames followed by those of `other`."""
         parts = (self.provenance, other.provenance)
         labels = torch.cat([part.labels for part in parts], dim=1)
         figures = torch.cat([part.figures for part in parts], dim=1)
@@ -58,11 +55,11 @@ class FrameStore:
 
     @property
     def frames(self) -> Tensor:
-        """Numbers of the frames, ascending, int64 [frames]."""
+        """Frame numbers, ascending, int64 [frames]."""
         return torch.unique_consecutive(self.provenance.labels[FRAME].long())
 
     def only(self, frames: Tensor) -> FrameStore:
-        """Those tokens that belong to `frames` [n]."""
+        """Return a store with only the tokens of `frames` [n]."""
         keep = torch.isin(self.provenance.labels[FRAME].long(), frames)
         index, vision = keep.nonzero()[:, 0], keep[self.encoded.vision]
         old = self.encoded
@@ -77,7 +74,7 @@ class FrameStore:
 
     @property
     def tokens(self) -> int:
-        """Tokens of all frames."""
+        """Number of tokens of all frames."""
         return self.encoded.embeddings.shape[1]
 
     @property
@@ -86,14 +83,14 @@ class FrameStore:
         return self.encoded.embeddings.nbytes + sum(stream.nbytes for stream in self.encoded.deepstack)
 
     def state(self) -> dict[str, Tensor]:
-        """Everything by name."""
+        """Return all tensors by name."""
         whole = {**vars(self.encoded), **vars(self.provenance)}
         deep = {f"deepstack{i}": stream for i, stream in enumerate(self.encoded.deepstack)}
         return {f"store.{name}": whole[name] for name in NAMES} | {f"store.{n}": stream for n, stream in deep.items()}
 
     @classmethod
     def of_state(cls, tensors: dict[str, Tensor]) -> FrameStore | None:
-        """What `state` gave; None where there is nothing."""
+        """Restore a store from the tensors of `state`; None if there are none."""
         if "store.embeddings" not in tensors:
             return None
         deep = tuple(tensors[name] for name in sorted(tensors) if name.startswith("store.deepstack"))
@@ -102,7 +99,7 @@ class FrameStore:
         return cls(Encoded(**values, deepstack=deep), provenance)
 
     def prefilled(self, backbone: Backbone, cache: MemoryCache) -> MemoryCache:
-        """A memory of its own: the prompt of `cache`, and behind it these frames, prefilled at consecutive positions."""
+        """Return a new memory: the prompt of `cache`, followed by these frames, prefilled at consecutive positions."""
         prompt = torch.arange(cache.prompt_len, device=backbone.device)
         memory = MemoryCache([layer.copy_of(prompt) for layer in cache.layers], cache.prompt_len)
         own = strided_positions(self.encoded.offsets, self.provenance.labels[FRAME])
@@ -114,7 +111,7 @@ class FrameStore:
 
 
 def spread(frames: Tensor, count: int) -> Tensor:
-    """The `count` of `frames` nearest to even steps from the first to the last: int64 [n] -> int64 [at most count]."""
+    """Select at most `count` evenly spaced frames, first and last included: int64 [n] -> int64 [at most count]."""
     if len(frames) <= count:
         return frames
     wanted = torch.linspace(float(frames[0]), float(frames[-1]), count, device=frames.device)

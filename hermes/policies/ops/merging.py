@@ -1,7 +1,4 @@
-"""Merging frames before the decoder: neighbours averaged into one, and groups that stay open across chunks.
-
-It decides nothing: policies say which frames belong together.
-"""
+"""Merging of frames before the decoder: averages groups of neighbouring frames, which may continue across chunks."""
 
 from __future__ import annotations
 
@@ -17,14 +14,14 @@ from hermes.memory.stream_state import StreamState
 
 @dataclass(frozen=True)
 class Groups:
-    """Frames averaged in groups of neighbours; a group is told by its newest frame.
+    """Averaged groups of neighbouring frames; each group is labelled with its newest frame.
 
     Attributes:
         features: Mean of each group's frames [1 + deepstack, groups, patches, hidden].
         last: Index in the chunk of each group's newest frame, int64 [groups].
-        count: Frames of each group, those of earlier chunks included [groups].
-        first: First frame of the stream of each group [groups].
-        seconds: Mean time of each group's frames [groups].
+        count: Number of frames per group, earlier chunks included [groups].
+        first: First frame of each group in the stream [groups].
+        seconds: Mean time of each group's frames, in seconds [groups].
     """
 
     features: Tensor
@@ -35,17 +32,17 @@ class Groups:
 
 
 def grouped(features: Tensor, group: Tensor, frame: Tensor, seconds: Tensor, state: StreamState | None) -> Groups:
-    """Average frames by group; with a `state`, the first group goes on with the one that was left open there.
+    """Average frames by group; with a `state`, group 0 continues its open group.
 
     Args:
         features: [streams, frames, patches, hidden].
-        group: Group of each frame, from 0, never falling [frames]; 0 goes on with the open group, if there is one.
+        group: Group of each frame, from 0, non-decreasing [frames]; 0 continues the open group, if there is one.
         frame: Number of each frame in the stream [frames].
-        seconds: Time of each frame [frames].
-        state: Where the open group is kept: the last one of this chunk becomes the new open group. None: none is.
+        seconds: Time of each frame, in seconds [frames].
+        state: Stores the open group, which becomes the last group of this chunk. None disables open groups.
 
     Returns:
-        The groups that this chunk touches; an open group without a frame of this chunk is not among them.
+        The groups with a frame in this chunk.
     """
     count = torch.bincount(group).float()
     sums = features.float().new_zeros(features.shape[0], len(count), *features.shape[2:])
@@ -55,7 +52,7 @@ def grouped(features: Tensor, group: Tensor, frame: Tensor, seconds: Tensor, sta
     if state is not None:
         if "open.sum" in state.tensors and count[0] > 0:
             sums[:, 0] += state.tensors["open.sum"]
-            known = state.tensors["open.told"].to(count.device)  # count, seconds in all, first frame
+            known = state.tensors["open.told"].to(count.device)  # count, total seconds, first frame
             count[0] += known[0]
             times[0] += known[1]
             first[0] = known[2]
@@ -68,13 +65,13 @@ def grouped(features: Tensor, group: Tensor, frame: Tensor, seconds: Tensor, sta
 
 
 def merged(chunk: Chunk, groups: Groups, patch: Tensor | None = None, positions: str = "closed") -> Chunk:
-    """A chunk with one frame for each group: the place of its newest frame, the mean of their features.
+    """Return a chunk with one frame per group: the mean features at the place of the newest frame.
 
     Args:
-        chunk: The whole chunk.
-        groups: Its groups.
-        patch: Where patches were pooled as well: which patch of the grid each pooled one lies at [pooled]; None: all.
-        positions: "closed": consecutive where there is one axis; "kept": with gaps where frames were.
+        chunk: The complete chunk.
+        groups: Groups of its frames.
+        patch: If patches were pooled too, the grid patch of each pooled one [pooled]; None for all patches.
+        positions: "closed" makes positions consecutive on one axis; "kept" leaves gaps.
     """
     step, vision = chunk.encoded.step, chunk.encoded.vision
     patches = int(chunk.encoded.patch.max()) + 1
@@ -93,12 +90,12 @@ def merged(chunk: Chunk, groups: Groups, patch: Tensor | None = None, positions:
 
 
 def frame_times(chunk: Chunk) -> tuple[Tensor, Tensor]:
-    """Number and time of each frame of a whole chunk: int64 and float32 [frames]."""
+    """Number and time of each frame of a complete chunk: int64 and float32 [frames]."""
     vision = vision_of(chunk.provenance.labels)
     first = vision & (chunk.encoded.patch == 0)
     return chunk.provenance.labels[FRAME, first].long(), chunk.provenance.figures[SECONDS, first]
 
 
 def tokens_of_last_frame(chunk: Chunk) -> int:
-    """Tokens, text included, that the last frame of a reduced chunk takes: what is replaced if its group goes on."""
+    """Number of tokens of the last frame of a reduced chunk, text included; they are replaced if its group continues."""
     return int((chunk.encoded.step == chunk.encoded.step[-1]).sum())

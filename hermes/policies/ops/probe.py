@@ -1,4 +1,4 @@
-"""Probes: a prompt run on top of the memory without being stored, for its attention or its queries."""
+"""Probes: run a prompt on top of the memory without storing it, to read its attention or queries."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from hermes.policies.ops.retrieval import recall_by_layer
 
 @torch.inference_mode()
 def probe_attention(backbone: Backbone, cache: MemoryCache, ids: Tensor) -> list[Tensor]:
-    """Attention of the prompt `ids` on every token held, mean over heads and over the prompt's tokens.
+    """Attention of the prompt `ids` on every cached token, mean over heads and over the prompt's tokens.
 
     Returns:
-        For each layer float32 [tokens held, prompt included].
+        For each layer float32 [cached tokens, prompt included].
     """
     branch = cache.branch()
     try:

@@ -1,6 +1,6 @@
-"""Reading a question's queries layer by layer, and answering from what each layer's query asked for.
+"""Retrieval per layer: runs a question through the decoder, each layer reading tokens selected by its own queries.
 
-It does not choose: the policy's function is given a layer's queries and returns the tokens that this layer shall read.
+The policy's `choose` function receives a layer's queries and returns the tokens to read.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from hermes.memory.cache import LayerMemory, MemoryCache
 from hermes.memory.watched_attention import QueryRecorder, attention_mask
 
 Choose = Callable[[int, Tensor], LayerMemory]
-"""Layer and its raw queries [heads, rows, head_dim] -> the tokens that it shall read, prompt first."""
+"""Layer index and its raw queries [heads, rows, head_dim] -> tokens to read, prompt first."""
 
 
 @torch.inference_mode()
 def raw_queries(backbone: Backbone, index: int, hidden: Tensor) -> Tensor:
-    """Queries of a layer without their rotation, from its input [1, rows, hidden]: float32 [heads, rows, head_dim]."""
+    """Queries of a layer without rotation, from its input [1, rows, hidden]: float32 [heads, rows, head_dim]."""
     layer, rows = backbone.decoder.layers[index], hidden.shape[1]
     recorder = QueryRecorder()
     still = hidden.new_ones(1, rows, backbone.head_dim), hidden.new_zeros(1, rows, backbone.head_dim)
@@ -37,18 +37,18 @@ def raw_queries(backbone: Backbone, index: int, hidden: Tensor) -> Tensor:
 
 @torch.inference_mode()
 def recall_by_layer(backbone: Backbone, ids: Tensor, prompt_len: int, choose: Choose) -> MemoryCache:
-    """Run a question through the decoder once, each layer reading what its own queries ask for.
+    """Run a question through the decoder once, each layer reading the tokens selected by its queries.
 
-    Deeper layers' queries thus come from a question that has already read what the layers above it retrieved.
+    The queries of deeper layers therefore depend on what the shallower layers retrieved.
 
     Args:
         backbone: The model.
         ids: Token ids of the question [rows].
-        prompt_len: Prompt tokens at the head of every layer.
-        choose: The policy's choice.
+        prompt_len: Number of prompt tokens at the start of every layer.
+        choose: Selects the tokens to read.
 
     Returns:
-        A memory of its own, from which the question can be answered; the question is not in it.
+        A new memory for answering the question, without the question itself.
     """
     hidden, layers = backbone.embed(ids), []
     for index, layer in enumerate(backbone.decoder.layers):
@@ -61,7 +61,7 @@ def recall_by_layer(backbone: Backbone, ids: Tensor, prompt_len: int, choose: Ch
 
 
 class _OneLayer:
-    """What a decoder layer sees as its cache while it reads one `LayerMemory`."""
+    """Cache interface of a decoder layer for a single `LayerMemory`."""
 
     def __init__(self, memory: LayerMemory) -> None:
         self.memory = memory
@@ -71,7 +71,7 @@ class _OneLayer:
 
 
 def _read(backbone: Backbone, layer: Any, memory: LayerMemory, hidden: Tensor) -> Tensor:
-    """The layer's output for `hidden` on top of `memory`, which holds the same tokens afterwards."""
+    """Return the layer's output for `hidden` on top of `memory`, whose tokens do not change."""
     rows = hidden.shape[1]
     start = memory.positions[:, : memory.length].amax()[None].to(backbone.device) + 1
     cos, sin = backbone.rotary_embeddings(hidden.to(backbone.device), backbone.text_positions(start, rows))
@@ -85,15 +85,15 @@ def _read(backbone: Backbone, layer: Any, memory: LayerMemory, hidden: Tensor) -
 
 
 def group_queries(queries: Tensor, kv_heads: int) -> Tensor:
-    """Mean over the rows, and over the query heads that share a key head: [heads, rows, dim] -> [kv_heads, dim]."""
+    """Mean over rows and over the query heads that share a key head: [heads, rows, dim] -> [kv_heads, dim]."""
     return queries.mean(1).unflatten(0, (kv_heads, -1)).mean(1)
 
 
 def similarity(query: Tensor, representatives: Tensor) -> Tensor:
-    """Dot product of a query [kv_heads, dim] and each block's mean key [blocks, kv_heads, dim], over all heads: [blocks]."""
+    """Dot product of a query [kv_heads, dim] with each block's mean key [blocks, kv_heads, dim], all heads: [blocks]."""
     return (representatives * query).sum((1, 2))
 
 
 def best_blocks(scores: Tensor, count: int) -> Tensor:
-    """The `count` best blocks in stream order: [blocks] -> int64 [min(count, blocks)]."""
+    """Indices of the `count` best blocks, in stream order: [blocks] -> int64 [min(count, blocks)]."""
     return scores.topk(min(count, len(scores))).indices.sort().values

@@ -1,4 +1,4 @@
-"""VideoLLaMB's equations: where a scene ends, and a memory that attends to itself and to the scene. Pure functions."""
+"""VideoLLaMB's scene cuts, and its memory that attends to itself and to the scene. Pure functions."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 
 def left_depth(similarities: Sequence[float]) -> float:
-    """How deep the newest similarity lies under the peak to its left, `(c_left - c) / 2`, as a stream can tell.
+    """Depth of the newest similarity below the peak to its left, `(c_left - c) / 2`; a stream has no right side yet.
 
-    The peak is found by climbing from the newest to the left while it goes up (SceneTiling's nearest monotone peak).
+    The peak is the end of the monotone rise to the left (SceneTiling's nearest monotone peak).
 
     Args:
-        similarities: Cosine of each frame of the scene with the frame before it, oldest first, at least one.
+        similarities: Cosine of each frame of the scene with the previous frame, oldest first, at least one.
 
     Returns:
         0 or more.
@@ -28,14 +28,14 @@ def left_depth(similarities: Sequence[float]) -> float:
 
 
 def is_cut(depth: float, depths: Tensor, alpha: float) -> bool:
-    """Whether a depth is a cut: above `μ + α σ` of all depths seen so far, itself included [depths]."""
+    """Return whether a depth is a cut: above `μ + α σ` of all depths seen so far, itself included [depths]."""
     if len(depths) < 2:
         return False
     return depth > float(depths.mean() + alpha * depths.std(unbiased=False))
 
 
 def attended(memory: Tensor, scene: Tensor) -> Tensor:
-    """A memory after a scene, `softmax(m [m; s]ᵀ / √D) [m; s]`: the bridge's attention without its trained weights.
+    """Update a memory with a scene, `softmax(m [m; s]ᵀ / √D) [m; s]`: the bridge's attention without trained weights.
 
     Args:
         memory: [slots, hidden].
@@ -50,6 +50,6 @@ def attended(memory: Tensor, scene: Tensor) -> Tensor:
 
 
 def evenly(tokens: Tensor, count: int) -> Tensor:
-    """`count` of the tokens [n, hidden], evenly spread: what a memory begins with."""
+    """Return `count` evenly spaced tokens of [n, hidden], the initial memory."""
     index = torch.linspace(0, len(tokens) - 1, min(count, len(tokens)), device=tokens.device)
     return tokens[index.round().long()].float()

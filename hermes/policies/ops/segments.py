@@ -1,7 +1,4 @@
-"""StreamKV's segments: where the stream is cut, and the summary frame that stands behind each segment.
-
-Pure but for the running sums, which the caller keeps.
-"""
+"""StreamKV's segments: their boundaries and their summary frames. Pure functions; the caller keeps the running sums."""
 
 from __future__ import annotations
 
@@ -13,17 +10,17 @@ from torch import Tensor
 
 
 def segment_ends(likeness: Sequence[float], held: int, alike: float, least: int, most: int) -> list[int]:
-    """Frames of a chunk that end a segment: the next one looks different, or the segment is as long as it may be.
+    """Return the frames of a chunk that end a segment: the next frame differs, or the segment has its maximum length.
 
     Args:
-        likeness: Cosine of each frame's mean feature with that of the frame before it [frames].
-        held: Frames of the open segment before this chunk.
-        alike: A frame begins a segment if its likeness is not above this.
-        least: Frames that a segment has before a look counts.
-        most: Frames at which a segment ends whatever comes.
+        likeness: Cosine of each frame's mean feature with that of the previous frame [frames].
+        held: Number of frames of the open segment before this chunk.
+        alike: A frame starts a segment if its similarity is at most this.
+        least: Minimum number of frames per segment.
+        most: Maximum number of frames per segment.
 
     Returns:
-        Index of the last frame of each segment; -1 for one that ended with the chunk before.
+        Index of the last frame of each segment; -1 for a segment that ended with the previous chunk.
     """
     ends, length = [], held
     for index, value in enumerate(likeness):
@@ -36,12 +33,12 @@ def segment_ends(likeness: Sequence[float], held: int, alike: float, least: int,
 
 @dataclass(frozen=True)
 class Segment:
-    """A segment that ended.
+    """A completed segment.
 
     Attributes:
-        first: Its first frame.
-        last: Its last frame.
-        summary: Mean of its frames, patch by patch [patches, hidden].
+        first: First frame.
+        last: Last frame.
+        summary: Mean of the frames, patch by patch [patches, hidden].
     """
 
     first: int
@@ -52,17 +49,17 @@ class Segment:
 def ended_segments(
     features: Tensor, first_frame: int, ends: Sequence[int], held: int, held_sum: Tensor | None
 ) -> tuple[list[Segment], int, Tensor]:
-    """The segments that end within a chunk, and what is left open.
+    """Return the segments that end within a chunk, and the segment that remains open.
 
     Args:
-        features: Of the chunk [frames, patches, hidden].
-        first_frame: Number of its first frame.
+        features: Features of the chunk [frames, patches, hidden].
+        first_frame: Number of the chunk's first frame.
         ends: See `segment_ends`.
-        held: Frames of the open segment before this chunk.
-        held_sum: Sum of their features [patches, hidden]; None where there are none.
+        held: Number of frames of the open segment before this chunk.
+        held_sum: Sum of their features [patches, hidden]; None if there are none.
 
     Returns:
-        Segments, frames of the open segment, and the sum of their features.
+        Completed segments, number of frames of the open segment, and the sum of their features.
     """
     total = torch.zeros_like(features[0], dtype=torch.float32) if held_sum is None else held_sum
     segments, begin = [], 0

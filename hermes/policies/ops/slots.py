@@ -1,4 +1,4 @@
-"""The equations of a fixed-slot state: `K̄, V̄ <- a · old + (1 - a) · new` at the same patch, unrolled over a chunk."""
+"""Update of a fixed-slot state, `K̄, V̄ <- a · old + (1 - a) · new` at the same patch, unrolled over a chunk."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from torch import Tensor
 def slot_weights(patch: Tensor, old: Tensor, patches: int, decay: float) -> Tensor:
     """Weight of each token in its slot.
 
-    Of the tokens at one patch, oldest first, the first begins the state (or is it, where `old`), and each later one takes
-    `1 - decay` of it.
+    The first token at a patch, which may be the current state (`old`), initialises the slot. Each later token gets a share
+    of `1 - decay`.
 
     Args:
         patch: Patch of each token, oldest first [tokens].
-        old: Whether a token is the state so far [tokens].
-        patches: Slots.
-        decay: Share of the state that a new token leaves, 0 to 1.
+        old: Whether a token is the current state [tokens].
+        patches: Number of slots.
+        decay: Share of the state that remains after a new token, 0 to 1.
 
     Returns:
-        float32 [patches, tokens]; a row adds up to 1, or is 0 where its patch has no token.
+        float32 [patches, tokens]; each row sums to 1, or to 0 if its patch has no token.
     """
     at = torch.nn.functional.one_hot(patch, patches).T.float()
     later = at.flip(1).cumsum(1).flip(1) - at

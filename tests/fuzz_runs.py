@@ -17,7 +17,7 @@ from fuzzing import mutate_array, mutate_bytes, mutate_json, run_cases
 from made_up_stream import EVENT, MadeUpStream
 
 from hermes import trace
-from hermes.trace import Head, LabRecorder, LabRun, Run, Turn, block
+from hermes.trace import Head, LabRecorder, LabRun, Run, RunTurn, block
 from ui.board.cells import MODES, Wanted
 from ui.board.feed import BoardFeed
 from ui.lab.replay import LabReplay
@@ -42,7 +42,7 @@ def _bases(folder: Path) -> list[Path]:
             if frame in (2, 5):
                 recorder.add(stream.ask("What was first?"), None, stream.scores)
         path = folder / f"base-{number}"
-        turn = Turn("What was first?", "Red circle.", view.clock / 2, view.clock, truth="Red circle.")
+        turn = RunTurn("What was first?", "Red circle.", view.clock / 2, view.clock, truth="Red circle.")
         recorder.write(path, Head(id="a", title="A run", chat=(turn,), events=(EVENT,)))
         made.append(path)
     lab, streams = LabRecorder(2), [MadeUpStream(2, budget=16), MadeUpStream(3, budget=24)]
@@ -54,7 +54,7 @@ def _bases(folder: Path) -> list[Path]:
                 recorder.add(view, None, stream.scores)
     path = folder / "base-lab"
     policy = {"name": "hermes", "title": "HERMES", "badge": "", "about": ""}
-    turn = Turn("What is shown now?", "Red circle.", 1.0, 1.5, truth="Red circle.")
+    turn = RunTurn("What is shown now?", "Red circle.", 1.0, 1.5, truth="Red circle.")
     heads = [Head(policy=policy, chat=(turn,)), Head(policy=policy, chat=(turn,))]
     lab.write(path, Head(id="b", title="A lab run", events=(EVENT,)), heads, 4.0)
     return [*made, path]

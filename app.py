@@ -1,7 +1,7 @@
-"""Start the page: flags and environment in, a running server out.
+"""Start the page.
 
-Every flag has an environment variable of the same meaning (HERMES_MODEL for --model …), for places without a command
-line such as Spaces.
+Every flag has an equivalent environment variable (HERMES_MODEL for --model …), for environments without a command line
+such as Spaces.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if find_spec("gradio") is None:
 
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# One core stays free for the server and the browser: threads of a model that wait for a busy core slow it down manyfold.
+# Leave one core to the server and the browser: model threads that wait for a busy core slow inference down many times.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 
 from ui import zerogpu
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Build the page and serve it until interrupted.
 
     Returns:
-        The exit code: 0, or 2 where the page cannot start with these flags (one line on standard error says why).
+        The exit code: 0, or 2 if the page cannot start with these flags (with a one-line message on standard error).
     """
     flags = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
@@ -69,7 +69,7 @@ def _serve(options: Options, streams: int, address: Address, *, share: bool) -> 
         page = build(engine, PolicyListing(), options)
         logger.info("Open %s", address)
         page.launch(options.quota, server_name=address.url_host, server_port=address.port, share=share)
-    except OSError as error:  # another program took the port since it was checked
+    except OSError as error:  # another program took the port after the check
         sys.stderr.write(f"hermes: error: The page cannot be served at {address}: {error}\n")
         return 2
     finally:

@@ -1,7 +1,7 @@
 """Paths of the files that ship with HERMES Live: the pocket model, clips, recorded runs, photographs and lessons.
 
-A checkout has all of them in its folder `assets`. An installed package has those that the library uses in `hermes/data`:
-the model, clips, runs and the photographs for evaluation (see `tool.hatch` in pyproject.toml).
+A checkout has all of them in the folder `assets`. An installed package contains those that the library uses in
+`hermes/data`: the model, clips, runs and the photographs for evaluation (see `tool.hatch` in pyproject.toml).
 """
 
 from __future__ import annotations

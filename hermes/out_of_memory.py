@@ -1,4 +1,4 @@
-"""Errors of a stream as sentences for people: running out of memory is distinguished from a fault of the program."""
+"""Error messages of streams, which distinguish running out of memory from faults of the program."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ _WORDS = ("can't allocate memory", "cannot allocate memory", "not enough memory"
 
 FRAMES_FAILED = "The model failed on these frames; the stream stopped here. Restart to try again."
 FRAMES_SHORTAGE = (
-    "Memory ran out while the model read these frames; the stream stopped here, and what it had seen can still be "
-    "asked. Other streams go on. Choose a smaller budget, fewer frames a second, or a smaller model, then restart."
+    "Memory ran out while the model read these frames. The stream stopped here; you can still ask about what it has seen. "
+    "Choose a smaller budget, fewer frames per second, or a smaller model, then restart."
 )
-ANSWER_FAILED = "The model failed on this question. The stream goes on; ask again."
+ANSWER_FAILED = "The model failed on this question. The stream continues; ask again."
 ANSWER_SHORTAGE = (
-    "Memory ran out while the model answered this question. The stream goes on; ask again later, or choose a smaller "
+    "Memory ran out while the model answered this question. The stream continues; ask again later, or choose a smaller "
     "budget."
 )
 
 
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; torch's own allocator for CPUs says so with a RuntimeError."""
+    """Whether an error means that memory ran out; torch's CPU allocator raises a RuntimeError for it."""
     torch = sys.modules.get("torch")
     if isinstance(error, MemoryError) or (torch is not None and isinstance(error, torch.OutOfMemoryError)):
         return True
@@ -34,11 +34,11 @@ def is_shortage(error: BaseException) -> bool:
 
 
 def sentence_of(error: BaseException, *, answering: bool = False) -> str:
-    """Why a stream or an answer failed. Faults of the program are logged. Never raises, also without free memory.
+    """Return the message for a failed stream or answer, and log faults of the program. Never raises, even without memory.
 
     Args:
-        error: What was raised.
-        answering: Whether it was raised while a question was answered, not while frames were read.
+        error: The exception.
+        answering: Whether it was raised by an answer rather than by the encoding of frames.
     """
     failed, shortage = (ANSWER_FAILED, ANSWER_SHORTAGE) if answering else (FRAMES_FAILED, FRAMES_SHORTAGE)
     sentence = failed
@@ -56,10 +56,10 @@ def sentence_of(error: BaseException, *, answering: bool = False) -> str:
 
 
 def attempt(*actions: Callable[[], object]) -> bool:
-    """Run every action, whatever the others raise. For error handlers, which must not raise themselves.
+    """Run every action even if others raise. For error handlers, which must not raise themselves.
 
     Returns:
-        Whether all of them succeeded.
+        Whether all actions succeeded.
     """
     done = True
     for action in actions:
@@ -71,15 +71,15 @@ def attempt(*actions: Callable[[], object]) -> bool:
     return done
 
 
-def report(what: str, error: BaseException) -> None:
+def report(message: str, error: BaseException) -> None:
     """Log an error in one line, and drop its traceback, which may hold large tensors. Never raises."""
-    with contextlib.suppress(BaseException):  # there may be no memory left to report it
+    with contextlib.suppress(BaseException):  # logging may run out of memory as well
         error.__traceback__ = None
-        logger.error("%s %r", what, error)
+        logger.error("%s %r", message, error)
 
 
 def give_back() -> None:
-    """Return unused memory to the device, after its owners were dropped."""
+    """Return unused cached memory to the device."""
     torch = sys.modules.get("torch")
     if torch is None:
         return

@@ -1,4 +1,4 @@
-"""Streams a video through a model and records the run; the bundled runs are made and checked this way."""
+"""Stream a video through a model and record the run, as for the bundled runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hermes.assets import bundled_clip
 from hermes.bench.machine import machine_sentence
 from hermes.cards.truth import answer_at
 from hermes.errors import HermesError
-from hermes.serving.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
+from hermes.serving.clip_run import AnswerProgress, ClipRequest, PlannedQuestion, run_clip
 from hermes.trace import Head, Recorder, RunTurn
 from hermes.view import StreamSettings
 
@@ -25,18 +25,18 @@ if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
 
 Progress = Callable[[float, float, int], None]
-"""Told after each step: stream time, length of the video (nan: not known), moments recorded so far."""
+"""Called after each step with the stream time, the length of the video (nan: unknown) and the number of moments so far."""
 
 
 @dataclass(frozen=True)
 class SourceClip:
-    """A video to record, with what is known of it.
+    """A video to record.
 
     Attributes:
-        path: The file.
+        path: The video file.
         id: Name of the bundled clip; "" for another video.
-        title: Its name for people.
-        truth: The clip's truth file as it is; empty for another video.
+        title: Title to display.
+        truth: Content of the clip's truth file; empty for another video.
     """
 
     path: Path
@@ -45,17 +45,17 @@ class SourceClip:
     truth: Mapping[str, Any] = field(default_factory=dict)
 
     def true_answer(self, question: str, seconds: float) -> str | None:
-        """The true answer to a question asked at a stream time; None where it is not known or not well defined."""
+        """Return the true answer to a question asked at a stream time; None if it is unknown or not well defined."""
         events = self.truth.get("events")
         known = answer_at(question, events, float(self.truth["fps"]), seconds) if events else None
         return known.answer if known else None
 
 
 def find_clip(name: str) -> SourceClip:
-    """A bundled clip by its name, or any other video by its path.
+    """Find a bundled clip by name, or another video by path.
 
     Raises:
-        HermesError: There is neither.
+        HermesError: There is no such clip, and the path is not a video.
     """
     path, bundled = Path(name), bundled_clip(name)
     if bundled is not None and not path.is_file():
@@ -73,56 +73,56 @@ def record(
     recorder: Recorder,
     progress: Progress | None = None,
 ) -> tuple[RunTurn, ...]:
-    """Stream a video, ask, and give everything to a recorder; a moment for every chunk.
+    """Stream a video, ask the questions, and record a moment after every chunk.
 
     Args:
         model: A loaded model.
         clip: The video.
-        settings: How to stream it.
-        questions: What to ask, and when.
-        recorder: Takes the moments.
-        progress: Told how far it is.
+        settings: Settings of the stream.
+        questions: Questions and the times at which they are asked.
+        recorder: Receives the moments.
+        progress: Called after each step.
 
     Returns:
-        The questions with their answers, and the true ones where they are known.
+        The questions with their answers, and the true answers if known.
 
     Raises:
-        HermesError: The video cannot be played, a setting does not fit, or a question cannot be answered.
+        HermesError: The video cannot be played, a setting is invalid, or a question cannot be answered.
     """
     request = ClipRequest(str(clip.path), clip.title, settings, tuple(questions))
-    said: list[Said] = []
+    answers: list[AnswerProgress] = []
     for item in run_clip(model, request, 0.0, scores=True):
-        if item.said is not None and item.said.done:
-            if item.said.error:
-                raise HermesError(f"“{questions[item.said.index].text}” was not answered: {item.said.text}")
-            said.append(item.said)
+        if item.answer is not None and item.answer.done:
+            if item.answer.error:
+                raise HermesError(f"“{questions[item.answer.index].text}” was not answered: {item.answer.text}")
+            answers.append(item.answer)
         view = item.view
         if view is None:
             continue
         if view.state == "failed":
             raise HermesError(view.error or "The video could not be played.")
         pictures = item.thumbnails
-        recorder.add(view, partial(_those, pictures), item.scores)
+        recorder.add(view, partial(_available, pictures), item.scores)
         if progress:
             progress(view.clock, math.nan if view.duration is None else view.duration, recorder.moments)
     return tuple(
-        _turn(questions[one.index].text, one, clip) for one in sorted(said, key=lambda one: (one.at, one.index))
+        _turn(questions[one.index].text, one, clip) for one in sorted(answers, key=lambda one: (one.at, one.index))
     )
 
 
-def _those(pictures: Mapping[int, bytes], frames: Sequence[int]) -> dict[int, bytes]:
+def _available(pictures: Mapping[int, bytes], frames: Sequence[int]) -> dict[int, bytes]:
     return {frame: pictures[frame] for frame in frames if frame in pictures}
 
 
-def _turn(question: str, said: Said, clip: SourceClip) -> RunTurn:
-    truth = clip.true_answer(question, said.at)
-    return RunTurn(question, said.text.strip(), said.at, said.at, "done", said.first_ms, truth=truth)
+def _turn(question: str, answer: AnswerProgress, clip: SourceClip) -> RunTurn:
+    truth = clip.true_answer(question, answer.at)
+    return RunTurn(question, answer.text.strip(), answer.at, answer.at, "done", answer.first_ms, truth=truth)
 
 
 def describe(
     model: Backbone, settings: StreamSettings, clip: SourceClip, chat: Iterable[RunTurn], **texts: str
 ) -> Head:
-    """What a run says of itself: model, policy, machine and moment of recording as they are now."""
+    """Return the metadata of a run: model, policy, machine and the current time."""
     policy = hermes.POLICIES[settings.policy]
     facts = {
         "name": settings.model,
@@ -131,9 +131,9 @@ def describe(
         "parameters": sum(p.numel() for p in model.model.parameters()),
         "device": str(model.device),
     }
-    said: dict[str, Any] = {"title": clip.title, "clip_id": clip.id, "source": clip.title, **texts}
+    labels: dict[str, Any] = {"title": clip.title, "clip_id": clip.id, "source": clip.title, **texts}
     return Head(
-        **said,
+        **labels,
         created=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         machine=machine_sentence(),
         program=hermes.__version__,

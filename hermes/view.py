@@ -1,4 +1,4 @@
-"""What crosses between a page and a stream: the settings that go in, the view that comes out. No torch, no threads."""
+"""Settings and views exchanged between a page and a stream. Plain data, without torch or threads."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hermes.snapshot import Snapshot
 
 @dataclass(frozen=True)
 class StreamSettings:
-    """What a visitor can choose.
+    """Settings of a stream.
 
     Attributes:
         model: Name of the model.
         policy: Name of the policy.
         budget: Video tokens that a layer may hold.
         guidance: "forward" or "embedding", for policies that measure guidance.
-        fps: Frames a second that are sampled, above 0 to 30.
-        chunk: Most frames that are prefilled at once.
-        speed: Seconds of video a second; `inf`: as fast as the model can.
+        fps: Sampled frames per second, above 0, at most 30.
+        chunk: Maximum number of frames per prefill.
+        speed: Playback speed in seconds of video per second; `inf`: as fast as possible.
         changed: Settings of the policy that differ from their defaults, as (name, value); see `Policy.settings`.
     """
 
@@ -33,33 +33,37 @@ class StreamSettings:
     changed: tuple[tuple[str, bool | float | str], ...] = ()
 
     def check(self) -> None:
-        """Raise HermesError where a number is out of range."""
+        """Check the ranges of the numbers.
+
+        Raises:
+            HermesError: A number is out of range.
+        """
         if not 0 < self.fps <= 30:
-            raise HermesError(f"The frame rate must lie above 0 and be at most 30 frames a second, not {self.fps:g}.")
+            raise HermesError(f"The frame rate must be above 0 and at most 30 frames per second, not {self.fps:g}.")
         if not self.speed > 0:
             raise HermesError(f"The speed must be above 0, not {self.speed:g}.")
 
 
 @dataclass(frozen=True)
 class LiveView:
-    """What a page shows of a stream, as of the last step; taking it never waits for the model.
+    """State of a stream after its last step, for display.
 
     Attributes:
         state: "empty", "playing", "paused", "ended" or "failed".
         source: Title of the source; "" without one.
-        clock: Time of the newest frame that the model has seen, in seconds; nan before the first.
+        clock: Stream time of the newest frame that the model has seen, in seconds; nan before the first.
         duration: Length of the file in seconds; None for a camera.
-        behind: Seconds that the model is behind the source.
+        behind: Delay of the model behind the source in seconds.
         frame_jpeg: The newest frame that the model has seen; None before the first.
-        frame_index: Its number; -1 before the first.
+        frame_index: Number of this frame; -1 before the first.
         snapshot: The memory; None before the first step.
-        dropped: Camera frames left out because newer ones had come.
-        skipped: Frames of the file that could not be decoded.
-        ingest_fps: Frames a second that the model takes when it has work: preparing, encoding and management.
-        first_token_ms: Time to first token of the last answer; None before the first.
+        dropped: Number of camera frames dropped in favour of newer ones.
+        skipped: Number of frames of the file that could not be decoded.
+        ingest_fps: Throughput in frames per second, idle time excluded: preprocessing, encoding and memory management.
+        first_token_ms: Time to first token of the last answer in milliseconds; None before the first.
         answering: Whether an answer is being decoded.
-        error: Why the stream failed, as a sentence.
-        notes: Sentences about the file for the user, such as gaps in its times that were shortened.
+        error: Error message if the stream failed, as a sentence.
+        notes: Notes about the file for the user, such as shortened gaps in its times.
     """
 
     state: str

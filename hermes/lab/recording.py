@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from hermes.errors import HermesError
 from hermes.lab.plan import Cell, cells_of
 from hermes.recording import Progress, SourceClip, describe
-from hermes.serving.clip_run import ClipRequest, PlannedQuestion, Said, run_clip
+from hermes.serving.clip_run import AnswerProgress, ClipRequest, PlannedQuestion, run_clip
 from hermes.trace import LabRecorder, Recorder, RunTurn
 from hermes.view import StreamSettings
 
@@ -112,12 +112,12 @@ def _stream(
     questions: Sequence[PlannedQuestion],
     recorder: Recorder,
     progress: Progress | None,
-) -> tuple[dict[int, Said], str | None]:
+) -> tuple[dict[int, AnswerProgress], str | None]:
     """One memory along the video: its answers by number of the question, and why it could not go on."""
-    said: dict[int, Said] = {}
+    answers: dict[int, AnswerProgress] = {}
     for item in run_clip(model, ClipRequest(str(clip.path), clip.title, settings, tuple(questions)), 0.0, scores=True):
-        if item.said is not None and item.said.done:
-            said[item.said.index] = item.said
+        if item.answer is not None and item.answer.done:
+            answers[item.answer.index] = item.answer
         view = item.view
         if view is None:
             continue
@@ -125,15 +125,17 @@ def _stream(
             raise HermesError(view.error or "The video could not be played.")
         recorder.add(view, scores=item.scores)
         if view.state == "failed":
-            return said, view.error
+            return answers, view.error
         if progress:
             progress(view.clock, math.nan if view.duration is None else view.duration, recorder.moments)
-    return said, None
+    return answers, None
 
 
-def _turn(question: str, said: Said | None, at: float, clip: SourceClip, cell: Cell, error: str | None) -> RunTurn:
+def _turn(
+    question: str, answer: AnswerProgress | None, at: float, clip: SourceClip, cell: Cell, error: str | None
+) -> RunTurn:
     truth, title = clip.true_answer(question, at), cell.preset.title
-    if said is None or said.error:
-        why = said.text if said else error or "It was not asked."
+    if answer is None or answer.error:
+        why = answer.text if answer else error or "It was not asked."
         return RunTurn(question, why, at, at, "error", policy=title, truth=truth)
-    return RunTurn(question, said.text.strip(), at, at, "done", said.first_ms, title, truth)
+    return RunTurn(question, answer.text.strip(), at, at, "done", answer.first_ms, title, truth)

@@ -223,8 +223,8 @@ class SideBySide:
 
     def step(self, kind: Kind, *, contended: bool) -> bool:  # noqa: ARG002 - a batch that all have begun goes first
         """See `hermes.serving.engine.TurnTaker.step`: one policy reads a chunk, or decodes a piece of its answer."""
-        with self._lock.step() as mine:
-            if not mine:
+        with self._lock.step() as acquired:
+            if not acquired:
                 return False
             if self._closed:
                 return True

@@ -1,7 +1,7 @@
-"""An answer on its way from the worker, which starts and decodes it, to the thread that asked.
+"""Passes answers from the worker, which starts and decodes them, to the thread that asked.
 
-The worker does all of the model's work, retrieval included. A consumer always sees an end: it waits on flags that are set
-without allocating memory, and checks them at least once a second even if a notification is lost.
+The worker runs the model, including retrieval. A consumer always sees the end of an answer: it waits for flags that are set
+without allocating memory, and checks them at least once per second in case a notification is lost.
 """
 
 from __future__ import annotations
@@ -15,22 +15,22 @@ from hermes.out_of_memory import ANSWER_FAILED, attempt
 from hermes.session.stream_session import QuestionError
 
 POLL_SECONDS = 1.0
-"""Longest time until a consumer notices an end whose notification was lost."""
+"""Maximum delay in seconds until a consumer notices an end whose notification was lost."""
 
 
 class _InProgress:
     def __init__(self, start: Callable[[], Iterator[str]]) -> None:
         self.start = start
         self.pieces: Iterator[str] | None = None
-        self.said: deque[str] = deque()
+        self.queue: deque[str] = deque()
         self.error: HermesError | str | None = None
         self.over = False
         self.stopped = False
         self.changed = threading.Condition()
 
-    def say(self, piece: str) -> None:
+    def put(self, piece: str) -> None:
         with self.changed:
-            self.said.append(piece)
+            self.queue.append(piece)
             self.changed.notify_all()
 
     def end(self, error: HermesError | str | None = None) -> None:
@@ -44,28 +44,28 @@ class _InProgress:
             self.changed.notify_all()
 
     def close(self) -> None:
-        """Free the branch of the memory; the start must not run any more."""
+        """Free the branch of the memory and disable `start`."""
         pieces, self.pieces = self.pieces, None
-        self.start = _refuse
+        self.start = _empty
         if pieces is not None and hasattr(pieces, "close"):
             pieces.close()
 
 
-def _refuse() -> Iterator[str]:
+def _empty() -> Iterator[str]:
     return iter(())
 
 
 class Answers:
     """The answers of one stream, one at a time.
 
-    `begin`, `stop` and `abandon` may be called by any thread; `decode`, `fail` and `finish` only under the stream's lock.
+    `begin`, `stop` and `abandon` are thread-safe; `decode`, `fail` and `finish` require the stream's lock.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         """Start without an answer.
 
         Args:
-            wake: Called when there is something to decode.
+            wake: Called when there is work.
         """
         self._wake = wake
         self._now: _InProgress | None = None
@@ -78,13 +78,13 @@ class Answers:
         return self._now is not None
 
     def begin(self, start: Callable[[], Iterator[str]]) -> Iterator[str]:
-        """Queue an answer; nothing of it runs in the calling thread.
+        """Queue an answer. All work is done by the worker, not by the calling thread.
 
         Args:
-            start: Called by the worker; returns the pieces of the answer.
+            start: Called by the worker; returns an iterator over the pieces of the answer.
 
         Returns:
-            The pieces as they are decoded; the consumer waits between them. Raises HermesError where the answer fails.
+            Blocking iterator over the pieces. It raises HermesError if the answer fails.
 
         Raises:
             QuestionError: Another answer is in progress, or the stream was closed.
@@ -94,7 +94,7 @@ class Answers:
             if self._closed:
                 raise QuestionError("This stream was closed.")
             if self._now is not None:
-                raise QuestionError("The last question is still being answered: wait for it, or stop it.")
+                raise QuestionError("The last question is still being answered: wait for the answer, or stop it.")
             self._now = answer
         self._wake()
         return self._pieces(answer)
@@ -103,9 +103,9 @@ class Answers:
         try:
             while True:
                 with answer.changed:
-                    while not answer.said and not answer.over:
+                    while not answer.queue and not answer.over:
                         answer.changed.wait(POLL_SECONDS)
-                    piece = answer.said.popleft() if answer.said else None
+                    piece = answer.queue.popleft() if answer.queue else None
                 if piece is None:
                     break
                 yield piece
@@ -117,17 +117,17 @@ class Answers:
             self._wake()
 
     def stop(self) -> None:
-        """Stop the answer in progress; the text so far stays."""
+        """Stop the answer in progress and keep its text so far."""
         answer = self._now
         if answer is not None:
             answer.stopped = True
             self._wake()
 
     def decode(self) -> bool:
-        """Do one step of the answer in progress: start it (retrieval), or decode a token.
+        """Run one step of the answer in progress: start it (including retrieval), or decode a token.
 
         Returns:
-            False when the answer is over.
+            False if the answer is over.
         """
         answer = self._now
         if answer is None or answer.stopped:
@@ -137,7 +137,7 @@ class Answers:
             return True
         piece = next(answer.pieces, None)
         if piece is not None:
-            answer.say(piece)
+            answer.put(piece)
         return piece is not None
 
     def fail(self, error: HermesError | str) -> None:
@@ -149,9 +149,9 @@ class Answers:
             answer.end(error)
 
     def finish(self, before: Callable[[], None]) -> None:
-        """End the answer in progress; call `before`, then signal the end.
+        """End the answer in progress: close it, call `before`, then signal the end.
 
-        If either closing or `before` raises, the answer fails and the exception is raised.
+        If one of these steps raises, the answer fails and the exception propagates.
         """
         answer = self._now
         if answer is None:

@@ -1,4 +1,4 @@
-"""One clip and its questions from start to end, as picklable items: for places that lend a machine for one call."""
+"""Streams one clip with its questions in one call and yields picklable items, for serverless GPUs such as ZeroGPU."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
     from hermes.memory.encoded import Frames
 
 ITEM_SECONDS = 0.25
-"""Wall time between two items that only show how far the stream is."""
+"""Wall time in seconds between two items that only report progress."""
 
 
 @dataclass(frozen=True)
 class PlannedQuestion:
-    """A question and the stream time at which it is asked, in seconds; None: when the clip is over."""
+    """A question and the stream time at which it is asked, in seconds; None: at the end of the clip."""
 
     text: str
     at: float | None = None
@@ -33,13 +33,13 @@ class PlannedQuestion:
 
 @dataclass(frozen=True)
 class ClipRequest:
-    """What to do in one run.
+    """The input of a run.
 
     Attributes:
         path: The video file.
-        title: Its name for people.
-        settings: The stream's settings; its speed has no bearing.
-        questions: What to ask.
+        title: Title to display.
+        settings: Settings of the stream; the speed is ignored.
+        questions: The questions to ask.
     """
 
     path: str
@@ -49,16 +49,16 @@ class ClipRequest:
 
 
 @dataclass(frozen=True)
-class Said:
-    """How far the answer to one question is.
+class AnswerProgress:
+    """Progress of the answer to one question.
 
     Attributes:
-        index: Which of the request's questions.
+        index: Index of the question in the request.
         at: Stream time when it was asked, in seconds.
-        text: What was answered so far; with `error`, why there is no answer.
-        done: Whether the answer is over.
+        text: The answer so far; the error message if `error` is set.
+        done: Whether the answer is complete.
         error: Whether the question could not be answered.
-        first_ms: Time to first token; None before it.
+        first_ms: Time to first token in milliseconds; None before it.
     """
 
     index: int
@@ -71,33 +71,33 @@ class Said:
 
 @dataclass(frozen=True)
 class ClipItem:
-    """What one step of a run tells; plain numpy and text, so that it can cross to another process.
+    """The result of one step of a run; only numpy arrays and plain values, so that it can be pickled.
 
     Attributes:
-        view: The stream as of this step; None where only an answer grew.
-        thumbnails: Pictures of the frames that are new since the last item, by number.
-        said: News of an answer; None where there is none.
-        scores: All score records so far, where they were asked for.
+        view: The stream after this step; None if only the answer changed.
+        thumbnails: Pictures of the frames since the last item, by number.
+        answer: Progress of an answer; None if no answer changed.
+        scores: All score records so far, if requested.
     """
 
     view: LiveView | None
     thumbnails: dict[int, bytes]
-    said: Said | None = None
+    answer: AnswerProgress | None = None
     scores: tuple[ScoreRecord, ...] = ()
 
 
 def run_clip(
     model: Backbone, request: ClipRequest, every: float = ITEM_SECONDS, *, scores: bool = False
 ) -> Iterator[ClipItem]:
-    """Stream a clip through a model as fast as it can, asking each question when its time has come.
+    """Stream a clip through a model as fast as possible and ask each question at its stream time.
 
-    Never raises because of a bad clip, setting or question: the last item then tells what went wrong.
+    Does not raise for an invalid clip, setting or question: the last item reports the error.
 
     Args:
         model: A loaded model.
-        request: What to do.
-        every: Wall time between two items that only show how far the stream is, in seconds; 0: one after each chunk.
-        scores: Whether items carry the score records of evictions.
+        request: The clip, settings and questions.
+        every: Wall time in seconds between two items that only report progress; 0: one item per chunk.
+        scores: Whether items contain the score records of evictions.
     """
     try:
         run = _Run(model, request, every, scores=scores)
@@ -106,7 +106,7 @@ def run_clip(
         return
     try:
         yield from run.items()
-    except Exception as error:  # noqa: BLE001 - told, and logged there
+    except Exception as error:  # noqa: BLE001 - reported to the caller and logged by `sentence_of`
         yield run.item("failed", error=sentence_of(error))
     finally:
         run.memory.close()
@@ -122,8 +122,8 @@ class _Run:
         self.frames = video.sample(request.path, settings.fps)
         self._every = every
         self._scores = scores
-        self._told_frames = -1
-        self._told_at = -math.inf
+        self._sent_frames = -1
+        self._sent_at = -math.inf
 
     def items(self) -> Iterator[ClipItem]:
         planned = sorted(
@@ -131,11 +131,11 @@ class _Run:
         )
         times = [question.at for _, question in planned if question.at is not None]
         with self.frames as frames:
-            for batch in stretches(frames, times, self.session.chunk):
+            for batch in batches(frames, times, self.session.chunk):
                 while planned and _due(planned[0][1], batch[0][1]) and self.session.stats.frames_seen:
                     yield from self._ask(*planned.pop(0))
                 self.memory.push(batch)
-                if time.monotonic() - self._told_at > self._every:
+                if time.monotonic() - self._sent_at > self._every:
                     yield self.item("playing")
             for index, question in planned:
                 yield from self._ask(index, question)
@@ -147,18 +147,19 @@ class _Run:
         try:
             for piece in self.session.ask(question.text):
                 text += piece
-                yield ClipItem(None, {}, Said(index, at, text, first_ms=self.memory.first_token_ms))
+                yield ClipItem(None, {}, AnswerProgress(index, at, text, first_ms=self.memory.first_token_ms))
         except HermesError as error:
-            yield self.item("playing", Said(index, at, str(error), done=True, error=True))
+            yield self.item("playing", AnswerProgress(index, at, str(error), done=True, error=True))
             return
-        yield self.item("playing", Said(index, at, text, done=True, first_ms=self.memory.first_token_ms))
+        progress = AnswerProgress(index, at, text, done=True, first_ms=self.memory.first_token_ms)
+        yield self.item("playing", progress)
 
-    def item(self, state: str, said: Said | None = None, error: str | None = None) -> ClipItem:
+    def item(self, state: str, answer: AnswerProgress | None = None, error: str | None = None) -> ClipItem:
         memory = self.memory
         memory.publish(force=True)
-        self._told_at = time.monotonic()
-        new = range(self._told_frames + 1, memory.frame_index + 1)
-        self._told_frames = memory.frame_index
+        self._sent_at = time.monotonic()
+        new = range(self._sent_frames + 1, memory.frame_index + 1)
+        self._sent_frames = memory.frame_index
         view = LiveView(
             state=state,
             source=self.request.title,
@@ -176,9 +177,8 @@ class _Run:
             error=error,
             notes=self.frames.notes,
         )
-        return ClipItem(
-            view, memory.thumbnails.get(new), said, self.session.token_history.records if self._scores else ()
-        )
+        records = self.session.token_history.records if self._scores else ()
+        return ClipItem(view, memory.thumbnails.get(new), answer, records)
 
 
 def _due(question: PlannedQuestion, seconds: float) -> bool:
@@ -191,10 +191,10 @@ def _failed(request: ClipRequest, sentence: str) -> LiveView:
     )
 
 
-def stretches(
+def batches(
     frames: Iterable[tuple[Frames, float]], times: list[float], most: int
 ) -> Iterator[list[tuple[Frames, float]]]:
-    """Frames with their times in stretches of at most `most`, none of which reaches across one of `times`."""
+    """Batch frames with their times: at most `most` per batch, and no batch spans one of the `times`."""
     batch: list[tuple[Frames, float]] = []
     for frame, at in frames:
         if len(batch) == most or (batch and any(batch[-1][1] <= limit < at for limit in times)):

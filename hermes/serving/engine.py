@@ -29,24 +29,25 @@ __all__ = ["Engine", "LiveView", "ModelInfo", "StreamSettings"]
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
-"""Longest time until the worker looks for work again if a wake-up is lost."""
+"""Longest time in seconds until the worker polls for work, in case a wake-up is lost."""
 
 
 class TurnTaker(Protocol):
-    """What the engine schedules: a visitor's stream, or a run of the lab."""
+    """An object that the engine schedules: a visitor's stream, or a lab run."""
 
     def work(self) -> Work:
-        """What waits to be done; must not block."""
+        """Return the pending work; must not block."""
 
     def step(self, kind: Kind, *, contended: bool) -> bool:
-        """Do one small piece of work; must not raise.
+        """Run one short step; must not raise.
 
         Args:
-            kind: Which of the kinds of `work`.
+            kind: The kind of step, one of those returned by `work`.
             contended: Whether answers wait for the worker, so that frames should be processed in small chunks.
 
         Returns:
-            False if nothing was done because an action of the visitor is in progress; it calls `Engine.wake` when it ends.
+            False if nothing was done because an action of the visitor is in progress; the action calls `Engine.wake` at its
+            end.
         """
 
     def fail(self, error: BaseException) -> None:
@@ -57,14 +58,15 @@ class TurnTaker(Protocol):
 
 
 class BusyError(HermesError):
-    """There are as many streams as this machine takes."""
+    """The maximum number of streams is open."""
 
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """What a page says of a model: names, one sentence on what it knows, sizes (tokens, bytes, positions), where it runs.
+    """Facts about a loaded model for display: names, a one-sentence description, sizes, device and type.
 
-    `constants` are the paper's for its family, or those that it borrows; `guidance` its own guidance prompts by name.
+    `constants` are the paper's constants for the model's family, or those of another family that it uses; `guidance` holds
+    its own guidance prompts by name.
     """
 
     name: str
@@ -84,7 +86,7 @@ class ModelInfo:
 
     @classmethod
     def of(cls, name: str, model: Backbone) -> ModelInfo:
-        """The facts of a loaded model that was asked for as `name`."""
+        """Return the facts about a loaded model that was requested as `name`."""
         return cls(
             name=name,
             title=model.card.name,
@@ -104,13 +106,13 @@ class ModelInfo:
 
 
 class Engine:
-    """Models, loaded once and shared, and the streams that use them."""
+    """Loads models once, shares them, and runs the streams that use them."""
 
     def __init__(self, max_streams: int = 16, loader: Callable[[str, Progress | None], Backbone] | None = None) -> None:
         """Start the worker.
 
         Args:
-            max_streams: Most streams open at once.
+            max_streams: Maximum number of open streams.
             loader: Loads a model by name; None: `hermes.load`.
         """
         self._max_streams = max_streams
@@ -129,21 +131,21 @@ class Engine:
     # Models -------------------------------------------------------------------------------------------------------
 
     def load(self, name: str, progress: Progress | None = None, confirm: Confirm | None = None) -> ModelInfo:
-        """Load a model, or find it loaded. Streams of other models go on meanwhile.
+        """Load a model if it is not loaded yet. Streams of other models continue meanwhile.
 
         Args:
             name: "pocket", a folder or a hub id.
-            progress: Told what happens and how far it is, 0 to 1.
-            confirm: Called before a large download; None: no consent is needed.
+            progress: Called with a description of the current step and the progress, 0 to 1.
+            confirm: Called before a large download; None: download without asking.
 
         Raises:
-            ConsentError: `confirm` said no.
-            ModelError: It cannot be loaded; the models loaded before stay.
+            ConsentError: `confirm` returned False.
+            ModelError: The model cannot be loaded; other models stay loaded.
         """
         with self._loading:
             if name not in self._models:
                 model = self._read(name, progress, confirm)
-                self._infos[name] = ModelInfo.of(name, model)  # now, since ZeroGPU takes the weights away later
+                self._infos[name] = ModelInfo.of(name, model)  # now, since ZeroGPU moves the weights away later
                 self._models[name] = model
             if progress:
                 progress(f"{name} is ready", 1.0)
@@ -151,7 +153,7 @@ class Engine:
 
     def _read(self, name: str, progress: Progress | None, confirm: Confirm | None) -> Backbone:
         if progress:
-            progress(f"Importing what {name} needs", 0.0)
+            progress(f"Importing libraries for {name}", 0.0)
         if self._loader is not None:
             return self._loader(name, progress)
         from hermes.backbones.load import load  # noqa: PLC0415 - loads torch
@@ -168,11 +170,11 @@ class Engine:
         """Open a stream for a visitor.
 
         Raises:
-            BusyError: There are too many streams already.
-            HermesError: A setting does not fit, or the model is not loaded yet.
+            BusyError: The maximum number of streams is open.
+            HermesError: A setting is invalid, or the model is not loaded yet.
         """
         with self._guard:
-            self._require_room()  # before the memory is allocated; `enter` decides
+            self._require_room()  # fail early, before allocating memory; `enter` checks again
         from hermes.serving.stream import LiveStream  # noqa: PLC0415 - loads torch
 
         stream = LiveStream(self, settings)
@@ -187,7 +189,7 @@ class Engine:
         """Schedule a stream until `forget` is called.
 
         Raises:
-            BusyError: There are too many streams already.
+            BusyError: The maximum number of streams is open.
             HermesError: The engine was closed.
         """
         with self._guard:
@@ -200,22 +202,22 @@ class Engine:
             raise HermesError("This server is shutting down.")
         if len(self._streams) >= self._max_streams:
             raise BusyError(
-                f"{self._max_streams} people are streaming here already, which is as many as this machine takes. "
-                "Please come back in a moment."
+                f"{self._max_streams} people are streaming here already, which is the maximum for this machine. "
+                "Please try again in a moment."
             )
 
     def model(self, name: str) -> Backbone:
-        """A loaded model by the name it was asked for.
+        """Return a loaded model by the name under which it was requested.
 
         Raises:
-            HermesError: It is not loaded yet.
+            HermesError: The model is not loaded yet.
         """
         if name not in self._models:
             raise HermesError(f"The model “{name}” is not loaded yet; please wait a moment.")
         return self._models[name]
 
     def wake(self) -> None:
-        """Tell the worker that there may be something to do."""
+        """Notify the worker that there may be work."""
         self._news.set()
 
     def forget(self, stream: TurnTaker) -> None:
@@ -236,7 +238,7 @@ class Engine:
                 report("the worker continues after", error)
 
     def _turn(self, known: set[TurnTaker]) -> set[TurnTaker]:
-        """Do the next step, or wait for one; returns the streams that the scheduler knows."""
+        """Run the next step, or wait for work; returns the streams known to the scheduler."""
         self._news.clear()
         with self._guard:
             streams = list(self._streams)
@@ -248,7 +250,7 @@ class Engine:
             if self._step(choice):
                 self._scheduler.charge(choice, time.perf_counter() - began)
                 return set(streams)
-            del waiting[choice.key]  # an action of this visitor is in progress: others go first
+            del waiting[choice.key]  # an action of this visitor is in progress: serve other streams first
         self._news.wait(IDLE_SECONDS)
         return set(streams)
 

@@ -1,4 +1,4 @@
-"""Where a stream's frames come from, a file or a camera, and the inbox in which they wait for the model."""
+"""The source of a stream's frames, a file or a camera, and the inbox in which frames wait for the model."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Frame = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class SourceStatus:
-    """What a page shows of a source; see `hermes.view.LiveView` for the attributes."""
+    """State of a source for display; see `hermes.view.LiveView` for the attributes."""
 
     state: str
     title: str
@@ -34,21 +34,21 @@ class SourceStatus:
 
 
 class FrameSource:
-    """The source of one stream. The stream's lock guards everything here but the inbox, which has a lock of its own.
+    """The source of one stream. The stream's lock guards everything except the inbox, which has its own lock.
 
     Attributes:
         state: "empty", "playing", "paused", "ended" or "failed".
-        error: Why it failed, as a sentence.
-        player: The file that is played; None for a camera.
-        title: Its name for people.
-        dropped: Camera frames left out because newer ones had come.
-        chunk: Most frames of a file that wait.
+        error: Error message if the source failed, as a sentence.
+        player: Plays the file; None for a camera.
+        title: Title to display.
+        dropped: Number of camera frames dropped in favour of newer ones.
+        chunk: Maximum number of a file's frames in the inbox.
     """
 
     def __init__(self, wake: Callable[[], None], chunk: int) -> None:
-        """Begin without a source; `wake` is called when there is something to take."""
+        """Start without a source; `wake` is called when frames arrive or the source ends."""
         self._wake = wake
-        self._room = threading.Condition(threading.Lock())  # guards the inbox alone, so that offering never waits
+        self._room = threading.Condition(threading.Lock())  # guards only the inbox, so that `offer` never waits
         self._inbox: deque[tuple[Frame, float]] = deque()
         self._camera_began: float | None = None
         self.chunk = chunk
@@ -58,10 +58,10 @@ class FrameSource:
         self.error: str | None = None
         self.dropped = 0
 
-    # What feeds it ------------------------------------------------------------------------------------------------
+    # Input --------------------------------------------------------------------------------------------------------
 
     def open(self, path: str | Path, settings: StreamSettings) -> Player:
-        """A player for a file, not yet used.
+        """Return a player for a file, to be passed to `use`.
 
         Raises:
             VideoError: The file cannot be played.
@@ -69,16 +69,16 @@ class FrameSource:
         return Player(path, settings.fps, settings.speed, self._take_from_player, self._wake)
 
     def use(self, player: Player, title: str) -> None:
-        """Play a file from its start; `clear` comes first."""
+        """Play a file from its start. Call `clear` first."""
         self.player, self.title, self.state = player, title, "playing"
         player.start()
 
     def use_nothing(self, title: str) -> None:
-        """Be at the end of a source that is no longer there; `clear` comes first."""
+        """Show the end of a source that is no longer available. Call `clear` first."""
         self.title, self.state = title, "ended"
 
     def use_camera(self) -> None:
-        """Take frames from `offer`; `clear` comes first."""
+        """Accept frames from `offer`. Call `clear` first."""
         self._camera_began, self.title, self.state = time.monotonic(), "camera", "playing"
 
     @property
@@ -87,7 +87,7 @@ class FrameSource:
         return self._camera_began is not None
 
     def offer(self, frame: Frame, seconds: float | None) -> None:
-        """Take a camera frame in place of one that still waits; `seconds` None: now."""
+        """Replace the pending camera frame by a newer one; `seconds` None: now."""
         if self._camera_began is None or self.state != "playing":
             return
         now = time.monotonic() - self._camera_began if seconds is None else seconds
@@ -98,12 +98,12 @@ class FrameSource:
         self._wake()
 
     def _take_from_player(self, frame: Frame, seconds: float) -> bool:
-        """Put a frame of a file into the inbox, once there is room; False when the stream has another source by now."""
-        me = threading.current_thread()
+        """Wait for room in the inbox and add a frame of a file; returns False if the stream has another source."""
+        thread = threading.current_thread()
         with self._room:
-            while len(self._inbox) >= self.chunk and self._plays(me):
+            while len(self._inbox) >= self.chunk and self._plays(thread):
                 self._room.wait(0.5)
-            if not self._plays(me):
+            if not self._plays(thread):
                 return False
             self._inbox.append((frame, seconds))
         self._wake()
@@ -116,14 +116,14 @@ class FrameSource:
     # Transport ----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Let the clock stand still."""
+        """Stop the clock."""
         if self.state == "playing":
             self.state = "paused"
             if self.player:
                 self.player.pause()
 
     def resume(self, clock: float) -> None:
-        """Let the clock go on; a camera's goes on from `clock`, nan where nothing was seen yet."""
+        """Restart the clock; a camera's clock continues from `clock` (nan: no frame yet)."""
         if self.state == "paused":
             self.state = "playing"
             if self.player:
@@ -132,7 +132,7 @@ class FrameSource:
                 self._camera_began = time.monotonic() - clock
 
     def end(self) -> None:
-        """No more frames come, and none waits."""
+        """Stop the player and discard pending frames."""
         if self.player:
             self.player.stop()
         with self._room:
@@ -153,39 +153,39 @@ class FrameSource:
             self.error, self.state = sentence, "failed"
 
     def clear(self) -> None:
-        """Be without a source."""
+        """Remove the source."""
         self.end()
         self.player, self._camera_began = None, None
         self.state, self.error = "empty", None
         self.dropped = 0
 
-    # What the model takes -----------------------------------------------------------------------------------------
+    # Output -------------------------------------------------------------------------------------------------------
 
     @property
     def waits(self) -> bool:
-        """Whether a frame waits in the inbox."""
+        """Whether a frame is pending in the inbox."""
         return bool(self._inbox)
 
     @property
     def ends(self) -> bool:
-        """Whether a file is over or cannot be read any further, which `note_end` has not noted yet."""
+        """Whether the file ended or failed and `note_end` was not called yet."""
         player = self.player
         return player is not None and self.state == "playing" and (player.finished or player.error is not None)
 
     @property
     def has_work(self) -> bool:
-        """Whether there are frames to take, or an end to note."""
+        """Whether there are frames to take, or `note_end` must be called."""
         return (self.waits and self.state in ("playing", "paused")) or self.ends
 
     def take(self, most: int) -> list[tuple[Frame, float]]:
-        """Up to `most` frames with their times, oldest first."""
+        """Remove and return up to `most` frames with their times, oldest first."""
         with self._room:
             batch = [self._inbox.popleft() for _ in range(min(most, len(self._inbox)))]
             self._room.notify_all()
         return batch
 
     def note_end(self) -> None:
-        """Note that a file is over, or that it could not be read any further."""
+        """Update the state after the file ended or failed."""
         player = self.player
         if player is None or self.state != "playing":
             return
@@ -195,12 +195,12 @@ class FrameSource:
             self.state = "ended"
 
     def status(self, clock: float) -> SourceStatus:
-        """What a page shows, read without a lock.
+        """Return the state for display, without taking a lock.
 
         Args:
             clock: Time of the newest frame that the model has seen, in seconds; nan before the first.
         """
-        player, state = self.player, self.state  # each is read once: another thread may replace it meanwhile
+        player, state = self.player, self.state  # read once: another thread may replace them
         behind = 0.0
         if player is not None and np.isfinite([player.position, clock]).all():
             behind = max(player.position - clock, 0.0)
@@ -216,6 +216,10 @@ class FrameSource:
         )
 
     def require(self) -> None:
-        """Raise HermesError where there is no source."""
+        """Check that there is a source.
+
+        Raises:
+            HermesError: There is none.
+        """
         if self.player is None and not self.is_camera:
             raise HermesError("There is nothing to restart yet: choose a clip or the camera first.")

@@ -1,4 +1,4 @@
-"""The lock of one stream: a visitor's actions wait for the worker's step, and the worker never waits for an action."""
+"""The lock of one stream: actions of the visitor wait for the worker's step; the worker never waits for an action."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 
 class StepLock:
-    """A re-entrant lock with two sides. Actions use `with lock:`; the worker uses `with lock.step() as mine:`.
+    """A re-entrant lock with two sides. Actions use `with lock:`; the worker uses `with lock.step() as acquired:`.
 
-    An action that waits goes before the worker's next step, so that a busy worker cannot starve it.
+    A waiting action takes precedence over the worker's next step, so that a busy worker cannot starve it.
     """
 
     def __init__(self, wake: Callable[[], None]) -> None:
@@ -46,10 +46,10 @@ class StepLock:
 
     @contextmanager
     def step(self) -> Iterator[bool]:
-        """Take the lock for one step if no action holds it or waits for it; yields whether it was taken."""
-        mine = not self._actions and self._lock.acquire(blocking=False)
+        """Acquire the lock for one step if no action holds it or waits for it; yields whether it was acquired."""
+        acquired = not self._actions and self._lock.acquire(blocking=False)
         try:
-            yield mine
+            yield acquired
         finally:
-            if mine:
+            if acquired:
                 self._lock.release()

@@ -1,7 +1,7 @@
-"""One visitor's stream, as a page drives it: a source, a memory, an answer in progress.
+"""One visitor's stream: a source, a memory and the answer in progress.
 
-Every method may be called by any thread. The engine's worker does all of the model's work, one step at a time. `view` and
-`ask` never wait for it; other actions wait for the step in progress, at most.
+All methods are thread-safe. The engine's worker runs the model, one step at a time. `view` and `ask` never wait for it;
+other actions wait for the current step at most.
 """
 
 from __future__ import annotations
@@ -32,34 +32,34 @@ logger = logging.getLogger(__name__)
 
 Frame = npt.NDArray[np.uint8]
 CONTENDED_CHUNK = 4
-"""Most frames per step while any visitor's answer waits, so that it does not wait long."""
+"""Maximum number of frames per step while an answer of any visitor waits, to keep the delay short."""
 
 
 class Host(Protocol):
-    """What a stream needs of the engine it lives in."""
+    """The interface of the engine that a stream uses."""
 
     def wake(self) -> None:
-        """Tell the worker that there may be something to do."""
+        """Notify the worker that there may be work."""
 
     def model(self, name: str) -> Backbone:
-        """A loaded model; raises HermesError if it is not loaded."""
+        """Return a loaded model; raises HermesError if it is not loaded."""
 
     def forget(self, stream: Any) -> None:
         """Stop scheduling a stream that was closed."""
 
 
 class LiveStream:
-    """A stream that a page drives. Made by `Engine.open`."""
+    """A stream controlled by a page. Created by `Engine.open`."""
 
     def __init__(self, host: Host, settings: StreamSettings) -> None:
-        """Begin without a source.
+        """Start without a source.
 
         Args:
-            host: The engine that does the work.
-            settings: What the visitor chose.
+            host: The engine.
+            settings: Settings chosen by the visitor.
 
         Raises:
-            HermesError: A setting does not fit, or the model is not loaded yet.
+            HermesError: A setting is invalid, or the model is not loaded yet.
         """
         settings.check()
         self.settings = settings
@@ -76,10 +76,10 @@ class LiveStream:
     # Sources ------------------------------------------------------------------------------------------------------
 
     def play(self, path: str | Path, title: str = "") -> None:
-        """Play a video file from its start, into an empty memory.
+        """Play a video file from its start with an empty memory.
 
         Raises:
-            VideoError: The file cannot be played; the stream goes on as it was.
+            VideoError: The file cannot be played; the stream is unchanged.
         """
         player = self._source.open(path, self.settings)
         with self._lock:
@@ -88,30 +88,30 @@ class LiveStream:
             self._source.use(player, title or Path(path).name)
 
     def camera(self) -> None:
-        """Take camera frames from `offer`, into an empty memory."""
+        """Accept camera frames from `offer` with an empty memory."""
         with self._lock:
             self._require_open()
             self._clear()
             self._source.use_camera()
 
     def restore(self, session: str | Path, title: str = "", path: str | Path | None = None) -> None:
-        """Continue with a session that `save` wrote: paused at its newest frame, or ended where there is no source.
+        """Continue a saved session: paused at its newest frame, or ended if there is no video file.
 
         Args:
             session: The session file.
-            title: The source's name for people.
-            path: The video file that the session has seen; it is played from the session's newest frame on.
+            title: Title of the source to display.
+            path: The video file of the session; it continues after the session's newest frame.
 
         Raises:
-            HermesError: The session cannot be read, or is another model's; the stream continues as it was.
-            VideoError: The file cannot be played; the stream continues as it was.
+            HermesError: The session cannot be read, or belongs to another model; the stream is unchanged.
+            VideoError: The file cannot be played; the stream is unchanged.
         """
         restored = StreamSession.load(session, self._model)
         player = self._source.open(path, self.settings) if path is not None else None
         with self._lock:
             self._require_open()
             self._clear()
-            self._memory.begin_again(restored)
+            self._memory.reset(restored)
             if player is None:
                 self._source.use_nothing(title)
                 return
@@ -121,21 +121,21 @@ class LiveStream:
             self._source.pause()
 
     def offer(self, frame: Frame, seconds: float | None = None) -> None:
-        """Hand over a camera frame; if the model has not taken the last one, the newer wins and the older is dropped.
+        """Offer a camera frame. It replaces a pending frame, which is dropped.
 
         Args:
             frame: uint8 [H, W, 3] RGB.
-            seconds: Its time on the stream's clock; None: now.
+            seconds: Stream time of the frame in seconds; None: now.
         """
         self._source.offer(frame, seconds)
 
     def pause(self) -> None:
-        """Let the clock stand still; one can still ask."""
+        """Stop the clock; questions can still be asked."""
         with self._lock:
             self._source.pause()
 
     def resume(self) -> None:
-        """Let the clock go on after `pause`; a camera's clock leaves the pause out."""
+        """Restart the clock after `pause`; a camera's clock excludes the pause."""
         with self._lock:
             self._source.resume(self._memory.session.seconds)
 
@@ -145,7 +145,7 @@ class LiveStream:
             self._source.stop()
 
     def restart(self) -> None:
-        """The same source from its start, into an empty memory.
+        """Play the same source from its start with an empty memory.
 
         Raises:
             HermesError: There is no source yet.
@@ -166,19 +166,19 @@ class LiveStream:
         empty = open_session(self._model, self.settings)  # may raise, before anything is changed
         attempt(partial(self._answers.finish, _nothing))
         self._source.clear()
-        self._memory.begin_again(empty)
+        self._memory.reset(empty)
 
     # Questions ----------------------------------------------------------------------------------------------------
 
     def ask(self, question: str) -> Iterator[str]:
-        """Ask; pieces come while further frames are processed. Works in every state, also after the stream failed or ended.
+        """Ask a question while frames are processed. Works in every state, also after the stream has ended or failed.
 
         Returns:
-            Pieces of the answer; the calling thread waits between them. Iterating raises HermesError where the question
-            cannot be answered: it is too long (QuestionError), or the model failed on it.
+            Blocking iterator over the pieces of the answer. It raises HermesError if the question is too long
+            (QuestionError) or the model fails on it.
 
         Raises:
-            QuestionError: Empty, before the first frame, or another answer is in progress.
+            QuestionError: The question is empty, no frame was seen yet, or another answer is in progress.
         """
         self._memory.session.check_question(question)
         return self._answers.begin(partial(self._start_answer, question, time.perf_counter()))
@@ -187,37 +187,38 @@ class LiveStream:
         return self._memory.session.ask(question, asked=asked)
 
     def stop_answer(self) -> None:
-        """Stop the answer in progress; the text so far stays."""
+        """Stop the answer in progress and keep its text so far."""
         self._answers.stop()
 
     def _finish_answer(self) -> None:
-        # Published before the end is signalled, so that the consumer finds the answer's trace in the next view.
+        # Publish before the end is signalled, so that the next view contains the answer's trace.
         self._answers.finish(lambda: self._memory.publish(force=True))
 
     # Settings -----------------------------------------------------------------------------------------------------
 
     def change(self, settings: StreamSettings) -> list[str]:
-        """Change settings; what can be applied from the next chunk on keeps the memory.
+        """Change settings. Another model resets the memory; other settings apply from the next chunk or eviction.
 
         Args:
-            settings: All settings, changed or not; another model must have been loaded before.
+            settings: All settings, changed or not; a new model must be loaded already.
 
         Returns:
-            What happened, as sentences.
+            Messages for the user, as sentences.
 
         Raises:
-            HermesError: A setting does not fit; nothing was changed.
+            HermesError: A setting is invalid; nothing was changed.
         """
         settings.check()
         with self._lock:
-            old, source, said = self.settings, self._source, []
+            old, source = self.settings, self._source
+            messages: list[str] = []
             if settings.model != old.model:
                 return [self._change_model(settings)]
             if (settings.policy, settings.budget, settings.guidance) != (old.policy, old.budget, old.guidance):
-                said.append("Policy and budget apply from the next chunk on; what is forgotten stays forgotten.")
+                messages.append("Policy and budget apply from the next chunk on. Evicted tokens are not restored.")
             elif settings.changed != old.changed:
-                said.append("The change applies at the next eviction; what is forgotten stays forgotten.")
-            if said:
+                messages.append("The change applies at the next eviction. Evicted tokens are not restored.")
+            if messages:
                 self._memory.session.configure(
                     settings.policy, settings.budget, dict(settings.changed), guidance=settings.guidance
                 )
@@ -225,10 +226,10 @@ class LiveStream:
             if settings.speed != old.speed and source.player:
                 source.player.speed = settings.speed
             if settings.fps != old.fps and source.player and source.state in ("playing", "paused"):
-                said.append("The new frame rate applies when the clip is restarted.")
+                messages.append("The new frame rate applies when the clip is restarted.")
             self.settings = settings
             self._memory.publish(force=True)
-            return said
+            return messages
 
     def _change_model(self, settings: StreamSettings) -> str:
         model = self._host.model(settings.model)
@@ -238,18 +239,18 @@ class LiveStream:
         self._clear()
         if player is not None:
             self.play(player.path, title)
-        return f"Another model cannot read this memory: the stream begins again with {model.card.name}."
+        return f"A memory belongs to one model, so the stream restarts with {model.card.name}."
 
-    # What a page shows --------------------------------------------------------------------------------------------
+    # Display ------------------------------------------------------------------------------------------------------
 
     def view(self) -> LiveView:
-        """The state of the stream as of the last step. Never waits for the model and never raises."""
+        """Return the state of the stream after the last step. Never waits for the model and never raises."""
         try:
             view = self._view()
         except Exception:
             if self._last_view is None:
                 raise
-            logger.exception("a view could not be made; the last one is shown")
+            logger.exception("creating a view failed; the last one is shown")
             return self._last_view
         self._last_view = view
         return view
@@ -281,12 +282,12 @@ class LiveStream:
 
     @property
     def file_fps(self) -> float | None:
-        """Mean frames per second of the file that is played; None for a camera, or where that is unknown."""
+        """Mean frame rate of the file in frames per second; None if it is unknown, or for a camera."""
         player = self._source.player
         return player.info.fps if player else None
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
-        """JPEG thumbnails of frames by number; those not kept any more are left out."""
+        """Return JPEG thumbnails of frames by number, without those that are no longer stored."""
         return self._memory.thumbnails.get(frames)
 
     @property
@@ -299,7 +300,7 @@ class LiveStream:
         return token_history_of(self.scores, frame)
 
     def save(self, path: str | Path) -> None:
-        """Write the session to a file, between two steps."""
+        """Save the session to a file, between two steps."""
         with self._lock:
             self._memory.session.save(path)
 
@@ -313,8 +314,8 @@ class LiveStream:
 
     def step(self, kind: Kind, *, contended: bool) -> bool:
         """See `hermes.serving.engine.TurnTaker.step`: a step of the answer, or a chunk of frames."""
-        with self._lock.step() as mine:
-            if not mine:
+        with self._lock.step() as acquired:
+            if not acquired:
                 return False
             if self._closed:
                 return True
@@ -323,7 +324,7 @@ class LiveStream:
                     self._ingest(contended=contended)
                 elif not self._answers.decode():
                     self._finish_answer()
-            except BaseException as error:  # noqa: BLE001 - the worker must go on, whatever was raised
+            except BaseException as error:  # noqa: BLE001 - the worker must continue after any exception
                 self._fail(error, answering=kind == "answer")
             return True
 
@@ -333,7 +334,7 @@ class LiveStream:
             self._memory.push(batch)
             self._memory.publish(force=False)
             return
-        # A view that tells of the end shows the whole stream.
+        # The view that reports the end must show the whole stream.
         self._memory.publish(force=self._source.ends)
         self._source.note_end()
 
@@ -348,11 +349,11 @@ class LiveStream:
     def _fail(self, error: BaseException, *, answering: bool) -> None:
         """Fail the answer or the source; never raises.
 
-        An answer reads a branch of the memory: frames continue after an answer failed, and an answer in progress continues
-        after the frames failed.
+        An answer reads a branch of the memory, so frames continue if an answer fails, and an answer continues if the frames
+        fail.
         """
         sentence = sentence_of(error, answering=answering)
-        error.__traceback__ = None  # its frames hold the tensors for which there was no room
+        error.__traceback__ = None  # its frames hold large tensors
         if answering:
             attempt(lambda: self._answers.fail(error if isinstance(error, HermesError) else sentence))
         else:
@@ -360,9 +361,9 @@ class LiveStream:
         attempt(give_back, lambda: self._memory.publish(force=True))
 
     def close(self) -> None:
-        """Free the memory; the stream cannot be used any more."""
+        """Free the memory. The stream cannot be used afterwards."""
         self._closed = True
-        self._answers.abandon()  # before the lock: its consumer must not wait for a step
+        self._answers.abandon()  # before taking the lock: the consumer must not wait for a step
         self._host.forget(self)
         attempt(self._source.end)
         with self._lock:

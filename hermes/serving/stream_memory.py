@@ -1,4 +1,4 @@
-"""What one stream has seen: the session that remembers it, and what a page may read of it at any time."""
+"""The memory of one live stream: its session, thumbnails, rates and snapshots for display."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 Frame = npt.NDArray[np.uint8]
 VIEW_WIDTH = 448
 SNAPSHOT_SECONDS = 0.2
-"""Shortest time between two snapshots that nothing but a viewer asks for."""
+"""Shortest time in seconds between two snapshots that are taken only for viewers."""
 
 
 def open_session(model: Backbone, settings: StreamSettings) -> StreamSession:
-    """An empty session with a visitor's settings.
+    """Create an empty session with a visitor's settings.
 
     Raises:
-        HermesError: A setting does not fit the model.
+        HermesError: A setting is invalid for the model.
     """
     return StreamSession(
         model,
@@ -41,12 +41,12 @@ def open_session(model: Backbone, settings: StreamSettings) -> StreamSession:
 
 
 class LiveMemory:
-    """A session with pictures and rates beside it. The stream's lock guards all changes; any thread may read the attributes.
+    """A session with thumbnails and rates. The stream's lock guards all changes; any thread may read the attributes.
 
     Attributes:
         session: The session.
         snapshot: Its memory as of the last snapshot; None before the first.
-        thumbnails: Small pictures of the frames.
+        thumbnails: Thumbnails of the frames.
         frame_index: Number of the newest frame; -1 before the first.
         ingest_fps: Frames per second over the last chunks; 0 before the first.
     """
@@ -87,23 +87,23 @@ class LiveMemory:
     # Snapshots ----------------------------------------------------------------------------------------------------
 
     def note_view(self) -> bool:
-        """Note that somebody reads the snapshot, so that it is kept fresh; returns whether it is out of date."""
+        """Record that a viewer reads snapshots, so that they are kept up to date; returns whether the last one is stale."""
         self._viewed = True
         return self._stale
 
     @property
     def wants_snapshot(self) -> bool:
-        """Whether somebody has read a snapshot that is out of date, and the last one was not taken just now."""
+        """Whether a viewer waits for a newer snapshot and `SNAPSHOT_SECONDS` have passed since the last one."""
         return self._stale and self._viewed and time.monotonic() - self._published_at > SNAPSHOT_SECONDS
 
     def publish(self, *, force: bool) -> None:
-        """Take a snapshot if `force` is set, or if somebody reads snapshots and the last one is out of date."""
+        """Take a snapshot if `force` is set or if `wants_snapshot`."""
         if force or self.wants_snapshot:
             self._stale = self._viewed = False
             self.snapshot, self._published_at = self.session.snapshot(), time.monotonic()
 
-    def begin_again(self, session: StreamSession) -> None:
-        """Free everything and continue with another session, which is empty or was loaded."""
+    def reset(self, session: StreamSession) -> None:
+        """Free the memory and continue with another session, either empty or loaded from a file."""
         self.close()
         self.session = session
         self.frame_index, self._jpeg, self.ingest_fps = session.steps_seen - 1, None, 0.0
@@ -116,7 +116,7 @@ class LiveMemory:
         self.thumbnails.clear()
         self._newest = self.snapshot = None
 
-    # What a page reads --------------------------------------------------------------------------------------------
+    # Display ------------------------------------------------------------------------------------------------------
 
     @property
     def clock(self) -> float:
@@ -131,7 +131,7 @@ class LiveMemory:
         return first * 1000 if first is not None and np.isfinite(first) else None
 
     def frame_jpeg(self) -> bytes | None:
-        """The newest frame; None before the first. If it cannot be encoded, the last one that could be."""
+        """Return the newest frame as JPEG, or the last one that could be encoded; None before the first."""
         newest, known = self._newest, self._jpeg
         if newest is None:
             return None
@@ -145,7 +145,7 @@ class LiveMemory:
 
 
 def _same_size(batch: list[tuple[Frame, float]]) -> Iterator[tuple[Frame, list[float]]]:
-    """Frames in stretches of one size, as arrays: a camera may change its resolution."""
+    """Group consecutive frames of equal size into arrays, because a camera may change its resolution."""
     start = 0
     for i in range(1, len(batch) + 1):
         if i == len(batch) or batch[i][0].shape != batch[start][0].shape:

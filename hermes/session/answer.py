@@ -1,4 +1,4 @@
-"""One answer: the question prefilled on a branch of the memory, tokens decoded greedily, and what they read on record."""
+"""Answers: prefill the question on a branch of the memory, decode greedily, and record the attention to the memory."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ REPLACEMENT = "\ufffd"
 
 
 class Answer:
-    """An iterator over the pieces of an answer. The memory it reads stays as it was when the question was asked.
+    """Iterator over the pieces of an answer. Reads the memory as it was when the question was asked.
 
     Attributes:
-        first_token_seconds: Wall time from asking to the first token; nan before it.
+        first_token_seconds: Wall time from the question to the first token; nan before it.
     """
 
     def __init__(
@@ -39,11 +39,12 @@ class Answer:
 
         Args:
             model: The model.
-            memory: The stream's memory, or what a policy gathered for this question; what the answer adds goes to a branch.
-            ids: Token ids of the question with the chat template around it [tokens].
-            max_new_tokens: Longest answer, in tokens.
-            asked: `time.perf_counter()` when it was asked.
-            moved_bytes: Bytes that were fetched from outside the memory for this question.
+            memory: The stream's memory, or the memory that a policy assembled for this question. New tokens are written to
+                a branch.
+            ids: Token ids of the question in the chat template [tokens].
+            max_new_tokens: Maximum length of the answer in tokens.
+            asked: `time.perf_counter()` when the question was asked.
+            moved_bytes: Bytes fetched from outside the memory for this question.
         """
         self.model = model
         self.moved_bytes = moved_bytes
@@ -52,14 +53,14 @@ class Answer:
         self._branch: MemoryCache | None = memory.branch()
         self._held = [layer.held() for layer in self._branch.layers]
         lengths = [layer.length for layer in self._branch.layers]
-        # The last row of the question reads what becomes the first token; every later token is one row.
+        # The last row of the question predicts the first token; every later token is one row.
         self._recorder = AttentionRecorder(lengths, [slice(-1, None)] * len(lengths))
         self._ids = ids
         self._max_new_tokens = max_new_tokens
         self._asked = asked
 
     def __iter__(self) -> Iterator[str]:
-        """Decode; each piece is readable text."""
+        """Decode and yield pieces of valid text."""
         produced: list[int] = []
         shown = text = ""
         for token in self._tokens():
@@ -69,7 +70,7 @@ class Answer:
                 continue
             yield text[len(shown) :]
             shown = text
-        if len(text) > len(shown):  # the answer broke off within a character
+        if len(text) > len(shown):  # the answer ended within a character
             yield text[len(shown) :]
 
     def _tokens(self) -> Iterator[int]:
@@ -81,7 +82,7 @@ class Answer:
             positions = self.model.text_positions(branch.next_positions(), len(ids))
             hidden = self.model.prefill(self.model.embed(ids), positions, None, branch, self._recorder)
             ids = self.model.logits(hidden[:, -1:])[0].argmax(-1)
-            token = int(ids)  # the one place where an answer waits for the device
+            token = int(ids)  # the only device synchronisation of an answer
             if i == 0:
                 self.first_token_seconds = time.perf_counter() - self._asked
             if token in stop:
@@ -89,13 +90,13 @@ class Answer:
             yield token
 
     def close(self) -> None:
-        """Let go of the branch."""
+        """Free the branch."""
         if self._branch is not None:
             self._memory.release(self._branch)
             self._branch = None
 
     def trace(self, question: str, answer: str, asked_seconds: float, frames_seen: int) -> AnswerTrace:
-        """The record of this answer; see `AnswerTrace` for the arguments."""
+        """Return the record of this answer; see `AnswerTrace` for the arguments."""
         flat, frames, patches, by_head, rest = [], [], [], [], []
         heads = int(self.model.text_config.num_attention_heads)
         for i, layer in enumerate(self._held):
@@ -103,9 +104,7 @@ class Answer:
             mean = mean.to(layer.labels.device)
             labels, own = tokens_by_head(layer)
             frame, kind = labels[FRAME].long(), labels[KIND]
-            if (
-                own is not None
-            ):  # heads hold tokens of their own: from each head's slots to the tokens that any head holds
+            if own is not None:  # each head holds its own tokens: map its slots to the union over heads
                 on_tokens = torch.zeros(len(mean), labels.shape[1], device=mean.device)
                 mean = on_tokens.scatter_add_(1, own.repeat_interleave(len(mean) // len(own), 0), mean)
             on_frames = torch.zeros(mean.shape[0], frames_seen + 1, device=mean.device)

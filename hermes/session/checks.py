@@ -1,4 +1,4 @@
-"""Checks of a session file against the model that it goes on with, before a session is built from it.
+"""Checks of a session file against the model, before a session is built from it.
 
 Each function raises `InvalidValueError` or another `HermesError`, whose message is a sentence.
 """
@@ -44,10 +44,10 @@ from hermes.trace.moments import RunHistory
 
 LARGEST_CHUNK: Final = 4096
 LARGEST_SIDE: Final = 16_384
-"""Pixels of a side of a frame that waits to be encoded."""
+"""Largest width or height of a pending frame, in pixels."""
 MOST_PENDING: Final = 64
 LARGEST_COUNT: Final = 1 << 50
-"""Largest count of a session; it goes on counting from there."""
+"""Largest value of a counter; the session increments it further."""
 LARGEST_STATE: Final = 1e4
 """Largest magnitude of a key or value: above it, attention in half precision overflows."""
 _ANSWER: Final = {
@@ -68,7 +68,7 @@ class SessionFile:
     Attributes:
         header: The JSON header.
         tensors: The tensors by name.
-        model: The model that the session goes on with.
+        model: The model that the session will use.
     """
 
     header: dict[str, Any]
@@ -80,7 +80,7 @@ class SessionFile:
         return member(self.header, name, "header")
 
     def tensor(self, name: str, shape: tuple[int | None, ...], dtype: torch.dtype, *, finite: bool = True) -> Tensor:
-        """A required tensor with a shape (None: any size), a type, and finite values unless they may be NaN."""
+        """Return a required tensor after checking shape (None: any size), type and values (finite, or NaN if allowed)."""
         if name not in self.tensors:
             raise InvalidValueError(f"The tensor “{name}” is missing.")
         value = self.tensors[name]
@@ -95,7 +95,7 @@ class SessionFile:
         return value
 
     def array(self, name: str, dtype: Any) -> np.ndarray[Any, Any]:
-        """A required tensor as an array of a type."""
+        """Return a required tensor as an array after checking its type."""
         if name not in self.tensors:
             raise InvalidValueError(f"The tensor “{name}” is missing.")
         value = self.tensors[name]
@@ -111,7 +111,7 @@ def limited(values: Tensor, low: float, high: float, name: str) -> None:
 
 
 def read_policy(file: SessionFile) -> Policy:
-    """The policy with its settings, known to work with the model."""
+    """Return the policy with its settings, checked against the model."""
     values = mapping(file.part("policy"), "policy")
     kind = policy_of(text(member(values, "name", "policy"), "policy", 200))
     settings: dict[str, object] = {}
@@ -167,7 +167,7 @@ def read_constants(value: Any) -> FamilyConstants:
 
 
 def read_stats(file: SessionFile) -> SessionStats:
-    """What the session had done."""
+    """Return the statistics of the session."""
     values = mapping(file.part("stats"), "statistics")
     stats = SessionStats()
     for item in fields(SessionStats):
@@ -183,7 +183,7 @@ def read_stats(file: SessionFile) -> SessionStats:
 
 
 def read_times(file: SessionFile) -> list[float]:
-    """Times of the frames that the memory has seen, in seconds."""
+    """Return the times of the frames that the memory has seen, in seconds."""
     times = file.tensor("times", (None,), torch.float64).numpy()
     if len(times) > SESSION_LIMITS.frames:
         raise InvalidValueError("There are too many frames.")
@@ -193,23 +193,23 @@ def read_times(file: SessionFile) -> list[float]:
 
 
 def read_conversation(file: SessionFile) -> tuple[str, str] | None:
-    """The last question and its answer."""
+    """Return the last question and its answer."""
     value = file.part("conversation")
     if value is None:
         return None
     pair = sequence(value, "conversation", 2)
     if len(pair) != 2:
         raise InvalidValueError("The conversation is not a question and an answer.")
-    question, answer = (text(said, "conversation", SESSION_LIMITS.json_bytes) for said in pair)
+    question, answer = (text(part, "conversation", SESSION_LIMITS.json_bytes) for part in pair)
     if len(question) + len(answer) > 4 * SESSION_LIMITS.text or any(
-        len(file.model.tokenize(said)) > reserve(file.model) for said in (question, answer)
+        len(file.model.tokenize(part)) > reserve(file.model) for part in (question, answer)
     ):
         raise InvalidValueError("The conversation is too long.")
     return question, answer
 
 
 def read_layout(file: SessionFile, *, seen: bool) -> Layout | None:
-    """How frames become tokens; None before the first frame."""
+    """Return the layout of frames in tokens; None before the first frame."""
     value = file.part("layout")
     if value is None:
         if seen:
@@ -239,7 +239,7 @@ def read_layout(file: SessionFile, *, seen: bool) -> Layout | None:
 
 
 def read_pending(file: SessionFile, newest: float | None) -> list[tuple[Any, float]]:
-    """Frames that wait for the partner they are merged with."""
+    """Return the pending frames, which wait for the frame that they are merged with."""
     pending = []
     for i, value in enumerate(sequence(file.part("pending"), "waiting frames", MOST_PENDING)):
         seconds = float(number(value, "time of a waiting frame"))
@@ -298,11 +298,11 @@ def _check_heads(file: SessionFile, layer: int, tokens: int, prompt: int, frames
 
 
 def _check_provenance(labels: Tensor, figures: Tensor, prompt: int, frames: int, patches: int) -> None:
-    """Check where the tokens of a layer, or of one head of it, come from: labels [4, tokens], figures [5, tokens]."""
+    """Check the provenance of the tokens of a layer or of one head: labels [4, tokens], figures [5, tokens]."""
     kind = labels[KIND]
     limited(kind, 0, len(KINDS) - 1, "kinds of tokens")
     if (kind[:prompt] != PROMPT).any() or (kind[prompt:] == PROMPT).any():
-        raise InvalidValueError("The prompt does not stand in front of the other tokens.")
+        raise InvalidValueError("The prompt does not precede the other tokens.")
     limited(labels[FRAME], -1, frames - 1, "frames of tokens")
     limited(labels[FRAME, :prompt], -1, -1, "frames of prompt tokens")
     limited(labels[PATCH], -1, patches - 1, "patches of tokens")
@@ -311,7 +311,7 @@ def _check_provenance(labels: Tensor, figures: Tensor, prompt: int, frames: int,
     limited(seen[FRAME], 0, frames - 1, "frames of vision tokens")
     limited(seen[PATCH], 0, patches - 1, "patches of vision tokens")
     if (torch.diff(seen[FRAME] * patches + seen[PATCH]) <= 0).any():
-        raise InvalidValueError("Tokens do not lie in the order of the stream.")
+        raise InvalidValueError("The tokens are not in the order of the stream.")
     mass, seconds = figures[MASS], figures[SECONDS, prompt:]
     if not mass.isfinite().all() or not seconds.isfinite().all():
         raise InvalidValueError("Tokens lack a mass or a time.")
@@ -320,7 +320,7 @@ def _check_provenance(labels: Tensor, figures: Tensor, prompt: int, frames: int,
 
 
 def read_evictions(file: SessionFile) -> list[Eviction]:
-    """Every eviction so far, oldest first; see also `check_records_of`."""
+    """Return every eviction, oldest first; see also `check_history_of`."""
     evictions = []
     for i, value in enumerate(sequence(file.part("evictions"), "evictions", SESSION_LIMITS.parts)):
         arrays: dict[str, Any] = {name: file.array(f"eviction.{i}.{name}", dtype) for name, dtype in _EVICTION.items()}
@@ -329,7 +329,7 @@ def read_evictions(file: SessionFile) -> list[Eviction]:
 
 
 def read_records(file: SessionFile) -> list[ScoreRecord]:
-    """Every score record that was kept, oldest first; see also `check_records_of`."""
+    """Return the score records, oldest first; see also `check_history_of`."""
     records = []
     for i, value in enumerate(sequence(file.header.get("life", []), "score records", SESSION_LIMITS.parts)):
         arrays: dict[str, Any] = {name: file.array(f"life.{i}.{name}", dtype) for name, dtype in _RECORD.items()}
@@ -348,19 +348,19 @@ def _moment(value: Any, name: str) -> dict[str, Any]:
 
 
 def read_answer(file: SessionFile) -> AnswerTrace | None:
-    """The last answer; see also `check_records_of`."""
+    """Return the last answer; see also `check_history_of`."""
     if "answer" not in file.header:
         return None
-    said = mapping(file.part("answer"), "answer")
+    values = mapping(file.part("answer"), "answer")
     held: dict[str, Any] = {name: file.array(f"answer.{name}", dtype) for name, dtype in _ANSWER.items()}
-    asked = member(said, "asked_seconds", "answer")
+    asked = member(values, "asked_seconds", "answer")
     return AnswerTrace(
-        question=text(member(said, "question", "answer"), "question", SESSION_LIMITS.json_bytes),
-        answer=text(member(said, "answer", "answer"), "answer", SESSION_LIMITS.json_bytes),
+        question=text(member(values, "question", "answer"), "question", SESSION_LIMITS.json_bytes),
+        answer=text(member(values, "answer", "answer"), "answer", SESSION_LIMITS.json_bytes),
         asked_seconds=math.nan if asked != asked else float(number(asked, "time of an answer")),  # noqa: PLR0124 - nan
-        frames_seen=whole(member(said, "frames_seen", "answer"), "frames of an answer", 1, SESSION_LIMITS.frames),
-        first_token_seconds=float(number(member(said, "first_token_seconds", "answer"), "time to first token", 0.0)),
-        moved_bytes=whole(member(said, "moved_bytes", "answer"), "moved bytes of an answer"),
+        frames_seen=whole(member(values, "frames_seen", "answer"), "frames of an answer", 1, SESSION_LIMITS.frames),
+        first_token_seconds=float(number(member(values, "first_token_seconds", "answer"), "time to first token", 0.0)),
+        moved_bytes=whole(member(values, "moved_bytes", "answer"), "moved bytes of an answer"),
         **held,
     )
 
@@ -385,7 +385,7 @@ def check_history_of(
 
 
 def check_state(file: SessionFile, policy: Policy, frames: int, patches: int) -> dict[str, Tensor]:
-    """What the policy remembers beside the cache, by name."""
+    """Return the tensors of the policy's state outside the cache, by name."""
     state = {name.removeprefix("state."): value for name, value in file.tensors.items() if name.startswith("state.")}
     sizes = {"hidden": int(file.model.text_config.hidden_size), "patches": patches, "axes": file.model.axes}
     vision = getattr(file.model.model.config, "vision_config", None)
@@ -422,7 +422,7 @@ def _check_store(state: Mapping[str, Tensor], frames: int, patches: int) -> None
     limited(labels[FRAME], 0, frames - 1, "frames of stored tokens")
     limited(labels[KIND], VISION, len(KINDS) - 1, "kinds of stored tokens")
     if (torch.diff(labels[FRAME]) < 0).any():
-        raise InvalidValueError("Stored tokens do not lie in the order of the stream.")
+        raise InvalidValueError("The stored tokens are not in the order of the stream.")
     if (patch != labels[PATCH]).any():
         raise InvalidValueError("Stored tokens have two different patches.")
     vision = int((patch >= 0).sum())
@@ -431,7 +431,7 @@ def _check_store(state: Mapping[str, Tensor], frames: int, patches: int) -> None
 
 
 def check_archive(file: SessionFile, frames: int, patches: int) -> dict[str, Tensor]:
-    """The tensors of the archive, by name; empty without one."""
+    """Return the tensors of the archive, by name; empty without an archive."""
     model = file.model
     archive = {
         name.removeprefix("archive."): value for name, value in file.tensors.items() if name.startswith("archive.")

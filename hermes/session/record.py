@@ -1,6 +1,6 @@
-"""What a session counts and remembers beside its memory. Nothing is decided here.
+"""Statistics and logs of a session: frame times, evictions, the conversation and the last answer.
 
-Everything that grows with the stream is stored in flat arrays, a few bytes per frame and under 100 per eviction.
+Everything that grows with the stream is stored in flat arrays: a few bytes per frame and under 100 bytes per eviction.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from hermes.snapshot import AnswerTrace, Eviction, Evictions
 
 @dataclass
 class SessionStats:
-    """What a session has done so far; wall times in seconds.
+    """Counters of a session; wall times in seconds.
 
     Attributes:
         frames_seen: Frames that the model has seen.
-        tokens_seen: Tokens of those frames, before a policy reduced them.
-        encode_seconds: Time for preparing frames, vision tower and prefill.
+        tokens_seen: Tokens of these frames before the policy reduced them.
+        encode_seconds: Time for preprocessing, vision tower and prefill.
         management_seconds: Time for guidance, eviction and re-indexing.
         questions: Questions answered.
         first_token_seconds: Time from the last question to its first token; None before the first.
@@ -37,13 +37,13 @@ class SessionStats:
 
 
 class GrowingRows:
-    """Rows of one type that are appended to; views of the rows so far never change."""
+    """Append-only rows of one type. Views of earlier rows never change."""
 
     def __init__(self, dtype: npt.DTypeLike, width: int | None = None) -> None:
         """Start empty.
 
         Args:
-            dtype: Type of the values; unsigned 16 bit is widened to int64 at the first value that does not fit.
+            dtype: Type of the values; uint16 is widened to int64 at the first value that does not fit.
             width: Values per row; None: rows are scalars.
         """
         self._storage: npt.NDArray[Any] = np.empty((64,) if width is None else (64, width), dtype)
@@ -72,7 +72,7 @@ class GrowingRows:
 
 
 class Times:
-    """Time of every frame in seconds, 8 bytes each."""
+    """Time of every frame in seconds, 8 bytes per frame."""
 
     def __init__(self, seconds: Sequence[float] | npt.NDArray[np.floating] = ()) -> None:
         """Start with these times, in ascending order."""
@@ -88,18 +88,18 @@ class Times:
 
     @property
     def newest(self) -> float:
-        """The last one; nan before the first."""
+        """Time of the newest frame; nan before the first."""
         rows = self._rows.rows
         return float(rows[-1]) if len(rows) else float("nan")
 
     @property
     def array(self) -> npt.NDArray[np.float64]:
-        """All of them, a read-only view that never changes, float64 [frames]."""
+        """All times, a read-only view that never changes, float64 [frames]."""
         return self._rows.rows
 
 
 class EvictionLog:
-    """The evictions of a session; `view` is what snapshots hold."""
+    """The evictions of a session; snapshots hold its `view`."""
 
     def __init__(self, evictions: Iterable[Eviction] = ()) -> None:
         """Start with these evictions, oldest first."""
@@ -127,7 +127,7 @@ class EvictionLog:
             column.extend(value[None])
 
     def view(self) -> Sequence[Eviction]:
-        """The evictions so far; later ones do not change it."""
+        """Return the evictions so far; later evictions do not change the returned sequence."""
         return Evictions(**{name: column.rows for name, column in self._columns.items()}) if self._columns else ()
 
     @property
@@ -138,7 +138,7 @@ class EvictionLog:
 
 @dataclass
 class SessionHistory:
-    """What a session remembers beside its cache."""
+    """The history of a session: everything it stores besides the cache."""
 
     times: Times = field(default_factory=Times)
     evictions: EvictionLog = field(default_factory=EvictionLog)

@@ -1,4 +1,4 @@
-"""Reading a session's memory into a `Snapshot`: the one place where the cache's tensors become numpy arrays."""
+"""Copies a session's memory into a `Snapshot` of numpy arrays."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 
 def take_snapshot(session: StreamSession) -> Snapshot:
-    """What the session's memory holds now; arrays of its own, so it never changes afterwards."""
-    model, history = session.model, session._history  # noqa: SLF001 - the record of a session is made here
+    """Return a snapshot of the session's memory. Its arrays are copies, so it never changes."""
+    model, history = session.model, session._history  # noqa: SLF001 - part of the session's implementation
     cache = session._cache or MemoryCache([])  # noqa: SLF001
     held = [_read_layer(layer) for layer in cache.layers]
     if held:
@@ -48,7 +48,7 @@ def take_snapshot(session: StreamSession) -> Snapshot:
     frames = len(history.times)
     seen = (labels[FRAME] >= 0) & (labels[KIND] != TEXT)
     kept = np.zeros((model.num_layers, frames), np.uint16)
-    for layer in range(len(held)):  # one layer at a time: a stream may have many frames
+    for layer in range(len(held)):  # one layer at a time, to save memory: a stream may have many frames
         own = seen & (layer_of == layer)
         share = np.bincount(labels[FRAME][own], held_by[own], minlength=frames)
         kept[layer] = np.maximum(np.rint(share), share > 0)
@@ -92,7 +92,7 @@ def take_snapshot(session: StreamSession) -> Snapshot:
 
 @dataclass(frozen=True)
 class _Held:
-    """One layer's tokens, each once: labels [4, tokens], figures [5, tokens], and [tokens] positions and shares of heads."""
+    """The distinct tokens of one layer: labels [4, tokens], figures [5, tokens], positions and shares of heads [tokens]."""
 
     labels: Tensor
     figures: Tensor
@@ -101,7 +101,7 @@ class _Held:
 
 
 def _read_layer(layer: LayerMemory) -> _Held:
-    """A layer's tokens; where heads hold their own, all that any head holds, with means over those heads."""
+    """Read a layer's tokens. If heads hold different tokens: the union over heads, with means over the holding heads."""
     labels, index = tokens_by_head(layer)
     if index is None or layer.heads is None:
         held = layer.held()

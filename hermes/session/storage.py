@@ -1,4 +1,7 @@
-"""Sessions on disk: one safetensors file (no code in it, so untrusted files are safe to open), settings in its header."""
+"""Saves and loads sessions as safetensors files with settings in the header.
+
+The format cannot contain code, and every value is checked (`hermes.session.checks`), so untrusted files are safe to load.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from hermes.errors import HermesError
 from hermes.files.checks import InvalidValueError, mapping, parse_json, text, whole
 from hermes.files.limits import SESSION_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.files.output import OutputError, replacing
+from hermes.formatting import format_bytes
 from hermes.memory.archive import Archive
 from hermes.memory.cache import MemoryCache
 from hermes.memory.heads import HeadTable
@@ -35,24 +39,22 @@ FORMAT = "hermes-session-2"
 LAYER_FIELDS = ("keys", "values", "positions", "labels", "figures")
 HEAD_FIELDS = ("positions", "labels", "figures")
 LARGEST_ARCHIVE = 2_000_000_000
-"""Bytes of an archive that is still written into a session's file."""
-
-
+"""Upper bound of the archive in a session file, in bytes."""
 WIDEST = 8
 """Bytes of the widest element of a tensor."""
 
 
 class SessionFileError(HermesError):
-    """A file that is not a session, is damaged, or was saved with another model."""
+    """A file that is not a session, is damaged, was saved with another model, or cannot be written."""
 
 
 def save(session: StreamSession, path: Path) -> None:
-    """Write `session` to `path`; the file appears whole or not at all.
+    """Write a session to a file, which is replaced atomically.
 
     Raises:
-        SessionFileError: The file cannot be written, or the stream's archive is too large for one.
+        SessionFileError: The file cannot be written, or the stream's archive is too large.
     """
-    cache, history = session._cache, session._history  # noqa: SLF001 - storage is the session's other half
+    cache, history = session._cache, session._history  # noqa: SLF001 - part of the session's implementation
     tensors: dict[str, Tensor] = {}
     for i, layer in enumerate(cache.layers if cache else []):
         held = layer.held()
@@ -107,26 +109,28 @@ def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession
 
 
 def _check_kind(name: str, header: dict[str, Any], model: Backbone) -> None:
-    """Check that a header is one of a session that was saved with a model.
+    """Check that a header belongs to a session that was saved with `model`.
 
     Raises:
-        SessionFileError: It is not.
+        SessionFileError: It does not.
     """
     if header.get("format") != FORMAT:
         raise SessionFileError(f"{name} is not a session of this program.")
     if header.get("fingerprint") != model.fingerprint:
         saved = text(header.get("model"), "name of the model", SESSION_LIMITS.text)
-        raise SessionFileError(f"{name} was saved with the model “{saved}”; it cannot go on with “{model.card.name}”.")
+        raise SessionFileError(
+            f"{name} was saved with the model “{saved}”; it cannot be used with “{model.card.name}”."
+        )
 
 
 def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
-    """The header and the tensors of a file, once their declared sizes are known to fit.
+    """Return the header and the tensors of a file after checking their declared sizes.
 
     Raises:
         FileTooLargeError: The file, its header or its tensors are too large.
-        InvalidValueError: The header is not valid.
-        SafetensorError: It is not a safetensors file.
-        OSError: It cannot be read.
+        InvalidValueError: The header is invalid.
+        SafetensorError: The file is not a safetensors file.
+        OSError: The file cannot be read.
     """
     size = path.stat().st_size
     with path.open("rb") as file:
@@ -150,7 +154,7 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
-    """A session out of a file, every part of which is checked first."""
+    """Check every part of a file and build a session from it."""
     model = file.model
     times = checks.read_times(file)
     layout = checks.read_layout(file, seen=bool(times))
@@ -187,20 +191,20 @@ def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
 
 
 def _state_tensors(state: StreamState) -> dict[str, Tensor]:
-    """What a policy remembers beside the cache, by name."""
+    """Tensors of a policy's state outside the cache, by name."""
     tensors = {f"state.{name}": value.contiguous().clone() for name, value in state.tensors.items()}
     if state.archive is None:
         return tensors
     if state.archive.nbytes > LARGEST_ARCHIVE:
         raise SessionFileError(
-            f"This stream’s archive holds {state.archive.nbytes / 1e9:.1f} GB of keys and values; a session is saved with "
-            f"at most {LARGEST_ARCHIVE / 1e9:.0f} GB. It goes on as long as this program runs."
+            f"This stream’s archive holds {format_bytes(state.archive.nbytes)} of keys and values; a session file takes at "
+            f"most {format_bytes(LARGEST_ARCHIVE, 0)}. The stream continues while this program runs."
         )
     return tensors | {f"archive.{name}": value for name, value in state.archive.state().items()}
 
 
 def _cache(file: SessionFile) -> MemoryCache:
-    """The cache out of checked tensors."""
+    """Build the cache from checked tensors."""
     model, tensors, header = file.model, file.tensors, file.header
     length = max(tensors[f"layer.{i}.keys"].shape[1] for i in range(model.num_layers))
     cache = model.new_cache(length + 512)
@@ -217,7 +221,7 @@ def _cache(file: SessionFile) -> MemoryCache:
 
 
 def _take_arrays(record: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[str, Any]:
-    """Move a record's arrays into `tensors`; what is left goes into the header."""
+    """Move a record's arrays into `tensors` and return its other values, for the header."""
     scalars = {}
     for item in fields(record):
         value = getattr(record, item.name)

@@ -1,6 +1,6 @@
-"""One stream and its memory: frames in, questions answered at any time, a snapshot at any time.
+"""A stream session: push frames, ask questions and take snapshots at any time.
 
-Not thread-safe: whoever shares a session between threads (see `hermes.serving.engine`) lets them take turns.
+Not thread-safe: callers that share a session between threads must serialise access (see `hermes.serving.engine`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from hermes.snapshot import PROMPT, Eviction, Snapshot
 
 
 class QuestionError(HermesError):
-    """A question that cannot be asked."""
+    """An invalid question."""
 
 
 class StreamSession:
@@ -43,10 +43,10 @@ class StreamSession:
 
     Attributes:
         model: The backbone.
-        policy: The policy in force, with its settings.
-        chunk: Most frames that are prefilled at once (published: 16).
-        stats: What was done so far.
-        life: What every token scored at each eviction, within a limit of bytes.
+        policy: The current policy, with its settings.
+        chunk: Maximum number of frames per prefill (published: 16).
+        stats: Counters and wall times.
+        token_history: Score records of all evictions, within a size limit.
     """
 
     def __init__(
@@ -60,24 +60,24 @@ class StreamSession:
         changed: Mapping[str, object] | None = None,
         encode: Encode | None = None,
     ) -> None:
-        """Begin an empty stream.
+        """Start an empty stream.
 
         Args:
             model: A backbone, from `hermes.load`.
-            policy: Name of a policy, or a policy with settings of its own.
-            budget: Video tokens that a layer may hold; None: the published 4,000, or what the model has room for.
+            policy: Name of a policy, or a policy object.
+            budget: Video tokens that a layer may hold; None: the published 4,000, or fewer if the model has less room.
             guidance: "forward" (paper) or "embedding" (released code); None: the policy's default.
             reindexing: "lazy" (streams) or "eager" (offline video); None: the policy's default.
-            chunk: Most frames that are prefilled at once, at least 1.
-            changed: Other settings of the policy by name, see `Policy.settings`; None: all at their defaults.
-            encode: What turns frames into tokens, in place of the model's own `encode`: where several memories see the same
-                frames, one that remembers (see `hermes.lab.seen_once`).
+            chunk: Maximum number of frames per prefill, at least 1.
+            changed: Other settings of the policy by name, see `Policy.settings`; None: defaults.
+            encode: Replaces the model's `encode`, for example with a cache shared by several sessions on the same frames
+                (see `hermes.lab.seen_once`).
 
         Raises:
-            HermesError: A setting does not fit; the message says which and why.
+            HermesError: A setting is invalid; the message names it.
         """
         if chunk < 1:
-            raise HermesError(f"A chunk has at least one frame, not {chunk}.")
+            raise HermesError(f"A chunk must have at least one frame, not {chunk}.")
         if isinstance(policy, str):
             budget = min(DEFAULT_BUDGET, largest_budget(model)) if budget is None else budget
             shared = {"budget": budget, "guidance": guidance, "reindexing": reindexing}
@@ -92,21 +92,21 @@ class StreamSession:
         self._history = SessionHistory()
         self._cache: MemoryCache | None = None
         self._layout: Layout | None = None
-        self._pending: list[tuple[Frames, float]] = []  # frames that wait for the partner they are merged with
+        self._pending: list[tuple[Frames, float]] = []  # frames that wait for the frame they are merged with
         self._state = StreamState()
 
     # The stream ---------------------------------------------------------------------------------------------------
 
     def push(self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]) -> None:
-        """Let the model see frames, in chunks; after each chunk no layer is over its budget.
+        """Encode frames in chunks; after each chunk no layer exceeds its budget.
 
         Args:
             frames: uint8 [T, H, W, 3] RGB.
-            times: Seconds of each frame on the stream's clock [T], rising, later than those before.
+            times: Stream time of each frame in seconds [T], ascending, not earlier than the frames before.
 
         Raises:
-            FramesError: Shape, type or times do not fit; nothing was seen.
-            ContextFullError: The policy keeps too much for the model; what was seen before stays.
+            FramesError: Shape, type or times are invalid; no frame was encoded.
+            ContextFullError: The policy holds more tokens than the model supports; the memory so far is unchanged.
         """
         newest = self._pending[-1][1] if self._pending else self.seconds
         self._pending.extend(checked(frames, times, None if np.isnan(newest) else newest))
@@ -119,7 +119,7 @@ class StreamSession:
                 raise
 
     def _ready_frames(self) -> int:
-        """Frames of the next chunk: as many whole steps as there are; a frame without its partner waits for it."""
+        """Number of frames of the next chunk: whole steps only, since models may merge frames."""
         if not self._pending:
             return 0
         merged = self._layout_for(self._pending).frames_per_step
@@ -127,7 +127,7 @@ class StreamSession:
         return min(len(self._pending) // merged * merged, most)
 
     def _layout_for(self, pending: list[tuple[Frames, float]]) -> Layout:
-        """The stream's layout, fixed by the first frames: their size, and the time between them."""
+        """Return the stream's layout, determined by the size and spacing of the first frames."""
         if self._layout is not None:
             return self._layout
         height, width = pending[0][0].shape[:2]
@@ -145,18 +145,18 @@ class StreamSession:
         steps_before = len(history.times)
         encoded = self._encode([frame for frame, _ in chunk], seconds, steps_before, layout)
         tokens = encoded.embeddings.shape[1]
-        # A step has the time of its last frame: only then was it seen whole.
+        # A step has the time of its last frame, when it is complete.
         step_seconds = seconds[layout.frames_per_step - 1 :: layout.frames_per_step]
-        remembered = dict(self._state.tensors)
+        previous = dict(self._state.tensors)
         try:
             reduced = self.policy.on_frames(step, Chunk.of(encoded, steps_before, torch.from_numpy(step_seconds)))
             if reduced.tokens:
                 self._note(self.policy.make_room(step, int(reduced.encoded.offsets.max()) + 1))
             step = self._prefill(step, reduced, layout)
         except BaseException:
-            self._state.tensors = remembered
+            self._state.tensors = previous
             raise
-        # The frames are in the memory now, whatever happens below: the record must say so.
+        # The frames are in the memory now: record them even if the eviction below fails.
         self._layout = layout
         history.times.extend(step_seconds)
         history.sequence += 1
@@ -168,7 +168,7 @@ class StreamSession:
         self.stats.management_seconds += time.perf_counter() - encoded_at
 
     def _prefill(self, step: Step, chunk: Chunk, layout: Layout) -> Step:
-        """Let the decoder read a reduced chunk under the policy's view; the step that tells of it."""
+        """Prefill a reduced chunk under the policy's attention mask; returns the step with its attention."""
         cache = step.cache
         cache.retract(chunk.retract)
         if not chunk.tokens:
@@ -184,7 +184,7 @@ class StreamSession:
         return replace(step, chunk=chunk, attention=recorder)
 
     def _note(self, outcome: Outcome | None) -> None:
-        """Put what an eviction did on record."""
+        """Record an eviction."""
         if outcome is None:
             return
         self._history.evictions.append(
@@ -202,7 +202,7 @@ class StreamSession:
             self.token_history.add(outcome.scores.at(history.sequence, self.seconds, self.steps_seen))
 
     def _opened_cache(self) -> MemoryCache:
-        """The cache, with the prompt prefilled at its head."""
+        """Return the cache; on first use, create it and prefill the prompt."""
         if self._cache is None:
             model = self.model
             ids = model.tokenize(model.head_text())
@@ -231,10 +231,10 @@ class StreamSession:
     # The conversation ---------------------------------------------------------------------------------------------
 
     def check_question(self, question: str) -> str:
-        """Check what needs no model: the question without surrounding spaces.
+        """Check a question without the model; returns it without surrounding spaces.
 
         Raises:
-            QuestionError: The question is empty, or asked before the first frame.
+            QuestionError: The question is empty, or no frame was seen yet.
         """
         question = question.strip()
         if not question:
@@ -244,31 +244,31 @@ class StreamSession:
         return question
 
     def ask(self, question: str, max_new_tokens: int | None = None, asked: float | None = None) -> Iterator[str]:
-        """Ask about what was seen so far; the answer comes piece by piece, greedily decoded.
+        """Ask about the frames seen so far; the answer is decoded greedily, piece by piece.
 
-        Frames may be pushed between pieces: the answer is read from the memory as it was when asked. Question and answer
-        are never stored in the memory.
+        Frames may be pushed between pieces: the answer uses the memory as it was when the question was asked. Question and
+        answer are not stored in the memory.
 
         Args:
-            question: What to ask.
-            max_new_tokens: Longest answer in tokens; None: the model's own limit.
-            asked: `time.perf_counter()` from which the time to the first token counts; None: now.
+            question: The question.
+            max_new_tokens: Maximum length of the answer in tokens; None: the model's default.
+            asked: Start of the time to first token, from `time.perf_counter()`; None: now.
 
         Returns:
-            Pieces of text; together they are the answer. Closing the iterator stops the answer.
+            Iterator over the pieces of the answer. Closing it stops the answer.
 
         Raises:
-            QuestionError: The question is empty, too long, or asked before the first frame.
+            QuestionError: The question is empty or too long, or no frame was seen yet.
         """
         question = self.check_question(question)
         longest = max_new_tokens if max_new_tokens is not None else self.model.card.max_new_tokens
         if longest < 1:
-            raise QuestionError(f"An answer needs at least one token, not {longest}.")
+            raise QuestionError(f"An answer must have at least one token, not {longest}.")
         asked = time.perf_counter() if asked is None else asked
         ids = self.model.tokenize(self.model.tail_text(question))
         room = reserve(self.model) // 2 - min(longest, reserve(self.model) // 4)
         if len(ids) > room:
-            raise QuestionError(f"The question is too long: it takes {len(ids)} tokens, and there is room for {room}.")
+            raise QuestionError(f"The question is too long: it has {len(ids)} tokens, and there is room for {room}.")
         longest = min(longest, reserve(self.model) // 4)
         memory = self._opened_cache()
         recall = self.policy.before_answer(self._step(memory, self.layout), ids) or Recall(memory)
@@ -291,10 +291,10 @@ class StreamSession:
             self._history.answer = answer.trace(question, text, asked_seconds, frames_seen)
             self._history.sequence += 1
 
-    # The memory, from outside -------------------------------------------------------------------------------------
+    # State and settings -------------------------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """What the memory holds now, as numpy arrays of its own."""
+        """Return the current content of the memory as numpy arrays, which never change."""
         return take_snapshot(self)
 
     def configure(
@@ -304,28 +304,28 @@ class StreamSession:
         changed: Mapping[str, object] | None = None,
         **settings: str | None,
     ) -> None:
-        """Change policy, budget or settings; they hold from the next chunk on, and what was forgotten stays forgotten.
+        """Change policy, budget or settings from the next chunk on. Evicted tokens are not restored.
 
         Args:
-            policy: Name of a policy, or a policy; None: the present one.
-            budget: Video tokens that a layer may hold; None: the present budget, or the default.
-            changed: All settings of `Policy.settings` that shall differ from their defaults, by name; None: as they are,
-                and the defaults for another policy.
-            **settings: Settings that a stream hands to every policy (`guidance`, `reindexing`); None: as they are.
+            policy: Name of a policy, or a policy object; None: the current one.
+            budget: Video tokens that a layer may hold; None: the current budget, or the default.
+            changed: All settings of `Policy.settings` that differ from their defaults, by name; None: unchanged, or the
+                defaults of a new policy.
+            **settings: Settings that apply to every policy (`guidance`, `reindexing`); None: unchanged.
 
         Raises:
-            HermesError: A setting does not fit; nothing was changed.
+            HermesError: A setting is invalid; nothing was changed.
         """
         if not isinstance(policy, Policy):
             if budget is None:
                 default = min(DEFAULT_BUDGET, largest_budget(self.model))
                 budget = self.policy.budget if self.policy.has_budget else default
-            # The policy in force need not be registered.
+            # The current policy need not be registered.
             kind = policy_of(policy) if policy and policy != self.policy.name else type(self.policy)
             listed = {setting.name for setting in kind.settings}
             values: dict[str, object] = {key: value for key, value in settings.items() if value is not None}
             for key in ("guidance", "reindexing"):
-                # What `changed` may say is said by it alone: leaving it out there puts it back to its default.
+                # A setting that `changed` can contain is taken from it alone: if missing, it returns to its default.
                 if key not in values and not (changed is not None and key in listed):
                     values[key] = getattr(self.policy, key, None)
             if changed is None:
@@ -333,13 +333,13 @@ class StreamSession:
             policy = make_policy(kind, budget=budget, **(dict(changed) | values))
         policy.check(self.model)
         if policy.name != self.policy.name:
-            self._state.close()  # what one policy archived or noted, another cannot read
+            self._state.close()  # the archive and state of one policy are unusable for another
         self.policy = policy
         self._history.sequence += 1
 
     @property
     def steps_seen(self) -> int:
-        """Frames as the memory counts them: where a family merges frames, the merged ones are one."""
+        """Number of frames in the memory; for models that merge frames, a group of merged frames counts as one."""
         return len(self._history.times)
 
     @property
@@ -349,26 +349,26 @@ class StreamSession:
 
     @property
     def log_bytes(self) -> int:
-        """Bytes of what is kept for every frame and eviction, beside the memory and the token history."""
+        """Bytes of the logs of frames and evictions, without the memory and the token history."""
         return self._history.times.array.nbytes + self._history.evictions.nbytes
 
     @property
     def frames_waiting(self) -> int:
-        """Frames that wait for the partner they are merged with."""
+        """Number of pending frames, which wait for the frame they are merged with."""
         return len(self._pending)
 
     @property
     def layout(self) -> Layout:
-        """How this stream's frames become tokens; before the first frame, what a 4:3 stream would have."""
+        """Layout of this stream's frames in tokens; before the first frame, that of a 4:3 stream."""
         return self._layout or self.model.layout(*NOMINAL_SIZE)
 
     @property
     def conversation(self) -> tuple[str, str] | None:
-        """The last question and its answer, which the guidance follows."""
+        """The last question and its answer; guidance prompts refer to it."""
         return self._history.conversation
 
     def save(self, path: str | Path) -> None:
-        """Write the session to a file that `StreamSession.load` reads; a loaded session answers exactly as this one."""
+        """Write the session to a file for `StreamSession.load`; the loaded session gives the same answers."""
         storage.save(self, Path(path))
 
     @classmethod
@@ -376,12 +376,12 @@ class StreamSession:
         """Read a session that was saved with the same model.
 
         Raises:
-            HermesError: Not a session file, damaged, or saved with another model.
+            HermesError: The file is not a session, is damaged, or was saved with another model.
         """
         return storage.load(cls, Path(path), model)
 
     def close(self) -> None:
-        """Let go of the memory; the session is empty afterwards."""
+        """Free the memory; the session is empty afterwards."""
         self._cache, self._layout, self._pending = None, None, []
         self._state.close()
         self._history = SessionHistory()
@@ -390,7 +390,7 @@ class StreamSession:
 
 
 def _own_settings(policy: Policy) -> dict[str, object]:
-    """All fields of a policy by name, except those that a stream passes to every policy."""
+    """All fields of a policy by name, except the settings shared by all policies."""
     return {
         item.name: getattr(policy, item.name)
         for item in fields(policy)

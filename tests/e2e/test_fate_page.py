@@ -99,7 +99,7 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     box.get_by_role("switch", name="Smoothing across layers").click()
     expect(box.locator("summary")).to_contain_text("1 of 17 changed")
     expect(box.get_by_role("status")).to_have_text(
-        "The change applies at the next eviction; what is forgotten stays forgotten."
+        "The change applies at the next eviction. Evicted tokens are not restored."
     )
     expect(badge).to_contain_text("1 setting changed")
     alpha = box.get_by_role("spinbutton", name="α sensory")

@@ -200,7 +200,7 @@ def test_settings_apply_from_the_next_chunk_on(engine, clip):
         stream.change(StreamSettings(model="short"))
     engine.load("short")
     said = stream.change(StreamSettings(model="short", budget=20, fps=4, speed=float("inf")))
-    assert any("begins again" in sentence for sentence in said)
+    assert any("restarts with" in sentence for sentence in said)
     until(lambda: stream.view().state == "ended")
 
 

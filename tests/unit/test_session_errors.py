@@ -42,7 +42,7 @@ def test_settings_that_do_not_fit(tiny_model, settings, message):
         (np.zeros((2, 8, 8, 3), np.float32), [0, 1], "float32"),
         (np.zeros((2, 8, 8, 4), np.uint8), [0, 1], "RGB"),
         (np.zeros((2, 8, 8, 3), np.uint8), [0], "2 frames but 1 times"),
-        (np.zeros((2, 8, 8, 3), np.uint8), [1, 0], "never go back"),
+        (np.zeros((2, 8, 8, 3), np.uint8), [1, 0], "ascending order"),
         (np.zeros((2, 8, 8, 3), np.uint8), [0, float("nan")], "finite"),
         (np.zeros((2, 0, 8, 3), np.uint8), [0, 1], "no pixels"),
     ],

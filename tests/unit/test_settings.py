@@ -229,7 +229,7 @@ def test_a_live_stream_takes_settings_without_a_restart(tiny_model):
     session = stream._memory.session
     assert session.policy.changed() == {"smoothing": False}
     said = stream.change(replace(settings, changed=(("tiers", "all sensory"),)))
-    assert said == ["The change applies at the next eviction; what is forgotten stays forgotten."]
+    assert said == ["The change applies at the next eviction. Evicted tokens are not restored."]
     assert stream._memory.session is session
     assert session.policy.changed() == {"tiers": "all sensory"}
     with pytest.raises(SettingError, match="no setting"):

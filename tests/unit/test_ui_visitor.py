@@ -340,7 +340,7 @@ def test_a_setting_is_tried_before_and_while_a_clip_plays(make):
     until(lambda: visitor.poll(None, -1)[0]["frames"] >= 4)
     assert visitor.poll(None, -1)[0]["about"]["policy"]["badge"] == "1 setting changed"
     told = visitor.try_it({"name": "tiers", "value": "all sensory"})
-    assert told["said"] == "The change applies at the next eviction; what is forgotten stays forgotten."
+    assert told["said"] == "The change applies at the next eviction. Evicted tokens are not restored."
     assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
     refused = visitor.try_it({"name": "alpha_sensory", "value": 9})
     assert refused["bad"]

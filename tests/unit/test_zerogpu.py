@@ -17,7 +17,7 @@ from patience import PATIENCE
 import hermes
 from hermes import video
 from hermes.errors import HermesError
-from hermes.serving.clip_run import ClipRequest, PlannedQuestion, run_clip, stretches
+from hermes.serving.clip_run import ClipRequest, PlannedQuestion, batches, run_clip
 from hermes.view import StreamSettings
 from ui import zerogpu
 
@@ -47,7 +47,7 @@ def request_of(clip):
 
 
 def finals(items):
-    return {item.said.index: item.said for item in items if item.said and item.said.done}
+    return {item.answer.index: item.answer for item in items if item.answer and item.answer.done}
 
 
 def test_a_run_equals_a_session(tiny_model, request_of, clip):
@@ -101,10 +101,10 @@ def test_a_bad_file_and_a_bad_question_are_told(tiny_model, request_of, tmp_path
 
 def test_stretches_end_where_questions_are():
     frames = [(np.zeros((1, 1, 3), np.uint8), i / 2) for i in range(9)]
-    assert [[at for _, at in batch] for batch in stretches(frames, [1.0, 1.2], 3)] == [
+    assert [[at for _, at in batch] for batch in batches(frames, [1.0, 1.2], 3)] == [
         [0.0, 0.5, 1.0], [1.5, 2.0, 2.5], [3.0, 3.5, 4.0],
     ]  # fmt: skip
-    assert [len(batch) for batch in stretches(frames, [0.1, 2.0], 4)] == [1, 4, 4]
+    assert [len(batch) for batch in batches(frames, [0.1, 2.0], 4)] == [1, 4, 4]
 
 
 def in_a_fork(function, argument):

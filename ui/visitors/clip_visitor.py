@@ -71,8 +71,8 @@ class ClipStream:
         self.scores = item.scores or self.scores
         if item.view is not None:
             self._view = item.view
-        elif item.said is not None:
-            self._view = replace(self._view, answering=True, first_token_ms=item.said.first_ms)
+        elif item.answer is not None:
+            self._view = replace(self._view, answering=True, first_token_ms=item.answer.first_ms)
 
     def end(self, error: str | None = None) -> None:
         """The run is over; with `error` because of a problem."""
@@ -138,7 +138,7 @@ class ClipVisitor(Visitor):
         try:
             for item in self._run(request):
                 stream.take(item)
-                if item.said is not None:
+                if item.answer is not None:
                     yield self._say(turns, request, item)
                 if stream.stopped:
                     break
@@ -169,15 +169,17 @@ class ClipVisitor(Visitor):
         return stream, ClipRequest(str(source.path), source.title, self.settings, questions)
 
     def _say(self, turns: dict[int, ChatTurn], request: ClipRequest, item: ClipItem) -> dict[str, Any]:
-        said = item.said
-        if said is None:
+        answer = item.answer
+        if answer is None:
             return self.conversation.message(2)
         policy = str(self._policies[request.settings.policy].title)
-        turn = turns.get(said.index)
+        turn = turns.get(answer.index)
         if turn is None:
-            turn = turns[said.index] = self.conversation.begin(request.questions[said.index].text, said.at, policy)
-        turn.answer, turn.first_ms = said.text, said.first_ms
-        turn.state = "error" if said.error else "done" if said.done else "writing"
+            turn = turns[answer.index] = self.conversation.begin(
+                request.questions[answer.index].text, answer.at, policy
+            )
+        turn.answer, turn.first_ms = answer.text, answer.first_ms
+        turn.state = "error" if answer.error else "done" if answer.done else "writing"
         return self.conversation.message(2)
 
     # What a live visitor does otherwise ---------------------------------------------------------------------------

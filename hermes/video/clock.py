@@ -86,8 +86,8 @@ class FrameClock:
         return round(statistics.median(self._recent)) if self._recent else self.interval
 
     def _step(self, raw: int) -> int:
-        delta = raw - (self._raw or 0)
-        return (delta + WRAP_TICKS // 2) % WRAP_TICKS - WRAP_TICKS // 2 if self._wraps else delta
+        before = self._raw or 0
+        return unwrapped(raw, before) - before if self._wraps else raw - before
 
     def is_regular_step(self, ticks: int) -> bool:
         """Whether a step of the timestamps is neither backwards nor a gap."""
@@ -124,10 +124,17 @@ class FrameClock:
         return max(GAP_SECONDS / self._tick, GAP_INTERVALS * self.usual())
 
 
+def unwrapped(raw: int, near: int) -> int:
+    """A timestamp of 33 bits without its wraps: the possible value that is nearest to another timestamp."""
+    return near + (raw - near + WRAP_TICKS // 2) % WRAP_TICKS - WRAP_TICKS // 2
+
+
 def _length(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} seconds"
-    return f"{seconds / 60:.0f} minutes" if seconds < 7200 - 60 else f"{seconds / 3600:.1f} hours"
+    if seconds < 48 * 3600:
+        return f"{seconds / 60:.0f} minutes" if seconds < 7200 - 60 else f"{seconds / 3600:.1f} hours"
+    return f"{seconds / 86_400:,.0f} days"
 
 
 class Pace:

@@ -11,14 +11,14 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import TYPE_CHECKING, BinaryIO, Final
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
 
 import av
 import av.error
 from av.packet import Packet
 
 from hermes.video import explain
-from hermes.video.clock import FrameClock, Pace
+from hermes.video.clock import FrameClock, Pace, unwrapped
 from hermes.video.errors import VideoError
 from hermes.video.kinds import HEAD_BYTES, canvas_size
 from hermes.video.limits import Limits, cpu_seconds
@@ -104,7 +104,8 @@ class Decoder:
         self._container = self._open()
         self._track = self._choose()
         self._context = self._track.codec_context
-        self._context.thread_count = limits.threads
+        # The Theora decoder cannot take the headers of an appended recording in more than one thread.
+        self._context.thread_count = 1 if self._context.name == "theora" else limits.threads
         self._context.thread_type = "AUTO"
         self._context.options = {**self._context.options, "max_pixels": str(self._most_pixels)}
         self._time_base = self._track.time_base or Fraction(1, 1_000_000)
@@ -114,6 +115,7 @@ class Decoder:
         self._ends: dict[int, float] = {}
         self._packets: Iterator[Packet[VideoStream]] = self._read()
         scan = self._scan(interval)
+        self._scanned = scan.duration if scan else None
         self._clock = FrameClock(self._seconds_per_tick, interval, wraps=kind.wraps)
         self._pace = Pace(1 / (self._fps or ASSUMED_FPS))
         self._unplaced = 0
@@ -148,7 +150,7 @@ class Decoder:
 
     def _open(self) -> InputContainer:
         """Open the container. Nothing but the file itself may be read: no protocol is allowed, no other demuxer."""
-        if self._kind.demuxer == "mov" and explain.is_encrypted(self._file, self._kind):
+        if self._kind.demuxer in ("mov", "matroska", "asf") and explain.is_encrypted(self._file, self._kind):
             raise VideoError(explain.encrypted(self._name))
         width, height = canvas_size(self._head)
         if width * height > self._most_pixels:
@@ -174,7 +176,7 @@ class Decoder:
                 metadata_errors="ignore",
                 buffer_size=READ_BYTES,
             )
-        except (av.error.FFmpegError, ValueError, EOFError):
+        except (av.error.FFmpegError, OSError, ValueError):
             raise VideoError(explain.why_unreadable(self._file, self._kind, self._name)) from None
 
     def _choose(self) -> VideoStream:
@@ -245,6 +247,8 @@ class Decoder:
         self._packets = iter(packets)
         shown = [packet for packet in packets if not packet.is_discard and packet.size]
         if len(shown) == 1 and (self._kind.canvas or self._is_still_brand()):
+            if self._was_animated():
+                raise VideoError(f"{self._name} is cut short: only one of its pictures is left.")
             raise VideoError(f"{self._name} is a still picture, not a video.")
         sound = any(stream.type == "audio" for stream in self._container.streams)
         if len(shown) == 1 and sound and self._context.name in PICTURE_CODECS:
@@ -253,7 +257,7 @@ class Decoder:
         if not shown:
             return None
         last = 0
-        for stamp, length in _presented(shown):
+        for stamp, length in _presented(shown, 2 / self._seconds_per_tick, wraps=self._kind.wraps):
             clock.place(stamp)
             last = length
         seconds = float((clock.now + self._lasting(last, clock)) * self._time_base)
@@ -261,6 +265,16 @@ class Decoder:
 
     def _is_still_brand(self) -> bool:
         return self._kind.demuxer == "mov" and self._head[8:12] in (b"avis", b"avif", b"msf1")
+
+    def _was_animated(self) -> bool:
+        """Whether an animated picture had more pictures than the one that is left."""
+        if self._kind.demuxer == "gif":
+            self._file.seek(max(self._bytes - 64, 0))
+            return not self._file.read().rstrip(b"\0").endswith(b";")
+        if self._kind.demuxer == "apng":
+            control = self._head.find(b"acTL")
+            return control > 0 and int.from_bytes(self._head[control + 4 : control + 8], "big") > 1
+        return self._track.frames > 1
 
     def _lasting(self, length: int, clock: FrameClock) -> int:
         """Ticks that the last frame lasts.
@@ -279,12 +293,12 @@ class Decoder:
         if self._kind.wraps:
             return None
         track = self._track
-        if track.duration and track.duration > 0:
+        sound = any(stream.type == "audio" for stream in self._container.streams)
+        if track.duration and track.duration > 0 and not (sound and self._kind.demuxer == "asf"):
             return track.duration * self._seconds_per_tick
         tag = _clock_time(track.metadata.get("DURATION", ""))
         if tag is not None:
             return max(tag - (track.start_time or 0) * self._seconds_per_tick, 0.0) or None
-        sound = any(stream.type == "audio" for stream in self._container.streams)
         whole = self._container.duration
         return whole / 1e6 if whole and whole > 0 and not sound else None
 
@@ -303,16 +317,18 @@ class Decoder:
         lasting = self._lasting(self._last_duration, clock)
         frame = lasting * self._seconds_per_tick
         self.duration = float((max(clock.now, 0) + lasting) * self._time_base)
+        much = max(1.0, 2.5 * clock.usual() * self._seconds_per_tick)
+        if self._scanned is not None and self._scanned - self.duration > much:
+            self.ended_early = True  # the rest was read, but not decoded
         stated = self._expected_end
         if stated is None or clock.span is None:
             return
         if self._kind.demuxer == "mov":
             reached = clock.span * self._seconds_per_tick + frame
-        else:
-            start = (self._container.start_time or 0) / 1e6
+        else:  # some programs state the time of the end, others the length
+            start = min((self._container.start_time or 0) / 1e6, 0.0)
             reached = max(self._ends.values(), default=0.0) - start
-        usual = clock.usual() * self._seconds_per_tick
-        self.ended_early = stated - reached > max(1.0, 2.5 * usual)
+        self.ended_early |= stated - reached > much
 
     # Reading and decoding -----------------------------------------------------------------------------------------
 
@@ -330,14 +346,21 @@ class Decoder:
                         end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         index = packet.stream_index
                         self._ends[index] = max(self._ends.get(index, end), end)
-                    if packet.stream_index == self._track.index:
+                    if packet.stream_index == self._track.index and not self._is_comment(packet):
                         yield packet  # type: ignore[misc]
                     self._tick()
                 return
             except (av.error.EOFError, EOFError):
                 return
-            except av.error.FFmpegError:
+            except (
+                av.error.FFmpegError,
+                OSError,
+            ):  # OSError: a damaged file makes a demuxer seek to a place before its start
                 failures += 1
+
+    def _is_comment(self, packet: Packet[Any]) -> bool:
+        """Whether a packet is the comment header of an appended Theora recording, which its decoder refuses."""
+        return self._kind.demuxer == "ogg" and bytes(packet)[:7] == b"\x81theora"
 
     def _next_frame(self, target: float) -> VideoFrame | None:
         """The next decoded frame; packets may be left out that are only needed for frames before `target` seconds."""
@@ -492,20 +515,34 @@ class _Scan:
     fps: float | None
 
 
-def _presented(packets: list[Packet[VideoStream]]) -> Iterator[tuple[int | None, int]]:
-    """Timestamp and duration of packets in the order of presentation; where decoding times fall, another stretch begins."""
+def _presented(packets: list[Packet[VideoStream]], reorder: float, *, wraps: bool) -> Iterator[tuple[int | None, int]]:
+    """Timestamp and duration of packets in the order of presentation.
+
+    Another recording begins where decoding times fall or, for packets without one, where presentation times fall by more
+    than `reorder` ticks.
+    """
     stretch: list[tuple[int, int]] = []
-    before: int | None = None
+    decoding: int | None = None
+    latest = reference = 0
     for packet in packets:
         stamp = packet.pts if packet.pts is not None else packet.dts
         if stamp is None:
-            yield None, 0
-            continue
-        key = packet.dts if packet.dts is not None else stamp
-        if before is not None and key < before:
             yield from sorted(stretch)
             stretch = []
-        before = key
+            yield None, 0
+            continue
+        dts = packet.dts
+        if wraps:
+            stamp = unwrapped(stamp, reference)
+            dts = None if dts is None else unwrapped(dts, reference)
+            reference = stamp
+        if stretch:
+            falls = dts < decoding if dts is not None and decoding is not None else stamp < latest - reorder
+            if falls:
+                yield from sorted(stretch)
+                stretch = []
+        latest = max(stamp, latest) if stretch else stamp
+        decoding = dts if dts is not None or not stretch else decoding
         stretch.append((stamp, packet.duration or 0))
     yield from sorted(stretch)
 

@@ -19,6 +19,11 @@ ASF_ENCRYPTION: Final = (
     b"\x14\xe6\x8a\x29\x22\x26\x17\x4c\xb9\x35\xda\xe0\x7e\xe9\x28\x9c",
 )
 
+SEGMENT: Final = b"\x18\x53\x80\x67"
+TRACKS: Final = b"\x16\x54\xae\x6b"
+TRACK_ENTRY, TRACK_TYPE, CODEC_ID = b"\xae", b"\x83", b"\x86"
+ENCODINGS, ENCODING, ENCRYPTION = b"\x6d\x80", b"\x62\x40", b"\x50\x35"
+
 CONVERT: Final = "convert it, for example to H.264 video in an MP4 file."
 
 
@@ -40,8 +45,8 @@ def is_encrypted(file: BinaryIO, kind: FileKind) -> bool:
         entries = _movie(file).video_entries
         return bool(entries) and all(entry in ENCRYPTED_ENTRIES for entry in entries)
     if kind.demuxer == "matroska":
-        tracks = head.find(b"\x16\x54\xae\x6b")
-        return tracks >= 0 and re.search(rb"\x62\x40.{1,12}\x50\x3[1-5]", head[tracks:], re.DOTALL) is not None
+        tracks = _matroska_video_tracks(head)
+        return bool(tracks) and all(track.encrypted for track in tracks)
     if kind.demuxer == "asf":
         return any(mark in head for mark in ASF_ENCRYPTION)
     if kind.demuxer == "mpegts":
@@ -93,8 +98,7 @@ def _codec_name(file: BinaryIO, kind: FileKind) -> str:
     if kind.demuxer == "mov":
         raw = next(iter(_movie(file).video_entries), b"")
     elif kind.demuxer == "matroska":
-        match = re.search(rb"\x86[\x81-\xbf](V_[\w/.\-]{1,40})", head)
-        raw = match.group(1) if match else b""
+        raw = next((track.codec for track in _matroska_video_tracks(head)), b"")
     elif kind.demuxer == "avi":
         match = re.search(rb"strh.{4}vids(.{4})", head, re.DOTALL)
         raw = match.group(1) if match else b""
@@ -109,6 +113,50 @@ def _scrambled(head: bytes) -> bool:
     start = max(head.find(b"\x47"), 0)
     controls = head[start + 3 :: 188]
     return len(controls) > 4 and sum(byte & 0xC0 != 0 for byte in controls) > len(controls) / 2
+
+
+@dataclass(frozen=True)
+class _MatroskaTrack:
+    codec: bytes
+    encrypted: bool
+
+
+def _matroska_video_tracks(head: bytes) -> list[_MatroskaTrack]:
+    """The video tracks that the first bytes of a Matroska file list."""
+    tracks = []
+    for segment in _elements(head, SEGMENT):
+        for listing in _elements(segment, TRACKS):
+            for entry in _elements(listing, TRACK_ENTRY):
+                if any(inside[-1:] == b"\x01" for inside in _elements(entry, TRACK_TYPE)):
+                    codec = next((inside for inside in _elements(entry, CODEC_ID)), b"")
+                    encodings = [
+                        inside for group in _elements(entry, ENCODINGS) for inside in _elements(group, ENCODING)
+                    ]
+                    encrypted = any(True for inside in encodings for _ in _elements(inside, ENCRYPTION))
+                    tracks.append(_MatroskaTrack(codec, encrypted))
+    return tracks
+
+
+def _elements(data: bytes, wanted: bytes) -> Iterator[bytes]:
+    """What is inside each EBML element of one kind in `data`; the last one may be cut short."""
+    at = 0
+    while at + 2 <= len(data):
+        length = 9 - data[at].bit_length()  # of an identifier: 1 to 4 bytes
+        kind = data[at : at + length]
+        at += length
+        if length > 4 or at >= len(data):
+            return
+        length = 9 - data[at].bit_length()  # of a size: 1 to 8 bytes
+        if length > 8:
+            return
+        size = int.from_bytes(data[at : at + length], "big") - (1 << 7 * length)
+        at += length
+        unknown = size == (1 << 7 * length) - 1
+        if kind == wanted:
+            yield data[at:] if unknown else data[at : at + size]
+        if unknown:
+            return
+        at += size
 
 
 def _movie(file: BinaryIO) -> _Movie:

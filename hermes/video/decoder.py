@@ -23,7 +23,7 @@ from hermes.video.errors import VideoError
 from hermes.video.kinds import HEAD_BYTES, canvas_size
 from hermes.video.limits import Limits, cpu_seconds
 from hermes.video.pictures import Painter, Picture, shown_size, turn_of
-from hermes.video.tracks import size_of, video_tracks
+from hermes.video.tracks import PICTURE_CODECS, size_of, video_tracks
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
 
 ASSUMED_FPS: Final = 25.0  # for files that tell neither times nor a rate
 MAX_FPS: Final = 480.0
-PICTURE_CODECS: Final = ("mjpeg", "png", "webp", "bmp", "gif")  # of cover pictures that are not marked as such
 MIN_SKIP_FRAMES: Final = 6  # shorter stretches are decoded
 MAX_FAILURES: Final = 1000  # packets in a row that cannot be read or decoded
+COMMENT: Final = 0x81  # the Theora header that its decoder refuses
 READ_BYTES: Final = 1 << 18
 
 
@@ -190,6 +190,8 @@ class Decoder:
                 raise VideoError(explain.only_sound(self._name))
             if cover:
                 raise VideoError(f"{self._name} is a still picture, not a video.")
+            if self._container.streams:
+                raise VideoError(f"{self._name} holds no pictures, only text or data.")
             raise VideoError(explain.why_unreadable(self._file, self._kind, self._name))
         track = tracks[0]
         if track.codec_context is None:
@@ -245,7 +247,7 @@ class Decoder:
             return None
         packets = list(self._packets)
         self._packets = iter(packets)
-        shown = [packet for packet in packets if not packet.is_discard and packet.size]
+        shown = [p for p in packets if not p.is_discard and p.size and _theora_header(p) is None]
         if len(shown) == 1 and (self._kind.canvas or self._is_still_brand()):
             if self._was_animated():
                 raise VideoError(f"{self._name} is cut short: only one of its pictures is left.")
@@ -346,21 +348,14 @@ class Decoder:
                         end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         index = packet.stream_index
                         self._ends[index] = max(self._ends.get(index, end), end)
-                    if packet.stream_index == self._track.index and not self._is_comment(packet):
+                    if packet.stream_index == self._track.index and _theora_header(packet) != COMMENT:
                         yield packet  # type: ignore[misc]
                     self._tick()
                 return
             except (av.error.EOFError, EOFError):
                 return
-            except (
-                av.error.FFmpegError,
-                OSError,
-            ):  # OSError: a damaged file makes a demuxer seek to a place before its start
+            except (av.error.FFmpegError, OSError):  # OSError: a damaged file makes a demuxer seek out of the file
                 failures += 1
-
-    def _is_comment(self, packet: Packet[Any]) -> bool:
-        """Whether a packet is the comment header of an appended Theora recording, which its decoder refuses."""
-        return self._kind.demuxer == "ogg" and bytes(packet)[:7] == b"\x81theora"
 
     def _next_frame(self, target: float) -> VideoFrame | None:
         """The next decoded frame; packets may be left out that are only needed for frames before `target` seconds."""
@@ -545,6 +540,12 @@ def _presented(packets: list[Packet[VideoStream]], reorder: float, *, wraps: boo
         decoding = dts if dts is not None or not stretch else decoding
         stretch.append((stamp, packet.duration or 0))
     yield from sorted(stretch)
+
+
+def _theora_header(packet: Packet[Any]) -> int | None:
+    """The kind of Theora header that a packet holds, as at the start of an appended recording; None for a frame."""
+    start = bytes(memoryview(packet)[:7])
+    return start[0] if start[1:] == b"theora" and start[0] & 0x80 else None
 
 
 def _sane_rate(track: VideoStream) -> float | None:

@@ -18,7 +18,7 @@ ASF_ENCRYPTION: Final = (
     b"\xfb\xb3\x11\x22\x23\xbd\xd2\x11\xb4\xb7\x00\xa0\xc9\x55\xfc\x6e",
     b"\x14\xe6\x8a\x29\x22\x26\x17\x4c\xb9\x35\xda\xe0\x7e\xe9\x28\x9c",
 )
-
+ASF_VIDEO: Final = re.escape(bytes.fromhex("c0ef19bc4d5bcf11a8fd00805f5c442b"))
 SEGMENT: Final = b"\x18\x53\x80\x67"
 TRACKS: Final = b"\x16\x54\xae\x6b"
 TRACK_ENTRY, TRACK_TYPE, CODEC_ID = b"\xae", b"\x83", b"\x86"
@@ -101,6 +101,9 @@ def _codec_name(file: BinaryIO, kind: FileKind) -> str:
         raw = next((track.codec for track in _matroska_video_tracks(head)), b"")
     elif kind.demuxer == "avi":
         match = re.search(rb"strh.{4}vids(.{4})", head, re.DOTALL)
+        raw = match.group(1) if match else b""
+    elif kind.demuxer == "asf":
+        match = re.search(ASF_VIDEO + rb".{38}.{11}.{16}(.{4})", head, re.DOTALL)  # header, sizes, BITMAPINFOHEADER
         raw = match.group(1) if match else b""
     elif kind.demuxer == "ivf":
         raw = head[8:12]

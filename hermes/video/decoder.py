@@ -6,6 +6,7 @@ packets before the last key frame that is not after the next instant are not dec
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -177,7 +178,7 @@ class Decoder:
                 buffer_size=READ_BYTES,
             )
         except (av.error.FFmpegError, OSError, ValueError):
-            raise VideoError(explain.why_unreadable(self._file, self._kind, self._name)) from None
+            raise VideoError(explain.why_unreadable(self._file, self._kind, self._name, self._limits)) from None
 
     def _choose(self) -> VideoStream:
         tracks = video_tracks(self._container)
@@ -192,7 +193,7 @@ class Decoder:
                 raise VideoError(f"{self._name} is a still picture, not a video.")
             if self._container.streams:
                 raise VideoError(f"{self._name} holds no pictures, only text or data.")
-            raise VideoError(explain.why_unreadable(self._file, self._kind, self._name))
+            raise VideoError(explain.why_unreadable(self._file, self._kind, self._name, self._limits))
         track = tracks[0]
         if track.codec_context is None:
             raise VideoError(explain.unsupported(self._file, self._kind, self._name))
@@ -245,7 +246,11 @@ class Decoder:
         """Read a small file completely, so that its duration is known exactly; None for a large one."""
         if self._bytes > self._limits.index_bytes:
             return None
-        packets = list(self._packets)
+        most = None if self._stated_duration() is None else self._limits.index_packets
+        packets = list(itertools.islice(self._packets, most))
+        if len(packets) == most:
+            self._packets = itertools.chain(packets, self._packets)
+            return None
         self._packets = iter(packets)
         shown = [p for p in packets if not p.is_discard and p.size and _theora_header(p) is None]
         if len(shown) == 1 and (self._kind.canvas or self._is_still_brand()):

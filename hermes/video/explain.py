@@ -11,6 +11,8 @@ from hermes.video.kinds import HEAD_BYTES, FileKind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from hermes.video.limits import Limits
+
 ENCRYPTED_ENTRIES: Final = (b"encv", b"drmi")
 CONTAINER_BOXES: Final = (b"trak", b"mdia", b"minf", b"stbl")
 MAX_BOXES: Final = 20_000
@@ -33,6 +35,7 @@ class _Movie:
 
     found: bool = False
     whole: bool = False
+    tracks: int = 0
     handlers: set[bytes] = field(default_factory=set)
     video_entries: list[bytes] = field(default_factory=list)
 
@@ -54,7 +57,7 @@ def is_encrypted(file: BinaryIO, kind: FileKind) -> bool:
     return False
 
 
-def why_unreadable(file: BinaryIO, kind: FileKind, name: str) -> str:
+def why_unreadable(file: BinaryIO, kind: FileKind, name: str, limits: Limits) -> str:
     """Why a demuxer refused a file of a known kind: one sentence."""
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -64,6 +67,8 @@ def why_unreadable(file: BinaryIO, kind: FileKind, name: str) -> str:
         movie = _movie(file)
         if not movie.whole:
             return f"{name} is cut short: the index of its frames is missing, so nothing in it can be played."
+        if movie.tracks > limits.streams:
+            return f"{name} has {movie.tracks:,} tracks; at most {limits.streams} are read here."
         if movie.handlers and b"vide" not in movie.handlers:
             return f"{name} holds no pictures{', only sound' if b'soun' in movie.handlers else ''}."
     sound = any(mark in head for mark in (b"A_OPUS", b"A_VORBIS", b"A_AAC", b"OpusHead", b"\x01vorbis"))
@@ -177,6 +182,7 @@ def _read_tracks(file: BinaryIO, start: int, end: int, movie: _Movie) -> None:
     """Collect the tracks of the movie box whose inside lies between two offsets."""
     for kind, inside, stop in _boxes(file, start, end):
         if kind == b"trak":
+            movie.tracks += 1
             track = _Movie()
             _read_track(file, inside, min(stop, end), track)
             movie.handlers |= track.handlers

@@ -25,6 +25,7 @@ class Limits:
         cpu_rate: CPU seconds that it may use in addition for each second of video.
         silence_seconds: Seconds without a message after which the process is killed.
         index_bytes: Files up to this size are read completely on opening, which gives their exact duration.
+        index_packets: Reading stops after this many packets where the container states the duration.
         held_bytes: Most bytes of packets held back while looking for a later key frame.
         slots: Decoded frames that wait for the reader; decoding pauses when all are full.
         threads: Decoder threads.
@@ -41,6 +42,7 @@ class Limits:
     cpu_rate: float = 2.0
     silence_seconds: float = 45.0
     index_bytes: int = 16 << 20
+    index_packets: int = 10_000
     held_bytes: int = 32 << 20
     slots: int = 3
     threads: int = 2

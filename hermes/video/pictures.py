@@ -80,7 +80,11 @@ class Orientation:
 
 
 def turn_of(frame: VideoFrame) -> Orientation:
-    """The turn that a frame's display matrix asks for, to the nearest right angle."""
+    """The turn that a frame's display matrix asks for, to the nearest right angle.
+
+    `VideoFrame.side_data` makes a reference cycle, which keeps the frame until the garbage collector runs. Call this only
+    when `frame.rotation` or the size has changed.
+    """
     side_data: Any = frame.side_data  # a mapping whose iterator gives values
     matrix = next((bytes(data) for data in side_data if data.type.name == "DISPLAYMATRIX"), b"")
     if len(matrix) < MATRIX.size:
@@ -107,10 +111,12 @@ class Painter:
         self.size = size
         self._reformatter = VideoReformatter()
         self._graphs: dict[tuple[Any, ...], Graph] = {}
+        self._turn = Orientation()
+        self._turned_as: tuple[int, int, int] | None = None
 
     def paint(self, frame: VideoFrame, pixel_ratio: float | None, canvas: Picture) -> None:
         """Write a frame as RGB into `canvas`, uint8 [height, width, 3]."""
-        turn = turn_of(frame)
+        turn = self._turn_of(frame)
         shape = shown_size(frame, pixel_ratio, turn)
         width, height = self._fitting(shape)
         inner = (height, width) if turn.swaps else (width, height)
@@ -121,6 +127,13 @@ class Painter:
         canvas[:] = 0
         left, top = (self.size[0] - width) // 2, (self.size[1] - height) // 2
         canvas[top : top + height, left : left + width] = picture
+
+    def _turn_of(self, frame: VideoFrame) -> Turn:
+        """The turn of a frame; looked up where its angle or its size differs from that of the frame before."""
+        turned_as = (frame.rotation, frame.width, frame.height)
+        if turned_as != self._turned_as:
+            self._turn, self._turned_as = turn_of(frame), turned_as
+        return self._turn
 
     def _fitting(self, shape: tuple[int, int]) -> tuple[int, int]:
         """The largest size of a shape within the canvas; all of the canvas for nearly the same shape."""

@@ -128,7 +128,7 @@ class Painter:
         left, top = (self.size[0] - width) // 2, (self.size[1] - height) // 2
         canvas[top : top + height, left : left + width] = picture
 
-    def _turn_of(self, frame: VideoFrame) -> Turn:
+    def _turn_of(self, frame: VideoFrame) -> Orientation:
         """The turn of a frame; looked up where its angle or its size differs from that of the frame before."""
         turned_as = (frame.rotation, frame.width, frame.height)
         if turned_as != self._turned_as:

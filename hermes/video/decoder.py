@@ -114,6 +114,7 @@ class Decoder:
         self._fps = _sane_rate(self._track)
         interval = max(1, round(1 / (self._fps or ASSUMED_FPS) / self._seconds_per_tick))
         self._ends: dict[int, float] = {}
+        self._repeats: deque[int] = deque()  # timestamps of empty packets
         self._packets: Iterator[Packet[VideoStream]] = self._read()
         scan = self._scan(interval)
         self._scanned = scan.duration if scan else None
@@ -252,7 +253,7 @@ class Decoder:
             self._packets = itertools.chain(packets, self._packets)
             return None
         self._packets = iter(packets)
-        shown = [p for p in packets if not p.is_discard and p.size and _theora_header(p) is None]
+        shown = [p for p in packets if not p.is_discard and _theora_header(p) is None]
         if len(shown) == 1 and (self._kind.canvas or self._is_still_brand()):
             if self._was_animated():
                 raise VideoError(f"{self._name} is cut short: only one of its pictures is left.")
@@ -347,8 +348,10 @@ class Decoder:
                 self._tick()
                 for packet in self._container.demux():
                     failures = 0
-                    if packet.size == 0 and packet.dts is None:
-                        continue  # the end
+                    if packet.size == 0:  # the end, or the frame before is shown for longer
+                        if packet.pts is not None and packet.stream_index == self._track.index:
+                            self._repeats.append(packet.pts)
+                        continue
                     if packet.pts is not None:
                         end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         index = packet.stream_index
@@ -498,7 +501,12 @@ class Decoder:
             return None
         lost = 0
         if before >= 0 and not passed_over and not self._kind.has_index and len(self._clock.gaps) == gaps:
-            lost = self._pace.missing((now - before) * self._seconds_per_tick)
+            repeated = 0
+            while frame.pts is not None and self._repeats and self._repeats[0] < frame.pts:
+                self._repeats.popleft()
+                repeated += 1
+            gap = (now - before) / (repeated + 1)
+            lost = self._pace.missing(gap * self._seconds_per_tick)
         self._unplaced += self._failed  # a decoder gives frames late: the gap that these leave may come later
         self.skipped += self._failed + max(0, lost - self._unplaced)
         self._unplaced = max(0, self._unplaced - lost)

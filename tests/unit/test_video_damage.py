@@ -181,7 +181,7 @@ from hermes.video import VideoError, sample
 rng = np.random.default_rng(0)
 for source in map(pathlib.Path, sys.argv[1:]):
     whole = np.frombuffer(source.read_bytes(), np.uint8)
-    for turn in range(40):
+    for turn in range(20):
         data = whole.copy()
         data[rng.integers(8, len(data) if turn % 2 else 1000, 30)] = rng.integers(0, 256, 30)
         target = source.with_name("mutated" + source.suffix)

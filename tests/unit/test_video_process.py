@@ -12,6 +12,7 @@ import sys
 import threading
 from dataclasses import replace
 
+import av
 import numpy as np
 import psutil
 import pytest
@@ -83,10 +84,15 @@ def test_a_decoder_that_hangs_is_killed():
     assert not process.is_running()
 
 
-def test_a_frame_that_takes_too_long_is_stopped(tmp_path):
-    path = write_video(tmp_path / "8k.avi", frames=2, size=(7680, 4320))
+@pytest.fixture(scope="module")
+def large_video(tmp_path_factory):
+    """Two frames of 8K."""
+    return write_video(tmp_path_factory.mktemp("large") / "8k.avi", frames=2, size=(7680, 4320))
+
+
+def test_a_frame_that_takes_too_long_is_stopped(large_video):
     with pytest.raises(VideoError, match=r"took longer than 0.01 seconds to decode a single frame"):
-        VideoSampler(path, 30, limits=replace(LIMITS, step_seconds=0.01, open_seconds=0.01))
+        VideoSampler(large_video, 30, limits=replace(LIMITS, step_seconds=0.01, open_seconds=0.01))
 
 
 def test_a_file_that_needs_too_much_processor_time_is_stopped():
@@ -95,11 +101,10 @@ def test_a_file_that_needs_too_much_processor_time_is_stopped():
         drain(VideoSampler(CLIP, 1000, limits=limits))
 
 
-def test_a_file_that_needs_too_much_memory_is_stopped(tmp_path):
-    path = write_video(tmp_path / "8k.avi", frames=2, size=(7680, 4320))
+def test_a_file_that_needs_too_much_memory_is_stopped(large_video):
     used = psutil.Process(fork_server()._process.pid).memory_info().vms
     with pytest.raises(VideoError, match=r"needs more than .* of memory"):
-        drain(VideoSampler(path, 30, limits=replace(LIMITS, address_space=used + (90 << 20))))
+        drain(VideoSampler(large_video, 30, limits=replace(LIMITS, address_space=used + (90 << 20))))
 
 
 def test_a_file_that_is_too_large():
@@ -267,6 +272,21 @@ def test_messages_of_a_decoder_are_not_trusted(monkeypatch):
         monkeypatch.setattr(ForkServer, "request", answer)
         with pytest.raises(VideoError, match="could not be decoded any further"):
             sample(CLIP, 1)
+
+
+def test_a_decoder_frees_its_frames(tmp_path):
+    """100 frames of 1.4 MB: a decoder that kept them until the garbage collector runs would need 130 MB more."""
+    with av.open(str(tmp_path / "long.mkv"), "w") as target:
+        stream = target.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 1280, 720, "yuvj420p"
+        for _ in range(100):
+            target.mux(stream.encode(av.VideoFrame(1280, 720, "yuvj420p")))
+        target.mux(stream.encode(None))
+    sampler = sample(tmp_path / "long.mkv", 1000, max_side=16)
+    process = decoder_of(sampler)
+    first = process.memory_info().rss
+    most = max(process.memory_info().rss for number, _ in enumerate(sampler) if number < 90)
+    assert most - first < 50 << 20
 
 
 def test_frames_are_copies():

@@ -66,7 +66,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--budget",
         type=_integer(1, MOST_TOKENS),
         default=env("HERMES_BUDGET", str(start.budget)),
-        help="tokens a layer may hold",
+        help="tokens that a layer may hold",
     )
     parser.add_argument(
         "--streams", type=_integer(1, MOST_STREAMS), default=env("HERMES_STREAMS", "16"), help="most streams at once"

@@ -201,10 +201,7 @@ class Engine:
         if self._closed:
             raise HermesError("This server is shutting down.")
         if len(self._streams) >= self._max_streams:
-            raise BusyError(
-                f"{self._max_streams} people are streaming here already, which is the maximum for this machine. "
-                "Please try again in a moment."
-            )
+            raise BusyError("All live slots are busy; recordings still work. Please try again in a moment.")
 
     def model(self, name: str) -> Backbone:
         """Return a loaded model by the name under which it was requested.

@@ -218,7 +218,7 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     assert [[turn.answer for turn in turns] for turns in run.questions] == [said]
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(file)
-    expect(page.get_by_text("it plays in the lab")).to_be_visible()
+    expect(page.get_by_text("It opens in the lab")).to_be_visible()
     expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_in_viewport()
     slider(lab).fill(str(run.seconds))
     row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")

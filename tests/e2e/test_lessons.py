@@ -113,7 +113,7 @@ def test_a_step_waits_for_what_it_shows_and_then_shows_it(open_page):
     note = panel(page).get_by_role("status").filter(has_text=re.compile("."))
     expect(note).to_have_text("Start the clip with the button above first.")
     panel(page).get_by_role("button", name=step["do"][0]["label"]).click()
-    expect(note).to_have_text(re.compile(r"The clip is at 0:\d\d; this shows from 1:00 on\."))
+    expect(note).to_have_text(re.compile(r"The clip is at 0:\d\d; the result is available from 1:00\."))
     page.get_by_role("radio", name="Max").click()
     expect(panel(page).get_by_text("Correct.", exact=True)).to_be_visible()
 

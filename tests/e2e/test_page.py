@@ -165,7 +165,7 @@ def test_settings_apply_or_say_why_not(open_page):
     page.get_by_role("button", name=re.compile("Memory settings")).click()
     page.get_by_label("Policy").click()
     page.get_by_role("option", name=re.compile("^Sliding window ·")).click()
-    expect(page.get_by_text("apply from the next chunk on")).to_be_visible()
+    expect(page.get_by_text("apply from the next chunk")).to_be_visible()
     expect(page.locator(".hl-about-policy")).to_contain_text("Sliding window")
     seen = frames(page)
     budget = page.get_by_role("spinbutton", name=re.compile("Budget"))

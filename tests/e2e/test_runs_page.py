@@ -43,7 +43,7 @@ def test_the_page_opens_on_a_run_that_plays(open_page):
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name=FIRST.title)).to_be_visible()
     expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.model["title"])
-    expect(page.locator(".hl-run-label")).to_contain_text(f"{FIRST.settings.budget:,} tokens a layer")
+    expect(page.locator(".hl-run-label")).to_contain_text(f"{FIRST.settings.budget:,} tokens per layer")
     expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.machine)
     before, seen = position(page), frames(page)
     wait_position(page, before + 3)

@@ -135,15 +135,15 @@ def test_a_call_that_fails_is_told(make):
 @pytest.mark.parametrize(
     ("wish", "words"),
     [
-        ({"kind": "camera"}, "webcam cannot"),
+        ({"kind": "camera"}, "webcam is not available"),
         ({"kind": "clip", "id": "other"}, "not bundled"),
         ({"kind": "upload", "path": "/etc/passwd"}, "Choose a video"),
-        (WISH | {"questions": [{"text": "?"}] * 9}, "room for 8"),
-        (WISH | {"questions": [{"text": " "}]}, "has words"),
+        (WISH | {"questions": [{"text": "?"}] * 9}, "at most 8"),
+        (WISH | {"questions": [{"text": " "}]}, "at most 500 characters"),
         (WISH | {"questions": [{"text": "x" * 501}]}, "at most 500"),
         (WISH | {"questions": [{"text": "When?", "at": -1}]}, "0 or later"),
         (WISH | {"questions": [{"text": "When?", "at": float("nan")}]}, "0 or later"),
-        (WISH | {"questions": "all"}, "room for"),
+        (WISH | {"questions": "all"}, "at most"),
     ],
 )
 def test_bad_wishes_are_told(make, wish, words):

@@ -242,7 +242,7 @@ def test_an_answer_in_progress_goes_on_when_no_more_frames_fit(engine, short_ran
 
 def test_there_is_room_for_so_many(engine):
     streams = [engine.open(SETTINGS) for _ in range(3)]
-    with pytest.raises(HermesError, match="3 people are streaming"):
+    with pytest.raises(HermesError, match="All live slots are busy"):
         engine.open(SETTINGS)
     streams[0].close()
     engine.open(SETTINGS)

@@ -68,7 +68,7 @@ def test_the_page_says_what_is_wrong_with_an_upload_and_goes_on(good, tmp_path):
     for name, words in EXPECTED.items():
         said = upload(CASES / f"{name}.hermesrun")["notice"]["text"]
         assert words in said, name
-        assert "fault in this program" not in said
+        assert "internal error" not in said
         assert handlers.sessions.get("me").replay is None
     shown = upload(good)
     assert shown["run"]["title"] == "A run"

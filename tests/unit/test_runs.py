@@ -146,7 +146,7 @@ def test_a_replay_plays_pauses_jumps_and_ends(run):
     assert (replay.position, replay.state) == (run.seconds, "ended")
     with pytest.raises(HermesError):
         replay.seek(float("nan"))
-    with pytest.raises(HermesError, match="recorded run"):
+    with pytest.raises(HermesError, match="is a recording"):
         replay.ask("What?")
 
 
@@ -159,7 +159,7 @@ def test_questions_come_at_their_times(run):
     (turn,) = state(replay, bundled=True, startable="")["run"]["turns"]
     assert (turn["state"], turn["answer"], turn["right"]) == ("writing", "", None)
     replay.seek(run.chat[0].done)
-    assert state(replay, bundled=True, startable="")["run"]["settings"].endswith(" frames a second")
+    assert state(replay, bundled=True, startable="")["run"]["settings"].endswith(" frames per second")
     (turn,) = state(replay, bundled=True, startable="")["run"]["turns"]
     assert (turn["state"], turn["answer"], turn["right"]) == ("done", "Red triangle.", True)
     assert json.dumps(state(replay, bundled=True, startable=""), allow_nan=False)

@@ -179,9 +179,9 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
     lab.do({"action": "pause"})
     assert lab.poll(-1)["state"] == "paused"
     lab.do({"action": "ask", "question": "What?"})
-    assert "recorded run" in lab.poll(-1)["notice"]["text"]
+    assert "is a recording" in lab.poll(-1)["notice"]["text"]
     lab.do({"action": "record"})
-    assert "recorded run already" in lab.poll(-1)["notice"]["text"]
+    assert "already a recording" in lab.poll(-1)["notice"]["text"]
     lab.do({"action": "restart"})
     assert lab.poll(-1)["position"] < 44
     lab.do(RUN | {"policies": ["sliding-window", "full"]})
@@ -199,7 +199,7 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
     [
         ({"action": "open", "id": "../secret"}, "not bundled"),
         ({"action": "open", "id": "first-card-side-by-side", "seconds": float("nan")}, "no number"),
-        ({"action": "stop-recording"}, "Nothing is being recorded"),
+        ({"action": "stop-recording"}, "No recording is in progress"),
         ({"action": "record"}, "nothing to record"),
         (RUN | {"policies": ["hermes", "full"]}, "not bundled"),
     ],
@@ -243,7 +243,7 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
     player, _ = act("bad")
     assert "damaged" in player["notice"]["text"]
     player, _ = act("run")
-    assert (player["lab"], player["run"]["title"]) == (1, "A sliding window has lost the first card")
+    assert (player["lab"], player["run"]["title"]) == (1, "A sliding window forgets the first card")
     for name, says in (("bad", "damaged"), ("run", "of one memory"), ("../../etc/passwd", "not uploaded here")):
         path = upload(name) if name in contents else str(tmp_path / f"{name}{ENDING}")
         handlers.lab_action({"action": "open-file", "path": path, "name": name}, "me")
@@ -265,7 +265,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
     lab.open(run, 62.0, play=False)
     for lane in (-1, 3, None, "1"):
         handlers.lab_action({"action": "board", "lane": lane}, "me")
-        assert "no such memory" in lab.poll(-1)["notice"]["text"]
+        assert "does not exist" in lab.poll(-1)["notice"]["text"]
     handlers.lab_action({"action": "board", "lane": 1}, "me")
     player, board = handlers.poll({}, "me")
     assert (player["state"], player["position"]) == ("paused", 62.0)
@@ -290,7 +290,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
         (RUN | {"policies": ["hermes", "full"], "clip": "../secret"}, "not bundled"),
         (RUN | {"policies": ["hermes", "full"], "budget": 10**9}, "from the lists"),
         (RUN | {"policies": ["hermes", "full"], "speed": "fast"}, "from the lists"),
-        ({"action": "ask", "question": "What was first?"}, "Start a run first"),
+        ({"action": "ask", "question": "What was first?"}, "Start a run"),
     ],
 )
 def test_what_cannot_be_done_is_told(lab, wish, says):

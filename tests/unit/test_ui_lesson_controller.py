@@ -117,7 +117,7 @@ def test_what_is_not_there_yet_is_said(sessions, known):
     controller.answer({"id": 2, "kind": "act", "lesson": "eviction", "step": 0, "action": 0}, KEY)
     visitor = sessions.get(KEY)
     until(lambda: not math.isnan(visitor.stream.view().clock))
-    assert "this shows from 1:00 on" in controller.answer({**ask, "step": 0}, KEY)["waiting"]
+    assert "the result is available from 1:00" in controller.answer({**ask, "step": 0}, KEY)["waiting"]
     visitor.change(speed=math.inf)
     until(lambda: visitor.stream.view().state == "ended")
     assert (
@@ -132,10 +132,10 @@ def test_what_is_not_there_yet_is_said(sessions, known):
 @pytest.mark.parametrize(
     ("request_", "said"),
     [
-        ({"kind": "act", "lesson": "none"}, "There is no such lesson."),
-        ({"kind": "act", "lesson": "eviction", "step": 99}, "This lesson has no such step."),
-        ({"kind": "act", "lesson": "eviction", "step": 0, "action": 7}, "nothing like that to do"),
-        ({"kind": "dance", "lesson": "eviction"}, "something unknown"),
+        ({"kind": "act", "lesson": "none"}, "This lesson does not exist."),
+        ({"kind": "act", "lesson": "eviction", "step": 99}, "This step does not exist."),
+        ({"kind": "act", "lesson": "eviction", "step": 0, "action": 7}, "has no such action"),
+        ({"kind": "dance", "lesson": "eviction"}, "Unknown request"),
     ],
 )
 def test_odd_requests_are_refused(request_, said, sessions, known):
@@ -148,7 +148,7 @@ def test_odd_requests_are_refused(request_, said, sessions, known):
 def test_a_policy_that_is_missing_is_explained(known):
     without = replace(known, policies={name: policy for name, policy in POLICIES.items() if name != "rekv"})
     told = plan(read_lesson(ASSETS / "lessons" / "retrieval.json", without), without)
-    assert "does not have" in told["steps"][0]["without"]
+    assert "not available here" in told["steps"][0]["without"]
     assert "choices" not in told["steps"][0]
 
 

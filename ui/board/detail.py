@@ -40,7 +40,7 @@ def detail(source: BoardSource, request: Mapping[str, Any]) -> dict[str, Any]:
     shot = source.view().snapshot
     told = {"id": request.get("id"), "kind": request.get("kind")}
     if shot is None or not shot.frames_seen:
-        return {**told, "error": "Nothing has been seen yet."}
+        return {**told, "error": "No frames yet."}
     kind, layer = request.get("kind"), _number(request.get("layer"), shot.num_layers)
     if kind == "heads":
         return {**told, **heads(shot.answer, layer)}
@@ -49,7 +49,7 @@ def detail(source: BoardSource, request: Mapping[str, Any]) -> dict[str, Any]:
         return {**told, **frame_detail(shot, frame, source.thumbnails)}
     if kind == "life":
         return {**told, **token_history_detail(shot, source.token_history(frame), layer)}
-    return {**told, "error": "The board asked for something unknown."}
+    return {**told, "error": "Unknown request."}
 
 
 def _number(value: Any, most: int) -> int:
@@ -158,7 +158,7 @@ def token_history_detail(shot: Snapshot, history: TokenHistory, layer: int) -> d
 def heads(answer: AnswerTrace | None, layer: int) -> dict[str, Any]:
     """Attention of the last answer in one layer, head by head on every frame: bytes relative to each head's largest."""
     if answer is None:
-        return {"error": "There is no answer yet: ask something first."}
+        return {"error": "There is no answer yet. Ask a question first."}
     by_head = answer.attention_heads[layer]
     values, largest = _relative(by_head)
     return {"layer": layer, "heads": len(by_head), "frames": by_head.shape[1], "values": values, "largest": largest}

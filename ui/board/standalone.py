@@ -53,7 +53,7 @@ def page(source: BoardSource, view: LiveView, encoder: BoardEncoder, *, fps: flo
     """
     shot = view.snapshot
     if shot is None or not shot.frames_seen:
-        raise HermesError("There is nothing to save yet: let the stream run for a moment.")
+        raise HermesError("There is nothing to save yet. Let the stream run for a moment.")
     message = encoder.whole(
         shot,
         duration=view.duration,

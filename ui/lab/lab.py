@@ -133,7 +133,7 @@ class Lab:
             if self._replay is not None:
                 raise HermesError(NO_MODEL)
             if self._run is None:
-                raise HermesError("Start a run first, then ask.")
+                raise HermesError("Start a run, then ask.")
             self._run.ask(question)
 
     def _end(self) -> None:
@@ -186,7 +186,7 @@ class Lab:
         if replay is None:
             raise HermesError("Only a recorded lab run can be shown on the board. Record this one, then open it.")
         if not isinstance(number, int) or not 0 <= number < len(replay.run.lanes):
-            raise HermesError("This lab run has no such memory.")
+            raise HermesError("This memory does not exist in the lab run.")
         return replay.run.lanes[number], replay.position
 
     def _open_bundled(self, wish: Mapping[str, Any]) -> None:
@@ -202,11 +202,11 @@ class Lab:
     def _record(self) -> None:
         with self._lock:
             if self._replay is not None:
-                raise HermesError("This is a recorded run already. Run memories live, then record them.")
+                raise HermesError("This is already a recording. Start a live run, then record it.")
             if self._run is None:
-                raise HermesError("There is nothing to record yet: start a run first.")
+                raise HermesError("There is nothing to record yet. Start a run first.")
             if self._recording is not None:
-                raise HermesError("A recording runs already: stop it first.")
+                raise HermesError("A recording is already in progress. Stop it first.")
             self._recorded = None
             self._recording = self._run.record(self._loader)
 
@@ -214,7 +214,7 @@ class Lab:
         with self._lock:
             recording, self._recording = self._recording, None
             if recording is None:
-                raise HermesError("Nothing is being recorded.")
+                raise HermesError("No recording is in progress.")
             if self._run is not None:
                 recording.end(self._run.asked())
         self._recorded = offered(recording.finish(self._downloads))

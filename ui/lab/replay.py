@@ -15,10 +15,7 @@ from ui.lab.lanes import LabQuestion, LaneState, Reply, lanes_payload
 from ui.runs.replay_clock import ReplayClock
 from ui.runs.runs import lab_label, usual_speed
 
-NO_MODEL = (
-    "This is a recorded run: nobody is there to answer now. Its own questions come at their times; to ask your own, run the "
-    "same memories live."
-)
+NO_MODEL = "This is a recording. Run it live to ask your own questions."
 
 
 LONGEST_CLIP = 1e6

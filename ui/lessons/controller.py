@@ -54,7 +54,7 @@ class LessonController:
             return told | {"error": str(problem)}
         except Exception:
             logger.exception("a lesson failed")
-            return told | {"error": "That did not work because of a fault in this program. Try again."}
+            return told | {"error": "This failed because of an internal error. Try again."}
 
     def visitor(self, key: str | None) -> Visitor:
         """Who is shown now: the visitor, or the one that stands in for it during a lesson."""
@@ -66,7 +66,7 @@ class LessonController:
             self._sessions.leave_guest(key)
             return {}
         if kind not in ("open", "act", "reveal"):
-            raise LessonError("The page asked for something unknown.")
+            raise LessonError("Unknown request.")
         lesson = self._lesson(request)
         visitor = self._sessions.enter_guest(key)
         if kind == "open":
@@ -79,14 +79,14 @@ class LessonController:
     def _lesson(self, request: Mapping[str, Any]) -> Lesson:
         lesson = self._lessons.get(str(request.get("lesson")))
         if lesson is None:
-            raise LessonError("There is no such lesson.")
+            raise LessonError("This lesson does not exist.")
         return lesson
 
     @staticmethod
     def _step(lesson: Lesson, request: Mapping[str, Any]) -> tuple[int, LessonStep]:
         index = request.get("step")
         if not isinstance(index, int) or not 0 <= index < len(lesson.steps):
-            raise LessonError("This lesson has no such step.")
+            raise LessonError("This step does not exist.")
         return index, lesson.steps[index]
 
     # What a step does ---------------------------------------------------------------------------------------------
@@ -94,9 +94,9 @@ class LessonController:
     def _act(self, visitor: Visitor, lesson: Lesson, index: int, step: LessonStep, request: Mapping[str, Any]) -> Reply:
         number = request.get("action")
         if not isinstance(number, int) or not 0 <= number < len(step.do):
-            raise LessonError("This step has nothing like that to do.")
+            raise LessonError("This step has no such action.")
         if missing := [need for need in step.needs if not is_there(need, self._known)]:
-            raise LessonError(f"This needs {missing[0].partition(':')[2]}, which is not here.")
+            raise LessonError(f"This needs {missing[0].partition(':')[2]}, which is not available here.")
         action = step.do[number]
         if action.do == "play":
             self._played[visitor] = (lesson.id, index)  # in clip mode, Run is pressed by the reader afterwards
@@ -151,7 +151,7 @@ class LessonController:
         except KeyError as missing:
             step_number = self._kept_by(lesson, str(missing.args[0]))
             raise NotYetError(
-                f"Step {step_number} measures what this compares with: go back and see it first."
+                f"This step compares with a measurement of step {step_number}. Go back and complete that step first."
             ) from None
         return {"right": right, "text": text, "figures": written}
 
@@ -180,18 +180,18 @@ class LessonController:
             where = "with the button above" if plays[-1] == index else f"in step {plays[-1] + 1}"
             raise NotYetError(f"Start the clip {where} first.")
         if view is None or view.snapshot is None:
-            raise NotYetError("The clip is about to start.")
+            raise NotYetError("The clip is starting.")
         state, clock = wait.get("state"), 0.0 if math.isnan(view.clock) else view.clock
         if state and view.state != state and not (state == "stopped" and view.state in ("ended", "failed")):
-            raise NotYetError(f"The clip is at {write(clock, 'seconds')}; this shows when it stops.")
+            raise NotYetError(f"The clip is at {write(clock, 'seconds')}; the result is available when it ends.")
         until = wait.get("seconds", 0)
         if clock < until and view.state not in ("ended", "failed"):
             raise NotYetError(
-                f"The clip is at {write(clock, 'seconds')}; this shows from {write(until, 'seconds')} on."
+                f"The clip is at {write(clock, 'seconds')}; the result is available from {write(until, 'seconds')}."
             )
         question, trace = wait.get("question"), view.snapshot.answer
         if question and view.answering:
-            raise NotYetError("The answer is being written.")
+            raise NotYetError("The answer is being generated.")
         if question and (trace is None or trace.question != question):
             raise NotYetError(f"Ask “{question}” with the button above.")
 

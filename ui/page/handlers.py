@@ -155,9 +155,7 @@ class Handlers:
             visitor.notify("error", str(error))
         except Exception:
             logger.exception("%s failed", action)
-            visitor.notify(
-                "error", "That did not work because of a fault in this program. The page goes on; try again."
-            )
+            visitor.notify("error", "This failed because of an internal error. Try again.")
 
     def _answer_offer(self, visitor: Visitor, key: str | None, *, resume: bool) -> None:
         """The answer to the offer to resume a saved stream; the file of a stream that is resumed is replaced later."""

@@ -65,7 +65,7 @@ def consent_row(
         yield {row: gr.update(visible=False), said: sentence(f"Downloading {name} …")}
         try:
             for text in handlers.loading(key_of(request), name, agreed=True):
-                yield {said: sentence(f"{text} The stream goes on meanwhile.")}
+                yield {said: sentence(f"{text} The stream continues meanwhile.")}
             told = handlers.settings(key_of(request), model=name, agreed=True)
         except HermesError as error:
             yield {said: sentence(str(error), bad=True)}

@@ -20,7 +20,7 @@ from ui.visitors.connections import key_of
 from ui.visitors.visitor import Visitor
 
 GUIDANCE = [("Forward pass (paper)", "forward"), ("Embeddings (released code)", "embedding")]
-RATES = [("0.5 a second", 0.5), ("1 a second", 1.0), ("2 a second", 2.0), ("4 a second", 4.0), ("8 a second", 8.0)]
+RATES = [("0.5 fps", 0.5), ("1 fps", 1.0), ("2 fps", 2.0), ("4 fps", 4.0), ("8 fps", 8.0)]
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
                 [(f"{p.title} · {p.kind_of()}" if p.kind_of() else p.title, name) for name, p in policies.items()],
                 value=now.policy,
                 label="Policy",
-                info="what is forgotten",
+                info="which tokens are kept",
             )
             budget = gr.Slider(
                 0,
@@ -58,20 +58,20 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
             guidance = gr.Dropdown(
                 GUIDANCE,
                 value=now.guidance,
-                label="Guidance",
-                info="how it guesses what matters",
+                label="Importance probe",
+                info="how importance is measured",
                 interactive=chosen.has_guidance,
             )
-            rate = gr.Dropdown(RATES, value=now.fps, label="Frames", info="how often it looks")
+            rate = gr.Dropdown(RATES, value=now.fps, label="Frame rate", info="frames sampled per second")
             model = gr.Dropdown(
                 choices(options.models, hub=options.any_model, measured=False),
                 value=now.model,
                 label="Model",
-                info="name, folder or hub id" if options.any_model else "which one answers",
+                info="name, folder or hub id" if options.any_model else "the model that answers",
                 allow_custom_value=options.any_model,
             )
         about = gr.HTML(_about(chosen), apply_default_css=False)
-        said = gr.HTML(_said("Changes apply from the next chunk of frames on."), apply_default_css=False)
+        said = gr.HTML(_said("Changes apply from the next chunk of frames."), apply_default_css=False)
         question, wanted = consent_row(handlers, said, model, _said, LIVE)
 
     def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
@@ -81,7 +81,7 @@ def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Optio
             try:
                 if name == "model" and value != before:
                     for text in handlers.loading(key_of(request), value):
-                        yield {said: _said(f"{text} The stream goes on meanwhile.")}
+                        yield {said: _said(f"{text} The stream continues meanwhile.")}
                 sentence = handlers.settings(key_of(request), **{name: value})
             except ConsentError as error:
                 asked = {said: _said(f"{error.download}. Download it now?"), wanted: value}
@@ -147,7 +147,7 @@ def _summary(settings: StreamSettings, policies: Mapping[str, Any]) -> str:
     """The settings in one line, for the closed box."""
     policy = policies[settings.policy]
     budget = f", {settings.budget:,} tokens per layer" if policy.has_budget else ", no budget"
-    return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames a second"
+    return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames per second"
 
 
 def _about(policy: Any) -> str:

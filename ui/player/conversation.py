@@ -103,7 +103,7 @@ class Conversation:
             busy = any(other.state == "writing" for other in self.turns)
             self.turns.append(turn)
         if stream is None:
-            turn.state, turn.answer = "error", "Nothing has been seen yet. Press Start, then ask."
+            turn.state, turn.answer = "error", "No frames yet. Press Start, then ask."
         elif busy:
             turn.state, turn.answer = "error", "An answer is still being written. Wait for it, or stop it."
         try:

@@ -40,11 +40,11 @@ class Recordings:
             HermesError: There is no stream, it is a recorded run itself, or a recording runs already.
         """
         if isinstance(stream, Replay):
-            raise HermesError("This is a recorded run already. Start a clip or the camera, then record it.")
+            raise HermesError("This is already a recording. Start a clip or the camera, then record it.")
         if stream is None:
-            raise HermesError("There is nothing to record yet: start a clip or the camera first.")
+            raise HermesError("There is nothing to record yet. Start a clip or the camera first.")
         if self._now is not None:
-            raise HermesError("A recording runs already: stop it first.")
+            raise HermesError("A recording is already in progress. Stop it first.")
         self._file = None
         self._now = StreamRecording(stream)
         self._now.start()
@@ -62,7 +62,7 @@ class Recordings:
         """
         recording, self._now = self._now, None
         if recording is None:
-            raise HermesError("Nothing is being recorded.")
+            raise HermesError("No recording is in progress.")
         created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         head = replace(head, created=created, machine=machine_sentence(), program=hermes.__version__)
         path = recording.finish(self._folder, head, turns, truth)

@@ -15,10 +15,7 @@ from hermes.view import LiveView
 from ui.runs.replay_clock import ReplayClock
 from ui.runs.runs import label, settings_line
 
-NO_MODEL = (
-    "This is a recorded run: nobody is there to answer now. Its own questions come at their times; to ask your own, start "
-    "the clip live."
-)
+NO_MODEL = "This is a recording. Run it live to ask your own questions."
 
 
 class Replay(ReplayClock):
@@ -60,7 +57,7 @@ class Replay(ReplayClock):
 
     def change(self, settings: Any) -> list[str]:  # noqa: ARG002 - as a live stream's
         """A run keeps the settings that it was recorded under."""
-        return ["A recorded run stays as it was; this applies when you start a stream."]
+        return ["Recordings cannot be changed. The new settings apply to the next live stream."]
 
     def stop_answer(self) -> None:
         """Answers of a run are not being written."""

@@ -109,7 +109,7 @@ def label(run: Run) -> str:
     parts = [
         str(head.model.get("title") or run.settings.model),
         _policy_words(run),
-        f"{run.settings.fps:g} frames a second",
+        f"{run.settings.fps:g} frames per second",
         f"recorded {head.created[:10]} on {head.machine}" if head.created else "",
     ]
     return " · ".join(part for part in parts if part)
@@ -120,8 +120,8 @@ def lab_label(run: LabRun) -> str:
     head = run.head
     parts = [
         str(head.model.get("title") or head.settings.model),
-        f"{head.settings.budget:,} tokens a layer",
-        f"{head.settings.fps:g} frames a second",
+        f"{head.settings.budget:,} tokens per layer",
+        f"{head.settings.fps:g} frames per second",
         f"recorded {head.created[:10]} on {head.machine}" if head.created else "",
     ]
     return " · ".join(part for part in parts if part)
@@ -131,14 +131,14 @@ def settings_line(run: Run) -> str:
     """The settings of a run in one line, as the page's own are told."""
     changed = len(run.settings.changed)
     more = f", {changed} setting{'s' * (changed != 1)} changed" if changed else ""
-    return f"{_policy_words(run)}, {run.settings.fps:g} frames a second{more}"
+    return f"{_policy_words(run)}, {run.settings.fps:g} frames per second{more}"
 
 
 def _policy_words(run: Run) -> str:
     policy = run.head.policy.get("title") or run.settings.policy
     view = run.moment(0)
     budget = view.snapshot.budget if view.snapshot else -1
-    return f"{policy}, {budget:,} tokens a layer" if budget >= 0 else f"{policy}, no budget"
+    return f"{policy}, {budget:,} tokens per layer" if budget >= 0 else f"{policy}, no budget"
 
 
 def _poster(run: Run) -> str:

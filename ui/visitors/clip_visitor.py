@@ -27,8 +27,8 @@ logger = logging.getLogger(__name__)
 MOST_QUESTIONS = 8
 LONGEST_QUESTION = 500
 NO_CAMERA = (
-    "The webcam cannot be used here: a GPU is lent for one run at a time. Choose a clip or upload a video; on a computer "
-    "of your own the webcam works."
+    "The webcam is not available here, because the GPU is allocated per run. Choose a clip or upload a video. The webcam "
+    "works on your own computer."
 )
 
 
@@ -39,7 +39,7 @@ def read_questions(wish: object) -> tuple[PlannedQuestion, ...]:
         HermesError: There are too many, or one of them is no question.
     """
     if not isinstance(wish, list) or len(wish) > MOST_QUESTIONS:
-        raise HermesError(f"A run has room for {MOST_QUESTIONS} questions.")
+        raise HermesError(f"A run can have at most {MOST_QUESTIONS} questions.")
     return tuple(_read_question(question) for question in wish)
 
 
@@ -47,9 +47,9 @@ def _read_question(question: object) -> PlannedQuestion:
     text = question.get("text") if isinstance(question, dict) else None
     at = question.get("at") if isinstance(question, dict) else None
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_QUESTION:
-        raise HermesError(f"A question has words, and at most {LONGEST_QUESTION} letters.")
+        raise HermesError(f"Enter a question of at most {LONGEST_QUESTION} characters.")
     if at is not None and not (isinstance(at, int | float) and math.isfinite(at) and at >= 0):
-        raise HermesError("The time of a question is a number of seconds, 0 or later.")
+        raise HermesError("Enter the time of a question in seconds, 0 or later.")
     return PlannedQuestion(text.strip(), at)
 
 
@@ -159,7 +159,7 @@ class ClipVisitor(Visitor):
         native = video.probe(source.path).fps
         with self._lock:
             if self._running:
-                raise HermesError("A run is in progress: stop it first, or wait for its end.")
+                raise HermesError("A run is in progress. Stop it or wait until it ends.")
             stream = ClipStream(self.settings, source.title)
             self._running = True
             self._chosen = self._playing = source
@@ -189,7 +189,7 @@ class ClipVisitor(Visitor):
         if source.kind == "run":
             super().start(source)
             return
-        raise HermesError(NO_CAMERA if source.kind == "camera" else "Press Run: here a clip runs with its questions.")
+        raise HermesError(NO_CAMERA if source.kind == "camera" else "Press Run to run the clip with its questions.")
 
     def restart(self) -> None:
         """A recorded run from its start; else refused, as `start`."""
@@ -213,7 +213,7 @@ class ClipVisitor(Visitor):
         if wished == self.settings:
             return []
         if wished.model != self.settings.model:
-            raise HermesError("Here one model is loaded when the page starts; it cannot be changed.")
+            raise HermesError("The model is loaded at startup and cannot be changed here.")
         wished.check()
         open_session(self._loader.engine.model(wished.model), wished).close()
         self.settings = wished
@@ -225,7 +225,7 @@ class ClipVisitor(Visitor):
 
     def ask(self, question: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - as a live visitor's
         """Refused: the memory of a run is gone when it ends."""
-        self.notify("info", "Here questions are set before a run: add yours to the list, then press Run.")
+        self.notify("info", "Questions are set before a run. Add yours to the list and press Run.")
         yield self.conversation.message()
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:

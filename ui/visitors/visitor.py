@@ -178,7 +178,7 @@ class Visitor:
     def note_lab(self) -> None:
         """A lab run was opened from where streams are opened: the page then shows the lab."""
         self._lab_opened += 1
-        self.notify("info", "This file is a lab run: it plays in the lab, further down.")
+        self.notify("info", "This file is a lab run. It opens in the lab below.")
 
     # Recording ----------------------------------------------------------------------------------------------------
 
@@ -448,9 +448,7 @@ class Visitor:
         except Exception:
             if not self._board_failed:
                 logger.exception("the board's message could not be made")
-                self.notify(
-                    "error", "The board cannot be updated because of a fault in this program. The stream goes on."
-                )
+                self.notify("error", "The board cannot be updated because of an internal error. The stream continues.")
             self._board_failed = True
             return None
         self._board_failed = False
@@ -460,7 +458,7 @@ class Visitor:
         """What the board asks for on demand: a frame's tokens, its life, a layer's heads, or the board as a page."""
         stream = self.stream
         if stream is None:
-            return {"id": request.get("id"), "error": "Nothing has been seen yet: press Start."}
+            return {"id": request.get("id"), "error": "No frames yet. Press Start."}
         return self._board.detail(stream, request)
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:

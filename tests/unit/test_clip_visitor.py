@@ -136,7 +136,7 @@ def test_a_call_that_fails_is_told(make):
     ("wish", "words"),
     [
         ({"kind": "camera"}, "webcam is not available"),
-        ({"kind": "clip", "id": "other"}, "not bundled"),
+        ({"kind": "clip", "id": "other"}, "not available here"),
         ({"kind": "upload", "path": "/etc/passwd"}, "Choose a video"),
         (WISH | {"questions": [{"text": "?"}] * 9}, "at most 8"),
         (WISH | {"questions": [{"text": " "}]}, "at most 500 characters"),

@@ -1,6 +1,6 @@
-"""The record of a memory at one moment: numpy only, so that it can be read, shown and stored without torch.
+"""Snapshot of a memory at one moment: numpy only, so that it can be read, shown and stored without torch.
 
-It does not know how the memory was made. Live page, recorded runs, exports and tests all read this one record.
+The live page, recorded runs, exports and tests all use this record.
 """
 
 from __future__ import annotations
@@ -26,26 +26,26 @@ Float = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class AnswerTrace:
-    """One answer and what it read: true attention, captured while the answer was decoded.
+    """One answer and its attention, recorded while the answer was decoded.
 
     Attributes:
-        question: What was asked.
-        answer: What was answered.
-        asked_seconds: Stream clock when it was asked, in seconds (time of the newest frame then seen; nan: none).
-        frames_seen: Frames that had been seen then.
-        first_token_seconds: Wall time from asking to the first token, in seconds.
+        question: Text of the question.
+        answer: Text of the answer.
+        asked_seconds: Stream time of the question, in seconds (time of the newest frame seen; nan if none).
+        frames_seen: Frames seen at that time.
+        first_token_seconds: Wall time from the question to the first token, in seconds.
         attention: Share of attention on each frame, mean over heads and over the decoded tokens [layers, frames], 0 to 1.
         attention_heads: The same per head [layers, heads, frames].
-        attention_rest: Share on what is not a frame [layers, 3]: prompt, summary tokens, the question and answer.
-            A row of `attention` and its row here add up to 1.
-        attention_patch: Share on each token of the layers' memory as it was then, flat like `Snapshot.frame` [tokens].
-        token_frame: The frame of each of those tokens, -1 where it has none [tokens].
-        token_patch: The patch of each of those tokens, -1 where it has none [tokens].
+        attention_rest: Share on everything else [layers, 3]: prompt, summary tokens, and the question and answer. For each
+            layer, the sum of `attention` and `attention_rest` is 1.
+        attention_patch: Share on each token of the memory at that time, flat like `Snapshot.frame` [tokens].
+        token_frame: Frame of each of those tokens, -1 for none [tokens].
+        token_patch: Patch of each of those tokens, -1 for none [tokens].
         offsets: Start of each layer in the three flat arrays [layers + 1].
-        moved_bytes: Bytes of keys, values and features that were fetched from outside the memory for this answer; what was
-            read then is what `token_frame` lists, not what the memory holds.
-        tokens_read: Tokens that a head of each layer read, prompt included [layers]; where heads hold tokens of their own,
-            `offsets` counts more: those of all heads. Empty in records made before it was kept.
+        moved_bytes: Bytes of keys, values and features fetched from outside the memory for this answer; if not 0,
+            `token_frame` lists the tokens that were read, not those of the memory.
+        tokens_read: Tokens read by each head of a layer, prompt included [layers]. If heads hold different tokens,
+            `offsets` counts the tokens of all heads together. Empty in older records.
     """
 
     question: str
@@ -66,14 +66,14 @@ class AnswerTrace:
 
 @dataclass(frozen=True)
 class Eviction:
-    """One eviction: tokens let go because a layer was over its budget.
+    """One eviction: tokens removed because a layer was over its budget.
 
     Attributes:
-        sequence: Number of the snapshot that first shows it.
-        seconds: Stream clock, in seconds.
-        frames_seen: Frames seen then.
-        evicted: Tokens let go in each layer [layers].
-        folded: Of those, the tokens folded into a summary token [layers].
+        sequence: Number of the first snapshot after the eviction.
+        seconds: Stream time, in seconds.
+        frames_seen: Frames seen at that time.
+        evicted: Number of evicted tokens in each layer [layers].
+        folded: Number of those that were merged into a summary token [layers].
         reindexed: Whether positions were compacted in each layer [layers].
     """
 
@@ -87,10 +87,10 @@ class Eviction:
 
 @dataclass(frozen=True, eq=False)
 class Evictions(Sequence[Eviction]):
-    """Evictions of a stream, oldest first, as columns: under 100 bytes each for ten layers. It never changes.
+    """Evictions of a stream as columns, oldest first: under 100 bytes each for ten layers. Immutable.
 
     Attributes:
-        sequence: int64 [evictions]; this and the others as in `Eviction`.
+        sequence: int64 [evictions]; all attributes as in `Eviction`.
         seconds: float64 [evictions].
         frames_seen: int64 [evictions].
         evicted: Unsigned 16 bit or int64 [evictions, layers].
@@ -132,48 +132,48 @@ class Evictions(Sequence[Eviction]):
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a memory holds, layer by layer and token by token.
+    """Content of a memory, by layer and token.
 
-    Flat arrays list the tokens of layer 0 oldest first, then of layer 1, and so on; `offsets` says where layers start.
+    Flat arrays list the tokens of layer 0, oldest first, then those of layer 1, and so on; `offsets` has the layer starts.
 
     Attributes:
-        sequence: Rises by one with every change of the memory, from 0.
-        model: Name of the model that answers.
+        sequence: Number of the memory's state, from 0; increases by one with every change.
+        model: Name of the model.
         policy: Name of the policy.
-        budget: Video tokens a layer may hold; -1 where the policy has no budget.
+        budget: Maximum number of video tokens per layer; -1 if the policy has no budget.
         guidance: How guidance is measured: "forward" (paper), "embedding" (released code) or "none".
-        guidance_prompts: The generic prompts by name ("local", "global"), as now in use; empty without guidance.
-        seconds: Stream clock: the time of the newest frame, in seconds; nan before the first.
-        grid: Rows and columns of a frame's tokens; their product is the tokens a frame.
-        prompt_len: Prompt tokens at the head of every layer.
+        guidance_prompts: Generic prompts in use by name ("local", "global"); empty without guidance.
+        seconds: Stream time: the time of the newest frame, in seconds; nan before the first.
+        grid: Rows and columns of a frame's tokens; their product is the number of tokens per frame.
+        prompt_len: Number of prompt tokens at the start of every layer.
         tiers: Tier of each layer, an index into `TIERS` [layers].
-        frame_times: Time of every frame seen, in seconds [frames]; frames that a model merges count as one.
-        kept: Tokens of each frame that each layer still holds, patches and what a frame was pooled into [layers, frames].
+        frame_times: Time of every frame seen, in seconds [frames]; frames merged by the model count as one.
+        kept: Number of tokens of each frame in each layer, pooled ones included [layers, frames].
         offsets: Start of each layer in the flat arrays [layers + 1].
-        frame: Frame of each token, -1 for the prompt and for summaries of more than one frame [tokens].
-        patch: Patch of each token in its frame, row * columns + column; -1 where it has none [tokens].
-        kind: What each token is, an index into `KINDS` [tokens].
-        mass: How many tokens it stands for: 1, more for a summary [tokens].
-        position: Rotary position of each token (temporal axis where there are three) [tokens].
-        importance: Score at the last eviction that the token went through, 0 to 1; nan: none yet [tokens].
-        guidance_attention: Attention of the guidance prompt at that eviction; nan: not measured [tokens].
-        recency: Recency at that eviction, 0 to 1; nan: none yet [tokens].
-        tokens_seen: Video tokens since the stream began, before a policy dropped or merged any.
-        cache_bytes: Bytes of keys and values that the held tokens take, all layers.
-        full_cache_bytes: Bytes that keys and values of all tokens seen would take.
-        evictions: Every eviction so far, oldest first.
+        frame: Frame of each token, -1 for the prompt and for summaries of several frames [tokens].
+        patch: Patch of each token in its frame, row * columns + column; -1 for none [tokens].
+        kind: Kind of each token, an index into `KINDS` [tokens].
+        mass: Number of tokens that each token represents: 1, or more for a summary [tokens].
+        position: Rotary position of each token (the temporal axis if there are three) [tokens].
+        importance: Score of each token at its last eviction, 0 to 1; nan before the first [tokens].
+        guidance_attention: Attention of the guidance prompt at that eviction; nan if not measured [tokens].
+        recency: Recency at that eviction, 0 to 1; nan before the first [tokens].
+        tokens_seen: Video tokens since the start of the stream, before a policy dropped or merged any.
+        cache_bytes: Bytes of the cached keys and values, all layers.
+        full_cache_bytes: Bytes that the keys and values of all tokens seen would take.
+        evictions: All evictions so far, oldest first.
         answer: The last answer; None before the first.
-        token_seconds: Time of each token's frame, in seconds; of a summary the mean of what it folds; nan for the prompt
+        token_seconds: Time of each token's frame, in seconds; for a summary the mean of its tokens; nan for the prompt
             [tokens].
-        tiered: Whether the policy tells layers apart by tier; if not, `tiers` says nothing about what they keep.
+        tiered: Whether the policy treats layers differently by tier; if not, `tiers` has no effect.
         archive_bytes: Bytes that the policy keeps outside the memory: archived keys and values, stored features.
-        archived: Tokens of each frame that lie outside the memory, as archived keys and values or as stored features
-            [layers, frames]; empty where the policy keeps none.
-        first_frame: First frame that each token stands for: its own, or an earlier one where frames were merged; -1 for the
-            prompt [tokens]. Empty in records made before it was kept.
-        held_by: Share of the heads that hold each token, above 0 to 1, where heads keep tokens of their own; the flat arrays
-            then list every token that any head holds, and `kept` is the mean over heads, rounded, at least 1 where a
-            frame is held at all. Empty: all heads hold all tokens [tokens].
+        archived: Number of tokens of each frame outside the memory, as archived keys and values or as stored features
+            [layers, frames]; empty if there are none.
+        first_frame: First frame that each token represents: its own, or an earlier one if frames were merged; -1 for the
+            prompt [tokens]. Empty in older records.
+        held_by: Share of the heads that hold each token, in (0, 1], if heads hold different tokens [tokens]. In that case
+            the flat arrays list every token held by any head, and `kept` is the rounded mean over heads, at least 1 for
+            a frame that any head holds. Empty if all heads hold the same tokens.
     """
 
     sequence: int
@@ -211,12 +211,12 @@ class Snapshot:
 
     @property
     def row(self) -> npt.NDArray[np.int16]:
-        """Row of each token in its frame, -1 where it has none [tokens]."""
+        """Row of each token in its frame, -1 for none [tokens]."""
         return np.where(self.patch >= 0, self.patch // self.grid[1], -1).astype(np.int16)
 
     @property
     def column(self) -> npt.NDArray[np.int16]:
-        """Column of each token in its frame, -1 where it has none [tokens]."""
+        """Column of each token in its frame, -1 for none [tokens]."""
         return np.where(self.patch >= 0, self.patch % self.grid[1], -1).astype(np.int16)
 
     @property
@@ -226,38 +226,38 @@ class Snapshot:
 
     @property
     def num_layers(self) -> int:
-        """Decoder layers."""
+        """Number of decoder layers."""
         return len(self.tiers)
 
     @property
     def frames_seen(self) -> int:
-        """Frames seen since the stream began."""
+        """Number of frames seen since the start of the stream."""
         return len(self.frame_times)
 
     @property
     def tokens_per_frame(self) -> int:
-        """Tokens that a frame had when it was seen."""
+        """Number of tokens per frame before any eviction."""
         return self.grid[0] * self.grid[1]
 
     @property
     def kept_per_layer(self) -> Int:
-        """Tokens of the video (vision, text between frames, summaries) that each layer holds, in each head [layers]."""
+        """Number of video tokens (vision, text between frames, summaries) per head in each layer [layers]."""
         video = (self.kind != PROMPT) * (self.held_by if len(self.held_by) else np.ones(1))
         return np.rint(np.add.reduceat(np.append(video, 0.0), self.offsets[:-1])).astype(np.int64)
 
     def retention(self) -> Float:
-        """Share of every frame that each tier still holds, mean over its layers [3, frames], 0 to 1."""
+        """Share of every frame that each tier retains, mean over its layers [3, frames], 0 to 1."""
         share = self.kept.astype(np.float32) / max(self.tokens_per_frame, 1)
         rows = [share[self.tiers == tier] for tier in range(len(TIERS))]
         return np.stack([r.mean(0) if len(r) else np.zeros(self.frames_seen, np.float32) for r in rows])
 
     def layer(self, index: int) -> dict[str, npt.NDArray[Any]]:
-        """The flat arrays cut to one layer, by name."""
+        """Return the part of the flat arrays that belongs to one layer, by name."""
         start, stop = self.offsets[index], self.offsets[index + 1]
         names = ("frame", "patch", "kind", "mass", "position", "importance", "guidance_attention", "recency")
         more = ("row", "column", "token_seconds")
         return {name: getattr(self, name)[start:stop] for name in names + more}
 
     def as_dict(self) -> dict[str, Any]:
-        """Every field by name, without copying arrays."""
+        """Return all fields by name, without copying arrays."""
         return {f.name: getattr(self, f.name) for f in fields(self)}

@@ -1,1 +1,1 @@
-"""Video LLMs of transformers behind one interface: a family is one file that says only what differs."""
+"""Video LLMs of transformers behind one interface; each family is one file with only its differences."""

@@ -1,6 +1,6 @@
-"""What a family of video LLMs must offer, and the one way in which its decoder is run over a memory.
+"""Interface of a video LLM family, and the prefill of its decoder on top of a memory.
 
-It knows no policy. The decoder is frozen and run by looping over transformers' own layers, each with its own positions.
+The decoder is frozen. It runs as a loop over transformers' layers, each with its own positions.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ from hermes.memory.watched_attention import AttentionRecorder, attention_mask
 
 SENTINEL = "\u241f"
 NOMINAL_SIZE = (336, 448)
-"""Height and width of a frame where none is known yet."""
+"""Default height and width of a frame."""
 
 
 class Backbone(ABC):
     """A frozen video LLM.
 
     Attributes:
-        card: What the model says of itself.
-        family: transformers' model type.
-        model: The model of transformers, in evaluation mode.
-        tokenizer: Its tokenizer.
-        device: Where token embeddings are looked up, and what belongs to no layer lies.
-        layer_devices: Where each decoder layer runs; its part of a memory lies there too.
+        card: Metadata from the model folder.
+        family: transformers model type.
+        model: The transformers model, in evaluation mode.
+        tokenizer: Tokenizer of the model.
+        device: Device of the token embeddings and of tensors that belong to no layer.
+        layer_devices: Device of each decoder layer and its part of the memory.
         constants: The paper's constants for this family.
     """
 
@@ -45,7 +45,7 @@ class Backbone(ABC):
     constants: FamilyConstants
 
     def __init__(self, model: Any, tokenizer: Any, card: Card) -> None:
-        """Wrap a loaded model; nothing of it is changed."""
+        """Wrap a loaded model without modifying it."""
         self.model = model
         self.tokenizer = tokenizer
         self.card = card
@@ -54,9 +54,9 @@ class Backbone(ABC):
         self.layer_devices: tuple[torch.device, ...] = tuple(place_of(layer) for layer in self.decoder.layers)
         self.dtype: torch.dtype = parameter.dtype
         self.frequencies: Tensor = self.decoder.rotary_emb.inv_freq.float().to(self.device)
-        self._template  # noqa: B018 - a template without a place for a video is found now, not at the first question
+        self._template  # noqa: B018 - reject an unsuitable template now, not at the first question
 
-    # What a family says -------------------------------------------------------------------------------------------
+    # Defined by each family ---------------------------------------------------------------------------------------
 
     @property
     @abstractmethod
@@ -65,21 +65,21 @@ class Backbone(ABC):
 
     @property
     def rotary(self) -> Rotary:
-        """How positions become angles: 1D RoPE, unless the family says otherwise."""
+        """Rotary embedding: 1D RoPE by default."""
         return Rotary.from_sections(self.frequencies)
 
     @abstractmethod
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:
-        """How frames of `height` x `width` pixels become tokens; `seconds_per_frame` where it is known."""
+        """Return the token layout for frames of `height` x `width` pixels; pass `seconds_per_frame` if known."""
 
     @abstractmethod
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:
-        """A chunk of frames as the decoder reads it.
+        """Encode a chunk of frames as decoder input.
 
         Args:
-            frames: T pictures, uint8 [H, W, 3] RGB; T is a multiple of `layout.frames_per_step`.
-            seconds: Time of each frame [T].
-            first_step: Steps that the stream has seen before.
+            frames: T frames, uint8 [H, W, 3] RGB; T is a multiple of `layout.frames_per_step`.
+            seconds: Time of each frame, in seconds [T].
+            first_step: Number of steps that the stream has seen before.
             layout: The stream's layout.
         """
 
@@ -90,18 +90,18 @@ class Backbone(ABC):
         first_step: int,  # noqa: ARG002
         layout: Layout,  # noqa: ARG002
     ) -> Tensor:
-        """Positions of a chunk's tokens in each layer: its largest position + 1 and on [axes, layers, tokens]."""
+        """Positions of a chunk's tokens in each layer, from its largest position + 1 on [axes, layers, tokens]."""
         return cache.next_positions()[None, :, None] + encoded.offsets[:, None, :]
 
     @property
     @abstractmethod
     def video_marker(self) -> str:
-        """What the chat template writes for a video; everything before it is the head, everything behind it the tail."""
+        """The video placeholder of the chat template; it separates the head from the tail."""
 
     chat_template: str | None = None
-    """A chat template in place of the tokenizer's, where the family keeps it elsewhere."""
+    """Chat template for families that do not store it in the tokenizer."""
     after_video = ""
-    """Text that the family writes once behind a video."""
+    """Text that the family inserts after a video."""
 
     @cached_property
     def _template(self) -> tuple[str, str]:
@@ -119,14 +119,14 @@ class Backbone(ABC):
         return head, self.after_video + tail
 
     def head_text(self) -> str:
-        """System prompt and opening of the user turn: what stands before the video."""
+        """Return the text before the video: system prompt and start of the user turn."""
         return self._template[0]
 
     def tail_text(self, question: str) -> str:
-        """What stands behind the video: the question, the end of the user turn, the opening of the answer."""
+        """Return the text after the video: the question, the end of the user turn, the start of the answer."""
         return self._template[1].replace(SENTINEL, question)
 
-    # What all families share --------------------------------------------------------------------------------------
+    # Shared by all families ---------------------------------------------------------------------------------------
 
     @property
     def text_config(self) -> Any:
@@ -135,23 +135,23 @@ class Backbone(ABC):
 
     @property
     def is_spread(self) -> bool:
-        """Whether its decoder layers lie on several devices."""
+        """Whether the decoder layers are on several devices."""
         return len(set(self.layer_devices)) > 1
 
     @property
     def num_layers(self) -> int:
-        """Decoder layers."""
+        """Number of decoder layers."""
         return len(self.decoder.layers)
 
     @property
     def tokens_per_frame(self) -> int:
-        """Vision tokens of one step of a 4:3 stream such as a webcam's; a stream's own layout may differ."""
+        """Vision tokens per step of a 4:3 stream, such as a webcam; the layout of a stream may differ."""
         rows, columns = self.layout(*NOMINAL_SIZE).grid
         return rows * columns
 
     @property
     def max_positions(self) -> int:
-        """Rotary positions that the model was trained on."""
+        """Number of rotary positions that the model was trained on."""
         return int(self.text_config.max_position_embeddings)
 
     @property
@@ -161,7 +161,7 @@ class Backbone(ABC):
 
     @property
     def kv_heads(self) -> int:
-        """Heads of keys and values a layer."""
+        """Number of key-value heads per layer."""
         return int(self.text_config.num_key_value_heads)
 
     @property
@@ -172,7 +172,7 @@ class Backbone(ABC):
 
     @property
     def axes(self) -> int:
-        """Axes of a rotary position."""
+        """Number of axes of a rotary position."""
         return int(self.rotary.axis.max()) + 1
 
     @property
@@ -182,11 +182,11 @@ class Backbone(ABC):
 
     @property
     def fingerprint(self) -> str:
-        """Short digest of the configuration and the embedding weights: tells whether two models are the same."""
+        """Short digest of the configuration and some weights, which identifies the model."""
         digest = hashlib.sha256(str(sorted(self.text_config.to_diff_dict().items())).encode())
         words, last = self.decoder.embed_tokens, self.decoder.layers[-1].mlp.down_proj
         for module, every in ((words, max(1, words.weight.shape[0] // 64)), (last, last.weight.shape[0])):
-            with align_module_device(module):  # weights that accelerate keeps elsewhere are fetched
+            with align_module_device(module):  # fetches weights that accelerate offloaded
                 digest.update(module.weight[::every].detach().float().cpu().numpy().tobytes())
         return digest.hexdigest()[:16]
 
@@ -198,30 +198,30 @@ class Backbone(ABC):
         return frozenset(ids if isinstance(ids, list | tuple) else [ids])
 
     def tokenize(self, text: str) -> Tensor:
-        """Token ids of `text`, int64 [tokens]; no special token is added."""
+        """Return the token ids of `text` without special tokens, int64 [tokens]."""
         ids = self.tokenizer.encode(text, add_special_tokens=False)
         return torch.tensor(ids, dtype=torch.long, device=self.device)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Embeddings of token ids [tokens] -> [1, tokens, hidden]."""
+        """Return the embeddings of token ids: [tokens] -> [1, tokens, hidden]."""
         return self.decoder.embed_tokens(ids)[None]
 
     def text_positions(self, start: Tensor, tokens: int) -> Tensor:
-        """Positions of `tokens` text tokens that begin at `start` [layers]: [axes, layers, tokens], same on all axes."""
+        """Positions of `tokens` text tokens from `start` [layers] on: [axes, layers, tokens], the same on all axes."""
         positions = start[:, None] + torch.arange(tokens, device=start.device)
         return positions.expand(self.axes, -1, -1)
 
     def new_cache(self, capacity: int) -> MemoryCache:
-        """An empty memory with room for `capacity` tokens a layer."""
+        """Return an empty cache with room for `capacity` tokens per layer."""
         return MemoryCache.allocate(self.layer_devices, self.kv_heads, self.head_dim, self.axes, capacity, self.dtype)
 
     def weave(self, features: Tensor, before: list[Tensor], after: Tensor) -> Encoded:
-        """A chunk of steps with text around each, on one position axis.
+        """Interleave vision tokens with text around each step, on one position axis.
 
         Args:
             features: Vision tokens [steps, patches, hidden].
-            before: Ids of the text before each step.
-            after: Ids of the text after every step.
+            before: Token ids of the text before each step.
+            after: Token ids of the text after every step.
         """
         parts, step, patch = [], [], []
         patches = torch.arange(features.shape[1], device=self.device)
@@ -250,17 +250,17 @@ class Backbone(ABC):
         encoded: Encoded | None = None,
         visible: Sequence[Tensor | None] | None = None,
     ) -> Tensor:
-        """Run the decoder over `embeddings` on top of `cache`, which then holds them too.
+        """Run the decoder over `embeddings` on top of `cache` and add the new tokens to it.
 
         Args:
             embeddings: [1, tokens, hidden].
             positions: [axes, layers, tokens].
-            provenance: Where the tokens come from; None on a branch that nobody takes a snapshot of.
+            provenance: Provenance of the tokens; None on a branch, which has no snapshots.
             cache: The memory or a branch of it; unchanged if an error is raised.
-            recorder: Watches the attention.
-            encoded: The chunk that the embeddings come from, where it has deepstack features.
-            visible: For each layer, which keys each new token may see, bool [tokens, past + tokens]; None: all of the past,
-                and causally the new ones.
+            recorder: Records attention.
+            encoded: The chunk of the embeddings, if it has deepstack features.
+            visible: For each layer, a mask of the keys that each new token sees, bool [tokens, past + tokens]; None: all
+                past tokens, and a causal mask among the new ones.
 
         Returns:
             Last hidden states before the final norm [1, tokens, hidden].
@@ -293,12 +293,12 @@ class Backbone(ABC):
     def logits(self, hidden: Tensor) -> Tensor:
         """Next-token logits of hidden states: [1, tokens, hidden] -> float32 [1, tokens, vocabulary]."""
         hidden = self.decoder.norm(hidden.to(place_of(self.decoder.norm)))
-        # Every family keeps its head there.
+        # All families have their head here.
         return self.model.lm_head(hidden.to(place_of(self.model.lm_head))).float().to(self.device)
 
 
 def place_of(module: Any) -> torch.device:
-    """Where a module runs: its weights' device, or where accelerate brings them when it offloads them."""
+    """Return the device of a module: that of its weights, or the execution device if accelerate offloads them."""
     for part in module.modules():
         hook = getattr(part, "_hf_hook", None)
         if getattr(hook, "execution_device", None) is not None:

@@ -1,6 +1,6 @@
-"""One model at a time: while transformers builds or loads a model it exchanges methods of its classes for the whole process.
+"""Lock for building models: transformers patches methods of its classes process-wide while it builds or loads a model.
 
-Two loads at once can leave an exchanged method behind for good, after which no model ties its weights any more.
+Two concurrent loads can leave a patched method in place, after which models no longer tie their weights.
 """
 
 from __future__ import annotations
@@ -9,4 +9,4 @@ import threading
 from typing import Final
 
 BUILDING: Final = threading.Lock()
-"""Held while a class of transformers is made into a model."""
+"""Held while transformers instantiates a model."""

@@ -1,4 +1,4 @@
-"""What a model folder says of itself."""
+"""Model card: metadata from a model folder."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ GLOBAL_GUIDANCE = "Summarise the story of the video so far: who appeared, what h
 
 @dataclass(frozen=True)
 class Card:
-    """What a model folder says of itself (`hermes.json`), with defaults for models that say nothing.
+    """Metadata from a model folder's `hermes.json`, with defaults for models without one.
 
     Attributes:
-        name: Name shown to people.
+        name: Display name.
         about: One sentence: what the model knows and what it was trained on.
         guidance: The two generic guidance prompts, "local" and "global".
-        max_new_tokens: Longest answer, in tokens.
-        suggested: Questions that it answers well.
+        max_new_tokens: Maximum length of an answer, in tokens.
+        suggested: Questions that the model answers well.
     """
 
     name: str

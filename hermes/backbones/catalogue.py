@@ -1,6 +1,6 @@
-"""The models that people would try first: hub id, family, and the configuration as published, without weights.
+"""Catalogue of popular models: hub id, family and published configuration, without weights.
 
-The configurations say how large a model is before anything is downloaded, and stand for it where only its shape matters
+The configurations give a model's size before a download, and replace it where only its shape matters
 (`python -m hermes models`, `python -m hermes bench --random`).
 """
 
@@ -43,14 +43,14 @@ class Listed:
     """A model of the catalogue.
 
     Attributes:
-        id: Its hub id.
-        family: transformers' model type.
-        title: Its name for people.
-        published: Whether HERMES was published on it.
-        weights: Numbers in the model; a test counts them again from the configuration.
-        text: Its decoder's configuration.
-        vision: Its vision tower's configuration.
-        more: What else its configuration says.
+        id: Hub id.
+        family: transformers model type.
+        title: Display name.
+        published: Whether the HERMES publication reports results for it.
+        weights: Number of parameters; a test recounts them from the configuration.
+        text: Configuration of the decoder.
+        vision: Configuration of the vision tower.
+        more: Other entries of the configuration.
     """
 
     id: str
@@ -63,7 +63,7 @@ class Listed:
     more: dict[str, Any] = field(default_factory=dict)
 
     def config(self) -> Any:
-        """Its configuration, as transformers' class."""
+        """Return the transformers configuration."""
         from transformers import AutoConfig  # noqa: PLC0415 - heavy, and not needed to list the models
 
         kinds = {"llava_onevision": "qwen2", "smolvlm": "llama", "internvl": "qwen2"}
@@ -145,21 +145,21 @@ CATALOGUE: tuple[Listed, ...] = (
 
 
 def listed(name: str) -> Listed:
-    """A model of the catalogue by hub id, by the end of one ("qwen2.5-vl-7b"), or by title.
+    """Return a model of the catalogue by hub id or title.
 
     Raises:
-        HermesError: There is none, or there are several.
+        HermesError: There is no such model.
     """
     wanted = name.lower().replace(" ", "-")
     found = [m for m in CATALOGUE if wanted in (m.id.lower(), m.title.lower().replace(" ", "-"))]
     if len(found) != 1:
         names = ", ".join(m.title.lower().replace(" ", "-") for m in CATALOGUE)
-        raise HermesError(f"The catalogue has no model “{name}”. It has: {names}.")
+        raise HermesError(f"The catalogue has no model “{name}”. Available: {names}.")
     return found[0]
 
 
 def count(model: Listed) -> int:
-    """Numbers in a model, counted from its configuration; nothing is allocated."""
+    """Count the parameters of a model from its configuration, without allocating them."""
     import torch  # noqa: PLC0415 - heavy, and not needed to list the models
 
     from hermes.backbones.building import BUILDING  # noqa: PLC0415

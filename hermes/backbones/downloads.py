@@ -1,4 +1,4 @@
-"""Downloads from the hub: how large, under which licence, with whose consent, and how far they are."""
+"""Model downloads from the hub, with size, licence, confirmation and progress."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from hermes.errors import HermesError
 logger = logging.getLogger(__name__)
 
 FILES = ("*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "tokenizer*")
-"""What a model folder needs; hub folders may hold the same weights in other formats too."""
+"""Required files of a model; repositories on the hub may contain the same weights in other formats."""
 LARGE = 10**9
-"""Bytes from which on a download needs consent."""
+"""Downloads of more bytes than this need confirmation."""
 
 Progress = Callable[[str, float], None]
 
 
 @dataclass(frozen=True)
 class Download:
-    """What a model would take from the hub.
+    """A model download.
 
     Attributes:
-        name: The hub id.
-        size: Bytes that are not on this machine yet.
-        licence: As the model's card says; None where it does not.
+        name: Hub id.
+        size: Bytes to download (files in the local cache excluded).
+        licence: Licence from the model card; None if not stated.
     """
 
     name: str
@@ -42,23 +42,23 @@ class Download:
     licence: str | None
 
     def __str__(self) -> str:
-        """For people: name, size and licence."""
+        """Describe name, size and licence."""
         return f"“{self.name}” is a download of {self.size / 1e9:.1f} GB (licence: {self.licence or 'not stated'})"
 
 
 Confirm = Callable[[Download], bool]
-"""Asked before a large download; False: do not."""
+"""Called before a large download; returns whether to proceed."""
 
 
 class ConsentError(HermesError):
-    """A large download that nobody has agreed to yet.
+    """A large download that was not confirmed.
 
     Attributes:
-        download: What it is.
+        download: The download.
     """
 
     def __init__(self, download: Download) -> None:
-        """Say what would be downloaded."""
+        """Create the error for a download."""
         super().__init__(f"{download}. Nothing was downloaded.")
         self.download = download
 
@@ -73,18 +73,18 @@ def hub_answers() -> bool:
 
 
 def fetch(name: str, confirm: Confirm | None, progress: Progress | None) -> Path:
-    """The folder of a model on the hub, downloaded unless it lies here already.
+    """Return the folder of a model on the hub, and download it if necessary.
 
     Args:
-        name: The hub id.
-        confirm: Asked before more than `LARGE` bytes are downloaded; None: they are, and a line is logged.
-        progress: Told how far it is.
+        name: Hub id.
+        confirm: Called before a download of more than `LARGE` bytes; None downloads without confirmation and logs it.
+        progress: Called with a message and the progress.
 
     Raises:
-        ConsentError: `confirm` said no.
-        Exception: Whatever huggingface_hub raises.
+        ConsentError: `confirm` returned False.
+        Exception: Any exception of huggingface_hub.
     """
-    if not hub_answers():  # asked once: the library itself would try again for most of a minute
+    if not hub_answers():  # check once; huggingface_hub would retry for most of a minute
         return cached(name)
     download = look_up(name)
     if download.size > LARGE:
@@ -96,19 +96,19 @@ def fetch(name: str, confirm: Confirm | None, progress: Progress | None) -> Path
 
 
 def cached(name: str) -> Path:
-    """The folder of a model in the local cache of the hub.
+    """Return the folder of a model in the local hub cache.
 
     Raises:
-        LocalEntryNotFoundError: It is not there.
+        LocalEntryNotFoundError: The model is not in the cache.
     """
     return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
 
 
 def look_up(name: str) -> Download:
-    """What a model would take from the hub, from its listing alone.
+    """Return the download of a model, from its file listing.
 
     Raises:
-        Exception: Whatever huggingface_hub raises.
+        Exception: Any exception of huggingface_hub.
     """
     info = HfApi().model_info(name, files_metadata=True, timeout=10)
     needed = filter_repo_objects(info.siblings or [], allow_patterns=list(FILES), key=lambda file: file.rfilename)
@@ -122,12 +122,12 @@ def _is_here(name: str, file: str, commit: str | None) -> bool:
 
 
 def _bars(text: str, progress: Progress) -> type[Any]:
-    """Progress bars, as huggingface_hub wants them, that tell `progress` instead of drawing."""
+    """Return a tqdm class for huggingface_hub that calls `progress` instead of drawing."""
     furthest = 0.0
 
     class Told(tqdm):
         def __init__(self, *arguments: Any, **settings: Any) -> None:
-            # One bar counts the bytes that were written; others count files, or bytes on their way.
+            # One bar counts the bytes written; others count files, or bytes in transfer.
             self._told = settings.get("unit") == "B" and not str(settings.get("desc")).startswith("Downloading")
             settings.pop("name", None)
             settings["disable"] = False
@@ -140,6 +140,6 @@ def _bars(text: str, progress: Progress) -> type[Any]:
                 progress(f"{text}: {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB", 0.25 * furthest)
 
         def close(self) -> None:
-            self.disable = True  # and nothing is told any more, also not when it is collected
+            self.disable = True  # stop reporting, also when the bar is garbage-collected
 
     return Told

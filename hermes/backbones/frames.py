@@ -1,4 +1,4 @@
-"""Frames as vision towers read them: prepared as the model's own image processor does, without torchvision."""
+"""Preprocessing of frames for vision towers, equivalent to the model's image processor, without torchvision."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ Frame = npt.NDArray[np.uint8]
 
 
 class FramePreparation:
-    """Resizes, rescales and normalises, with the numbers of a preprocessor configuration.
+    """Resizes, rescales and normalises frames with the values of a preprocessor configuration.
 
     Attributes:
-        resample: PIL's filter.
-        scale: What pixels are multiplied with.
+        resample: PIL resampling filter.
+        scale: Factor for pixel values.
     """
 
     def __init__(
         self, config: dict[str, Any], mean: Sequence[float], std: Sequence[float], device: torch.device
     ) -> None:
-        """Read a configuration; `mean` and `std` [3] where it names none."""
+        """Read a configuration; `mean` and `std` [3] are its defaults."""
         self.resample = Image.Resampling(config.get("resample", Image.Resampling.BICUBIC))
         self.scale = float(config.get("rescale_factor", 1 / 255))
         self._mean = torch.tensor(config.get("image_mean") or mean, device=device)[:, None, None]
         self._std = torch.tensor(config.get("image_std") or std, device=device)[:, None, None]
 
     def __call__(self, frames: Sequence[Frame] | Frame, *sizes: tuple[int, int]) -> Tensor:
-        """Frames in one size after the other (most families need one).
+        """Preprocess frames.
 
         Args:
-            frames: T pictures, uint8 [H, W, 3] RGB.
-            *sizes: Widths and heights, in the order in which to resize.
+            frames: T frames, uint8 [H, W, 3] RGB.
+            *sizes: Widths and heights to resize to, one after the other; most families need one.
 
         Returns:
             float32 [T, 3, height, width].

@@ -1,4 +1,4 @@
-"""Whether this machine multiplies faster in bfloat16; some do (AVX-512 BF16, AMX), others are a hundred times slower."""
+"""Measures whether this CPU is faster in bfloat16: some are (AVX-512 BF16, AMX), others are a hundred times slower."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 
 def half_is_faster() -> bool:
-    """Time one matrix product in float32 and in bfloat16 (a few milliseconds; on machines without it, a second)."""
+    """Time a matrix product in float32 and bfloat16 (a few milliseconds; a second on CPUs without bfloat16)."""
     seconds = {}
     for kind in (torch.float32, torch.bfloat16):
         left, right = torch.randn(512, 128).to(kind), torch.randn(128, 384).to(kind)

@@ -1,6 +1,6 @@
-"""InternVL3 (1B, 2B): one square picture a frame, its number as text before it, Qwen2 decoder, 1D RoPE.
+"""InternVL3 (1B, 2B): one square image per frame, preceded by its number as text; Qwen2 decoder, 1D RoPE.
 
-Not published with HERMES: the constants are those of LLaVA-OneVision.
+HERMES was not published for this family; it uses the constants of LLaVA-OneVision.
 """
 
 from __future__ import annotations
@@ -44,26 +44,26 @@ class InternVL(Backbone):
         return self.model.model.language_model
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
-        """The tower's patches, shuffled together; the same for frames of every size."""
+        """Layout after pixel shuffle; the same for all frame sizes."""
         config = self.model.config
         patch = config.vision_config.patch_size
         columns, rows = (int(s // p * config.downsample_ratio) for s, p in zip(self.size, patch[::-1], strict=True))
         return Layout((rows, columns), self.size)
 
     def prepare(self, frames: Sequence[Frames] | Frames) -> Tensor:
-        """Frames as the tower reads them: T pictures uint8 [H, W, 3] -> [T, 3, height, width] of the model's dtype."""
+        """Preprocess frames for the tower: T frames uint8 [H, W, 3] -> [T, 3, height, width] in the model's dtype."""
         return self._prepare(frames, self.size).to(self.dtype)
 
     @torch.inference_mode()
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002
-        """Tower, pixel shuffle and projector, transformers' own; before every frame its number, as it was trained."""
+        """Encode with transformers' tower and projector; each frame is preceded by its number, as in training."""
         config = self.model.config
         features = self.model.model.get_image_features(
             self.prepare(frames),
             vision_feature_layer=config.vision_feature_layer,
             vision_feature_select_strategy=config.vision_feature_select_strategy,
         ).pooler_output
-        # The processor joins frames by a line break; a stream writes it before every frame but the first.
+        # The processor joins frames with a line break; a stream inserts it before every frame but the first.
         numbers = range(first_step, first_step + len(frames))
         texts = [self.tokenize(("\n" if i else "") + f"Frame{i + 1}: {START}") for i in numbers]
         return self.weave(features, texts, self.tokenize(END))

@@ -19,8 +19,7 @@ from hermes.memory.tiers import LLAVA_ONEVISION
 class LlavaOnevision(Backbone):
     """A LLaVA-OneVision model of transformers.
 
-    A stream leaves out the `image_newline` token that `get_video_features` appends to every call, as the published method
-    does.
+    As in the publication, streams omit the `image_newline` token that `get_video_features` appends at every call.
     """
 
     family = "llava_onevision"
@@ -45,18 +44,18 @@ class LlavaOnevision(Backbone):
         return self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id)
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
-        """The tower's patches, pooled 2x, rounded up; the same for frames of every size."""
+        """Layout after 2x pooling, rounded up; the same for all frame sizes."""
         vision = self.model.config.vision_config
         side = -(-(vision.image_size // vision.patch_size) // 2)
         return Layout((side, side), self.size)
 
     def prepare(self, frames: Sequence[Frames] | Frames) -> Tensor:
-        """Frames as the tower reads them: T pictures uint8 [H, W, 3] -> [T, 3, height, width] of the model's dtype."""
+        """Preprocess frames for the tower: T frames uint8 [H, W, 3] -> [T, 3, height, width] in the model's dtype."""
         return self._prepare(frames, self.size).to(self.dtype)
 
     @torch.inference_mode()
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002
-        """Tower, projector and pooling, all transformers' own, without text between the frames."""
+        """Encode with transformers' tower, projector and pooling, without text between the frames."""
         output = self.model.model.get_video_features(self.prepare(frames)[None])
         features = output.pooler_output[0, :-1]  # without the image_newline
         return Encoded.of_vision(features.unflatten(0, (len(frames), -1)))

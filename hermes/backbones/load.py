@@ -1,4 +1,4 @@
-"""Loading a model by name: the pocket model that ships, a local folder, or a hub id."""
+"""Loads a model by name: the bundled pocket model, a local folder, or a hub id."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hermes.backbones.downloads import Confirm, Progress
 from hermes.backbones.families import FAMILIES
 from hermes.backbones.placement import DeviceMap
 from hermes.backbones.sources import ModelError, first_line
-from hermes.backbones.weights_progress import telling
+from hermes.backbones.weights_progress import report_weights
 from hermes.memory.watched_attention import NAME as ATTENTION
 from hermes.out_of_memory import is_shortage
 
@@ -40,23 +40,23 @@ def load(
     """Load a model.
 
     Args:
-        name: "pocket" for the model that ships, a folder, or a hub id such as "llava-hf/llava-onevision-qwen2-0.5b-ov-hf".
-        device: Where it shall run; None: CUDA, else MPS, else CPU, and over all GPUs where one is too small. "auto": over
-            all GPUs. A mapping of module names to devices, as accelerate takes it: each module there ("disk" too).
-        dtype: Type of its weights and cache; None: bfloat16 on CUDA (float16 if stored so), float16 on MPS, float32 on CPU
-            (for a large model bfloat16 where a measurement says that it is faster).
-        quantization: "4bit" for 4-bit weights (CUDA, with bitsandbytes installed); None: as they are.
-        progress: Told what happens and how far it is, 0 to 1.
-        confirm: Asked before a download of more than 1 GB; None: it starts unasked, and is logged.
+        name: "pocket" for the bundled model, a folder, or a hub id such as "llava-hf/llava-onevision-qwen2-0.5b-ov-hf".
+        device: Device of the model. None: CUDA, else MPS, else CPU, and all GPUs if one is too small. "auto": all GPUs. A
+            mapping of module names to devices (or "disk"), as for accelerate: each module on its device.
+        dtype: Type of weights and cache. None: bfloat16 on CUDA (float16 if stored that way), float16 on MPS, float32 on
+            CPU (bfloat16 for a large model if a measurement shows that it is faster).
+        quantization: "4bit" for 4-bit weights (CUDA, with bitsandbytes installed); None for unquantized weights.
+        progress: Called with a message and the progress, 0 to 1.
+        confirm: Called before a download of more than 1 GB; None downloads without confirmation and logs it.
 
     Returns:
         The backbone, ready for `hermes.StreamSession`.
 
     Raises:
-        ConsentError: `confirm` said no.
-        ModelError: Unknown, unreachable, gated, damaged, or of a family that is not served.
-        MemoryShortError: It does not fit; the message says what is needed and what is there.
-        HermesError: A device or quantization that is not there.
+        ConsentError: `confirm` returned False.
+        ModelError: The model is unknown, unreachable, gated, damaged, or of an unsupported family.
+        MemoryShortError: The model does not fit; the message states the required and the free memory.
+        HermesError: The device or quantization is not available.
     """
     _check_before_download(str(name), device, dtype, quantization)
     folder = sources.find(str(name), confirm, progress)
@@ -68,7 +68,7 @@ def load(
         placement.check_memory(str(name), weights, place, place.free())
     if progress:
         progress(f"Loading {name}", 0.3)
-    with telling(f"Loading {name}", progress):
+    with report_weights(f"Loading {name}", progress):
         model, tokenizer = _weights(folder, str(name), family, place)
     if progress:
         progress(f"Preparing {name}", 0.9)
@@ -79,10 +79,10 @@ def load(
 
 
 def check_available(name: str) -> None:
-    """Check that a model exists and can be served, without downloading or loading its weights.
+    """Check that a model exists and is supported, without downloading or loading its weights.
 
     Raises:
-        ModelError: Unknown, unreachable, gated, damaged, or of a family that is not served.
+        ModelError: The model is unknown, unreachable, gated, damaged, or of an unsupported family.
     """
     folder = sources.local_folder(name)
     if folder is None:
@@ -95,7 +95,7 @@ def check_available(name: str) -> None:
 def _check_before_download(
     name: str, device: str | torch.device | DeviceMap | None, dtype: torch.dtype | None, quantization: str | None
 ) -> None:
-    """See that a model whose size is known from the catalogue fits, so that none is downloaded in vain."""
+    """Check that a model of the catalogue fits, before it is downloaded."""
     for model in CATALOGUE:
         if model.id == name:
             place = placement.choose(device, dtype, quantization, torch.bfloat16, model.weights)
@@ -104,9 +104,9 @@ def _check_before_download(
 
 
 def _weights(folder: Path, name: str, family: type[Any], place: placement.Placement) -> tuple[Any, Any]:
-    """Model and tokenizer, in evaluation mode and in their place."""
+    """Load model and tokenizer onto their devices, in evaluation mode."""
     settings: dict[str, Any] = {"dtype": place.dtype, "use_safetensors": True, "trust_remote_code": False}
-    # The decoder's attention is our own, registered with transformers; only the vision tower may have another.
+    # The decoder uses our own attention, registered with transformers; the vision tower can use FlashAttention.
     if place.device.type == "cuda" and is_flash_attn_2_available():
         settings["attn_implementation"] = {"vision_config": "flash_attention_2"}
     if place.quantization:
@@ -129,13 +129,12 @@ def _weights(folder: Path, name: str, family: type[Any], place: placement.Placem
     except (OSError, ValueError, RuntimeError, KeyError, MemoryError) as error:
         if is_shortage(error):
             raise placement.MemoryShortError(
-                f"Memory ran out on {place.devices} while “{name}” was loaded. Choose a smaller model, or close other "
-                "programs."
+                f"Memory ran out on {place.devices} while loading “{name}”. Choose a smaller model, or close other programs."
             ) from error
         raise ModelError(f"The model “{name}” is incomplete or damaged: {first_line(error)}") from error
     if place.spread == "auto" and {"cpu", "disk"} & {str(part) for part in model.hf_device_map.values()}:
         raise placement.MemoryShortError(
-            f"The model “{name}” does not fit on {place.devices} beside the streams' memories."
+            f"The model “{name}” does not fit on {place.devices} together with the memories of the streams."
         )
     return model.eval().requires_grad_(False), tokenizer
 
@@ -147,7 +146,7 @@ def _config(folder: Path) -> Any:
         raise ModelError(f"The configuration of the model in {folder} cannot be read: {first_line(error)}") from error
     if config.model_type not in FAMILIES:
         raise ModelError(
-            f"Models of the family “{config.model_type}” are not served. These are: {', '.join(sorted(FAMILIES))}."
+            f"Models of the family “{config.model_type}” are not supported. Supported: {', '.join(sorted(FAMILIES))}."
         )
     return config
 

@@ -1,4 +1,4 @@
-"""Where a model runs and in which type, and whether it fits there: decided before a byte of its weights is read."""
+"""Choice of a model's device and dtype, and the memory check, before its weights are read."""
 
 from __future__ import annotations
 
@@ -14,31 +14,31 @@ from hermes.errors import HermesError
 
 GIB = 2**30
 HEADROOM = 0.15
-"""Share on top of the weights for activations, buffers and a first stream."""
+"""Extra memory as a share of the weights, for activations, buffers and a first stream."""
 
 
 HALF_FROM = 10**8
-"""Numbers from which on a model may run in bfloat16 on a CPU: for smaller ones nothing is won."""
+"""Minimum number of parameters for bfloat16 on a CPU; smaller models do not benefit."""
 ROOM_FOR_STREAMS = 0.1
-"""Share of each GPU that is left to the memories of streams where a model is spread over several."""
+"""Share of each GPU reserved for the memories of streams if a model is spread over several GPUs."""
 
 DeviceMap = Mapping[str, str | int | torch.device]
-"""Modules of a model and where each lies, as accelerate takes it: a device, "cpu" or "disk"."""
+"""Module name -> device, "cpu" or "disk", as for accelerate."""
 
 
 class MemoryShortError(HermesError):
-    """A model that does not fit; the message says what is needed and what is there."""
+    """The model does not fit; the message states the required and the free memory."""
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where and how a model is loaded.
+    """Device and type of a model.
 
     Attributes:
-        device: Where it runs.
-        dtype: Type of its weights and its cache.
+        device: Main device.
+        dtype: Type of weights and cache.
         quantization: "4bit", or None.
-        spread: None: all on `device`. "auto": over all GPUs, as accelerate sees fit. Else where each module lies.
+        spread: None: everything on `device`. "auto": all GPUs, distributed by accelerate. Otherwise the device map.
     """
 
     device: torch.device
@@ -48,22 +48,22 @@ class Placement:
 
     @property
     def bytes_per_weight(self) -> float:
-        """Bytes that a weight takes once loaded (4-bit: with its scales)."""
+        """Bytes per loaded parameter (4-bit: including the scales)."""
         return 0.56 if self.quantization else torch.finfo(self.dtype).bits / 8
 
     def needed(self, weights: int) -> int:
-        """Bytes that a model of `weights` numbers needs, with room for activations, buffers and a first stream."""
+        """Bytes needed by a model with `weights` parameters, including activations, buffers and a first stream."""
         return int(weights * self.bytes_per_weight * (1 + HEADROOM))
 
     @property
     def devices(self) -> str:
-        """Where it runs, for people."""
+        """Description of the devices for messages."""
         if self.spread == "auto":
             return f"{torch.cuda.device_count()} GPUs"
         return str(self.device)
 
     def free(self) -> int:
-        """Memory that is free there now, in bytes."""
+        """Return the free memory of the devices, in bytes."""
         if self.spread == "auto":
             return sum(free_bytes(torch.device("cuda", i)) for i in range(torch.cuda.device_count()))
         return free_bytes(self.device)
@@ -76,19 +76,19 @@ def choose(
     stored: torch.dtype,
     weights: int = 0,
 ) -> Placement:
-    """Placement of a model: what was asked for, else what suits this machine.
+    """Choose the placement of a model.
 
     Args:
-        device: None: CUDA, else MPS, else CPU; over all GPUs where one is too small. "auto": over all GPUs, where there are
-            several. A mapping: each module where it says.
-        dtype: None: bfloat16 on CUDA, float16 on MPS; on a CPU float32; for a large model bfloat16 where a
-            measurement says that it is faster, or where float32 does not fit.
-        quantization: "4bit" by bitsandbytes, or None.
-        stored: Type in which the weights are stored.
-        weights: Numbers in the model.
+        device: None: CUDA, else MPS, else CPU; all GPUs if one is too small. "auto": all GPUs, if there are several. A
+            mapping: a device per module.
+        dtype: None: bfloat16 on CUDA (float16 if stored that way), float16 on MPS, float32 on a CPU; for a large model on a
+            CPU bfloat16 if a measurement shows that it is faster, or if float32 does not fit.
+        quantization: "4bit" with bitsandbytes, or None.
+        stored: Type of the stored weights.
+        weights: Number of parameters.
 
     Raises:
-        HermesError: A device that is not there, or a quantization that is unknown or not installed.
+        HermesError: The device is not available, or the quantization is unknown or not installed.
     """
     if isinstance(device, Mapping):
         first = next(iter(device.values()), "cpu")
@@ -97,13 +97,13 @@ def choose(
     try:
         place = torch.device(device) if device not in (None, "auto") else _best_device()
     except RuntimeError as error:
-        raise HermesError(f"“{device}” is no device; examples are cpu, cuda, cuda:1 and mps.") from error
+        raise HermesError(f"“{device}” is not a device. Examples: cpu, cuda, cuda:1, mps.") from error
     if place.type == "cuda" and not torch.cuda.is_available():
-        raise HermesError("There is no CUDA device here; leave the device out, or choose cpu.")
+        raise HermesError("This machine has no CUDA device. Omit the device, or choose cpu.")
     if place.type == "mps" and not torch.backends.mps.is_available():
-        raise HermesError("There is no MPS device here; leave the device out, or choose cpu.")
+        raise HermesError("This machine has no MPS device. Omit the device, or choose cpu.")
     if quantization not in (None, "4bit"):
-        raise HermesError(f"Weights can be quantized to 4bit or not at all, not to “{quantization}”.")
+        raise HermesError(f"The only supported quantization is 4bit, not “{quantization}”.")
     if quantization and place.type != "cuda":
         raise HermesError("4-bit weights need a CUDA device.")
     if quantization and importlib.util.find_spec("bitsandbytes") is None:
@@ -133,21 +133,21 @@ def _best_device() -> torch.device:
 
 
 def free_bytes(device: torch.device) -> int:
-    """Memory that is free on a device now."""
+    """Return the free memory of a device, in bytes."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
     return int(psutil.virtual_memory().available)
 
 
 def room_on_gpus() -> dict[int, int]:
-    """Bytes that a model may take on each GPU when it is spread over all, so that memories of streams fit beside it."""
+    """Bytes that a spread model may use on each GPU; the rest is reserved for the memories of streams."""
     return {
         i: int(free_bytes(torch.device("cuda", i)) * (1 - ROOM_FOR_STREAMS)) for i in range(torch.cuda.device_count())
     }
 
 
 def fits(weights: int) -> str:
-    """Whether a model of `weights` numbers fits into the memory that is free now: "yes", "no", or on what terms."""
+    """Return whether a model with `weights` parameters fits the free memory: "yes", "no", or a condition."""
     place = choose(None, None, None, torch.bfloat16)
     free = free_bytes(place.device)
     if place.device.type == "cuda":
@@ -161,17 +161,17 @@ def fits(weights: int) -> str:
 
 
 def needed_here(weights: int) -> int:
-    """Bytes that a model of `weights` numbers needs on this machine, in the type that it would be loaded in."""
+    """Bytes that a model with `weights` parameters needs on this machine, in its default type."""
     place = _best_device()
     half = place.type != "cpu" or Placement(place, torch.float32).needed(weights) > free_bytes(place)
     return Placement(place, torch.bfloat16 if half else torch.float32).needed(weights)
 
 
 def check_memory(name: str, weights: int, placement: Placement, free: int) -> None:
-    """See that `weights` numbers fit into `free` bytes.
+    """Check that `weights` parameters fit into `free` bytes.
 
     Raises:
-        MemoryShortError: They do not.
+        MemoryShortError: They do not fit.
     """
     needed = placement.needed(weights)
     if needed > free:

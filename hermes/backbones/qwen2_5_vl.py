@@ -1,4 +1,4 @@
-"""Qwen2.5-VL (3B, 7B, 32B): frames merged in pairs, a grid that follows their shape, 3D M-RoPE in seconds."""
+"""Qwen2.5-VL (3B, 7B, 32B): frames merged in pairs, grid by aspect ratio, 3D M-RoPE with time in seconds."""
 
 from __future__ import annotations
 
@@ -51,17 +51,17 @@ class Qwen25VL(Backbone):
         return self._rotary
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:
-        """The family's smart resize: both sides multiples of a merged patch, as many pixels as its processor allows.
+        """Layout by the family's smart resize: sides are multiples of a merged patch, within the processor's pixel limits.
 
         Raises:
-            HermesError: The frames are more than 200 times as wide as high, or the reverse.
+            HermesError: The aspect ratio is above 200.
         """
         vision = self.model.config.vision_config
         factor = vision.patch_size * vision.spatial_merge_size
         try:
             high, wide = smart_resize(height, width, factor, self._least, self._most)
         except ValueError as error:
-            raise HermesError(f"Frames of {width} x {height} pixels are too long and thin for this model.") from error
+            raise HermesError(f"Frames of {width} x {height} pixels are too elongated for this model.") from error
         return Layout(
             grid=(high // factor, wide // factor),
             pixels=(wide, high),
@@ -74,7 +74,7 @@ class Qwen25VL(Backbone):
         return vision.tokens_per_second * vision.temporal_patch_size * seconds_per_frame
 
     def patches(self, frames: Sequence[Frames], layout: Layout) -> tuple[Tensor, Tensor]:
-        """Frames as the tower reads them: flattened patches [patches, values] and the grid [1, 3] (time, height, width)."""
+        """Preprocess frames for the tower: flattened patches [patches, values] and grid [1, 3] (time, height, width)."""
         vision = self.model.config.vision_config
         pixels = self._prepare(frames, layout.pixels)
         patch, merge, time = vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size
@@ -86,7 +86,7 @@ class Qwen25VL(Backbone):
 
     @torch.inference_mode()
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002
-        """Tower and merger, transformers' own; positions relative to the first of these steps."""
+        """Encode with transformers' tower and merger; positions are relative to the first of these steps."""
         flat, grid = self.patches(frames, layout)
         features = self.model.model.get_video_features(flat, grid).pooler_output[0]
         plain = Encoded.of_vision(features.unflatten(0, (len(frames) // layout.frames_per_step, -1)).to(self.dtype))
@@ -97,11 +97,11 @@ class Qwen25VL(Backbone):
 
     @staticmethod
     def _times(step: Tensor, first_step: int, layout: Layout) -> Tensor:
-        """Temporal positions of steps counted from the beginning of the stream."""
+        """Temporal positions of steps, counted from the start of the stream."""
         return ((step + first_step).float() * layout.interval).long()
 
     def chunk_positions(self, cache: MemoryCache, encoded: Encoded, first_step: int, layout: Layout) -> Tensor:
-        """As the model counts a whole clip while a layer is intact; after an eviction, from its largest position + 1 on."""
+        """Positions as in a complete clip while a layer is intact; after an eviction, from its largest position + 1 on."""
         start = cache.next_positions()[None, :, None].expand(3, -1, -1).clone()
         intact = torch.tensor([layer.intact for layer in cache.layers], device=self.device)
         begun = self._times(

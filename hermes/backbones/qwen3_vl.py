@@ -1,6 +1,6 @@
 """Qwen3-VL (2B, 4B, 8B): time as text before every pair of frames, interleaved M-RoPE, deepstack features.
 
-Not published with HERMES: the constants are those of Qwen2.5-VL.
+HERMES was not published for this family; it uses the constants of Qwen2.5-VL.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Qwen3VL(Qwen25VL):
 
     @torch.inference_mode()
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002
-        """Tower and mergers, transformers' own; before every step its time, as the model's processor writes it."""
+        """Encode with transformers' tower and mergers; each step is preceded by its time, as in the model's processor."""
         flat, grid = self.patches(frames, layout)
         output = self.model.model.get_video_features(flat, grid)
         steps = len(frames) // layout.frames_per_step
@@ -57,9 +57,9 @@ class Qwen3VL(Qwen25VL):
         return Encoded(woven.embeddings, woven.step, woven.patch, offsets, deepstack)
 
     def _offsets(self, woven: Encoded, layout: Layout) -> Tensor:
-        """Text counts on one by one; a step's grid takes as many positions as its longer side."""
+        """Positions: one per text token; the grid of a step takes as many as its longer side."""
         rows, columns = layout.grid
-        # A step's first vision token stands where the text before it ends; the text behind it begins after the longer side.
+        # The first vision token follows the text before it; the text after the grid starts after the longer side.
         advance = torch.where(woven.patch < 0, 1, 0)
         advance[woven.patch == rows * columns - 1] = max(rows, columns)
         start = advance.cumsum(0) - advance
@@ -68,5 +68,5 @@ class Qwen3VL(Qwen25VL):
         return torch.stack((start, start + row, start + column))
 
     def chunk_positions(self, cache: MemoryCache, encoded: Encoded, first_step: int, layout: Layout) -> Tensor:
-        """From each layer's largest position + 1 on: text ends every chunk, so this is also how a whole clip is counted."""
+        """Positions from each layer's largest + 1 on; every chunk ends with text, so a complete clip is counted alike."""
         return Backbone.chunk_positions(self, cache, encoded, first_step, layout)

@@ -1,7 +1,7 @@
-"""SmolVLM2 (256M, 500M, 2.2B): one square picture a frame, its time as text before it, Llama decoder, 1D RoPE.
+"""SmolVLM2 (256M, 500M, 2.2B): one square image per frame, preceded by its time as text; Llama decoder, 1D RoPE.
 
-Not published with HERMES: the constants are those of LLaVA-OneVision. The model's processor begins a video with a sentence
-that tells how many frames it has; a stream does not know, so the sentence is left out.
+HERMES was not published for this family; it uses the constants of LLaVA-OneVision. The model's processor starts a video with
+a sentence that states the number of frames. A stream omits it, since the number is unknown.
 """
 
 from __future__ import annotations
@@ -51,13 +51,13 @@ class SmolVLM(Backbone):
         return self.model.model.text_model
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
-        """One square picture, its patches shuffled together; the same for frames of every size."""
+        """Layout of one square image after pixel shuffle; the same for all frame sizes."""
         config = self.model.config
         side = self._side // config.vision_config.patch_size // config.scale_factor
         return Layout((side, side), (self._side, self._side))
 
     def prepare(self, frames: Sequence[Frames] | Frames) -> Tensor:
-        """Frames as the tower reads them: the longer side first, then square, as the model's processor does."""
+        """Preprocess frames for the tower: resize by the longer side, then to a square, as the model's processor does."""
         height, width = frames[0].shape[:2]
         long = self._longest
         if width >= height:
@@ -68,7 +68,7 @@ class SmolVLM(Backbone):
 
     @torch.inference_mode()
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002
-        """Tower and connector, transformers' own; before every frame its time, as the model's processor writes it."""
+        """Encode with transformers' tower and connector; each frame is preceded by its time, as in the processor."""
         output = self.model.model.get_image_features(self.prepare(frames)[None])
         features = torch.cat(list(output.pooler_output)).unflatten(0, (len(frames), -1))
         stamps = [f"{int(at // 60):02d}:{int(at % 60):02d}" for at in seconds]

@@ -1,7 +1,4 @@
-"""Where a model comes from: the folder that ships, a local folder, or the hub; nothing here knows what is inside.
-
-Local folders are tried first, so that the hub is asked only for what can be there.
-"""
+"""Locates model files: the bundled folder, a local folder, or the hub. Local folders take precedence."""
 
 from __future__ import annotations
 
@@ -27,30 +24,30 @@ from hermes.errors import HermesError
 
 
 class ModelError(HermesError):
-    """A model that cannot be loaded; the message says why and what to do."""
+    """The model cannot be loaded; the message states the reason and a remedy."""
 
 
 def find(name: str, confirm: Confirm | None = None, progress: Progress | None = None) -> Path:
-    """The folder of a model, downloaded if it is on the hub.
+    """Return the folder of a model, downloaded if it is on the hub.
 
     Args:
         name: "pocket", a folder, or a hub id such as "owner/name".
-        confirm: Asked before a large download; None: it is not asked for.
-        progress: Told what happens and how far it is, 0 to 1.
+        confirm: Called before a large download; None downloads without confirmation.
+        progress: Called with a message and the progress, 0 to 1.
 
     Raises:
-        ConsentError: `confirm` said no.
-        ModelError: Unknown, unreachable, gated, or without a configuration.
+        ConsentError: `confirm` returned False.
+        ModelError: The model is unknown, unreachable, gated, or without a configuration.
     """
     folder = local_folder(name)
     return folder if folder is not None else _download(name, confirm, progress)
 
 
 def local_folder(name: str) -> Path | None:
-    """The folder of a model on this machine; None where the name is a hub id.
+    """Return the folder of a local model; None if the name is a hub id.
 
     Raises:
-        ModelError: It is neither, or the folder has no configuration.
+        ModelError: The name is neither, or the folder has no configuration.
     """
     if name == "pocket":
         if not (POCKET / "config.json").is_file():
@@ -62,7 +59,7 @@ def local_folder(name: str) -> Path | None:
             if not (path / "config.json").is_file():
                 raise ModelError(f"The folder {path} holds no model: it has no config.json.")
             return path
-    except (OSError, ValueError, RuntimeError) as error:  # a null byte, too long, a home folder that is not known
+    except (OSError, ValueError, RuntimeError) as error:  # null byte, name too long, unknown home folder
         raise ModelError(f"There is no model “{name}”: {first_line(error)}") from error
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise ModelError(
@@ -72,10 +69,10 @@ def local_folder(name: str) -> Path | None:
 
 
 def check_hub(name: str) -> None:
-    """Check that the hub, or its local cache, has a model; nothing is downloaded.
+    """Check that the hub or its local cache has a model, without downloading it.
 
     Raises:
-        ModelError: Unknown, gated, or unreachable and not in the cache.
+        ModelError: The model is unknown, gated, or unreachable and not in the cache.
     """
     with _hub_errors(name):
         if hub_answers():
@@ -85,7 +82,7 @@ def check_hub(name: str) -> None:
 
 
 def large_download(name: str) -> Download | None:
-    """What `find` would want consent to; None where it is small, here already, or cannot be had, as `find` will say."""
+    """Return the download that `find` would ask to confirm; None if it is small, local, or not available."""
     if name == "pocket" or Path(name).expanduser().is_dir() or name.count("/") != 1 or not hub_answers():
         return None
     try:
@@ -121,11 +118,11 @@ def _hub_errors(name: str) -> Iterator[None]:
             f"The hub cannot be reached, and “{name}” is not on this machine. Check the connection, or give a local folder."
         ) from error
     except (HfHubHTTPError, OSError) as error:
-        raise ModelError(f"The hub did not give “{name}”: {first_line(error)}") from error
+        raise ModelError(f"The model “{name}” cannot be downloaded: {first_line(error)}") from error
 
 
 def read_json(folder: Path, file: str) -> dict[str, Any] | None:
-    """A JSON file of a model; None where it has no such file.
+    """Read a JSON file of a model; None if there is no such file.
 
     Raises:
         ModelError: The file cannot be read.
@@ -143,10 +140,10 @@ def read_json(folder: Path, file: str) -> dict[str, Any] | None:
 
 
 def count_weights(folder: Path) -> int:
-    """Numbers in a folder's safetensors files, read from their headers alone.
+    """Count the parameters in a folder's safetensors files from their headers.
 
     Raises:
-        ModelError: There are none, or one of the files is missing or cut short.
+        ModelError: There are no weights, or a file is missing or truncated.
     """
     index = read_json(folder, "model.safetensors.index.json")
     names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]

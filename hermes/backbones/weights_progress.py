@@ -1,4 +1,4 @@
-"""How far the weights of a model are, as transformers counts them while it loads."""
+"""Progress of loading weights, from transformers' progress bar."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from transformers.utils.logging import set_tqdm_hook
 from hermes.backbones.downloads import Progress
 
 FROM, TO = 0.3, 0.9
-"""Shares of the whole between which weights are loaded."""
+"""Range of the overall progress that covers the loading of weights."""
 
 
 @contextmanager
-def telling(text: str, progress: Progress | None) -> Iterator[None]:
-    """While active, transformers' bar over weights tells `progress` instead of drawing; one model loads at a time."""
+def report_weights(text: str, progress: Progress | None) -> Iterator[None]:
+    """Redirect transformers' progress bar over weights to `progress`; only one model loads at a time."""
     if progress is None:
         yield
         return
@@ -33,7 +33,7 @@ def telling(text: str, progress: Progress | None) -> Iterator[None]:
 
 
 class _Bar:
-    """As much of a progress bar as transformers uses."""
+    """The subset of the tqdm interface that transformers uses."""
 
     def __init__(self, items: Any, total: int | None, tell: Callable[[float], None]) -> None:
         self._items = items
@@ -47,7 +47,7 @@ class _Bar:
             self.update()
 
     def update(self, count: int = 1) -> None:
-        """Count `count` more."""
+        """Advance by `count` items."""
         self._done += count
         if self._total:
             self._tell(min(self._done / self._total, 1.0))
@@ -59,5 +59,5 @@ class _Bar:
         pass
 
     def __getattr__(self, _: str) -> Callable[..., None]:
-        """Whatever else a bar can do (descriptions, closing) shows nothing here."""
+        """Ignore all other methods of a progress bar, such as descriptions and closing."""
         return lambda *_, **__: None

@@ -29,7 +29,7 @@ def test_every_family_is_listed_and_those_published_are_marked():
 
 def test_models_are_found_by_id_and_title():
     assert listed("Qwen/Qwen2.5-VL-7B-Instruct") is listed("qwen2.5-vl-7b")
-    with pytest.raises(HermesError, match=r"no model “gpt”\. It has: llava-onevision-0"):
+    with pytest.raises(HermesError, match=r"no model “gpt”\. Available: llava-onevision-0"):
         listed("gpt")
 
 

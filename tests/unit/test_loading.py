@@ -61,8 +61,8 @@ def test_a_model_that_does_not_fit():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"device": "toaster"}, "is no device"),
-        ({"quantization": "1bit"}, "4bit or not at all"),
+        ({"device": "toaster"}, "is not a device"),
+        ({"quantization": "1bit"}, "supported quantization is 4bit"),
         ({"device": "cpu", "quantization": "4bit"}, "need a CUDA device"),
     ],
 )

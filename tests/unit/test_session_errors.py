@@ -152,7 +152,7 @@ def test_folders_that_hold_no_model(tmp_path, tiny_folder):
     with pytest.raises(HermesError, match=r"no config\.json"):
         hermes.load(tmp_path)
     (tmp_path / "config.json").write_text('{"model_type": "gpt2"}')
-    with pytest.raises(HermesError, match="family “gpt2” are not served"):
+    with pytest.raises(HermesError, match="family “gpt2” are not supported"):
         hermes.load(tmp_path)
     (tmp_path / "config.json").write_text("{")
     with pytest.raises(HermesError, match="cannot be read"):

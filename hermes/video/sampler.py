@@ -122,7 +122,7 @@ class VideoSampler:
         name = display_name(path)
         file = _open(path, name, limits)
         try:
-            kind = recognise(os.pread(file, HEAD_BYTES, 0), name)
+            kind = recognise(_head(file, name), name)
             request = {
                 "demuxer": kind.demuxer,
                 "fps": fps,
@@ -212,6 +212,18 @@ class VideoSampler:
     def close(self) -> None:
         """End the decoder process; further iteration ends at once."""
         self._release()
+
+
+def _head(file: int, name: str) -> bytes:
+    """The first bytes of a file.
+
+    Raises:
+        VideoError: The disk or the file system reports an error.
+    """
+    try:
+        return os.pread(file, HEAD_BYTES, 0)
+    except OSError as error:
+        raise VideoError(f"{name} cannot be read: {error.strerror or error}.") from None
 
 
 def _open(path: Path, name: str, limits: Limits) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from videos import DATA, spoiled, write_video
@@ -114,6 +115,12 @@ def test_missing_folder_and_pipe(tmp_path):
     os.mkfifo(tmp_path / "pipe.mp4")
     with pytest.raises(VideoError, match="is a device or a pipe"):
         probe(tmp_path / "pipe.mp4")
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a file that cannot be read from its start")
+def test_a_file_that_the_system_cannot_read():
+    with pytest.raises(VideoError, match='"mem" cannot be read: Input/output error'):
+        probe("/proc/self/mem")
 
 
 def test_addresses_and_impossible_names_are_just_missing_files():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -14,6 +15,8 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from hermes.video import VideoError
+from hermes.video.decoder_process import fork_server
 from ui import bundle
 from ui.component import part
 from ui.lab.choices import offer
@@ -64,6 +67,8 @@ class Page:
     def launch(self, quota: Quota, **where: Any) -> None:
         """Serve it until interrupted; `where` is for `gr.Blocks.launch`."""
         self.blocks.launch(**where, prevent_thread_lock=True, **launch_options(quota, self.handlers, self.opening))
+        with contextlib.suppress(VideoError):  # the first video then reports it
+            fork_server().start()
         self.preload()  # imports torch, which the page does not need to open
         self.blocks.block_thread()
 

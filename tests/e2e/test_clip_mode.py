@@ -57,6 +57,6 @@ def test_a_run_with_its_questions(page):
 
 def test_the_webcam_says_why_it_is_not_there(page):
     page.get_by_role("tab", name="Webcam").first.click()
-    expect(page.get_by_text("The webcam cannot be used here")).to_be_visible()
+    expect(page.get_by_text("The webcam is not available here")).to_be_visible()
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert").get_by_text("Choose a clip or upload a video")).to_be_visible()

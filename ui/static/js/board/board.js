@@ -148,7 +148,7 @@ export function mountBoard(element, bus, send) {
   function peak({ frame, share, jpeg }) {
     const seconds = frameTime(view.state, frame);
     const name = `Frame at ${clock(seconds, true)}`;
-    return h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => bus.say("goto", seconds) },
+    return h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => bus.publish("goto", seconds) },
       jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: name }) : h("span", { class: "hl-clip-blank" }),
       h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
   }
@@ -207,7 +207,7 @@ export function mountBoard(element, bus, send) {
   let wantedTimer = null;
   function reportWanted() { // tell the server what is shown, without waiting for the next update
     clearTimeout(wantedTimer);
-    wantedTimer = setTimeout(() => bus.say("wanted", null), 120);
+    wantedTimer = setTimeout(() => bus.publish("wanted", null), 120);
   }
 
   function setMode(mode) {

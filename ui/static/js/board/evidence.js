@@ -70,7 +70,7 @@ export function makeEvidence(bus) {
     empty, body);
 
   bus.on("why", () => node.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }));
-  const goto = (seconds) => bus.say("goto", seconds);
+  const goto = (seconds) => bus.publish("goto", seconds);
   const picture = ({ seconds, jpeg }, share = null) => h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => goto(seconds) },
     jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `Frame at ${clock(seconds, true)}` }) : h("span", { class: "hl-clip-blank" }),
     share === null ? null : h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
@@ -97,7 +97,7 @@ export function makeEvidence(bus) {
       empty.hidden = Boolean(verdict);
       body.hidden = !verdict;
       if (!verdict) return;
-      bus.say("verdict", answer);
+      bus.publish("verdict", answer);
       const right = verdict.right === null ? "unknown" : verdict.right ? "right" : "wrong";
       badge.dataset.right = right;
       badge.replaceChildren(h("b", { "aria-hidden": "true" }, { right: "✓", wrong: "✗", unknown: "?" }[right]), h("span", {}, { right: "Right", wrong: "Wrong", unknown: "Not scored" }[right]));

@@ -46,8 +46,8 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   /** Show one memory of the recorded run on the board, at the same moment. */
   function showOnBoard(lane) {
     act("board", { lane });
-    setTimeout(() => bus.say("wanted", true), 150);
-    bus.say("board", { view: "filmstrip" });
+    setTimeout(() => bus.publish("wanted", true), 150);
+    bus.publish("board", { view: "filmstrip" });
   }
 
   function reveal() {

@@ -61,7 +61,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     pointer.off();
     if (lesson) {
       request("leave", {}, null);
-      bus.say("lesson", null);
+      bus.publish("lesson", null);
       lesson = null;
       history.replaceState(history.state, "", address(location.href, null, 0));
     }
@@ -96,7 +96,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     visited = item.steps.map(() => ({ chosen: null, reply: null }));
     setText(title, `${item.number}. ${item.title}`);
     back.hidden = foot.hidden = false;
-    bus.say("lesson", item.id);
+    bus.publish("lesson", item.id);
     request("open", {}, (reply) => reply.error && step?.note(reply.error, "error"));
     go(at);
   }
@@ -128,8 +128,8 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     const action = lesson.steps[index].do[which];
     const shown = step;
     if (action.do === "ask") {
-      bus.say("ask", action.question);
-      bus.say("ask", null);
+      bus.publish("ask", action.question);
+      bus.publish("ask", null);
       return;
     }
     if (action.do === "show") {
@@ -137,7 +137,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
       return;
     }
     if (action.do === "play" || action.do === "run") {
-      bus.say("source", action.do === "play" ? { kind: "clip", id: action.clip } : { kind: "run", id: action.run });
+      bus.publish("source", action.do === "play" ? { kind: "clip", id: action.clip } : { kind: "run", id: action.run });
       visited[index].reply = null;
     }
     shown.busy(which, true);
@@ -145,7 +145,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     request("act", { action: which }, (reply) => {
       shown.busy(which, false);
       shown.note(reply.error ?? reply.said ?? "", reply.error ? "error" : "info");
-      bus.say("settings", null);
+      bus.publish("settings", null);
     });
   }
 

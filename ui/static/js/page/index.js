@@ -1,5 +1,5 @@
-// What the page's components call: each Gradio HTML component mounts its part here, and the parts share one bus. The parts
-// that one sees first are built before Gradio is there (opening.js), and taken over by its components.
+// Entry point of the page's script. Each Gradio HTML component mounts its part here, and the parts share one bus. The visible parts
+// are built before Gradio has started (opening.js) and moved into its components later.
 import { mountBoard } from "../board/board.js";
 import { mountChat } from "../player/chat.js";
 import { makeBus } from "../shared/dom.js";
@@ -33,7 +33,7 @@ let ownTheme = null; // what was chosen on this page: it goes before what the ad
 const SETTINGS_LABEL = "#hl-settings .label-wrap > span";
 const noteSettings = showRunSettings(bus, () => document.querySelector(SETTINGS_LABEL));
 
-/** Parse a component's value; an empty one is no message. */
+/** Parse a component's value; null if it is empty. */
 function message(props) {
   return props.value ? JSON.parse(props.value) : null;
 }
@@ -60,7 +60,7 @@ function buildPlayer(element, props, send, shown) {
   return player.receive;
 }
 
-/** Show an update. The first one says that the server has heard of this page: what people did before goes out. */
+/** Show an update. With the first one, the server knows this page, and the queued events are sent. */
 function take(update) {
   player.receive(update.player);
   if (update.board && board) {
@@ -79,7 +79,7 @@ function build(part, element, props, shown = null) {
   let receive;
   if (part === "board") {
     board = mountBoard(element, bus, askServer);
-    bus.on("board", (wish) => wish && board.show(wish));
+    bus.on("board", (request) => request && board.show(request));
     bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
     receive = board.receive;
     player?.updates.now();
@@ -95,7 +95,7 @@ function build(part, element, props, shown = null) {
   } else if (part === "lessons") {
     lessons = mountLessons(element, {
       lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
-      send: (request) => send("lesson", request), show: (wish) => board?.show(wish),
+      send: (request) => send("lesson", request), show: (target) => board?.show(target),
     });
     if (lessonsWanted) lessons.open();
     receive = lessons.receive;
@@ -122,7 +122,7 @@ function connect(part, { props, trigger, watch, upload }) {
   }
 }
 
-/** Let Gradio's components take the early parts over, when all is there that the page shows above and between them. */
+/** Move the early parts into Gradio's components, once everything above and between them is rendered. */
 async function takeOver() {
   takingOver = true;
   await rendered(`gradio-app ${SETTINGS_LABEL}`);
@@ -145,7 +145,7 @@ export function mount(part, given) {
   if (!takingOver && EARLY.every((name) => waiting.some(([other]) => other === name))) takeOver();
 }
 
-/** Show the page before Gradio is there, with the moment that came with it. Without what it needs, Gradio builds all. */
+/** Show the page with its embedded moment before Gradio has started. If something is missing, Gradio builds the page. */
 export function openPage() {
   giveIdentity();
   rememberTheme();
@@ -172,7 +172,7 @@ export function wireHead(element) {
   element.querySelector(".hl-lessons-open").addEventListener("click", openLessons);
 }
 
-/** Light, dark, or as the system has it; remembered in the browser. */
+/** Switch between light and dark, and store the choice in the browser. */
 export function theme() {
   const dark = !document.body.classList.contains("dark");
   document.body.classList.toggle("dark", dark);
@@ -182,7 +182,7 @@ export function theme() {
   } catch { /* storage may be forbidden; the choice then lasts until the page closes */ }
 }
 
-/** Apply the theme that was chosen here, else that of the address, else the remembered one, else the system's. */
+/** Apply the theme chosen on this page, or else of the address, the stored one, or the system's. */
 export function rememberTheme() {
   let wanted = ownTheme ?? new URLSearchParams(location.search).get("__theme");
   try {

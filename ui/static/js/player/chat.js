@@ -1,14 +1,14 @@
-// The conversation beside the stream: questions stamped with stream time, answers written as they are decoded.
+// The chat: questions with their stream time, and answers streamed while they are generated.
 import { h, icon, setText } from "../shared/dom.js";
 import { titleOf } from "../board/evidence.js";
 import { clock, whole } from "../shared/format.js";
 import { makePlan } from "./plan.js";
 import { before } from "../runs/replay.js";
 
-/** After this long without a word from the server, a question counts as lost. */
+/** After this long without a response, a question counts as lost. */
 const LOST_MS = 15_000;
 
-/** Put the turns of a message into the list kept here; a new epoch starts afresh. Pure. */
+/** Merge the turns of a message into the list; a new epoch resets it. Pure. */
 export function mergeTurns(turns, epoch, message) {
   const list = message.epoch === epoch ? turns.slice() : [];
   for (const turn of message.turns) {
@@ -20,8 +20,8 @@ export function mergeTurns(turns, epoch, message) {
 }
 
 /**
- * The turn that the board's answer, which is the last one, belongs to: the newest with its question and its words. Undefined while
- * that turn is not there: one that has another answer (`has(turn)` is the key of what a turn has, `key` the answer's) is older. Pure.
+ * The turn of the board's last answer: the newest with the same question and answer. Undefined until that turn has arrived: a turn
+ * that already belongs to another answer (`has(turn)` is its key, `key` the answer's) is older. Pure.
  */
 export function turnOf(turns, answer, key, has) {
   const newest = turns.findLast((turn) => turn.question.trim() === answer.question && turn.state !== "writing"
@@ -29,7 +29,7 @@ export function turnOf(turns, answer, key, has) {
   return newest && [undefined, key].includes(has(newest)) ? newest : undefined;
 }
 
-/** Which of the suggested questions to show: the `past` newest whose time has come and the `ahead` next ones. Pure. */
+/** The suggested questions to show: the `past` newest ones that are due and the `ahead` next ones. Pure. */
 export function pickChips(chips, seconds, past = 3, ahead = 1) {
   const due = (chip) => !(chip.at > 0) || (Number.isFinite(seconds) && seconds >= chip.at - 0.05);
   const ready = chips.filter(due);
@@ -39,16 +39,16 @@ export function pickChips(chips, seconds, past = 3, ahead = 1) {
   return [...ready.slice(-(room - next.length)), ...next].slice(-room).map((chip) => ({ ...chip, due: due(chip) }));
 }
 
-/** Build the chat inside `element`; `send(type, data)` reaches the server. `planned`: questions are set before a run.
+/** Build the chat inside `element`; `send(type, data)` calls the server. `planned`: questions are set before a run.
  * Returns {receive(message)}. */
 export function mountChat(element, bus, send, planned = false) {
   const model = h("p", { class: "hl-about-model" }, "Loading the model …");
   const policy = h("p", { class: "hl-about-policy" });
   const log = h("ol", { class: "hl-log", "aria-label": "Questions and answers", tabindex: "0" });
-  const invitation = h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything the stream has shown, while it runs.");
-  const words = invitation.textContent;
+  const invitation = h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything that the stream has shown so far.");
+  const defaultInvitation = invitation.textContent;
   const empty = h("div", { class: "hl-log-empty" }, invitation,
-    h("p", {}, "The answer comes from memory alone: the model does not look at the video again."));
+    h("p", {}, "The model answers from its memory only. It does not process the video again."));
   const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions" });
   const input = h("textarea", { rows: "1", placeholder: "Ask about the stream …", "aria-label": "Your question", enterkeyhint: "send" });
   const go = h("button", { type: "submit", class: "hl-round", "aria-label": "Ask", title: "Ask (Enter)" }, icon("send"));
@@ -65,12 +65,12 @@ export function mountChat(element, bus, send, planned = false) {
   let asked = null;
   let askedAt = 0;
   let shownChips = "";
-  let run = null; // the recorded run that is shown; its questions take the place of one's own
-  let own = null; // one's own turns meanwhile
+  let run = null; // the recorded run that is shown; its questions replace the visitor's
+  let own = null; // the visitor's turns meanwhile
   const nodes = new Map();
-  let untold = null; // what the board told of an answer whose turn is not there yet
+  let pendingVerdict = null; // verdict of an answer whose turn has not arrived yet
 
-  let atEnd = true; // whether the newest turn is in sight; it stays so when the room for the list changes
+  let atEnd = true; // whether the newest turn is visible; it stays visible when the list is resized
   log.addEventListener("scroll", () => { atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 60; });
   new ResizeObserver(() => { if (atEnd) log.scrollTop = log.scrollHeight; }).observe(log);
 
@@ -86,7 +86,7 @@ export function mountChat(element, bus, send, planned = false) {
       return;
     }
     if (go.hidden) {
-      setText(hint, "One answer at a time: wait for it, or stop it.");
+      setText(hint, "An answer is being generated. Wait for it or stop it.");
       return;
     }
     if (run) {
@@ -113,7 +113,7 @@ export function mountChat(element, bus, send, planned = false) {
   function draw(turn) {
     let node = nodes.get(turn.id);
     if (!node) {
-      const stamp = h("button", { type: "button", class: "hl-stamp", title: "Show this moment on the board", onclick: () => bus.say("goto", turn.at) });
+      const stamp = h("button", { type: "button", class: "hl-stamp", title: "Show this moment on the board", onclick: () => bus.publish("goto", turn.at) });
       node = { stamp, question: h("p", { class: "hl-q" }), answer: h("p", { class: "hl-a" }), foot: h("p", { class: "hl-foot" }) };
       node.root = h("li", { class: "hl-turn" }, h("div", { class: "hl-turn-q" }, stamp, node.question), node.answer, node.foot);
       nodes.set(turn.id, node);
@@ -126,34 +126,34 @@ export function mountChat(element, bus, send, planned = false) {
     setText(node.answer, turn.answer);
     node.root.dataset.state = turn.state;
     const foot = { writing: "", error: "", stopped: "Stopped.", done: "" }[turn.state] ?? "";
-    const verdict = turn.right === true ? "right" : turn.right === false ? `wrong, the truth is: ${turn.truth}` : "";
+    const verdict = turn.right === true ? "right" : turn.right === false ? `wrong, correct answer: ${turn.truth}` : "";
     const speed = turn.first_ms === null || turn.first_ms === undefined ? "" : `first token after ${whole(turn.first_ms)} ms`;
     const rest = [foot, speed, turn.policy].filter(Boolean).join(" · ");
     if (node.foot.textContent === [verdict, rest].filter(Boolean).join(" · ")) return;
     node.foot.replaceChildren(...(verdict ? [h("span", { "data-right": String(turn.right) }, verdict), rest ? " · " : ""] : []), rest);
   }
 
-  /** Under an answer whose truth is known: right or wrong, what became of its evidence, and the way there. */
-  function tellWhy() {
-    if (!untold || untold.fate.right === null) return;
-    const { fate, question, answer, seconds } = untold;
+  /** Show below a scored answer whether it is right, its verdict, and a link to the reasons. */
+  function showVerdict() {
+    if (!pendingVerdict || pendingVerdict.fate.right === null) return;
+    const { fate, question, answer, seconds } = pendingVerdict;
     const key = JSON.stringify([question, answer, seconds]);
-    const turn = turnOf(turns, untold, key, ({ id }) => nodes.get(id)?.answerKey);
-    if (!turn) return; // chat and board come on ways of their own: its turn may be later
-    untold = null;
+    const turn = turnOf(turns, pendingVerdict, key, ({ id }) => nodes.get(id)?.answerKey);
+    if (!turn) return; // chat and board are updated separately; the turn may arrive later
+    pendingVerdict = null;
     const node = nodes.get(turn.id);
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     node.answerKey = key;
-    node.why ??= node.root.appendChild(h("button", { type: "button", class: "hl-why", title: "Show why on the board", onclick: () => bus.say("why", null) }));
+    node.why ??= node.root.appendChild(h("button", { type: "button", class: "hl-why", title: "Show the reasons on the board", onclick: () => bus.publish("why", null) }));
     node.why.dataset.right = String(fate.right);
-    const known = turn.right === true || turn.right === false; // then it is said above already
+    const known = turn.right === true || turn.right === false; // already shown above
     setText(node.why, `${known ? "Why" : fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(fate).toLowerCase()} ↓`);
     if (follow) log.scrollTop = log.scrollHeight;
   }
 
   bus.on("verdict", (answer) => {
-    untold = answer;
-    tellWhy();
+    pendingVerdict = answer;
+    showVerdict();
   });
 
   form.addEventListener("submit", (event) => {
@@ -169,13 +169,13 @@ export function mountChat(element, bus, send, planned = false) {
     }
   });
 
-  bus.on("ask", (question) => question && ask(question)); // a lesson asks
+  bus.on("ask", (question) => question && ask(question)); // from a lesson
   bus.on("view", (view) => {
-    if (view.restarted) untold = null;
+    if (view.restarted) pendingVerdict = null;
     const about = view.about;
-    const said = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
-    if (model.textContent !== `${about.model?.name ?? ""}${said}`) {
-      model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), said);
+    const text = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
+    if (model.textContent !== `${about.model?.name ?? ""}${text}`) {
+      model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), text);
     }
     model.dataset.kind = about.error ? "error" : "";
     const key = `${about.policy.name} ${about.policy.badge}`;
@@ -186,14 +186,14 @@ export function mountChat(element, bus, send, planned = false) {
     if (asked !== null && !view.answering && performance.now() - askedAt > LOST_MS && turns.at(-1)?.state !== "writing") {
       asked = null;
       busy(false);
-      setText(hint, "No answer came. Your question is still here: ask again.");
+      setText(hint, "The server did not respond. Your question is still here; ask it again.");
     }
     showRun(view.run ?? null);
-    setText(invitation, run ? (run.stops.length ? "The questions of this run appear here when they are asked." : "Nothing was asked in this run.") : words);
+    setText(invitation, run ? (run.stops.length ? "The questions of this recording appear here when they are asked." : "This recording has no questions.") : defaultInvitation);
     showChips(run ? run.stops : pickChips(view.chips ?? [], view.clock));
   });
 
-  /** Show a run's questions as they come; afterwards one's own again. */
+  /** Show the questions of a recorded run, and afterwards the visitor's own again. */
   function showRun(next) {
     if (next && !run) own = { epoch, turns };
     const left = run && !next;
@@ -213,8 +213,8 @@ export function mountChat(element, bus, send, planned = false) {
     shownChips = key;
     chips.replaceChildren(...list.map((chip) => h("button", {
       type: "button", class: `hl-chip${chip.due || run ? "" : " is-later"}`,
-      onclick: () => (run ? bus.say("seek", before(chip.at)) : ask(chip.text)),
-      title: run ? `Go to ${clock(before(chip.at))}, just before it is asked` : chip.due ? null : `Best asked after ${clock(chip.at)}`,
+      onclick: () => (run ? bus.publish("seek", before(chip.at)) : ask(chip.text)),
+      title: run ? `Go to ${clock(before(chip.at))}, just before this question` : chip.due ? null : `Best asked after ${clock(chip.at)}`,
     }, chip.due ? null : h("span", { class: "hl-chip-at" }, clock(chip.at)), chip.text)));
   }
 
@@ -229,7 +229,7 @@ export function mountChat(element, bus, send, planned = false) {
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     message.turns.forEach(draw);
     if (follow) log.scrollTop = log.scrollHeight;
-    tellWhy();
+    showVerdict();
     const last = turns[turns.length - 1];
     busy(last?.state === "writing");
     if (!last || last.state === "writing") return;

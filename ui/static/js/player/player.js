@@ -1,4 +1,4 @@
-// The stream: its source, the newest frame that the model has seen, and its controls, in one card that hears from the server.
+// The player: source, current frame and controls of the stream. It also receives the updates from the server.
 import { cameraProblem, makeCamera } from "./camera.js";
 import { h, icon, setText } from "../shared/dom.js";
 import { clock } from "../shared/format.js";
@@ -11,9 +11,9 @@ import { mainButton, makeTransport } from "./transport.js";
 import { makeUpdates } from "./updates.js";
 
 /**
- * Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board, take, shown}; `shown` is
- * the key of the moment that came with the page, where it is shown already. Returns {receive(view), updates}: `updates.start(session)`
- * connects with the server, and each update goes to `take`.
+ * Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board, take, shown}; `shown` is the
+ * key of the embedded moment if the page shows it already. Returns {receive(view), updates}: `updates.start(session)` connects to the
+ * server; `take` receives each update.
  */
 export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board, take, shown = null }) {
   let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
@@ -35,7 +35,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       send("shot", { jpeg, number: shots });
     },
     () => {
-      if (performance.now() - shotAt > 3000) shots = view.received ?? 0; // one got lost on its way
+      if (performance.now() - shotAt > 3000) shots = view.received ?? 0; // a frame was lost
       return shots - (view.received ?? 0) < 2;
     },
     () => Math.max(1, Math.min(10, view.fps ?? 2)),
@@ -51,7 +51,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     on: {
       run: openRun, moved, changed: draw,
       clip: () => act("choose", source.target()),
-      file: (recorded) => { // a run needs no model, so it plays at once
+      file: (recorded) => { // a recorded run needs no model, so it plays immediately
         act(recorded ? "start" : "choose", source.target());
         if (recorded) soon();
       },
@@ -70,10 +70,10 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   const ui = build();
   element.replaceChildren(ui.root);
 
-  /** Show a recorded run, from where it opens unless a time is named; the next word to the server says so. */
+  /** Open a recorded run at `seconds`, or at its default moment. The next request sends this to the server. */
   function openRun(id, seconds = null, play = true) {
     const run = runs.find((one) => one.id === id);
-    if (!run) return say("error", "This run is not bundled here. Choose another one.");
+    if (!run) return say("error", "This run is not available here. Choose another one.");
     lastOpened += 1;
     opening = { n: lastOpened, shown: null, id, seconds: seconds ?? run.open_at ?? 0, play };
     source.chosen().run = id;
@@ -86,18 +86,18 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     soon();
   }
 
-  /** Stream the clip of a run through the model now. */
+  /** Stream the clip of a recorded run live. */
   function goLive(clip) {
     source.chosen().clip = clip;
     source.choose("clip");
     act(planned ? "choose" : "start", source.target());
   }
 
-  /** Another tab was chosen: what the one before showed does not go on unseen. */
+  /** Called when another tab was selected: pause or stop what the previous tab showed. */
   function moved(from) {
     const kind = source.kind();
     if (from === "run" && kind !== "run" && view.run && view.state === "playing") act("pause");
-    if (planned && kind === "clip") act("choose", source.target()); // its questions fill the plan
+    if (planned && kind === "clip") act("choose", source.target()); // fills the list of questions
     if (kind !== "camera" && camera.on) {
       camera.close();
       act("stop");
@@ -110,7 +110,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const self = h("div", { class: "hl-self", hidden: true }, camera.video);
     const big = h("button", { type: "button", class: "hl-big", "aria-label": "Start the stream", onclick: () => press() }, icon("play"));
     const loading = h("div", { class: "hl-loading", hidden: true, role: "status" }, h("p"), h("div", { class: "hl-bar" }, h("i")));
-    const tag = h("p", { class: "hl-tag", hidden: true }, "as the model sees it");
+    const tag = h("p", { class: "hl-tag", hidden: true }, "Model’s view");
     const strip = makeStrip({ seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
     const record = makeRecord((action) => {
       act(action);
@@ -133,7 +133,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     setText(ui.notes.firstChild, note.text);
   }
 
-  /** A sentence that this page itself has to say. */
+  /** Show a notice of the page itself. */
   function say(kind, text) {
     notice({ id: `${kind}${Date.now()}`, kind, text });
   }
@@ -149,10 +149,10 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     }
     const nothing = kind === "upload" && !source.chosen().upload?.path;
     if (planned && action !== "stop") {
-      if (kind === "camera") return say("info", "Choose a clip or upload a video: the webcam cannot be used here.");
+      if (kind === "camera") return say("info", "The webcam is not available here. Choose a clip or upload a video.");
       if (nothing) return say("info", "Choose a video file first.");
-      bus.say("run", source.target());
-      return bus.say("run", null); // told once, also to a list that is built anew
+      bus.publish("run", source.target());
+      return bus.publish("run", null); // clear it, because new listeners receive the last value
     }
     if (action === "start" || action === "restart" || (action === "resume" && kind === "camera")) {
       if (nothing) return say("info", "Choose a video file first.");
@@ -180,7 +180,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     transport.draw(view, { kind, here });
     ui.strip.draw(kind === "run" ? view : null);
     ui.record.draw(view, here && kind !== "run" && !planned && view.state !== "empty");
-    setText(ui.tag, kind === "run" ? "recorded, as the model saw it" : "as the model sees it");
+    setText(ui.tag, kind === "run" ? "Model’s view (recorded)" : "Model’s view");
     const chosen = source.chosen();
     const posterUrl = { clip: clips.find((clip) => clip.id === chosen.clip)?.poster, run: runs.find((run) => run.id === chosen.run)?.poster }[kind] ?? null;
     ui.poster.hidden = !posterUrl || (here && !ui.picture.dataset.empty);
@@ -196,7 +196,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     }
   }
 
-  /** The picture that the message brings, or none where nothing was seen yet. */
+  /** Show the frame of the update, or none before the first frame. */
   function showFrame() {
     if (view.restarted) frame = -1;
     if (view.frame) {
@@ -210,7 +210,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     }
   }
 
-  /** This page was loaded again, or its stream was resumed: chat and settings are asked for, and the source is shown. */
+  /** Called after a reload or a resumed stream: request chat and settings, and show the source. */
   function comeBack() {
     returned = view.returned;
     lab = view.lab ?? 0;
@@ -218,20 +218,20 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const { kind, id, title } = view.source;
     if (kind === "clip" || kind === "camera") source.put(kind, kind === "clip" ? { clip: id } : {});
     if (kind === "upload") source.put(kind, { upload: { path: id, name: title } });
-    if (kind === "camera" && view.state === "playing" && !camera.on) act("pause"); // it films again on Resume
+    if (kind === "camera" && view.state === "playing" && !camera.on) act("pause"); // the camera restarts on Resume
   }
 
   ui.picture.dataset.empty = "1";
   source.show();
   draw();
   if (first?.problem) notice({ id: "link", kind: "info", text: first.problem });
-  if (first && first.layer !== null) bus.say("layer", first.layer);
+  if (first && first.layer !== null) bus.publish("layer", first.layer);
   bus.on("seek", (seconds) => Number.isFinite(seconds) && seek(seconds));
-  bus.on("open-run", (wish) => wish && openRun(wish.id, wish.seconds));
-  bus.on("source", (wish) => wish && source.put(wish.kind, { [wish.kind]: wish.id })); // a lesson plays something
-  bus.on("lesson", (on) => { // its stream stands in for what was shown, which comes back with the choice of before
+  bus.on("open-run", (request) => request && openRun(request.id, request.seconds));
+  bus.on("source", (request) => request && source.put(request.kind, { [request.kind]: request.id })); // from a lesson
+  bus.on("lesson", (on) => { // remember the source and restore it after the lesson
     if (on) {
-      if (camera.on) camera.close(); // it would film for nobody
+      if (camera.on) camera.close(); // the camera is not used during lessons
       before ??= { kind: source.kind(), chosen: { ...source.chosen() } };
     } else if (before) {
       source.put(before.kind, before.chosen);
@@ -245,16 +245,16 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       view = next;
       if (opening && view.opened === opening.n) opening = null;
       const another = source.kind() !== "run" || (source.chosen().run ?? "") !== view.run?.id;
-      if (view.run && view.restarted && another && !opening) source.put("run", { run: view.run.id || null }); // an uploaded one, or one of the lab's
+      if (view.run && view.restarted && another && !opening) source.put("run", { run: view.run.id || null }); // uploaded, or from the lab
       if ((view.returned ?? 0) !== returned) comeBack();
       returning.draw(view);
       showFrame();
       if (camera.on && (view.state === "ended" || view.state === "failed") && view.source.kind === "camera") camera.close();
       notice(view.notice);
       draw();
-      if ((view.lab ?? 0) > lab) bus.say("lab", view.lab); // an uploaded lab run plays there
+      if ((view.lab ?? 0) > lab) bus.publish("lab", view.lab); // an uploaded lab run opens in the lab
       lab = view.lab ?? 0;
-      bus.say("view", view);
+      bus.publish("view", view);
     },
   };
 }

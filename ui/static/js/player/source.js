@@ -1,4 +1,4 @@
-// Where the stream comes from: a tab for each kind of source, what each tab offers, and what is chosen there.
+// The source of the stream: one tab per kind of source, with the selection of each.
 import { h, icon, radioKeys } from "../shared/dom.js";
 import { clock, whole } from "../shared/format.js";
 import { runPanel } from "../runs/replay.js";
@@ -6,7 +6,7 @@ import { runPanel } from "../runs/replay.js";
 const SOURCES = [["run", "Recorded"], ["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
 
 /**
- * Build the choice of a source.
+ * Build the source selection.
  *
  * `kit`: {clips, runs, limitMb, planned, upload(file), first (id of the run that opens, or null), filming() (whether the
  *   camera is on), on: {run(id), clip(), file(recorded), moved(before), changed(), problem(text)}}.
@@ -47,33 +47,33 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     on.changed();
   }
 
-  /** What the server needs to play what is chosen. */
+  /** The selected source as the server expects it. */
   function target() {
     if (kind === "camera" || kind === "run") return { kind };
     return kind === "clip" ? { kind, id: chosen.clip } : { kind, path: chosen.upload?.path, name: chosen.upload?.name };
   }
 
   function clipPanel() {
-    if (!clips.length) return h("p", { class: "hl-caption" }, "No clips are bundled with this copy. Upload a video, or use the webcam.");
+    if (!clips.length) return h("p", { class: "hl-caption" }, "No clips are installed. Upload a video or use the webcam.");
     const cards = clips.map((clip) => h("button", {
       type: "button", role: "radio", class: "hl-clip", "aria-checked": clip.id === chosen.clip ? "true" : "false",
       onclick: () => {
         chosen.clip = clip.id;
         cards.forEach((card, i) => card.setAttribute("aria-checked", clips[i].id === clip.id));
-        roam();
+        updateTabStops();
         on.changed();
         on.clip();
       },
     }, clip.poster ? h("img", { src: clip.poster, alt: "" }) : h("span", { class: "hl-clip-blank" }),
     h("span", {}, clip.title, h("b", {}, clock(clip.seconds))), h("small", {}, clip.about)));
     const group = h("div", { class: "hl-clips", role: "radiogroup", "aria-label": "Clips" }, cards);
-    const roam = radioKeys(group);
+    const updateTabStops = radioKeys(group);
     return group;
   }
 
   function uploadPanel() {
-    const input = h("input", { type: "file", accept: "video/*,.hermesrun", class: "hl-hidden", id: "hl-file", onchange: () => input.files[0] && take(input.files[0]) });
-    const text = chosen.upload ? chosen.upload.name : `Drop a video or a recorded run here, or choose one (up to ${limitMb} MB)`;
+    const input = h("input", { type: "file", accept: "video/*,.hermesrun", class: "hl-hidden", id: "hl-file", onchange: () => input.files[0] && uploadFile(input.files[0]) });
+    const text = chosen.upload ? chosen.upload.name : `Drop a video or a recording here, or click to choose one (up to ${limitMb} MB)`;
     const zone = h("label", { class: "hl-drop", for: "hl-file" }, icon("upload"), h("span", {}, chosen.upload?.busy ? `Uploading ${chosen.upload.name} …` : text), input);
     zone.addEventListener("dragover", (event) => {
       event.preventDefault();
@@ -82,14 +82,14 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     zone.addEventListener("dragleave", () => zone.classList.remove("is-over"));
     zone.addEventListener("drop", (event) => {
       event.preventDefault();
-      if (event.dataTransfer.files[0]) take(event.dataTransfer.files[0]);
+      if (event.dataTransfer.files[0]) uploadFile(event.dataTransfer.files[0]);
     });
     return zone;
   }
 
-  async function take(file) {
+  async function uploadFile(file) {
     const before = chosen.upload;
-    if (file.size > limitMb * 1e6) return on.problem(`${file.name} has ${whole(file.size / 1e6)} MB; up to ${limitMb} MB are taken.`);
+    if (file.size > limitMb * 1e6) return on.problem(`${file.name} is ${whole(file.size / 1e6)} MB. The limit is ${limitMb} MB.`);
     if (!file.size) return on.problem(`${file.name} is empty. Choose a video file.`);
     chosen.upload = { name: file.name, busy: true };
     show();
@@ -99,7 +99,7 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
       on.file(file.name.endsWith(".hermesrun"));
     } catch {
       chosen.upload = before;
-      on.problem(`${file.name} could not be uploaded. Check the connection, then try again.`);
+      on.problem(`${file.name} could not be uploaded. Check the connection and try again.`);
     }
     show();
     return on.changed();
@@ -107,15 +107,15 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
 
   function cameraPanel() {
     if (planned) return noCamera();
-    return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), h("span", {}, filming() ? "The camera is on. Press Stop to switch it off." : "Your camera stays off until you press Start."),
-      h("span", {}, "Its frames go only to the computer that runs this page, and are not stored."));
+    return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), h("span", {}, filming() ? "The camera is on. Press Stop to turn it off." : "Your camera stays off until you press Start."),
+      h("span", {}, "Frames are sent only to the computer that runs this page and are not stored."));
   }
 
-  /** Clip mode: why there is no webcam. */
+  /** Clip mode: explain why the webcam is not available. */
   function noCamera() {
     return h("div", { class: "hl-caption hl-camera-note" }, icon("camera"),
-      h("p", {}, "The webcam cannot be used here: a GPU is lent for one run at a time, and a live stream would need it all the while."),
-      h("p", {}, "Choose a clip or upload a video. On a computer of your own, or a Space with its own hardware, the webcam works."));
+      h("p", {}, "The webcam is not available here, because the GPU is allocated per run and a live stream would need it permanently."),
+      h("p", {}, "Choose a clip or upload a video. The webcam works on your own computer or on a Space with dedicated hardware."));
   }
 
   return {
@@ -127,7 +127,7 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     kind: () => kind,
     chosen: () => chosen,
     is: (view) => view.source.kind === kind && (kind !== "clip" || view.source.id === chosen.clip) && (kind !== "upload" || view.source.id === chosen.upload?.path),
-    /** Show another choice without acting on it; `more` replaces single entries of what is chosen. */
+    /** Show another selection without starting it; `more` replaces entries of the selection. */
     put(name, more) {
       kind = name;
       chosen = { ...chosen, ...more };

@@ -75,7 +75,7 @@ export function makeBus() {
       listeners.get(topic).push(listener);
       if (last.has(topic)) listener(last.get(topic));
     },
-    say(topic, value) {
+    publish(topic, value) {
       last.set(topic, value);
       for (const listener of listeners.get(topic) ?? []) listener(value);
     },

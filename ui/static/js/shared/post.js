@@ -1,6 +1,6 @@
-// What a part of the page sends to the server. A part may be there before Gradio is: what people did meanwhile is kept.
+// Events that a part of the page sends to the server. Parts may exist before Gradio has started; their events are queued until then.
 
-const PRESSES = new Set(["act", "labdo"]); // numbered, as Gradio may let two of one moment change places
+const PRESSES = new Set(["act", "labdo"]); // numbered, because Gradio may reorder simultaneous events
 
 /**
  * A post of one part. `send(type, data)` goes out at once where the part is connected and let go, else it waits. What people

@@ -48,8 +48,23 @@ PICTURE_STARTS: Final = (
     b"\xff\x0a",
     b"\x00\x00\x00\x0cJXL",
 )
-MPEG_AUDIO_STARTS: Final = (b"\xff\xfb", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9")
-SOUND_STARTS: Final = (b"ID3", b"fLaC", b"#!AMR", b"FORM", b"wvpk", b"MAC ", *MPEG_AUDIO_STARTS)
+MPEG_AUDIO_STARTS: Final = (b"\xff\xfb", b"\xff\xfd", b"\xff\xf3", b"\xff\xf1", b"\xff\xf9")
+SURROUND: Final = (b"\x0bw", b"\x7f\xfe\x80\x01")  # AC-3 and DTS
+SOUND_STARTS: Final = (
+    b"ID3",
+    b"fLaC",
+    b"#!AMR",
+    b"FORM",
+    b"wvpk",
+    b"MAC ",
+    b".snd",
+    b"caff",
+    b"TTA1",
+    b"Creative Voice",
+    b"MThd",
+    *SURROUND,
+    *MPEG_AUDIO_STARTS,
+)
 
 WRONG_KINDS: Final = {
     "picture": "is a still picture, not a video.",

@@ -87,6 +87,8 @@ def test_not_one_frame_decodes(tmp_path):
         ("photo.avif", b"\x00\x00\x00\x20ftypavif" + bytes(100), "is a still picture"),
         ("song.mp4", b"ID3\x04" + bytes(500), "only sound"),
         ("song.wav", b"RIFF\x00\x00\x00\x00WAVEfmt " + bytes(100), "only sound"),
+        ("song.ac3", b"\x0bw" + bytes(100), "only sound"),
+        ("song.mp2", b"\xff\xfd\x80" + bytes(100), "only sound"),
         ("noise.mp4", bytes(range(255, 0, -1)) * 9, "not a video in a format known"),
         ("head.webm", b"\x1aE\xdf\xa3" + bytes(100), "cannot be decoded"),
         ("head.mp4", b"\x00\x00\x00\x18ftypisom" + bytes(12), "is cut short"),

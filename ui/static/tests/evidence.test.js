@@ -38,6 +38,6 @@ test("attention ratio of the evidence", () => {
 });
 
 test("every outcome has a title", () => {
-  for (const outcome of ["read", "unread", "evicted", "not retrieved", "not sampled", "absent"]) assert.notEqual(titleOf({ outcome }), "Not scored");
-  assert.equal(titleOf({ outcome: "unknown" }), "Not scored");
+  for (const outcome of ["read", "unread", "evicted", "not retrieved", "not sampled", "absent"]) assert.notEqual(titleOf({ outcome }), "No reference answer");
+  assert.equal(titleOf({ outcome: "unknown" }), "No reference answer");
 });

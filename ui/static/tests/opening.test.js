@@ -27,37 +27,37 @@ test("the moment is shown where the address opens the page there, and nowhere el
   assert.equal(MOMENT.player.state, "paused");
 });
 
-test("what people did before Gradio was there goes out in its order, once the server knows the page", () => {
+test("events from before Gradio has started are sent in their order, once the server knows the page", () => {
   const post = makePost();
   const out = [];
   post.send("wish", 1);
   post.connect((type, data) => out.push([type, data]));
   post.send("wish", 3);
   assert.deepEqual(out, []);
-  post.letGo();
+  post.release();
   post.send("wish", 5);
-  post.letGo();
+  post.release();
   assert.deepEqual(out, [["wish", 1], ["wish", 3], ["wish", 5]]);
 });
 
-test("presses are numbered as they go out, whatever waited", () => {
+test("actions are numbered as they are sent, also queued ones", () => {
   const post = makePost();
   const out = [];
   post.send("act", { action: "pause" });
   post.connect((type, data) => out.push([type, data]));
-  post.letGo();
+  post.release();
   post.send("act", { action: "start" });
   post.send("shot", { number: 1 });
   assert.deepEqual(out, [["act", { action: "pause", order: 1 }], ["act", { action: "start", order: 2 }], ["shot", { number: 1 }]]);
 });
 
-test("a post that is not connected lets nothing go", () => {
+test("a part that is not connected sends nothing", () => {
   const post = makePost();
   post.send("wish", 1);
-  post.letGo();
+  post.release();
   const out = [];
   post.connect((type, data) => out.push([type, data]));
   assert.deepEqual(out, []);
-  post.letGo();
+  post.release();
   assert.deepEqual(out, [["wish", 1]]);
 });

@@ -16,20 +16,20 @@ import { openSaved as openSavedBoard } from "../board/saved.js";
 
 const bus = makeBus();
 const built = new Map(); // part -> {post, receive}
-const waiting = []; // Gradio's components, until those are there that take the early parts over
+const waiting = []; // Gradio's components that wait until all early parts can be moved
 let pane = null;
-let takingOver = false; // Gradio has made the early parts' components; the pane stays until the box between them is there too
-let held = false; // with the pane: nothing goes out before the server has heard of this page
+let takingOver = false; // Gradio has created the early parts' components; the pane stays until the settings accordion is rendered
+let held = false; // while true, events are queued until the server knows this page
 let giveUpload = (_upload) => {};
-const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload, once its player is there
+const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload function, once its player exists
 let board = null;
 let player = null;
 let giveAsking = (_ask) => {};
-const askingComes = new Promise((resolve) => { giveAsking = resolve; }); // how details are asked for, once their part is there
+const askingComes = new Promise((resolve) => { giveAsking = resolve; }); // requests details, once their part exists
 let lessons = null;
 let lessonsWanted = false;
-let keptTheme = null; // holds the chosen theme while Gradio, as it starts, sets its own
-let ownTheme = null; // what was chosen on this page: it goes before what the address names
+let keptTheme = null; // keeps the chosen theme while Gradio sets its own at startup
+let ownTheme = null; // the theme chosen on this page; it takes precedence over the address
 const SETTINGS_LABEL = "#hl-settings .label-wrap > span";
 const noteSettings = showRunSettings(bus, () => document.querySelector(SETTINGS_LABEL));
 
@@ -38,13 +38,13 @@ function message(props) {
   return props.value ? JSON.parse(props.value) : null;
 }
 
-/** Send a file to the server, as Gradio's own component does: (file) -> its place there. One chosen before Gradio is there waits. */
+/** Upload a file as Gradio's component does: (file) -> its path on the server. Waits until Gradio has started. */
 async function upload(...given) {
   const send = await uploadComes;
   return send(...given);
 }
 
-/** Ask the server for a detail; settled once the question has gone out. */
+/** Request a detail from the server; resolves once the request was sent. */
 async function askServer(request) {
   const ask = await askingComes;
   ask(request);
@@ -65,14 +65,14 @@ function take(update) {
   player.receive(update.player);
   if (update.board && board) {
     board.receive(update.board);
-    if (board.acknowledged() !== update.board.seq) player.updates.now(); // it did not fit: a whole one is needed
+    if (board.acknowledged() !== update.board.seq) player.updates.now(); // an update is missing; request a key frame
   }
   if (!held) return;
   held = false;
-  for (const { post } of built.values()) post.letGo();
+  for (const { post } of built.values()) post.release();
 }
 
-/** Build a part inside `element`; `shown` is the key of the moment that the page shows already. */
+/** Build a part inside `element`; `shown` is the key of the embedded moment if the page shows it already. */
 function build(part, element, props, shown = null) {
   const post = makePost();
   const { send } = post;
@@ -91,7 +91,7 @@ function build(part, element, props, shown = null) {
       clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus,
     }).receive;
   } else if (part === "tryit") {
-    receive = mountPolicySettings(element, bus, (wish) => send("wish", wish)).receive;
+    receive = mountPolicySettings(element, bus, (request) => send("wish", request)).receive;
   } else if (part === "lessons") {
     lessons = mountLessons(element, {
       lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
@@ -109,7 +109,7 @@ function build(part, element, props, shown = null) {
 function connect(part, { props, trigger, watch, upload }) {
   const { post, receive } = built.get(part);
   post.connect((type, data) => trigger(type, data));
-  if (!held) post.letGo();
+  if (!held) post.release();
   watch("value", () => {
     const next = message(props);
     if (!next) return;
@@ -156,9 +156,9 @@ export function openPage() {
   keptTheme = new MutationObserver(rememberTheme);
   keptTheme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.title = globalThis.gradio_config.title;
-  const told = JSON.parse(document.getElementById("hl-moment").textContent);
+  const embedded = JSON.parse(document.getElementById("hl-moment").textContent);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  const moment = matchingMoment(told, location.search, parts.get("hl-player").props.runs ?? [], calm);
+  const moment = matchingMoment(embedded, location.search, parts.get("hl-player").props.runs ?? [], calm);
   pane = layOut(place, parts, (name, element, props) => build(name, element, props, moment?.key));
   wireHead(pane.head);
   if (!moment) return;
@@ -179,7 +179,7 @@ export function theme() {
   ownTheme = dark ? "dark" : "light";
   try {
     localStorage.setItem("hermes-theme", ownTheme);
-  } catch { /* storage may be forbidden; the choice then lasts until the page closes */ }
+  } catch { /* storage may be forbidden; the choice is then lost when the page closes */ }
 }
 
 /** Apply the theme chosen on this page, or else of the address, the stored one, or the system's. */

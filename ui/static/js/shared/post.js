@@ -1,35 +1,35 @@
 // Events that a part of the page sends to the server. Parts may exist before Gradio has started; their events are queued until then.
 
-const PRESSES = new Set(["act", "labdo"]); // numbered, because Gradio may reorder simultaneous events
+const NUMBERED = new Set(["act", "labdo"]); // numbered, because Gradio may reorder simultaneous events
 
 /**
- * A post of one part. `send(type, data)` goes out at once where the part is connected and let go, else it waits. What people
- * press goes out with its number, as `order`. Returns {send, connect(trigger), letGo()}.
+ * Create the queue of one part. `send(type, data)` sends an event, or queues it until the part is connected and released. Actions of
+ * the visitor get a number, `order`. Returns {send, connect(trigger), release()}.
  */
 export function makePost() {
   let trigger = null;
-  let free = false;
-  let kept = [];
-  let presses = 0;
-  const go = (type, data) => {
-    if (PRESSES.has(type)) presses += 1;
-    trigger(type, PRESSES.has(type) ? { ...data, order: presses } : data);
+  let released = false;
+  let queue = [];
+  let actions = 0;
+  const dispatch = (type, data) => {
+    if (NUMBERED.has(type)) actions += 1;
+    trigger(type, NUMBERED.has(type) ? { ...data, order: actions } : data);
   };
   return {
     send(type, data) {
-      if (trigger && free) go(type, data);
-      else kept.push([type, data]);
+      if (trigger && released) dispatch(type, data);
+      else queue.push([type, data]);
     },
     connect(next) {
       trigger = next;
     },
-    /** The server has heard of this page: what was kept goes out, in its order. */
-    letGo() {
-      if (free || !trigger) return;
-      free = true;
-      const waiting = kept;
-      kept = [];
-      for (const [type, data] of waiting) go(type, data);
+    /** The server knows this page: send the queued events in their order. */
+    release() {
+      if (released || !trigger) return;
+      released = true;
+      const waiting = queue;
+      queue = [];
+      for (const [type, data] of waiting) dispatch(type, data);
     },
   };
 }

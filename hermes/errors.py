@@ -1,9 +1,9 @@
-"""Errors whose message is written for the person who uses the demo."""
+"""Exceptions with messages for users."""
 
 
 class HermesError(Exception):
-    """Base of every error that a user can cause; `str(error)` is one clear sentence to show as it is."""
+    """Base class of errors that a user can cause; `str(error)` is a clear message to display unchanged."""
 
 
 class FailedError(HermesError):
-    """Valid work that failed on the way, such as a file that could not be written because the disk is full."""
+    """A valid operation that failed, such as writing a file to a full disk."""

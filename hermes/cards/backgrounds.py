@@ -1,4 +1,4 @@
-"""Procedural backgrounds: textures, rooms, landscapes, clutter with the statistics of photographs. None shows a card."""
+"""Procedural backgrounds: textures, rooms, landscapes, and clutter with the statistics of photographs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _noise(rng: np.random.Generator, cells: int, octaves: int = 4) -> Floats:
 
 
 def _tone(rng: np.random.Generator, muted: float = 0.35, vivid: float = 0.12) -> Floats:
-    """A muted colour, RGB 0 to 255; now and then (chance `vivid`) a strong one, as walls and clothes sometimes are."""
+    """Return a muted colour, RGB 0 to 255, or with probability `vivid` a strong one, as of walls and clothes."""
     saturation = rng.uniform(0, 0.9 if rng.random() < vivid else muted)
     hsv = np.array([[[rng.uniform(0, 360), saturation, rng.uniform(0.12, 0.95)]]], np.float32)
     return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB)[0, 0] * 255, np.float32)
@@ -113,7 +113,7 @@ def _person(rng: np.random.Generator) -> Floats:
 
 
 def _blob(rng: np.random.Generator, reach: float) -> NDArray[np.int32]:
-    """Corners of one irregular outline, in sixteenths of a pixel."""
+    """Corners of an irregular outline, in sixteenths of a pixel."""
     turn = np.sort(rng.uniform(0, 2 * np.pi, int(rng.integers(5, 16))))
     length = reach * rng.uniform(0.45, 1, len(turn)) * np.array([[1.0], [rng.uniform(0.3, 1)]])
     spin = rng.uniform(0, np.pi)
@@ -124,14 +124,14 @@ def _blob(rng: np.random.Generator, reach: float) -> NDArray[np.int32]:
 
 
 def leaf_mask(rng: np.random.Generator, reach: float) -> Floats:
-    """Where one irregular thing lies: float32 [SIDE, SIDE], 0 to 1."""
+    """Mask of an irregular object: float32 [SIDE, SIDE], 0 to 1."""
     mask = np.zeros((SIDE, SIDE), np.uint8)
     cv2.fillPoly(mask, [_blob(rng, reach)], [255.0], cv2.LINE_AA, 4)
     return np.asarray(mask / 255, np.float32)
 
 
 def _dead_leaves(rng: np.random.Generator) -> Floats:
-    """Things before things, at all scales and each with its own shading: the statistics of photographs."""
+    """Overlapping objects of all sizes with individual shading (dead leaves model): the statistics of photographs."""
     image, main, common = _cloudy(rng), _tone(rng), rng.uniform(0, 0.7)
     sheets = [_noise(rng, int(rng.integers(2, 24))) for _ in range(4)]
     for reach in np.sort(90 * rng.power(1.2, int(rng.integers(30, 110))))[::-1]:
@@ -143,18 +143,18 @@ def _dead_leaves(rng: np.random.Generator) -> Floats:
 
 
 def _spectrum(rng: np.random.Generator) -> Floats:
-    """Coloured noise whose power falls with frequency as in photographs."""
+    """Coloured noise whose power decreases with frequency as in photographs."""
     frequency = np.hypot(np.fft.fftfreq(SIDE)[:, None], np.fft.rfftfreq(SIDE)[None]) + 1 / SIDE
     wave = np.fft.rfft2(rng.standard_normal((3, SIDE, SIDE))) / frequency ** rng.uniform(1.0, 2.0)
     layers = np.fft.irfft2(wave, (SIDE, SIDE))
     layers /= layers.std((1, 2), keepdims=True) + 1e-6
-    share = rng.uniform(0.5, 1)  # how much of it is common to the three colours
+    share = rng.uniform(0.5, 1)  # share common to the three colour channels
     mixed = share * layers[:1] + (1 - share) * layers
     return np.asarray(_tone(rng) + mixed.transpose(1, 2, 0) * rng.uniform(10, 45), np.float32)
 
 
 def _shelf(rng: np.random.Generator) -> Floats:
-    """Rows of upright things: books, bottles, fences, blinds."""
+    """Rows of upright objects: books, bottles, fences, blinds."""
     image = _cloudy(rng)
     for row in range(int(rng.integers(1, 4))):
         top, left, base = int(row * SIDE / 3 + rng.integers(-30, 30)), int(rng.integers(-10, 10)), _tone(rng)
@@ -217,5 +217,5 @@ HELD_OUT: Final[Families] = (_foliage, _bricks)  # no training frame shows them
 
 
 def make_background(rng: np.random.Generator, families: Families = CALM) -> Image:
-    """One background of `SIDE` x `SIDE` pixels, RGB, of one of the families."""
+    """Draw a background of `SIDE` x `SIDE` pixels, RGB, from a random family."""
     return np.clip(families[int(rng.integers(len(families)))](rng), 0, 255).astype(np.uint8)

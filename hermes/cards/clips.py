@@ -1,4 +1,4 @@
-"""The clips that ship with the demo, each with the truth about it; made from seeds, so that anyone can make them again."""
+"""Generator of the bundled clips and their ground truth, reproducible from seeds."""
 
 from __future__ import annotations
 
@@ -26,26 +26,26 @@ from hermes.files.output import replacing, write_text
 
 Frame = NDArray[np.uint8]
 LICENCE: Final = "MIT, as the project: every picture is drawn by its code"
-TRIES: Final = 4000  # drawings of a question before its wording counts as impossible
+TRIES: Final = 4000  # maximum number of random questions to find a given wording
 
 
 @dataclass(frozen=True)
 class ClipRecipe:
-    """How one clip is made.
+    """Recipe of a clip.
 
     Attributes:
-        name: File name without its ending.
-        title: For people.
+        name: File name without extension.
+        title: Display name.
         description: One sentence.
-        seed: Of everything random.
-        seconds: Length.
-        questions: Suggestions: kind, words, and the second at which to ask.
+        seed: Random seed.
+        seconds: Length, in seconds.
+        questions: Suggested questions: kind, text, and the second at which to ask.
         shown: Shortest and longest time that a card is shown, in seconds.
         pause: Shortest and longest time between cards, in seconds.
-        fps: Frames a second.
+        fps: Frames per second.
         size: Width and height in pixels.
-        renderer: Who draws: the training generator, the same with backgrounds that training never shows, or another hand.
-        noise: Spread of sensor noise, 0 to 255 (0 makes small files).
+        renderer: The training generator, the training generator with held-out backgrounds, or the paper renderer.
+        noise: Standard deviation of sensor noise, 0 to 255 (0 gives small files).
     """
 
     name: str
@@ -71,14 +71,14 @@ class ClipTimeline:
 
 
 def clip_events(recipe: ClipRecipe) -> ClipTimeline:
-    """What happens in a clip, without drawing it."""
+    """Return the events of a clip without rendering it."""
     rng = np.random.default_rng([recipe.seed, 0])
     tempo = Tempo(_frames(recipe.shown, recipe.fps), _frames(recipe.pause, recipe.fps))
     return ClipTimeline(make_events(rng, round(recipe.seconds * recipe.fps), tempo), recipe.fps)
 
 
 def clip_frames(recipe: ClipRecipe) -> Iterator[Frame]:
-    """The frames of a clip, uint8 [height, width, 3] RGB; the same recipe gives the same pixels."""
+    """Render the frames of a clip, uint8 [height, width, 3] RGB; the same recipe gives the same pixels."""
     events, (width, height) = clip_events(recipe).events, recipe.size
     count = round(recipe.seconds * recipe.fps)
     if recipe.renderer == "paper":
@@ -94,10 +94,10 @@ def clip_frames(recipe: ClipRecipe) -> Iterator[Frame]:
 
 
 def clip_questions(recipe: ClipRecipe) -> list[tuple[Question, float]]:
-    """The suggested questions of a clip with their true answers, and when to ask each.
+    """Return the suggested questions of a clip with their true answers and times in seconds.
 
     Raises:
-        HermesError: a question of the recipe has no well-defined answer at its time.
+        HermesError: A question of the recipe has no well-defined answer at its time.
     """
     return [(_question(clip_events(recipe), kind, text, at), at) for kind, text, at in recipe.questions]
 
@@ -151,7 +151,7 @@ def _frames(seconds: tuple[float, float], fps: float) -> tuple[int, int]:
 
 
 def _question(timeline: ClipTimeline, kind: str, text: str, at: float) -> Question:
-    """Draw questions of a kind until one has these words: then its answer and evidence are those of the question's code."""
+    """Generate questions of a kind until one has this text, so that answer and evidence come from the generator."""
     for seed in range(TRIES):
         question = ask(timeline, round(at * timeline.fps), kind, np.random.default_rng(seed))
         if question is not None and question.text == text:
@@ -173,19 +173,19 @@ def _event(event: Event, fps: float) -> dict[str, Any]:
 def _write_video(path: Path, frames: Iterator[Frame], recipe: ClipRecipe) -> None:
     """VP8 in WebM, which browsers play and OpenCV writes without further software."""
     code = cv2.VideoWriter.fourcc(*"VP80")
-    with _silent_stderr():  # OpenCV looks for VP8 under a wrong name first, finds it all the same, and says so
+    with _silent_stderr():  # OpenCV prints a warning because it first looks up VP8 under a wrong name
         writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, recipe.fps, recipe.size)
     if not writer.isOpened():
         raise HermesError(f"{path} cannot be written, or this OpenCV cannot write WebM.")
     for frame in frames:
         writer.write(np.ascontiguousarray(frame[..., ::-1]))
     writer.release()
-    path.write_bytes(_without_chance(path.read_bytes(), recipe.name))
+    path.write_bytes(_with_fixed_track_id(path.read_bytes(), recipe.name))
 
 
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
-    """Keeps C code from writing to standard error; for commands only, since it holds for the whole process."""
+    """Silence the standard error of C code. It affects the whole process, so use it only in commands."""
     kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     try:
@@ -196,8 +196,8 @@ def _silent_stderr() -> Iterator[None]:
         os.close(nowhere)
 
 
-def _without_chance(data: bytes, name: str) -> bytes:
-    """Replace the random identifier that WebM gives its track, so that making a clip again gives the same bytes."""
+def _with_fixed_track_id(data: bytes, name: str) -> bytes:
+    """Replace the random track identifier of WebM, so that the same recipe gives the same bytes."""
     found = re.search(rb"\x73\xc5\x88(.{8})\x9c", data[:4096], re.DOTALL)
     if found is None:
         return data

@@ -1,8 +1,8 @@
-"""Another hand than the training generator: paper cut-outs over a moving street at dusk, drawn with Pillow.
+"""Renderer independent of the training generator: paper cut-outs over a moving street at dusk, drawn with Pillow.
 
-Shares only the names of colours, shapes and places with the world that the pocket model was trained on. Outlines are
-rounded, cards have rims and shadows or are rings without a filling, they drift and turn while they are shown, and the
-background moves. Clips drawn here show honestly what happens outside the training world.
+It shares only the names of colours, shapes and places with the pocket model's training data. Outlines are rounded, cards
+have rims and shadows or are rings, they drift and rotate, and the background moves. Its clips test the model outside its
+training distribution.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PAINT: Final[dict[str, tuple[int, int, int]]] = {
     "red": (205, 44, 52), "orange": (240, 138, 36), "yellow": (250, 212, 58), "green": (52, 150, 84),
     "blue": (44, 98, 190), "purple": (132, 70, 168), "white": (246, 244, 238), "black": (30, 30, 34),
 }  # fmt: skip
-FINE: Final = 3  # drawn this many times larger, then reduced: smooth edges
+FINE: Final = 3  # supersampling factor, for smooth edges
 
 
 def paper_frames(
@@ -30,12 +30,12 @@ def paper_frames(
     """Frames of a stream of paper cut-outs.
 
     Args:
-        seed: of everything random; the same arguments give the same pixels.
-        events: what is shown, in frames.
-        frames: how many.
-        fps: frames a second, for the speed of movements.
-        width: of the frames, in pixels.
-        height: of the frames, in pixels.
+        seed: Random seed; the same arguments give the same pixels.
+        events: Cards to show, in frames.
+        frames: Number of frames.
+        fps: Frames per second, for the speed of movements.
+        width: Width of the frames, in pixels.
+        height: Height of the frames, in pixels.
 
     Yields:
         uint8 [height, width, 3] RGB.
@@ -52,7 +52,7 @@ def paper_frames(
 
 
 def _street(rng: np.random.Generator, width: int, height: int) -> list[tuple[Image.Image, float]]:
-    """Layers of the background, far to near, each wider than the frame, with its speed in frame widths a second."""
+    """Layers of the background, far to near, wider than the frame, with their speeds in frame widths per second."""
     wide = 3 * width
     sky = Image.new("RGBA", (wide, height))
     pen = ImageDraw.Draw(sky)

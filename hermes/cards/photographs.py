@@ -1,4 +1,4 @@
-"""Backgrounds made of photographs: crops of the ones that ship for training, their colours varied, laid over each other.
+"""Backgrounds from photographs: crops of the bundled training photographs with varied colours, combined in pieces.
 
 Training uses `TRAINING_PHOTOGRAPHS` of `hermes.assets`; `HELD_OUT_PHOTOGRAPHS` are for evaluation only.
 """
@@ -18,17 +18,17 @@ SUFFIXES: Final = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def read_photographs(folder: Path, square: int | None = None) -> list[Image]:
-    """Photographs of a folder, in the order of their names.
+    """Read the photographs of a folder, in the order of their names.
 
     Args:
-        folder: where they lie.
-        square: scale each to so many pixels a side; None leaves them as they are.
+        folder: Folder of the photographs.
+        square: Side in pixels to scale each photograph to; None keeps the sizes.
 
     Returns:
-        Pictures uint8 [H, W, 3], RGB.
+        Images uint8 [H, W, 3], RGB.
 
     Raises:
-        HermesError: There is none, or one cannot be read.
+        HermesError: There are no photographs, or one cannot be read.
     """
     files = sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
     if not files:
@@ -37,7 +37,7 @@ def read_photographs(folder: Path, square: int | None = None) -> list[Image]:
     for file in files:
         picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
         if picture is None:
-            raise HermesError(f"{file} is not a picture that can be read.")
+            raise HermesError(f"{file} is not a readable image.")
         if square is not None:
             picture = cv2.resize(picture, (square, square), interpolation=cv2.INTER_AREA)
         pictures.append(np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8))
@@ -45,7 +45,7 @@ def read_photographs(folder: Path, square: int | None = None) -> list[Image]:
 
 
 def _crop(rng: np.random.Generator, photograph: Image, smallest: float = 0.3) -> Floats:
-    """A square part of a photograph, turned, mirrored, with other colours; float32 [SIDE, SIDE, 3], 0 to 255."""
+    """Return a random square crop, rotated, mirrored and recoloured; float32 [SIDE, SIDE, 3], 0 to 255."""
     height, width = photograph.shape[:2]
     side = int(min(height, width) * rng.uniform(smallest, 1))
     top, left = int(rng.integers(height - side + 1)), int(rng.integers(width - side + 1))
@@ -63,10 +63,10 @@ def _crop(rng: np.random.Generator, photograph: Image, smallest: float = 0.3) ->
 
 
 def photograph_background(rng: np.random.Generator, photographs: list[Image]) -> Image:
-    """One background of `SIDE` x `SIDE` pixels, RGB.
+    """Draw a background of `SIDE` x `SIDE` pixels, RGB.
 
-    One in two is part of a photograph; in the others, irregular pieces of more photographs lie on it, so that a few
-    photographs give many edges, colours and things that are no cards.
+    Half of them are crops of one photograph; on the others, irregular pieces of more photographs are pasted, so that few
+    photographs give many edges, colours and objects that are not cards.
     """
 
     def one(smallest: float = 0.3) -> Floats:

@@ -1,4 +1,4 @@
-"""How people phrase their questions: plain English, several ways for each family. {x} is filled with a card's name."""
+"""Phrasings of the questions, several per family. {x} is replaced with a card's name."""
 
 from __future__ import annotations
 

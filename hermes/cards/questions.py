@@ -1,6 +1,6 @@
-"""Plain English questions about a stream of cards, with their true answers and where the evidence lies.
+"""Questions about a stream of cards, with their true answers and the location of the evidence.
 
-A question is asked after a frame; only what was shown up to and including that frame counts.
+A question is asked after a frame; only frames up to and including that frame count.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ EXTRA_KINDS: Final = ("when", "list", "other")
 
 
 class Timeline(Protocol):
-    """What questions need to know of a stream."""
+    """The properties of a stream that questions need."""
 
     @property
     def events(self) -> list[Event]:
-        """Everything that is shown, in order."""
+        """Events in order of time."""
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,13 @@ class Question:
     """One question with its true answer.
 
     Attributes:
-        kind: one of `KINDS` or `EXTRA_KINDS`.
-        text: the question as a person types it.
-        answer: the true answer as the model writes it.
-        evidence: start and end, in seconds, of what the answer rests on.
-        age: seconds from the end of the evidence to the moment of asking.
-        form: which phrasing family the text belongs to (one family has one way to guess).
-        subject: colour, shape or place words that the question names.
+        kind: One of `KINDS` or `EXTRA_KINDS`.
+        text: Text of the question.
+        answer: True answer in the model's format.
+        evidence: Start and end of the evidence, in seconds.
+        age: Seconds from the end of the evidence to the question.
+        form: Phrasing family of the text (each family has its own guess level).
+        subject: Words for colour, shape or place in the question.
     """
 
     kind: str
@@ -58,12 +58,12 @@ class Question:
 
 
 _SINGULAR: Final = {"cards": "card", "crosses": "cross"} | {shape + "s": shape for shape in SHAPES}
-LISTED: Final = 8  # the most cards one list names
+LISTED: Final = 8  # maximum number of cards in a list
 _ALL = 10**9
 
 
 def capital(text: str) -> str:
-    """The text with its first letter in upper case."""
+    """Return the text with its first letter in upper case."""
     return text[:1].upper() + text[1:]
 
 
@@ -97,7 +97,7 @@ class _Past:
     def put(
         self, kind: str, form: str, text: str, answer: str, events: list[Event] | None, words: dict[str, str]
     ) -> Question:
-        # Without an event to point at, the evidence is all that was shown so far.
+        # Without a specific event, the evidence is everything shown so far.
         start = min((e.start for e in events), default=0) if events else 0
         end = max((min(e.end, self.at + 1) for e in events), default=self.at + 1) if events else self.at + 1
         if form.startswith("now"):
@@ -174,7 +174,7 @@ def _ask_exists(past: _Past) -> Question:
         event = past.pick(past.seen)
         return past.ask("exists", "exists", "Yes.", [event], x=f"{event.colour} {event.shape}")
     absent = [p for p in everything if p not in pairs]
-    # A wrong pair is most telling when both of its words were shown, on different cards.
+    # The hardest negatives combine a colour and a shape that were shown on different cards.
     near = [p for p in absent if p[0] in colours and p[1] in shapes]
     options_p = near if near and rng.random() < 0.6 else absent
     if not options_p:
@@ -300,21 +300,21 @@ def _past(stream: Timeline, at: int, rng: np.random.Generator) -> _Past:
 
 
 def ask(stream: Timeline, at: int, kind: str, rng: np.random.Generator) -> Question | None:
-    """One question of a kind after frame `at`, or None where the stream allows none (no unique card, say)."""
+    """Return a question of a kind after frame `at`; None if none is well-defined, for example without a unique card."""
     return _ASK[kind](_past(stream, at, rng))
 
 
 def ask_all(stream: Timeline, at: int, rng: np.random.Generator, extra: bool = False) -> list[Question]:
-    """One question of every kind that can be asked after frame `at`.
+    """Return one question of every kind that can be asked after frame `at`.
 
     Args:
-        stream: the stream, with its events.
-        at: index of the last frame seen.
-        rng: chooses cards and phrasings.
-        extra: also ask the kinds of `EXTRA_KINDS`.
+        stream: The stream with its events.
+        at: Index of the last frame seen.
+        rng: Source of randomness for cards and phrasings.
+        extra: Whether to include the kinds of `EXTRA_KINDS`.
 
     Returns:
-        Questions in the order of `KINDS`; a kind that has no well-defined question is left out.
+        Questions in the order of `KINDS`, without the kinds that have no well-defined question.
     """
     past = _past(stream, at, rng)
     asked = [_ASK[kind](past) for kind in (*KINDS, *EXTRA_KINDS)[: None if extra else len(KINDS)]]
@@ -322,12 +322,12 @@ def ask_all(stream: Timeline, at: int, rng: np.random.Generator, extra: bool = F
 
 
 def is_correct(question: Question, answer: str) -> bool:
-    """Whether an answer says exactly what the true answer says (case and punctuation aside)."""
+    """Return whether an answer equals the true answer, ignoring case and punctuation."""
     return normal_words(answer) == normal_words(question.answer)
 
 
 def every_word() -> list[str]:
-    """All words that questions and answers are made of, lower-case, sorted, for the tokenizer."""
+    """Return all words of questions and answers, lower-case and sorted, for the tokenizer."""
     words: set[str] = set()
     for phrases in (*PHRASES.values(), UNKNOWN_FRAMES):
         for phrase in phrases:

@@ -1,4 +1,4 @@
-"""Draws one frame: a background, perhaps a card held before it, light, camera and sensor."""
+"""Renders a frame: background, optional card, light, camera and sensor."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from hermes.cards.backgrounds import SIDE, Floats, Image, skin_tone
 from hermes.cards.timeline import PLACES
 
-# Hue in degrees, saturation and value of each colour as a card may look before light falls on it.
+# Ranges of hue in degrees, saturation and value of each card colour, before lighting.
 HSV: Final[dict[str, tuple[tuple[float, float], ...]]] = {
     "red": ((-10, 7), (0.68, 1), (0.55, 1)),
     "orange": ((17, 33), (0.75, 1), (0.82, 1)),
@@ -27,18 +27,18 @@ HSV: Final[dict[str, tuple[tuple[float, float], ...]]] = {
 
 @dataclass(frozen=True)
 class Scenery:
-    """What stays the same through a stream: background crop, light and camera.
+    """Constant properties of a stream: background crop, light and camera.
 
     Attributes:
         background: `SIDE` x `SIDE` RGB.
-        crop: left, top, side of the part in view, in background pixels.
-        light: gain at the four corners of the frame, 2 x 2.
-        balance: gain of red, green and blue.
-        gamma: tone curve.
-        blur: spread of the lens blur in units of 1/128 frame.
-        noise: spread of sensor noise, 0 to 255.
-        shake: spread of camera shake, in frame sides.
-        aspect: width over height that the scene had before it was squeezed to a square.
+        crop: Left, top and side of the visible part, in background pixels.
+        light: Gain at the four corners of the frame, 2 x 2.
+        balance: Gain of red, green and blue.
+        gamma: Exponent of the tone curve.
+        blur: Standard deviation of the lens blur in units of 1/128 frame.
+        noise: Standard deviation of sensor noise, 0 to 255.
+        shake: Standard deviation of camera shake, in frame sides.
+        aspect: Width over height of the scene before it is squeezed to a square.
     """
 
     background: Image
@@ -54,7 +54,7 @@ class Scenery:
 
 @dataclass(frozen=True)
 class Look:
-    """How one card looks: outline about its centre (undistorted, radius 1), where, how big, what covers it."""
+    """Appearance of a card: outline about its centre (radius 1), position, size, colour, hand and cover."""
 
     outline: NDArray[np.float64]
     centre: tuple[float, float]
@@ -67,7 +67,7 @@ class Look:
 
 
 def make_setting(rng: np.random.Generator, background: Image, aspect: float | None = None) -> Scenery:
-    """Draw camera and light for a background."""
+    """Sample camera and light for a background."""
     side = rng.uniform(0.55, 1) * SIDE
     left, top = rng.uniform(0, SIDE - side, 2)
     if rng.random() < 0.5:
@@ -116,19 +116,19 @@ def _outline(rng: np.random.Generator, shape: str) -> NDArray[np.float64]:
 def make_look(
     rng: np.random.Generator, colour: str, shape: str, place: str, aspect: float = 1.0, big: float = 0.0
 ) -> Look:
-    """Draw how a card of a class looks.
+    """Sample the appearance of a card.
 
     Args:
-        rng: source of randomness.
-        colour: one of the world's colours.
-        shape: one of its shapes.
-        place: one of its places.
-        aspect: width over height of the scene before it is squeezed to a square.
-        big: 0 to 1, moves the range of sizes up (training starts with large cards).
+        rng: Source of randomness.
+        colour: One of `COLOURS`.
+        shape: One of `SHAPES`.
+        place: One of `PLACES`.
+        aspect: Width over height of the scene before it is squeezed to a square.
+        big: 0 to 1; increases the minimum size (training starts with large cards).
     """
     points = _outline(rng, shape)
     angle = rng.normal(0, 0.25) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi)
-    if shape == "square":  # a square on its corner is still a square, but a rare one
+    if shape == "square":  # limit rotation: squares on a corner are rare
         angle = float(np.clip(angle, -0.5, 0.5))
     tilt = np.eye(2) + rng.normal(0, 0.06, (2, 2))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
@@ -180,14 +180,14 @@ def draw(
     """Draw one frame.
 
     Args:
-        rng: this frame's shake and noise.
-        setting: background, light and camera.
-        look: the card, or None.
-        height: of the frame, in pixels.
-        width: of the frame, in pixels.
+        rng: Source of randomness for shake and noise.
+        setting: Background, light and camera.
+        look: Appearance of the card, or None.
+        height: Height of the frame, in pixels.
+        width: Width of the frame, in pixels.
 
     Returns:
-        The frame, uint8 [height, width, 3] RGB, and the card's visible part, uint8 [height, width], 0 or 255.
+        The frame, uint8 [height, width, 3] RGB, and a mask of the visible part of the card, uint8 [height, width], 0 or 255.
     """
     left, top, side = setting.crop
     shift = rng.normal(0, 1, 2) * setting.shake

@@ -1,4 +1,4 @@
-"""The part of the model card that no measurement writes: what the model is, what it saw, how it was trained."""
+"""Static text of the model card: description, training data and training procedure."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""What happens in a stream of coloured cards: which card, where, from when to when. No pixels here."""
+"""Timeline of a stream of coloured cards: which card is shown where and when."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ PLACES: Final = (
 
 @dataclass(frozen=True)
 class Event:
-    """One card that is shown for a while.
+    """One appearance of a card.
 
     Attributes:
-        colour: one of `COLOURS`.
-        shape: one of `SHAPES`.
-        place: one of `PLACES`.
-        start: index of the first frame that shows the card.
-        end: index of the first frame that no longer shows it.
+        colour: One of `COLOURS`.
+        shape: One of `SHAPES`.
+        place: One of `PLACES`.
+        start: Index of the first frame that shows the card.
+        end: Index of the first frame that no longer shows it.
     """
 
     colour: str
@@ -38,7 +38,7 @@ class Event:
 
 @dataclass(frozen=True)
 class Tempo:
-    """How fast cards follow each other, in frames (both ends included)."""
+    """Ranges of the duration of cards and of the pauses between them, in frames (inclusive)."""
 
     shown: tuple[int, int]
     pause: tuple[int, int]
@@ -54,18 +54,18 @@ TEMPOS: Final = {
 def make_events(
     rng: np.random.Generator, frames: int, tempo: Tempo = TEMPOS["calm"], cards: Sequence[int] | None = None
 ) -> list[Event]:
-    """Draw the events of one stream.
+    """Sample the events of a stream.
 
-    No colour-and-shape pair returns before all were shown, so "the red circle" names one card.
+    No pair of colour and shape is repeated before all were shown, so that "the red circle" identifies one card.
 
     Args:
-        rng: source of randomness.
-        frames: length of the stream.
-        tempo: length of events and of the pauses between them.
-        cards: the pairs to draw from, each colour index x number of shapes + shape index; None for all forty.
+        rng: Source of randomness.
+        frames: Length of the stream.
+        tempo: Duration of cards and pauses.
+        cards: Pairs to sample from, each colour index x number of shapes + shape index; None for all forty.
 
     Returns:
-        Events in order of time, none overlapping, all inside the stream.
+        Events in order of time, without overlap, all inside the stream.
     """
     events: list[Event] = []
     deck: list[int] = []
@@ -82,5 +82,5 @@ def make_events(
 
 
 def shown_at(events: list[Event], frame: int) -> Event | None:
-    """The event that a frame shows, or None."""
+    """Return the event at a frame, or None."""
     return next((event for event in events if event.start <= frame < event.end), None)

@@ -1,6 +1,6 @@
-"""The true answer to any question of the pocket world that a person types, and where its evidence lies.
+"""True answers, with their evidence, to typed questions about cards.
 
-The phrases that make questions (`hermes.cards.phrases`) are read backwards here: text in, kind and card out.
+Parses questions with the phrases that generate them (`hermes.cards.phrases`): text in, kind and card out.
 """
 
 from __future__ import annotations
@@ -31,15 +31,14 @@ _NOTHING: Final = "Nothing."
 
 @dataclass(frozen=True)
 class Truth:
-    """A question understood, with its true answer.
+    """A parsed question with its true answer.
 
     Attributes:
         kind: One of the kinds of `hermes.cards.questions`.
-        answer: The true answer as the model writes it.
-        evidence: Start and end, in seconds, of what the answer rests on as a whole.
-        spans: The single moments that it rests on, each start and end in seconds; empty where it rests on what was not
-            shown.
-        every: Whether all of `spans` are needed; else any one of them is enough.
+        answer: True answer in the model's format.
+        evidence: Start and end of the evidence as a whole, in seconds.
+        spans: Start and end of each part of the evidence, in seconds; empty if the answer depends on what was not shown.
+        every: Whether all `spans` are needed; otherwise any one of them is sufficient.
     """
 
     kind: str
@@ -51,7 +50,7 @@ class Truth:
 
 @dataclass(frozen=True)
 class _Card:
-    """What a question calls a card by; None: not said."""
+    """Properties by which a question identifies a card; None if not mentioned."""
 
     colour: str | None = None
     shape: str | None = None
@@ -59,12 +58,12 @@ class _Card:
 
     def names(self, event: Event) -> bool:
         pairs = ((self.colour, event.colour), (self.shape, event.shape), (self.place, event.place))
-        return all(said is None or said == true for said, true in pairs)
+        return all(named is None or named == true for named, true in pairs)
 
 
 @dataclass(frozen=True)
 class _CardPast:
-    """What was shown up to and including frame `at`."""
+    """The events up to and including frame `at`."""
 
     seen: tuple[Event, ...]
     at: int
@@ -80,27 +79,27 @@ class _CardPast:
 
     @property
     def only(self) -> Event | None:
-        """The one card that fits; None where none or several do."""
+        """The only matching event; None if there are none or several."""
         found = self.found
         return found[0] if len(found) == 1 else None
 
 
 _Reading = tuple[str, tuple[Event, ...]]
-"""A true answer and the events that it rests on."""
+"""A true answer and its evidence."""
 
 
 def truth_of(text: str, events: Iterable[Event], at: int, fps: float) -> Truth | None:
-    """The true answer to a question and its evidence.
+    """Return the true answer to a question and its evidence.
 
     Args:
-        text: The question as it was typed; case and punctuation do not matter.
-        events: What the stream shows, in order of time.
-        at: Index of the last frame seen when it was asked.
-        fps: Frames a second in which `events` and `at` count.
+        text: The question; case and punctuation are ignored.
+        events: Events of the stream, in order of time.
+        at: Index of the last frame seen when the question is asked.
+        fps: Frames per second of `events` and `at`.
 
     Returns:
-        None where the question is none of the pocket world's, or has no well-defined answer: it asks for a card that was
-        shown several times or never.
+        None if the question is not about cards, or has no well-defined answer because its card was shown several times or
+        never.
     """
     understood = _understand(text)
     if understood is None or at < 0:
@@ -126,12 +125,12 @@ def truth_of(text: str, events: Iterable[Event], at: int, fps: float) -> Truth |
 
 
 def answer_at(text: str, listed: Iterable[Mapping[str, Any]], fps: float, seconds: float) -> Truth | None:
-    """As `truth_of`, with events as a clip's file lists them, at a stream time that may be a tenth of a frame short."""
+    """Like `truth_of`, with the events of a clip's file and a stream time, which may be a tenth of a frame early."""
     return truth_of(text, read_events(listed, fps), math.floor(seconds * fps + 0.1), fps)
 
 
 def read_events(listed: Iterable[Mapping[str, Any]], fps: float) -> list[Event]:
-    """Events as a clip's file lists them (`colour`, `shape`, `where`, `start` and `end` in seconds), in frames."""
+    """Convert the events of a clip's file (`colour`, `shape`, `where`, `start` and `end` in seconds) to frames."""
     return [
         Event(
             str(e["colour"]),
@@ -152,7 +151,7 @@ def _words(text: str) -> list[str]:
 
 
 def _understand(text: str) -> tuple[str, _Card] | None:
-    """Form of a question and the card that it names; None where it is no question of this world."""
+    """Return the form of a question and its card; None if the question is unknown."""
     words = _words(text)
     form = _PLAIN.get(tuple(words))
     if form is not None:
@@ -167,7 +166,7 @@ def _understand(text: str) -> tuple[str, _Card] | None:
 
 
 def _card(words: Sequence[str]) -> _Card | None:
-    """A card's name: an optional colour, a shape or "card", an optional place ("at the top left")."""
+    """Parse a card's name: an optional colour, a shape or "card", an optional place ("at the top left")."""
     name, place = list(words), None
     if "at" in name:
         cut = name.index("at")
@@ -195,7 +194,7 @@ def _plain() -> dict[tuple[str, ...], str]:
 
 
 def _named() -> list[tuple[list[str], list[str], str]]:
-    """Words before and behind the card's name, and the form; the longest first, since "was there a" opens several."""
+    """Words before and after the card's name, and the form; longest first, since some phrases share a prefix."""
     found = []
     for form, phrases in PHRASES.items():
         for phrase in phrases:

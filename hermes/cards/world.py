@@ -1,4 +1,4 @@
-"""Streams of coloured cards, rendered from a seed, with the truth about every event."""
+"""Rendered streams of coloured cards with their ground truth, reproducible from a seed."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Stream:
     Attributes:
         frames: uint8 [T, H, W, 3], RGB.
         times: float64 [T], seconds from the start.
-        events: the truth; starts and ends are frame indices.
-        fps: frames a second.
+        events: Ground truth; starts and ends are frame indices.
+        fps: Frames per second.
     """
 
     frames: NDArray[np.uint8]
@@ -46,16 +46,15 @@ def render_stream(
     """Render a stream; the same arguments give the same pixels.
 
     Args:
-        seed: of everything random.
-        frames: how many.
-        fps: frames a second, which only sets `times`.
-        size: height of the frames in pixels (the model itself sees 128 x 128).
-        aspect: width over height of the frames.
-        tempo: how fast cards follow each other: a name of `TEMPOS` or a `Tempo`.
-        events: what happens, instead of events drawn from the seed.
-        background: uint8 RGB, 192 x 192, instead of a procedural one (a photograph, say).
-        families: kinds of procedural background to choose from (`CALM`, `PHOTOGRAPHIC`, or `HELD_OUT`, which training
-            never shows).
+        seed: Random seed.
+        frames: Number of frames.
+        fps: Frames per second; only affects `times`.
+        size: Height of the frames in pixels (the model sees 128 x 128).
+        aspect: Width over height of the frames.
+        tempo: Duration of cards and pauses: a name of `TEMPOS` or a `Tempo`.
+        events: Events to render instead of random ones.
+        background: Image to use instead of a procedural background, uint8 RGB, 192 x 192.
+        families: Kinds of procedural backgrounds (`CALM`, `PHOTOGRAPHIC`, or `HELD_OUT`, which is not used in training).
 
     Returns:
         The stream with its events.

@@ -82,7 +82,7 @@ def use(session: hermes.StreamSession, path: Path, model: Any) -> None:
     newest = session.snapshot().frame_times
     start = float(newest[-1]) + 100 if len(newest) else 0.0
     if session.frames_waiting:
-        start = max(start, session._pending[-1][1] + 1)
+        start = max(start, session.state.pending[-1][1] + 1)
     session.push(frames, start + np.arange(len(frames)))
     said = "".join(session.ask("What?", max_new_tokens=1))
     shot = session.snapshot()

@@ -54,10 +54,10 @@ def check_memory(snapshot, max_positions: int, axes: int = 1) -> None:
 
 def check_heads(session) -> None:
     """Assert, of a memory whose heads keep tokens of their own, what a snapshot can only tell as means over the heads."""
-    for layer in session._cache.layers:
+    for layer in session.state.cache.layers:
         if layer.heads is None:
             continue
-        prompt = session._cache.prompt_len
+        prompt = session.state.cache.prompt_len
         table = layer.heads.held(0, layer.length)
         assert layer.length - prompt <= session.policy.budget, "no head is over its budget"
         for positions, labels in zip(table.positions, table.labels, strict=True):

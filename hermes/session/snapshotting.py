@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 def take_snapshot(session: StreamSession) -> Snapshot:
     """Return a snapshot of the session's memory. Its arrays are copies, so it never changes."""
-    model, history = session.model, session._history  # noqa: SLF001 - part of the session's implementation
-    cache = session._cache or MemoryCache([])  # noqa: SLF001
+    model, history = session.model, session.state.history
+    cache = session.state.cache or MemoryCache([])
     held = [_read_layer(layer) for layer in cache.layers]
     if held:
         labels = torch.cat(together([layer.labels for layer in held]), dim=1).cpu().numpy()
@@ -53,7 +53,7 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         share = np.bincount(labels[FRAME][own], held_by[own], minlength=frames)
         kept[layer] = np.maximum(np.rint(share), share > 0)
     by_head = any(layer.heads is not None for layer in cache.layers)
-    policy, state = session.policy, session._state  # noqa: SLF001
+    policy, state = session.policy, session.state.policy_state
     return Snapshot(
         sequence=history.sequence,
         model=model.card.name,

@@ -54,15 +54,15 @@ def save(session: StreamSession, path: Path) -> None:
     Raises:
         SessionFileError: The file cannot be written, or the stream's archive is too large.
     """
-    cache, history = session._cache, session._history  # noqa: SLF001 - part of the session's implementation
+    cache, history = session.state.cache, session.state.history
     tensors: dict[str, Tensor] = {}
     for i, layer in enumerate(cache.layers if cache else []):
         held = layer.held()
         tensors |= {f"layer.{i}.{name}": getattr(held, name).contiguous().clone() for name in LAYER_FIELDS}
         if held.heads is not None:
             tensors |= {f"heads.{i}.{name}": getattr(held.heads, name).contiguous().clone() for name in HEAD_FIELDS}
-    tensors |= _state_tensors(session._state)  # noqa: SLF001
-    for i, (frame, _) in enumerate(session._pending):  # noqa: SLF001
+    tensors |= _state_tensors(session.state.policy_state)
+    for i, (frame, _) in enumerate(session.state.pending):
         tensors[f"pending.{i}"] = torch.from_numpy(np.ascontiguousarray(frame))
     tensors["times"] = torch.tensor(history.times.array, dtype=torch.float64)
     header = {
@@ -75,9 +75,9 @@ def save(session: StreamSession, path: Path) -> None:
         "stats": asdict(session.stats),
         "sequence": history.sequence,
         "conversation": history.conversation,
-        "layout": asdict(session._layout) if session._layout else None,  # noqa: SLF001
-        "pending": [seconds for _, seconds in session._pending],  # noqa: SLF001
-        "archive_limit": session._state.archive.limit if session._state.archive else 0,  # noqa: SLF001
+        "layout": asdict(session.state.layout) if session.state.layout else None,
+        "pending": [seconds for _, seconds in session.state.pending],
+        "archive_limit": session.state.policy_state.archive.limit if session.state.policy_state.archive else 0,
         "intact": [layer.intact for layer in cache.layers] if cache else [],
     }
     if history.answer:
@@ -172,7 +172,7 @@ def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
     session.stats = checks.read_stats(file)
     if session.stats.frames_seen != len(times) * (layout.frames_per_step if layout else 1):
         raise InvalidValueError("The number of frames does not match the times of frames.")
-    history = session._history
+    history = session.state.history
     history.times = Times(times)
     history.sequence = whole(file.part("sequence"), "number of the snapshot", 0, checks.LARGEST_COUNT)
     history.conversation = checks.read_conversation(file)
@@ -180,13 +180,15 @@ def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
     history.evictions = EvictionLog(evictions)
     for record in records:
         session.token_history.add(record)
-    session._layout = layout
-    session._pending = checks.read_pending(file, times[-1] if times else None)
+    session.state.layout = layout
+    session.state.pending = checks.read_pending(file, times[-1] if times else None)
     if times:
-        session._cache = _cache(file)
-    session._state.tensors = {name: value.to(model.device if value.dim() else "cpu") for name, value in state.items()}
+        session.state.cache = _cache(file)
+    session.state.policy_state.tensors = {
+        name: value.to(model.device if value.dim() else "cpu") for name, value in state.items()
+    }
     if archived:
-        session._state.archive = Archive.of_state(archived, limit, model.device)
+        session.state.policy_state.archive = Archive.of_state(archived, limit, model.device)
     return session
 
 

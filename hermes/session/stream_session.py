@@ -22,7 +22,6 @@ from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.chunk import Chunk
 from hermes.memory.encoded import Encode, Frames, Layout
 from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
-from hermes.memory.stream_state import StreamState
 from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies import SHARED_SETTINGS, Policy, Step, make_policy, policy_of
 from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
@@ -31,6 +30,7 @@ from hermes.session.answer import Answer
 from hermes.session.inputs import checked
 from hermes.session.record import SessionHistory, SessionStats
 from hermes.session.snapshotting import take_snapshot
+from hermes.session.state import SessionState
 from hermes.snapshot import PROMPT, Eviction, Snapshot
 
 
@@ -89,11 +89,7 @@ class StreamSession:
         self.stats = SessionStats()
         self.token_history = TokenHistoryLog()
         self._encode = encode or model.encode
-        self._history = SessionHistory()
-        self._cache: MemoryCache | None = None
-        self._layout: Layout | None = None
-        self._pending: list[tuple[Frames, float]] = []  # frames that wait for the frame they are merged with
-        self._state = StreamState()
+        self.state = SessionState()
 
     # The stream ---------------------------------------------------------------------------------------------------
 
@@ -108,28 +104,28 @@ class StreamSession:
             FramesError: Shape, type or times are invalid; no frame was encoded.
             ContextFullError: The policy holds more tokens than the model supports; the memory so far is unchanged.
         """
-        newest = self._pending[-1][1] if self._pending else self.seconds
-        self._pending.extend(checked(frames, times, None if np.isnan(newest) else newest))
+        newest = self.state.pending[-1][1] if self.state.pending else self.seconds
+        self.state.pending.extend(checked(frames, times, None if np.isnan(newest) else newest))
         while (ready := self._ready_frames()) > 0:
-            chunk, self._pending = self._pending[:ready], self._pending[ready:]
+            chunk, self.state.pending = self.state.pending[:ready], self.state.pending[ready:]
             try:
                 self._push_chunk(chunk)
             except BaseException:
-                self._pending = []
+                self.state.pending = []
                 raise
 
     def _ready_frames(self) -> int:
         """Number of frames of the next chunk: whole steps only, since models may merge frames."""
-        if not self._pending:
+        if not self.state.pending:
             return 0
-        merged = self._layout_for(self._pending).frames_per_step
+        merged = self._layout_for(self.state.pending).frames_per_step
         most = max(self.chunk // merged, 1) * merged
-        return min(len(self._pending) // merged * merged, most)
+        return min(len(self.state.pending) // merged * merged, most)
 
     def _layout_for(self, pending: list[tuple[Frames, float]]) -> Layout:
         """Return the stream's layout, determined by the size and spacing of the first frames."""
-        if self._layout is not None:
-            return self._layout
+        if self.state.layout is not None:
+            return self.state.layout
         height, width = pending[0][0].shape[:2]
         gaps = np.diff([seconds for _, seconds in pending])
         return self.model.layout(height, width, float(np.median(gaps)) if len(gaps) else None)
@@ -137,7 +133,7 @@ class StreamSession:
     @torch.inference_mode()
     def _push_chunk(self, chunk: list[tuple[Frames, float]]) -> None:
         began = time.perf_counter()
-        history = self._history
+        history = self.state.history
         layout = self._layout_for(chunk)
         cache = self._opened_cache()
         step = self._step(cache, layout)
@@ -147,17 +143,17 @@ class StreamSession:
         tokens = encoded.embeddings.shape[1]
         # A step has the time of its last frame, when it is complete.
         step_seconds = seconds[layout.frames_per_step - 1 :: layout.frames_per_step]
-        previous = dict(self._state.tensors)
+        previous = dict(self.state.policy_state.tensors)
         try:
             reduced = self.policy.on_frames(step, Chunk.of(encoded, steps_before, torch.from_numpy(step_seconds)))
             if reduced.tokens:
                 self._note(self.policy.make_room(step, int(reduced.encoded.offsets.max()) + 1))
             step = self._prefill(step, reduced, layout)
         except BaseException:
-            self._state.tensors = previous
+            self.state.policy_state.tensors = previous
             raise
         # The frames are in the memory now: record them even if the eviction below fails.
-        self._layout = layout
+        self.state.layout = layout
         history.times.extend(step_seconds)
         history.sequence += 1
         self.stats.frames_seen += len(chunk)
@@ -187,9 +183,9 @@ class StreamSession:
         """Record an eviction."""
         if outcome is None:
             return
-        self._history.evictions.append(
+        self.state.history.evictions.append(
             Eviction(
-                sequence=self._history.sequence,
+                sequence=self.state.history.sequence,
                 seconds=self.seconds,
                 frames_seen=self.stats.frames_seen,
                 evicted=np.asarray(outcome.evicted, np.int64),
@@ -198,12 +194,12 @@ class StreamSession:
             )
         )
         if outcome.scores is not None:
-            history = self._history
+            history = self.state.history
             self.token_history.add(outcome.scores.at(history.sequence, self.seconds, self.steps_seen))
 
     def _opened_cache(self) -> MemoryCache:
         """Return the cache; on first use, create it and prefill the prompt."""
-        if self._cache is None:
+        if self.state.cache is None:
             model = self.model
             ids = model.tokenize(model.head_text())
             chunk = self.chunk * model.tokens_per_frame
@@ -213,8 +209,8 @@ class StreamSession:
             provenance = Provenance.of_text(len(ids), model.device, PROMPT)
             model.prefill(model.embed(ids), model.text_positions(zero, len(ids)), provenance, cache)
             cache.prompt_len = len(ids)
-            self._cache = cache
-        return self._cache
+            self.state.cache = cache
+        return self.state.cache
 
     def _step(self, cache: MemoryCache, layout: Layout) -> Step:
         def measure_guidance(
@@ -222,11 +218,11 @@ class StreamSession:
         ) -> list[Tensor | None]:
             return measure(self.model, cache, self._tier_prompts(), wanted, mode, tiers)
 
-        return Step(self.model, cache, measure_guidance, self._state, layout.grid)
+        return Step(self.model, cache, measure_guidance, self.state.policy_state, layout.grid)
 
     def _tier_prompts(self) -> dict[int, str]:
         guidance = self.policy.guidance_prompts(self.model.card.guidance) or self.model.card.guidance
-        return prompts_of_tiers(guidance["local"], guidance["global"], self._history.conversation)
+        return prompts_of_tiers(guidance["local"], guidance["global"], self.state.history.conversation)
 
     # The conversation ---------------------------------------------------------------------------------------------
 
@@ -239,7 +235,7 @@ class StreamSession:
         question = question.strip()
         if not question:
             raise QuestionError("The question is empty.")
-        if not len(self._history.times):
+        if not len(self.state.history.times):
             raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
         return question
 
@@ -287,9 +283,9 @@ class StreamSession:
             text = "".join(pieces).strip()
             self.stats.first_token_seconds = answer.first_token_seconds
             self.stats.questions += 1
-            self._history.conversation = (question, text)
-            self._history.answer = answer.trace(question, text, asked_seconds, frames_seen)
-            self._history.sequence += 1
+            self.state.history.conversation = (question, text)
+            self.state.history.answer = answer.trace(question, text, asked_seconds, frames_seen)
+            self.state.history.sequence += 1
 
     # State and settings -------------------------------------------------------------------------------------------
 
@@ -333,39 +329,39 @@ class StreamSession:
             policy = make_policy(kind, budget=budget, **(dict(changed) | values))
         policy.check(self.model)
         if policy.name != self.policy.name:
-            self._state.close()  # the archive and state of one policy are unusable for another
+            self.state.policy_state.close()  # the archive and state of one policy are unusable for another
         self.policy = policy
-        self._history.sequence += 1
+        self.state.history.sequence += 1
 
     @property
     def steps_seen(self) -> int:
         """Number of frames in the memory; for models that merge frames, a group of merged frames counts as one."""
-        return len(self._history.times)
+        return len(self.state.history.times)
 
     @property
     def seconds(self) -> float:
         """Time of the newest frame in seconds; nan before the first."""
-        return self._history.times.newest
+        return self.state.history.times.newest
 
     @property
     def log_bytes(self) -> int:
         """Bytes of the logs of frames and evictions, without the memory and the token history."""
-        return self._history.times.array.nbytes + self._history.evictions.nbytes
+        return self.state.history.times.array.nbytes + self.state.history.evictions.nbytes
 
     @property
     def frames_waiting(self) -> int:
         """Number of pending frames, which wait for the frame they are merged with."""
-        return len(self._pending)
+        return len(self.state.pending)
 
     @property
     def layout(self) -> Layout:
         """Layout of this stream's frames in tokens; before the first frame, that of a 4:3 stream."""
-        return self._layout or self.model.layout(*NOMINAL_SIZE)
+        return self.state.layout or self.model.layout(*NOMINAL_SIZE)
 
     @property
     def conversation(self) -> tuple[str, str] | None:
         """The last question and its answer; guidance prompts refer to it."""
-        return self._history.conversation
+        return self.state.history.conversation
 
     def save(self, path: str | Path) -> None:
         """Write the session to a file for `StreamSession.load`; the loaded session gives the same answers."""
@@ -382,9 +378,9 @@ class StreamSession:
 
     def close(self) -> None:
         """Free the memory; the session is empty afterwards."""
-        self._cache, self._layout, self._pending = None, None, []
-        self._state.close()
-        self._history = SessionHistory()
+        self.state.cache, self.state.layout, self.state.pending = None, None, []
+        self.state.policy_state.close()
+        self.state.history = SessionHistory()
         self.token_history = TokenHistoryLog()
         self.stats = SessionStats()
 

@@ -33,7 +33,7 @@ def test_it_is_what_the_tensors_of_a_real_cache_take(family, tmp_path):
     frames = np.zeros((4, 24, 32, 3), np.uint8)
     session.push(frames, np.arange(4) / 2)
     shot = session.snapshot()
-    layer = session._cache.layers[0]
+    layer = session.state.cache.layers[0]
     held = layer.keys[..., : layer.length, :]
     assert held.numel() * 2 * shape.layers == cache_bytes(shape, layer.length, "float32") / held.element_size()
     assert shot.cache_bytes == cache_bytes(shape, layer.length, "float32")

@@ -95,12 +95,12 @@ def test_streaming_equals_transformers(family, reference, policy, chunk):
     session.push(frames[:5], times[:5])
     session.push(frames[5:], times[5:])
     check_memory(session.snapshot(), model.max_positions, model.axes)
-    branch = session._cache.branch()
+    branch = session.state.cache.branch()
     ids = model.tokenize(model.tail_text(QUESTION))
     positions = model.text_positions(branch.next_positions(), len(ids))
     hidden = model.prefill(model.embed(ids), positions, Provenance.of_text(len(ids), model.device), branch)
     held = branch.layers[-1].held().positions
-    session._cache.release(branch)
+    session.state.cache.release(branch)
     with torch.inference_mode():
         expected = expected_logits(model, reference, frames, times, held)[:, -len(ids) :]
     torch.testing.assert_close(model.logits(hidden), expected, atol=1e-4, rtol=1e-4)

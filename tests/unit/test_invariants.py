@@ -139,10 +139,10 @@ def test_folding_conserves_mass(tiny_model, noise):
 def test_questions_leave_no_trace_in_the_memory(tiny_model, noise):
     session = hermes.StreamSession(tiny_model, budget=40)
     session.push(*noise(32))
-    before = [layer.held() for layer in session._cache.layers]
+    before = [layer.held() for layer in session.state.cache.layers]
     before = [(b.keys.clone(), b.values.clone(), b.positions.clone(), b.labels.clone()) for b in before]
     list(session.ask("What is shown?", max_new_tokens=4))
-    for old, layer in zip(before, session._cache.layers, strict=True):
+    for old, layer in zip(before, session.state.cache.layers, strict=True):
         held = layer.held()
         for a, b in zip(old, (held.keys, held.values, held.positions, held.labels), strict=True):
             assert torch.equal(a, b)
@@ -226,5 +226,5 @@ def test_a_loaded_session_goes_on_as_the_saved_one(tiny_model, noise, tmp_path, 
 def test_kinds_of_tokens_are_labelled(tiny_model, noise):
     session = hermes.StreamSession(tiny_model, policy="full")
     session.push(*noise(2))
-    layer = session._cache.layers[0].held()
+    layer = session.state.cache.layers[0].held()
     assert layer.labels[KIND].tolist().count(VISION) == 2 * tiny_model.tokens_per_frame

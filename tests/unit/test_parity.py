@@ -35,13 +35,13 @@ def test_streaming_equals_one_forward(tiny_model, reference, noise, chunk, polic
     frames, times = noise(20)
     session = hermes.StreamSession(tiny_model, policy=policy, budget=100, chunk=chunk)
     session.push(frames, times)
-    branch = session._cache.branch()
+    branch = session.state.cache.branch()
     ids = tiny_model.tokenize(tiny_model.tail_text(QUESTION))
     positions = tiny_model.text_positions(branch.next_positions(), len(ids))
     hidden = tiny_model.prefill(
         tiny_model.embed(ids), positions, Provenance.of_text(len(ids), tiny_model.device), branch
     )
-    session._cache.release(branch)
+    session.state.cache.release(branch)
     embeddings = whole_prompt(tiny_model, reference, frames)
     with torch.inference_mode():
         expected = reference(inputs_embeds=embeddings).logits[:, -len(ids) :]

@@ -79,7 +79,7 @@ def test_heads_of_h2o_keep_tokens_of_their_own(tiny_model, noise):
     assert set(np.unique(snapshot.held_by)) == {0.5, 1.0}, "two key heads: a token is held by one or both"
     newest = snapshot.frame >= 22  # half of the budget, two frames, is for the newest
     assert (snapshot.held_by[newest] == 1).all()
-    table = session._cache.layers[2].heads
+    table = session.state.cache.layers[2].heads
     assert not torch.equal(table.labels[0, :, :30], table.labels[1, :, :30])
 
 
@@ -134,12 +134,12 @@ def test_rekv_reads_the_frames_closest_to_the_question(tiny_model, noise):
 
 def test_an_archive_beyond_its_memory_lies_on_disk_until_the_stream_is_closed(tiny_model, noise):
     sessions = [session_of(tiny_model, "rekv", budget=12) for _ in range(2)]
-    sessions[1]._state.archive = Archive(limit=20_000)
+    sessions[1].state.policy_state.archive = Archive(limit=20_000)
     frames, times = noise(12)
     for session in sessions:
         for start in range(0, 12, 4):
             session.push(frames[start : start + 4], times[start : start + 4])
-    here, there = (session._state.archive for session in sessions)
+    here, there = (session.state.policy_state.archive for session in sessions)
     assert (here.bytes_on_disk, here.nbytes) == (0, there.nbytes)
     assert 0 < there.bytes_on_disk <= there.nbytes
     folder = Path(there._folder.name)
@@ -198,8 +198,8 @@ def test_streammem_merges_alike_frames_and_leaves_prototypes(tiny_model, noise):
 def test_streamkv_archives_a_share_of_each_segment_and_its_mean_frame(tiny_model, noise):
     session = session_of(tiny_model, "streamkv", budget=80, alike=1.0, least=4, kept_share=0.5)
     session.push(*noise(12))
-    snapshot, archive = session.snapshot(), session._state.archive
-    assert session._state.number("held") == 4, "noise is cut every four frames; the last segment is open"
+    snapshot, archive = session.snapshot(), session.state.policy_state.archive
+    assert session.state.policy_state.number("held") == 4, "noise is cut every four frames; the last segment is open"
     labels = [layer.labels.rows for layer in archive.layers]
     means = [own[own[:, KIND] == SUMMARY, FRAME].unique().tolist() for own in labels]
     assert means == [[3, 7]] * tiny_model.num_layers, "the mean frame is always archived"
@@ -272,7 +272,7 @@ def test_storm_averages_the_same_groups_however_frames_come(tiny_model, noise):
     np.testing.assert_array_equal(a.frame, b.frame)
     np.testing.assert_array_equal(a.first_frame, b.first_frame)
     assert a.layer(0)["mass"][a.prompt_len :].tolist() == [4.0] * 8 + [2.0] * 4
-    for one, other in zip(whole._cache.layers, single._cache.layers, strict=True):
+    for one, other in zip(whole.state.cache.layers, single.state.cache.layers, strict=True):
         torch.testing.assert_close(one.held().keys, other.held().keys, atol=1e-4, rtol=1e-4)
 
 

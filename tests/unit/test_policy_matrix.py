@@ -42,10 +42,10 @@ def test_every_memory_is_sound(family, policy, tmp_path):
         session.push(frames[part], np.arange(26)[part] / 2)
         check_memory(session.snapshot(), family.max_positions, family.axes)
         check_heads(session)
-    held = [(layer.keys[:, : layer.length].clone(), layer.length) for layer in session._cache.layers]
+    held = [(layer.keys[:, : layer.length].clone(), layer.length) for layer in session.state.cache.layers]
     said = answer(session)
     check_answer(session.snapshot(), said, QUESTION)
-    for (keys, length), layer in zip(held, session._cache.layers, strict=True):
+    for (keys, length), layer in zip(held, session.state.cache.layers, strict=True):
         assert length == layer.length
         assert torch.equal(keys, layer.keys[:, :length]), "a question leaves no trace in the memory"
 

@@ -111,7 +111,7 @@ def test_closing_an_answer_early_keeps_what_was_said(tiny_model, noise):
     first = next(pieces)
     pieces.close()
     assert session.snapshot().answer.answer == first.strip()
-    assert not any(layer.shared for layer in session._cache.layers)
+    assert not any(layer.shared for layer in session.state.cache.layers)
 
 
 def test_files_that_are_no_sessions(tiny_model, short_range_model, noise, tmp_path):

@@ -22,7 +22,7 @@ os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 
 from ui import zerogpu
 
-zerogpu.prepare()  # before anything that follows loads torch
+zerogpu.prepare()  # before any import of torch
 
 from gradio.utils import get_upload_folder  # noqa: E402
 
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     flags = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:  # before anything loads in the background
+    try:  # before anything is loaded in the background
         check(flags)
         agree_to_download(flags.model, yes=flags.yes)
         address = find_address(flags.host, flags.port, explicit=flags.port_given)
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _serve(options: Options, streams: int, address: Address, *, share: bool) -> int:
-    """Serve the page until interrupted; returns the exit code."""
+    """Serve the page until interrupted, and return the exit code."""
     engine = Engine(max_streams=streams)
     try:
         page = build(engine, PolicyListing(), options)

@@ -1,4 +1,4 @@
-"""The address that the page listens on: validation, and the first free port."""
+"""Address of the server: validation, and search for a free port."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Final
 from hermes.errors import HermesError
 
 PORTS_TRIED: Final = 100
-"""Ports that are tried, beginning with the requested one, when the port was not given explicitly. Gradio's number."""
+"""Number of ports to try if the port was not given explicitly, as in Gradio."""
 LARGEST_PORT: Final = 65535
 
 
@@ -21,7 +21,7 @@ class AddressError(HermesError):
 
 @dataclass(frozen=True)
 class Address:
-    """Where the page listens.
+    """The address at which the page is served.
 
     Attributes:
         host: Host name or IP address, without brackets.
@@ -50,7 +50,7 @@ def find_address(host: str, port: int, *, explicit: bool) -> Address:
         explicit: Whether the user chose the port. If so, no other port is tried.
 
     Raises:
-        AddressError: The host is unknown or not of this machine, the port needs more permissions, or no port is free.
+        AddressError: The host is unknown or not local, the port requires more permissions, or no port is free.
     """
     host = host.removeprefix("[").removesuffix("]")
     last = port if explicit else min(port + PORTS_TRIED - 1, LARGEST_PORT)
@@ -66,10 +66,10 @@ def find_address(host: str, port: int, *, explicit: bool) -> Address:
 
 
 def is_free(address: Address) -> bool:
-    """Whether a server can listen on an address now.
+    """Return whether a server can listen on an address now.
 
     Raises:
-        AddressError: No server can listen there, whatever the port's state.
+        AddressError: No server can listen there, even if the port is free.
     """
     try:
         found = socket.getaddrinfo(address.host or None, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)

@@ -1,4 +1,4 @@
-"""One part of the page: an HTML component that our own script fills."""
+"""Parts of the page: HTML components rendered by our own script."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LIVE: dict[str, Any] = {"show_progress": "hidden", "api_visibility": "private"}
 
 
 def part(name: str, events: tuple[str, ...], **more: Any) -> gr.HTML:
-    """An HTML component that our own script fills; `events` are what it sends."""
+    """Return an HTML component that our script renders. `events` are the events that it triggers."""
     listed = ", ".join(f'"{event}"' for event in events)
     return gr.HTML(
         html_template=f'<div class="hl-{name}"></div>',

@@ -1,4 +1,4 @@
-"""The flags of `app.py`, each with an environment variable of the same meaning, for places without a command line."""
+"""Command-line flags of `app.py`. Each has an equivalent environment variable, for hosts without a command line."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from ui.options import Options
 from ui.visitors.registry import Quota
 
 BUNDLED: Final = "pocket"
-"""The model that ships with the demo and needs no check."""
+"""The model that ships with the demo; its availability is not checked."""
 MOST_TOKENS: Final = 10_000_000
 MOST_STREAMS: Final = 10_000
 
@@ -35,17 +35,17 @@ class _FlagParser(argparse.ArgumentParser):
 
 
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
-    """Read flags; the environment, then the defaults, supply those that are not given.
+    """Parse the flags. Missing flags are read from the environment, then from the defaults.
 
     Returns:
-        The flags; `port_given` says whether the user chose the port, with `--port` or HERMES_PORT.
+        The flags; `port_given` is whether the user set the port with `--port` or HERMES_PORT.
 
     Raises:
         SystemExit: A flag or variable is invalid: one line on standard error, exit code 2.
     """
     env, policies = os.environ.get, PolicyListing()
     start = StreamSettings()
-    here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space is reached from outside
+    here = "0.0.0.0" if "SPACE_ID" in os.environ else "127.0.0.1"  # noqa: S104 - a Space must be reachable from outside
     host = env("HERMES_HOST") or env("GRADIO_SERVER_NAME") or here
     port = env("GRADIO_SERVER_PORT") or "7860"
     parser = _FlagParser(
@@ -69,7 +69,10 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         help="tokens that a layer may hold",
     )
     parser.add_argument(
-        "--streams", type=_integer(1, MOST_STREAMS), default=env("HERMES_STREAMS", "16"), help="most streams at once"
+        "--streams",
+        type=_integer(1, MOST_STREAMS),
+        default=env("HERMES_STREAMS", "16"),
+        help="maximum number of concurrent streams",
     )
     parser.add_argument(
         "--clips", type=Path, default=env("HERMES_CLIPS", str(CLIPS)), help="folder of the bundled clips"
@@ -83,7 +86,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument(
         "--yes",
         action="store_true",
-        # A Space has no terminal to ask at: whoever named its model there agreed to it.
+        # A Space has no terminal: configuring its model counts as consent.
         default="SPACE_ID" in os.environ or env("HERMES_YES", "") in ("1", "true"),
         help="download a model of more than 1 GB without asking",
     )
@@ -93,7 +96,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         action="append",
         default=plugins,
         metavar="FILE",
-        help="a Python file or module that registers a policy of your own; may be given several times",
+        help="a Python file or module that registers your own policy; can be repeated",
     )
     parser.add_argument(
         "--autosave",
@@ -107,9 +110,9 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=_integer(1, 1_000_000),
         default=env("HERMES_AUTOSAVE_MB", "2000"),
         metavar="N",
-        help="most megabytes that all saved streams may take; the oldest are deleted first",
+        help="maximum total size of saved streams in megabytes; the oldest are deleted first",
     )
-    parser.add_argument("--share", action="store_true", help="a public address through Gradio's tunnel")
+    parser.add_argument("--share", action="store_true", help="create a public link through Gradio's tunnel")
     flags = parser.parse_args(arguments)
     flags.port_given = flags.port is not None
     try:
@@ -125,15 +128,15 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def check(flags: argparse.Namespace) -> None:
-    """Check what the flags refer to before anything starts.
+    """Check the folder of clips and the model before anything starts.
 
     Raises:
-        HermesError: The folder of clips cannot be read, or the model is unknown or cannot be had.
+        HermesError: The folder of clips cannot be read, or the model is unknown or unavailable.
     """
     _check_clips(flags.clips)
     if flags.model == BUNDLED:
         return
-    from hermes.backbones.load import check_available  # noqa: PLC0415 - loads torch
+    from hermes.backbones.load import check_available  # noqa: PLC0415 - imports torch
 
     check_available(flags.model)
 
@@ -141,14 +144,14 @@ def check(flags: argparse.Namespace) -> None:
 def _load_plugins(plugins: Sequence[str]) -> None:
     if not plugins:
         return
-    from hermes.policies import load_plugin  # noqa: PLC0415 - loads torch
+    from hermes.policies import load_plugin  # noqa: PLC0415 - imports torch
 
     for plugin in plugins:
         load_plugin(plugin)
 
 
 def read_options(flags: argparse.Namespace) -> Options:
-    """What the page is built with, from the flags."""
+    """Return the launch options for the flags."""
     models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
     return Options(
         StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget),
@@ -178,7 +181,7 @@ def _check_clips(folder: Path) -> None:
 
 
 def _integer(least: int, most: int) -> Callable[[str], int]:
-    """A parser of integers from `least` to `most`, for argparse."""
+    """Return an argparse type for integers from `least` to `most`."""
 
     def parse_integer(text: str) -> int:
         try:
@@ -193,10 +196,14 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
 
 
 def agree_to_download(model: str, *, yes: bool) -> None:
-    """Ask at the terminal before a model of more than 1 GB is downloaded; `yes`: it was agreed to.
+    """Ask in the terminal before a model of more than 1 GB is downloaded.
+
+    Args:
+        model: Name of the model.
+        yes: Whether the user has already agreed.
 
     Raises:
-        ConsentError: The user did not agree; the message says how large it is.
+        ConsentError: The user did not agree; the message gives the size.
     """
     download = None if yes else large_download(model)
     if download is not None and not consent(yes=False)(download):

@@ -1,7 +1,7 @@
-"""The moment on which the page opens: the first recorded run where it opens, told once and served with the page itself.
+"""The opening moment of the page: the state of the first recorded run, computed once and served with the document.
 
-A browser that shows it says so with its first question (`key`), and its visitor then goes on from there: only what has
-changed since is sent.
+A browser that shows it reports its `key` with the first poll. Its visitor then continues from there: only later changes
+are sent.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from ui.runs.library import RunLibrary
 from ui.runs.replay import Replay
 
 PICTURES = 13
-"""Pictures of the filmstrip on a window of 1,440 pixels; another width asks for its own."""
+"""Pictures of the filmstrip in a window of 1,440 pixels. Other widths request their own number."""
 
 
 @dataclass(frozen=True)
 class Opening:
-    """A moment of a run, told.
+    """A moment of a run as messages for the browser.
 
     Attributes:
-        key: Changes with whatever is told.
-        told: For the browser: `key`, `run` (id), `seconds`, and the messages `player` and `board`.
-        feed: What told the board; a visitor's own goes on from a copy.
-        replay: The run, paused at the moment.
+        key: Hash of the content.
+        payload: For the browser: `key`, `run` (id), `seconds`, and the messages `player` and `board`.
+        feed: The board feed after this moment. Visitors continue from a copy.
+        replay: The run, paused at this moment.
     """
 
     key: str
-    told: Mapping[str, Any]
+    payload: Mapping[str, Any]
     feed: BoardFeed
     replay: Replay
 
@@ -46,14 +46,14 @@ class Opening:
 def make_opening(
     run: Run, seconds: float, clips: Mapping[str, Clip], settings: StreamSettings, policy: Any
 ) -> Opening | None:
-    """Tell a moment of a run; None where it shows nothing.
+    """Build the opening moment, or return None if the run shows nothing then.
 
     Args:
         run: A bundled run.
         seconds: Stream time.
-        clips: Bundled clips, whose truth is known.
-        settings: Those of a new visitor.
-        policy: The policy of these settings.
+        clips: Bundled clips by id.
+        settings: Settings of a new visitor.
+        policy: The policy in these settings.
     """
     library = RunLibrary({run.id: run}, clips)
     replay = library.open(run, seconds)
@@ -78,6 +78,6 @@ def make_opening(
         **payloads.stream_state(view, -1),
         **library.state(replay),
     }
-    told = {"run": run.id, "seconds": seconds, "player": player, "board": board}
-    key = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
-    return Opening(key, {"key": key, **told}, feed, replay)
+    payload = {"run": run.id, "seconds": seconds, "player": player, "board": board}
+    key = hashlib.sha256(json.dumps(payload, sort_keys=True).encode()).hexdigest()[:16]
+    return Opening(key, {"key": key, **payload}, feed, replay)

@@ -1,4 +1,4 @@
-"""What whoever starts the page decides."""
+"""Launch options."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from ui.visitors.registry import Quota
 
 @dataclass(frozen=True)
 class Options:
-    """What whoever starts the page decides.
+    """Launch options of the page.
 
     Attributes:
-        settings: What a visitor begins with.
-        models: Names offered in the list of models.
-        any_model: Whether a visitor may name another folder or hub id.
+        settings: Initial settings of a visitor.
+        models: Names in the list of models.
+        any_model: Whether visitors can enter another folder or hub id.
         clips: Folder of the bundled clips.
-        runs: Folder of the bundled recorded runs; None: there are none.
-        quota: Limits.
+        runs: Folder of the bundled recorded runs, or None.
+        quota: Limits per server, client and visitor.
         clip_mode: Whether a clip and its questions run in one call, as on ZeroGPU.
-        autosave: Folder in which streams are saved for a restart of the server; None: they are not.
-        autosave_mb: Most megabytes that all saved streams may take.
-        agreed: Whether the model of `settings` may be downloaded however large it is.
+        autosave: Folder in which streams are saved, so that they survive a restart of the server; None to disable.
+        autosave_mb: Maximum total size of the saved streams, in megabytes.
+        agreed: Whether the model of `settings` may be downloaded regardless of its size.
     """
 
     settings: StreamSettings

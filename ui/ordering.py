@@ -1,4 +1,4 @@
-"""Presses take effect in the order in which they were made: the page numbers them, and here they wait for each other."""
+"""Ordering of user actions: the page numbers its actions, and the server applies them in that order."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from contextlib import contextmanager
 from typing import Any
 
 PATIENCE: float = 2.0
-"""Seconds for which a press waits for those before it; one may have been lost on its way."""
+"""Maximum time that an action waits for the actions before it, in seconds. One of them may be lost."""
 MOST_WAITING = 4
-"""Presses of one page that wait at once; what comes beyond goes at once, so that no page can hold the server's threads."""
+"""Maximum number of waiting actions per page. Others do not wait, so that no page can block the server's threads."""
 
 
 class Turns:
-    """The turns of one page.
+    """The order of the actions of one page.
 
-    Gradio runs the events of a page beside each other, so that two that are sent in one moment can change places: "pause"
-    what was shown and "start" something else would then leave the new stream paused.
+    Gradio runs the events of a page concurrently, so that two events sent at the same time can be swapped: "pause" followed
+    by "start" could leave the new stream paused.
     """
 
     def __init__(self, patience: float = PATIENCE) -> None:
-        """Begin before press 1."""
+        """Start before action 1."""
         self._patience = patience
         self._done = 0
         self._waiting = 0
@@ -29,9 +29,9 @@ class Turns:
 
     @contextmanager
     def take(self, number: Any) -> Iterator[None]:
-        """Run the block as press `number` (counted from 1): after those before it, if they come within the patience.
+        """Run the block as action `number`, counted from 1, after the previous actions if they arrive in time.
 
-        Anything but a number goes at once.
+        Anything but an integer does not wait.
         """
         if not isinstance(number, int) or isinstance(number, bool):
             yield

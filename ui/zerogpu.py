@@ -1,7 +1,7 @@
-"""ZeroGPU, where a GPU is lent for one call: the clip and its questions in one call, by the `spaces` package if it is there.
+"""ZeroGPU support: a GPU is assigned for one call, so a clip and its questions run in one call, using the `spaces` package.
 
-What this file relies on in `spaces`: each call of a decorated function runs in a forked process, its arguments and what it
-yields are pickled, GPU memory is gone afterwards, and without ZeroGPU the decorator changes nothing.
+Assumptions about `spaces`: each call of a decorated function runs in a forked process, its arguments and the items it
+yields are pickled, GPU memory is freed afterwards, and without ZeroGPU the decorator has no effect.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from hermes.serving.clip_run import ClipItem, ClipRequest
 
 VARIABLE = "SPACES_ZERO_GPU"
-"""Set by the hub on ZeroGPU hardware; the `spaces` package reads the same one."""
+"""Set by the hub on ZeroGPU hardware, and also read by the `spaces` package."""
 TRUE = ("1", "t", "true")
 
-# Seconds that a call declares. They are assumptions, not measurements: a visitor's quota is charged with what is declared,
-# and a call that takes longer is cut off.
+# Seconds declared per call. These are assumptions, not measurements: the visitor's quota is charged with the declared time,
+# and a call that takes longer is aborted.
 START_SECONDS, FRAME_SECONDS, ANSWER_SECONDS = 12.0, 0.08, 4.0
 MOST_SECONDS = 180
 
@@ -32,16 +32,16 @@ Run = Callable[["ClipRequest"], Iterator["ClipItem"]]
 
 
 def is_zero_gpu(environment: Mapping[str, str] | None = None) -> bool:
-    """Whether this process runs on ZeroGPU hardware."""
+    """Return whether this process runs on ZeroGPU hardware."""
     environment = os.environ if environment is None else environment
     return environment.get(VARIABLE, "").lower() in TRUE
 
 
 def prepare() -> None:
-    """On ZeroGPU, have `spaces` stand in for CUDA before anything else touches it; elsewhere nothing happens.
+    """On ZeroGPU, let `spaces` patch CUDA before anything else uses it. Does nothing elsewhere.
 
     Raises:
-        HermesError: The package is missing.
+        HermesError: The package is not installed.
     """
     if is_zero_gpu():
         _spaces()
@@ -49,15 +49,15 @@ def prepare() -> None:
 
 def _spaces() -> Any:
     if importlib.util.find_spec("spaces") is None:
-        raise HermesError("ZeroGPU needs the package spaces: add a line “spaces” to requirements.txt.")
+        raise HermesError("ZeroGPU needs the package spaces. Add a line “spaces” to requirements.txt.")
     import spaces  # noqa: PLC0415  (optional, and it patches torch on ZeroGPU)
 
     return spaces
 
 
 def declared_seconds(request: ClipRequest) -> int:
-    """GPU seconds that a run declares: for its frames and answers, at most `MOST_SECONDS`."""
-    from hermes import video  # noqa: PLC0415  (not needed where only the environment is asked for)
+    """Return the GPU seconds to declare for a run, from its frames and questions, at most `MOST_SECONDS`."""
+    from hermes import video  # noqa: PLC0415 - not needed to read the environment
 
     info = video.probe(request.path)
     rate = min(request.settings.fps, info.fps or request.settings.fps)
@@ -67,28 +67,30 @@ def declared_seconds(request: ClipRequest) -> int:
 
 
 def clip_runner(model: Backbone) -> Run:
-    """The function that streams a clip through `model` and asks its questions: one GPU call on ZeroGPU, plain elsewhere.
+    """Return the function that streams a clip through `model` and asks its questions, in one GPU call on ZeroGPU.
 
-    Must be called before the page is launched: ZeroGPU looks for decorated functions then.
+    Must be called before the page is launched, because ZeroGPU then collects the decorated functions.
 
     Args:
-        model: A loaded model; a forked process inherits it, so it is never pickled.
+        model: A loaded model. Forked processes inherit it, so it is never pickled.
     """
     from hermes.serving.clip_run import run_clip  # noqa: PLC0415
 
     def run(request: ClipRequest) -> Iterator[ClipItem]:
         for item in run_clip(model, request, scores=True):
             over = item.view is not None and item.view.state != "playing"
-            yield item if over else replace(item, scores=())  # they grow with the stream: sent once, at its end
+            yield (
+                item if over else replace(item, scores=())
+            )  # they grow with the stream, so they are sent once, at the end
 
     if importlib.util.find_spec("spaces") is None and not is_zero_gpu():
         return run
     decorated: Run = _spaces().GPU(duration=declared_seconds)(run)
-    return _told(decorated)
+    return _with_clear_errors(decorated)
 
 
-def _told(decorated: Run) -> Run:
-    """What goes wrong around a call (no GPU free, quota used up), which `spaces` raises as Gradio errors, as a sentence."""
+def _with_clear_errors(decorated: Run) -> Run:
+    """Convert the Gradio errors that `spaces` raises (no GPU available, quota exceeded) to HermesError."""
     import gradio as gr  # noqa: PLC0415
 
     def run(request: ClipRequest) -> Iterator[ClipItem]:

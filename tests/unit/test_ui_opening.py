@@ -49,7 +49,7 @@ def opened(engine, bundled, tmp_path):
 
 def poll(handlers, opening, key="tab", **wish):
     """The first question of a browser; what the player and the board hear."""
-    told = opening.told
+    told = opening.payload
     data = {
         "open": {"n": 1, "id": told["run"], "seconds": told["seconds"], "play": False, **wish},
         "seq": told["board"]["seq"],
@@ -61,7 +61,7 @@ def poll(handlers, opening, key="tab", **wish):
 
 def test_it_tells_the_run_where_it_opens(opened):
     _, opening = opened
-    told = json.loads(json.dumps(opening.told, allow_nan=False))
+    told = json.loads(json.dumps(opening.payload, allow_nan=False))
     assert told["seconds"] == SECONDS
     assert told["player"]["position"] == SECONDS
     assert told["player"]["frame"]["jpeg"]
@@ -79,16 +79,16 @@ def test_a_browser_that_shows_it_is_told_only_what_follows(opened):
     assert player["opened"] == 1
     assert player["restarted"] is False
     assert "frame" not in player  # it shows this picture already
-    assert player["run"]["epoch"] == opening.told["player"]["run"]["epoch"]
+    assert player["run"]["epoch"] == opening.payload["player"]["run"]["epoch"]
     assert board is None  # nothing has happened since
     visitor = handlers.sessions.get("tab")
     visitor.replay.resume()
     visitor.replay.pace(30)
-    data = {"seq": opening.told["board"]["seq"], "frame": -1, "board": LOOKING}
+    data = {"seq": opening.payload["board"]["seq"], "frame": -1, "board": LOOKING}
     message = None
     while message is None:
         _, message = handlers.poll(data, "tab")
-    assert message["base"] == opening.told["board"]["seq"]
+    assert message["base"] == opening.payload["board"]["seq"]
 
 
 def test_two_browsers_go_on_from_it_by_themselves(opened):
@@ -96,8 +96,8 @@ def test_two_browsers_go_on_from_it_by_themselves(opened):
     for key in ("one", "two"):
         assert poll(handlers, opening, key, shown=opening.key)[1] is None
     handlers.sessions.get("one").replay.seek(80.0)
-    data = {"seq": opening.told["board"]["seq"], "frame": -1, "board": LOOKING}
-    assert handlers.poll(data, "one")[1]["frames"] > opening.told["board"]["frames"]
+    data = {"seq": opening.payload["board"]["seq"], "frame": -1, "board": LOOKING}
+    assert handlers.poll(data, "one")[1]["frames"] > opening.payload["board"]["frames"]
     assert handlers.poll(data, "two")[1] is None  # nothing new
 
 

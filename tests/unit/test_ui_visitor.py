@@ -16,7 +16,7 @@ from patience import until
 import hermes
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
-from ui.page.handlers import Handlers, wire
+from ui.page.handlers import Handlers, to_json
 from ui.player.camera_picture import small_enough
 from ui.player.clips import Clip, read_clips
 from ui.player.source import Source
@@ -69,6 +69,25 @@ def playing(make, least=4, **changes):
     return visitor
 
 
+def test_a_stream_that_cannot_start_frees_its_place(tiny_folder, film, tmp_path):
+    damaged = tmp_path / "damaged.mp4"
+    damaged.write_bytes(film.read_bytes()[:100])
+    engine = Engine(max_streams=1)
+    loader = ModelLoader(engine)
+    clips = {"film": Clip("film", film, "A film", "", 20.0, (), "")}
+    visitor = Visitor(StreamSettings(model=str(tiny_folder), budget=64), loader, clips, hermes.POLICIES)
+    try:
+        for path in (damaged, tmp_path / "missing.mp4"):
+            with pytest.raises(HermesError):
+                visitor.start(Source("upload", str(path), path, "damaged"))
+            assert visitor.stream is None
+        visitor.start(visitor.source({"kind": "clip", "id": "film"}))
+        assert visitor.stream is not None
+    finally:
+        visitor.close()
+        engine.close()
+
+
 def test_before_anything_was_started(make):
     visitor = make()
     state, board = visitor.poll(None, -1)
@@ -92,7 +111,7 @@ def test_a_clip_plays_and_the_board_follows(make):
     assert board["base"] is None
     assert board["meta"]["layers"] == 10
     assert max(board["held"]) <= 64
-    json.loads(wire(board))
+    json.loads(to_json(board))
 
 
 def test_a_picture_is_sent_once(make):
@@ -189,7 +208,7 @@ def test_camera_pictures_are_checked(make):
     visitor.start(visitor.source({"kind": "camera"}))
     good = base64.b64encode(cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()).decode()
     for number, jpeg in enumerate(["", "%%%", "AAAA", "A" * 2_000_000, good], 1):
-        visitor.shot(jpeg, number)
+        visitor.camera_frame(jpeg, number)
     until(lambda: visitor.poll(None, -1)[0]["frames"] == 1)
     assert visitor.poll(None, -1)[0]["received"] == 5
 
@@ -299,8 +318,8 @@ def test_handlers_tell_troubles_instead_of_raising(make, tmp_path):
 
 
 def test_text_cannot_look_like_markup_on_its_way():
-    assert "<" not in wire({"text": "<script>alert(1)</script>"})
-    assert json.loads(wire({"text": "<b>"})) == {"text": "<b>"}
+    assert "<" not in to_json({"text": "<script>alert(1)</script>"})
+    assert json.loads(to_json({"text": "<b>"})) == {"text": "<b>"}
 
 
 def test_clips_that_are_missing_are_left_out(tmp_path, film):
@@ -320,10 +339,10 @@ def test_a_small_file_that_unfolds_into_a_huge_picture_is_not_decoded(make):
     visitor.start(visitor.source({"kind": "camera"}))
     done, data = cv2.imencode(".png", np.zeros((4000, 4000), np.uint8))
     assert done
-    visitor.shot(base64.b64encode(data.tobytes()).decode(), 1)
+    visitor.camera_frame(base64.b64encode(data.tobytes()).decode(), 1)
     done, good = cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))
     assert done
-    visitor.shot(base64.b64encode(good.tobytes()).decode(), 2)
+    visitor.camera_frame(base64.b64encode(good.tobytes()).decode(), 2)
     until(lambda: visitor.stream.view().snapshot.frames_seen)
     view = visitor.stream.view()
     assert (view.snapshot.frames_seen, view.dropped) == (1, 0)  # the large picture never arrived

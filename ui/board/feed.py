@@ -29,7 +29,7 @@ class BoardFeed:
         self._clips = clips
         self._fps = fps
         self._playing = Source("")
-        self._jumps = 0
+        self._jumps = ""
         self._encoder = BoardEncoder()
         self._lock = threading.Lock()
 
@@ -51,7 +51,7 @@ class BoardFeed:
 
     def _enter(self, replay: Replay | None) -> None:
         """A fresh encoder, which is told what came before the moment at which a run is entered."""
-        self._jumps = replay.jumps if replay else 0
+        self._jumps = replay.jumps if replay else ""
         self._encoder = BoardEncoder(self._judge(replay))
         view = replay.view() if replay else None
         if replay is not None and view is not None and view.snapshot is not None:

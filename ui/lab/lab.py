@@ -21,7 +21,7 @@ from ui.lab.recording import LabRecording
 from ui.lab.replay import NO_MODEL, LabReplay
 from ui.ordering import Turns
 from ui.player.clips import Clip
-from ui.runs.recordings import offered
+from ui.runs.recordings import download_offer
 from ui.runs.runs import SPEEDS as REPLAY_SPEEDS
 from ui.settings.model_loader import ModelLoader
 
@@ -217,7 +217,7 @@ class Lab:
                 raise HermesError("No recording is in progress.")
             if self._run is not None:
                 recording.end(self._run.asked())
-        self._recorded = offered(recording.finish(self._downloads))
+        self._recorded = download_offer(recording.finish(self._downloads))
 
     # What the browser is told -------------------------------------------------------------------------------------
 

@@ -1,7 +1,7 @@
-"""The document as it is served: Gradio's own, with our script, style and the opening moment put into it.
+"""Middleware that inserts our script, style and the opening moment into Gradio's HTML document.
 
-Gradio inserts what its `head` holds only once its own program has started, after some fifty files. Here our script stands in
-the document itself, and so does the moment on which the page opens: it is drawn before Gradio is there.
+Gradio inserts its `head` argument only after its own program has loaded (about fifty files). With our script and the
+opening moment in the document itself, the page is drawn before Gradio has loaded.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ Send = Callable[[Message], Awaitable[None]]
 
 BEFORE, BEHIND, HEAD_END = b"<gradio-app", b"</gradio-app>", b"</head>"
 PROGRAM = re.compile(rb'<script type="module" crossorigin src="([^"]+)"></script>')
-"""How the page names Gradio's own program."""
+"""The script element of Gradio's program."""
 AFTER_PAINT = rb"""<link rel="modulepreload" href="\1"><script type="module">
 const painted = new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
-const hidden = new Promise((done) => setTimeout(done, 300)); // a tab in the background paints nothing
+const hidden = new Promise((done) => setTimeout(done, 300)); // background tabs do not paint
 Promise.race([painted, hidden]).then(() => import("\1"));
 </script>"""
 OPEN = b"<script>window.HermesLive.openPage();</script>"
@@ -34,24 +34,24 @@ FOREVER = "public, max-age=31536000, immutable"
 
 
 class Document:
-    """ASGI middleware: puts our parts into Gradio's page, and serves script and style under names that change with them."""
+    """ASGI middleware that extends Gradio's document, and serves script and style under names with a content hash."""
 
     def __init__(
         self, app: Callable[[Scope, Receive, Send], Awaitable[None]], moment: Mapping[str, Any] | None
     ) -> None:
-        """Stand before `app`; `moment` is what the page opens on (`ui.opening.Opening.told`), None: nothing."""
+        """Wrap `app`. `moment` is what the page shows first (`ui.opening.Opening.payload`), or None."""
         self._app = app
         self._files: dict[str, _File] = {}
-        font = self._offer("font/woff2", bundle.font())
-        style = self._offer("text/css; charset=utf-8", bundle.style(f"./{font}").encode())
-        script = self._offer("text/javascript; charset=utf-8", bundle.script().encode())
+        font = self._add_file("font/woff2", bundle.font())
+        style = self._add_file("text/css; charset=utf-8", bundle.style(f"./{font}").encode())
+        script = self._add_file("text/javascript; charset=utf-8", bundle.script().encode())
         self._head = (
             f'<link rel="preload" as="font" type="font/woff2" href="./{font}" crossorigin>'
             f'<link rel="stylesheet" href="./{style}"><script src="./{script}"></script>'
         ).encode()
-        told = json.dumps(moment, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
+        payload = json.dumps(moment, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
         self._body = (
-            f'<div id="hl-opening"></div><script type="application/json" id="hl-moment">{told}</script>'.encode()
+            f'<div id="hl-opening"></div><script type="application/json" id="hl-moment">{payload}</script>'.encode()
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,15 +63,15 @@ class Document:
         if file is not None:
             await file.reply(scope, send)
             return
-        await self._app(scope, receive, _Insertion(send, self._put))
+        await self._app(scope, receive, _Insertion(send, self._extend))
 
-    def _offer(self, kind: str, data: bytes) -> str:
-        """Serve a file from now on; returns its name, which has no ending so that nobody compresses it again."""
+    def _add_file(self, kind: str, data: bytes) -> str:
+        """Serve a file and return its name. It has no suffix, so that proxies do not compress it again."""
         name = f"hermes-live-{hashlib.sha256(data).hexdigest()[:20]}"
         self._files[name] = _File(kind, data, b"" if kind.startswith("font/") else gzip.compress(data, mtime=0))
         return name
 
-    def _put(self, html: bytes) -> bytes:
+    def _extend(self, html: bytes) -> bytes:
         if any(part not in html for part in (HEAD_END, BEFORE, BEHIND)):
             return html
         html = PROGRAM.sub(AFTER_PAINT, html, count=1)
@@ -82,7 +82,13 @@ class Document:
 
 @dataclass(frozen=True)
 class _File:
-    """A file that never changes: its content type, its bytes, and those compressed where that pays."""
+    """An immutable file.
+
+    Attributes:
+        kind: Content type.
+        data: Content.
+        packed: Gzip-compressed content; empty if compression does not help.
+    """
 
     kind: str
     data: bytes
@@ -101,7 +107,7 @@ class _File:
 
 
 class _Insertion:
-    """Sends a response on: HTML as a whole and changed, anything else as it comes."""
+    """Passes on a response. HTML is collected and changed; everything else is streamed unchanged."""
 
     def __init__(self, send: Send, change: Callable[[bytes], bytes]) -> None:
         self._send = send

@@ -1,6 +1,6 @@
-"""Event functions: Gradio's events in, what the components show out. They decide nothing; `Visitor` does.
+"""Event handlers: translate between Gradio events and `Visitor`. They contain no logic of their own.
 
-Each takes plain values (an event's data as a dict, a session's hash), so that tests need no browser.
+Each takes plain values (event data as a dict, the visitor's key), so that tests need no browser.
 """
 
 from __future__ import annotations
@@ -8,17 +8,16 @@ from __future__ import annotations
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import gradio as gr
 
 from hermes import trace
 from hermes.errors import HermesError
 from ui.board.cells import Wanted
-from ui.lab.lab import Lab
 from ui.opening import Opening
-from ui.player.source import Source
 from ui.runs.replay import Replay
 from ui.runs.runs import SPEEDS as RUN_SPEEDS
 from ui.visitors.registry import Sessions
@@ -32,60 +31,69 @@ logger = logging.getLogger(__name__)
 Data = Mapping[str, Any]
 
 
-def wire(message: Mapping[str, Any] | None) -> Any:
-    """A message as the value of an HTML component; without one the component stays as it is.
+def to_json(message: Mapping[str, Any] | None) -> Any:
+    """Return a message as the value of an HTML component; None leaves the component unchanged.
 
-    `<` is written as an escape, so that no text of a person can look like markup on its way.
+    `<` is escaped, so that user text cannot be mistaken for markup.
     """
     if message is None:
         return gr.skip()
     return json.dumps(message, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-REPLAY_ACTIONS = ("pause", "resume", "stop", "restart", "seek", "pace")
+def _number(value: Any, default: float) -> float:
+    """Return a finite number sent by the browser, or the default."""
+    return float(value) if isinstance(value, int | float) and math.isfinite(value) else default
 
 
-def _number(value: Any, otherwise: float) -> float:
-    """A finite number that the browser sent; anything else counts as not said."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else otherwise
+# Actions on a recorded run ------------------------------------------------------------------------------------------
 
 
-def _start(visitor: Visitor, lab: Lab, source: Source) -> None:
-    """Play what is chosen: a recorded run that was uploaded is opened, anything else streams through the model."""
-    path = source.path if source.kind == "upload" else None
-    if path is not None and trace.is_lab(path):
-        lab.open(trace.read_lab(path))
-        visitor.note_lab()
-    elif path is not None and trace.is_run(path):
-        visitor.open_run(trace.read(path))
-    else:
-        visitor.start(source)
-
-
-def _steer(replay: Replay, action: str, data: Data) -> None:
-    """A press of a button while a recorded run is shown."""
-    if action == "seek":
-        replay.seek(_number(data.get("seconds"), replay.position))
-    elif action == "pace" and data.get("speed") in RUN_SPEEDS:
+def _set_speed(replay: Replay, data: Data) -> None:
+    if data.get("speed") in RUN_SPEEDS:
         replay.pace(data["speed"])
-    elif action in ("pause", "resume", "stop", "restart"):
-        getattr(replay, action)()
+
+
+REPLAY_ACTIONS: Final[Mapping[str, Callable[[Replay, Data], None]]] = MappingProxyType(
+    {
+        "pause": lambda replay, _: replay.pause(),
+        "resume": lambda replay, _: replay.resume(),
+        "stop": lambda replay, _: replay.stop(),
+        "restart": lambda replay, _: replay.restart(),
+        "seek": lambda replay, data: replay.seek(_number(data.get("seconds"), replay.position)),
+        "pace": _set_speed,
+    }
+)
+"""Player actions while a recorded run is shown. They replace the actions of the same name on a stream."""
 
 
 class Handlers:
-    """The page's event functions over a registry of visitors."""
+    """The page's event handlers over a registry of visitors."""
 
     def __init__(self, sessions: Sessions, opening: Opening | None = None) -> None:
-        """Over the visitors of `sessions`; `opening` is the moment that is served with the page."""
+        """Handle the events of the visitors in `sessions`. `opening` is the moment that is served with the page."""
         self.sessions = sessions
         self._opening = opening
+        self._actions: Mapping[str, Callable[[Visitor, Data, str | None], None]] = {
+            "choose": lambda visitor, data, _: visitor.choose(visitor.source(data)),
+            "start": self._start,
+            "restart": lambda visitor, *_: visitor.restart(),
+            "pause": lambda visitor, *_: visitor.transport("pause"),
+            "resume": lambda visitor, *_: visitor.transport("resume"),
+            "stop": lambda visitor, *_: visitor.transport("stop"),
+            "speed": _change_speed,
+            "record": lambda visitor, *_: visitor.record(),
+            "stop-recording": lambda visitor, *_: visitor.stop_recording(),
+            "resume-saved": lambda visitor, *_: visitor.resume_saved(),
+            "discard-saved": self._discard_saved,
+        }
 
     def poll(self, data: Data, key: str | None) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """The state of the player and the message for the board (None: nothing new), see `ui.page.update_stream`."""
+        """Return the player state and the board message (None if nothing changed); see `ui.page.update_stream`."""
         try:
             visitor = self.sessions.get(key)
         except HermesError as error:
-            return _refusal(str(error)), None
+            return _no_place(str(error)), None
         page = data.get("page")
         if isinstance(page, str) and len(page) <= 64:
             visitor.note_page(page)
@@ -98,88 +106,86 @@ class Handlers:
             Wanted.read(data.get("board")),
         )
 
-    def _open(self, visitor: Visitor, wish: Any) -> None:
-        """A recorded run that the browser wants to see, told with a poll so that it is there with the first answer."""
-        if not isinstance(wish, dict) or wish.get("n") == visitor.opened:
+    def _open(self, visitor: Visitor, request: Any) -> None:
+        """Open a requested recorded run. The request comes with a poll, so that the first response contains the run."""
+        if not isinstance(request, dict) or request.get("n") == visitor.opened:
             return
-        visitor.opened = wish.get("n")
-        seconds = _number(wish.get("seconds"), 0.0)
+        visitor.opened = request.get("n")
+        seconds = _number(request.get("seconds"), 0.0)
         opening = self._opening
-        shows = opening is not None and wish.get("shown") == opening.key and visitor.stream is None
+        shown = opening is not None and request.get("shown") == opening.key and visitor.stream is None
         try:
             visitor.open_run(
-                str(wish.get("id")), seconds, play=wish.get("play") is not False, opening=opening if shows else None
+                str(request.get("id")),
+                seconds,
+                play=request.get("play") is not False,
+                opening=opening if shown else None,
             )
         except HermesError as error:
             visitor.notify("error", str(error))
 
     def detail(self, data: Data, key: str | None) -> Any:
-        """What the board asks for on demand."""
+        """Return details that the board requests."""
         try:
-            return wire(self.sessions.get(key).detail(data))
+            return to_json(self.sessions.get(key).detail(data))
         except HermesError as error:
-            return wire({"id": data.get("id"), "error": str(error)})
+            return to_json({"id": data.get("id"), "error": str(error)})
 
     def act(self, data: Data, key: str | None) -> None:
-        """A press of a button of the player, after those before it. What goes wrong is told beside the stream."""
+        """Apply a player action, after the actions before it. Errors are shown next to the stream."""
         try:
             with self.sessions.own(key).turns.take(data.get("order")):
                 self._act(self.sessions.get(key), data, key)
         except HermesError:
-            return  # there is no place; the next poll says so
+            return  # no free place; the next poll reports it
 
     def _act(self, visitor: Visitor, data: Data, key: str | None) -> None:
-        action = data.get("action")
+        action = str(data.get("action"))
         try:
             if data.get("kind") == "upload" and data.get("path"):
                 self.sessions.take_upload(key, str(data["path"]), str(data.get("name") or ""))
-            if action == "choose":
-                visitor.choose(visitor.source(data))
-            elif action == "start":
-                _start(visitor, self.sessions.own(key).lab, visitor.source(data))
-            elif visitor.replay is not None and action in REPLAY_ACTIONS:
-                _steer(visitor.replay, str(action), data)
-            elif action in ("resume-saved", "discard-saved"):
-                self._answer_offer(visitor, key, resume=action == "resume-saved")
-            elif action == "record":
-                visitor.record()
-            elif action == "stop-recording":
-                visitor.stop_recording()
-            elif action == "restart":
-                visitor.restart()
-            elif action == "speed" and data.get("speed") in SPEEDS:
-                visitor.change(speed=SPEEDS[data["speed"]])
-            else:
-                visitor.transport(str(action))
+            if visitor.replay is not None and action in REPLAY_ACTIONS:
+                REPLAY_ACTIONS[action](visitor.replay, data)
+            elif action in self._actions:
+                self._actions[action](visitor, data, key)
         except HermesError as error:
             visitor.notify("error", str(error))
         except Exception:
-            logger.exception("%s failed", action)
+            logger.exception("The action %s failed", action)
             visitor.notify("error", "This failed because of an internal error. Try again.")
 
-    def _answer_offer(self, visitor: Visitor, key: str | None, *, resume: bool) -> None:
-        """The answer to the offer to resume a saved stream; the file of a stream that is resumed is replaced later."""
-        if resume:
-            visitor.resume_saved()
+    def _start(self, visitor: Visitor, data: Data, key: str | None) -> None:
+        """Play the selected source: open an uploaded recording, or stream a video through the model."""
+        source = visitor.source(data)
+        path = source.path if source.kind == "upload" else None
+        if path is not None and trace.is_lab(path):
+            self.sessions.own(key).lab.open(trace.read_lab(path))
+            visitor.note_lab()
+        elif path is not None and trace.is_run(path):
+            visitor.open_run(trace.read(path))
         else:
-            visitor.offer_saved(None)
-            self.sessions.discard_saved(key)
+            visitor.start(source)
+
+    def _discard_saved(self, visitor: Visitor, _data: Data, key: str | None) -> None:
+        """Decline the offer to resume a saved stream, and delete its file."""
+        visitor.offer_saved(None)
+        self.sessions.discard_saved(key)
 
     def poll_lab(self, data: Data, key: str | None) -> Any:
-        """News for the lab."""
+        """Return the state of the lab."""
         try:
             lab = self.sessions.own(key).lab
         except HermesError:
-            return gr.skip()  # there is no place; the player says so
+            return gr.skip()  # no free place; the player reports it
         shown = data.get("frame")
-        return wire(lab.poll(shown if isinstance(shown, int) else -1))
+        return to_json(lab.poll(shown if isinstance(shown, int) else -1))
 
     def lab_action(self, data: Data, key: str | None) -> None:
-        """A press of a button of the lab, or a file for it, after those before it. What goes wrong is told there."""
+        """Apply a lab action, after the actions before it. Errors are shown in the lab."""
         try:
             visitor = self.sessions.own(key)
         except HermesError:
-            return  # there is no place; the player says so
+            return  # no free place; the player reports it
         with visitor.lab.turns.take(data.get("order")):
             self._apply_to_lab(visitor, data, key)
 
@@ -198,20 +204,20 @@ class Handlers:
         except HermesError as error:
             lab.notify(str(error))
 
-    def shot(self, data: Data, key: str | None) -> None:
-        """A camera picture."""
+    def camera_frame(self, data: Data, key: str | None) -> None:
+        """Take a frame from the camera."""
         jpeg, number = data.get("jpeg"), data.get("number")
         if isinstance(jpeg, str) and isinstance(number, int):
-            self.sessions.get(key).shot(jpeg, number)
+            self.sessions.get(key).camera_frame(jpeg, number)
 
     def ask(self, data: Data, key: str | None) -> Iterator[str]:
-        """A question; yields the chat's messages while the answer is written."""
+        """Ask a question and yield the chat's messages while the answer is written."""
         question = data.get("question")
         for message in self.sessions.get(key).ask(question if isinstance(question, str) else ""):
-            yield wire(message)
+            yield to_json(message)
 
     def run(self, data: Data, key: str | None) -> Iterator[str]:
-        """Clip mode: a run with its questions; yields the chat's messages."""
+        """Run a clip with its questions (clip mode) and yield the chat's messages."""
         visitor = self.sessions.get(key)
         if not visitor.planned:
             return
@@ -223,49 +229,57 @@ class Handlers:
                 visitor.notify("error", str(error))
                 return
         for message in clip_visitor.run(data):
-            yield wire(message)
+            yield to_json(message)
 
     def halt(self, key: str | None) -> None:
-        """The stop button of the chat."""
+        """Stop the current answer."""
         self.sessions.get(key).halt()
 
     def loading(self, key: str | None, name: str, *, agreed: bool = False) -> Iterator[str]:
-        """Load a model that a visitor chose, telling how far it is."""
+        """Load a model that a visitor selected, and yield its progress."""
         yield from self.sessions.get(key).load(name, agreed=agreed)
 
     def settings(self, key: str | None, **changes: Any) -> str:
-        """A change of settings; returns what applies when, or raises HermesError with the reason why nothing changed."""
-        said = self.sessions.get(key).change(**changes)
-        return " ".join(said)
-
-    def try_it(self, data: Data, key: str | None) -> Any:
-        """A wish of the panel of settings; returns what it shows then."""
-        try:
-            return wire(self.sessions.get(key).try_it(data))
-        except HermesError:
-            return gr.skip()  # there is no place; the player says so
-
-    def back(self, key: str | None) -> Visitor:
-        """The visitor whose chat and settings a page asks for that was loaded again.
+        """Change settings and return when the change takes effect.
 
         Raises:
-            HermesError: There is no place.
+            HermesError: A setting is invalid; nothing was changed.
+        """
+        return " ".join(self.sessions.get(key).change(**changes))
+
+    def try_it(self, data: Data, key: str | None) -> Any:
+        """Apply a request of the policy settings panel, and return the panel's message."""
+        try:
+            return to_json(self.sessions.get(key).try_it(data))
+        except HermesError:
+            return gr.skip()  # no free place; the player reports it
+
+    def back(self, key: str | None) -> Visitor:
+        """Return the visitor whose chat and settings a reloaded page requests.
+
+        Raises:
+            HermesError: There is no free place.
         """
         return self.sessions.get(key)
 
     def leave(self, key: str | None) -> None:
-        """The page's heartbeat ended: it was closed, or its connection dropped; see `Sessions.disconnected`."""
+        """Handle the end of a page's heartbeat: it was closed, or lost its connection; see `Sessions.disconnected`."""
         if key:
             self.sessions.disconnected(key)
 
 
-def _refusal(sentence: str) -> dict[str, Any]:
-    """What the player shows to somebody for whom there is no place."""
+def _change_speed(visitor: Visitor, data: Data, _key: str | None) -> None:
+    if data.get("speed") in SPEEDS:
+        visitor.change(speed=SPEEDS[data["speed"]])
+
+
+def _no_place(message: str) -> dict[str, Any]:
+    """Return the player state for a page without a place."""
     return {
         "n": 0, "state": "empty", "source": {"kind": "", "id": "", "title": ""}, "clock": None, "duration": None,
         "behind": 0, "frames": 0, "speed": 1, "fps": 2, "answering": False, "received": 0, "restarted": False,
         "run": None, "recording": None, "recorded": None, "opened": None, "lab": 0,
-        "notice": {"id": 0, "kind": "error", "text": sentence}, "loading": None, "chips": [],
-        "about": {"model": None, "progress": "", "error": sentence,
+        "notice": {"id": 0, "kind": "error", "text": message}, "loading": None, "chips": [],
+        "about": {"model": None, "progress": "", "error": message,
                   "policy": {"name": "", "title": "", "badge": "", "about": ""}},
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Models in the page: the list, with the memory that each needs on this machine, and consent to a large download."""
+"""The list of models with their memory requirements, and the consent to a large download."""
 
 from __future__ import annotations
 
@@ -20,19 +20,26 @@ NOTES = {"yes": "", "no": "does not fit here", "in bfloat16": "fits in bfloat16"
 
 
 def choices(names: tuple[str, ...], *, hub: bool, measured: bool = True) -> list[tuple[str, str]]:
-    """Label and name of each model of the list: `names` first, then, with `hub`, the catalogue. `measured`: see `label`."""
-    here = [("HERMES pocket · ships with the demo" if name == "pocket" else name, name) for name in names]
+    """Return the label and the name of each model in the list.
+
+    Args:
+        names: Models that are listed first.
+        hub: Whether to append the catalogue.
+        measured: See `label`.
+    """
+    listed = [("HERMES pocket · ships with the demo" if name == "pocket" else name, name) for name in names]
     return (
-        here + [(label(model, measured=measured), model.id) for model in CATALOGUE if model.id not in names]
+        listed + [(label(model, measured=measured), model.id) for model in CATALOGUE if model.id not in names]
         if hub
-        else here
+        else listed
     )
 
 
 def label(model: Listed, *, measured: bool = True) -> str:
-    """A model of the catalogue in one line: name, published with HERMES or not, memory needed, and whether it fits.
+    """Describe a model of the catalogue in one line: name, published with HERMES or not, memory requirement and fit.
 
-    Memory depends on the device and is left out without `measured`, because finding the device loads torch.
+    The memory requirement depends on the device. Without `measured` it is omitted, because detecting the device imports
+    torch.
     """
     published = "published with HERMES" if model.published else "not published with HERMES"
     if not measured:
@@ -45,36 +52,36 @@ def label(model: Listed, *, measured: bool = True) -> str:
 
 
 def consent_row(
-    handlers: Handlers, said: gr.HTML, model: gr.Dropdown, sentence: Callable[..., str], event: Mapping[str, Any]
+    handlers: Handlers, status: gr.HTML, model: gr.Dropdown, status_line: Callable[..., str], event: Mapping[str, Any]
 ) -> tuple[gr.Row, gr.State]:
-    """Two buttons, hidden until a large download is to be agreed to, and the name of the model that is meant.
+    """Add the two buttons of the download consent, hidden at first, and the state that holds the requested model.
 
     Args:
-        handlers: The page's event functions.
-        said: Where sentences are shown.
+        handlers: The event handlers of the page.
+        status: Shows messages.
         model: The list of models.
-        sentence: Makes the HTML of a sentence; `bad=True` for a problem.
-        event: Settings of every event.
+        status_line: Returns the HTML of a message; `is_error=True` for errors.
+        event: Keyword arguments of every event.
     """
     with gr.Row(visible=False, elem_id="hl-consent") as row:
         agree = gr.Button("Download it", variant="primary", size="sm")
         decline = gr.Button("Do not download", size="sm")
-    wanted = gr.State("")
+    requested = gr.State("")
 
     def download(name: str, request: gr.Request) -> Iterator[dict[Any, Any]]:
-        yield {row: gr.update(visible=False), said: sentence(f"Downloading {name} …")}
+        yield {row: gr.update(visible=False), status: status_line(f"Downloading {name} …")}
         try:
             for text in handlers.loading(key_of(request), name, agreed=True):
-                yield {said: sentence(f"{text} The stream continues meanwhile.")}
-            told = handlers.settings(key_of(request), model=name, agreed=True)
+                yield {status: status_line(f"{text} The stream continues meanwhile.")}
+            message = handlers.settings(key_of(request), model=name, agreed=True)
         except HermesError as error:
-            yield {said: sentence(str(error), bad=True)}
+            yield {status: status_line(str(error), is_error=True)}
             return
-        yield {said: sentence(told), model: gr.update(value=name)}
+        yield {status: status_line(message), model: gr.update(value=name)}
 
-    def refuse() -> dict[Any, Any]:
-        return {row: gr.update(visible=False), said: sentence("Nothing was downloaded; the model stays as it was.")}
+    def keep_model() -> dict[Any, Any]:
+        return {row: gr.update(visible=False), status: status_line("Nothing was downloaded. The model did not change.")}
 
-    agree.click(download, wanted, [row, said, model], concurrency_limit=None, concurrency_id="settings", **event)
-    decline.click(refuse, None, [row, said], concurrency_limit=None, concurrency_id="settings", **event)
-    return row, wanted
+    agree.click(download, requested, [row, status, model], concurrency_limit=None, concurrency_id="settings", **event)
+    decline.click(keep_model, None, [row, status], concurrency_limit=None, concurrency_id="settings", **event)
+    return row, requested

@@ -1,4 +1,4 @@
-"""The page: its blocks and how events reach the handlers. No logic."""
+"""The page: its Gradio blocks and launch options. Contains no logic."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ui.opening import Opening, make_opening
 from ui.options import Options
 from ui.page.document import Document
 from ui.page.handlers import Handlers
-from ui.page.settings_row import settings_row
+from ui.page.settings_row import SettingsRow
 from ui.page.theme import theme
 from ui.page.traffic import PageTraffic
 from ui.page.update_stream import Updates
@@ -47,8 +47,8 @@ logger = logging.getLogger(__name__)
 
 TITLE = "HERMES Live"
 HEADER = """<header class="hl-head"><h1>HERMES Live</h1>
-<p>A video model watches a stream and must forget most of it. Ask it anything while it watches, and see what each of
-its layers still remembers.</p>
+<p>A video model watches a stream and must forget most of it. Ask questions while it watches, and see what each layer
+still remembers.</p>
 <button type="button" class="hl-lessons-open">Lessons</button>
 <button type="button" class="hl-theme" aria-label="Switch between light and dark" title="Light or dark">
 <svg class="hl-icon" viewBox="0 0 24 24" aria-hidden="true"><path fill="currentColor"
@@ -57,7 +57,14 @@ d="M12 3a9 9 0 1 0 0 18 9 9 0 0 0 0-18zm0 2v14a7 7 0 0 1 0-14z"/></svg></button>
 
 @dataclass(frozen=True)
 class Page:
-    """A page that can be launched: its blocks, what its events do, and the moment on which it opens."""
+    """A page that can be launched.
+
+    Attributes:
+        blocks: The Gradio blocks.
+        handlers: The event handlers.
+        opening: The moment that is served with the page, if any.
+        preload: Starts loading the model in the background.
+    """
 
     blocks: gr.Blocks
     handlers: Handlers
@@ -65,7 +72,7 @@ class Page:
     preload: Callable[[], None]
 
     def launch(self, quota: Quota, **where: Any) -> None:
-        """Serve it until interrupted; `where` is for `gr.Blocks.launch`."""
+        """Serve the page until interrupted; `where` is passed to `gr.Blocks.launch`."""
         self.blocks.launch(**where, prevent_thread_lock=True, **launch_options(quota, self.handlers, self.opening))
         with contextlib.suppress(VideoError):  # the first video then reports it
             fork_server().start()
@@ -74,12 +81,12 @@ class Page:
 
 
 def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page:
-    """Make the page. `Page.launch` serves it, then loads the model in the background.
+    """Build the page. `Page.launch` serves it, then loads the model in the background.
 
     Args:
         engine: Runs the streams.
         policies: Name -> policy, each with `title`, `kind_of`, `badge`, `about`, `needs`, `has_budget` and `has_guidance`.
-        options: What whoever starts the page decides.
+        options: Launch options.
     """
     loader = ModelLoader(engine)
     clips = {clip.id: clip for clip in read_clips(options.clips)}
@@ -112,10 +119,10 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
                 )
             with gr.Column(scale=5):
                 chat = part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
-        trial = part("tryit", ("wish",), render=False)  # stands below the settings, and changes with them
-        controls = settings_row(handlers, policies, options, trial)
-        trial.render()
-        wire_try_it(handlers, trial)
+        policy_panel = part("tryit", ("wish",), render=False)  # placed below the settings, and updated with them
+        controls = SettingsRow(handlers, policies, options, policy_panel)
+        policy_panel.render()
+        wire_try_it(handlers, policy_panel)
         part("board", ())
         detail = part("detail", ("detail",))
         wire_page(page, handlers, player, chat, detail, controls)
@@ -136,7 +143,7 @@ def _opening(
     options: Options,
     policies: Mapping[str, Any],
 ) -> Opening | None:
-    """The first run where it opens; None where there is none."""
+    """Return the opening moment of the first run, or None without runs."""
     if not cards:
         return None
     run, seconds = runs[cards[0]["id"]], cards[0]["open_at"]
@@ -144,10 +151,10 @@ def _opening(
 
 
 def _maker(loader: ModelLoader, given: tuple[Any, ...], options: Options) -> Callable[[], Visitor]:
-    """Makes a visitor. In clip mode the model is loaded here, since ZeroGPU wants it before the page is launched."""
+    """Return a factory of visitors. In clip mode this loads the model, because ZeroGPU needs it before the launch."""
     if not options.clip_mode:
         return lambda: Visitor(*given)
-    from ui.visitors.clip_visitor import ClipVisitor  # noqa: PLC0415 - loads torch
+    from ui.visitors.clip_visitor import ClipVisitor  # noqa: PLC0415 - imports torch
 
     loader.ensure(options.settings.model, agreed=options.agreed)
     run = clip_runner(loader.engine.model(options.settings.model))
@@ -155,14 +162,14 @@ def _maker(loader: ModelLoader, given: tuple[Any, ...], options: Options) -> Cal
 
 
 def launch_options(quota: Quota, handlers: Handlers, opening: Opening | None = None) -> dict[str, Any]:
-    """What `launch` needs so that the page is our own: script and style, no footer, no run history, nothing from outside."""
+    """Return the arguments of `launch`: our middleware, script and style, no footer, no external resources."""
     return {
         "theme": theme(),
         "app_kwargs": {
             "middleware": [
                 Middleware(PageTraffic, sessions=handlers.sessions),
                 Middleware(Updates, poll=handlers.poll),
-                Middleware(Document, moment=opening.told if opening else None),
+                Middleware(Document, moment=opening.payload if opening else None),
             ]
         },
         "favicon_path": str(bundle.STATIC / "favicon.png"),

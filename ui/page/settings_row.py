@@ -1,10 +1,9 @@
-"""The row of settings: policy, budget, guidance, frame rate, model."""
+"""The row of stream settings: policy, budget, importance probe, frame rate, model."""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
@@ -22,136 +21,168 @@ from ui.visitors.visitor import Visitor
 GUIDANCE = [("Forward pass (paper)", "forward"), ("Embeddings (released code)", "embedding")]
 RATES = [("0.5 fps", 0.5), ("1 fps", 1.0), ("2 fps", 2.0), ("4 fps", 4.0), ("8 fps", 8.0)]
 
-
-@dataclass(frozen=True)
-class Controls:
-    """The settings on the page: `parts`, and `show`, which gives what each shows for a visitor."""
-
-    parts: tuple[Any, ...]
-    show: Callable[[Visitor], dict[Any, Any]]
+Updates = dict[Any, Any]
+"""New values of components, as Gradio event handlers return them."""
 
 
-def settings_row(handlers: Handlers, policies: Mapping[str, Any], options: Options, trial: gr.HTML) -> Controls:
-    """Policy, budget, guidance, frame rate and model; each change says what it means for the stream that runs.
+class SettingsRow:
+    """The settings components and their events. Each change shows when it takes effect.
 
-    `trial` is the panel of the policy's own settings, which are others for another policy or model.
+    Attributes:
+        parts: The components that `show` updates.
     """
-    now = options.settings
-    chosen = policies[now.policy]
-    with gr.Accordion(_summary(now, policies), open=False, elem_id="hl-settings") as box:
-        with gr.Row(elem_id="hl-controls"):
-            policy = gr.Dropdown(
-                [(f"{p.title} · {p.kind_of()}" if p.kind_of() else p.title, name) for name, p in policies.items()],
-                value=now.policy,
-                label="Policy",
-                info="which tokens are kept",
-            )
-            budget = gr.Slider(
-                0,
-                max(4096, 2 * now.budget),
-                value=now.budget,
-                step=16,
-                label="Budget",
-                info="tokens per layer",
-                interactive=chosen.has_budget,
-            )
-            guidance = gr.Dropdown(
-                GUIDANCE,
-                value=now.guidance,
-                label="Importance probe",
-                info="how importance is measured",
-                interactive=chosen.has_guidance,
-            )
-            rate = gr.Dropdown(RATES, value=now.fps, label="Frame rate", info="frames sampled per second")
-            model = gr.Dropdown(
-                choices(options.models, hub=options.any_model, measured=False),
-                value=now.model,
-                label="Model",
-                info="name, folder or hub id" if options.any_model else "the model that answers",
-                allow_custom_value=options.any_model,
-            )
-        about = gr.HTML(_about(chosen), apply_default_css=False)
-        said = gr.HTML(_said("Changes apply from the next chunk of frames."), apply_default_css=False)
-        question, wanted = consent_row(handlers, said, model, _said, LIVE)
 
-    def on(component: Any, name: str, event: str, extra: Callable[[Any], dict[Any, Any]] | None = None) -> None:
-        def change(value: Any, request: gr.Request) -> Iterator[dict[Any, Any]]:
-            visitor = handlers.sessions.get(key_of(request))
-            before = getattr(visitor.settings, name)
-            try:
-                if name == "model" and value != before:
-                    for text in handlers.loading(key_of(request), value):
-                        yield {said: _said(f"{text} The stream continues meanwhile.")}
-                sentence = handlers.settings(key_of(request), **{name: value})
-            except ConsentError as error:
-                asked = {said: _said(f"{error.download}. Download it now?"), wanted: value}
-                yield {**asked, question: gr.update(visible=True), component: gr.update(value=before)}
-                return
-            except HermesError as error:
-                yield {said: _said(str(error), bad=True), component: gr.update(value=before)}
-                return
-            told = {said: _said(sentence)} if sentence else {}  # a list tells twice of one choice
-            more = extra(value) if extra else {}
-            if name in ("policy", "model"):
-                more[trial] = handlers.try_it({}, key_of(request))
-            yield {**told, box: gr.update(label=_summary(visitor.settings, policies)), **more}
+    def __init__(
+        self, handlers: Handlers, policies: Mapping[str, Any], options: Options, policy_panel: gr.HTML
+    ) -> None:
+        """Build the components inside the current Gradio block.
 
-        getattr(component, event)(
-            change,
-            component,
-            [said, box, about, component, budget, guidance, trial, question, wanted],
-            concurrency_limit=None,
-            concurrency_id="settings",
-            **LIVE,
+        Args:
+            handlers: The event handlers of the page.
+            policies: The policies by name.
+            options: Launch options.
+            policy_panel: The panel of policy-specific settings, which depends on the policy and the model.
+        """
+        self._handlers = handlers
+        self._policies = policies
+        self._options = options
+        self._policy_panel = policy_panel
+        now = options.settings
+        with gr.Accordion(self._summary(now), open=False, elem_id="hl-settings") as self._box:
+            with gr.Row(elem_id="hl-controls"):
+                self._add_inputs(now)
+            self._about = gr.HTML(_policy_description(policies[now.policy]), apply_default_css=False)
+            self._status = gr.HTML(status_line("Changes apply from the next chunk of frames."), apply_default_css=False)
+            self._consent, self._requested_model = consent_row(handlers, self._status, self._model, status_line, LIVE)
+        self.parts: tuple[Any, ...] = (
+            self._box, self._policy, self._budget, self._guidance, self._rate, self._model, self._about,
+        )  # fmt: skip
+        self._add_events()
+
+    def _add_inputs(self, now: StreamSettings) -> None:
+        policies, options = self._policies, self._options
+        policy = policies[now.policy]
+        self._policy = gr.Dropdown(
+            [(f"{p.title} · {p.kind_of()}" if p.kind_of() else p.title, name) for name, p in policies.items()],
+            value=now.policy,
+            label="Policy",
+            info="which tokens are kept",
+        )
+        self._budget = gr.Slider(
+            0,
+            max(4096, 2 * now.budget),
+            value=now.budget,
+            step=16,
+            label="Budget",
+            info="tokens per layer",
+            interactive=policy.has_budget,
+        )
+        self._guidance = gr.Dropdown(
+            GUIDANCE,
+            value=now.guidance,
+            label="Importance probe",
+            info="how importance is measured",
+            interactive=policy.has_guidance,
+        )
+        self._rate = gr.Dropdown(RATES, value=now.fps, label="Frame rate", info="frames sampled per second")
+        self._model = gr.Dropdown(
+            choices(options.models, hub=options.any_model, measured=False),
+            value=now.model,
+            label="Model",
+            info="name, folder or hub id" if options.any_model else "the model that answers",
+            allow_custom_value=options.any_model,
         )
 
-    def usable(name: Any) -> dict[Any, Any]:
-        kind = policies[name]
+    def _add_events(self) -> None:
+        self._on_change(self._policy.input, self._policy, "policy")
+        self._on_change(self._budget.release, self._budget, "budget")
+        self._on_change(self._guidance.input, self._guidance, "guidance")
+        self._on_change(self._rate.input, self._rate, "fps")
+        self._on_change(self._model.input, self._model, "model")
+        if self._options.any_model:
+            # Memory requirements are added when the list is opened, because detecting the device imports torch.
+            self._model.focus(
+                lambda: gr.update(choices=choices(self._options.models, hub=True)),
+                None,
+                self._model,
+                concurrency_limit=None,
+                concurrency_id="models",
+                **LIVE,
+            )
+
+    def _on_change(self, event: Callable[..., Any], component: Any, name: str) -> None:
+        """Apply the value of a component to the setting `name` at an event."""
+
+        def change(value: Any, request: gr.Request) -> Iterator[Updates]:
+            yield from self._change(component, name, value, key_of(request))
+
+        outputs = [
+            self._status, self._box, self._about, component, self._budget, self._guidance, self._policy_panel,
+            self._consent, self._requested_model,
+        ]  # fmt: skip
+        event(change, component, outputs, concurrency_limit=None, concurrency_id="settings", **LIVE)
+
+    def _change(self, component: Any, name: str, value: Any, key: str | None) -> Iterator[Updates]:
+        """Change a setting; on failure restore the component and show the reason."""
+        visitor = self._handlers.sessions.get(key)
+        before = getattr(visitor.settings, name)
+        try:
+            if name == "model" and value != before:
+                for progress in self._handlers.loading(key, value):
+                    yield {self._status: status_line(f"{progress} The stream continues meanwhile.")}
+            message = self._handlers.settings(key, **{name: value})
+        except ConsentError as error:
+            yield {
+                self._status: status_line(f"{error.download}. Download it now?"),
+                self._requested_model: value,
+                self._consent: gr.update(visible=True),
+                component: gr.update(value=before),
+            }
+            return
+        except HermesError as error:
+            yield {self._status: status_line(str(error), is_error=True), component: gr.update(value=before)}
+            return
+        updates: Updates = {self._box: gr.update(label=self._summary(visitor.settings))}
+        if message:  # a dropdown reports the same choice twice; the second time nothing changes
+            updates[self._status] = status_line(message)
+        if name == "policy":
+            updates |= self._show_policy(value)
+        if name in ("policy", "model"):
+            updates[self._policy_panel] = self._handlers.try_it({}, key)
+        yield updates
+
+    def _show_policy(self, name: str) -> Updates:
+        """Describe a policy, and disable the settings that it does not have."""
+        policy = self._policies[name]
         return {
-            about: _about(kind),
-            budget: gr.update(interactive=kind.has_budget),
-            guidance: gr.update(interactive=kind.has_guidance),
+            self._about: _policy_description(policy),
+            self._budget: gr.update(interactive=policy.has_budget),
+            self._guidance: gr.update(interactive=policy.has_guidance),
         }
 
-    on(policy, "policy", "input", usable)
-    on(budget, "budget", "release")
-    on(guidance, "guidance", "input")
-    on(rate, "fps", "input")
-    on(model, "model", "input")
-    if options.any_model:
-        # Memory needs are filled in when the list is opened: finding the device loads torch.
-        model.focus(
-            lambda: gr.update(choices=choices(options.models, hub=True)),
-            None,
-            model,
-            concurrency_limit=None,
-            concurrency_id="models",
-            **LIVE,
-        )
-
-    def show(visitor: Visitor) -> dict[Any, Any]:
+    def show(self, visitor: Visitor) -> Updates:
+        """Return the updates that show the settings of a visitor."""
         now = visitor.settings
-        values = {
-            guidance: gr.update(value=now.guidance, interactive=policies[now.policy].has_guidance),
-            budget: gr.update(value=now.budget, interactive=policies[now.policy].has_budget),
-            policy: gr.update(value=now.policy),
-            rate: gr.update(value=now.fps),
-            model: gr.update(value=now.model),
+        policy = self._policies[now.policy]
+        return {
+            self._box: gr.update(label=self._summary(now)),
+            self._policy: gr.update(value=now.policy),
+            self._budget: gr.update(value=now.budget, interactive=policy.has_budget),
+            self._guidance: gr.update(value=now.guidance, interactive=policy.has_guidance),
+            self._rate: gr.update(value=now.fps),
+            self._model: gr.update(value=now.model),
+            self._about: _policy_description(policy),
         }
-        return {**values, box: gr.update(label=_summary(now, policies)), about: _about(policies[now.policy])}
 
-    return Controls((box, policy, budget, guidance, rate, model, about), show)
-
-
-def _summary(settings: StreamSettings, policies: Mapping[str, Any]) -> str:
-    """The settings in one line, for the closed box."""
-    policy = policies[settings.policy]
-    budget = f", {settings.budget:,} tokens per layer" if policy.has_budget else ", no budget"
-    return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames per second"
+    def _summary(self, settings: StreamSettings) -> str:
+        """Return the settings in one line, for the header of the closed box."""
+        policy = self._policies[settings.policy]
+        budget = f", {settings.budget:,} tokens per layer" if policy.has_budget else ", no budget"
+        return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames per second"
 
 
-def _about(policy: Any) -> str:
-    """What a policy keeps, how close it is to its publication, what it needs, and where it was published."""
+def _policy_description(policy: Any) -> str:
+    """Return HTML: what a policy keeps, how close it is to its publication, its requirements, and the citation."""
     needs = f" Needs {policy.needs}." if policy.needs else ""
     return (
         f'<p class="hl-said"><strong>{html.escape(policy.title)}</strong> ({html.escape(policy.badge)}). '
@@ -159,7 +190,7 @@ def _about(policy: Any) -> str:
     )
 
 
-def _said(sentence: str, *, bad: bool = False) -> str:
-    """A sentence below the settings, spoken by screen readers."""
-    kind = ' style="color: var(--hl-danger)"' if bad else ""
-    return f'<p class="hl-said" role="status"{kind}>{html.escape(sentence)}</p>'
+def status_line(message: str, *, is_error: bool = False) -> str:
+    """Return the HTML of a message below the settings, announced by screen readers."""
+    style = ' style="color: var(--hl-danger)"' if is_error else ""
+    return f'<p class="hl-said" role="status"{style}>{html.escape(message)}</p>'

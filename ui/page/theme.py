@@ -1,4 +1,4 @@
-"""Gradio's own components in the page's colours and type; the tokens are those of `static/css/page.css`."""
+"""Gradio theme with the colours and fonts of the page; the values match `static/css/page.css`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import gradio as gr
 
 
 def theme() -> gr.themes.Base:
-    """A calm theme without web fonts, so that the page works offline."""
-    quiet = {
+    """Return the theme. It uses no web fonts, so that the page works offline."""
+    colors = {
         "body_background_fill": "#faf9f6",
         "body_background_fill_dark": "#111214",
         "body_text_color": "#1d1c1a",
@@ -55,4 +55,4 @@ def theme() -> gr.themes.Base:
         font=["Inter Variable", "system-ui", "sans-serif"],
         font_mono=["ui-monospace", "monospace"],
     )
-    return base.set(**quiet)
+    return base.set(**colors)

@@ -1,8 +1,8 @@
-"""What a page tells the server beside its events: that it is connected, that it is being closed, and what it uploads.
+"""ASGI middleware that tracks connections of pages, closed tabs and uploads.
 
-ASGI middleware. Long-lived requests of a page (Gradio's heartbeat and event stream, the update stream) are its connections;
-`LEAVE` is the beacon that the page sends when its tab is closed; files that arrive at Gradio's upload route move at once
-into the folder of the visitor that sent them.
+Long-lived requests of a page (Gradio's heartbeat and event stream, the update stream) are its connections. `LEAVE` is the
+beacon that the page sends when its tab is closed. Files uploaded through Gradio's route are moved immediately into the
+folder of the visitor that sent them.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ _UPLOAD: Final = re.compile(r"/gradio_api/upload/?$")
 
 
 class PageTraffic:
-    """Watches the requests of pages for the registry of visitors."""
+    """Reports connections, closed tabs and uploads to the registry of visitors."""
 
     def __init__(self, app: App, sessions: Sessions) -> None:
-        """Stand before `app`."""
+        """Wrap `app`."""
         self._app = app
         self._sessions = sessions
 
@@ -59,7 +59,7 @@ class PageTraffic:
             await self._app(scope, receive, send)
 
     async def _connection(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on a long-lived request; while it lasts the visitor is connected."""
+        """Pass on a long-lived request. The visitor is connected while it lasts."""
         if session is None:
             session = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [])), None)
         key = visitor_key(Headers(scope=scope), session)
@@ -74,11 +74,11 @@ class PageTraffic:
             await self._app(scope, receive, send)
         finally:
             if connections.closed(key):
-                # In a thread of its own: this task may be cancelled.
+                # In a separate thread, because this task may be cancelled.
                 asyncio.get_running_loop().run_in_executor(None, self._sessions.disconnected, key)
 
     async def _leave(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """The page is being closed; the body is its token, since a beacon has no headers of its own."""
+        """Close a visitor. The body is the token of the page, because a beacon cannot set headers."""
         body, more = b"", scope["method"] == "POST"
         while more and len(body) <= LONGEST_TOKEN:
             message = await receive()
@@ -92,7 +92,7 @@ class PageTraffic:
         await _reply(send, 204 if key is not None else 400)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass an upload on, and replace the paths in the answer by those in the visitor's own folder."""
+        """Pass on an upload, and replace the paths in the response by those in the visitor's folder."""
         key = visitor_key(Headers(scope=scope), None)
         if key is None or key not in self._sessions.visitors():
             await _reply(send, 403, "A file can only be uploaded from the page.")

@@ -1,11 +1,11 @@
-"""The update stream: one response per page, on which the server sends the state of the player and changes of the board.
+"""The update stream: one response per page, on which the server sends the player state and changes of the board.
 
-The page posts what it shows (`UPDATES`) and reads server-sent events until the response ends, then posts again. Within a
-response the server takes an update as applied once it is sent; every new request says what was really applied. A response
-ends after `MOST_UPDATES` updates, so that a slow connection never has more than these on their way. Between them the page
-posts to `REQUESTS` what else it wants to see, such as another mode of the board; the running response then answers at once.
+The page posts what it shows (`UPDATES`), reads server-sent events until the response ends, then posts again. Within a
+response the server assumes that an update is applied once it is sent; every new request reports what was really applied. A
+response ends after `MOST_UPDATES` updates, which bounds the backlog of a slow connection. Meanwhile the page can post
+changed needs, such as another mode of the board, to `REQUESTS`; the running response then sends an update immediately.
 
-Gradio's queue is not involved: a poll through it costs a request, a subscription and several thread switches each time.
+Gradio's queue is not used, because each poll through it costs a request, a subscription and several thread switches.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ logger = logging.getLogger(__name__)
 UPDATES: Final = "hermes-live-updates"
 REQUESTS: Final = "hermes-live-requests"
 BUSY_SECONDS: Final = 0.25
-"""Between two looks at a stream that plays, answers or loads."""
+"""Polling interval while the stream plays, answers or loads."""
 IDLE_SECONDS: Final = 1.0
 HIDDEN_SECONDS: Final = 3.0
 MORE_SECONDS: Final = 0.12
-"""After an update that had no room for all pictures that the page lacks."""
+"""Polling interval after an update that did not contain all missing thumbnails."""
 LEAST_SECONDS: Final = 0.06
-"""Between two looks, however often the page asks for one."""
+"""Minimum polling interval, also on request."""
 LIFE_SECONDS: Final = 15.0
-"""Longest response. A page whose connection is lost without a sign is noticed at its end."""
+"""Maximum duration of a response. A silently lost connection is detected at its end."""
 MOST_UPDATES: Final = 16
 MOST_BYTES: Final = 16_384
-"""Largest body of a request."""
+"""Maximum size of a request body."""
 THREADS: Final = 4
 
 VARYING: Final = ("n", "frame", "restarted")
-"""Parts of the player's state that say nothing new by themselves."""
+"""Fields of the player state that do not count as changes."""
 
 Data = dict[str, Any]
 Poll = Callable[[Mapping[str, Any], str], tuple[Data, Data | None]]
@@ -55,12 +55,12 @@ Send = Callable[[Message], Awaitable[None]]
 HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store, no-transform"),
-    (b"x-accel-buffering", b"no"),  # proxies pass updates on as they come
+    (b"x-accel-buffering", b"no"),  # tells proxies not to buffer
 ]
 
 
 class _Page:
-    """What one page shows, as far as the server knows, and the signal that it wants to see something else."""
+    """What a page shows as far as the server knows, and an event that signals new requests."""
 
     def __init__(self, shown: Data) -> None:
         self.shown = shown
@@ -72,7 +72,7 @@ class _Page:
         self.woken.set()
 
     def ask(self, wanted: Data) -> None:
-        """Take over what the page wants to see. What it shows is known better here, unless it could not apply an update."""
+        """Update what the page needs. What it shows is known here, unless it failed to apply an update (`seq` is None)."""
         for name in ("board", "hidden", "open"):
             if name in wanted:
                 self.shown[name] = wanted[name]
@@ -80,9 +80,9 @@ class _Page:
             self.shown["seq"] = None
         self.woken.set()
 
-    def note(self, looked: Data, player: Data, board: Data | None) -> None:
-        """Take an update as applied that was made for a page which shows `looked`."""
-        if self.shown.get("open") is looked.get("open"):
+    def note(self, polled: Data, player: Data, board: Data | None) -> None:
+        """Assume that an update is applied. It was built for a page that showed `polled`."""
+        if self.shown.get("open") is polled.get("open"):
             self.shown["open"] = None
         if player.get("restarted"):
             self.shown["seq"] = None
@@ -95,15 +95,15 @@ class _Page:
 
 
 class Updates:
-    """ASGI middleware that serves the update streams; every other request passes."""
+    """ASGI middleware that serves the update streams and passes on all other requests."""
 
     def __init__(self, app: Callable[[Scope, Receive, Send], Awaitable[None]], poll: Poll) -> None:
-        """Stand before `app`.
+        """Wrap `app`.
 
         Args:
-            app: What answers every other request.
-            poll: Returns the state of the player and the message for the board (None: nothing new), from what a page
-                shows and the key of its session. Called in a thread.
+            app: Handles all other requests.
+            poll: Returns the player state and the board message (None if nothing changed), given what a page shows and
+                its key. Called in a thread.
         """
         self._app = app
         self._poll = poll
@@ -119,7 +119,7 @@ class Updates:
         if scope["method"] != "POST":
             await _reply(send, 405)
             return
-        # A page of another site can only send this type after the browser has asked us, which CORS refuses.
+        # Other sites can send this type only after a CORS preflight, which is rejected.
         if not _header(scope, b"content-type").startswith(b"application/json"):
             await _reply(send, 415)
             return
@@ -134,10 +134,10 @@ class Updates:
             page.ask(asked)
             await _reply(send, 204)
         else:
-            await _reply(send, 409)  # no response is running: the next request says it all
+            await _reply(send, 409)  # no response is running; the next request contains everything
 
     async def _serve(self, key: str, page: _Page, receive: Receive, send: Send) -> None:
-        """Send one response. A page has one at a time: the newest."""
+        """Send one response. A newer response of the same page ends the previous one."""
         if before := self._pages.get(key):
             before.end()
         self._pages[key] = page
@@ -162,17 +162,17 @@ class Updates:
         sent, before = 0, None
         while not page.over:
             page.woken.clear()
-            looked = dict(page.shown)
+            polled = dict(page.shown)
             try:
-                player, board = await loop.run_in_executor(self._threads, self._poll, looked, key)
+                player, board = await loop.run_in_executor(self._threads, self._poll, polled, key)
             except Exception:
-                logger.exception("an update could not be made")
+                logger.exception("Could not build an update")
                 await asyncio.sleep(IDLE_SECONDS)
                 return
             state = {name: value for name, value in player.items() if name not in VARYING}
             if state != before or board is not None or "frame" in player or player.get("restarted"):
                 before = state
-                page.note(looked, player, board)
+                page.note(polled, player, board)
                 await send(
                     {"type": "http.response.body", "body": _event(due + ahead, player, board), "more_body": True}
                 )
@@ -184,13 +184,13 @@ class Updates:
 
 
 def _event(due: float, player: Data, board: Data | None) -> bytes:
-    """An update as a server-sent event; `due` is the Unix time at which it was due, from which delays are measured."""
+    """Encode an update as a server-sent event. `due` is the Unix time at which it was due, for measuring delays."""
     update = {"due": round(due, 4), "player": player, "board": board}
     return f"data: {json.dumps(update, separators=(',', ':'), allow_nan=False)}\n\n".encode()
 
 
 def pause(player: Data, board: Data | None, *, hidden: bool) -> float:
-    """Seconds until the next look."""
+    """Return the seconds until the next poll."""
     if hidden:
         return HIDDEN_SECONDS
     if board is not None and len(board.get("thumbs", ())) >= THUMBNAILS_A_MESSAGE:
@@ -200,7 +200,7 @@ def pause(player: Data, board: Data | None, *, hidden: bool) -> float:
 
 
 async def _wait(page: _Page, due: float) -> float:
-    """Wait until `due`, or until the page asks; returns the time at which the next look is due, by the loop's clock."""
+    """Wait until `due` or a request of the page. Return the loop time of the next poll."""
     loop = asyncio.get_running_loop()
     soonest = min(due, loop.time() + LEAST_SECONDS)
     try:
@@ -222,7 +222,7 @@ async def _left(receive: Receive, page: _Page) -> None:
 
 
 async def _read(receive: Receive) -> Data | None:
-    """The body of a request, a JSON object; None where it is anything else."""
+    """Return the body of a request if it is a JSON object, else None."""
     body = b""
     while True:
         message = await receive()

@@ -1,4 +1,4 @@
-"""How events of the page reach the handlers. Camera frames, buttons and chat never share a place in Gradio's queue."""
+"""Connects Gradio events to the handlers. Camera frames, buttons and chat use separate places in Gradio's queue."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import gradio as gr
 
 from ui.component import LIVE, part
 from ui.lessons.controller import LessonController
-from ui.page.handlers import Handlers, wire
-from ui.page.settings_row import Controls
+from ui.page.handlers import Handlers, to_json
+from ui.page.settings_row import SettingsRow
 from ui.visitors.connections import key_of
 
 
 def wire_page(
-    page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, detail: gr.HTML, controls: Controls
+    page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, detail: gr.HTML, controls: SettingsRow
 ) -> None:
-    """Connect the events of stream, chat and board. `ui.page.update_stream` needs only the key of the session."""
+    """Connect the events of the stream, the chat and the board. Updates are sent by `ui.page.update_stream`."""
 
     def hello(request: gr.Request) -> Any:
-        return wire({"session": request.session_hash})
+        return to_json({"session": request.session_hash})
 
     def act(event: gr.EventData, request: gr.Request) -> None:
         handlers.act(event._data, key_of(request))  # noqa: SLF001
 
-    def look_closer(event: gr.EventData, request: gr.Request) -> Any:
+    def detail_request(event: gr.EventData, request: gr.Request) -> Any:
         return handlers.detail(event._data, key_of(request))  # noqa: SLF001
 
-    def shot(event: gr.EventData, request: gr.Request) -> None:
-        handlers.shot(event._data, key_of(request))  # noqa: SLF001
+    def camera_frame(event: gr.EventData, request: gr.Request) -> None:
+        handlers.camera_frame(event._data, key_of(request))  # noqa: SLF001
 
     def ask(event: gr.EventData, request: gr.Request) -> Iterator[str]:
         yield from handlers.ask(event._data, key_of(request))  # noqa: SLF001
@@ -45,14 +45,16 @@ def wire_page(
 
     def back(request: gr.Request) -> dict[Any, Any]:
         visitor = handlers.back(key_of(request))
-        return {chat: wire(visitor.conversation.message()), **controls.show(visitor)}
+        return {chat: to_json(visitor.conversation.message()), **controls.show(visitor)}
 
     player.hello(hello, None, player, concurrency_limit=None, concurrency_id="hello", **LIVE)
     player.act(act, None, None, concurrency_limit=None, concurrency_id="act", trigger_mode="multiple", **LIVE)
     detail.detail(
-        look_closer, None, detail, concurrency_limit=None, concurrency_id="detail", trigger_mode="multiple", **LIVE
+        detail_request, None, detail, concurrency_limit=None, concurrency_id="detail", trigger_mode="multiple", **LIVE
     )
-    player.shot(shot, None, None, concurrency_limit=None, concurrency_id="shot", trigger_mode="multiple", **LIVE)
+    player.shot(
+        camera_frame, None, None, concurrency_limit=None, concurrency_id="shot", trigger_mode="multiple", **LIVE
+    )
     chat.ask(ask, None, chat, concurrency_limit=None, concurrency_id="chat", **LIVE)
     chat.halt(halt, None, None, concurrency_limit=None, concurrency_id="halt", trigger_mode="multiple", **LIVE)
     chat.run(run, None, chat, concurrency_limit=None, concurrency_id="run", **LIVE)
@@ -62,37 +64,37 @@ def wire_page(
 
 
 def wire_try_it(handlers: Handlers, part: gr.HTML) -> None:
-    """The panel of the policy's settings to its handler."""
+    """Connect the panel of policy settings."""
 
-    def wish(event: gr.EventData, request: gr.Request) -> Any:
+    def change(event: gr.EventData, request: gr.Request) -> Any:
         return handlers.try_it(event._data, key_of(request))  # noqa: SLF001
 
-    part.wish(wish, None, part, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
+    part.wish(change, None, part, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
 
 
 def wire_lab(handlers: Handlers, part: gr.HTML) -> None:
-    """The lab's events to handlers."""
+    """Connect the lab."""
 
-    def look(event: gr.EventData, request: gr.Request) -> Any:
+    def poll(event: gr.EventData, request: gr.Request) -> Any:
         return handlers.poll_lab(event._data, key_of(request))  # noqa: SLF001
 
-    def do(event: gr.EventData, request: gr.Request) -> None:
+    def act(event: gr.EventData, request: gr.Request) -> None:
         handlers.lab_action(event._data, key_of(request))  # noqa: SLF001
 
-    part.lablook(look, None, part, concurrency_limit=None, concurrency_id="lablook", **LIVE)
-    part.labdo(do, None, None, concurrency_limit=None, concurrency_id="labdo", trigger_mode="multiple", **LIVE)
+    part.lablook(poll, None, part, concurrency_limit=None, concurrency_id="lablook", **LIVE)
+    part.labdo(act, None, None, concurrency_limit=None, concurrency_id="labdo", trigger_mode="multiple", **LIVE)
 
 
-def wire_lessons(chat: gr.HTML, controls: Controls, controller: LessonController, offer: Mapping[str, Any]) -> None:
-    """The lessons' panel. What a lesson changed is shown by the settings, and the chat is that of who is shown."""
+def wire_lessons(chat: gr.HTML, controls: SettingsRow, controller: LessonController, offer: Mapping[str, Any]) -> None:
+    """Add the lessons panel and connect it. After each action the settings and the chat of the shown visitor are updated."""
     panel = part("lessons", ("lesson",), **offer)
 
     def lesson(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
         reply = controller.answer(event._data, key_of(request))  # noqa: SLF001
         if reply["kind"] == "reveal":
-            return {panel: wire(reply)}
+            return {panel: to_json(reply)}
         visitor = controller.visitor(key_of(request))
-        return {panel: wire(reply), chat: wire(visitor.conversation.message()), **controls.show(visitor)}
+        return {panel: to_json(reply), chat: to_json(visitor.conversation.message()), **controls.show(visitor)}
 
     outputs = [panel, chat, *controls.parts]
     panel.lesson(

@@ -1,4 +1,4 @@
-"""The recorded runs that one visitor may open, and what the browser is told of the one that is shown."""
+"""The recorded runs that a visitor can open, and the page state of the one that is shown."""
 
 from __future__ import annotations
 
@@ -13,31 +13,31 @@ from ui.runs.runs import usual_speed
 
 
 class RunLibrary:
-    """Opens bundled runs by id, and runs that a visitor brought. Holds nothing of its own."""
+    """Opens bundled runs by id, and uploaded runs. Stateless."""
 
     def __init__(self, runs: Mapping[str, Run], clips: Mapping[str, Clip]) -> None:
-        """`runs` and `clips` are those bundled, by id."""
+        """Use these bundled runs and clips, by id."""
         self._runs = runs
         self._clips = clips
 
     def open(self, run: Run | str, seconds: float) -> Replay:
-        """A run, paused at a stream time; `run` is one, or the id of a bundled one.
+        """Return a replay, paused at a stream time. `run` is a run, or the id of a bundled one.
 
         Raises:
-            HermesError: There is no such run.
+            HermesError: The run does not exist.
         """
         if isinstance(run, str):
             if run not in self._runs:
-                raise HermesError("This run is not bundled here. Choose another one.")
+                raise HermesError("This run is not available here. Choose another one.")
             run = self._runs[run]
         return Replay(run, seconds, usual_speed(run.seconds))
 
     def clip(self, replay: Replay) -> Clip | None:
-        """The bundled clip that a run plays; None where it is not bundled here."""
+        """Return the bundled clip of a run, or None if it is not bundled."""
         return self._clips.get(replay.run.clip_id or "")
 
     def state(self, replay: Replay | None) -> dict[str, Any]:
-        """What is shown of a recorded run; nothing while a stream is shown."""
+        """Return the page state of a recorded run, without a run if a stream is shown."""
         if replay is None:
             return {"run": None}
         clip = self.clip(replay)

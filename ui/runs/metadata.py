@@ -1,4 +1,4 @@
-"""What a recording says of the stream that it holds: its source, its settings, its model, and what is true of it."""
+"""Metadata of a recording: source, settings, model, and the ground truth of its clip."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def head_of(source: Source, clip: Clip | None, settings: StreamSettings, model: Loading | None, policy: Any) -> Head:
-    """The head of a recording; `clip` is the bundled clip that plays, None where it is another source."""
+    """Return the metadata of a recording. `clip` is the bundled clip that plays; None for other sources."""
     return Head(
         title=source.title or "Stream",
         clip_id=clip.id if clip else "",
@@ -30,7 +30,7 @@ def head_of(source: Source, clip: Clip | None, settings: StreamSettings, model: 
 
 
 def truth_of_clip(clip: Clip | None) -> Truth:
-    """Gives the true answer to a question at a stream time; None where it is not known."""
+    """Return a function that gives the correct answer to a question at a stream time, or None if it is unknown."""
 
     def truth(question: str, seconds: float) -> str | None:
         known = answer_at(question, clip.events, clip.fps, seconds) if clip else None

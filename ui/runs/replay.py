@@ -1,4 +1,4 @@
-"""A recorded run that plays: its clock, and the run at the clock's time, read like a live stream. Needs no model."""
+"""Replay of a recorded run, with the interface of a live stream. Does not need a model."""
 
 from __future__ import annotations
 
@@ -19,19 +19,23 @@ NO_MODEL = "This is a recording. Run it live to ask your own questions."
 
 
 class Replay(ReplayClock):
-    """A run on a clock. Any thread may call any method; `run` is the run."""
+    """A run on a clock. Thread-safe.
+
+    Attributes:
+        run: The recorded run.
+    """
 
     def __init__(
         self, run: Run, seconds: float = 0.0, speed: float = 1.0, clock: Callable[[], float] = time.monotonic
     ) -> None:
-        """Begin paused at a stream time, at a speed in seconds of stream a second."""
+        """Start paused at a stream time. `speed` is in seconds of stream time per second."""
         super().__init__(run.seconds, seconds, speed, clock)
         self.run = run
 
-    # Read like a live stream ----------------------------------------------------------------------------------------
+    # Interface of a live stream ----------------------------------------------------------------------------------------
 
     def view(self) -> LiveView:
-        """The run at this moment."""
+        """Return the recorded state at the current stream time."""
         recorded = self.run.view(self.position)
         return replace(
             recorded, state=self.state, source=self.run.title, duration=self.run.seconds, behind=0.0, answering=False,
@@ -39,7 +43,7 @@ class Replay(ReplayClock):
         )  # fmt: skip
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
-        """JPEG thumbnails of frames by number; those not kept are left out."""
+        """Return JPEG thumbnails by frame number; frames without one are omitted."""
         return self.run.thumbnails(frames)
 
     def token_history(self, frame: int) -> TokenHistory:
@@ -47,32 +51,32 @@ class Replay(ReplayClock):
         return self.run.token_history(frame, self.position)
 
     def turns(self) -> list[tuple[int, RunTurn, bool]]:
-        """Questions asked up to now: their number, what became of them, and whether the answer is there yet."""
+        """Return the questions up to now: index, turn, and whether the answer is complete."""
         now = self.position
         return [(i, turn, turn.done <= now) for i, turn in enumerate(self.run.chat) if turn.at <= now]
 
-    def ask(self, question: str) -> Iterator[str]:  # noqa: ARG002 - as a live stream's
-        """Refused: there is no model behind a recorded run."""
+    def ask(self, question: str) -> Iterator[str]:  # noqa: ARG002 - interface of a live stream
+        """Raise HermesError: a recorded run has no model."""
         raise HermesError(NO_MODEL)
 
-    def change(self, settings: Any) -> list[str]:  # noqa: ARG002 - as a live stream's
-        """A run keeps the settings that it was recorded under."""
+    def change(self, settings: Any) -> list[str]:  # noqa: ARG002 - interface of a live stream
+        """Return a message: the settings of a recorded run cannot change."""
         return ["Recordings cannot be changed. The new settings apply to the next live stream."]
 
     def stop_answer(self) -> None:
-        """Answers of a run are not being written."""
+        """Do nothing: recorded answers are complete."""
 
     def close(self) -> None:
-        """Nothing is held that others do not share."""
+        """Do nothing: the run is shared."""
 
 
 def state(replay: Replay, *, bundled: bool, startable: str) -> dict[str, Any]:
-    """What the player and the chat show of a run, over what they show of any stream.
+    """Return the player state that is specific to a recorded run. It overrides the state of a stream.
 
     Args:
-        replay: The run on its clock.
-        bundled: Whether a link can open it.
-        startable: Id of the bundled clip that it plays; "": there is none.
+        replay: The replay.
+        bundled: Whether the run is bundled, so that a link can open it.
+        startable: Id of the bundled clip that can be started live; "" if there is none.
     """
     run = replay.run
     head = run.head

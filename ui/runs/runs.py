@@ -1,4 +1,4 @@
-"""The recorded runs that a page offers: what `assets/runs/index.json` lists, read once and shared by all visitors."""
+"""The recorded runs listed in `assets/runs/index.json`. They are read once and shared by all visitors."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ AnyRun = TypeVar("AnyRun", Run, LabRun)
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
-    """The runs that a folder's `index.json` lists, by id, in its order; what cannot be read is left out and logged."""
+    """Return the runs in a folder's `index.json` by id, in its order. Unreadable runs are skipped with a warning."""
     return _read_all(folder, "runs", partial(read, trusted=True))
 
 
 def read_lab_runs(folder: Path) -> dict[str, LabRun]:
-    """The lab runs that a folder's `index.json` lists, as `read_runs`."""
+    """Return the lab runs in a folder's `index.json`; see `read_runs`."""
     return _read_all(folder, "labs", partial(read_lab, trusted=True))
 
 
@@ -37,24 +37,24 @@ def _read_all(folder: Path, listed_as: str, reader: Callable[[Path], AnyRun]) ->
     except OSError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("the %s of %s are left out: %s", listed_as, folder, error)
+        logger.warning("Skipping the %s of %s: %s", listed_as, folder, error)
         return {}
     runs: dict[str, AnyRun] = {}
     for name in listed:
         try:
             run = reader(folder / f"{name}{ENDING}")
         except HermesError as error:
-            logger.warning("run %s is left out: %s", name, error)
+            logger.warning("Skipping run %s: %s", name, error)
             continue
         if run.id == name:
             runs[name] = run
         else:
-            logger.warning("run %s is left out: its file says that it is “%s”", name, run.id)
+            logger.warning("Skipping run %s: its file has the id “%s”", name, run.id)
     return runs
 
 
 def read_openings(folder: Path) -> dict[str, float]:
-    """Where each run and lab run opens, by id, in seconds: `open_at` in a folder's `index.json`, 0 where it says nothing."""
+    """Return the stream time in seconds at which each run and lab run opens, by id (`open_at` in `index.json`, or 0)."""
     try:
         index = json.loads((folder / "index.json").read_text("utf-8"))
         listed = [*index["runs"], *index.get("labs", [])]
@@ -62,13 +62,13 @@ def read_openings(folder: Path) -> dict[str, float]:
     except OSError:
         return {}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        logger.warning("the runs of %s open at their beginning: %s", folder, error)
+        logger.warning("The runs of %s open at their start: %s", folder, error)
         return {}
     return {name: seconds for name, seconds in openings.items() if math.isfinite(seconds) and seconds >= 0}
 
 
 def card(run: Run, open_at: float = 0.0) -> dict[str, Any]:
-    """What the page needs to show a run in its list; it opens at `open_at` seconds."""
+    """Return the entry for the page's list of runs. The run opens at `open_at` seconds."""
     return {
         "id": run.id,
         "title": run.title,
@@ -82,7 +82,7 @@ def card(run: Run, open_at: float = 0.0) -> dict[str, Any]:
 
 
 def lab_card(run: LabRun, open_at: float = 0.0) -> dict[str, Any]:
-    """What the page needs to show a lab run in its list; it opens at `open_at` seconds."""
+    """Return the entry for the page's list of lab runs. The run opens at `open_at` seconds."""
     return {
         "id": run.id,
         "title": run.title,
@@ -94,21 +94,21 @@ def lab_card(run: LabRun, open_at: float = 0.0) -> dict[str, Any]:
 
 
 def usual_speed(seconds: float) -> int:
-    """The speed at which a run is shown at first: a short one as it was, a long one in about a minute."""
+    """Return the initial replay speed: the lowest at which the run takes at most `LONGEST_SHOW` seconds."""
     return next((speed for speed in SPEEDS if seconds / speed <= LONGEST_SHOW), SPEEDS[-1])
 
 
 SPEEDS = (1, 2, 8, 30)
-"""Seconds of a run a second, as the page offers them."""
+"""Replay speeds on the page, in seconds of stream time per second."""
 LONGEST_SHOW = 100.0
 
 
 def label(run: Run) -> str:
-    """What a run is, in one line: model, policy, budget, when and on what it was recorded."""
+    """Return a one-line description of a run: model, policy, budget, frame rate, date and machine."""
     head = run.head
     parts = [
         str(head.model.get("title") or run.settings.model),
-        _policy_words(run),
+        _policy_summary(run),
         f"{run.settings.fps:g} frames per second",
         f"recorded {head.created[:10]} on {head.machine}" if head.created else "",
     ]
@@ -116,7 +116,7 @@ def label(run: Run) -> str:
 
 
 def lab_label(run: LabRun) -> str:
-    """What a lab run is, in one line: model, budget, when and on what it was recorded."""
+    """Return a one-line description of a lab run: model, budget, frame rate, date and machine."""
     head = run.head
     parts = [
         str(head.model.get("title") or head.settings.model),
@@ -128,13 +128,13 @@ def lab_label(run: LabRun) -> str:
 
 
 def settings_line(run: Run) -> str:
-    """The settings of a run in one line, as the page's own are told."""
+    """Return the settings of a run in one line, in the style of the settings panel."""
     changed = len(run.settings.changed)
     more = f", {changed} setting{'s' * (changed != 1)} changed" if changed else ""
-    return f"{_policy_words(run)}, {run.settings.fps:g} frames per second{more}"
+    return f"{_policy_summary(run)}, {run.settings.fps:g} frames per second{more}"
 
 
-def _policy_words(run: Run) -> str:
+def _policy_summary(run: Run) -> str:
     policy = run.head.policy.get("title") or run.settings.policy
     view = run.moment(0)
     budget = view.snapshot.budget if view.snapshot else -1
@@ -142,7 +142,7 @@ def _policy_words(run: Run) -> str:
 
 
 def _poster(run: Run) -> str:
-    """A picture from the run's first third as a data address; "" where it kept none."""
+    """Return an image from the first third of the run as a data URL; "" if there is none."""
     view = run.view(min(run.seconds / 3, 3.0))
     picture = run.picture(view.frame_index) if view.frame_index >= 0 else None
     return f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}" if picture else ""

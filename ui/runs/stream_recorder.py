@@ -1,4 +1,4 @@
-"""Recording of a visitor's stream while it runs: a thread looks at it a few times a second and keeps what is new."""
+"""Recording of a running stream: a thread polls it a few times per second and stores changes."""
 
 from __future__ import annotations
 
@@ -24,14 +24,18 @@ logger = logging.getLogger(__name__)
 Truth = Callable[[str, float], str | None]
 
 EVERY_SECONDS = 0.2
-"""A stream publishes no more snapshots than that."""
+"""Polling interval. A stream does not publish snapshots more often."""
 
 
 class StreamRecording:
-    """One recording, from `start` to `finish`. It ends by itself when the stream's memory begins again."""
+    """One recording, from `start` to `finish`. It ends early if the memory of the stream is reset.
+
+    Attributes:
+        cut_short: Whether it ended early.
+    """
 
     def __init__(self, stream: LiveStream, recorder: Recorder | None = None) -> None:
-        """Record `stream` from now on; what its memory holds already is in the first moment."""
+        """Record `stream`. The first moment contains what its memory already holds."""
         self._stream = stream
         self._recorder = recorder or Recorder()
         self._done = threading.Event()
@@ -39,11 +43,11 @@ class StreamRecording:
         self.cut_short = False
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start polling."""
         self._thread.start()
 
     def capture(self) -> bool:
-        """Take what is new; False when the stream is not the same any more."""
+        """Store what changed. Return False if the memory of the stream was reset."""
         scores = getattr(self._stream, "scores", ())
         return self._recorder.add(self._stream.view(), self._stream.thumbnails, scores)
 
@@ -54,25 +58,25 @@ class StreamRecording:
                     self.cut_short = True
                     return
         except Exception:
-            logger.exception("the recording ended early")
+            logger.exception("The recording ended early")
             self.cut_short = True
 
     def state(self) -> dict[str, Any]:
-        """How far the recording is, for the page."""
+        """Return the progress of the recording, for the page."""
         recorder = self._recorder
         return {"seconds": round(recorder.seconds, 1), "moments": recorder.moments, "ended": self.cut_short}
 
     def finish(self, folder: Path, head: Head, turns: Iterable[ChatTurn], truth: Truth) -> Path:
-        """End it and write the file into a folder of its own below `folder`, where nobody can guess it.
+        """End the recording and write the file into a new folder with an unguessable name below `folder`.
 
         Args:
-            folder: Where uploads and downloads lie.
-            head: What the run says of itself, without its conversation.
-            turns: The visitor's conversation; what was asked before the recording is in it.
-            truth: Gives the true answer to a question at a stream time; None where it is not known.
+            folder: Folder of the visitor's files.
+            head: Metadata of the run, without the conversation.
+            turns: The conversation, including questions from before the recording.
+            truth: Returns the correct answer to a question at a stream time, or None if it is unknown.
 
         Raises:
-            HermesError: Nothing was seen while it recorded, or the file cannot be written.
+            HermesError: No frame was recorded, or the file cannot be written.
         """
         self._done.set()
         self._thread.join(timeout=10)
@@ -89,7 +93,7 @@ class StreamRecording:
         return path
 
     def discard(self) -> None:
-        """End it without a file."""
+        """End the recording without a file."""
         self._done.set()
 
     def _turns(self, turns: Iterable[ChatTurn], truth: Truth) -> Iterable[RunTurn]:
@@ -100,19 +104,19 @@ class StreamRecording:
                 turn.question,
                 turn.answer,
                 turn.at,
-                self._said_at(turn),
+                self._answered_at(turn),
                 turn.state,
                 turn.first_ms,
                 turn.policy,
                 truth(turn.question, turn.at),
             )
 
-    def _said_at(self, turn: ChatTurn) -> float:
-        """Stream time at which a recorded answer was complete: of the first moment that knows it."""
+    def _answered_at(self, turn: ChatTurn) -> float:
+        """Return the stream time of the first recorded moment that contains the complete answer."""
         return self._recorder.answered(turn.question, turn.at or 0.0)
 
 
 def file_name(head: Head) -> str:
-    """A name for the download: the title's letters and digits, and the day."""
+    """Return the file name of the download: letters and digits of the title, and the date."""
     words = re.sub(r"[^a-z0-9]+", "-", head.title.lower()).strip("-")[:40] or "run"
     return f"{words}-{head.created[:10]}{ENDING}"

@@ -1,7 +1,7 @@
-"""Saved streams: what a visitor needs to go on after the server was restarted, in a folder of limited size.
+"""Saved streams: lets visitors continue after a restart of the server, in a folder of limited size.
 
-A saved stream is a session file and a JSON file that names it. The JSON file is replaced last and atomically, so that the
-pair is always whole. Both are private to the user who runs the server, and are read as untrusted input.
+A saved stream is a session file and a JSON file that refers to it. The JSON file is replaced last and atomically, so that
+the pair is always complete. Both are private to the user who runs the server, and are read as untrusted input.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 
 FORMAT: Final = "hermes-live-saved-1"
 EVERY_SECONDS: Final = 10.0
-"""Least time between two saves of a stream that plays. Answers, pauses and ends are saved within `LOOK_SECONDS`."""
-LOOK_SECONDS: Final = 0.5
+"""Minimum time between two saves of a playing stream. Answers, pauses and ends are saved within `POLL_SECONDS`."""
+POLL_SECONDS: Final = 0.5
 KEPT_HOURS: Final = 24
 """Saved streams of visitors who do not return are deleted after this time."""
 MOST_TURNS: Final = 500
@@ -42,18 +42,18 @@ _STATES: Final = ("done", "stopped", "error")
 
 @dataclass(frozen=True)
 class SavedStream:
-    """A visitor's stream as it was saved.
+    """A saved stream.
 
     Attributes:
-        settings: The visitor's settings.
+        settings: Settings of the visitor.
         kind: Kind of the source: "clip", "upload" or "camera".
-        id: The clip's id.
-        title: The source's name for people.
-        seconds: Stream time of the newest frame.
+        id: Id of the clip.
+        title: Display name of the source.
+        seconds: Stream time of the newest frame, in seconds.
         ended: Whether the source had ended.
         turns: The conversation.
         session: The session file.
-        age: Seconds since it was saved.
+        age: Time since it was saved, in seconds.
     """
 
     settings: StreamSettings
@@ -66,8 +66,8 @@ class SavedStream:
     session: Path
     age: float
 
-    def told(self) -> dict[str, Any]:
-        """The offer as the page shows it."""
+    def offer(self) -> dict[str, Any]:
+        """Return the offer to resume, for the page."""
         return {
             "title": self.title,
             "seconds": round(self.seconds, 1),
@@ -77,13 +77,13 @@ class SavedStream:
 
 
 class Autosave:
-    """Saves the streams of all visitors, each when something changed. Methods may be called by any thread."""
+    """Saves the streams of all visitors when they change. Thread-safe."""
 
     def __init__(self, folder: Path, limit_mb: int) -> None:
-        """Save below `folder`, which is created, with at most `limit_mb` megabytes in all.
+        """Save into `folder`, which is created, with at most `limit_mb` megabytes in total.
 
         Raises:
-            HermesError: The folder cannot be created or is not this user's own.
+            HermesError: The folder cannot be created, or belongs to another user.
         """
         self._folder = folder
         self._limit = limit_mb * 1_000_000
@@ -97,22 +97,22 @@ class Autosave:
             raise HermesError(f"Streams cannot be saved in {folder}: {os.strerror(error.errno or 0)}.") from error
         self._clean()
 
-    # What is there ------------------------------------------------------------------------------------------------
+    # Reading ------------------------------------------------------------------------------------------------
 
     def offer(self, key: str) -> SavedStream | None:
-        """The saved stream of a visitor; None where there is none that can be read."""
+        """Return the saved stream of a visitor, or None. A stream that cannot be read is deleted."""
         path = self._json(key)
         try:
             if not path.is_file():
                 return None
             return _read(path, self._folder, key)
         except (OSError, ValueError, TypeError, KeyError, RecursionError, HermesError) as error:
-            logger.warning("a saved stream cannot be read and is deleted: %s", error)
+            logger.warning("Deleting a saved stream that cannot be read: %s", error)
             self.delete(key)
             return None
 
     def delete(self, key: str) -> None:
-        """Delete what was saved of a visitor."""
+        """Delete the saved stream of a visitor."""
         with self._lock:
             self._saved.pop(key, None)
             self._refused.discard(key)
@@ -125,22 +125,22 @@ class Autosave:
     # Saving -------------------------------------------------------------------------------------------------------
 
     def keep_saving(self, visitors: Callable[[], Mapping[str, Visitor]], stop: threading.Event) -> None:
-        """Save in a thread of its own until `stop` is set; `visitors` returns who is here, by key."""
+        """Save in a background thread until `stop` is set. `visitors` returns the current visitors by key."""
 
         def loop() -> None:
-            while not stop.wait(LOOK_SECONDS):
+            while not stop.wait(POLL_SECONDS):
                 try:
                     for key, visitor in visitors().items():
                         self.save_if_due(key, visitor, visitors)
                 except Exception:
-                    logger.exception("saving streams failed")
+                    logger.exception("Could not save streams")
 
         threading.Thread(target=loop, name="autosave", daemon=True).start()
 
     def save_if_due(self, key: str, visitor: Visitor, visitors: Callable[[], Mapping[str, Visitor]]) -> None:
-        """Save a visitor's stream if it changed and its time has come."""
+        """Save a visitor's stream if it changed and enough time has passed."""
         if not key.startswith("tab-") or visitor.saved is not None:
-            return  # without a token nobody can return; an offer that was not answered yet is not replaced
+            return  # a visitor without a token cannot return; an open offer is not replaced
         state = visitor.saveable()
         if state is None:
             return
@@ -155,7 +155,7 @@ class Autosave:
                 self._refused.add(key)
                 visitor.notify("info", f"This stream is not saved for a restart of the server: {error}")
         self._saved[key] = (mark, time.monotonic())
-        if key not in visitors():  # it left meanwhile
+        if key not in visitors():  # the visitor left in the meantime
             self.delete(key)
 
     def _save(self, key: str, stream: LiveStream, about: Mapping[str, Any]) -> None:
@@ -185,13 +185,15 @@ class Autosave:
                 old.unlink(missing_ok=True)
 
     def _make_room(self, key: str, size: int) -> None:
-        """Delete the oldest saved streams of others until `size` bytes fit.
+        """Delete the oldest saved streams of other visitors until `size` bytes fit.
 
         Raises:
-            HermesError: They never fit.
+            HermesError: `size` exceeds the limit.
         """
         if size > self._limit:
-            raise HermesError(f"it takes {size / 1e6:.0f} MB, and all streams may take {self._limit / 1e6:.0f} MB.")
+            raise HermesError(
+                f"it needs {size / 1e6:.0f} MB, but the limit for all streams is {self._limit / 1e6:.0f} MB."
+            )
         held: dict[str, list[float]] = {}
         for path in self._folder.iterdir():
             owner = path.name.partition(".")[0]
@@ -206,10 +208,10 @@ class Autosave:
                 return
             total -= held[owner][1]
             self.delete(owner)
-            logger.info("deleted the oldest saved stream: the folder is full")
+            logger.info("Deleted the oldest saved stream because the folder is full")
 
     def _clean(self) -> None:
-        """Delete parts of files that were not finished, and streams whose visitors did not return."""
+        """Delete incomplete files, and streams whose visitors did not return."""
         oldest = time.time() - KEPT_HOURS * 3600
         named = {path.name.partition(".")[0] for path in self._folder.glob("tab-*.json")}
         for path in self._folder.glob("tab-*"):
@@ -223,7 +225,7 @@ class Autosave:
 def about_stream(
     settings: StreamSettings, kind: str, name: str, title: str, seconds: float, turns: list[ChatTurn], *, ended: bool
 ) -> dict[str, Any]:
-    """What the JSON file says of a stream, beside its session file."""
+    """Return the content of the JSON file, without the name of the session file."""
     speed = None if math.isinf(settings.speed) else settings.speed
     kept = [asdict(turn) for turn in turns[-MOST_TURNS:] if turn.state in _STATES]
     return {
@@ -238,26 +240,26 @@ def about_stream(
 
 
 def _read(path: Path, folder: Path, key: str) -> SavedStream:
-    """Read a JSON file, which anybody may have written.
+    """Read an untrusted JSON file.
 
     Raises:
-        HermesError: It is no saved stream.
+        HermesError: It is not a valid saved stream.
     """
     if path.stat().st_size > LARGEST_JSON:
         raise HermesError("it is too large.")
-    told = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
+    data = json.loads(path.read_text("utf-8"), parse_constant=_refuse)
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise HermesError("it was written by another version of this program.")
-    session = told["session"]
+    session = data["session"]
     if not isinstance(session, str) or "/" in session or not session.startswith(f"{key}.") or "\\" in session:
         raise HermesError("it names another visitor's file.")
-    kind = told["kind"]
+    kind = data["kind"]
     if kind not in ("clip", "upload", "camera"):
         raise HermesError("its source is unknown.")
-    turns = told["turns"]
+    turns = data["turns"]
     if not isinstance(turns, list) or len(turns) > MOST_TURNS:
         raise HermesError("its conversation is damaged.")
-    if not isinstance(told["ended"], bool):
+    if not isinstance(data["ended"], bool):
         raise HermesError("its state is damaged.")
     age = time.time() - path.stat().st_mtime
     if age > KEPT_HOURS * 3600:
@@ -265,12 +267,12 @@ def _read(path: Path, folder: Path, key: str) -> SavedStream:
     if not (folder / session).is_file():
         raise HermesError("its session file is missing.")
     return SavedStream(
-        _settings(told["settings"]),
+        _settings(data["settings"]),
         kind,
-        _text(told["id"]),
-        _text(told["title"]),
-        _number(told["seconds"]),
-        told["ended"],
+        _text(data["id"]),
+        _text(data["title"]),
+        _number(data["seconds"]),
+        data["ended"],
         tuple(_turn(turn, number) for number, turn in enumerate(turns, 1)),
         folder / session,
         max(age, 0.0),
@@ -281,33 +283,33 @@ def _refuse(constant: str) -> None:
     raise HermesError(f"{constant} is not a number.")
 
 
-def _settings(told: Mapping[str, Any]) -> StreamSettings:
-    changed = tuple((_text(name), _value(value)) for name, value in told["changed"])
+def _settings(data: Mapping[str, Any]) -> StreamSettings:
+    changed = tuple((_text(name), _value(value)) for name, value in data["changed"])
     settings = StreamSettings(
-        model=_text(told["model"]),
-        policy=_text(told["policy"]),
-        budget=int(_number(told["budget"])),
-        guidance=_text(told["guidance"]),
-        fps=_number(told["fps"]),
-        chunk=min(max(int(_number(told["chunk"])), 1), 256),
-        speed=math.inf if told["speed"] is None else _number(told["speed"]),
+        model=_text(data["model"]),
+        policy=_text(data["policy"]),
+        budget=int(_number(data["budget"])),
+        guidance=_text(data["guidance"]),
+        fps=_number(data["fps"]),
+        chunk=min(max(int(_number(data["chunk"])), 1), 256),
+        speed=math.inf if data["speed"] is None else _number(data["speed"]),
         changed=changed,
     )
     settings.check()
     return settings
 
 
-def _turn(told: Mapping[str, Any], number: int) -> ChatTurn:
-    if told["state"] not in _STATES:
+def _turn(data: Mapping[str, Any], number: int) -> ChatTurn:
+    if data["state"] not in _STATES:
         raise HermesError("an answer has an unknown state.")
     return ChatTurn(
         number,
-        _text(told["question"]),
-        None if told["at"] is None else _number(told["at"]),
-        _text(told["answer"]),
-        told["state"],
-        None if told["first_ms"] is None else _number(told["first_ms"]),
-        _text(told["policy"]),
+        _text(data["question"]),
+        None if data["at"] is None else _number(data["at"]),
+        _text(data["answer"]),
+        data["state"],
+        None if data["first_ms"] is None else _number(data["first_ms"]),
+        _text(data["policy"]),
     )
 
 

@@ -27,20 +27,20 @@ logger = logging.getLogger(__name__)
 MOST_QUESTIONS = 8
 LONGEST_QUESTION = 500
 NO_CAMERA = (
-    "The webcam is not available here, because the GPU is allocated per run. Choose a clip or upload a video. The webcam "
-    "works on your own computer."
+    "The webcam is not available here, because the GPU is allocated per run. Choose a clip or upload a video. "
+    "The webcam works on your own computer."
 )
 
 
-def read_questions(wish: object) -> tuple[PlannedQuestion, ...]:
-    """The questions of a run as the browser sent them: a list of {text, at}; `at` None: at the end.
+def read_questions(request: object) -> tuple[PlannedQuestion, ...]:
+    """Return the questions of a run from a list of {text, at}. With `at` None, a question is asked at the end.
 
     Raises:
-        HermesError: There are too many, or one of them is no question.
+        HermesError: There are too many questions, or one is invalid.
     """
-    if not isinstance(wish, list) or len(wish) > MOST_QUESTIONS:
+    if not isinstance(request, list) or len(request) > MOST_QUESTIONS:
         raise HermesError(f"A run can have at most {MOST_QUESTIONS} questions.")
-    return tuple(_read_question(question) for question in wish)
+    return tuple(_read_question(question) for question in request)
 
 
 def _read_question(question: object) -> PlannedQuestion:
@@ -54,7 +54,7 @@ def _read_question(question: object) -> PlannedQuestion:
 
 
 class ClipStream:
-    """What a run has told so far, read like a live stream."""
+    """The state of a run so far, with the interface of a live stream."""
 
     def __init__(self, settings: StreamSettings, title: str) -> None:
         self.settings = settings
@@ -66,7 +66,7 @@ class ClipStream:
         self.scores: tuple[ScoreRecord, ...] = ()
 
     def take(self, item: ClipItem) -> None:
-        """Take over what a step told."""
+        """Update the state with the result of a step."""
         self._thumbnails = {**self._thumbnails, **item.thumbnails} if item.thumbnails else self._thumbnails
         self.scores = item.scores or self.scores
         if item.view is not None:
@@ -75,7 +75,7 @@ class ClipStream:
             self._view = replace(self._view, answering=True, first_token_ms=item.answer.first_ms)
 
     def end(self, error: str | None = None) -> None:
-        """The run is over; with `error` because of a problem."""
+        """Mark the run as ended, or as failed with `error`."""
         if error is not None:
             self._view = replace(self._view, state="failed", error=error, answering=False)
         elif self._view.state == "playing":
@@ -83,15 +83,15 @@ class ClipStream:
 
     @property
     def begun(self) -> bool:
-        """Whether anything was told yet."""
+        """Whether a first result or an error has arrived."""
         return self._view.snapshot is not None or self._view.state == "failed"
 
     def view(self) -> LiveView:
-        """The stream as of the last item."""
+        """Return the state after the last item."""
         return self._view
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
-        """JPEG thumbnails of frames by number."""
+        """Return JPEG thumbnails by frame number; frames without one are omitted."""
         known = self._thumbnails
         return {frame: known[frame] for frame in frames if frame in known}
 
@@ -100,46 +100,46 @@ class ClipStream:
         return token_history_of(self.scores, frame)
 
     def stop(self) -> None:
-        """End the run at the next item; what was seen stays."""
+        """End the run at the next item. The result so far is kept."""
         self.stopped = True
 
     def stop_answer(self) -> None:
-        """An answer of a run cannot be stopped alone."""
+        """Do nothing: a single answer of a run cannot be stopped."""
 
     def close(self) -> None:
-        """The visitor is gone."""
+        """End the run because the visitor left."""
         self.stop()
 
 
 class ClipVisitor(Visitor):
-    """A visitor whose clips run in one call each."""
+    """A visitor in clip mode: each clip and its questions run in one call."""
 
     live_lab = False
     planned = True
 
     def __init__(self, *arguments: Any, run: Run) -> None:
-        """As `Visitor`; `run` streams a clip, see `ui.zerogpu.clip_runner`."""
+        """Create a visitor; see `Visitor` for the arguments. `run` streams a clip, see `ui.zerogpu.clip_runner`."""
         super().__init__(*arguments)
         self._run = run
         self._running = False
 
-    def run(self, wish: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """Stream a clip and ask its questions; yields messages for the chat. What goes wrong is told beside the stream.
+    def run(self, request: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """Stream a clip and ask its questions, yielding messages for the chat. Errors are shown next to the stream.
 
         Args:
-            wish: The source as `source` reads it, and `questions` as `read_questions` reads them.
+            request: The source, see `source`, and `questions`, see `read_questions`.
         """
         try:
-            stream, request = self._prepare(wish)
+            stream, clip_request = self._prepare(request)
         except HermesError as error:
             self.notify("error", str(error))
             return
         turns: dict[int, ChatTurn] = {}
         try:
-            for item in self._run(request):
+            for item in self._run(clip_request):
                 stream.take(item)
                 if item.answer is not None:
-                    yield self._say(turns, request, item)
+                    yield self._update_turn(turns, clip_request, item)
                 if stream.stopped:
                     break
             stream.end()
@@ -151,11 +151,11 @@ class ClipVisitor(Visitor):
             self.conversation.halt()
         yield self.conversation.message()
 
-    def _prepare(self, wish: Mapping[str, Any]) -> tuple[ClipStream, ClipRequest]:
-        source = self.source(wish)
+    def _prepare(self, request: Mapping[str, Any]) -> tuple[ClipStream, ClipRequest]:
+        source = self.source(request)
         if source.path is None:
             raise HermesError(NO_CAMERA)
-        questions = read_questions(wish.get("questions") or [])
+        questions = read_questions(request.get("questions") or [])
         native = video.probe(source.path).fps
         with self._lock:
             if self._running:
@@ -164,11 +164,11 @@ class ClipVisitor(Visitor):
             self._running = True
             self._chosen = self._playing = source
             self._native_fps = native
-            self.stream = stream  # type: ignore[assignment]  # read like a live one
+            self.stream = stream  # type: ignore[assignment]  # has the interface of a live stream
             self._begin()
         return stream, ClipRequest(str(source.path), source.title, self.settings, questions)
 
-    def _say(self, turns: dict[int, ChatTurn], request: ClipRequest, item: ClipItem) -> dict[str, Any]:
+    def _update_turn(self, turns: dict[int, ChatTurn], request: ClipRequest, item: ClipItem) -> dict[str, Any]:
         answer = item.answer
         if answer is None:
             return self.conversation.message(2)
@@ -182,49 +182,49 @@ class ClipVisitor(Visitor):
         turn.state = "error" if answer.error else "done" if answer.done else "writing"
         return self.conversation.message(2)
 
-    # What a live visitor does otherwise ---------------------------------------------------------------------------
+    # Overrides of a live visitor ---------------------------------------------------------------------------
 
     def start(self, source: Source) -> None:
-        """Refused: a clip starts with its questions. Recorded runs are replayed as elsewhere."""
+        """Play a recorded run. Other sources raise HermesError: clips start with their questions, see `run`."""
         if source.kind == "run":
             super().start(source)
             return
         raise HermesError(NO_CAMERA if source.kind == "camera" else "Press Run to run the clip with its questions.")
 
     def restart(self) -> None:
-        """A recorded run from its start; else refused, as `start`."""
+        """Restart a recorded run; otherwise raise HermesError as in `start`."""
         if self.stream is not None and not isinstance(self.stream, ClipStream):
             super().restart()
             return
         self.start(self._chosen)
 
     def transport(self, action: str) -> None:
-        """A clip can only be stopped; a recorded run also paused."""
+        """Stop a clip, or pause, resume or stop a recorded run. Other actions are ignored."""
         if action == "stop" or not isinstance(self.stream, ClipStream):
             super().transport(action)
 
-    def change(self, *, agreed: bool = False, **changes: Any) -> list[str]:  # noqa: ARG002 - as a live visitor's
-        """Change settings; they hold from the next run on.
+    def change(self, *, agreed: bool = False, **changes: Any) -> list[str]:  # noqa: ARG002 - interface of Visitor
+        """Change settings for the next run.
 
         Raises:
-            HermesError: A setting does not fit; nothing was changed.
+            HermesError: A setting is invalid; nothing was changed.
         """
-        wished = self._wished(changes)
-        if wished == self.settings:
+        settings = self._settings_after(changes)
+        if settings == self.settings:
             return []
-        if wished.model != self.settings.model:
+        if settings.model != self.settings.model:
             raise HermesError("The model is loaded at startup and cannot be changed here.")
-        wished.check()
-        open_session(self._loader.engine.model(wished.model), wished).close()
-        self.settings = wished
+        settings.check()
+        open_session(self._loader.engine.model(settings.model), settings).close()
+        self.settings = settings
         return ["Applies to the next run."]
 
-    def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:  # noqa: ARG002 - as a live visitor's
-        """Nothing: the model is loaded before the page is."""
+    def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:  # noqa: ARG002 - interface of Visitor
+        """Do nothing: the model was loaded at startup."""
         return iter(())
 
-    def ask(self, question: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - as a live visitor's
-        """Refused: the memory of a run is gone when it ends."""
+    def ask(self, question: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - interface of Visitor
+        """Show a notice: questions must be set before a run, because its memory is freed when it ends."""
         self.notify("info", "Questions are set before a run. Add yours to the list and press Run.")
         yield self.conversation.message()
 

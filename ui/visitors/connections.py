@@ -1,7 +1,7 @@
-"""Who is connected: the key that stands for a browser tab, and the connections that its page holds open.
+"""Keys that identify browser tabs, and the open connections of their pages.
 
-Every page sends the secret token of its tab with each request (`TAB_HEADER`). The token survives a reload and a new
-connection of the same tab, which Gradio's session hash does not. The server keeps only a hash of it, the visitor's key.
+Every page sends the secret token of its tab with each request (`TAB_HEADER`). Unlike Gradio's session hash, the token
+survives reloads and reconnects. The server stores only a hash of it: the visitor's key.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ _SESSION: Final = re.compile(r"[\w-]{4,64}")
 
 
 def key_of_token(token: object) -> str | None:
-    """The key of a tab's token; None for anything but a token: 32 to 64 hexadecimal digits."""
+    """Return the key for a tab's token, or None if it is invalid. A token has 32 to 64 hexadecimal digits."""
     if not isinstance(token, str) or not _TOKEN.fullmatch(token):
         return None
     return "tab-" + hashlib.sha256(token.encode()).hexdigest()[:40]
 
 
 def visitor_key(headers: Mapping[str, str], session_hash: str | None) -> str | None:
-    """The key of the visitor that sent a request.
+    """Return the key of the visitor that sent a request.
 
     Args:
         headers: The request's headers.
-        session_hash: Gradio's session, which stands for the visitor where the request has no token: programs that
-            speak Gradio's protocol have none.
+        session_hash: Gradio's session hash, which identifies the visitor if the request has no token: API clients
+            have none.
 
     Returns:
-        The key; None where the request names no visitor.
+        The key, or None if the request does not identify a visitor.
     """
     token = headers.get(TAB_HEADER)
     if token is not None:
@@ -43,12 +43,12 @@ def visitor_key(headers: Mapping[str, str], session_hash: str | None) -> str | N
 
 
 def key_of(request: Any) -> str | None:
-    """The key of the visitor that sent an event; `request` is Gradio's."""
+    """Return the key of the visitor that sent an event. `request` is Gradio's."""
     return visitor_key(request.headers, request.session_hash)
 
 
 class Connections:
-    """The long-lived connections of all pages, by visitor. Methods may be called by any thread."""
+    """The long-lived connections of all pages, by visitor. Thread-safe."""
 
     def __init__(self) -> None:
         self._open: Counter[str] = Counter()
@@ -58,7 +58,7 @@ class Connections:
         self._left: set[str] = set()
 
     def opened(self, key: str, client: str) -> None:
-        """A page of visitor `key` has opened a connection from address `client`."""
+        """Record that a page of visitor `key` opened a connection from address `client`."""
         with self._changed:
             self._open[key] += 1
             self._left.discard(key)
@@ -66,7 +66,7 @@ class Connections:
             self._changed.notify_all()
 
     def closed(self, key: str) -> bool:
-        """A connection has ended; returns whether it was the visitor's last one."""
+        """Record that a connection ended. Return whether it was the visitor's last one."""
         with self._changed:
             self._open[key] -= 1
             if self._open[key] > 0:
@@ -77,29 +77,29 @@ class Connections:
             return True
 
     def left(self, key: str) -> None:
-        """The page of a visitor is being closed: the connections that it still has do not count any more."""
+        """Record that the page of a visitor was closed: its remaining connections no longer count."""
         with self._changed:
             if key in self._open:
                 self._left.add(key)
 
     def is_live(self, key: str) -> bool:
-        """Whether a visitor has a connection."""
+        """Return whether a visitor is connected."""
         return key in self._open and key not in self._left
 
     def client(self, key: str) -> str:
-        """The address from which a visitor is connected; "" where it is not."""
+        """Return the address from which a visitor is connected; "" if it is not connected."""
         return self._clients.get(key, "")
 
     def wait_for(self, key: str, seconds: float, most_waiting: int) -> bool:
-        """Wait until a visitor has a connection, since its first event may overtake it.
+        """Wait until a visitor is connected: its first event can arrive before its connection.
 
         Args:
             key: The visitor.
-            seconds: Longest wait.
-            most_waiting: Threads that may wait at once, so that invented keys cannot occupy the server's threads.
+            seconds: Timeout in seconds.
+            most_waiting: Maximum number of waiting threads, so that forged keys cannot occupy all threads of the server.
 
         Returns:
-            Whether it has one.
+            Whether it is connected.
         """
         with self._changed:
             if key in self._open or self._waiting >= most_waiting:

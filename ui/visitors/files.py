@@ -1,4 +1,4 @@
-"""The files of one visitor: a private folder for its uploads and recordings, which disappears with the visitor."""
+"""Private folders for the uploads and recordings of visitors, deleted when the visitor leaves."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from hermes.errors import HermesError
 logger = logging.getLogger(__name__)
 
 SERVERS: Final = "hermes-live"
-"""Folder below Gradio's upload folder in which every server has a folder of its own."""
+"""Folder below Gradio's upload folder that contains one folder per server."""
 _LOCK: Final = "lock"
 
 
 class VisitorFiles:
-    """The folder of one visitor. Its name cannot be guessed, so that only the visitor can name a file in it."""
+    """The folder of one visitor. Its name cannot be guessed, so that only the visitor can refer to its files."""
 
     def __init__(self, root: Path) -> None:
-        """The folder is created below `root` when it is first needed."""
+        """Use a new folder below `root`. It is created when it is first needed."""
         self.path = root / f"visitor-{secrets.token_hex(16)}"
         self._lock = threading.Lock()
         self._closed = False
 
     @property
     def folder(self) -> Path:
-        """The folder, which only this user can read.
+        """The folder, readable only by the user who runs the server.
 
         Raises:
             HermesError: The visitor has left, or the folder cannot be created.
@@ -49,7 +49,7 @@ class VisitorFiles:
             return self.path
 
     def take(self, path: Path) -> Path:
-        """Move a file into a new folder below the visitor's; returns where it is now.
+        """Move a file into a new folder below the visitor's, and return its new path.
 
         Raises:
             HermesError: The visitor has left, or the file cannot be moved.
@@ -62,41 +62,41 @@ class VisitorFiles:
             raise HermesError(f"The file could not be stored: {os.strerror(error.errno or 0)}.") from error
 
     def owns(self, path: Path) -> bool:
-        """Whether a file lies in the visitor's folder, also after resolving symbolic links."""
+        """Return whether a file is in the visitor's folder after resolving symbolic links."""
         return path.resolve().is_relative_to(self.path.resolve()) and path.is_file()
 
     def remove(self, path: Path) -> None:
-        """Delete a file that `take` returned, with its folder."""
+        """Delete a file returned by `take`, with its folder."""
         folder = path.parent
         if folder != self.path and folder.parent == self.path:
             shutil.rmtree(folder, ignore_errors=True)
 
     def close(self) -> None:
-        """Delete everything."""
+        """Delete the folder."""
         with self._lock:
             self._closed = True
         shutil.rmtree(self.path, ignore_errors=True)
 
 
 class ServerFolder:
-    """The folder of one running server: Gradio's uploads and copies, the visitors' files and temporary files."""
+    """The folder of a running server: Gradio's uploads and copies, visitors' files and temporary files."""
 
     def __init__(self, path: Path, lock: IO[bytes]) -> None:
-        """A folder whose `lock` this process holds; see `open_server_folder`."""
+        """Use a folder whose `lock` this process holds; see `open_server_folder`."""
         self.path = path
         self._lock = lock
 
     def close(self) -> None:
-        """Delete it."""
+        """Delete the folder and release the lock."""
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
 
 
 @contextlib.contextmanager
 def server_folder(root: Path) -> Iterator[Path]:
-    """A folder for one server below `root`, and for the temporary files of this process; deleted at the end.
+    """Provide a folder for this server below `root`, also for temporary files. It is deleted at the end.
 
-    Folders of servers that no longer run are deleted first: their files are orphans.
+    Folders of servers that no longer run are deleted first.
     """
     folder = open_server_folder(root)
     before = {name: os.environ.get(name) for name in ("GRADIO_TEMP_DIR", "TMPDIR")}
@@ -116,7 +116,7 @@ def server_folder(root: Path) -> Iterator[Path]:
 
 
 def open_server_folder(root: Path) -> ServerFolder:
-    """Create the folder of this server below `root`, and delete those that servers which were killed have left."""
+    """Create the folder of this server below `root`, and delete the folders of servers that were killed."""
     servers = root / SERVERS
     servers.mkdir(mode=0o700, parents=True, exist_ok=True)
     for orphan in servers.iterdir():
@@ -129,19 +129,19 @@ def open_server_folder(root: Path) -> ServerFolder:
 
 
 def _remove_orphan(path: Path) -> None:
-    """Delete a server's folder unless that server runs: it then holds the lock."""
+    """Delete the folder of a server unless the server is running, that is, holds the lock."""
     try:
         with (path / _LOCK).open("rb") as lock:
             if not _try_lock(lock):
                 return
     except OSError:
-        return  # another server is just creating or deleting it
-    logger.info("deleting the files of a server that no longer runs")
+        return  # another server is creating or deleting it
+    logger.info("Deleting the files of a server that no longer runs")
     shutil.rmtree(path, ignore_errors=True)
 
 
 def _try_lock(file: IO[bytes]) -> bool:
-    """Lock a file for as long as it is open; False where another process holds it, or locks do not exist."""
+    """Lock a file while it is open. Return False if another process holds the lock, or locks are not supported."""
     if sys.platform == "win32":
         return False
     import fcntl  # noqa: PLC0415 - not on Windows

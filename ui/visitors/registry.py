@@ -1,7 +1,7 @@
-"""The registry of visitors: one `Visitor` for each browser tab, from its first event until its place is freed.
+"""The registry of visitors: one `Visitor` per browser tab, from its first event until its place is freed.
 
-A visitor holds its place while its page is connected, and for `Quota.grace_seconds` after its connection dropped: it then
-finds its stream, memory and chat again. A page that is closed says so, and its place is freed at once.
+A visitor keeps its place while its page is connected, and for `Quota.grace_seconds` after the connection was lost, so that
+it finds its stream, memory and chat again after a reconnect. A page that is closed frees its place immediately.
 """
 
 from __future__ import annotations
@@ -24,23 +24,24 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 CONNECTION_SECONDS = 2.0
-"""How long the first event of a page waits for the page's connection, which it may overtake."""
+"""How long the first event of a page waits for the page's connection, which can arrive later."""
 MOST_WAITING = 4
 PAUSE_SECONDS = 3.0
-"""A stream pauses once its page has been disconnected for this long: a reload or a new connection takes less."""
+"""A stream pauses after its page has been disconnected for this long. A reload or reconnect takes less."""
 
 
 @dataclass(frozen=True)
 class Quota:
-    """What one machine, one client and one visitor may use. The only place where these limits are set.
+    """Limits per server, client and visitor. This is the only place where they are set.
 
     Attributes:
-        visitors: Tabs at once.
-        per_client: Tabs at once from one network address, so that one client cannot take all places.
-        grace_seconds: How long a visitor keeps its place after its connection dropped.
-        idle_seconds: Silence after which a connected tab counts as gone. A hidden tab polls about once a minute.
-        uploads: Files that one visitor may keep; the oldest goes when another comes.
-        upload_mb: Largest file, in megabytes.
+        visitors: Maximum number of open tabs.
+        per_client: Maximum number of open tabs per network address, so that one client cannot take all places.
+        grace_seconds: How long a visitor keeps its place after its connection was lost.
+        idle_seconds: Time without events after which a connected tab loses its place. A hidden tab polls about once a
+            minute.
+        uploads: Maximum number of files per visitor; the oldest is deleted when another is uploaded.
+        upload_mb: Maximum size of a file, in megabytes.
     """
 
     visitors: int = 64
@@ -57,11 +58,11 @@ class _Place:
 
     Attributes:
         visitor: The visitor.
-        client: The network address from which it is connected.
-        heard: When its page last sent an event.
-        dropped: When its last connection ended; None while it is connected.
-        paused: Whether its stream was paused because of that.
-        guest: The visitor that stands in for it during a lesson.
+        client: Network address of the visitor.
+        heard: Time of the last event from its page.
+        dropped: Time at which its last connection ended; None while it is connected.
+        paused: Whether its stream was paused because the connection was lost.
+        guest: The visitor that replaces it during a lesson.
     """
 
     visitor: Visitor
@@ -73,7 +74,7 @@ class _Place:
 
 
 class Sessions:
-    """The registry. Methods may be called by any thread."""
+    """The registry of visitors. Thread-safe."""
 
     def __init__(
         self,
@@ -83,14 +84,14 @@ class Sessions:
         connections: Connections | None = None,
         autosave: Autosave | None = None,
     ) -> None:
-        """Begin without visitors.
+        """Create a registry without visitors.
 
         Args:
-            make: Makes a visitor.
+            make: Creates a visitor.
             quota: Limits.
-            upload_root: Folder below which uploaded files lie.
-            connections: The pages' connections; None: every visitor counts as connected.
-            autosave: Where streams are saved; None: nowhere.
+            upload_root: Folder below which files are uploaded.
+            connections: Connections of the pages; None: every visitor counts as connected.
+            autosave: Saves streams; None to disable.
         """
         self.quota = quota
         self.connections = connections
@@ -101,7 +102,7 @@ class Sessions:
         self._lock = threading.Lock()
 
     def get(self, key: str | None) -> Visitor:
-        """The visitor that a page shows, made at the first call: its own, or the one that stands in for it.
+        """Return the visitor that a tab shows: its own, or the guest during a lesson. Creates it at the first call.
 
         Raises:
             HermesError: There are too many visitors, or the call does not come from a connected page.
@@ -110,16 +111,16 @@ class Sessions:
         return place.guest or place.visitor
 
     def own(self, key: str | None) -> Visitor:
-        """The first visitor of a tab, also while another stands in for it.
+        """Return the own visitor of a tab, also during a lesson.
 
         Raises:
-            HermesError: As `get`.
+            HermesError: See `get`.
         """
         return self._place(key).visitor
 
     def _place(self, key: str | None) -> _Place:
         if not key:
-            raise HermesError("This can only be used from the page.")
+            raise HermesError("This is only available from the page.")
         with self._lock:
             place = self._places.get(key)
             if place is not None:
@@ -139,7 +140,7 @@ class Sessions:
                     if self._autosave is not None:
                         visitor.offer_saved(self._autosave.offer(key))
                 else:
-                    surplus.append(visitor)  # another event of the page was faster
+                    surplus.append(visitor)  # another event of the page created it first
         except HermesError:
             surplus.append(visitor)
             raise
@@ -148,14 +149,14 @@ class Sessions:
         return place
 
     def _make_room(self, key: str, surplus: list[Visitor | None]) -> None:
-        """Check that there is a place; the lock is held. Only connected visitors count: others make room.
+        """Check that there is a free place; the lock is held. Disconnected visitors are removed if necessary.
 
         Args:
-            key: Who needs the place.
-            surplus: Visitors that lost their place are added; the caller closes them without the lock.
+            key: Key of the visitor that needs the place.
+            surplus: Receives the visitors that lost their place. The caller closes them without the lock.
 
         Raises:
-            HermesError: There is none.
+            HermesError: There is no free place.
         """
         client = self.connections.client(key) if self.connections is not None else ""
         near = [other for other, place in self._places.items() if client and place.client == client]
@@ -171,7 +172,7 @@ class Sessions:
             surplus.extend(self._pop(min(dropped)[1]))
 
     def connected(self, key: str) -> None:
-        """A page has connected; a stream that paused because it was disconnected resumes."""
+        """Handle a new connection of a page. A stream that was paused by the lost connection resumes."""
         with self._lock:
             place = self._places.get(key)
             if place is None or place.dropped is None:
@@ -182,10 +183,10 @@ class Sessions:
                 place.client = self.connections.client(key)
         if paused:
             (place.guest or place.visitor).reconnect()
-            logger.info("a visitor reconnected")
+            logger.info("A visitor reconnected")
 
     def disconnected(self, key: str) -> None:
-        """The last connection of a page has ended; `sweep` pauses its stream soon, and closes it after a while."""
+        """Handle the end of a page's last connection. `sweep` pauses the stream soon, and closes it later."""
         with self._lock:
             place = self._places.get(key)
             if place is not None and not (self.connections is not None and self.connections.is_live(key)):
@@ -197,10 +198,10 @@ class Sessions:
             self._autosave.delete(key)
 
     def enter_guest(self, key: str | None) -> Visitor:
-        """A second visitor that stands in for the first, which pauses meanwhile; the same one until `leave_guest`.
+        """Return a second visitor that is shown until `leave_guest`, while the first one is paused.
 
         Raises:
-            HermesError: As `get`.
+            HermesError: See `get`.
         """
         place = self._place(key)
         if place.guest is not None:
@@ -211,7 +212,7 @@ class Sessions:
             entered = place.guest is None and self._places.get(key or "") is place
             if entered:
                 place.guest = guest
-        if not entered:  # another event of the page was faster, or the page is gone
+        if not entered:  # another event created a guest first, or the page was closed
             guest.close()
             return place.guest or place.visitor
         place.visitor.pause_for_guest()
@@ -219,7 +220,7 @@ class Sessions:
         return guest
 
     def leave_guest(self, key: str | None) -> None:
-        """Bring the first visitor back as it was; nothing happens where there is no guest."""
+        """Show the first visitor again. Does nothing if there is no guest."""
         with self._lock:
             place = self._places.get(key or "")
             guest = None
@@ -233,32 +234,32 @@ class Sessions:
         return len(self._places)
 
     def visitors(self) -> dict[str, Visitor]:
-        """The visitors by key, as of now."""
+        """Return the current visitors by key."""
         with self._lock:
             return {key: place.visitor for key, place in self._places.items()}
 
     def receive_upload(self, key: str | None, path: str) -> str:
-        """Move a file that a page has just uploaded into its visitor's own folder; returns where it is now.
+        """Move a new upload into the folder of its visitor, and return its new path.
 
-        Gradio stores equal files of all visitors in one place; afterwards each visitor has its own.
+        Gradio stores identical files of different visitors only once; afterwards each visitor has its own copy.
 
         Raises:
-            HermesError: The sender is no visitor, or the file cannot be moved.
+            HermesError: The sender is not a visitor, or the file cannot be moved.
         """
         with self._lock:
             place = self._places.get(key or "")
         real = Path(path).resolve()
         if place is None or not real.is_relative_to(self._root) or not real.is_file():
             raise HermesError("A file can only be uploaded from the page.")
-        taken = str(place.visitor.files.take(real))
-        self._keep(place.visitor, taken, real.name)
-        return taken
+        stored = str(place.visitor.files.take(real))
+        self._keep(place.visitor, stored, real.name)
+        return stored
 
     def take_upload(self, key: str | None, path: str, name: str) -> None:
-        """Note the name of a file that this visitor uploaded; the oldest file may have to go.
+        """Set the display name of an uploaded file.
 
         Raises:
-            HermesError: The file is not an upload of this visitor.
+            HermesError: The file was not uploaded by this visitor.
         """
         visitor = self.own(key)
         if not visitor.files.owns(Path(path)) or path not in visitor.uploads:
@@ -276,26 +277,26 @@ class Sessions:
             visitor.files.remove(Path(old))
 
     def close(self, key: str | None) -> None:
-        """The tab is closed: free its stream, and delete its files and its saved stream."""
+        """Close the visitor of a tab: free its stream, delete its files and its saved stream."""
         with self._lock:
             visitors = self._pop(key or "")
         _close_all(visitors)
 
     def _pop(self, key: str) -> list[Visitor | None]:
-        """Take a visitor's place away; the lock is held. Returns the visitors to close."""
+        """Remove a visitor's place and return the visitors to close. The lock is held."""
         place = self._places.pop(key, None)
         if place is None:
             return []
         if self._autosave is not None:
             self._autosave.delete(key)
-        logger.info("a visitor left, %d here", len(self._places))
+        logger.info("A visitor left, %d remain", len(self._places))
         return [place.guest, place.visitor]
 
     def sweep(self, now: float | None = None) -> int:
-        """Pause the streams of disconnected visitors; close those who were disconnected or silent for too long.
+        """Pause the streams of disconnected visitors, and close visitors that were disconnected or idle for too long.
 
         Returns:
-            How many were closed.
+            Number of visitors closed.
         """
         now = time.monotonic() if now is None else now
         with self._lock:
@@ -319,23 +320,23 @@ class Sessions:
         return len(gone)
 
     def keep_sweeping(self, stop: threading.Event, every: float = 1.0) -> None:
-        """Sweep in a thread of its own until `stop` is set."""
+        """Sweep in a background thread until `stop` is set."""
 
         def loop() -> None:
             while not stop.wait(every):
                 try:
                     self.sweep()
                 except Exception:
-                    logger.exception("a visitor could not be closed")
+                    logger.exception("Could not close a visitor")
 
         threading.Thread(target=loop, name="idle sweep", daemon=True).start()
 
 
 def _close_all(visitors: Iterable[Visitor | None]) -> None:
-    """Close visitors; a fault in one does not keep the others open."""
+    """Close visitors. An error in one does not keep the others open."""
     for visitor in visitors:
         try:
             if visitor is not None:
                 visitor.close()
         except Exception:
-            logger.exception("a visitor could not be closed")
+            logger.exception("Could not close a visitor")

@@ -1,6 +1,6 @@
-"""One visitor: a stream, its settings, a conversation, and what the browser has been told. No Gradio, no browser.
+"""One visitor: the stream, settings and conversation of a browser tab. Independent of Gradio and the browser.
 
-Everything that a person can do on the page is a method here; the event functions only translate.
+Every user action on the page is a method of `Visitor`; the event handlers only translate.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ import logging
 import math
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hermes.errors import HermesError
 from hermes.trace import LabRun, Run
@@ -28,13 +28,13 @@ from ui.player.conversation import Conversation
 from ui.player.source import Source, read_source
 from ui.player.state import PlayerState
 from ui.runs.library import RunLibrary
-from ui.runs.metadata import head_of, truth_of_clip
 from ui.runs.recordings import Recordings
 from ui.runs.replay import Replay
 from ui.settings import policy_settings
 from ui.settings.model_loader import Loading, ModelLoader
-from ui.visitors.autosave import SavedStream, about_stream
+from ui.visitors.autosave import SavedStream
 from ui.visitors.files import VisitorFiles
+from ui.visitors.streams import check_restorable, open_stream, play_source, restore_stream, saveable_state
 
 if TYPE_CHECKING:
     from hermes.serving.engine import LiveView, ModelInfo, StreamSettings
@@ -42,17 +42,22 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-SPEEDS = {1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf}
-"""What the browser calls a speed, and the speed: 0 is as fast as the model can."""
+SPEEDS: Final = MappingProxyType({1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf})
+"""Playback speeds by the name that the browser uses; 0 is as fast as the model allows."""
+
+TRANSPORT: Final[Mapping[str, Callable[[Any], None]]] = MappingProxyType(
+    {"pause": lambda stream: stream.pause(), "resume": lambda stream: stream.resume(), "stop": lambda s: s.stop()}
+)
+"""What the transport buttons do with a stream."""
 
 
 class Visitor:
-    """What one browser tab has open. Methods may be called by any thread."""
+    """State of one browser tab. Thread-safe."""
 
     live_lab = True
-    """Whether the lab can run memories here, or only show recorded runs."""
+    """Whether the lab can run memories here. Otherwise it only shows recorded runs."""
     planned = False
-    """Whether a clip and its questions run in one call, as in clip mode."""
+    """Whether a clip and its questions run in one call (clip mode)."""
 
     def __init__(
         self,
@@ -64,6 +69,17 @@ class Visitor:
         downloads: Path | None = None,
         lab_runs: Mapping[str, LabRun] = MappingProxyType({}),
     ) -> None:
+        """Create a visitor without a stream.
+
+        Args:
+            settings: Initial settings.
+            loader: Loads the models.
+            clips: The bundled clips by id.
+            policies: The policies by name.
+            runs: The bundled recorded runs by id.
+            downloads: Folder below which the visitor's files are stored; None for a temporary folder.
+            lab_runs: The bundled lab runs by id.
+        """
         self.settings = self.first_settings = settings
         self.stream: LiveStream | Replay | None = None
         self.conversation = Conversation()
@@ -86,8 +102,8 @@ class Visitor:
         self._native_fps: float | None = None
         self._starting = False
         self._lab_opened = 0
-        self._resumes = False
-        self._dropped = False
+        self._paused_for_guest = False
+        self._paused_by_disconnect = False
         self._board_failed = False
         self._page: str | None = None
         self._returned = 0
@@ -95,23 +111,23 @@ class Visitor:
 
     # Source and transport -----------------------------------------------------------------------------------------
 
-    def source(self, wish: Mapping[str, Any]) -> Source:
-        """What the browser asks for, checked against what this visitor may play.
+    def source(self, request: Mapping[str, Any]) -> Source:
+        """Return the source that the browser requests.
 
         Raises:
-            HermesError: There is no such clip, or the file was not uploaded by this visitor.
+            HermesError: The clip does not exist, or the file was not uploaded by this visitor.
         """
-        return read_source(wish, self._clips, self.uploads)
+        return read_source(request, self._clips, self.uploads)
 
     def choose(self, source: Source) -> None:
-        """Remember what is chosen, so that its questions are suggested before it starts."""
+        """Select a source, so that the page suggests its questions before it starts."""
         self._chosen = source
 
     def start(self, source: Source) -> None:
-        """Wait for the model, then play a source into an empty memory.
+        """Wait for the model, then play a source with an empty memory.
 
         Raises:
-            HermesError: The model cannot be loaded, or the source cannot be played; what ran before goes on.
+            HermesError: The model cannot be loaded, or the source cannot be played. The previous stream continues.
         """
         self._chosen = source
         self._starting = True
@@ -122,11 +138,9 @@ class Visitor:
                     return
                 stream = self.stream
                 if stream is None or isinstance(stream, Replay):
-                    stream = self._loader.engine.open(self.settings)
-                if source.kind == "camera":
-                    stream.camera()
+                    stream = open_stream(self._loader, self.settings, source)
                 else:
-                    stream.play(str(source.path), source.title)
+                    play_source(stream, source)
                 self.stream = stream
                 self._playing, self._native_fps = source, stream.file_fps
                 self._begin()
@@ -134,32 +148,54 @@ class Visitor:
             self._starting = False
 
     def restart(self) -> None:
-        """The same source from its start, into an empty memory."""
+        """Play the same source from the start, with an empty memory."""
         with self._lock:
             if self.stream is not None:
                 self.stream.restart()
                 self._begin()
 
+    def _begin(self, opening: Opening | None = None) -> None:
+        """Reset board and player for a new memory, unless the browser already shows its opening moment."""
+        replay = self.replay
+        fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
+        self._board.begin(self._playing, replay, fps, opening.feed if opening else None)
+        self._player.begin(reset=opening is None)
+
+    def transport(self, action: str) -> None:
+        """Pause, resume or stop the stream. Other actions are ignored, and so are all without a stream."""
+        if self.stream is not None and action in TRANSPORT:
+            TRANSPORT[action](self.stream)
+
+    def camera_frame(self, jpeg: str, number: int) -> None:
+        """Take a frame from the camera (base64 JPEG). Frames that are too large or damaged are dropped."""
+        self._player.acknowledge_camera_frame(number)
+        stream = self.stream
+        if stream is None or isinstance(stream, Replay) or self._playing.kind != "camera":
+            return
+        picture = read_picture(jpeg)
+        if picture is not None:
+            stream.offer(picture)
+
     # Recorded runs ------------------------------------------------------------------------------------------------
 
     @property
     def replay(self) -> Replay | None:
-        """The recorded run that plays; None while a stream or nothing does."""
+        """The recorded run that is shown; None if it is a stream or nothing."""
         return self.stream if isinstance(self.stream, Replay) else None
 
     def open_run(
         self, run: Run | str, seconds: float = 0.0, *, play: bool = True, opening: Opening | None = None
     ) -> None:
-        """Show a recorded run in place of what was shown; no model is needed.
+        """Show a recorded run instead of the current stream. Does not need a model.
 
         Args:
             run: The run, or the id of a bundled one.
-            seconds: Stream time to begin at.
-            play: Whether it plays at once.
-            opening: This moment, where the browser shows it already.
+            seconds: Stream time to start at.
+            play: Whether it plays immediately.
+            opening: This moment, if the browser shows it already.
 
         Raises:
-            HermesError: There is no such run.
+            HermesError: The run does not exist.
         """
         replay = self._runs.open(run, seconds)
         if opening is not None:
@@ -176,182 +212,162 @@ class Visitor:
             replay.resume()
 
     def note_lab(self) -> None:
-        """A lab run was opened from where streams are opened: the page then shows the lab."""
+        """Make the page show the lab, because a lab run was opened in the player."""
         self._lab_opened += 1
         self.notify("info", "This file is a lab run. It opens in the lab below.")
 
-    # Recording ----------------------------------------------------------------------------------------------------
-
     def record(self) -> None:
-        """Begin to record the stream.
+        """Start recording the stream.
 
         Raises:
-            HermesError: There is no stream, or it is a recorded run itself.
+            HermesError: There is no stream, or it is a recorded run.
         """
         self._recordings.start(self.stream)
 
     def stop_recording(self) -> None:
-        """End the recording; the page is then offered the file.
+        """Finish the recording and offer its file to the page.
 
         Raises:
-            HermesError: Nothing was seen meanwhile, or the file cannot be written.
+            HermesError: No frame was recorded, or the file cannot be written.
         """
         clip = self._clip_of(self._playing)
-        head = head_of(self._playing, clip, self.settings, self._model, self._policy)
-        self._recordings.stop(head, self.conversation.turns, truth_of_clip(clip))
-
-    def _begin(self, opening: Opening | None = None) -> None:
-        """A new memory: the board starts afresh, unless the browser shows its opening moment already."""
-        replay = self.replay
-        fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
-        self._board.begin(self._playing, replay, fps, opening.feed if opening else None)
-        self._player.begin(reset=opening is None)
-
-    def transport(self, action: str) -> None:
-        """Pause, resume or stop; nothing happens without a stream."""
-        if self.stream is not None and action in ("pause", "resume", "stop"):
-            getattr(self.stream, action)()
-
-    def shot(self, jpeg: str, number: int) -> None:
-        """Take one camera picture (base64 JPEG); pictures that are too large or broken are left out."""
-        self._player.acknowledge_camera_frame(number)
-        stream = self.stream
-        if stream is None or isinstance(stream, Replay) or self._playing.kind != "camera":
-            return
-        picture = read_picture(jpeg)
-        if picture is not None:
-            stream.offer(picture)
+        self._recordings.stop(self._playing, clip, self.settings, self._model, self._policy, self.conversation.turns)
 
     # Settings -----------------------------------------------------------------------------------------------------
 
     def change(self, *, agreed: bool = False, **changes: Any) -> list[str]:
-        """Change settings; returns sentences on what applies when. `agreed` says that a large download may start.
+        """Change settings.
+
+        Args:
+            agreed: Whether the user agreed to a large download.
+            changes: New values by name of the setting.
+
+        Returns:
+            Messages about when the changes take effect.
 
         Raises:
-            HermesError: A setting does not fit; nothing was changed.
+            HermesError: A setting is invalid; nothing was changed.
         """
-        wished = self._wished(changes)
-        if wished == self.settings:
+        settings = self._settings_after(changes)
+        if settings == self.settings:
             return []
-        wished.check()
-        if wished.model != self.settings.model:
-            self._loader.ensure(wished.model, agreed=agreed)
-        said: list[str] = []
+        settings.check()
+        if settings.model != self.settings.model:
+            self._loader.ensure(settings.model, agreed=agreed)
+        messages: list[str] = []
         with self._lock:
             if self.stream is not None:
-                said = self.stream.change(wished)
-                if wished.model != self.settings.model:
+                messages = self.stream.change(settings)
+                if settings.model != self.settings.model:
                     self._begin()
-            elif not math.isclose(wished.speed, self.settings.speed):
-                said = []
-            else:
-                said = ["Applies when you press Start."]
-            self.settings = wished
-        return said
+            elif math.isclose(settings.speed, self.settings.speed):
+                messages = ["Applies when you press Start."]
+            self.settings = settings
+        return messages
 
-    def _wished(self, changes: Mapping[str, Any]) -> StreamSettings:
-        """The settings after `changes`; another policy begins with its own defaults."""
+    def _settings_after(self, changes: Mapping[str, Any]) -> StreamSettings:
+        """Return the settings after `changes`. Another policy starts with its own defaults."""
         if changes.get("policy", self.settings.policy) != self.settings.policy:
             changes = {"changed": (), **changes}
         return replace(self.settings, **changes)
 
     def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:
-        """Load a model, telling how far it is; `change` then finds it loaded, or says what went wrong."""
+        """Load a model and yield its progress. Errors are also raised by the following `change`."""
         return self._loader.follow(name, agreed=agreed)
 
-    def try_it(self, wish: Mapping[str, Any]) -> dict[str, Any]:
-        """Change a policy setting at the request of the panel, and return what the panel shows."""
+    def try_it(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Apply a request of the policy settings panel, and return the panel's message."""
         info = self._model.info if self._model else None
         return policy_settings.apply(
-            self._policy, info, lambda: self.settings, wish, lambda to: self.change(changed=to)
+            self._policy, info, lambda: self.settings, request, lambda changed: self.change(changed=changed)
         )
 
     # Conversation -------------------------------------------------------------------------------------------------
 
     def ask(self, question: str) -> Iterator[dict[str, Any]]:
-        """Ask; yields messages for the chat, the answer longer in each."""
+        """Ask a question and yield a message for the chat after each piece of the answer."""
         policy = policy_settings.title_of(self._policy, self.settings.changed)
         return self.conversation.ask(self.stream, question, policy)
 
     def halt(self) -> None:
-        """Stop the answer that is being written; what was said so far stays."""
+        """Stop the current answer. Its text so far is kept."""
         self.conversation.halt()
         if self.stream is not None:
             self.stream.stop_answer()
 
-    # Standing aside for a lesson ------------------------------------------------------------------------------------
+    # Interruptions: lessons, and lost connections -----------------------------------------------------------------
 
     def pause_for_guest(self) -> None:
-        """Another visitor takes this one's place for a while: what plays pauses; a camera stops, its memory stays."""
-        stream = self.stream
-        self._resumes = stream is not None and stream.view().state == "playing" and self._playing.kind != "camera"
-        if stream is not None:
-            self.transport("pause" if self._resumes else "stop" if self._playing.kind == "camera" else "")
+        """Pause while another visitor is shown in this tab. A camera stops; its memory is kept."""
+        camera = self._playing.kind == "camera"
+        self._paused_for_guest = self._is_playing() and not camera
+        if self._paused_for_guest:
+            self.transport("pause")
+        elif camera:
+            self.transport("stop")
 
     def resume_after_guest(self) -> None:
-        """This visitor is shown again, as it was when it stepped aside."""
-        if self._resumes:
+        """Show this visitor again, in the state before `pause_for_guest`."""
+        if self._paused_for_guest:
             self.transport("resume")
-        self._resumes = False
+        self._paused_for_guest = False
         self.resend_all()
 
     def resend_all(self) -> None:
-        """The browser shows somebody else's stream: it has to forget that, and is told everything anew."""
+        """Make the page discard what it shows and receive the complete state of this visitor."""
         self._player.resend_all()
 
-    # Coming back --------------------------------------------------------------------------------------------------
-
     def note_page(self, page: str) -> None:
-        """Note which page polls. Another one than before is the same tab, loaded again: it is sent everything."""
+        """Record which page sends the requests. After a reload it is another one, which needs the complete state."""
         before, self._page = self._page, page
         if before not in (None, page):
             self.turns = Turns()
             self.lab.turns = Turns()
-            self._return()
+            self._resend_all_and_controls()
 
-    def _return(self) -> None:
-        """The page does not show this visitor's stream, chat and settings yet."""
+    def _resend_all_and_controls(self) -> None:
+        """Make the page receive the stream, the chat and the settings of this visitor."""
         self._returned += 1
         self.resend_all()
 
     def disconnect(self) -> None:
-        """The page's connection dropped: what plays pauses, so that the visitor misses nothing."""
-        stream = self.stream
-        self._dropped = stream is not None and stream.view().state == "playing"
-        if self._dropped:
+        """Pause the stream because the page lost its connection, so that the visitor misses nothing."""
+        self._paused_by_disconnect = self._is_playing()
+        if self._paused_by_disconnect:
             self.transport("pause")
 
     def reconnect(self) -> None:
-        """The page is connected again: what `disconnect` paused resumes. A camera waits for its page to film again."""
-        if self._dropped and self._playing.kind != "camera":
+        """Resume what `disconnect` paused. A camera waits until its page records again."""
+        if self._paused_by_disconnect and self._playing.kind != "camera":
             self.transport("resume")
-        self._dropped = False
+        self._paused_by_disconnect = False
+
+    def _is_playing(self) -> bool:
+        stream = self.stream
+        return stream is not None and stream.view().state == "playing"
+
+    # Saved streams ------------------------------------------------------------------------------------------------
 
     def offer_saved(self, saved: SavedStream | None) -> None:
-        """Offer to continue a stream that was saved before the server was restarted; None: there is none."""
+        """Offer to continue a stream that was saved before the server restarted, or withdraw the offer (None)."""
         self.saved = saved
 
     def resume_saved(self) -> None:
-        """Continue the saved stream: its settings, memory, conversation, and the position in a bundled clip.
+        """Continue the saved stream with its settings, memory and conversation, and its position in a bundled clip.
 
         Raises:
-            HermesError: It cannot be continued; the offer stays.
+            HermesError: It cannot be continued. The offer remains.
         """
         saved = self.saved
         if saved is None:
             raise HermesError("There is no saved stream to resume.")
-        self._check_saved(saved)
+        check_restorable(saved, self._policies, self._loader, self.first_settings)
         self._loader.ensure(saved.settings.model)
         clip = self._clips.get(saved.id) if saved.kind == "clip" and not saved.ended else None
         with self._lock:
             if self._closed:
                 return
-            stream = self._loader.engine.open(saved.settings)
-            try:
-                stream.restore(saved.session, saved.title, clip.path if clip else None)
-            except HermesError:
-                stream.close()
-                raise
+            stream = restore_stream(self._loader, saved, clip.path if clip else None)
             before, self.stream, self.saved = self.stream, stream, None
             self.settings = saved.settings
             self._playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
@@ -359,77 +375,58 @@ class Visitor:
             self._native_fps = stream.file_fps
             self.conversation.restore(saved.turns)
             self._begin()
-            self._return()
+            self._resend_all_and_controls()
         if before is not None:
             before.close()
 
-    def _check_saved(self, saved: SavedStream) -> None:
-        if saved.settings.policy not in self._policies:
-            raise HermesError(
-                f"The saved stream uses the policy “{saved.settings.policy}”, which is not available here."
-            )
-        if saved.settings.model != self.first_settings.model and self._loader.state(saved.settings.model) is None:
-            raise HermesError(f"The saved stream uses the model “{saved.settings.model}”. Load it first, then resume.")
-
     def saveable(self) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
-        """What `Autosave` saves, and a mark of its state; None where there is nothing to save.
-
-        Returns:
-            The stream; what is to be known beside its session; and a mark (frames, moment) that differs when something
-            changed: `moment` when it should be saved at once.
-        """
-        stream, playing = self.stream, self._playing
+        """Return what `Autosave` saves, see `saveable_state`; None if there is nothing to save."""
+        stream = self.stream
         if stream is None or isinstance(stream, Replay) or not hasattr(stream, "save"):
             return None
-        view, settings = stream.view(), self.settings
-        if view.snapshot is None or not view.snapshot.frames_seen:
-            return None
-        turns = list(self.conversation.turns)
-        done = sum(turn.state != "writing" for turn in turns)
-        ended = view.state not in ("playing", "paused")
-        name = playing.id if playing.kind == "clip" else ""
-        about = about_stream(settings, playing.kind, name, playing.title, view.clock, turns, ended=ended)
-        return stream, about, (view.snapshot.sequence, (done, view.state, settings))
+        return saveable_state(stream, self.settings, self._playing, list(self.conversation.turns))
+
+    # Selection ----------------------------------------------------------------------------------------------------
 
     @property
     def shown_clip(self) -> Clip | None:
-        """The bundled clip that plays or that the recorded run shows; None for anything else."""
+        """The bundled clip that is shown, live or in a recorded run; None for other sources."""
         return self._runs.clip(self.replay) if self.replay else self._clip_of(self._playing)
 
     @property
     def model_info(self) -> ModelInfo | None:
-        """The selected model; None while it loads."""
+        """Description of the selected model; None until it is loaded."""
         return self._model.info if self._model else None
 
     @property
     def _policy(self) -> Any:
-        """The policy that is chosen."""
+        """The selected policy."""
         return self._policies[self.settings.policy]
 
     @property
     def _model(self) -> Loading | None:
-        """How far the chosen model is loaded; None before it was asked for."""
+        """Loading state of the selected model; None if it was never requested."""
         return self._loader.state(self.settings.model)
 
     def _clip_of(self, source: Source) -> Clip | None:
-        """The bundled clip that a source is; None for any other source."""
+        """Return the bundled clip of a source; None for other sources."""
         return self._clips.get(source.id) if source.kind == "clip" else None
 
-    # What the browser is told -------------------------------------------------------------------------------------
+    # Messages to the browser --------------------------------------------------------------------------------------
 
     def notify(self, kind: str, text: str) -> None:
-        """Show a sentence beside the stream: kind "error" or "info"."""
+        """Show a notice next to the stream; `kind` is "error" or "info"."""
         self._player.notify(kind, text)
 
     def poll(
         self, acknowledged: int | None, shown: int, wanted: Wanted | None = None
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
-        """The state for the player, and the message for the board (None: nothing new).
+        """Return the state of the player and the message for the board (None if nothing changed).
 
         Args:
             acknowledged: Number of the last board message that the browser applied.
-            shown: Number of the picture that the browser shows.
-            wanted: What the board shows, so that no more is sent.
+            shown: Number of the frame that the browser shows.
+            wanted: Which parts of the board the browser shows; only these are sent.
         """
         stream = self.stream
         view = stream.view() if stream is not None else None
@@ -442,12 +439,12 @@ class Visitor:
     def _board_message(
         self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
     ) -> dict[str, Any] | None:
-        """The message for the board. A fault in it leaves the player as it is, and is reported once until it is over."""
+        """Return the message for the board. A failure does not affect the player, and is reported once until it ends."""
         try:
             board = self._board.message(stream, view, acknowledged, wanted)
         except Exception:
             if not self._board_failed:
-                logger.exception("the board's message could not be made")
+                logger.exception("Could not build the board message")
                 self.notify("error", "The board cannot be updated because of an internal error. The stream continues.")
             self._board_failed = True
             return None
@@ -455,14 +452,14 @@ class Visitor:
         return board
 
     def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What the board asks for on demand: a frame's tokens, its life, a layer's heads, or the board as a page."""
+        """Return details on request: tokens or history of a frame, attention heads of a layer, or the board as a page."""
         stream = self.stream
         if stream is None:
             return {"id": request.get("id"), "error": "No frames yet. Press Start."}
         return self._board.detail(stream, request)
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
-        told = self._player.message(
+        message = self._player.message(
             view,
             shown,
             playing=self._playing,
@@ -473,12 +470,12 @@ class Visitor:
             starting=self._starting,
             speeds=SPEEDS,
         )
-        offer = self.saved.told() if self.saved is not None else None
-        here = {"opened": self.opened, "lab": self._lab_opened, "returned": self._returned, "saved": offer}
-        return {**told, **here, **self._recordings.state(), **self._runs.state(self.replay)}
+        offer = self.saved.offer() if self.saved is not None else None
+        tab = {"opened": self.opened, "lab": self._lab_opened, "returned": self._returned, "saved": offer}
+        return {**message, **tab, **self._recordings.state(), **self._runs.state(self.replay)}
 
     def close(self) -> None:
-        """Free the stream and its memory."""
+        """Free the stream with its memory, and delete the visitor's files."""
         with self._lock:
             self._closed = True
             stream, self.stream = self.stream, None

@@ -1,0 +1,101 @@
+"""Opening streams for a visitor: start a source, or restore a saved stream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from hermes.errors import HermesError
+from ui.player.conversation import ChatTurn
+from ui.player.source import Source
+from ui.settings.model_loader import ModelLoader
+from ui.visitors.autosave import SavedStream, about_stream
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from hermes.serving.engine import StreamSettings
+    from hermes.serving.stream import LiveStream
+
+
+@contextmanager
+def _closed_on_failure(stream: LiveStream) -> Iterator[LiveStream]:
+    """Close a new stream if the block fails; otherwise it would keep its place in the engine."""
+    try:
+        yield stream
+    except BaseException:
+        stream.close()
+        raise
+
+
+def play_source(stream: LiveStream, source: Source) -> None:
+    """Play a source in a stream, with an empty memory.
+
+    Raises:
+        HermesError: The source cannot be played.
+    """
+    if source.kind == "camera":
+        stream.camera()
+    else:
+        stream.play(str(source.path), source.title)
+
+
+def open_stream(loader: ModelLoader, settings: StreamSettings, source: Source) -> LiveStream:
+    """Open a stream that plays a source. The model must be loaded.
+
+    Raises:
+        HermesError: There are too many streams, a setting is invalid, or the source cannot be played.
+    """
+    with _closed_on_failure(loader.engine.open(settings)) as stream:
+        play_source(stream, source)
+    return stream
+
+
+def restore_stream(loader: ModelLoader, saved: SavedStream, clip: Path | None) -> LiveStream:
+    """Open a stream that continues a saved session. The model must be loaded.
+
+    Args:
+        loader: Provides the engine.
+        saved: The saved stream.
+        clip: The bundled clip to play on, or None if only the memory is restored.
+
+    Raises:
+        HermesError: There are too many streams, or the session cannot be restored.
+    """
+    with _closed_on_failure(loader.engine.open(saved.settings)) as stream:
+        stream.restore(saved.session, saved.title, clip)
+    return stream
+
+
+def check_restorable(
+    saved: SavedStream, policies: Mapping[str, Any], loader: ModelLoader, first_settings: StreamSettings
+) -> None:
+    """Check that the policy and the model of a saved stream are available.
+
+    Raises:
+        HermesError: One of them is not.
+    """
+    if saved.settings.policy not in policies:
+        raise HermesError(f"The saved stream uses the policy “{saved.settings.policy}”, which is not available here.")
+    if saved.settings.model != first_settings.model and loader.state(saved.settings.model) is None:
+        raise HermesError(f"The saved stream uses the model “{saved.settings.model}”. Load it first, then resume.")
+
+
+def saveable_state(
+    stream: LiveStream, settings: StreamSettings, playing: Source, turns: Sequence[ChatTurn]
+) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
+    """Return what `Autosave` saves of a stream, or None before the first frame.
+
+    Returns:
+        The stream; the metadata stored next to its session; and a mark `(frames, moment)` that differs after every
+        change. If `moment` differs, the stream should be saved immediately.
+    """
+    view = stream.view()
+    if view.snapshot is None or not view.snapshot.frames_seen:
+        return None
+    done = sum(turn.state != "writing" for turn in turns)
+    ended = view.state not in ("playing", "paused")
+    clip_id = playing.id if playing.kind == "clip" else ""
+    about = about_stream(settings, playing.kind, clip_id, playing.title, view.clock, list(turns), ended=ended)
+    return stream, about, (view.snapshot.sequence, (done, view.state, settings))

@@ -199,7 +199,7 @@ def test_openings_that_make_no_sense_are_the_beginning(tmp_path, caplog):
     assert read_openings(tmp_path) == {"a": 5.0, "b": 0.0}
     (tmp_path / "index.json").write_text(json.dumps({"runs": [{"id": "a", "open_at": "soon"}]}))
     assert read_openings(tmp_path) == {}
-    assert "open at their beginning" in caplog.text
+    assert "open at their start" in caplog.text
 
 
 def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):

@@ -1,4 +1,4 @@
-"""The lab of one visitor: two to four memories on one clip, one question to all, live or recorded. No Gradio, no browser."""
+"""The lab of one visitor: compares two to four memories on one clip, live or recorded. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -29,11 +29,10 @@ if TYPE_CHECKING:
     from hermes.serving.engine import StreamSettings
 
 SPEEDS = {1: 1.0, 4: 4.0, 0: math.inf}
-_IDS = itertools.count(1)
 
 
 class Lab:
-    """What one visitor compares: a run of its own, or a recorded one. Methods may be called by any thread."""
+    """The comparison of one visitor: a live run or a recorded one. Thread-safe."""
 
     def __init__(
         self,
@@ -45,15 +44,15 @@ class Lab:
         *,
         live: bool = True,
     ) -> None:
-        """Begin without a run.
+        """Create a lab without a run.
 
         Args:
             settings: Model, frame rate and chunk of live runs.
             loader: Loads the model.
             clips: The bundled clips by id.
             runs: The bundled lab runs by id.
-            downloads: Recordings are written below it.
-            live: Whether memories can be run here, or only recorded runs be shown.
+            downloads: Folder below which recordings are written.
+            live: Whether memories can run here; otherwise only recorded runs are shown.
         """
         self._settings = settings
         self._loader = loader
@@ -70,28 +69,29 @@ class Lab:
         self._notice: dict[str, Any] | None = None
         self._starting = False
         self._closed = False
+        self._numbers = itertools.count(1)
 
-    # What a person does -------------------------------------------------------------------------------------------
+    # User actions -------------------------------------------------------------------------------------------
 
-    def do(self, wish: Mapping[str, Any]) -> None:
-        """Start, pause, resume, end, ask, record, or open and steer a recorded run.
+    def do(self, request: Mapping[str, Any]) -> None:
+        """Apply an action: start, pause, resume, end, ask, record, or open and control a recorded run.
 
-        What goes wrong is told with the next look.
+        Errors are reported with the next poll.
         """
         try:
-            self._do(str(wish.get("action")), wish)
+            self._do(str(request.get("action")), request)
         except HermesError as error:
             self.notify(str(error))
 
     def notify(self, text: str) -> None:
-        """Show a sentence in the lab."""
-        self._notice = {"id": next(_IDS), "text": text}
+        """Show a message in the lab."""
+        self._notice = {"id": next(self._numbers), "text": text}
 
-    def _do(self, action: str, wish: Mapping[str, Any]) -> None:
+    def _do(self, action: str, request: Mapping[str, Any]) -> None:
         if action == "start":
-            self._start(wish)
+            self._start(request)
         elif action == "ask":
-            self._ask(str(wish.get("question") or ""))
+            self._ask(str(request.get("question") or ""))
         elif action == "end":
             self._end()
         elif action == "record":
@@ -99,20 +99,20 @@ class Lab:
         elif action == "stop-recording":
             self._stop_recording()
         elif action == "open":
-            self._open_bundled(wish)
+            self._open_bundled(request)
         elif self._replay is not None:
-            _steer(self._replay, action, wish)
+            _steer(self._replay, action, request)
         elif self._run is not None and action in ("pause", "resume"):
             getattr(self._run, action)()
 
-    def _start(self, wish: Mapping[str, Any]) -> None:
-        clip = self._clips.get(str(wish.get("clip")))
+    def _start(self, request: Mapping[str, Any]) -> None:
+        clip = self._clips.get(str(request.get("clip")))
         if clip is None or not self._live:
             raise HermesError("This clip is not bundled here. Choose another one.")
-        budget, speed = wish.get("budget"), wish.get("speed")
+        budget, speed = request.get("budget"), request.get("speed")
         if budget not in BUDGETS or speed not in SPEEDS:
             raise HermesError("Choose a budget and a speed from the lists.")
-        listed = wish.get("policies")
+        listed = request.get("policies")
         names = [str(name) for name in listed] if isinstance(listed, Sequence) and not isinstance(listed, str) else []
         settings = replace(self._settings, budget=int(budget), speed=SPEEDS[speed], changed=())
         self._starting = True
@@ -137,7 +137,7 @@ class Lab:
             self._run.ask(question)
 
     def _end(self) -> None:
-        """Free the memories, or put the recorded run away; a recording ends, and can still be saved."""
+        """Free the memories or close the recorded run. A recording ends, and can still be saved."""
         with self._lock:
             run, self._run, self._replay = self._run, None, None
             if run is not None and self._recording is not None:
@@ -153,15 +153,15 @@ class Lab:
     # Recorded runs ------------------------------------------------------------------------------------------------
 
     def open(self, run: LabRun, seconds: float = 0.0, *, play: bool = True) -> None:
-        """Show a recorded lab run in place of what was shown; no model is needed.
+        """Show a recorded lab run instead of the current one. Does not need a model.
 
         Args:
             run: The run.
-            seconds: Stream time to begin at.
-            play: Whether it plays at once.
+            seconds: Stream time to start at.
+            play: Whether it plays immediately.
 
         Raises:
-            HermesError: `seconds` is no time.
+            HermesError: `seconds` is not finite.
         """
         replay = LabReplay(run, seconds)
         with self._lock:
@@ -173,13 +173,13 @@ class Lab:
             replay.resume()
 
     def memory(self, number: object) -> tuple[Run, float]:
-        """One memory of the recorded run that is shown, as a run of its own, and the stream time shown.
+        """Return one memory of the shown recorded run as a separate run, and the current stream time.
 
         Args:
-            number: Which, from 0, as the browser says it.
+            number: Index of the memory, as sent by the browser.
 
         Raises:
-            HermesError: No recorded run is shown, or it has no such memory.
+            HermesError: No recorded run is shown, or the memory does not exist.
         """
         with self._lock:
             replay = self._replay
@@ -189,13 +189,13 @@ class Lab:
             raise HermesError("This memory does not exist in the lab run.")
         return replay.run.lanes[number], replay.position
 
-    def _open_bundled(self, wish: Mapping[str, Any]) -> None:
-        run = self._runs.get(str(wish.get("id")))
+    def _open_bundled(self, request: Mapping[str, Any]) -> None:
+        run = self._runs.get(str(request.get("id")))
         if run is None:
             raise HermesError("This lab run is not bundled here. Choose another one.")
-        seconds = wish.get("seconds")
+        seconds = request.get("seconds")
         at = float(seconds) if isinstance(seconds, int | float) else 0.0
-        self.open(run, at, play=wish.get("play") is not False)
+        self.open(run, at, play=request.get("play") is not False)
 
     # Recording ----------------------------------------------------------------------------------------------------
 
@@ -219,11 +219,11 @@ class Lab:
                 recording.end(self._run.asked())
         self._recorded = download_offer(recording.finish(self._downloads))
 
-    # What the browser is told -------------------------------------------------------------------------------------
+    # Messages to the browser -------------------------------------------------------------------------------------
 
     def poll(self, shown: int) -> dict[str, Any]:
-        """The state of the run; its picture only where it is another than `shown`, the number of the one on the page."""
-        told: dict[str, Any] = {"state": "empty", "answering": False, "asked": [], "lanes": [], "run": None}
+        """Return the state of the run, with its picture if its number differs from `shown`, the one on the page."""
+        message: dict[str, Any] = {"state": "empty", "answering": False, "asked": [], "lanes": [], "run": None}
         with self._lock:
             run, replay, recording = self._run, self._replay, self._recording
             more, jpeg = run.poll() if run is not None else ({}, None)
@@ -232,21 +232,21 @@ class Lab:
                 bundled = self._runs.get(replay.run.id) is replay.run
                 startable = replay.run.head.clip_id if self._live and replay.run.head.clip_id in self._clips else ""
                 more, jpeg = replay.poll(bundled=bundled, startable=startable)
-        except TraceError as error:  # the file is damaged in a way that only now shows
+        except TraceError as error:  # damage that was not detected when the file was opened
             self._end()
             self.notify(str(error))
-        told |= more
+        message |= more
         if self._starting:
-            told["state"] = "starting"
-        if jpeg is not None and told["frames"] != shown:
-            told["frame"] = {"index": told["frames"], "jpeg": base64.b64encode(jpeg).decode("ascii")}
+            message["state"] = "starting"
+        if jpeg is not None and message["frames"] != shown:
+            message["frame"] = {"index": message["frames"], "jpeg": base64.b64encode(jpeg).decode("ascii")}
         saving = {"recording": recording.state() if recording else None, "recorded": self._recorded}
-        return {"n": next(_IDS), "notice": self._notice, **saving, **told}
+        return {"n": next(self._numbers), "notice": self._notice, **saving, **message}
 
 
-def _steer(replay: LabReplay, action: str, wish: Mapping[str, Any]) -> None:
-    """A press of a button while a recorded run is shown."""
-    seconds, speed = wish.get("seconds"), wish.get("speed")
+def _steer(replay: LabReplay, action: str, request: Mapping[str, Any]) -> None:
+    """Apply an action to the recorded run."""
+    seconds, speed = request.get("seconds"), request.get("speed")
     if action == "seek" and isinstance(seconds, int | float):
         replay.seek(float(seconds))
     elif action == "pace" and speed in REPLAY_SPEEDS:

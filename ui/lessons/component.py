@@ -1,4 +1,4 @@
-"""The lessons as a part of the page: what the panel is given at the start, and its one event."""
+"""The lessons panel: the lessons that are available on this page, and the controller that answers its requests."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 def known_here(clips: Mapping[str, Clip], runs: Collection[str], policies: Mapping[str, Any]) -> Known:
-    """What lessons may name on this page."""
+    """Return the clips, runs, policies and terms that lessons can refer to on this page."""
     terms = read_glossary(GLOSSARY)
     return Known({clip.id: clip.seconds for clip in clips.values()}, runs, policies, MODES, forms_of(terms))
 
 
 def pocket_shape() -> dict[str, Any]:
-    """The model that ships as a row of the calculator, from its configuration."""
+    """Return the bundled model as a row of the calculator, from its configuration."""
     text = json.loads((POCKET / "config.json").read_text("utf-8"))["text_config"]
     heads = int(text["num_attention_heads"])
     return {
@@ -49,9 +49,9 @@ def make_lessons(
     runs: Collection[str],
     policies: Mapping[str, Any],
 ) -> tuple[LessonController, dict[str, Any]]:
-    """The controller that answers the panel, and what the panel is given at the start.
+    """Return the controller and the initial data of the panel.
 
-    A lesson whose clips or runs this page does not have is left out and logged.
+    Lessons whose clips or runs are not available are skipped with a warning.
     """
     known = known_here(clips, runs, policies)
     lessons = []
@@ -59,7 +59,7 @@ def make_lessons(
         try:
             lessons.append(read_lesson(path, known))
         except LessonError as problem:
-            logger.warning("%s It is left out.", problem)
+            logger.warning("%s Skipping this lesson.", problem)
     lessons.sort(key=lambda lesson: lesson.number)
     return LessonController(sessions, lessons, known), {
         "lessons": [plan(lesson, known) for lesson in lessons],

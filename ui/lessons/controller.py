@@ -1,7 +1,7 @@
-"""Lessons at work: what a press in the lessons panel does, and what a reveal measures. No Gradio, no browser.
+"""Controller of the lessons: applies the actions of a step and measures its reveal. Independent of Gradio.
 
-A lesson never touches what its reader had: it runs in a second visitor that stands in for the first (`Sessions.enter`),
-and leaving it brings the first one back as it was.
+A lesson does not change the reader's own stream: it runs in a second visitor (`Sessions.enter_guest`). Leaving the lesson
+shows the first visitor again.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Reply = dict[str, Any]
 
 
 class LessonController:
-    """Answers what the lessons panel asks for, for all visitors."""
+    """Answers the requests of the lessons panel, for all visitors."""
 
     def __init__(self, sessions: Sessions, lessons: Sequence[Lesson], known: Known) -> None:
         self._sessions = sessions
@@ -89,7 +89,7 @@ class LessonController:
             raise LessonError("This step does not exist.")
         return index, lesson.steps[index]
 
-    # What a step does ---------------------------------------------------------------------------------------------
+    # Actions of a step ---------------------------------------------------------------------------------------------
 
     def _act(self, visitor: Visitor, lesson: Lesson, index: int, step: LessonStep, request: Mapping[str, Any]) -> Reply:
         number = request.get("action")
@@ -130,7 +130,7 @@ class LessonController:
         stream = {name: value for name, value in wished.items() if name in STREAM_SETTINGS}
         return visitor.change(**stream, changed=only_changed(own, before | more, policy))
 
-    # What a step shows --------------------------------------------------------------------------------------------
+    # Reveal --------------------------------------------------------------------------------------------
 
     def _reveal(self, visitor: Visitor, lesson: Lesson, index: int, step: LessonStep) -> Reply:
         sight = Sight.of(visitor)

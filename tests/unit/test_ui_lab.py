@@ -198,7 +198,7 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
     ("wish", "says"),
     [
         ({"action": "open", "id": "../secret"}, "not bundled"),
-        ({"action": "open", "id": "first-card-side-by-side", "seconds": float("nan")}, "no number"),
+        ({"action": "open", "id": "first-card-side-by-side", "seconds": float("nan")}, "not a number"),
         ({"action": "stop-recording"}, "No recording is in progress"),
         ({"action": "record"}, "nothing to record"),
         (RUN | {"policies": ["hermes", "full"]}, "not bundled"),

@@ -1,4 +1,4 @@
-"""Sizes and durations as text."""
+"""Format sizes, durations and stream times."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ _UNITS: Final = ("B", "kB", "MB", "GB", "TB")
 
 
 def format_bytes(count: float, digits: int = 1) -> str:
-    """Bytes in decimal units: "512 B", "1.5 kB", "2.0 GB".
+    """Format bytes in decimal units: "512 B", "1.5 kB", "2.0 GB".
 
     Args:
         count: Bytes, at least 0.
-        digits: Digits behind the point, from kB on.
+        digits: Digits after the decimal point, from kB on.
     """
     for unit in _UNITS[:-1]:
         if count < 1000:
@@ -22,7 +22,23 @@ def format_bytes(count: float, digits: int = 1) -> str:
 
 
 def format_duration(seconds: float) -> str:
-    """A duration, rounded: "45 s", "12 min", "2.5 h"."""
+    """Format a rounded duration: "45 s", "12 min", "2.5 h"."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+def format_bytes_short(count: float) -> str:
+    """Format bytes with three significant digits, as the page does: "512 B", "3.41 MB"."""
+    units = ["B", "KB", "MB", "GB", "TB"]
+    while count >= 1000 and len(units) > 1:
+        count /= 1000
+        units.pop(0)
+    return f"{count:.3g} {units[0]}" if count < 100 else f"{round(count):,} {units[0]}"
+
+
+def format_clock(seconds: float) -> str:
+    """Format a stream time, rounded to seconds: "1:07", "1:02:03"."""
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

@@ -16,6 +16,7 @@ from huggingface_hub.utils import filter_repo_objects, get_session
 from tqdm import tqdm
 
 from hermes.errors import HermesError
+from hermes.formatting import format_bytes
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ class Download:
 
     def __str__(self) -> str:
         """Describe name, size and licence."""
-        return f"“{self.name}” is a download of {self.size / 1e9:.1f} GB (licence: {self.licence or 'not stated'})"
+        return f"“{self.name}” is a download of {format_bytes(self.size)} (licence: {self.licence or 'not stated'})"
 
 
 Confirm = Callable[[Download], bool]
@@ -137,7 +138,7 @@ def _bars(text: str, progress: Progress) -> type[Any]:
             if self._told and self.total and not self.disable:
                 nonlocal furthest
                 furthest = max(furthest, min(self.n / self.total, 1.0))  # the total grows while files are found
-                progress(f"{text}: {self.n / 1e6:,.0f} of {self.total / 1e6:,.0f} MB", 0.25 * furthest)
+                progress(f"{text}: {format_bytes(self.n)} of {format_bytes(self.total)}", 0.25 * furthest)
 
         def close(self) -> None:
             self.disable = True  # stop reporting, also when the bar is garbage-collected

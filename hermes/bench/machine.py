@@ -1,4 +1,4 @@
-"""What this process takes and what it runs on, for numbers that are worth comparing."""
+"""Memory of this process, and a description of the machine for measurements."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ import psutil
 
 
 def rss_bytes() -> int:
-    """Memory that this process holds now."""
+    """Return the resident memory of this process in bytes."""
     return int(psutil.Process().memory_info().rss)
 
 
 def peak_rss_bytes() -> int:
-    """The most memory that this process has held so far."""
+    """Return the peak resident memory of this process in bytes."""
     if sys.platform == "win32":
         return int(psutil.Process().memory_info().peak_wset)
-    import resource  # noqa: PLC0415  (Windows has none)
+    import resource  # noqa: PLC0415  (not on Windows)
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak if sys.platform == "darwin" else peak * 1024)
 
 
 def memory_bytes() -> int:
-    """Memory of this machine, in all."""
+    """Return the total memory of this machine in bytes."""
     return int(psutil.virtual_memory().total)
 
 
 def load_average() -> float | None:
-    """Mean number of processes that were ready to run in the last minute; None where the system does not tell."""
+    """Return the load average of the last minute; None if the system has none."""
     return round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None
 
 
 def describe_machine() -> dict[str, Any]:
-    """Processor, cores, memory and versions, as they bear on speed."""
-    import torch  # noqa: PLC0415  (heavy, and only needed for numbers)
+    """Return processor, cores, memory and versions."""
+    import torch  # noqa: PLC0415  (heavy)
     import transformers  # noqa: PLC0415
 
     return {
@@ -55,7 +55,7 @@ def describe_machine() -> dict[str, Any]:
 
 
 def machine_sentence() -> str:
-    """What this process runs on, in a few words."""
+    """Describe the machine in a few words."""
     known = describe_machine()
     cores = f"{known['cores']} CPU core{'s' if known['cores'] != 1 else ''}"
     return f"{cores} ({known['processor']}), {known['gpu'] or 'no GPU'}, torch {known['torch']}"

@@ -1,7 +1,7 @@
-"""The page's side of the protocol between browser and server, without a browser.
+"""A client for the page's protocol, which replaces the browser in load tests.
 
-Questions and buttons go through Gradio's queue; the state of the stream and the board comes by the update stream (see
-`static/js/updates.js` of the page); a heartbeat tells the server that the tab is open.
+Questions and buttons use Gradio's queue; the state of the stream and the board arrives by the update stream (see the page's
+script `updates.js`); a heartbeat connection tells the server that the tab is open.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import httpx2
 from hermes.errors import HermesError
 
 TIMEOUT: Final = httpx2.Timeout(60.0, pool=None)
-"""Seconds without a byte after which a request counts as failed."""
+"""Timeout in seconds after which a request without data fails."""
 
 UPDATES: Final = "hermes-live-updates"
 
@@ -26,7 +26,7 @@ Json = dict[str, Any]
 
 
 class RequestError(HermesError):
-    """A request failed. `kind` is a short name by which failures are counted."""
+    """A request failed. `kind` is a short name for counting failures."""
 
     def __init__(self, kind: str, message: str) -> None:
         super().__init__(message)
@@ -35,11 +35,11 @@ class RequestError(HermesError):
 
 @dataclass(frozen=True)
 class PageConfig:
-    """What a browser reads from the page's configuration.
+    """The parts of the page's configuration that a client needs.
 
     Attributes:
-        prefix: Path of Gradio's own routes.
-        events: Name of an event of the page -> (function, component that triggers it).
+        prefix: Path of Gradio's routes.
+        events: Ids of the function and of the triggering component, by name of the event.
         clips: Ids of the bundled clips.
     """
 
@@ -52,7 +52,7 @@ class PageConfig:
         """Read Gradio's configuration.
 
         Raises:
-            HermesError: It is not that of this page.
+            HermesError: It is not the configuration of this page.
         """
         events = {
             str(target[1]): (int(dependency["id"]), int(target[0]))
@@ -61,7 +61,7 @@ class PageConfig:
             if target[0] is not None
         }
         ids = {part.get("props", {}).get("elem_id"): part["props"] for part in config.get("components", [])}
-        own = ids.get("hl-player", {}).get("props", {})  # what `gr.HTML` was given beside its own arguments
+        own = ids.get("hl-player", {}).get("props", {})  # extra arguments of `gr.HTML`
         clips = tuple(str(clip["id"]) for clip in own.get("clips", ()))
         if not clips or any(name not in events for name in ("act", "ask")):
             raise HermesError("The server does not serve the page of HERMES Live with bundled clips.")
@@ -73,7 +73,7 @@ async def read_config(url: str) -> PageConfig:
 
     Raises:
         RequestError: The server does not answer.
-        HermesError: It serves something else.
+        HermesError: It is another server.
     """
     async with httpx2.AsyncClient(base_url=url, timeout=TIMEOUT) as client:
         try:
@@ -87,14 +87,14 @@ async def read_config(url: str) -> PageConfig:
 
 
 class PageClient:
-    """One browser tab. Close it when it is no longer needed: the server frees the visitor then."""
+    """One browser tab. Closing it lets the server free the visitor."""
 
     def __init__(self, url: str, config: PageConfig) -> None:
         self._config = config
         self._client = httpx2.AsyncClient(base_url=url, timeout=TIMEOUT, limits=httpx2.Limits(max_connections=None))
         self._session = secrets.token_hex(6)
         self._pending: dict[str, asyncio.Queue[Json]] = {}
-        self._early: dict[str, list[Json]] = {}  # messages of events whose number is not known yet
+        self._early: dict[str, list[Json]] = {}  # messages of events whose number is still unknown
         self._reader: asyncio.Task[None] | None = None
         self._joining = 0
         self._heartbeat = asyncio.create_task(self._beat())
@@ -108,7 +108,7 @@ class PageClient:
         await self._client.aclose()
 
     async def send(self, event: str, data: Json) -> AsyncIterator[list[Any]]:
-        """Trigger an event of the page; yields the values of its outputs each time that they change.
+        """Trigger an event of the page; yields the values of its outputs whenever they change.
 
         Raises:
             RequestError: A request or the event failed.
@@ -153,7 +153,7 @@ class PageClient:
         return last
 
     async def updates(self, shown: Json) -> AsyncIterator[Json]:
-        """Post what the page shows; yields the updates of one response: `due` (Unix time), `player` and `board`.
+        """Post the page's state; yields the updates of one response: `due` (Unix time), `player` and `board`.
 
         Raises:
             RequestError: The request failed.
@@ -169,7 +169,7 @@ class PageClient:
             raise _failure(error) from error
 
     async def _beat(self) -> None:
-        """Hold the connection by which the server notices that the tab is open."""
+        """Keep the connection open that tells the server that the tab is open."""
         path = f"{self._config.prefix}/heartbeat/{self._session}"
         try:
             async with self._client.stream("GET", path, timeout=None) as answer:
@@ -179,7 +179,7 @@ class PageClient:
             return  # the server is gone: every other request reports it
 
     async def _read(self) -> None:
-        """Hand the queue's messages to the events that wait for them, until the server closes the stream."""
+        """Dispatch the queue's messages to the waiting events until the server closes the stream."""
         path = f"{self._config.prefix}/queue/data"
         failure = RequestError("event stream closed", "The server closed the event stream.")
         try:
@@ -187,17 +187,17 @@ class PageClient:
                 answer.raise_for_status()
                 async for line in answer.aiter_lines():
                     if line.startswith("data:"):
-                        self._hand_over(json.loads(line[5:]))
+                        self._dispatch(json.loads(line[5:]))
         except httpx2.HTTPError as error:
             failure = _failure(error)
-        # An event may have joined between the server's last message and the end of the stream: it reads on.
+        # An event may have joined between the server's last message and the end of the stream: keep reading.
         if self._pending and failure.kind == "event stream closed":
             self._reader = asyncio.create_task(self._read())
             return
         for box in self._pending.values():
             box.put_nowait({"msg": "failed", "kind": failure.kind, "text": str(failure)})
 
-    def _hand_over(self, message: Json) -> None:
+    def _dispatch(self, message: Json) -> None:
         number = message.get("event_id")
         if number in self._pending:
             self._pending[number].put_nowait(message)
@@ -206,7 +206,7 @@ class PageClient:
 
 
 async def _outputs(box: asyncio.Queue[Json]) -> AsyncIterator[list[Any]]:
-    """The outputs of one event, from its messages."""
+    """Yield the outputs of one event from its messages."""
     values: list[Any] = []
     while True:
         message = await box.get()
@@ -227,7 +227,7 @@ async def _outputs(box: asyncio.Queue[Json]) -> AsyncIterator[list[Any]]:
 
 
 def _patched(old: Any, change: Any) -> Any:
-    """A text output after a change as Gradio sends it: a list of [action, path, value]."""
+    """Apply a change of a text output in Gradio's format: a list of [action, path, value]."""
     if not isinstance(change, list):
         return change
     for action, path, value in change:
@@ -238,7 +238,7 @@ def _patched(old: Any, change: Any) -> Any:
 
 
 def _failure(error: httpx2.HTTPError) -> RequestError:
-    """An error of the HTTP client with a name for counting."""
+    """Convert an error of the HTTP client to a `RequestError`."""
     if isinstance(error, httpx2.HTTPStatusError):
         return RequestError(f"http {error.response.status_code}", str(error))
     if isinstance(error, httpx2.TimeoutException):

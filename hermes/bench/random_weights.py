@@ -1,8 +1,8 @@
-"""Speed of a real configuration with random weights, beside what the machine could do at best, measured in the same run.
+"""Speed of a published configuration with random weights, compared with two bounds measured in the same run.
 
-Two bounds. First token: the bytes that it must read (weights of the decoder and head once for the question's rows, keys and
-values once) over the memory bandwidth of the device. Ingest: a bare prefill of the same tokens on the same memory by the
-same decoder, without tower, guidance or eviction.
+First token: the bytes to read (weights of decoder and head, keys and values, each once) divided by the memory bandwidth of
+the device. Ingest: a bare prefill of the same number of tokens on the same memory, without vision tower, guidance and
+eviction.
 """
 
 from __future__ import annotations
@@ -39,16 +39,16 @@ BANDWIDTH_BYTES = 2**28
 
 @dataclass(frozen=True)
 class Row:
-    """What was measured after a number of frames, beside the bounds.
+    """Measurements after a number of frames, with the bounds.
 
     Attributes:
         frames: Frames seen.
         budget: Tokens that a layer may hold.
-        kept: Tokens that the fullest layer holds.
-        first_token_ms: From asking to the first token.
-        first_token_bound_ms: Bytes that it reads / bandwidth.
-        ingest_fps: Frames a second of one more chunk, all included.
-        prefill_fps: Frames a second of a bare prefill of the same tokens.
+        kept: Tokens in the fullest layer.
+        first_token_ms: Time to first token in milliseconds.
+        first_token_bound_ms: Bytes to read divided by the bandwidth, in milliseconds.
+        ingest_fps: Frames per second of one more chunk, everything included.
+        prefill_fps: Frames per second of a bare prefill of the same number of tokens.
     """
 
     frames: int
@@ -61,12 +61,12 @@ class Row:
 
     @property
     def first_token_ratio(self) -> float:
-        """First token over its bound; the goal is at most 2."""
+        """Time to first token divided by its bound; the goal is at most 2."""
         return self.first_token_ms / self.first_token_bound_ms
 
     @property
     def ingest_share(self) -> float:
-        """Ingest over the bare prefill; the goal is at least 0.7."""
+        """Ingest speed divided by that of the bare prefill; the goal is at least 0.7."""
         return self.ingest_fps / self.prefill_fps
 
     def as_dict(self) -> dict[str, Any]:
@@ -112,7 +112,7 @@ def random_model(model: catalogue.Listed, device: torch.device, dtype: torch.dty
 
 
 def bandwidth(device: torch.device) -> float:
-    """Bytes a second that the device's memory delivers, measured by copying (each byte is read and written)."""
+    """Measure the memory bandwidth of a device in bytes per second by copying (each byte is read and written)."""
     source = torch.empty(BANDWIDTH_BYTES, dtype=torch.uint8, device=device)
     target = torch.empty_like(source)
     return 2 * BANDWIDTH_BYTES / _median_seconds(lambda: target.copy_(source), device)
@@ -126,10 +126,10 @@ def measure(
     chunk: int,
     report: Callable[[str], None],
 ) -> tuple[float, list[Row]]:
-    """Stream past every mark at every budget.
+    """Measure at every mark with every budget.
 
     Returns:
-        Memory bandwidth in bytes a second, and a row for each budget and mark.
+        Memory bandwidth in bytes per second, and a row for each budget and mark.
     """
     speed, rows = bandwidth(model.device), []
     for budget in budgets:
@@ -177,8 +177,8 @@ def _first_token(session: StreamSession) -> float:
 
 
 def _bare_prefill(model: Backbone, session: StreamSession, chunk: int) -> float:
-    """Seconds to prefill as many tokens as a chunk has, on a branch of the memory."""
-    cache = session._opened_cache()  # noqa: SLF001 - what is measured is the decoder on this memory
+    """Return the seconds to prefill as many tokens as a chunk has, on a branch of the memory."""
+    cache = session._opened_cache()  # noqa: SLF001 - measures the decoder on this memory
     tokens = chunk // session.layout.frames_per_step * session.layout.grid[0] * session.layout.grid[1]
     embeddings = torch.randn(1, tokens, model.text_config.hidden_size, device=model.device).to(model.dtype)
 

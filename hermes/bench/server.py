@@ -1,4 +1,4 @@
-"""The server under measurement: `app.py` of this checkout in a process of its own, on 127.0.0.1."""
+"""Starts `app.py` of this checkout on 127.0.0.1 in a separate process, for load tests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hermes.assets import checkout
 from hermes.errors import HermesError
 
 START_SECONDS: Final = 180.0
-"""Longest wait for the first answer; importing torch takes most of it on a busy machine."""
+"""Timeout in seconds until the server answers; on a busy machine, most of it is importing torch."""
 STOP_SECONDS: Final = 15.0
 LOG_LINES: Final = 8
 
@@ -42,7 +42,7 @@ class Server:
     """
 
     def __init__(self, *flags: str) -> None:
-        """Prepare a server that gets `flags` as additional arguments of `app.py`."""
+        """Prepare a server with `flags` as additional arguments of `app.py`."""
         self._app = find_app()
         self._flags = flags
         self._folder = tempfile.TemporaryDirectory(prefix="hermes-bench-")
@@ -55,7 +55,7 @@ class Server:
         """Start the process and wait until it answers.
 
         Raises:
-            HermesError: It ended, or does not answer in time; the message holds the end of its log.
+            HermesError: It ended, or does not answer in time; the message contains the end of its log.
         """
         environment = os.environ | {
             "GRADIO_TEMP_DIR": str(Path(self._folder.name) / "uploads"),
@@ -97,7 +97,7 @@ class Server:
         return Path(self._folder.name) / "server.log"
 
     def log(self) -> str:
-        """The last lines that the server wrote."""
+        """Return the last lines of the server's log."""
         return "\n".join(self._log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:])
 
     def _wait_for_answer(self) -> None:

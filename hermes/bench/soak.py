@@ -1,8 +1,8 @@
-"""Soak test: does the memory of the process stay constant along a very long stream?
+"""Soak test: measures whether the memory of the process stays constant along a very long stream.
 
 Frames are pushed into the memory of one visitor (`hermes.serving.stream_memory.LiveMemory`: session, token history,
-thumbnails), and a snapshot is taken after every chunk, as while somebody watches. At each checkpoint the resident
-memory of the process is read, after a garbage collection.
+thumbnails), with a snapshot after every chunk as for a viewer. At each checkpoint the resident memory of the process is
+measured after a garbage collection.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ REFERENCE = 5_000
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What the process held after a number of frames.
+    """Memory of the process after a number of frames.
 
     Attributes:
         frames: Frames seen.
         rss_bytes: Resident memory of the process.
         history_bytes: Score records of the token history.
         log_bytes: Times of frames and evictions, which grow by a few bytes per frame.
-        frames_per_second: Speed since the checkpoint before.
+        frames_per_second: Speed since the previous checkpoint.
     """
 
     frames: int
@@ -44,7 +44,7 @@ class Checkpoint:
 
 
 def checkpoints(frames: int) -> tuple[int, ...]:
-    """Where to measure in a stream of `frames` frames: 200, 1,000, 5,000, 10,000, then every 10,000, and at the end."""
+    """Return the checkpoints for a stream of `frames` frames: 200, 1,000, 5,000, every 10,000, and the last frame."""
     return tuple(sorted({at for at in (200, 1000, REFERENCE, *range(10_000, frames, 10_000), frames) if at <= frames}))
 
 
@@ -60,7 +60,7 @@ def soak(
     Args:
         model: From `hermes.load`.
         settings: Policy, budget and chunk of the stream.
-        frames: What to push, repeatedly: uint8 [count, height, width, 3].
+        frames: Frames to push repeatedly, uint8 [count, height, width, 3].
         marks: Numbers of frames at which to measure, ascending.
         report: Called at each checkpoint.
 
@@ -68,7 +68,7 @@ def soak(
         The checkpoints.
 
     Raises:
-        HermesError: A setting does not fit the model, or the policy cannot hold so many frames.
+        HermesError: A setting is invalid for the model, or the policy cannot hold this many frames.
     """
     if not marks or marks[0] < 1:
         raise HermesError("A soak test needs at least one checkpoint, of at least one frame.")
@@ -91,6 +91,6 @@ def soak(
 
 
 def growth(found: Sequence[Checkpoint]) -> float | None:
-    """Memory of the process at the last checkpoint over that at frame 5,000; None without both."""
+    """Memory of the process at the last checkpoint divided by that at frame 5,000; None if one is missing."""
     at = {checkpoint.frames: checkpoint.rss_bytes for checkpoint in found}
     return found[-1].rss_bytes / at[REFERENCE] if REFERENCE in at and found[-1].frames > REFERENCE else None

@@ -1,9 +1,9 @@
-"""Speed and memory of the policies along one stream: is a late frame as cheap as an early one?
+"""Speed and memory of the policies along one stream, and whether they stay constant.
 
-A stream is pushed once; at each mark (200, 1,000, 10,000 frames …) the process's memory is read and the session is
-saved. Then the saved sessions take turns, round after round: each pushes one more chunk and is asked one question, both
-timed. Taking turns means that whatever else the machine does meets all marks alike, so their ratios can be trusted even
-where single times cannot. Reported are medians over the rounds.
+A stream is pushed once; at each mark (200, 1,000, 10,000 frames …) the memory of the process is measured and the session is
+saved. Then, in every round, each saved session pushes one more chunk and answers one question, both timed. Because the
+marks are interleaved, other load on the machine affects all of them alike, so that their ratios are reliable even if single
+times are not. The results are medians over the rounds.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from hermes.policies.base import ContextFullError
 from hermes.session.stream_session import StreamSession
 
 QUESTION: Final = "What was the first card?"
-FPS: Final = 2.0  # of the stream's clock; it has no bearing on speed
-WARM_UP: Final = 2  # rounds that are not counted
+FPS: Final = 2.0  # of the stream's clock; does not affect the speed
+WARM_UP: Final = 2  # rounds before the measurement
 
 Frames = npt.NDArray[np.uint8]
 Report = Callable[[str], None]
@@ -36,17 +36,17 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Mark:
-    """What was measured from one number of frames on.
+    """Measurements at one number of frames.
 
     Attributes:
         frames: Frames seen at the mark.
-        ingest_fps: Frames a second that one more chunk takes, preparation of pixels and memory management included.
-        first_token_ms: From asking to the first token.
-        management_share: Time for memory management over time for encoding.
-        kept: Video tokens that the fullest layer holds.
-        cache_bytes: Keys and values held, all layers.
-        full_cache_bytes: What keys and values of all frames would take.
-        rss_bytes: Memory of the whole process at the mark, in the first pass.
+        ingest_fps: Frames per second of one more chunk, including preprocessing and memory management.
+        first_token_ms: Time to first token in milliseconds.
+        management_share: Time for memory management divided by time for encoding.
+        kept: Video tokens in the fullest layer.
+        cache_bytes: Bytes of keys and values in all layers.
+        full_cache_bytes: Bytes of keys and values of all frames in a full cache.
+        rss_bytes: Resident memory of the process at the mark, in the first pass.
     """
 
     frames: int
@@ -61,15 +61,15 @@ class Mark:
 
 @dataclass(frozen=True)
 class PolicyBench:
-    """One policy's marks, or how far it came.
+    """Measurements of one policy.
 
     Attributes:
         policy: Name of the policy.
-        budget: Video tokens that a layer may hold; None where it has no budget.
-        guidance: How guidance is measured; None where the policy has none.
-        marks: One for each number of frames that was reached.
-        stopped_at: Frames seen when it could not go on; None where it reached every mark.
-        reason: Why it could not go on.
+        budget: Video tokens that a layer may hold; None if the policy has no budget.
+        guidance: How guidance is measured; None if the policy has no guidance.
+        marks: Measurements at each number of frames that was reached.
+        stopped_at: Frames seen when the policy stopped; None if it reached every mark.
+        reason: Why it stopped.
     """
 
     policy: str
@@ -81,7 +81,7 @@ class PolicyBench:
 
     @property
     def flatness(self) -> dict[str, float] | None:
-        """Last mark over first mark: 1 is flat. None with fewer than two marks."""
+        """Last mark divided by first mark: 1 is constant. None with fewer than two marks."""
         if len(self.marks) < 2:
             return None
         first, last = self.marks[0], self.marks[-1]
@@ -89,13 +89,13 @@ class PolicyBench:
         return {name: getattr(last, name) / getattr(first, name) for name in names}
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the measurements for JSON."""
         return {**asdict(self), "flatness": self.flatness}
 
 
 def bench_frames(count: int = 64, width: int = 448, height: int = 336) -> Frames:
-    """Frames of coloured cards, uint8 [count, height, width, 3], which a bench repeats."""
-    from hermes.cards.world import render_stream  # noqa: PLC0415  (keeps the bench of other models free of it)
+    """Render frames of coloured cards for a bench, uint8 [count, height, width, 3]."""
+    from hermes.cards.world import render_stream  # noqa: PLC0415  (only if needed)
 
     return render_stream(seed=1, frames=count, size=height, aspect=width / height).frames
 
@@ -115,15 +115,15 @@ def bench_policy(
     Args:
         model: From `hermes.load`.
         policy: Name of a policy.
-        frames: What to push, again and again: uint8 [count, height, width, 3], at least `chunk` of them.
+        frames: Frames to push repeatedly, uint8 [count, height, width, 3], at least `chunk`.
         marks: Numbers of frames at which to measure.
         budget: Video tokens that a layer may hold, if the policy has a budget.
-        chunk: Frames pushed at once.
-        rounds: Rounds that count.
-        report: Told what happens, for a progress line.
+        chunk: Frames per chunk.
+        rounds: Measured rounds.
+        report: Called with a short progress message.
 
     Raises:
-        HermesError: A setting does not fit the model.
+        HermesError: A setting is invalid for the model.
     """
     if not marks or min(marks) < chunk or rounds < 1:
         raise HermesError(f"A bench needs at least one round, and marks of at least one chunk ({chunk} frames).")
@@ -165,7 +165,7 @@ def _push(session: StreamSession, frames: Frames) -> None:
 def _first_pass(
     session: StreamSession, source: Iterator[Frames], marks: Sequence[int], folder: Path, report: Report
 ) -> tuple[dict[int, tuple[Path, dict[str, int]]], tuple[int, str] | None]:
-    """Push one stream past all marks; at each, save the session and note what it holds."""
+    """Push one stream past all marks; at each mark, save the session and measure its memory."""
     saved: dict[int, tuple[Path, dict[str, int]]] = {}
     for mark in marks:
         while session.stats.frames_seen < mark:
@@ -175,7 +175,7 @@ def _first_pass(
                 return saved, (session.stats.frames_seen, str(error))
             report(f"{session.policy.name}: {session.stats.frames_seen:,} of {marks[-1]:,} frames")
         if not saved:
-            _first_token(session)  # from here on guidance follows a conversation at every mark, not only at later ones
+            _first_token(session)  # so that there is a conversation for the guidance at every mark
         gc.collect()
         snapshot = session.snapshot()
         held = {
@@ -193,7 +193,7 @@ def _first_pass(
 def _take_turns(
     sessions: dict[int, StreamSession], source: Iterator[Frames], rounds: int, report: Report
 ) -> dict[int, list[tuple[float, float, float]]]:
-    """Frames a second, milliseconds to the first token, and share of management, of each session in each round."""
+    """Frames per second, time to first token in milliseconds, and share of management, by session and round."""
     timings: dict[int, list[tuple[float, float, float]]] = {mark: [] for mark in sessions}
     for turn in range(WARM_UP + rounds):
         report(f"timing, round {turn + 1} of {WARM_UP + rounds}")
@@ -215,7 +215,7 @@ def _take_turns(
 
 
 def _first_token(session: StreamSession) -> float:
-    """Ask, take a short answer, and return the seconds until its first token."""
+    """Ask for a short answer and return its time to first token in seconds."""
     for _ in session.ask(QUESTION, max_new_tokens=8):
         pass
     seconds = session.stats.first_token_seconds

@@ -1,8 +1,8 @@
-"""Many visitors at one server: each streams a bundled clip, receives the page's updates and asks questions, over HTTP.
+"""Load test of a server: each visitor streams a bundled clip, receives the page's updates and asks questions over HTTP.
 
-The load is that of browsers: every visitor opens the page, starts a clip at its usual rate and restarts it when it ends,
-receives up to four updates a second and asks a question every ten seconds, at staggered moments.
-The load generator runs on the same machine as the server; its own CPU time is reported beside the server's.
+Visitors behave like browsers: each opens the page, plays a clip at normal speed, restarts it at its end, receives up to four
+updates per second and asks a question every ten seconds, at staggered times. The load generator runs on the same machine as
+the server; its CPU time is reported separately.
 """
 
 from __future__ import annotations
@@ -24,18 +24,24 @@ from hermes.bench.stream import QUESTION
 from hermes.errors import HermesError
 
 STAGGER_SECONDS: Final = 0.25
-"""Time over which the visitors' first requests are spread: that between two updates."""
+"""Time in seconds over which the visitors' first requests are spread: the interval between two updates."""
 RETRY_SECONDS: Final = 1.0
 WANTED: Final = {"mode": "kept", "first": 0, "stop": 0, "pictures": 13}
-"""What a page of 1,440 pixels shows of the board."""
+"""The board's request of a page that is 1,440 pixels wide."""
 ASK_SECONDS: Final = 10.0
 READY_SECONDS: Final = 180.0
-"""Longest wait until the model is loaded and every visitor plays or was refused."""
+"""Timeout in seconds until the model is loaded and every visitor plays or was refused."""
 ANSWER_SECONDS: Final = 60.0
-"""Longest wait for the answers that are still being written when the measurement ends."""
+"""Timeout in seconds for answers that are unfinished when the measurement ends."""
 LONG_CLIP: Final = "half-hour"
-FULL: Final = ("as many as", "places are taken", "slots are busy", "server is full", "from your network address")
-"""Parts of the sentences with which the page says that there is no room for another visitor."""
+FULL: Final = (
+    "the maximum for this machine",
+    "places are taken",
+    "slots are busy",
+    "server is full",
+    "from your network address",
+)
+"""Parts of the page's messages that there is no room for another visitor."""
 PLAYING: Final = ("playing", "ended")
 
 Report = Callable[[str], None]
@@ -44,7 +50,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True)
 class Spread:
-    """Count, median, 95th percentile and largest of measured times, in seconds; nan where there is none."""
+    """Count, median, 95th percentile and maximum of measured times in seconds; nan without values."""
 
     count: int
     p50: float
@@ -53,7 +59,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Summarize values; a percentile is the smallest value that at least that share does not exceed."""
+        """Summarise values; percentiles by the nearest-rank method."""
         ordered = sorted(values)
         if not ordered:
             return cls(0, math.nan, math.nan, math.nan)
@@ -63,15 +69,15 @@ class Spread:
 
 @dataclass(frozen=True)
 class Resources:
-    """What the server process and its children use.
+    """Resources of the server process and its children.
 
     Attributes:
         rss_start: Resident bytes with the model loaded, before the first visitor.
-        rss_warm: Resident bytes when every visitor plays.
+        rss_warm: Resident bytes once every visitor plays.
         rss_end: Resident bytes at the end.
-        per_visitor: Bytes by which the process grew until `rss_end`, for each playing visitor.
-        server_cores: CPU seconds of the server in each second of the measurement.
-        client_cores: The same of the load generator.
+        per_visitor: Growth from `rss_start` to `rss_end` per playing visitor, in bytes.
+        server_cores: CPU seconds of the server per second of the measurement.
+        client_cores: CPU seconds of the load generator per second of the measurement.
     """
 
     rss_start: int
@@ -84,21 +90,21 @@ class Resources:
 
 @dataclass(frozen=True)
 class VisitorsBench:
-    """The figures of one load test. Times are in seconds.
+    """Results of one load test. Times are in seconds.
 
     Attributes:
-        visitors: Visitors that came.
-        playing: Visitors whose stream played.
-        full: Visitors that were refused because the server is full, with a clear message.
+        visitors: Number of visitors.
+        playing: Number of visitors whose stream played.
+        full: Number of visitors refused because the server is full, with a clear message.
         seconds: Length of the measurement.
-        first_token: From sending a question to the first words of its answer.
-        answer: From sending a question to the end of its answer.
-        poll: From the moment at which an update is due, four times a second, until the visitor has it.
+        first_token: Time from sending a question to the first text of its answer.
+        answer: Time from sending a question to the end of its answer.
+        poll: Time from the moment at which an update is due, four times per second, until the visitor receives it.
         errors: Number of errors by kind.
-        frames: Frames ingested during the measurement, for each playing visitor.
-        behind: Largest number of seconds by which a stream was behind its clip.
+        frames: Frames ingested during the measurement by each playing visitor.
+        behind: Largest delay of a stream behind its clip.
         dropped: Frames that were dropped or could not be decoded.
-        resources: Of the server; None where it runs elsewhere.
+        resources: Resources of the server; None if the server was not started by this command.
     """
 
     visitors: int
@@ -115,7 +121,7 @@ class VisitorsBench:
     resources: Resources | None
 
     def as_dict(self) -> Json:
-        """For JSON; a time that was not measured is None."""
+        """Return the results for JSON; times without values are None."""
         frames = self.frames or (0,)
         fairness = {"min": min(frames), "max": max(frames), "mean": sum(frames) / len(frames)}
         return _without_nan({**asdict(self), "frames": list(self.frames), "frames_per_visitor": fairness})
@@ -128,8 +134,8 @@ def _without_nan(value: Any) -> Any:
 
 
 @dataclass
-class Figures:
-    """What is measured while the load runs: `begun` is set when the measurement begins, `counting` while it lasts."""
+class Measurements:
+    """Measurements during the load test: `begun` is set when the measurement starts, `counting` during it."""
 
     counting: bool = False
     begun: asyncio.Event = field(default_factory=asyncio.Event)
@@ -141,7 +147,7 @@ class Figures:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Count the error of a request and go on."""
+        """Count the error of a request and continue."""
         try:
             yield
         except RequestError as error:
@@ -152,13 +158,13 @@ class LoadVisitor:
     """One visitor of the load test.
 
     Attributes:
-        refusal: The sentence by which the server refused the stream; None while it did not.
-        frames: Frames that the model has seen of this visitor's streams.
-        dropped: Frames dropped or not decodable.
-        asking: Whether an answer is awaited.
+        refusal: Message with which the server refused the stream; None if it was not refused.
+        frames: Frames of this visitor's streams that the model has seen.
+        dropped: Frames that were dropped or could not be decoded.
+        asking: Whether an answer is pending.
     """
 
-    def __init__(self, client: PageClient, clip: str, figures: Figures) -> None:
+    def __init__(self, client: PageClient, clip: str, measured: Measurements) -> None:
         self.refusal: str | None = None
         self.frames = 0
         self.dropped = 0
@@ -166,7 +172,7 @@ class LoadVisitor:
         self.player: Json = {}
         self._client = client
         self._clip = clip
-        self._figures = figures
+        self._measured = measured
         self._acknowledged: int | None = None
         self._shown = -1
         self._frames_before = 0
@@ -181,10 +187,10 @@ class LoadVisitor:
         return self.refusal is not None or (self.player.get("state") in PLAYING and self.player.get("frames", 0) > 0)
 
     async def stay(self, offset: float) -> None:
-        """Start the clip, then receive updates and ask until cancelled.
+        """Start the clip, then receive updates and ask questions until cancelled.
 
         Args:
-            offset: Position among the visitors, 0 to 1, by which updates and questions are staggered.
+            offset: Position among the visitors, 0 to 1, for staggering updates and questions.
         """
         await asyncio.sleep(offset * STAGGER_SECONDS)
         async with asyncio.TaskGroup() as group:
@@ -208,11 +214,11 @@ class LoadVisitor:
                     return
 
     async def _start_on(self) -> None:
-        """Start the clip, and again each time that it has ended."""
+        """Start the clip, and restart it each time it ends."""
         while True:
             self._ended.clear()
             self._orders += 1
-            with self._figures.guard():
+            with self._measured.guard():
                 await self._client.call(
                     "act", {"action": "start", "kind": "clip", "id": self._clip, "order": self._orders}
                 )
@@ -222,13 +228,13 @@ class LoadVisitor:
         while True:
             try:
                 async for update in self._client.updates(self._shows()):
-                    if self._figures.counting:
-                        self._figures.polls.append(time.time() - update["due"])
+                    if self._measured.counting:
+                        self._measured.polls.append(time.time() - update["due"])
                     self._read_player(update["player"])
                     if update["board"]:
                         self._read_board(update["board"])
             except RequestError as error:
-                self._figures.errors[error.kind] += 1
+                self._measured.errors[error.kind] += 1
                 await asyncio.sleep(RETRY_SECONDS)
 
     def _shows(self) -> Json:
@@ -236,7 +242,7 @@ class LoadVisitor:
 
     def _read_board(self, message: Json) -> None:
         if message["base"] is not None and message["base"] != self._acknowledged:
-            self._figures.errors["board out of step"] += 1
+            self._measured.errors["board out of step"] += 1
         self._acknowledged = message["seq"]
         if meters := message.get("meters"):
             self.dropped = max(self.dropped, meters["dropped"] + meters["skipped"])
@@ -250,8 +256,8 @@ class LoadVisitor:
         if player["frames"] < before.get("frames", 0):
             self._frames_before += before["frames"]
         self.frames = self._frames_before + player["frames"]
-        if self._figures.counting:
-            self._figures.behind = max(self._figures.behind, player["behind"])
+        if self._measured.counting:
+            self._measured.behind = max(self._measured.behind, player["behind"])
         self._read_notice(player.get("notice"))
         if player["state"] == "ended" and before.get("state") == "playing":
             self._ended.set()
@@ -263,22 +269,22 @@ class LoadVisitor:
         if any(part in notice["text"] for part in FULL):
             self.refusal = notice["text"]
         else:
-            self._figures.errors[f"stream: {notice['text']}"] += 1
+            self._measured.errors[f"stream: {notice['text']}"] += 1
 
     async def _ask_on(self, offset: float) -> None:
-        await self._figures.begun.wait()
+        await self._measured.begun.wait()
         due = time.monotonic() + offset * ASK_SECONDS
         while True:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due + ASK_SECONDS, time.monotonic())
-            if self._figures.counting and self.refusal is None:
+            if self._measured.counting and self.refusal is None:
                 self.asking = True
-                with self._figures.guard():
+                with self._measured.guard():
                     await self._ask()
                 self.asking = False
 
     def _question(self) -> str:
-        """One of the questions that the page suggests at this moment, in turn."""
+        """Return the next of the questions that the page currently suggests."""
         now = self.player.get("clock") or 0.0
         due = [chip["text"] for chip in self.player.get("chips", ()) if chip["at"] <= now] or [QUESTION]
         self._asked += 1
@@ -294,54 +300,54 @@ class LoadVisitor:
                 first = time.monotonic() - began
         took = time.monotonic() - began
         if turn is None or turn["state"] != "done":
-            self._figures.errors["no answer" if turn is None else f"answer: {turn['answer'] or turn['state']}"] += 1
+            self._measured.errors["no answer" if turn is None else f"answer: {turn['answer'] or turn['state']}"] += 1
         else:
-            self._figures.answers.append(took)
+            self._measured.answers.append(took)
             if first is not None:
-                self._figures.first_tokens.append(first)
+                self._measured.first_tokens.append(first)
 
 
 async def measure(
     url: str, count: int, seconds: float, process: psutil.Process | None = None, report: Report = lambda _: None
 ) -> VisitorsBench:
-    """Drive a running server with visitors.
+    """Put a running server under load.
 
     Args:
         url: Address of the page.
         count: Number of visitors, at least 1.
-        seconds: Length of the measurement, which begins when every visitor plays or was refused.
-        process: The server's, for memory and CPU; None: unknown.
-        report: Receives progress in a few words.
+        seconds: Length of the measurement, which starts once every visitor plays or was refused.
+        process: The server process, for memory and CPU; None: not measured.
+        report: Called with a short progress message.
 
     Raises:
-        RequestError: The server does not answer at the beginning.
-        HermesError: It serves something else, its model cannot be loaded, or the visitors' streams do not start.
+        RequestError: The server does not answer at the start.
+        HermesError: It is another server, its model cannot be loaded, or the visitors' streams do not start.
     """
     config = await read_config(url)
     report("waiting for the model")
     await _wait_for_model(url, config)
     start = rss_of(process)
-    figures = Figures()
+    measured = Measurements()
     clips = [clip for clip in config.clips if clip != LONG_CLIP] or list(config.clips)
     clients = [PageClient(url, config) for _ in range(count)]
-    visitors = [LoadVisitor(client, clips[i % len(clips)], figures) for i, client in enumerate(clients)]
+    visitors = [LoadVisitor(client, clips[i % len(clips)], measured) for i, client in enumerate(clients)]
     tasks = [asyncio.create_task(visitor.stay(i / count)) for i, visitor in enumerate(visitors)]
     try:
         report(f"{count} visitors arrive")
         if not await _until(lambda: all(visitor.settled for visitor in visitors), tasks, READY_SECONDS):
             raise HermesError(f"Not every visitor's stream started within {READY_SECONDS:.0f} s.")
-        warm, frames, figures.counting = rss_of(process), [visitor.frames for visitor in visitors], True
-        figures.begun.set()
+        warm, frames, measured.counting = rss_of(process), [visitor.frames for visitor in visitors], True
+        measured.begun.set()
         began, cpu, own = time.monotonic(), cpu_of(process), cpu_of(psutil.Process())
         while (left := began + seconds - time.monotonic()) > 0:
-            report(f"{left:.0f} s left, {len(figures.answers)} answers, {sum(figures.errors.values())} errors")
+            report(f"{left:.0f} s left, {len(measured.answers)} answers, {sum(measured.errors.values())} errors")
             await _sleep(min(left, 1.0), tasks)
-        figures.counting, took = False, time.monotonic() - began
+        measured.counting, took = False, time.monotonic() - began
         end, cpu, own = rss_of(process), cpu_of(process) - cpu, cpu_of(psutil.Process()) - own
         frames = [visitor.frames - before for visitor, before in zip(visitors, frames, strict=True)]
         await _until(lambda: not any(visitor.asking for visitor in visitors), tasks, ANSWER_SECONDS)
         if late := sum(visitor.asking for visitor in visitors):
-            figures.errors[f"no answer within {ANSWER_SECONDS:.0f} s"] += late
+            measured.errors[f"no answer within {ANSWER_SECONDS:.0f} s"] += late
     finally:
         for task in tasks:
             task.cancel()
@@ -354,12 +360,12 @@ async def measure(
         playing=len(playing),
         full=count - len(playing),
         seconds=took,
-        first_token=Spread.of(figures.first_tokens),
-        answer=Spread.of(figures.answers),
-        poll=Spread.of(figures.polls),
-        errors=dict(figures.errors),
+        first_token=Spread.of(measured.first_tokens),
+        answer=Spread.of(measured.answers),
+        poll=Spread.of(measured.polls),
+        errors=dict(measured.errors),
         frames=tuple(n for n, visitor in zip(frames, visitors, strict=True) if visitor.refusal is None),
-        behind=figures.behind,
+        behind=measured.behind,
         dropped=sum(visitor.dropped for visitor in playing),
         resources=resources if process else None,
     )
@@ -368,7 +374,7 @@ async def measure(
 async def _wait_for_model(url: str, config: PageConfig) -> None:
     client = PageClient(url, config)
     try:
-        await asyncio.wait_for(LoadVisitor(client, "", Figures()).wait_for_model(), READY_SECONDS)
+        await asyncio.wait_for(LoadVisitor(client, "", Measurements()).wait_for_model(), READY_SECONDS)
     except TimeoutError as error:
         raise HermesError(f"The server's model was not ready within {READY_SECONDS:.0f} s.") from error
     finally:
@@ -376,7 +382,7 @@ async def _wait_for_model(url: str, config: PageConfig) -> None:
 
 
 async def _until(done: Callable[[], bool], tasks: Sequence[asyncio.Task[None]], seconds: float) -> bool:
-    """Wait until `done()`; False where that takes longer than `seconds`."""
+    """Wait until `done()`; returns False after `seconds`."""
     end = time.monotonic() + seconds
     while not done():
         if time.monotonic() > end:
@@ -386,14 +392,14 @@ async def _until(done: Callable[[], bool], tasks: Sequence[asyncio.Task[None]], 
 
 
 async def _sleep(seconds: float, tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait, unless a visitor's task fails: its error is raised."""
+    """Wait, and raise the error of a visitor's task that fails."""
     done, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
     for task in done:
         task.result()
 
 
 def rss_of(process: psutil.Process | None) -> int:
-    """Resident bytes of a process and its children; 0 where it is None. Pages that they share count once, on Linux."""
+    """Resident bytes of a process and its children (None: 0). On Linux, shared pages count once."""
     total = 0
     for each in _family(process):
         with suppress(psutil.NoSuchProcess):  # a video decoder may end at any time
@@ -403,7 +409,7 @@ def rss_of(process: psutil.Process | None) -> int:
 
 
 def cpu_of(process: psutil.Process | None) -> float:
-    """CPU seconds of a process and its children, also of those that ended; 0 where it is None."""
+    """CPU seconds of a process and its children, including ended ones (None: 0)."""
     total = 0.0
     for each in _family(process):
         with suppress(psutil.NoSuchProcess):

@@ -1,1 +1,1 @@
-"""Recipes of the recorded runs that ship with the demo."""
+"""Recipes of the bundled runs."""

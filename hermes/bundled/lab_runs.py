@@ -1,8 +1,7 @@
-"""The lab runs that ship with the demo: what each is made of, and the check that it shows what its title says.
+"""The bundled lab runs: their recipes, and the check that a recording matches its title.
 
-The list `labs` of `assets/runs/index.json` defines them (see `hermes.bundled.recipes`). Each names a clip, two to four
-memories and questions, and for every question which memory must be "right" or "wrong"; one that is not named there may
-say anything.
+The list `labs` of `assets/runs/index.json` defines them (see `hermes.bundled.recipes`). Each recipe names a clip, two to
+four memories and questions, and for every question which memories must be "right" or "wrong"; other answers are not checked.
 """
 
 from __future__ import annotations
@@ -29,11 +28,11 @@ EXPECTATIONS: Final = ("right", "wrong")
 
 @dataclass(frozen=True, kw_only=True)
 class LabRecipe(AnyRecipe):
-    """How one bundled lab run is made.
+    """Recipe of one bundled lab run.
 
     Attributes:
         policies: Names of the memories.
-        expected: For each question, what the answer of a memory must be, by its name: one of `EXPECTATIONS`.
+        expected: For each question, one of `EXPECTATIONS` by the name of a memory.
     """
 
     policies: tuple[str, ...]
@@ -41,10 +40,10 @@ class LabRecipe(AnyRecipe):
 
 
 def read_recipes(folder: Path = RUNS) -> list[LabRecipe]:
-    """The recipes of lab runs that a folder's index lists; none where it has no such list.
+    """Read the recipes of lab runs from a folder's index; the list may be missing.
 
     Raises:
-        HermesError: There is no index, or it does not say what it should.
+        HermesError: The index is missing or invalid.
     """
     return read_list(folder, "labs", _recipe, may_lack=True)
 
@@ -52,22 +51,22 @@ def read_recipes(folder: Path = RUNS) -> list[LabRecipe]:
 def _recipe(entry: Mapping[str, Any]) -> LabRecipe:
     policies = tuple(str(name) for name in entry["policies"])
     expected = tuple(dict(question.get("expect", {})) for question in entry["questions"])
-    for wish in expected:
-        if not set(wish) <= set(policies) or not set(wish.values()) <= set(EXPECTATIONS):
-            raise ValueError(f"{entry['id']} expects what is not known, or of a memory that does not take part")
+    for answers in expected:
+        if not set(answers) <= set(policies) or not set(answers.values()) <= set(EXPECTATIONS):
+            raise ValueError(f"{entry['id']} has an unknown expectation, or one for a memory that is not in the run")
     return LabRecipe(policies=policies, expected=expected, **shared_parts(entry))
 
 
 def make(
     model: Backbone, recipe: LabRecipe, folder: Path, progress: Callable[[Cell], Progress] | None = None
 ) -> tuple[Path, tuple[RecordedLane, ...]]:
-    """Record a bundled lab run and check it. One that fails the check leaves no file, and an older one stays as it is.
+    """Record a bundled lab run and check it. If the check fails, an existing file is left unchanged.
 
     Returns:
         The file, and the memories with their answers.
 
     Raises:
-        RunCheckError: With none of the budgets the answers are what they must be; the message lists them.
+        RunCheckError: The answers do not meet the expectations at any budget; the message lists them.
     """
     clip = find_clip(recipe.clip)
 
@@ -85,23 +84,25 @@ def make(
 
 
 def check(turns: Mapping[str, Sequence[RunTurn]], expected: Sequence[Mapping[str, str]]) -> list[str]:
-    """What is not as it must be, a few words each; empty where all is well.
+    """Return the violated expectations, a short phrase each.
 
     Args:
         turns: The answers of each memory, by its name.
-        expected: For each question, what the answer of a memory must be, by its name.
+        expected: For each question, one of `EXPECTATIONS` by the name of a memory.
     """
     problems = []
     for name, answers in turns.items():
         if len(answers) != len(expected):
             problems.append(f"{name} gave {len(answers)} answers to {len(expected)} questions")
             continue
-        for turn, wishes in zip(answers, expected, strict=True):
-            wish = wishes.get(name)
-            if wish is None:
+        for turn, expectations in zip(answers, expected, strict=True):
+            expectation = expectations.get(name)
+            if expectation is None:
                 continue
             if turn.truth is None or turn.state != "done":
-                problems.append(f"{name} gave no answer to “{turn.question}” at {turn.at:g} s, or nobody knows it")
-            elif is_right(turn) != (wish == "right"):
+                problems.append(
+                    f"{name} gave no answer to “{turn.question}” at {turn.at:g} s, or the true answer is unknown"
+                )
+            elif is_right(turn) != (expectation == "right"):
                 problems.append(f"{name} answered “{turn.question}” at {turn.at:g} s with “{turn.answer}”")
     return problems

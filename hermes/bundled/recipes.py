@@ -1,7 +1,7 @@
-"""What recipes of bundled runs have in common: the list that names them, their parts, and trying one budget after the other.
+"""Common parts of the recipes of bundled runs: reading their list, and trying budgets in order.
 
-`assets/runs/index.json` lists recipes as data, in the order of the menu: runs of one memory (`hermes.bundled.runs`) and lab
-runs (`hermes.bundled.lab_runs`). The texts may hold `{budget}` and `{frames}` (frames that the budget holds).
+`assets/runs/index.json` lists the recipes in the order of the menu: runs of one memory (`hermes.bundled.runs`) and lab runs
+(`hermes.bundled.lab_runs`). Their texts may contain `{budget}` and `{frames}` (the number of frames that fit the budget).
 """
 
 from __future__ import annotations
@@ -26,21 +26,21 @@ T = TypeVar("T")
 
 
 class RunCheckError(HermesError):
-    """A run does not show what its title says."""
+    """A run does not match its title."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnyRecipe:
-    """How a bundled run is made, of one memory or of several.
+    """Recipe of a bundled run of one or several memories.
 
     Attributes:
-        id: Its name in addresses and of its file.
-        texts: `title`, `about` and `look`, with places for the budget.
+        id: Name in URLs and of the file.
+        texts: `title`, `about` and `look`, with placeholders for the budget.
         clip: Name of the bundled clip.
-        budgets: Budgets to try, in this order; the first whose answers fit is taken.
-        fps: Frames a second.
-        questions: What to ask, and when.
-        largest: Bytes that the file may take.
+        budgets: Budgets to try in order; the first that meets the expectations is used.
+        fps: Sampled frames per second.
+        questions: Questions and the times at which they are asked.
+        largest: Upper bound of the file in bytes.
     """
 
     id: str
@@ -52,26 +52,26 @@ class AnyRecipe:
     largest: int = LIMIT
 
     def path(self, folder: Path) -> Path:
-        """Where its file lies in a folder of runs."""
+        """Return the path of its file in a folder of runs."""
         return folder / f"{self.id}{ENDING}"
 
     def texts_at(self, budget: int, model: Backbone) -> dict[str, str]:
-        """Its texts for a budget, with the places filled in."""
-        places = {"{budget}": str(budget), "{frames}": f"{budget / model.tokens_per_frame:g}"}
+        """Return its texts for a budget, with the placeholders filled in."""
+        values = {"{budget}": str(budget), "{frames}": f"{budget / model.tokens_per_frame:g}"}
         texts = dict(self.texts)
-        for place, value in places.items():
-            texts = {name: text.replace(place, value) for name, text in texts.items()}
+        for placeholder, value in values.items():
+            texts = {name: text.replace(placeholder, value) for name, text in texts.items()}
         return texts
 
 
 def shared_parts(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """The parts of `AnyRecipe` out of an entry of the list.
+    """Parse the fields of `AnyRecipe` from an entry of the list.
 
     Raises:
-        ValueError, KeyError, TypeError: It does not say what it should.
+        ValueError, KeyError, TypeError: The entry is invalid.
     """
     if not ID.fullmatch(entry["id"]):
-        raise ValueError(f"“{entry['id']}” is no name")
+        raise ValueError(f"“{entry['id']}” is not a valid id")
     return {
         "id": entry["id"],
         "texts": {name: str(entry[name]) for name in ("title", "about", "look")},
@@ -86,10 +86,10 @@ def shared_parts(entry: Mapping[str, Any]) -> dict[str, Any]:
 def read_list(
     folder: Path, name: str, recipe_of: Callable[[Mapping[str, Any]], T], *, may_lack: bool = False
 ) -> list[T]:
-    """The recipes in the list `name` of a folder's index; none where it has no such list and `may_lack` it.
+    """Read the recipes in the list `name` of a folder's index; with `may_lack`, a missing list is empty.
 
     Raises:
-        HermesError: There is no index, or it does not say what it should.
+        HermesError: The index is missing or invalid.
     """
     try:
         index = json.loads((folder / INDEX).read_text("utf-8"))
@@ -101,18 +101,18 @@ def read_list(
 
 
 def first_that_fits(recipe: AnyRecipe, attempt: Callable[[int], tuple[T, list[str]]]) -> tuple[int, T]:
-    """Try the budgets of a recipe in their order: `attempt` makes a run with one, and says what is wrong with it.
+    """Try the budgets of a recipe in order; `attempt` records a run and returns it with the violated expectations.
 
     Returns:
-        The first budget with which nothing is wrong, and what was made.
+        The first budget without violations, and its run.
 
     Raises:
-        RunCheckError: There is none; the message lists what was wrong with each.
+        RunCheckError: There is none; the message lists the violations at each budget.
     """
     failures = []
     for budget in recipe.budgets:
         made, wrong = attempt(budget)
         if not wrong:
             return budget, made
-        failures.append(f"With {budget} tokens a layer: {'; '.join(wrong)}.")
-    raise RunCheckError(f"The run “{recipe.id}” does not show what its title says. {' '.join(failures)}")
+        failures.append(f"With {budget} tokens per layer: {'; '.join(wrong)}.")
+    raise RunCheckError(f"The run “{recipe.id}” does not match its title. {' '.join(failures)}")

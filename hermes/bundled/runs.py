@@ -1,8 +1,8 @@
-"""The runs that ship with the demo: what each is made of, and the check that it shows what its title says.
+"""The bundled runs of one memory: their recipes, and the check that a recording matches its title.
 
-The list `runs` of `assets/runs/index.json` defines them (see `hermes.bundled.recipes`). Each names a clip, a policy and
-questions, and for every question what its answer must be: "right", "wrong", "any" (either), or "forgotten": wrong now,
-though the same question was answered rightly before; of those marked so, one is enough.
+The list `runs` of `assets/runs/index.json` defines them (see `hermes.bundled.recipes`). Each recipe names a clip, a policy
+and questions, and for every question the expected answer: "right", "wrong", "any", or "forgotten" (wrong, but the same
+question was answered correctly before; one of the questions marked so is enough).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ EXPECTATIONS: Final = ("right", "wrong", "any", "forgotten")
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe(AnyRecipe):
-    """How one bundled run is made.
+    """Recipe of one bundled run.
 
     Attributes:
         policy: Name of the policy.
@@ -39,10 +39,10 @@ class Recipe(AnyRecipe):
 
 
 def read_recipes(folder: Path = RUNS) -> list[Recipe]:
-    """The recipes that a folder's index lists.
+    """Read the recipes from a folder's index.
 
     Raises:
-        HermesError: There is no index, or it does not say what it should.
+        HermesError: The index is missing or invalid.
     """
     return read_list(folder, "runs", _recipe)
 
@@ -50,20 +50,20 @@ def read_recipes(folder: Path = RUNS) -> list[Recipe]:
 def _recipe(entry: Mapping[str, Any]) -> Recipe:
     expected = tuple(str(question["expect"]) for question in entry["questions"])
     if not set(expected) <= set(EXPECTATIONS):
-        raise ValueError(f"{entry['id']} has an expectation that is not known")
+        raise ValueError(f"{entry['id']} has an unknown expectation")
     return Recipe(policy=entry["policy"], expected=expected, **shared_parts(entry))
 
 
 def make(
     model: Backbone, recipe: Recipe, folder: Path, progress: Progress | None = None
 ) -> tuple[Path, tuple[RunTurn, ...]]:
-    """Record a bundled run and check it. A run that fails the check leaves no file, and an older one stays as it is.
+    """Record a bundled run and check it. If the check fails, an existing file is left unchanged.
 
     Returns:
         The file, and the questions with their answers.
 
     Raises:
-        RunCheckError: With none of the budgets the answers are what they must be; the message lists them.
+        RunCheckError: The answers do not meet the expectations at any budget; the message lists them.
     """
     clip = find_clip(recipe.clip)
 
@@ -83,25 +83,25 @@ def make(
 
 
 def check(turns: Sequence[RunTurn], expected: Sequence[str]) -> list[str]:
-    """What is not as it must be, a few words each; empty where all is well."""
+    """Return the violated expectations, a short phrase each."""
     problems = []
     if len(turns) != len(expected):
         return [f"{len(turns)} answers to {len(expected)} questions"]
-    for turn, wish in zip(turns, expected, strict=True):
-        if wish in ("any", "forgotten"):
+    for turn, expectation in zip(turns, expected, strict=True):
+        if expectation in ("any", "forgotten"):
             continue
         if turn.truth is None:
-            problems.append(f"the truth of “{turn.question}” at {turn.at:g} s is not known")
-        elif is_right(turn) != (wish == "right"):
+            problems.append(f"the true answer to “{turn.question}” at {turn.at:g} s is unknown")
+        elif is_right(turn) != (expectation == "right"):
             problems.append(f"at {turn.at:g} s “{turn.question}” was answered “{turn.answer}” (true: “{turn.truth}”)")
-    asked_again = [i for i, wish in enumerate(expected) if wish == "forgotten"]
+    asked_again = [i for i, expectation in enumerate(expected) if expectation == "forgotten"]
     if asked_again and not any(_forgotten(turns, i) for i in asked_again):
-        problems.append("nothing that was answered rightly before was forgotten at the end")
+        problems.append("every question that was answered correctly before is still answered correctly")
     return problems
 
 
 def _forgotten(turns: Sequence[RunTurn], index: int) -> bool:
-    """Whether a question was answered rightly before, and wrongly now."""
+    """Whether a question was answered correctly before and is answered wrongly now."""
     now = turns[index]
     before = [turn for turn in turns[:index] if turn.question == now.question]
     return now.truth is not None and not is_right(now) and any(is_right(turn) for turn in before)

@@ -1,6 +1,6 @@
 """The commands of `python -m hermes`: one module each, with `configure(parser)` and `run(args) -> int`.
 
-Only the module of the command that is called is imported, so that help comes at once and nothing loads torch in vain.
+Only the module of the requested command is imported, so that help is fast and torch is loaded only when needed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hermes.errors import FailedError, HermesError
 
 
 class Command(NamedTuple):
-    """Where a command lives, and what it does in one line."""
+    """Module and one-line description of a command."""
 
     module: str
     summary: str
@@ -35,9 +35,9 @@ COMMANDS: Final[dict[str, Command]] = {
     ),
     "eval": Command("hermes.cli.eval", "measure how well the pocket model answers under a policy", runs_policies=True),
     "lab": Command("hermes.cli.lab", "compare policies on the same streams, with statistics", runs_policies=True),
-    "train-pocket": Command("hermes.cli.train_pocket", "train the pocket model from nothing"),
-    "clips": Command("hermes.cli.clips", "make the clips that ship with the demo"),
-    "models": Command("hermes.cli.models", "list models of the families served, and the memory that each needs"),
+    "train-pocket": Command("hermes.cli.train_pocket", "train the pocket model from scratch"),
+    "clips": Command("hermes.cli.clips", "render the bundled clips"),
+    "models": Command("hermes.cli.models", "list supported models and the memory that each needs"),
     "space": Command("hermes.cli.space", "build the folder to push to a Hugging Face Space"),
 }
 
@@ -48,15 +48,15 @@ PIPE_CLOSED: Final = 141
 EXIT_CODES: Final = """\
 exit codes:
   0    success
-  1    the work failed on the way, such as a full disk
-  2    invalid arguments, an input that cannot be used, or an output that cannot be written; nothing was done
+  1    the command failed while running, for example because the disk is full
+  2    invalid arguments, an invalid input, or an output that cannot be written; nothing was done
   130  interrupted (Ctrl-C)
-  141  the program that read the output ended
+  141  the program that reads the output ended
 """
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser that reports an error as one line, without the usage."""
+    """Argument parser that reports errors in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(USAGE_ERROR, f"hermes: error: {message} (see {self.prog} --help)\n")
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             return _run(list(sys.argv[1:] if arguments is None else arguments))
         finally:
-            sys.stdout.flush()  # here, where a closed pipe or a full disk can be caught
+            sys.stdout.flush()  # here, so that a closed pipe or a full disk is caught below
     except HermesError as error:
         return _report(str(error), FAILED if isinstance(error, FailedError) else USAGE_ERROR)
     except KeyboardInterrupt:
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MemoryError:
         return _report("There is not enough memory.", FAILED)
     except OSError as error:
-        if error.filename is None:  # standard output, such as a full disk behind it
+        if error.filename is None:  # standard output, for example redirected to a full disk
             discard_output()
         about = f" ({os.fsdecode(error.filename)})" if error.filename is not None else ""
         return _report(f"{error.strerror or error}{about}.", FAILED)
@@ -106,7 +106,7 @@ def _report(message: str, code: int) -> int:
 
 
 def _load_plugins(plugins: Sequence[str]) -> None:
-    """Import what `--plugin` names; torch is imported only where there are plugins."""
+    """Import the plugins named by `--plugin`; torch is imported only if there are any."""
     if not plugins:
         return
     from hermes.policies import load_plugin  # noqa: PLC0415
@@ -138,7 +138,7 @@ def _parser(called: str | None) -> argparse.ArgumentParser:
                     action="append",
                     default=[],
                     metavar="FILE",
-                    help="a Python file or module that registers a policy of your own; may be given several times",
+                    help="a Python file or module that registers your own policy; may be given several times",
                 )
             child.set_defaults(run=module.run)
     return parser

@@ -1,6 +1,6 @@
 """Stream a video through a model, and print the answers to questions about it.
 
-A question without a time is asked when the video is over. Several questions in one run:
+A question without a time is asked at the end of the video. Several questions in one run:
 
   python -m hermes ask first-card --question "What is shown now?" --at 5 --question "What was the first card?"
 """
@@ -32,7 +32,7 @@ DEFAULT_FPS: Final = 2.0
 
 @dataclass
 class TimedQuestion:
-    """A question, when to ask it (seconds; None: at the end), and what came of it."""
+    """A question, its stream time in seconds (None: at the end), its answer and metrics."""
 
     question: str
     at: float | None
@@ -41,7 +41,7 @@ class TimedQuestion:
 
 
 class _Pair(argparse.Action):
-    """Remembers `--question` and `--at` in the order in which they were typed."""
+    """Stores `--question` and `--at` in the order of the command line."""
 
     def __call__(
         self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
@@ -51,7 +51,7 @@ class _Pair(argparse.Action):
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add this command's options."""
     parser.set_defaults(asked=[])
     parser.add_argument("video", metavar="VIDEO", help="a video file, or the name of a bundled clip")
     parser.add_argument(
@@ -61,12 +61,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--at", action=_Pair, type=float, metavar="SECONDS", help="stream time at which to ask the question before it"
     )
     parser.add_argument(
-        "--fps", type=float, default=DEFAULT_FPS, help="frames a second to sample (default: %(default)g)"
+        "--fps", type=float, default=DEFAULT_FPS, help="frames per second to sample (default: %(default)g)"
     )
     add_model(parser)
     parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: the policy's)")
-    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
+    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how HERMES measures guidance")
     parser.add_argument(
         "--set",
         action="append",
@@ -78,16 +78,16 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Stream, ask, print."""
+    """Stream the video and print the answers."""
     questions = pair_questions(args.asked)
     changed = changed_settings(args.policy, args.set)
-    from hermes.video import sample  # noqa: PLC0415  (a wrong file is found before torch is loaded)
+    from hermes.video import sample  # noqa: PLC0415  (an invalid file is reported before torch is loaded)
 
     bundled = bundled_clip(args.video)
     video = args.video if bundled is None or Path(args.video).is_file() else bundled
     with sample(video, args.fps) as frames:
         session = _session(args, changed)
-        ingest_seconds = _stream(session, frames, questions, talk=not args.json)
+        ingest_seconds = _stream(session, frames, questions, show=not args.json)
         for warning in _warnings(frames, session, questions):
             print(f"hermes: note: {warning}", file=sys.stderr)
         if args.json:
@@ -97,10 +97,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def pair_questions(typed: Sequence[tuple[str, Any]]) -> list[TimedQuestion]:
-    """Pair questions with times: in order where there are as many of each, else a time belongs to the question before it.
+    """Pair questions with times: in order if there are equally many, else each time belongs to the question before it.
 
     Raises:
-        HermesError: no question, an empty one, a time that is no time, or a time without a question.
+        HermesError: There is no question, a question is empty, or a time is invalid or has no question.
     """
     texts = [value for kind, value in typed if kind == "question"]
     times = [value for kind, value in typed if kind == "at"]
@@ -124,10 +124,13 @@ def pair_questions(typed: Sequence[tuple[str, Any]]) -> list[TimedQuestion]:
 
 
 def changed_settings(policy: str, assignments: Sequence[str]) -> dict[str, Any]:
-    """Settings as `--set` gives them, by name; torch is loaded only where there are some.
+    """Parse the settings of `--set`; torch is loaded only if there are any.
+
+    Returns:
+        Values by name.
 
     Raises:
-        HermesError: no such policy or setting, or a value that does not fit.
+        HermesError: There is no such policy or setting, or a value is invalid.
     """
     if not assignments:
         return {}
@@ -144,25 +147,25 @@ def _session(args: argparse.Namespace, changed: dict[str, Any]) -> StreamSession
     return hermes.StreamSession(model, policy=args.policy, budget=args.budget, guidance=args.guidance, changed=changed)
 
 
-def _stream(session: StreamSession, frames: VideoSampler, questions: list[TimedQuestion], *, talk: bool) -> float:
-    """Push all frames and ask each question once its time has come; returns the seconds that pushing took."""
+def _stream(session: StreamSession, frames: VideoSampler, questions: list[TimedQuestion], *, show: bool) -> float:
+    """Push all frames and ask each question at its time; returns the seconds spent on pushing."""
     waiting = sorted(questions, key=lambda asked: float("inf") if asked.at is None else asked.at)
     pushing = 0.0
     for batch in _batches(frames, [asked.at for asked in waiting if asked.at is not None], session.chunk):
         while waiting and waiting[0].at is not None and batch[0][1] > waiting[0].at and session.stats.frames_seen:
-            _ask(session, waiting.pop(0), talk=talk, several=len(questions) > 1)
+            _ask(session, waiting.pop(0), show=show, several=len(questions) > 1)
         if not waiting:
             break
         began = time.perf_counter()
         session.push(np.stack([frame for frame, _ in batch]), [at for _, at in batch])
         pushing += time.perf_counter() - began
     for asked in waiting:
-        _ask(session, asked, talk=talk, several=len(questions) > 1)
+        _ask(session, asked, show=show, several=len(questions) > 1)
     return pushing
 
 
 def _batches(frames: VideoSampler, times: list[float], most: int) -> Iterator[list[tuple[np.ndarray[Any, Any], float]]]:
-    """Frames in batches of at most `most`, none of which reaches across one of `times`."""
+    """Batch frames: at most `most` per batch, and no batch spans one of the `times`."""
     batch: list[tuple[np.ndarray[Any, Any], float]] = []
     for frame, at in frames:
         if len(batch) == most or (batch and any(batch[-1][1] <= limit < at for limit in times)):
@@ -173,15 +176,15 @@ def _batches(frames: VideoSampler, times: list[float], most: int) -> Iterator[li
         yield batch
 
 
-def _ask(session: StreamSession, asked: TimedQuestion, *, talk: bool, several: bool) -> None:
-    if talk and several:
+def _ask(session: StreamSession, asked: TimedQuestion, *, show: bool, several: bool) -> None:
+    if show and several:
         print(f"{asked.question}\n  ", end="")
     pieces = []
     for piece in session.ask(asked.question):
         pieces.append(piece)
-        if talk:
+        if show:
             print(piece, end="", flush=True)
-    if talk:
+    if show:
         print()
     asked.answer = "".join(pieces).strip()
     first = session.stats.first_token_seconds
@@ -219,8 +222,8 @@ def _warnings(frames: VideoSampler, session: StreamSession, questions: list[Time
 def _report(
     session: StreamSession, frames: VideoSampler, questions: list[TimedQuestion], ingest_seconds: float
 ) -> dict[str, Any]:
-    """What `--json` prints; `answer` is the last answer given in the order of the questions."""
-    from hermes.bench.machine import peak_rss_bytes  # noqa: PLC0415  (only here)
+    """Return the output of `--json`; `answer` is the answer to the last question on the command line."""
+    from hermes.bench.machine import peak_rss_bytes  # noqa: PLC0415
 
     snapshot, stats = session.snapshot(), session.stats
     last = questions[-1].record or {}

@@ -1,23 +1,24 @@
-"""Measure speed and memory of the policies on this machine: is a late frame as cheap as an early one?
+"""Measure speed and memory of the policies on this machine, and whether they stay constant along a stream.
 
-A stream of coloured cards is pushed; at each number of frames, ingest speed (preparing the pixels included), time to the
-first token, the cost of memory management and the memory held are measured, as medians over rounds in which all marks
-take turns. With --visitors N, a server is started and driven over HTTP as by N browsers: each visitor streams a clip,
-polls four times a second and asks a question every ten seconds. With --soak FRAMES, one stream is pushed and the memory of
-the process is printed at checkpoints. Close other programs for figures worth keeping.
+At each number of frames: ingest speed (preprocessing included), time to first token, cost of memory management and size
+of the memory, as medians over interleaved rounds. With --visitors N, a server is started and N clients use it over HTTP:
+each streams a clip, polls four times per second and asks a question every ten seconds. With --soak FRAMES, one long stream
+is pushed and the memory of the process is printed at checkpoints. Close other programs for reliable measurements.
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.bench.machine import load_average
 from hermes.cli import bench_soak, bench_visitors
 from hermes.cli.model_option import add_model, load_model
-from hermes.cli.terminal import print_json
+from hermes.cli.progress import StatusLine
+from hermes.cli.terminal import print_json, print_table
 from hermes.errors import HermesError
+from hermes.tables import Column, Table
 
 if TYPE_CHECKING:
     from hermes.bench.stream import PolicyBench
@@ -29,7 +30,7 @@ DEFAULT_POLICIES: Final = ("hermes", "full", "sliding-window")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add this command's options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_model(parser)
     parser.add_argument(
@@ -39,24 +40,25 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--budget", type=int, default=DEFAULT_BUDGET, help="tokens a layer may hold (default: %(default)s)"
     )
     parser.add_argument("--frames", type=_numbers, default=(200, 1000, 10_000), help="marks (default: 200,1000,10000)")
-    parser.add_argument("--chunk", type=int, default=16, help="frames pushed at once (default: %(default)s)")
+    parser.add_argument("--chunk", type=int, default=16, help="frames per chunk (default: %(default)s)")
     parser.add_argument(
         "--random",
         metavar="NAME",
-        help="instead: the configuration of a listed model (see the command models) with random weights, beside two bounds",
+        help="instead: a listed model (see the command models) with random weights, compared with two bounds",
     )
     parser.add_argument("--budgets", type=_numbers, default=(4000, 6000), help="with --random (default: 4000,6000)")
     bench_visitors.add_arguments(parser)
     bench_soak.add_arguments(parser)
-    parser.add_argument("--rounds", type=int, default=10, help="rounds that count (default: %(default)s)")
-    parser.add_argument("--threads", type=int, help="threads that torch may use (default: torch's own choice)")
+    parser.add_argument("--rounds", type=int, default=10, help="measured rounds (default: %(default)s)")
+    parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
 
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
     if args.visitors is not None:
-        return bench_visitors.run_visitors(args, _progress)
+        with closing(StatusLine()) as status:
+            return bench_visitors.run_visitors(args, status)
     import torch  # noqa: PLC0415  (heavy)
 
     import hermes  # noqa: PLC0415
@@ -70,7 +72,8 @@ def run(args: argparse.Namespace) -> int:
     if args.random:
         from hermes.cli.bench_random import run_random  # noqa: PLC0415
 
-        return run_random(args, _progress)
+        with closing(StatusLine()) as status:
+            return run_random(args, status)
     if args.soak is not None:
         return bench_soak.run_soak(args)
     policies = args.policies or DEFAULT_POLICIES
@@ -89,15 +92,15 @@ def run(args: argparse.Namespace) -> int:
     frames = bench_frames(max(64, args.chunk))
     results = []
     for name in policies:
-        results.append(bench_policy(model, name, frames, args.frames, args.budget, args.chunk, args.rounds, _progress))
+        with closing(StatusLine()) as status:
+            result = bench_policy(model, name, frames, args.frames, args.budget, args.chunk, args.rounds, status)
+        results.append(result)
         if not args.json:
-            _progress("")
             if len(results) == 1:
                 _print_about(about)
             _print_policy(results[-1])
     about["load_after"] = load_average()
     if args.json:
-        _progress("")
         print_json({**about, "policies": [result.as_dict() for result in results]})
     else:
         print(f"Load of the machine (1 minute): {about['load_before']} before, {about['load_after']} after.")
@@ -111,15 +114,15 @@ def _numbers(text: str) -> tuple[int, ...]:
         raise argparse.ArgumentTypeError(f"numbers with commas between them, not {text!r}") from None
 
 
-def _progress(text: str) -> None:
-    """One line on a terminal that each call overwrites."""
-    if sys.stderr.isatty():
-        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+_COLUMNS: Final = (
+    Column("frames", 8), Column("ingest frames/s", 17), Column("first token ms", 16), Column("management/encoding", 21),
+    Column("kept", 8), Column("cache MB", 10), Column("(full)", 8), Column("process MB", 12),
+)  # fmt: skip
 
 
 def _print_about(about: dict[str, Any]) -> None:
     machine = about["machine"]
-    print(f"{about['model']}, {about['tokens_per_frame']} tokens a frame, chunks of {about['chunk']} frames")
+    print(f"{about['model']}, {about['tokens_per_frame']} tokens per frame, chunks of {about['chunk']} frames")
     print(
         f"{machine['processor']}, {machine['cores']} cores ({machine['torch_threads']} threads), "
         f"{machine['memory_bytes'] / 2**30:.0f} GiB, GPU: {machine['gpu'] or 'none'}; "
@@ -132,13 +135,20 @@ def _print_policy(result: PolicyBench) -> None:
     budget = "no budget" if result.budget is None else f"budget {result.budget}"
     print(f"{result.policy} ({budget}{f', guidance {result.guidance}' if result.guidance else ''})")
     if result.marks:
-        print("  frames  ingest frames/s  first token ms  management/encoding    kept  cache MB  (full)  process MB")
-    for mark in result.marks:
-        print(
-            f"  {mark.frames:>6,}  {mark.ingest_fps:>15.1f}  {mark.first_token_ms:>14.1f}  {mark.management_share:>18.1%}  "
-            f"{mark.kept:>6,}  {mark.cache_bytes / 1e6:>8.2f}  {mark.full_cache_bytes / 1e6:>6.1f}  "
-            f"{mark.rss_bytes / 1e6:>10.0f}"
-        )
+        rows = [
+            (
+                f"{mark.frames:,}",
+                f"{mark.ingest_fps:.1f}",
+                f"{mark.first_token_ms:.1f}",
+                f"{mark.management_share:.1%}",
+                f"{mark.kept:,}",
+                f"{mark.cache_bytes / 1e6:.2f}",
+                f"{mark.full_cache_bytes / 1e6:.1f}",
+                f"{mark.rss_bytes / 1e6:.0f}",
+            )
+            for mark in result.marks
+        ]
+        print_table(Table(_COLUMNS, rows))
     if result.flatness:
         ratios = ", ".join(f"{name} {ratio:.2f}" for name, ratio in result.flatness.items())
         print(f"  last over first: {ratios}")

@@ -1,12 +1,13 @@
-"""The part of `bench` that measures a real configuration with random weights, and prints it beside two bounds."""
+"""`hermes bench --random`: measure a published configuration with random weights and compare it with two bounds."""
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from hermes.cli.terminal import print_json
+from hermes.cli.terminal import print_json, print_table
+from hermes.tables import Column, Table
 
 if TYPE_CHECKING:
     from hermes.bench.random_weights import Row
@@ -15,7 +16,11 @@ GOALS = "Goals: first token at most 2 x its bound and under 30 ms; ingest at lea
 
 
 def run_random(args: argparse.Namespace, report: Callable[[str], None]) -> int:
-    """Measure and print; raises HermesError where the model is not listed or does not fit."""
+    """Measure and print.
+
+    Raises:
+        HermesError: The model is not listed or does not fit into memory.
+    """
     import torch  # noqa: PLC0415  (heavy)
 
     from hermes.backbones import catalogue, placement  # noqa: PLC0415
@@ -26,7 +31,7 @@ def run_random(args: argparse.Namespace, report: Callable[[str], None]) -> int:
     entry = catalogue.listed(args.random)
     place = placement.choose(None, None, None, torch.bfloat16, entry.weights)
     placement.check_memory(entry.title, entry.weights, place, place.free())
-    report(f"making {entry.title} with random weights")
+    report(f"creating {entry.title} with random weights")
     model = random_model(entry, place.device, place.dtype)
     marks = [mark for mark in args.frames if mark != DEFAULT_FIRST] or list(args.frames)
     bandwidth, rows = measure(model, bench_frames(max(64, args.chunk)), marks, args.budgets, args.chunk, report)
@@ -36,24 +41,33 @@ def run_random(args: argparse.Namespace, report: Callable[[str], None]) -> int:
         about = {"model": model.card.name, "dtype": str(place.dtype), "machine": machine, "bandwidth": bandwidth}
         print_json({**about, "rows": [row.as_dict() for row in rows]})
         return 0
-    print(f"{model.card.name}, {str(place.dtype).removeprefix('torch.')}, {model.tokens_per_frame} tokens a frame")
+    print(f"{model.card.name}, {str(place.dtype).removeprefix('torch.')}, {model.tokens_per_frame} tokens per frame")
     print(
         f"{machine['gpu'] or machine['processor']}, torch {machine['torch']}; memory bandwidth {bandwidth / 1e9:.0f} GB/s\n"
     )
-    print("budget  frames   kept  first token ms  bound ms  ratio  ingest frames/s  bare prefill  share")
-    for row in rows:
-        print(line(row))
+    print_table(Table(_COLUMNS, [_cells(row) for row in rows]))
     print(f"\n{GOALS}")
     return 0
 
 
 DEFAULT_FIRST = 200
-"""The first mark of the other bench, at which these budgets are not full yet."""
+"""First default mark of `hermes bench`, which is skipped here: the budgets are not full yet."""
+
+_COLUMNS: Final = (
+    Column("budget", 6), Column("frames", 8), Column("kept", 7), Column("first token ms", 16), Column("bound ms", 10),
+    Column("ratio", 7), Column("ingest frames/s", 17), Column("bare prefill", 14), Column("share", 7),
+)  # fmt: skip
 
 
-def line(row: Row) -> str:
-    """A row of the table."""
+def _cells(row: Row) -> tuple[str, ...]:
     return (
-        f"{row.budget:>6,} {row.frames:>7,} {row.kept:>6,} {row.first_token_ms:>15.1f} {row.first_token_bound_ms:>9.1f} "
-        f"{row.first_token_ratio:>6.1f} {row.ingest_fps:>16.1f} {row.prefill_fps:>13.1f} {row.ingest_share:>6.0%}"
+        f"{row.budget:,}",
+        f"{row.frames:,}",
+        f"{row.kept:,}",
+        f"{row.first_token_ms:.1f}",
+        f"{row.first_token_bound_ms:.1f}",
+        f"{row.first_token_ratio:.1f}",
+        f"{row.ingest_fps:.1f}",
+        f"{row.prefill_fps:.1f}",
+        f"{row.ingest_share:.0%}",
     )

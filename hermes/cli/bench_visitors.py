@@ -1,4 +1,4 @@
-"""The part of `bench` that drives a server with many visitors over HTTP, and prints what they experience."""
+"""`hermes bench --visitors`: load a server with many simulated visitors over HTTP and print their latencies."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ import asyncio
 import ipaddress
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from hermes.bench.machine import describe_machine, load_average
-from hermes.cli.terminal import print_json
+from hermes.cli.terminal import print_json, print_table
 from hermes.errors import HermesError
+from hermes.tables import Column, Table
 
 if TYPE_CHECKING:
     from hermes.bench.visitors import Spread, VisitorsBench
@@ -22,25 +23,29 @@ MOST_MINUTES = 24 * 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments of this part."""
+    """Add the options of `--visitors`."""
     parser.add_argument(
         "--visitors",
         type=int,
         metavar="N",
-        help="instead: start a server with --model on 127.0.0.1 and drive it with N visitors over HTTP",
+        help="instead: start a server with --model on 127.0.0.1 and load it with N simulated visitors over HTTP",
     )
     parser.add_argument("--minutes", type=float, default=1.0, help="with --visitors (default: %(default)s)")
     parser.add_argument(
-        "--streams", type=int, metavar="S", help="with --visitors: most streams at once (default: that of app.py)"
+        "--streams", type=int, metavar="S", help="with --visitors: maximum number of streams (default: that of app.py)"
     )
     parser.add_argument(
         "--url",
-        help="with --visitors: drive a server of your own that runs on this machine, such as http://127.0.0.1:7860",
+        help="with --visitors: load a running server on this machine, such as http://127.0.0.1:7860",
     )
 
 
 def run_visitors(args: argparse.Namespace, report: Callable[[str], None]) -> int:
-    """Measure and print; raises HermesError where an argument does not fit or the server does not start."""
+    """Measure and print.
+
+    Raises:
+        HermesError: An argument is invalid, or the server does not start.
+    """
     from hermes.bench.server import Server  # noqa: PLC0415
     from hermes.bench.visitors import measure  # noqa: PLC0415
 
@@ -49,7 +54,7 @@ def run_visitors(args: argparse.Namespace, report: Callable[[str], None]) -> int
     if not 0 < args.minutes <= MOST_MINUTES:
         raise HermesError(f"--minutes takes a number above 0 and up to {MOST_MINUTES:g}, not {args.minutes:g}.")
     if args.streams is not None and (args.streams < 1 or args.url):
-        raise HermesError("--streams takes a number from 1 on, and only for a server that this command starts itself.")
+        raise HermesError("--streams takes a number of at least 1, and only for a server that this command starts.")
     seconds, before = 60 * args.minutes, load_average()
     if args.url:
         url = loopback(args.url)
@@ -68,10 +73,13 @@ def run_visitors(args: argparse.Namespace, report: Callable[[str], None]) -> int
 
 
 def loopback(url: str) -> str:
-    """The address with a slash at its end.
+    """Check that a URL is an HTTP address of this machine, so that no other server is put under load.
+
+    Returns:
+        The URL with a slash at its end.
 
     Raises:
-        HermesError: It is not an HTTP address of this machine: a load test must not hit anyone else's server.
+        HermesError: It is not.
     """
     try:
         parts = urlsplit(url)
@@ -92,21 +100,16 @@ def loopback(url: str) -> str:
 
 
 def print_result(result: VisitorsBench, about: dict[str, Any]) -> None:
-    """The figures as a table."""
+    """Print the results as a table."""
     machine = about["machine"]
-    full = f", {result.full} told that the server is full" if result.full else ""
+    full = f", {result.full} rejected because the server is full" if result.full else ""
     print(f"{result.visitors} visitors, {result.playing} playing{full}; {result.seconds / 60:.1f} minutes")
     print(f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}\n")
-    print("seconds                count     p50     p95     max")
-    for name, spread in (
-        ("first token", result.first_token),
-        ("complete answer", result.answer),
-        ("poll", result.poll),
-    ):
-        print(f"{name:<20} {_row(spread)}")
+    spreads = (("first token", result.first_token), ("complete answer", result.answer), ("poll", result.poll))
+    print_table(Table(_COLUMNS, [(name, *_cells(spread)) for name, spread in spreads]))
     frames = result.frames or (0,)
     print(f"\nframes per visitor: {min(frames)} to {max(frames)}, mean {sum(frames) / len(frames):.1f}")
-    print(f"behind the clip: {result.behind:.1f} s at most; dropped frames: {result.dropped}")
+    print(f"largest delay behind the clip: {result.behind:.1f} s; dropped frames: {result.dropped}")
     print("errors: " + (", ".join(f"{n} × {kind}" for kind, n in sorted(result.errors.items())) or "none"))
     if used := result.resources:
         megabytes = [value / 2**20 for value in (used.rss_start, used.rss_warm, used.rss_end, used.per_visitor)]
@@ -117,6 +120,11 @@ def print_result(result: VisitorsBench, about: dict[str, Any]) -> None:
     print(f"load of the machine (1 minute): {about['load_before']} before, {about['load_after']} after")
 
 
-def _row(spread: Spread) -> str:
-    times = ("      –" if math.isnan(value) else f"{value:>7.3f}" for value in (spread.p50, spread.p95, spread.max))
-    return f"{spread.count:>7,} {' '.join(times)}"
+_COLUMNS: Final = (
+    Column("seconds", 20, "left"), Column("count", 8), Column("p50", 8), Column("p95", 8), Column("max", 8),
+)  # fmt: skip
+
+
+def _cells(spread: Spread) -> tuple[str, ...]:
+    times = ("–" if math.isnan(value) else f"{value:.3f}" for value in (spread.p50, spread.p95, spread.max))
+    return f"{spread.count:,}", *times

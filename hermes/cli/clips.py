@@ -1,4 +1,4 @@
-"""Make the clips that ship with the demo, each with a file of the truth about it.
+"""Render the bundled clips, each with a JSON file of its true events.
 
 python -m hermes clips assets/clips
 """
@@ -10,21 +10,22 @@ from pathlib import Path
 
 from hermes.errors import HermesError
 from hermes.files.output import check_folder
+from hermes.formatting import format_bytes
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add this command's options."""
     parser.add_argument(
-        "out_dir", metavar="OUT_DIR", type=Path, help="where to write; files of the same name are replaced"
+        "out_dir", metavar="OUT_DIR", type=Path, help="output folder; files of the same name are replaced"
     )
     parser.add_argument(
-        "--only", action="append", metavar="NAME", help="make only this clip; may be given several times"
+        "--only", action="append", metavar="NAME", help="render only this clip; may be given several times"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make the clips."""
-    from hermes.cards.clip_recipes import RECIPES  # noqa: PLC0415  (help comes without OpenCV)
+    """Render the clips."""
+    from hermes.cards.clip_recipes import RECIPES  # noqa: PLC0415  (loads OpenCV)
     from hermes.cards.clips import write_clip, write_clips  # noqa: PLC0415
 
     names = {recipe.name: recipe for recipe in RECIPES}
@@ -37,5 +38,5 @@ def run(args: argparse.Namespace) -> int:
     check_folder(args.out_dir, names=files if args.only else [*files, "index.json"])
     some = (write_clip(names[name], args.out_dir) for name in args.only or ())
     for entry in some if args.only else write_clips(RECIPES, args.out_dir):
-        print(f"{entry['bytes'] / 1e6:5.2f} MB  {entry['seconds']:6.0f} s  {entry['file']}", flush=True)
+        print(f"{format_bytes(entry['bytes'], 2):>9}  {entry['seconds']:6.0f} s  {entry['file']}", flush=True)
     return 0

@@ -1,7 +1,7 @@
 """Compare policies on the same streams of the pocket world, with statistics: accuracy, memory, time to first token.
 
-Every policy sees each stream once and answers all its questions. Measurements are kept as they come in: the same command
-with the same folder goes on where it was stopped, and adds what is new to it.
+Every policy sees each stream once and answers all its questions. Measurements are saved at once: the same command with the
+same folder continues an interrupted measurement and adds new policies, budgets and streams to it.
 
   python -m hermes lab --policies hermes sliding-window full --budgets 12% 25% --streams 40 --out lab
 """
@@ -17,53 +17,57 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from hermes.cli.model_option import add_model, load_model, model_folders
-from hermes.cli.terminal import print_json, text_argument
+from hermes.cli.progress import progress_bar
+from hermes.cli.terminal import print_json, print_table, text_argument
 from hermes.errors import HermesError
 from hermes.files.output import check_folder, write_text
 from hermes.formatting import format_duration
+from hermes.tables import Table
 
 REPORTS = ("lab.json", "lab.csv", "lab.html")
 DEFAULT_BUDGETS = ("6%", "12%", "25%", "50%")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add this command's options."""
     parser.add_argument(
         "--policies", nargs="+", type=text_argument, metavar="NAME",
-        help="which policies and presets (default: all policies), also with settings: hermes:smoothing=off,k_long_term=2; "
-        "“all” stands for every policy, “ablations” for every preset; rekv@25%% or all@25%%: at that budget alone",
+        help="policies and presets (default: all policies), optionally with settings: hermes:smoothing=off,k_long_term=2; "
+        "“all”: every policy; “ablations”: every preset; rekv@25%% or all@25%%: only at this budget",
     )  # fmt: skip
     parser.add_argument(
         "--budgets", nargs="+", default=DEFAULT_BUDGETS, metavar="BUDGET",
         help="tokens a layer may hold, or a share of the full cache (default: 6%% 12%% 25%% 50%%)",
     )  # fmt: skip
-    parser.add_argument("--streams", type=int, default=24, help="how many streams (default: %(default)s)")
-    parser.add_argument("--frames", type=int, default=128, help="frames of each stream (default: %(default)s)")
-    parser.add_argument("--seed", type=int, default=0, help="of the streams (default: %(default)s)")
-    parser.add_argument("--tempo", default="calm", help="how fast cards follow: dense, calm or slow (default: calm)")
+    parser.add_argument("--streams", type=int, default=24, help="number of streams (default: %(default)s)")
+    parser.add_argument("--frames", type=int, default=128, help="frames per stream (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the streams (default: %(default)s)")
+    parser.add_argument(
+        "--tempo", default="calm", help="how fast the cards change: dense, calm or slow (default: calm)"
+    )
     add_model(parser)
     parser.add_argument(
         "--reference", metavar="NAME", help="the policy that the others are compared with (default: hermes)"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path("lab"), help="folder of measurements and reports (default: lab)"
+        "--out", type=Path, default=Path("lab"), help="folder for measurements and reports (default: lab)"
     )
-    parser.add_argument("--workers", type=int, default=1, help="processes, of one thread each (default: %(default)s)")
+    parser.add_argument(
+        "--workers", type=int, default=1, help="number of processes, with one thread each (default: %(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, summarise, write the reports."""
+    """Measure, summarise and write the reports."""
     from hermes.bench.machine import describe_machine  # noqa: PLC0415
     from hermes.lab.plan import identity, make_plan  # noqa: PLC0415
     from hermes.lab.report import report  # noqa: PLC0415
     from hermes.lab.run import run_plan  # noqa: PLC0415
     from hermes.lab.store import MEASUREMENTS, Store  # noqa: PLC0415
     from hermes.lab.summary import summarise  # noqa: PLC0415
-    from hermes.lab.table import as_csv, text  # noqa: PLC0415
+    from hermes.lab.table import as_csv, sections  # noqa: PLC0415
 
     if args.workers < 1:
         raise HermesError(f"At least one worker is needed, not {args.workers}.")
@@ -99,26 +103,31 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json(summary)
     else:
-        print(text(summary))
-        print(f"\nwrote {', '.join(REPORTS)} in {args.out}")
+        for section in sections(summary):
+            if isinstance(section, Table):
+                print_table(section)
+            else:
+                print(section)
+            print()
+        print(f"wrote {', '.join(REPORTS)} in {args.out}")
     return 0
 
 
 def _policies(names: Sequence[str]) -> list[str]:
-    """The names, with every policy in place of “all” and every preset in place of “ablations”, at their budget if any."""
+    """Expand “all” to every policy and “ablations” to every preset, each with the budget behind “@”, if any."""
     from hermes.policies import POLICIES  # noqa: PLC0415
     from hermes.policies.presets import PRESETS  # noqa: PLC0415
 
-    stands_for = {"all": list(POLICIES), "ablations": list(PRESETS)}
+    groups = {"all": list(POLICIES), "ablations": list(PRESETS)}
     listed = []
     for given in names:
         group, at, budget = given.partition("@")
-        listed += [f"{name}{at}{budget}" for name in stands_for[group]] if group in stands_for else [given]
+        listed += [f"{name}{at}{budget}" for name in groups[group]] if group in groups else [given]
     return listed
 
 
 def _command(args: argparse.Namespace) -> str:
-    """What to type to measure the same again."""
+    """Return the command that repeats the measurement."""
     parts: list[Any] = ["python", "-m", "hermes", "lab"]
     if args.policies:
         parts += ["--policies", *args.policies]
@@ -130,16 +139,16 @@ def _command(args: argparse.Namespace) -> str:
 
 
 class _Progress:
-    """A progress bar on a terminal; elsewhere a line for each twentieth that is done."""
+    """A progress bar on a terminal; elsewhere a line for every 5 %."""
 
     def __init__(self) -> None:
-        self._bar = tqdm(unit="measurement", disable=not sys.stderr.isatty(), file=sys.stderr, dynamic_ncols=True)
+        self._bar = progress_bar(unit="measurement")
         self._began = time.monotonic()
         self._before: int | None = None
         self._reported = -1
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that `done` of `total` measurements are done."""
+        """Report that `done` of `total` measurements are done."""
         if self._before is None:
             self._bar.reset(total)
             self._before = self._bar.n = self._bar.initial = done  # measured by an earlier run of the command
@@ -156,5 +165,5 @@ class _Progress:
             print(f"{done} of {total} measured{left}", file=sys.stderr, flush=True)
 
     def end(self) -> None:
-        """Leave the line."""
+        """Remove the bar."""
         self._bar.close()

@@ -1,13 +1,15 @@
-"""The option `--model`, and loading what it names: progress on a terminal, consent before a large download."""
+"""The option `--model`: load a model with progress on a terminal, and ask before a large download."""
 
 from __future__ import annotations
 
 import argparse
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes.assets import POCKET
+from hermes.cli.progress import LoadingBar
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
@@ -15,27 +17,27 @@ if TYPE_CHECKING:
 
 
 def add_model(parser: argparse.ArgumentParser, default: str = "pocket") -> None:
-    """Declare `--model` and `--yes`."""
+    """Add `--model` and `--yes`."""
     parser.add_argument("--model", default=default, help='"pocket", a folder, or a hub id (default: %(default)s)')
     add_yes(parser)
 
 
 def add_yes(parser: argparse.ArgumentParser) -> None:
-    """Declare `--yes`."""
+    """Add `--yes`."""
     parser.add_argument("--yes", action="store_true", help="download a model of more than 1 GB without asking")
 
 
 def model_folders(name: str) -> tuple[Path, ...]:
-    """The folder that a model is read from, where it is on this machine: no output may replace a file in it."""
+    """Return the local folder of a model, if any; no output may replace a file in it."""
     folder = POCKET if name == "pocket" else Path(name)
     return (folder,) if folder.is_dir() else ()
 
 
 def load_model(args: argparse.Namespace) -> Backbone:
-    """Load what `--model` names.
+    """Load the model given by `--model`.
 
     Raises:
-        ConsentError: It is a large download, and nobody agreed to it.
+        ConsentError: It needs a large download, which was not confirmed.
         HermesError: It cannot be loaded.
     """
     import transformers  # noqa: PLC0415  (heavy)
@@ -44,15 +46,12 @@ def load_model(args: argparse.Namespace) -> Backbone:
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    shown = sys.stderr.isatty()
-    model = hermes.load(args.model, progress=_show if shown else None, confirm=consent(yes=args.yes))
-    if shown:
-        print("\r\033[K", end="", file=sys.stderr, flush=True)
-    return model
+    with closing(LoadingBar()) as bar:
+        return hermes.load(args.model, progress=bar, confirm=consent(yes=args.yes))
 
 
 def consent(*, yes: bool) -> Confirm:
-    """Who agrees to a large download: the flag `--yes`, or the person at the terminal; without one nobody does."""
+    """Return a function that confirms a large download: with `--yes`, or by asking on a terminal; otherwise it refuses."""
 
     def confirm(download: Download) -> bool:
         if yes:
@@ -67,8 +66,3 @@ def consent(*, yes: bool) -> Confirm:
             return False
 
     return confirm
-
-
-def _show(text: str, share: float) -> None:
-    """One line that each call overwrites."""
-    print(f"\r\033[K{text} ({share:.0%})", end="", file=sys.stderr, flush=True)

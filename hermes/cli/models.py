@@ -1,6 +1,6 @@
-"""The models that people would try first, and the memory that each needs: weights, and keys and values of a stream.
+"""List supported models and the memory that each needs: weights, and keys and values of a stream.
 
-Counted from the published configurations; nothing is downloaded. “fits here” compares with the memory that is free now.
+Computed from the published configurations; nothing is downloaded. “fits here” compares with the memory that is free now.
 """
 
 from __future__ import annotations
@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from hermes.cli.terminal import print_json
+from hermes.cli.terminal import print_json, print_table
+from hermes.tables import Column, Table
 
 if TYPE_CHECKING:
     from hermes.backbones.catalogue import Listed
@@ -18,7 +19,7 @@ BUDGET = 4000
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add this command's options."""
     parser.add_argument("--budget", type=int, default=BUDGET, help="tokens a layer may hold (default: %(default)s)")
     parser.add_argument("--count", action="store_true", help="count the weights again from the configurations")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -32,16 +33,24 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"budget": args.budget, "models": rows})
         return 0
-    print(
-        f"{'hub id':<46} {'published':<9} {'weights':>9} {'bfloat16':>9} {'float32':>9} {'4-bit':>8}  {'stream':>8}  "
-        "fits here"
-    )
-    for row in rows:
-        print(
-            f"{row['id']:<46} {'yes' if row['published'] else 'no':<9} {row['weights'] / 1e9:>7.2f} B "
-            f"{row['bfloat16_bytes'] / GIB:>5.1f} GiB {row['float32_bytes'] / GIB:>5.1f} GiB "
-            f"{row['4bit_bytes'] / GIB:>4.1f} GiB  {row['stream_bytes'] / 2**20:>4.0f} MiB  {row['fits']}"
+    columns = (
+        Column("hub id", 46, "left"), Column(" published", 10, "left"), Column("weights", 10), Column("bfloat16", 10),
+        Column("float32", 10), Column("4-bit", 9), Column("stream", 10), Column("  fits here", align="left"),
+    )  # fmt: skip
+    cells = [
+        (
+            row["id"],
+            " yes" if row["published"] else " no",
+            f"{row['weights'] / 1e9:.2f} B",
+            f"{row['bfloat16_bytes'] / GIB:.1f} GiB",
+            f"{row['float32_bytes'] / GIB:.1f} GiB",
+            f"{row['4bit_bytes'] / GIB:.1f} GiB",
+            f"{row['stream_bytes'] / 2**20:.0f} MiB",
+            f"  {row['fits']}",
         )
+        for row in rows
+    ]
+    print_table(Table(columns, cells))
     print(
         "\nMemory to load, with 15 % for activations. “stream”: keys and values of one stream in bfloat16 at budget "
         f"{args.budget:,},\nwithout prompt and chunk."
@@ -50,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def describe(model: Listed, budget: int, *, count: bool = False) -> dict[str, Any]:
-    """What a model needs, in bytes."""
+    """Return the memory that a model needs, in bytes."""
     import torch  # noqa: PLC0415
 
     from hermes.backbones import catalogue, placement  # noqa: PLC0415

@@ -1,11 +1,11 @@
-"""Record a run: stream a video through a model, ask, and keep everything in one file that the page replays.
+"""Record a run: stream a video through a model, ask questions, and save everything in one file for replay in the page.
 
   python -m hermes record first-card --ask "60: What was the first card?" --out run.hermesrun
   python -m hermes record first-card --policies hermes sliding-window full --budget 128 --ask "60: What was the first card?"
-  python -m hermes record --bundled        makes all runs that ship with the demo again, and checks them
+  python -m hermes record --bundled        records all bundled runs again and checks them
 
 VIDEO is a file or the name of a bundled clip. With --policies, two to four memories see the same frames and are asked the
-same: a lab run. A run can be replayed without the model.
+same questions (a lab run). Replaying a run does not need the model.
 """
 
 from __future__ import annotations
@@ -14,41 +14,42 @@ import argparse
 import math
 import sys
 import time
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hermes.assets import RUNS, checkout
 from hermes.cli.model_option import add_model, load_model, model_folders
+from hermes.cli.progress import RecordingProgress
 from hermes.cli.terminal import text_argument
 from hermes.errors import FailedError, HermesError
 from hermes.files.output import check_file, check_folder
+from hermes.formatting import format_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from hermes.lab.plan import Cell
     from hermes.lab.recording import RecordedLane
-    from hermes.recording import Progress, SourceClip
+    from hermes.recording import SourceClip
     from hermes.serving.clip_run import PlannedQuestion
     from hermes.trace import RunTurn
     from hermes.view import StreamSettings
 
-TELL_SECONDS = 2.0
-
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add this command's options."""
     parser.add_argument("video", metavar="VIDEO", nargs="?", help="a video file or the name of a bundled clip")
     parser.add_argument(
         "--ask", action="append", type=text_argument, default=[], metavar="'SECONDS: QUESTION'",
-        help="what to ask and at which stream time; without a time at the end; may be given several times",
+        help="a question and its stream time (without a time: at the end); may be given several times",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="FILE", help="where to write (default: the video's name.hermesrun)")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="output file (default: the video's name.hermesrun)")
     parser.add_argument("--title", type=text_argument, help="title of the run (default: the clip's)")
-    parser.add_argument("--about", type=text_argument, default="", help="a sentence on what the run shows")
-    parser.add_argument("--fps", type=float, help="frames a second to sample (default: 2)")
-    parser.add_argument("--chunk", type=int, default=1, help="frames a chunk; a run has a moment for each (default: 1)")
+    parser.add_argument("--about", type=text_argument, default="", help="one sentence about the run")
+    parser.add_argument("--fps", type=float, help="frames per second to sample (default: 2)")
+    parser.add_argument(
+        "--chunk", type=int, default=1, help="frames per chunk; a run has one moment per chunk (default: 1)"
+    )
     add_model(parser)
     parser.add_argument("--policy", help="policy of the memory (default: hermes)")
     parser.add_argument(
@@ -56,13 +57,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a lab run of two to four memories: policies, presets, or policies with settings (hermes:smoothing=off)",
     )  # fmt: skip
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: 512)")
-    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how guidance is measured (hermes)")
+    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how HERMES measures guidance")
     parser.add_argument(
-        "--set", action="append", default=[], metavar="NAME=VALUE", help="a setting of the policy; several times"
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a setting of the policy; may be given several times",
     )
-    parser.add_argument("--bundled", action="store_true", help="make the runs that ship with the demo, and check them")
+    parser.add_argument("--bundled", action="store_true", help="record the bundled runs and check them")
     parser.add_argument(
-        "--only", action="append", metavar="ID", help="of the bundled runs only this one; several times"
+        "--only", action="append", metavar="ID", help="with --bundled: only this run; may be given several times"
     )
     parser.add_argument("--runs", type=Path, metavar="DIR", help="folder of the bundled runs (default: assets/runs)")
 
@@ -72,10 +77,10 @@ def run(args: argparse.Namespace) -> int:
     if args.bundled == (args.video is not None):
         raise HermesError("Give either a video to record, or --bundled.")
     if args.only and not args.bundled:
-        raise HermesError("--only belongs to --bundled.")
+        raise HermesError("--only needs --bundled.")
     if args.policies and (args.bundled or args.policy or args.set):
         raise HermesError(
-            "--policies goes without --policy, --set and --bundled; write a variant as hermes:smoothing=off."
+            "--policies cannot be combined with --policy, --set or --bundled; write a variant as hermes:smoothing=off."
         )
     if args.bundled:
         return _bundled(args)
@@ -91,10 +96,11 @@ def _one(args: argparse.Namespace) -> int:
     out = _out(args, clip)
     model = load_model(args)
     recorder = Recorder()
-    turns = record(model, clip, settings, questions, recorder, _Teller(out.name))
+    with closing(RecordingProgress(out.name)) as progress:
+        turns = record(model, clip, settings, questions, recorder, progress)
     size = recorder.write(out, describe(model, settings, clip, turns, **_texts(args)))
-    _tell_turns(turns)
-    print(f"{size / 1e6:.2f} MB, {recorder.frames:,} frames, {recorder.moments:,} moments: {out}")
+    _print_turns(turns)
+    print(f"{format_bytes(size, 2)}, {recorder.frames:,} frames, {recorder.moments:,} moments: {out}")
     return 0
 
 
@@ -110,15 +116,19 @@ def _lab(args: argparse.Namespace) -> int:
     out = _out(args, clip, "-lab")
     model = load_model(args)
     recorder = LabRecorder(len(args.policies))
-    lanes = record_lab(model, clip, settings, args.policies, questions, recorder, _tellers(out.name))
+    with closing(RecordingProgress(out.name)) as progress:
+        lanes = record_lab(
+            model, clip, settings, args.policies, questions, recorder,
+            partial(_of_lane, progress, out.name),
+        )  # fmt: skip
     size = write_lab(recorder, out, model, clip, lanes, **_texts(args))
-    _tell_lanes(lanes)
-    print(f"{size / 1e6:.2f} MB, {len(lanes)} memories, {recorder.frames:,} frames: {out}")
+    _print_lanes(lanes)
+    print(f"{format_bytes(size, 2)}, {len(lanes)} memories, {recorder.frames:,} frames: {out}")
     return 0
 
 
 def _out(args: argparse.Namespace, clip: SourceClip, suffix: str = "") -> Path:
-    """Where to write; checked before the model is loaded."""
+    """Return the output file after checking it, before the model is loaded."""
     out = Path(f"{clip.id or clip.path.stem}{suffix}.hermesrun") if args.out is None else args.out
     check_file(out, (clip.path, *model_folders(args.model)))
     return Path(out)
@@ -129,7 +139,7 @@ def _texts(args: argparse.Namespace) -> dict[str, str]:
 
 
 def _bundled(args: argparse.Namespace) -> int:
-    """Make all bundled runs; every one is tried, and the command fails if any does not show what its title says."""
+    """Record all bundled runs; the command fails if a run does not match its title, after trying the others."""
     from hermes.bundled import lab_runs, recipes, runs  # noqa: PLC0415  (loads torch)
 
     if args.runs is None:
@@ -143,38 +153,40 @@ def _bundled(args: argparse.Namespace) -> int:
     for name in args.only or ():
         if name not in known:
             raise HermesError(f"There is no bundled run {name}. There are: {', '.join(known)}.")
-    made = [f"{recipe.id}{recipes.ENDING}" for recipe in listed if not args.only or recipe.id in args.only]
-    check_folder(folder, model_folders(args.model), names=made)
+    names = [f"{recipe.id}{recipes.ENDING}" for recipe in listed if not args.only or recipe.id in args.only]
+    check_folder(folder, model_folders(args.model), names=names)
     model, failed = load_model(args), []
     for recipe in listed:
         if args.only and recipe.id not in args.only:
             continue
         began = time.monotonic()
         try:
-            if isinstance(recipe, runs.Recipe):
-                path, turns = runs.make(model, recipe, folder, _Teller(recipe.id))
-                tell = partial(_tell_turns, turns)
-            else:
-                path, lanes = lab_runs.make(model, recipe, folder, _tellers(recipe.id))
-                tell = partial(_tell_lanes, lanes)
+            with closing(RecordingProgress(recipe.id)) as progress:
+                if isinstance(recipe, runs.Recipe):
+                    path, turns = runs.make(model, recipe, folder, progress)
+                    print_answers = partial(_print_turns, turns)
+                else:
+                    path, lanes = lab_runs.make(model, recipe, folder, partial(_of_lane, progress, recipe.id))
+                    print_answers = partial(_print_lanes, lanes)
         except recipes.RunCheckError as error:
             failed.append(recipe.id)
             print(f"hermes: {error}", file=sys.stderr)
             continue
-        print(f"{path.stat().st_size / 1e6:5.2f} MB in {time.monotonic() - began:3.0f} s  {path.name}", flush=True)
-        tell()
+        size = format_bytes(path.stat().st_size, 2)
+        print(f"{size:>9} in {time.monotonic() - began:3.0f} s  {path.name}", flush=True)
+        print_answers()
     if failed:
         raise FailedError(
-            f"{len(failed)} of the runs do not show what they should: {', '.join(failed)}. No file was written."
+            f"{len(failed)} of the runs do not match their titles: {', '.join(failed)}. Their files were not written."
         )
     return 0
 
 
 def parse_question(text: str) -> PlannedQuestion:
-    """A question as `--ask` takes it: "SECONDS: QUESTION", or a question alone for the end.
+    """Parse a question of `--ask`: "SECONDS: QUESTION", or a question alone to be asked at the end.
 
     Raises:
-        HermesError: It is empty, or its time is none.
+        HermesError: The question is empty or its time is invalid.
     """
     from hermes.serving.clip_run import PlannedQuestion  # noqa: PLC0415
 
@@ -212,39 +224,23 @@ def _settings(args: argparse.Namespace) -> StreamSettings:
     return settings
 
 
-class _Teller:
-    """Says on standard error how far a recording is, every few seconds."""
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._at = time.monotonic()
-
-    def __call__(self, clock: float, duration: float, moments: int) -> None:
-        now = time.monotonic()
-        if now - self._at < TELL_SECONDS:
-            return
-        self._at = now
-        of = f" of {duration:.0f}" if math.isfinite(duration) else ""
-        print(f"hermes: {self._name}: {clock:.0f}{of} s, {moments:,} moments", file=sys.stderr, flush=True)
+def _of_lane(progress: RecordingProgress, name: str, cell: Cell) -> RecordingProgress:
+    """Restart the progress for one memory of a lab run."""
+    return progress.restarted(f"{name}, {cell.preset.title}")
 
 
-def _tellers(name: str) -> Callable[[Cell], Progress]:
-    """A teller for each memory of a lab run."""
-    return lambda cell: _Teller(f"{name}, {cell.preset.title}")
-
-
-def _tell_turns(turns: tuple[RunTurn, ...]) -> None:
+def _print_turns(turns: tuple[RunTurn, ...]) -> None:
     from hermes.trace.head import is_right  # noqa: PLC0415
 
     for turn in turns:
         if turn.state == "error":
             print(f"  {turn.at:6.1f} s  {turn.question}  no answer: {turn.answer}")
             continue
-        verdict = "" if turn.truth is None else "  right" if is_right(turn) else f"  wrong, it is: {turn.truth}"
+        verdict = "" if turn.truth is None else "  right" if is_right(turn) else f"  wrong; correct: {turn.truth}"
         print(f"  {turn.at:6.1f} s  {turn.question}  {turn.answer}{verdict}")
 
 
-def _tell_lanes(lanes: tuple[RecordedLane, ...]) -> None:
+def _print_lanes(lanes: tuple[RecordedLane, ...]) -> None:
     for lane in lanes:
         print(lane.cell.preset.title, f"stopped: {lane.error}" if lane.error else "")
-        _tell_turns(lane.turns)
+        _print_turns(lane.turns)

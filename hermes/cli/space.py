@@ -15,12 +15,13 @@ from typing import Final
 from hermes.assets import checkout
 from hermes.errors import HermesError
 from hermes.files.output import check_folder
+from hermes.formatting import format_bytes
 
 PARTS: Final = ("app.py", "hermes", "ui", "assets", "requirements.txt", "LICENSE")
 LEFT_OUT: Final = ("__pycache__", "node_modules", "*.pyc", ".*", "*.test.js", "*.test.mjs")
 KEPT: Final = (".git", ".gitattributes")
 LARGEST: Final = 10_000_000
-"""Bytes: the hub refuses larger files without its large-file storage."""
+"""Upper bound of a file in bytes: the hub rejects larger files outside its large-file storage."""
 
 FRONT_MATTER: Final = """\
 ---
@@ -46,21 +47,21 @@ tags:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Declare the arguments."""
+    """Add this command's options."""
     parser.add_argument("out_dir", metavar="OUT_DIR", type=Path, help="a new or empty folder, or a clone of the Space")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Build the folder and say what to do with it."""
+    """Build the folder and print the next step."""
     count, size = build_space(checkout("`hermes space`"), args.out_dir)
     print(
-        f"{count} files, {size / 1e6:.1f} MB in {args.out_dir}. To publish: commit and push them to the Space (Spaces.md)."
+        f"{count} files, {format_bytes(size)} in {args.out_dir}. To publish: commit and push them to the Space (Spaces.md)."
     )
     return 0
 
 
 def front_matter(root: Path) -> str:
-    """The head of a Space's README.md, with the version of Gradio that requirements.txt pins."""
+    """Return the front matter of a Space's README.md, with the version of Gradio pinned in requirements.txt."""
     for line in (root / "requirements.txt").read_text(encoding="utf-8").splitlines():
         if line.startswith("gradio=="):
             return FRONT_MATTER.format(gradio=line.removeprefix("gradio==").strip())
@@ -68,14 +69,14 @@ def front_matter(root: Path) -> str:
 
 
 def build_space(root: Path, out: Path) -> tuple[int, int]:
-    """Copy what a Space needs from the project to `out`.
+    """Copy the files of a Space from the project to `out`.
 
     Args:
         root: The project.
-        out: A folder that is new or empty, or a clone of a Space (its files are replaced, its history is kept).
+        out: A new or empty folder, or a clone of a Space (its files are replaced, its history is kept).
 
     Returns:
-        Number of files and their bytes in all.
+        Number of files and their total size in bytes.
 
     Raises:
         HermesError: Something is missing or too large for the hub, or `out` holds other things. Nothing was changed.
@@ -85,7 +86,7 @@ def build_space(root: Path, out: Path) -> tuple[int, int]:
     if missing:
         raise HermesError(f"This copy of the project is incomplete: {', '.join(missing)} missing.")
     files = {file.relative_to(root): file for part in PARTS for file in _files(root / part)}
-    too_large = [f"{name} ({file.stat().st_size / 1e6:.1f} MB)" for name, file in files.items() if _is_large(file)]
+    too_large = [f"{name} ({format_bytes(file.stat().st_size)})" for name, file in files.items() if _is_large(file)]
     if too_large:
         raise HermesError(f"Larger than the 10 MB that the hub accepts in a Space: {', '.join(sorted(too_large))}.")
     root, out = root.resolve(), check_folder(out)

@@ -1,4 +1,4 @@
-"""What the publications lead one to expect of HERMES, against what was measured. Pure functions."""
+"""Compares the publications' claims about HERMES with the measurements. Pure functions."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ QUARTER: Final = 0.25
 KEPT: Final = 0.95
 """Share of the full cache's accuracy that a quarter of its tokens should keep."""
 AHEAD: Final = 0.20
-"""Points by which it should lead a window of the newest frames and evenly spread frames, on questions of memory."""
+"""Expected lead over `RIVALS` on memory questions, as a difference in accuracy."""
 RIVALS: Final = ("sliding-window", "uniform-frames")
 
 Sums = Callable[[Cell, str], npt.NDArray[np.float64]]
-"""Right answers of a cell in each stream, for a group of questions [streams]."""
+"""Number of right answers of a cell in each stream, for a group of questions [streams]."""
 
 
 def expectations(
@@ -30,18 +30,18 @@ def expectations(
     asked: Mapping[str, npt.NDArray[np.float64]],
     weights: Any,
 ) -> list[dict[str, Any]]:
-    """Each expectation that these measurements can speak to.
+    """Evaluate every claim that the measurements cover.
 
     Args:
-        plan: What was measured.
-        cells: The cells that were measured, by policy.
-        right: Right answers by stream, for a cell and "all" or "memory".
-        asked: Questions by stream, for "all" and "memory" [streams]; a group is left out where nothing was asked.
+        plan: The plan that was measured.
+        cells: The measured cells by policy.
+        right: Right answers per stream, for a cell and "all" or "memory".
+        asked: Questions per stream, for "all" and "memory" [streams]; groups without questions are missing.
         weights: From `bootstrap_weights`.
 
     Returns:
-        For JSON: the `claim`, the measured `value` with its interval, the least that was `expected`, and the `verdict`:
-        "confirmed" where the whole interval reaches it, "refuted" where none of it does, else "not settled".
+        For JSON: the `claim`, the measured `value` with its interval, the `expected` minimum, and the `verdict`:
+        "confirmed" if the whole interval is at least the minimum, "refuted" if it is below, else "not settled".
     """
     found = []
     quarter = [c for c in cells.get(OURS, []) if c.budget and abs(c.budget / plan.full - QUARTER) < 0.005]

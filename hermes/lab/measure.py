@@ -1,4 +1,4 @@
-"""One policy at one budget on one stream: the frames are seen once, then every question is asked on a branch."""
+"""Measures one policy at one budget on one stream: the frames are pushed once, then all questions are asked."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from hermes.snapshot import AnswerTrace, Snapshot
 
 @dataclass(frozen=True)
 class Task:
-    """A rendered stream and what is asked about it.
+    """A rendered stream and its questions.
 
     Attributes:
         index: Number of the stream.
-        stream: Its frames and events.
-        at: Last frame that is seen before the questions.
-        questions: Asked after that frame.
+        stream: Frames and events.
+        at: Index of the last frame before the questions.
+        questions: The questions, asked after that frame.
     """
 
     index: int
@@ -37,14 +37,14 @@ class Task:
 
 
 def make_task(plan: LabPlan, index: int) -> Task:
-    """The stream of this index; the same plan and index give the same pixels and questions."""
+    """Create the task with an index; deterministic in plan and index."""
     stream = make_stream(plan.world, index)
     at, questions = draw_questions(plan.world, stream, index)
     return Task(index, stream, at, questions)
 
 
 def describe_task(task: Task) -> dict[str, Any]:
-    """What the statistics need of a task, for JSON."""
+    """Return the data of a task that the statistics need, for JSON."""
     return {
         "stream": task.index,
         "at": task.at,
@@ -65,20 +65,20 @@ def describe_task(task: Task) -> dict[str, Any]:
 
 
 def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = None) -> dict[str, Any]:
-    """Let one policy see a stream and answer all its questions.
+    """Push a stream under one policy and ask all its questions.
 
     Args:
         model: From `hermes.load`.
         task: From `make_task`.
         cell: The policy and its budget.
-        seen: The frames of this stream as the model encoded them for another policy; None: it encodes them anew.
+        seen: Cache of the encoded frames of this stream, shared by policies; None: encode the frames.
 
     Returns:
-        For JSON. `said`: the answers; `fate`: what became of the evidence of each; `resident`: video tokens that each layer
-        holds in a head; `read`: what a head of each layer reads for the question for which it reads most;
-        `archive_bytes`, `moved_bytes`: what is kept outside, and the most that one question fetches from there; `times`:
-        seconds, which differ from run to run; `push` counts the encoding of frames, whether it was done anew or not.
-        Or `error`: why the policy could not see the whole stream.
+        For JSON. `said`: the answers; `fate`: the evidence attribution of each; `resident`: video tokens per head that each
+        layer holds; `read`: video tokens per head that each layer reads, for the question that reads most;
+        `archive_bytes`: bytes kept outside the memory; `moved_bytes`: the most bytes fetched for one question; `times`:
+        seconds, which vary between runs (`push` includes the encoding of frames, cached or not). Or `error`: why the
+        policy could not process the stream.
     """
     key = {"stream": task.index, "policy": cell.policy, "budget": cell.budget}
     began = time.perf_counter()
@@ -103,7 +103,7 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
             "said": said,
             "fate": outcomes,
             "resident": memory.kept_per_layer.tolist(),
-            # Of the question that reads most: layers may share a budget, and another question shares it otherwise.
+            # One question for all layers: they may share a budget, and each question may split it differently.
             "read": max(read, key=lambda tokens: int(tokens.sum())).tolist(),
             "archive_bytes": memory.archive_bytes,
             "moved_bytes": max(moved),
@@ -116,7 +116,7 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
 
 
 def _outcome(task: Task, question: Question, snapshot: Snapshot, trace: AnswerTrace, merged: int) -> str:
-    """What became of the evidence of an answer, in one word (see `hermes.analysis.evidence`)."""
+    """Return the outcome of the evidence attribution of an answer (see `hermes.analysis.evidence`)."""
     truth = truth_of(question.text, task.stream.events, task.at, task.stream.fps)
     spans, every = (None, True) if truth is None else (truth.spans, truth.every)
     reach = (merged - 1) / task.stream.fps

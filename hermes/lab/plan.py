@@ -1,4 +1,4 @@
-"""What the lab measures: streams, policies and budgets, checked before anything runs."""
+"""Plans of the lab: streams, policies and budgets, validated before anything runs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from hermes.policies.presets import Preset, preset_of
 from hermes.trace import LEAST_LANES, MOST_LANES
 
 FORMAT: Final = 1
-"""Of the records that measurements are kept in; another number where they hold something else."""
+"""Format version of stored measurements."""
 SIDE: Final = 128  # pixels of a rendered frame, height and width
 TEMPOS: Final = ("dense", "calm", "slow")
 
 
 class LabError(HermesError):
-    """The lab cannot run what was asked."""
+    """Invalid arguments or files of the lab."""
 
 
 @dataclass(frozen=True)
 class Budget:
-    """A budget as it was asked for: tokens a layer, or a share of the full cache at a stream's end.
+    """A budget as given by the user: tokens per layer, or a share of the full cache at the end of a stream.
 
     Attributes:
-        tokens: Video tokens that a layer may hold; None where a share was asked for.
-        share: Share of the full cache, above 0 to 1; None where tokens were asked for.
+        tokens: Video tokens that a layer may hold; None if a share is given.
+        share: Share of the full cache, above 0, at most 1; None if tokens are given.
     """
 
     tokens: int | None = None
@@ -39,10 +39,10 @@ class Budget:
 
     @classmethod
     def read(cls, text: str) -> Budget:
-        """A budget from text: "512", or "25%".
+        """Parse a budget: "512" or "25%".
 
         Raises:
-            LabError: Neither; or a share outside 0 to 100 %.
+            LabError: The text is neither, or the share is not above 0 and at most 100 %.
         """
         found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(%?)", text.strip())
         if not found or (not found[2] and "." in found[1]):
@@ -50,19 +50,19 @@ class Budget:
         if not found[2]:
             return cls(tokens=int(found[1]))
         if not 0 < float(found[1]) <= 100:
-            raise LabError(f"A share of the full cache lies above 0 and is at most 100 %, not {text}.")
+            raise LabError(f"A share of the full cache must be above 0 and at most 100 %, not {text}.")
         return cls(share=float(found[1]) / 100)
 
     def of(self, full: int, least: int) -> int:
-        """Tokens a layer, given those of the full cache; a share becomes at least `least`, one frame."""
+        """Return the tokens per layer for a full cache of `full` tokens; a share yields at least `least` (one frame)."""
         return self.tokens if self.tokens is not None else max(round((self.share or 0) * full), least)
 
 
 def read_preset(text: str) -> Preset:
-    """A policy or preset by name, or a policy with settings: "hermes:smoothing=off,alpha_long_term=0.3".
+    """Parse the name of a policy or preset, optionally with settings: "hermes:smoothing=off,alpha_long_term=0.3".
 
     Raises:
-        HermesError: There is no such policy or setting, or the setting cannot take the value.
+        HermesError: There is no such policy or setting, or a value is invalid.
     """
     name, colon, listed = text.partition(":")
     preset = preset_of(name)
@@ -72,13 +72,13 @@ def read_preset(text: str) -> Preset:
     for item in listed.split(","):
         key, equals, value = item.partition("=")
         if not equals:
-            raise LabError(f"Settings are written as name=value with commas between them, not “{listed}”.")
+            raise LabError(f"Settings are written as name=value, separated by commas, not “{listed}”.")
         changed[key.strip()] = setting_of(policy.settings, key.strip(), preset.policy).parse(value)
     return replace(preset, name=text, title=f"{preset.title} ({listed})", changed=tuple(changed.items()))
 
 
 def _at_budgets(text: str, budgets: Sequence[str]) -> tuple[str, Sequence[str]]:
-    """A policy and its budgets: those of its own behind an @, or else all."""
+    """Split a policy from its own budget behind an “@”; without one, all budgets apply."""
     name, at, own = text.rpartition("@")
     return (name, [own]) if at else (text, budgets)
 
@@ -102,25 +102,25 @@ class Cell:
 
     @property
     def badge(self) -> str:
-        """How close it is to its publication; of a preset that changes something, that it does."""
+        """How faithful the policy is to its publication; for a preset, which policy it varies."""
         return POLICIES[self.preset.policy].badge if self.policy in POLICIES else f"variant of {self.preset.policy}"
 
     @property
     def facts(self) -> dict[str, str]:
-        """What a recorded run says of it: `name`, `title`, `badge` and `about`."""
+        """Metadata for a recorded run: `name`, `title`, `badge` and `about`."""
         preset = self.preset
         return {"name": self.policy, "title": preset.title, "badge": str(self.badge), "about": preset.about}
 
     def make(self) -> Policy:
-        """The policy, ready for a session."""
+        """Create the policy for a session."""
         return self.preset.make(self.budget)
 
 
 def cells_of(policies: Sequence[str], budget: int) -> list[Cell]:
-    """The memories that go by these names, each with the budget, where it has one.
+    """Return the cells of the policies with these names, with the budget for those that have one.
 
     Raises:
-        HermesError: There is no such policy or setting; there are too few or too many, or the same twice.
+        HermesError: There is no such policy or setting, or the names are too few, too many or not distinct.
     """
     if not LEAST_LANES <= len(set(policies)) == len(policies) <= MOST_LANES:
         raise LabError("Choose two to four different memories.")
@@ -130,16 +130,16 @@ def cells_of(policies: Sequence[str], budget: int) -> list[Cell]:
 
 @dataclass(frozen=True)
 class LabPlan:
-    """A whole comparison.
+    """A comparison of policies.
 
     Attributes:
-        model: Name or folder of the model, as it was asked for.
-        streams: How many streams.
-        frames: Frames of each.
-        seed: Of the streams.
-        tempo: How fast cards follow each other.
-        cells: Policies and budgets; those without a budget once.
-        full: Video tokens of a layer that keeps everything, at a stream's end.
+        model: Name or folder of the model, as given by the user.
+        streams: Number of streams.
+        frames: Frames per stream.
+        seed: Seed of the streams.
+        tempo: How fast the cards change, one of `TEMPOS`.
+        cells: Policies and budgets; policies without a budget appear once.
+        full: Video tokens per layer of the full cache at the end of a stream.
         reference: The policy that the others are compared with.
     """
 
@@ -154,12 +154,12 @@ class LabPlan:
 
     @property
     def world(self) -> Setup:
-        """The streams, as the pocket evaluation renders them."""
+        """The streams, as rendered by the pocket evaluation."""
         return Setup(self.streams, self.frames, self.seed, tempo=self.tempo)
 
     @property
     def budgets(self) -> list[int]:
-        """The budgets, smallest first."""
+        """The budgets in ascending order."""
         return sorted({cell.budget for cell in self.cells if cell.budget is not None})
 
 
@@ -175,22 +175,22 @@ def make_plan(
     tempo: str = "calm",
     reference: str | None = None,
 ) -> LabPlan:
-    """Check what was asked for, and lay it out.
+    """Validate the arguments and create a plan.
 
     Args:
         backbone: The model.
-        model: The name that it was loaded by.
-        policies: Names of policies and presets, or policies with settings (see `read_preset`); “rekv@25%” is a policy at
-            that budget alone, in place of all of `budgets`.
-        budgets: Each a number of tokens, or a share such as "25%".
-        streams: At least 2: with one stream there is no interval.
-        frames: At least 16.
-        seed: Of the streams, 0 or more.
-        tempo: A name of `TEMPOS`.
-        reference: One of the policies; None: "hermes" if it takes part, or the first.
+        model: The name by which it was loaded.
+        policies: Names of policies and presets, or policies with settings (see `read_preset`); “rekv@25%” is measured only
+            at that budget.
+        budgets: Numbers of tokens, or shares such as "25%".
+        streams: Number of streams, at least 2 (one stream has no interval).
+        frames: Frames per stream, at least 16.
+        seed: Seed of the streams, at least 0.
+        tempo: One of `TEMPOS`.
+        reference: One of the policies; None: "hermes" if it is among them, else the first.
 
     Raises:
-        HermesError: A name, number or budget does not fit; the message says which and why.
+        HermesError: A name, number or budget is invalid; the message names it.
     """
     wanted = [_at_budgets(text, budgets) for text in policies]
     names = list(dict.fromkeys(name for name, _ in wanted))
@@ -198,11 +198,11 @@ def make_plan(
     if not policies or not budgets:
         raise LabError("The lab needs at least one policy and one budget.")
     if streams < 2 or frames < 16 or seed < 0:
-        raise LabError("The lab needs at least two streams of 16 frames each, and a seed that is not below 0.")
+        raise LabError("The lab needs at least two streams of at least 16 frames, and a seed of at least 0.")
     if tempo not in TEMPOS:
         raise LabError(f"There is no tempo “{tempo}”. There are: {', '.join(TEMPOS)}.")
     if reference is not None and reference not in names:
-        raise LabError(f"The reference “{reference}” is not among the policies that take part.")
+        raise LabError(f"The reference “{reference}” is not among the compared policies.")
     layout = backbone.layout(SIDE, SIDE)
     per_step = layout.grid[0] * layout.grid[1]
     full = frames // layout.frames_per_step * per_step
@@ -218,9 +218,9 @@ def make_plan(
 
 
 def identity(plan: LabPlan, backbone: Backbone) -> dict[str, Any]:
-    """What must agree for measurements to belong together: the streams and the model, not how much of them was asked.
+    """Return the properties of streams and model that measurements in one folder must share.
 
-    A digest of the first stream tells streams of the same seed apart that another version renders differently.
+    A digest of the first stream distinguishes versions that render streams of the same seed differently.
     """
     return {
         "format": FORMAT,

@@ -1,4 +1,4 @@
-"""Records a lab run: two to four memories see the same video, one after the other, and are asked the same questions."""
+"""Records lab runs: the same video and questions for two to four memories, one after the other."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class RecordedLane:
 
     Attributes:
         cell: The policy and its budget.
-        settings: What it ran under.
-        turns: Every question with its answer, in state "error" where there is none.
-        error: Why it could not go on to the end of the video; None where it did.
+        settings: Settings of its stream.
+        turns: All questions with their answers; state "error" if there is no answer.
+        error: Why it stopped before the end of the video; None if it did not.
     """
 
     cell: Cell
@@ -45,30 +45,30 @@ def record_lab(
     recorder: LabRecorder,
     progress: Callable[[Cell], Progress] | None = None,
 ) -> tuple[RecordedLane, ...]:
-    """Stream a video into every memory, ask each the same, and give everything to a recorder; a moment for every chunk.
+    """Stream a video into every memory, ask the same questions, and record a moment after every chunk.
 
     Args:
         model: A loaded model.
         clip: The video.
-        settings: How to stream it, the same for all; its policy is not looked at.
+        settings: Settings of the streams; the policy is ignored.
         policies: Names of two to four different policies or presets, or policies with settings.
-        questions: What to ask, and when.
-        recorder: Takes the moments; it has as many lanes.
-        progress: Gives, for each memory, what is told how far it is; they come one after the other.
+        questions: Questions and the times at which they are asked.
+        recorder: Receives the moments; has one lane per policy.
+        progress: Returns the progress function of a memory; the memories run one after the other.
 
     Returns:
-        The memories, in the order of `policies`. One that cannot go on has its reason; the others go on.
+        The memories in the order of `policies`. A memory that fails has an error; the others continue.
 
     Raises:
-        HermesError: The video cannot be played, or a name or setting does not fit.
+        HermesError: The video cannot be played, or a name or setting is invalid.
     """
     cells = cells_of(policies, settings.budget)
-    told = [_stream(model, clip, _settings(settings, cell), questions, lane, progress(cell) if progress else None)
+    results = [_stream(model, clip, _settings(settings, cell), questions, lane, progress(cell) if progress else None)
             for cell, lane in zip(cells, recorder.lanes, strict=True)]  # fmt: skip
-    at = {index: one.at for answers, _ in told for index, one in answers.items()}
-    order = sorted(at, key=lambda index: (at[index], index))  # what nobody was asked is left out
+    at = {index: one.at for answers, _ in results for index, one in answers.items()}
+    order = sorted(at, key=lambda index: (at[index], index))  # without questions that no memory was asked
     lanes = []
-    for cell, (answers, error) in zip(cells, told, strict=True):
+    for cell, (answers, error) in zip(cells, results, strict=True):
         turns = tuple(_turn(questions[i].text, answers.get(i), at[i], clip, cell, error) for i in order)
         lanes.append(RecordedLane(cell, _settings(settings, cell), turns, error))
     return tuple(lanes)
@@ -77,21 +77,21 @@ def record_lab(
 def write_lab(
     recorder: LabRecorder, path: Path, model: Backbone, clip: SourceClip, lanes: Sequence[RecordedLane], **texts: str
 ) -> int:
-    """Write what `record_lab` recorded.
+    """Write the recording of `record_lab` to a file.
 
     Args:
-        recorder: Took the moments.
-        path: Where to.
+        recorder: The recorder with the moments.
+        path: The output file.
         model: The model.
         clip: The video.
         lanes: The memories.
-        texts: `id`, `title`, `about` and `look` of the run, where they are not the clip's.
+        texts: `id`, `title`, `about` and `look` of the run, if they differ from the clip's.
 
     Returns:
-        Bytes of the file.
+        Size of the file in bytes.
 
     Raises:
-        TraceError: A memory has seen nothing, or the file cannot be written.
+        TraceError: A memory has seen no frame, or the file cannot be written.
     """
     head = describe(model, lanes[0].settings, clip, (), **texts)
     rate = clip.truth.get("fps")
@@ -113,7 +113,7 @@ def _stream(
     recorder: Recorder,
     progress: Progress | None,
 ) -> tuple[dict[int, AnswerProgress], str | None]:
-    """One memory along the video: its answers by number of the question, and why it could not go on."""
+    """Stream the video into one memory; returns its answers by number of the question, and its error, if any."""
     answers: dict[int, AnswerProgress] = {}
     for item in run_clip(model, ClipRequest(str(clip.path), clip.title, settings, tuple(questions)), 0.0, scores=True):
         if item.answer is not None and item.answer.done:

@@ -1,7 +1,7 @@
-"""A lab summary as one self-contained HTML file: tables, and interactive figures from `hermes.plots`.
+"""Renders a lab summary as a self-contained HTML file: tables, and interactive figures from `hermes.plots`.
 
-The page is rendered from `templates/report.html`. It contains the plotting library, so it needs no network; without
-JavaScript its tables hold the same numbers.
+The template is `templates/report.html`. The file contains the plotting library, so it works offline; without JavaScript,
+its tables show the same numbers.
 """
 
 from __future__ import annotations
@@ -24,22 +24,22 @@ MEANINGS: Final = {
     "evicted": "seen, then evicted",
     "not retrieved": "in the archive, or in memory that the answer did not read",
     "unread": "held, but not attended to",
-    "read": "held and attended to, and the answer is wrong all the same",
-    "absent": "there is none to point at: the true answer rests on what was not shown",
-    "unknown": "its place is not known",
+    "read": "held and attended to, but the answer is wrong",
+    "absent": "there is none: the true answer depends on something that was not shown",
+    "unknown": "its position is unknown",
 }
-"""What the outcomes of evidence mean."""
+"""Meaning of the outcomes of evidence attribution."""
 
 
 def report(summary: dict[str, Any]) -> str:
     """Render the report.
 
     Args:
-        summary: What `lab.json` holds: from `hermes.lab.summary.summarise`, with `machine` (see
-            `hermes.bench.machine.describe_machine`) and `command` (what to type to measure the same) beside it.
+        summary: Content of `lab.json`: from `hermes.lab.summary.summarise`, with `machine` (see
+            `hermes.bench.machine.describe_machine`) and `command` (the command that repeats the measurement).
 
     Returns:
-        The HTML page, about 5 MB, most of which is the plotting library.
+        The HTML page, about 5 MB, most of it the plotting library.
     """
     environment = Environment(
         loader=PackageLoader("hermes.lab"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
@@ -88,7 +88,7 @@ def _p(value: float) -> str:
 
 
 def _add(figures: dict[str, dict[str, Any]], name: str, draw: Callable[..., plots.Figure], *args: Any) -> str:
-    """Draw a figure for light and dark backgrounds and return the name under which the page finds it."""
+    """Draw a figure for light and dark backgrounds and add it under a name, which is returned."""
     figures[name] = {
         scheme: json.loads(draw(*args, dark=scheme == "dark").to_json()) for scheme in ("light", "dark")
     }  # fmt: skip
@@ -96,20 +96,20 @@ def _add(figures: dict[str, dict[str, Any]], name: str, draw: Callable[..., plot
 
 
 def _main_group(summary: dict[str, Any]) -> dict[str, Any]:
-    """The group of questions that the figures show: memory, or all questions where none is about memory."""
+    """Group of questions shown in the figures: memory questions, or all questions if there are none."""
     groups: dict[str, dict[str, Any]] = {group["id"]: group for group in summary["groups"]}
     return groups.get("memory") or groups["all"]
 
 
 def _accuracy(summary: dict[str, Any], figures: dict[str, dict[str, Any]]) -> str:
-    """Name of the figure of accuracy over the budget; empty where no policy has a budget."""
+    """Add the figure of accuracy by budget and return its name; empty if no policy has a budget."""
     if not any(cell["budget"] is not None for cell in summary["cells"] if "error" not in cell):
         return ""
     return _add(figures, "accuracy", plots.accuracy_by_budget, summary, _main_group(summary)["id"])
 
 
 def _tables_by_budget(summary: dict[str, Any], measured: Sequence[Cell]) -> list[dict[str, Any]]:
-    """For each budget, the groups by kind and by age, and the cells to list; policies without a budget in each."""
+    """For each budget, the groups by kind and by age, and the cells to list, including policies without a budget."""
     tables = []
     for budget in sorted({cell["budget"] for cell in summary["cells"] if cell["budget"] is not None}):
         parts = []

@@ -1,4 +1,4 @@
-"""Runs a plan: streams are handed to worker processes, measurements come back one by one and are kept at once."""
+"""Runs a lab plan in worker processes; each measurement is stored as soon as it arrives."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from hermes.lab.store import Store
 from hermes.policies import load_plugin, loaded_plugins
 
 Todo = tuple[int, tuple[Cell, ...]]
-"""A stream and the cells that are still to be measured on it."""
+"""A stream and the cells that remain to be measured on it."""
 
 
 def run_plan(
@@ -30,17 +30,17 @@ def run_plan(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Measure what the store does not hold yet.
+    """Measure everything in a plan that the store does not contain yet.
 
     Args:
-        plan: What to measure.
-        backbone: The model, as loaded here.
-        store: Keeps what is measured, and says what was measured before.
-        workers: Processes of one thread each; 1: in this process.
-        progress: Told how many cells are done, and of how many.
+        plan: The plan.
+        backbone: The model, for measurements in this process.
+        store: Stores the measurements.
+        workers: Number of processes with one thread each; 1: measure in this process.
+        progress: Called with the number of completed measurements and the total.
 
     Raises:
-        LabError: A worker ended before its work was done; what was measured is kept.
+        LabError: The workers ended early; completed measurements are stored.
     """
     todo = missing(plan, store)
     total = plan.streams * len(plan.cells)
@@ -59,7 +59,7 @@ def run_plan(
 
 
 def missing(plan: LabPlan, store: Store) -> list[Todo]:
-    """What is still to be measured, stream by stream, so that a stream is rendered once."""
+    """Return the missing measurements grouped by stream, so that each stream is rendered once."""
     open_cells = (
         (index, tuple(cell for cell in plan.cells if (index, cell) not in store.found)) for index in range(plan.streams)
     )
@@ -68,7 +68,7 @@ def missing(plan: LabPlan, store: Store) -> list[Todo]:
 
 def _alone(plan: LabPlan, backbone: Backbone, todo: Sequence[Todo]) -> Iterator[dict[str, Any]]:
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # sums in another order are other numbers
+    torch.set_num_threads(1)  # for reproducible sums
     try:
         for index, cells in todo:
             yield from _measure_stream(plan, backbone, index, cells)
@@ -103,9 +103,7 @@ def _together(plan: LabPlan, todo: Sequence[Todo], workers: int) -> Iterator[dic
                 record = results.get(timeout=1)
             except queue.Empty:
                 if results.empty() and not any(process.is_alive() for process in processes):
-                    raise LabError(
-                        "The worker processes ended before their work was done; start the command again to go on."
-                    ) from None
+                    raise LabError("The worker processes ended early; run the command again to continue.") from None
                 continue
             left -= "questions" not in record
             yield record
@@ -116,7 +114,7 @@ def _together(plan: LabPlan, todo: Sequence[Todo], workers: int) -> Iterator[dic
 
 def _work(plan: LabPlan, plugins: Sequence[str], tasks: Any, results: Any) -> None:
     """Run in a worker process: measure streams until none are left or the parent has ended."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too, and ends its workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too and terminates its workers
     torch.set_num_threads(1)
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()

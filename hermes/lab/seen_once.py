@@ -1,4 +1,4 @@
-"""The frames of one stream, encoded once for all the memories that see them: what the vision tower does knows no policy."""
+"""Encodes the frames of one stream once for several memories: encoding does not depend on the policy."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 
 
 class SeenOnce:
-    """Remembers what a model's `encode` gave for each chunk of one stream; for one stream only, from its first frame on."""
+    """Caches a model's `encode` for the chunks of one stream."""
 
     def __init__(self, model: Backbone) -> None:
-        """Remember nothing yet."""
+        """Start with an empty cache."""
         self._model = model
         self._found: dict[tuple[int, int], tuple[Encoded, float]] = {}
         self._saved = 0.0
 
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:
-        """As `Backbone.encode`; a chunk that was encoded before is not encoded again."""
+        """Encode a chunk as `Backbone.encode` does, or return the cached result."""
         key = (first_step, len(frames))
         if key in self._found:
             encoded, took = self._found[key]
@@ -31,6 +31,6 @@ class SeenOnce:
         return encoded
 
     def take_seconds_saved(self) -> float:
-        """Seconds that encoding would have taken since the last call, had nothing been remembered."""
+        """Return the encoding time that the cache saved since the last call, in seconds."""
         saved, self._saved = self._saved, 0.0
         return saved

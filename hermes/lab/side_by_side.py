@@ -1,9 +1,9 @@
-"""Two to four policies on the same frames at the same time, and one question to all of them.
+"""Runs two to four policies on the same frames and asks all of them the same question.
 
-The frames are taken once and pushed into every memory in turn; a question waits until all have seen the same frames. The
-engine's worker does one step at a time, so that other streams are served in between. The time to the first token counts
-from the moment at which a memory starts its answer, without the answers of the others before it. A fault in one memory
-ends that memory or its answer; the others continue.
+Each batch of frames is pushed into every memory in turn; a question waits until all memories have seen the same frames. The
+engine runs one step at a time, so that other streams are served in between. The time to first token starts when a memory
+starts its answer, so it excludes the answers of the other memories. A fault in one memory ends that memory or its answer;
+the others continue.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ Frame = npt.NDArray[np.uint8]
 Listener = Callable[["SideView"], None]
 VIEW_WIDTH = 320
 RUN_FAILED = "The model failed on these frames; the run stopped here."
-NO_LANE_LEFT = "None of these memories could go on."
+NO_LANE_LEFT = "All memories of this run failed."
 
 
 @dataclass
 class Lane:
-    """One policy with its memory, and its answer to the last question.
+    """One policy with its memory and its answer to the last question.
 
     Attributes:
         cell: The policy and its budget.
-        session: Its memory.
-        snapshot: Its memory as of the last step; None before the first.
-        question: The last question that it was asked.
+        session: Its session.
+        snapshot: Its memory after the last step; None before the first.
+        question: The last question.
         answer: The answer so far.
-        state: "idle", "waiting" for its turn, "writing", "done", "refused" (`answer` says why there is no answer) or
-            "failed" (`error` says why; it receives no more frames).
-        first_token_ms: Time to first token of that answer.
-        error: Why it receives no more frames.
+        state: "idle", "waiting" for its turn, "writing", "done", "refused" (`answer` is the error message) or "failed"
+            (`error` is the error message; no more frames are pushed).
+        first_token_ms: Time to first token of the answer in milliseconds.
+        error: Error message if the memory failed.
     """
 
     cell: Cell
@@ -64,23 +64,23 @@ class Lane:
 
     @property
     def alive(self) -> bool:
-        """Whether it still sees frames and answers."""
+        """Whether the memory still receives frames and questions."""
         return self.error is None
 
 
 @dataclass(frozen=True)
 class SideView:
-    """What a page shows, as of the last step.
+    """State of a lab run after its last step, for display.
 
     Attributes:
-        state: Of the frames: "empty", "playing", "paused", "ended" or "failed".
-        clock: Time of the newest frame that all have seen, in seconds; nan before the first.
-        duration: Length of the file, in seconds; None before it is played.
-        frame_jpeg: That frame; None before the first.
-        frames: Frames that all have seen.
-        answering: Whether an answer is awaited.
-        error: Why the source failed.
-        lanes: The policies, in the order in which they were chosen.
+        state: State of the source: "empty", "playing", "paused", "ended" or "failed".
+        clock: Time of the newest frame that all memories have seen, in seconds; nan before the first.
+        duration: Length of the file in seconds; None before it is played.
+        frame_jpeg: This frame; None before the first.
+        frames: Number of frames that all memories have seen.
+        answering: Whether an answer is pending.
+        error: Error message if the source failed.
+        lanes: The policies in the order in which they were chosen.
     """
 
     state: str
@@ -94,18 +94,18 @@ class SideView:
 
 
 class SideBySide:
-    """A run of several policies. It takes turns in an engine like any stream (see `hermes.serving.engine.Engine.enter`)."""
+    """A run of several policies, scheduled by an engine like a stream (see `hermes.serving.engine.Engine.enter`)."""
 
     def __init__(self, host: Host, settings: StreamSettings, policies: Sequence[str]) -> None:
-        """Begin with empty memories.
+        """Start with empty memories.
 
         Args:
-            host: The engine that does the work.
-            settings: Model, budget, chunk, frame rate and speed, the same for all.
+            host: The engine.
+            settings: Model, budget, chunk, frame rate and speed, shared by all policies.
             policies: Names of two to four different policies or presets.
 
         Raises:
-            HermesError: A setting or a name does not fit.
+            HermesError: A setting or a name is invalid.
         """
         settings.check()
         cells = cells_of(policies, settings.budget)
@@ -122,10 +122,10 @@ class SideBySide:
         self._listener: Listener | None = None
         self._closed = False
 
-    # What a page does ---------------------------------------------------------------------------------------------
+    # Actions ------------------------------------------------------------------------------------------------------
 
     def play(self, path: str | Path, title: str = "") -> None:
-        """Play a video file; once for each run.
+        """Play a video file. Call once per run.
 
         Raises:
             VideoError: The file cannot be played.
@@ -137,20 +137,20 @@ class SideBySide:
             self._source.use(player, title or Path(path).name)
 
     def pause(self) -> None:
-        """Let the clock stand still."""
+        """Stop the clock."""
         with self._lock:
             self._source.pause()
 
     def resume(self) -> None:
-        """Let the clock go on."""
+        """Restart the clock."""
         with self._lock:
             self._source.resume(self._clock)
 
     def ask(self, question: str) -> None:
-        """Ask all policies, as soon as all have seen the same frames; `view` shows the answers as they grow.
+        """Ask all policies as soon as they have seen the same frames; `view` shows the answers.
 
         Raises:
-            QuestionError: It is empty, or the last one is still being answered, or nothing was seen yet.
+            QuestionError: The question is empty, the last one is still being answered, or no frame was seen yet.
         """
         with self._lock:
             if self._closed:
@@ -158,13 +158,13 @@ class SideBySide:
             if not question.strip():
                 raise QuestionError("The question is empty.")
             if self._answering:
-                raise QuestionError("The last question is still being answered: wait for it.")
+                raise QuestionError("The last question is still being answered: wait for the answers.")
             if not any(lane.alive and lane.session.steps_seen for lane in self._lanes):
-                raise QuestionError("Nothing has been seen yet: let the run begin, then ask.")
+                raise QuestionError("Nothing has been seen yet: wait for the first frames, then ask.")
             self._question = question.strip()
 
     def view(self) -> SideView:
-        """The state as of the last step. Never waits for the model."""
+        """Return the state after the last step. Never waits for the model."""
         clock = self._clock
         source = self._source.status(clock)
         return SideView(
@@ -179,18 +179,18 @@ class SideBySide:
         )
 
     def listen(self, listener: Listener | None) -> None:
-        """Report the state now, and after every step at whose end all have seen the same frames and none is answering.
+        """Report the state now, and after every step that leaves all memories at the same frame without pending answers.
 
         Args:
-            listener: Called in the thread that does the step, so it must be quick; None: remove the listener.
+            listener: Called in the worker's thread, so it must be fast; None: remove the listener.
         """
         with self._lock:
             self._listener = listener
-            self._tell()
+            self._notify()
 
-    def _tell(self) -> None:
-        even = self._batch is None and not self._answering
-        if self._listener is None or not even or math.isnan(self._clock):
+    def _notify(self) -> None:
+        synchronised = self._batch is None and not self._answering
+        if self._listener is None or not synchronised or math.isnan(self._clock):
             return
         try:
             self._listener(self.view())
@@ -211,17 +211,17 @@ class SideBySide:
     # The worker's side --------------------------------------------------------------------------------------------
 
     def work(self) -> Work:
-        """See `hermes.serving.engine.TurnTaker.work`. Frames that a question waits for count as part of its answer."""
+        """See `hermes.serving.engine.TurnTaker.work`. Frames that a question waits for count as answer work."""
         if self._closed:
             return Work()
         answering = self._answering
         return Work(answering, not answering and (self._batch is not None or self._source.has_work))
 
     def has_work(self) -> bool:
-        """Whether a step would do something."""
+        """Whether there is work."""
         return bool(self.work())
 
-    def step(self, kind: Kind, *, contended: bool) -> bool:  # noqa: ARG002 - a batch that all have begun goes first
+    def step(self, kind: Kind, *, contended: bool) -> bool:  # noqa: ARG002 - a started batch is always finished first
         """See `hermes.serving.engine.TurnTaker.step`: one policy reads a chunk, or decodes a piece of its answer."""
         with self._lock.step() as acquired:
             if not acquired:
@@ -232,19 +232,19 @@ class SideBySide:
                 if self._batch is not None:
                     self._see(self._batch)
                 elif self._answering:
-                    self._say()
+                    self._answer()
                 else:
                     self._take(contended=contended)
-            except BaseException as error:  # noqa: BLE001 - the worker must go on, whatever was raised
+            except BaseException as error:  # noqa: BLE001 - the worker must continue after any exception
                 self.fail(error)
-            self._tell()
+            self._notify()
             return True
 
     def fail(self, error: BaseException) -> None:
         """See `hermes.serving.engine.TurnTaker.fail`: end the run and all answers in progress; never raises."""
         sentence = str(error) if isinstance(error, HermesError) else RUN_FAILED
         answering = sentence_of(error, answering=True)
-        error.__traceback__ = None  # its frames hold the tensors for which there was no room
+        error.__traceback__ = None  # its frames hold large tensors
         self._batch = self._question = None
         for lane in self._lanes:
             if lane.state in ("waiting", "writing"):
@@ -260,7 +260,7 @@ class SideBySide:
         self._batch, self._turn = (np.stack(frames), list(seconds)), 0
 
     def _see(self, batch: tuple[Frame, list[float]]) -> None:
-        """The next lane reads the batch; after the last one, all have."""
+        """Push the batch into the next lane."""
         frames, seconds = batch
         lane = self._lanes[self._turn]
         self._turn += 1
@@ -269,7 +269,7 @@ class SideBySide:
             try:
                 lane.session.push(frames, seconds)
                 lane.snapshot = lane.session.snapshot()
-            except BaseException as error:  # noqa: BLE001 - the other lanes continue, whatever was raised
+            except BaseException as error:  # noqa: BLE001 - the other lanes continue after any exception
                 lane.state, lane.error = "failed", sentence_of(error)
                 error.__traceback__ = None
                 attempt(give_back, lambda: _publish(lane))
@@ -279,8 +279,8 @@ class SideBySide:
             if not any(one.alive for one in self._lanes):
                 self._source.fail(NO_LANE_LEFT)
 
-    def _say(self) -> None:
-        """Start the question that waits, or decode the next piece of the first lane that is not done."""
+    def _answer(self) -> None:
+        """Start the pending question, or decode the next piece of the first lane that is not done."""
         if self._question is not None:
             for lane in self._lanes:
                 if lane.alive:
@@ -299,7 +299,7 @@ class SideBySide:
             first = lane.session.stats.first_token_seconds
             lane.first_token_ms = None if first is None else first * 1000
             lane.snapshot = lane.session.snapshot()
-        except BaseException as error:  # noqa: BLE001 - the other lanes continue, whatever was raised
+        except BaseException as error:  # noqa: BLE001 - the other lanes continue after any exception
             _refuse(lane, sentence_of(error, answering=True))
             error.__traceback__ = None
             attempt(give_back)
@@ -307,7 +307,7 @@ class SideBySide:
         lane.pieces, lane.state = None, "done"
 
     def close(self) -> None:
-        """Free the memories; the run cannot be used any more."""
+        """Free the memories. The run cannot be used afterwards."""
         self._closed = True
         self._listener = None
         self._host.forget(self)
@@ -324,7 +324,7 @@ def _lane(model: Backbone, cell: Cell, settings: StreamSettings) -> Lane:
 
 
 def _refuse(lane: Lane, sentence: str) -> None:
-    """End a lane's answer with the reason why there is none."""
+    """End a lane's answer with an error message."""
     lane.pieces, lane.answer, lane.state = None, sentence, "refused"
 
 

@@ -1,7 +1,7 @@
-"""Statistics of paired comparisons, as pure functions of counts; they know no model and no policy.
+"""Statistics of paired comparisons as pure functions of counts.
 
-Questions of one stream share its frames and its memory, so intervals draw whole streams. McNemar's test takes questions as
-independent, which flatters it; read it beside the interval of the difference.
+Questions about one stream share its frames and memory, so the bootstrap samples whole streams. McNemar's test assumes
+independent questions, so its p-values are too small; read them together with the interval of the difference.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ LEVEL = (0.025, 0.975)
 
 
 def bootstrap_weights(clusters: int, draws: int = 2000, seed: int = 0) -> Float:
-    """How often each cluster is in each bootstrap draw.
+    """Return how often each cluster occurs in each bootstrap sample.
 
     Args:
-        clusters: How many there are, at least 1; as many are drawn, with replacement.
-        draws: How many times.
-        seed: Of the draws.
+        clusters: Number of clusters, at least 1; each sample draws this number with replacement.
+        draws: Number of samples.
+        seed: Random seed.
 
     Returns:
         float64 [draws, clusters]; every row adds up to `clusters`.
@@ -34,36 +34,36 @@ def bootstrap_weights(clusters: int, draws: int = 2000, seed: int = 0) -> Float:
 
 
 def mean_interval(right: Float, asked: Float, weights: Float) -> tuple[float, float]:
-    """95 % bootstrap interval of `sum(right) / sum(asked)`, drawn by cluster.
+    """95 % cluster bootstrap interval of `sum(right) / sum(asked)`.
 
     Args:
         right: Sum of the values in each cluster [clusters].
-        asked: Number of values in each cluster [clusters]; 0 where a cluster has none.
+        asked: Number of values in each cluster, may be 0 [clusters].
         weights: From `bootstrap_weights` [draws, clusters].
 
     Returns:
-        Its lower and upper end; nan where nothing was asked.
+        Lower and upper end; nan without values.
     """
     return _interval(_ratio(weights @ right, weights @ asked))
 
 
 def difference_interval(first: Float, second: Float, asked: Float, weights: Float) -> tuple[float, float]:
-    """95 % bootstrap interval of the difference of two means over the same questions, drawn by cluster.
+    """95 % cluster bootstrap interval of `mean(first) - mean(second)` over the same questions.
 
     Args:
-        first: Sum of the one's values in each cluster [clusters].
-        second: Sum of the other's [clusters].
+        first: Sum of the first values in each cluster [clusters].
+        second: Sum of the second values in each cluster [clusters].
         asked: Number of questions in each cluster [clusters].
         weights: From `bootstrap_weights`.
 
     Returns:
-        Ends of the interval of `mean(first) - mean(second)`.
+        Lower and upper end.
     """
     return _interval(_ratio(weights @ (first - second), weights @ asked))
 
 
 def ratio_interval(first: Float, second: Float, weights: Float) -> tuple[float, float]:
-    """95 % bootstrap interval of `sum(first) / sum(second)`, drawn by cluster: accuracy as a share of another's."""
+    """95 % cluster bootstrap interval of `sum(first) / sum(second)`: one accuracy relative to another."""
     return _interval(_ratio(weights @ first, weights @ second))
 
 
@@ -80,14 +80,14 @@ def _interval(drawn: Float) -> tuple[float, float]:
 
 
 def mcnemar_exact(only_first: int, only_second: int) -> float:
-    """Exact two-sided McNemar test: could as many questions favour one side if neither were better?
+    """Exact two-sided McNemar test.
 
     Args:
-        only_first: Questions that only the first answered rightly.
-        only_second: Questions that only the second answered rightly.
+        only_first: Questions that only the first answered correctly, b.
+        only_second: Questions that only the second answered correctly, c.
 
     Returns:
-        `min(1, 2 P(X <= min(b, c)))` with X binomial of n = b + c and 1/2; 1 without any such question.
+        p-value `min(1, 2 P(X <= min(b, c)))` with X ~ Binomial(b + c, 1/2); 1 if b + c = 0.
     """
     discordant, fewer = only_first + only_second, min(only_first, only_second)
     below = sum(comb(discordant, k) for k in range(fewer + 1))
@@ -95,7 +95,7 @@ def mcnemar_exact(only_first: int, only_second: int) -> float:
 
 
 def holm(values: Sequence[float]) -> list[float]:
-    """P-values corrected for how many tests were made (Holm 1979): in the order given, each at least as large as before."""
+    """Return p-values corrected for multiple tests (Holm 1979), in the given order."""
     order = sorted(range(len(values)), key=values.__getitem__)
     corrected, largest = [0.0] * len(values), 0.0
     for rank, index in enumerate(order):

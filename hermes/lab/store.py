@@ -1,4 +1,4 @@
-"""Where measurements are kept as they come in: a file of JSON lines that a killed run leaves usable."""
+"""Stores measurements as JSON lines; the file stays usable if the process is killed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,23 @@ MEASUREMENTS: Final = "measurements.jsonl"
 
 
 class Store:
-    """The measurements of a folder. The first line says what they belong to, each further line is one record.
+    """The measurements in a folder. The first line of the file is their identity, each further line one record.
 
     Attributes:
-        tasks: Stream number -> what was asked (see `hermes.lab.measure.describe_task`).
-        found: Stream number and cell -> what was measured (see `hermes.lab.measure.measure`); its `times` name the run of
-            the command that took them, as each has a load of its own.
+        tasks: Task by stream number (see `hermes.lab.measure.describe_task`).
+        found: Measurement by stream number and cell (see `hermes.lab.measure.measure`); its `times` name the run of the
+            command, because the load of the machine differs between runs.
     """
 
     def __init__(self, folder: Path, identity: dict[str, Any]) -> None:
-        """Open the folder, or make it.
+        """Open or create the folder.
 
         Args:
-            folder: Where the file lies or will lie.
-            identity: What must agree for measurements to belong together.
+            folder: The folder of the file.
+            identity: Properties that all measurements in the file share (see `hermes.lab.plan.identity`).
 
         Raises:
-            LabError: The folder holds measurements of something else, or a damaged file, or cannot be written.
+            LabError: The folder contains other measurements or a damaged file, or cannot be written.
         """
         self.tasks: dict[int, dict[str, Any]] = {}
         self.found: dict[tuple[int, Cell], dict[str, Any]] = {}
@@ -40,7 +40,7 @@ class Store:
             folder.mkdir(parents=True, exist_ok=True)
             whole = self._read(identity) if self._path.exists() else 0
             self._file = self._path.open("r+b" if whole else "wb")
-            self._file.truncate(whole)  # what a killed run left of its last line
+            self._file.truncate(whole)  # remove an incomplete last line
             self._file.seek(whole)
         except OSError as error:
             raise LabError(f"The folder {folder} cannot be used: {error.strerror}.") from error
@@ -48,13 +48,13 @@ class Store:
             self._write({"identity": identity})
 
     def _read(self, identity: dict[str, Any]) -> int:
-        """Take in the lines that are whole; returns how many bytes they take."""
+        """Read the complete lines; returns their size in bytes."""
         whole = 0
         for number, (line, size) in enumerate(_lines(self._path)):
             try:
                 record = json.loads(line)
             except ValueError:
-                raise LabError(f"{self._path} is damaged in line {number + 1}: move it away to begin anew.") from None
+                raise LabError(f"{self._path} is damaged in line {number + 1}: move it away to start again.") from None
             if number == 0:
                 self._compare(record.get("identity") or {}, identity)
             else:
@@ -62,12 +62,12 @@ class Store:
             whole += size
         return whole
 
-    def _compare(self, there: dict[str, Any], here: dict[str, Any]) -> None:
-        other = [name for name in here if there.get(name) != here[name]]
-        if other:
-            name = other[0]
+    def _compare(self, stored: dict[str, Any], current: dict[str, Any]) -> None:
+        different = [name for name in current if stored.get(name) != current[name]]
+        if different:
+            name = different[0]
             raise LabError(
-                f"{self._path} holds measurements of something else ({name}: {there.get(name)} there, {here[name]} here). "
+                f"{self._path} holds other measurements ({name}: {stored.get(name)} instead of {current[name]}). "
                 "Choose another folder."
             )
 
@@ -78,7 +78,7 @@ class Store:
             self.found[record["stream"], Cell(record["policy"], record["budget"])] = record
 
     def add(self, record: dict[str, Any]) -> None:
-        """Keep a record: on disk before this returns."""
+        """Add a record and write it to the file."""
         if "questions" in record and record["stream"] in self.tasks:
             return
         if "times" in record:
@@ -96,7 +96,7 @@ class Store:
 
 
 def _lines(path: Path) -> Iterator[tuple[str, int]]:
-    """Lines that end as lines do, each with its size in bytes; what is behind the last end was never written whole."""
+    """Complete lines with their size in bytes; an incomplete last line is skipped."""
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):

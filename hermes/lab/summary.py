@@ -1,4 +1,4 @@
-"""From measurements to the numbers of a report: accuracies with intervals, paired comparisons, memory, times."""
+"""Summarises measurements for a report: accuracies with intervals, paired comparisons, memory and times."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ TITLES: Final = {
     "attribute": "colour or shape of",
 }
 MEMORY: Final = ("first", "exists", "count")
-"""Kinds that stand for memory where one number is wanted: all of them need what is long gone from view."""
+"""Kinds of the group “memory”: all of them need evidence that is no longer visible."""
 OUTCOMES: Final = get_args(Outcome)
 PAST: Final = tuple(kind for kind in KINDS if kind not in ("now", "exists", "count"))
-"""Kinds whose evidence is one past card, so that it has an age."""
+"""Kinds whose evidence is a single past card, which has an age."""
 
 
 @dataclass(frozen=True)
 class Group:
-    """Questions that are counted together.
+    """A group of questions.
 
     Attributes:
-        id: Its name in the JSON.
-        title: Its name for people.
+        id: Name in the JSON.
+        title: Title to display.
         sort: "total", "kind" or "age".
-        members: Which questions belong to it [questions].
+        members: Mask of its questions [questions].
     """
 
     id: str
@@ -56,13 +56,13 @@ class Group:
 
 @dataclass(frozen=True)
 class AskedQuestion:
-    """All questions of all streams, in one row.
+    """All questions of all streams.
 
     Attributes:
         questions: The questions.
         stream: Stream of each question, from 0 [questions].
-        candidates: Answers that name something shown, for the guess level, of each question.
-        fps: Frames a second of the streams.
+        candidates: Answers of each question that name something shown, for the guess level.
+        fps: Frames per second of the streams.
     """
 
     questions: list[Question]
@@ -72,7 +72,7 @@ class AskedQuestion:
 
     @classmethod
     def of(cls, tasks: Tasks, streams: int) -> AskedQuestion:
-        """The questions of the first `streams` streams."""
+        """Collect the questions of the first `streams` streams."""
         questions, stream, candidates = [], [], []
         for index in range(streams):
             for q in tasks[index]["questions"]:
@@ -83,7 +83,7 @@ class AskedQuestion:
         return cls(questions, np.array(stream, np.int64), candidates, float(tasks[0]["fps"]))
 
     def groups(self) -> list[Group]:
-        """All questions, those of memory, each kind, and each age of the evidence; groups without a question left out."""
+        """Return the non-empty groups: all questions, memory, each kind, and each age of the evidence."""
         kinds = np.array([q.kind for q in self.questions])
         age = np.array([q.age for q in self.questions]) * self.fps
         found = [
@@ -100,7 +100,7 @@ class AskedQuestion:
         return [group for group in found if group.members.any()]
 
     def guess(self, group: Group) -> float:
-        """What answering without looking reaches in a group (see `hermes.eval.pocket.guess_level`)."""
+        """Return the guess level of a group (see `hermes.eval.pocket.guess_level`)."""
         rows = [
             ScoredReply(
                 int(self.stream[i]), self.questions[i], "", False, False, self.candidates[i]
@@ -111,15 +111,15 @@ class AskedQuestion:
 
 
 def summarise(plan: LabPlan, tasks: Tasks, found: Records) -> dict[str, Any]:
-    """The numbers of a report.
+    """Summarise the measurements of a plan.
 
     Args:
-        plan: What was measured.
-        tasks: What was asked, by stream.
-        found: What was measured, by stream and cell; all of the plan's.
+        plan: The plan.
+        tasks: Tasks by stream.
+        found: Measurements by stream and cell, complete for the plan.
 
     Returns:
-        For JSON: `setup`, `groups`, `cells`, `comparisons`, `expectations`. Everything but `times` is the same in every run.
+        For JSON: `setup`, `groups`, `cells`, `comparisons`, `expectations`. Everything except `times` is deterministic.
     """
     asked = AskedQuestion.of(tasks, plan.streams)
     groups = asked.groups()
@@ -128,11 +128,11 @@ def summarise(plan: LabPlan, tasks: Tasks, found: Records) -> dict[str, Any]:
     cells = []
     for cell in plan.cells:
         records = [found[index, cell] for index in range(plan.streams)]
-        said = _said(records)
+        said = _answers(records)
         if said is not None:
             right[cell] = _each(asked, said, is_correct)
         scores = _scores(asked, groups, said, right.get(cell), weights)
-        cells.append(_cell(plan, cell, records) | scores | _fates(records, right.get(cell)))
+        cells.append(_cell(plan, cell, records) | scores | _evidence(records, right.get(cell)))
     _name_runs(cells)
     return {
         "setup": {
@@ -156,8 +156,8 @@ def summarise(plan: LabPlan, tasks: Tasks, found: Records) -> dict[str, Any]:
     }
 
 
-def _said(records: Sequence[dict[str, Any]]) -> list[str] | None:
-    """All answers in one row; None where a stream could not be seen."""
+def _answers(records: Sequence[dict[str, Any]]) -> list[str] | None:
+    """All answers in order; None if a stream could not be processed."""
     if any("error" in record for record in records):
         return None
     return [text for record in records for text in record["said"]]
@@ -168,7 +168,7 @@ def _each(asked: AskedQuestion, said: Sequence[str], test: Callable[[Question, s
 
 
 def _sums(asked: AskedQuestion, values: Bools, members: Bools, streams: int) -> npt.NDArray[np.float64]:
-    """Sum of the values of a group's questions in each stream."""
+    """Sum of the values of a group's questions in each stream [streams]."""
     counted = np.bincount(asked.stream[members], weights=values[members].astype(np.float64), minlength=streams)
     return counted.astype(np.float64)
 
@@ -197,8 +197,8 @@ def _scores(
     return {"accuracy": accuracy}
 
 
-def _fates(records: Sequence[dict[str, Any]], right: Bools | None) -> dict[str, Any]:
-    """Of the wrong answers, what became of their evidence."""
+def _evidence(records: Sequence[dict[str, Any]], right: Bools | None) -> dict[str, Any]:
+    """Count the wrong answers by their evidence attribution."""
     if right is None:
         return {}
     outcomes = np.array([word for record in records for word in record["fate"]])
@@ -239,19 +239,19 @@ def _cell(plan: LabPlan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[
 
 
 def _name_runs(cells: Sequence[dict[str, Any]]) -> None:
-    """Call the runs of the command that took the times A, B, C … in the order of the cells."""
+    """Name the runs of the command that measured the times A, B, C, … in the order of the cells."""
     letters: dict[str, str] = {}
     for times in (cell["times"] for cell in cells if "times" in cell):
         times["runs"] = "+".join(letters.setdefault(run, _letter(len(letters))) for run in times["runs"])
 
 
 def _letter(number: int) -> str:
-    """A to Z, then A1 to Z1, and so on."""
+    """Return A to Z, then A1 to Z1, and so on."""
     return f"{chr(ord('A') + number % 26)}{number // 26 or ''}"
 
 
 def several_runs(summary: Mapping[str, Any]) -> bool:
-    """Whether not all times were taken by one run of the command, so that they are not to be compared throughout."""
+    """Whether the times come from several runs of the command, so that they are not all comparable."""
     return len({run for cell in summary["cells"] if "times" in cell for run in cell["times"]["runs"].split("+")}) > 1
 
 
@@ -262,18 +262,18 @@ def compare(
     right: Mapping[Cell, Bools],
     weights: npt.NDArray[np.float64],
 ) -> list[dict[str, Any]]:
-    """Every policy against the reference on the same questions, at each budget; all questions, and those of memory.
+    """Compare every policy with the reference at each budget, on all questions and on memory questions.
 
     Args:
-        plan: What was measured; a policy without a budget is compared at every budget of the reference.
+        plan: The plan; a policy without a budget is compared at every budget of the reference.
         asked: The questions.
         groups: From `AskedQuestion.groups`.
-        right: Which questions each cell answered rightly.
+        right: Mask of the correctly answered questions of each cell.
         weights: From `bootstrap_weights`.
 
     Returns:
-        For JSON: the difference in accuracy (policy minus reference) with its interval, the questions that only one of
-        the two answered rightly, McNemar's exact p, and the p that Holm's correction makes of it, over all rows.
+        For JSON: the difference in accuracy (policy minus reference) with its interval, the numbers of questions that only
+        one of the two answered correctly, McNemar's exact p, and p after Holm's correction over all rows.
     """
     rows: list[dict[str, Any]] = []
     every = np.ones(len(asked.questions), bool)

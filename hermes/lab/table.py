@@ -1,27 +1,34 @@
-"""A summary as text for a terminal, and as CSV."""
+"""A lab summary as tables for the command line, and as CSV."""
 
 from __future__ import annotations
 
 import csv
 import io
+from collections.abc import Sequence
 from typing import Any
 
 from hermes.formatting import format_bytes
 from hermes.lab.summary import several_runs
+from hermes.tables import Column, Table
 
 COLUMNS = ("policy", "budget", "share", "group", "questions", "accuracy", "low", "high", "guess")
 
 
-def text(summary: dict[str, Any]) -> str:
-    """The summary as tables of text: accuracy and memory, kinds and ages, comparisons."""
-    parts = [_setup(summary), _cells(summary)]
+def sections(summary: dict[str, Any]) -> list[str | Table]:
+    """The parts of the report for a terminal: setup, accuracy and memory, kinds and ages, comparisons, evidence."""
+    parts: list[str | Table | None] = [_setup(summary), _cells(summary)]
     parts += [_groups(summary, sort) for sort in ("kind", "age")]
-    parts += [_comparisons(summary), _fates(summary), _expectations(summary)]
-    return "\n\n".join(part for part in parts if part)
+    parts += [_comparisons(summary), _evidence(summary), _expectations(summary)]
+    return [part for part in parts if part]
+
+
+def text(summary: dict[str, Any]) -> str:
+    """Format the report as plain text."""
+    return "\n\n".join(part.text() if isinstance(part, Table) else part for part in sections(summary))
 
 
 def as_csv(summary: dict[str, Any]) -> str:
-    """One row for each policy, budget and group of questions."""
+    """Format the accuracies as CSV: one row per policy, budget and group of questions."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(COLUMNS)
@@ -34,16 +41,16 @@ def as_csv(summary: dict[str, Any]) -> str:
 
 
 def label(cell: dict[str, Any]) -> str:
-    """A cell in words: its policy, and its share of the full cache."""
+    """Label of a cell: its policy and its share of the full cache."""
     return cell["policy"] if cell["budget"] is None else f"{cell['policy']} {100 * cell['share']:.0f} %"
 
 
 def _setup(summary: dict[str, Any]) -> str:
     setup = summary["setup"]
     return (
-        f"{setup['streams']} streams of {setup['frames']} frames ({setup['frames_per_second']:g} a second, "
+        f"{setup['streams']} streams of {setup['frames']} frames ({setup['frames_per_second']:g} per second, "
         f"{setup['tempo']}), seed {setup['seed']}, {setup['questions']} questions, model {setup['model']}\n"
-        f"The full cache holds {setup['full_tokens']} video tokens a layer at a stream's end."
+        f"The full cache holds {setup['full_tokens']} video tokens per layer at the end of a stream."
     )
 
 
@@ -51,48 +58,55 @@ def _percent(row: dict[str, float] | None) -> str:
     return "–" if row is None else f"{100 * row['value']:.1f}"
 
 
-def _cells(summary: dict[str, Any]) -> str:
-    head = (
-        f"{'':34}{'all':>7}{'memory':>9}  {'95 % interval':15}{'resident':>9}{'read':>7}{'archive':>10}{'moved':>9}"
-        f"{'first token':>13}"
-    )
-    lines = [head]
+def _cells(summary: dict[str, Any]) -> Table:
+    columns = [
+        Column("", 34, "left"), Column("all", 7), Column("memory", 9), Column("  95 % interval", 17, "left"),
+        Column("resident", 9), Column("read", 7), Column("archive", 10), Column("moved", 9), Column("first token", 13),
+    ]  # fmt: skip
     guess = {group["id"]: group["guess"] for group in summary["groups"]}
-    lines.append(f"{'guess level':34}{100 * guess['all']:7.1f}{100 * guess.get('memory', 0):9.1f}")
+    levels = (f"{100 * guess['all']:.1f}", f"{100 * guess.get('memory', 0):.1f}")
+    rows: list[Sequence[str]] = [["guess level", *levels, *[""] * 6]]
     for cell in summary["cells"]:
         if "error" in cell:
-            lines.append(f"{label(cell):34}not measured on {cell['streams_failed']} streams: {cell['error']}")
+            rows.append([label(cell), f"not measured on {cell['streams_failed']} streams: {cell['error']}"])
             continue
         accuracy, memory, times = cell["accuracy"], cell["memory"], cell["times"]
         row = accuracy.get("memory") or accuracy["all"]
-        lines.append(
-            f"{label(cell):34}{_percent(accuracy['all']):>7}{_percent(accuracy.get('memory')):>9}  "
-            f"{100 * row['low']:5.1f} – {100 * row['high']:5.1f}  {memory['resident_tokens']:9.0f}"
-            f"{memory['read_tokens']:7.0f}{format_bytes(memory['archive_bytes']):>10}{format_bytes(memory['moved_bytes']):>9}"
-            f"{times['first_token_ms']:10.1f} ms"
+        rows.append(
+            [
+                label(cell),
+                _percent(accuracy["all"]),
+                _percent(accuracy.get("memory")),
+                f"  {100 * row['low']:5.1f} – {100 * row['high']:5.1f}",
+                f"{memory['resident_tokens']:.0f}",
+                f"{memory['read_tokens']:.0f}",
+                format_bytes(memory["archive_bytes"]),
+                format_bytes(memory["moved_bytes"]),
+                f"{times['first_token_ms']:.1f} ms",
+            ]
         )
-    lines.append("Accuracy in %. Resident and read: video tokens a layer, mean. First token: median.")
+    notes = ["Accuracy in %. Resident and read: video tokens per layer, mean. First token: median."]
     if several_runs(summary):
-        lines.append(
-            "Times come from more than one run of the command, each under its own load: lab.json says from which."
+        notes.append(
+            "Times come from several runs of the command under different loads; lab.json lists the run of each."
         )
-    return "\n".join(lines)
+    return Table(columns, rows, notes)
 
 
-def _groups(summary: dict[str, Any], sort: str) -> str:
+def _groups(summary: dict[str, Any], sort: str) -> Table | None:
     groups = [group for group in summary["groups"] if group["sort"] == sort]
     if not groups:
-        return ""
-    names = [group["id"].removeprefix("age ") for group in groups]
+        return None
     first = "kind of question" if sort == "kind" else "age of the evidence, in frames"
-    lines = [f"{first:34}" + "".join(f"{name:>11}" for name in names)]
-    lines.append(f"{'guess level':34}" + "".join(f"{100 * group['guess']:11.1f}" for group in groups))
-    for cell in summary["cells"]:
-        if "error" not in cell:
-            values = (_percent(cell["accuracy"].get(group["id"])) for group in groups)
-            lines.append(f"{label(cell):34}" + "".join(f"{value:>11}" for value in values))
-    lines.append(f"{'questions':34}" + "".join(f"{group['n']:11d}" for group in groups))
-    return "\n".join(lines)
+    columns = [Column(first, 34, "left"), *(Column(group["id"].removeprefix("age "), 11) for group in groups)]
+    rows = [["guess level", *(f"{100 * group['guess']:.1f}" for group in groups)]]
+    rows += [
+        [label(cell), *(_percent(cell["accuracy"].get(group["id"])) for group in groups)]
+        for cell in summary["cells"]
+        if "error" not in cell
+    ]
+    rows.append(["questions", *(str(group["n"]) for group in groups)])
+    return Table(columns, rows)
 
 
 def _expectations(summary: dict[str, Any]) -> str:
@@ -102,33 +116,40 @@ def _expectations(summary: dict[str, Any]) -> str:
     )
 
 
-def _fates(summary: dict[str, Any]) -> str:
+def _evidence(summary: dict[str, Any]) -> Table | None:
     cells = [cell for cell in summary["cells"] if "error" not in cell]
     if not cells:
-        return ""
-    words = list(cells[0]["fate"])
-    lines = [f"{'wrong answers, by their evidence':34}" + "".join(f"{word:>15}" for word in words)]
-    lines += [f"{label(cell):34}" + "".join(f"{cell['fate'][word]:15d}" for word in words) for cell in cells]
-    return "\n".join(lines)
+        return None
+    outcomes = list(cells[0]["fate"])
+    columns = [Column("wrong answers, by their evidence", 34, "left"), *(Column(word, 15) for word in outcomes)]
+    return Table(columns, [[label(cell), *(str(cell["fate"][word]) for word in outcomes)] for cell in cells])
 
 
-def _comparisons(summary: dict[str, Any]) -> str:
-    rows = summary["comparisons"]
-    if not rows:
-        return ""
-    head = (
-        f"{'minus ' + summary['setup']['reference']:24}{'budget':>8}  {'questions':10}{'points':>8}  {'95 % interval':16}"
-        f"{'only it':>8}{'only ref.':>10}{'p':>9}{'p (Holm)':>10}"
-    )
-    lines = [head]
-    lines += [
-        f"{row['policy']:24}{row['budget'] or '–':>8}  {row['group']:10}{100 * row['difference']:+8.1f}  "
-        f"{100 * row['low']:+6.1f} – {100 * row['high']:+6.1f} {row['only_policy']:8d}{row['only_reference']:10d}"
-        f"{row['p']:9.4f}{row['p_holm']:10.4f}"
-        for row in rows
+def _comparisons(summary: dict[str, Any]) -> Table | None:
+    compared = summary["comparisons"]
+    if not compared:
+        return None
+    columns = [
+        Column(f"minus {summary['setup']['reference']}", 24, "left"), Column("budget", 8),
+        Column("  questions", 12, "left"), Column("points", 8), Column("  95 % interval", 18, "left"), Column("only it", 8),
+        Column("only ref.", 10), Column("p", 9), Column("p (Holm)", 10),
+    ]  # fmt: skip
+    rows = [
+        [
+            row["policy"],
+            str(row["budget"] or "–"),
+            f"  {row['group']}",
+            f"{100 * row['difference']:+.1f}",
+            f"  {100 * row['low']:+6.1f} – {100 * row['high']:+6.1f}",
+            str(row["only_policy"]),
+            str(row["only_reference"]),
+            f"{row['p']:.4f}",
+            f"{row['p_holm']:.4f}",
+        ]
+        for row in compared
     ]
-    lines.append(
+    note = (
         f"p: McNemar's exact test on questions; Holm: corrected for the {len(rows)} tests of this table. Intervals: "
-        "bootstrap, whole streams drawn."
+        "bootstrap over streams."
     )
-    return "\n".join(lines)
+    return Table(columns, rows, [note])

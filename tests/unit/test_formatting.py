@@ -2,7 +2,7 @@
 
 import pytest
 
-from hermes.formatting import format_bytes, format_duration
+from hermes.formatting import format_bytes, format_bytes_short, format_clock, format_duration
 
 
 @pytest.mark.parametrize(
@@ -16,3 +16,15 @@ def test_bytes(count, text):
 @pytest.mark.parametrize(("seconds", "text"), [(0.4, "0 s"), (119, "119 s"), (600, "10 min"), (9000, "2.5 h")])
 def test_durations(seconds, text):
     assert format_duration(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(512, "512 B"), (3_414_000, "3.41 MB"), (126e6, "126 MB"), (2e15, "2,000 TB")]
+)
+def test_short_bytes(count, text):
+    assert format_bytes_short(count) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.4, "0:00"), (67.2, "1:07"), (3723, "1:02:03")])
+def test_stream_times(seconds, text):
+    assert format_clock(seconds) == text

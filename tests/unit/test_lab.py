@@ -98,7 +98,7 @@ def test_a_policy_can_be_named_with_settings():
         ({"streams": 1}, "at least two streams"),
         ({"frames": 8}, "16 frames"),
         ({"tempo": "wild"}, "no tempo “wild”"),
-        ({"reference": "full"}, "not among the policies"),
+        ({"reference": "full"}, "not among the compared policies"),
     ],
 )
 def test_what_cannot_be_planned_is_said(pocket, change, says):

@@ -14,6 +14,8 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from hermes.formatting import format_bytes_short, format_clock
+
 Value = float | str
 
 _SIDE = r"(?:'[^']*'|(?:\d+(?:\.\d+)?\s*\*\s*)?[a-z][a-z0-9_]*|-?\d+(?:\.\d+)?)"
@@ -94,22 +96,13 @@ def write(value: Value, unit: str) -> str:
         return UNMEASURED
     writers: dict[str, Callable[[float], str]] = {
         "count": lambda v: f"{round(v):,}",
-        "bytes": _bytes,
+        "bytes": format_bytes_short,
         "share": _percent,
         "times": lambda v: f"{v:.1f} times" if v < 10 else f"{round(v):,} times",
         "ms": lambda v: f"{round(v):,} ms" if v >= 10 else f"{v:.1f} ms",
-        "seconds": _clock,
+        "seconds": format_clock,
     }
     return writers[unit](value)
-
-
-def _bytes(value: float) -> str:
-    """Three figures and a decimal unit, as on the board: 512 B, 3.41 MB."""
-    units = ["B", "KB", "MB", "GB", "TB"]
-    while value >= 1000 and len(units) > 1:
-        value /= 1000
-        units.pop(0)
-    return f"{value:.3g} {units[0]}" if value < 100 else f"{round(value):,} {units[0]}"
 
 
 def _percent(share: float) -> str:
@@ -117,9 +110,3 @@ def _percent(share: float) -> str:
     if 0 < value < 0.1:
         return "under 0.1 %"
     return f"{value:.1f} %" if value < 10 and round(value, 1) % 1 else f"{round(value)} %"
-
-
-def _clock(seconds: float) -> str:
-    whole = round(seconds)
-    hours, minutes = divmod(whole // 60, 60)
-    return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"

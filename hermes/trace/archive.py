@@ -1,4 +1,4 @@
-"""The zip file of a recorded run: written whole or not at all, and read only after its sizes were checked."""
+"""The zip file of a recorded run: written atomically, and read after checking its declared sizes."""
 
 from __future__ import annotations
 
@@ -19,29 +19,29 @@ from hermes.trace.block import DamagedError, TraceError
 
 
 class TraceWriteError(TraceError, FailedError):
-    """A recorded run that cannot be written, such as on a full disk."""
+    """A recorded run cannot be written, for example because the disk is full."""
 
 
 LARGEST_DIRECTORY = 1_000_000
-"""Bytes of a zip file's directory."""
+"""Upper bound of a zip file's directory in bytes."""
 _END = struct.Struct("<4s4H2LH")
 _LOCATOR = 20
-"""Bytes of the record in front of the end record where a zip file uses the 64-bit extensions."""
+"""Bytes of the record before the end record in zip files with 64-bit extensions."""
 
 
 class Parts:
-    """The parts of an open file by name; for a folder inside it, see `below`.
+    """The parts of an open file by name; `below` selects a folder.
 
     Attributes:
-        budget: What the file expands to; every part is charged when it is read.
+        budget: Memory budget of the file; every part is charged when it is read.
     """
 
     def __init__(self, file: zipfile.ZipFile, budget: MemoryBudget, folder: str = "") -> None:
-        """Take an open file.
+        """Check the directory of an open file.
 
         Raises:
-            DamagedError: It has too many parts, one twice, or one in a form that a recorded run does not use.
-            FileTooLargeError: Its parts are larger than the budget allows.
+            DamagedError: It has too many parts, a duplicate part, or a part with an unknown compression.
+            FileTooLargeError: Its parts exceed the budget.
         """
         self.budget = budget
         self._file = file
@@ -59,11 +59,11 @@ class Parts:
         return self._folder + name in self._listed
 
     def __getitem__(self, name: str) -> bytes:
-        """A part's bytes; never more than the directory declares.
+        """Return a part's bytes, never more than the directory declares.
 
         Raises:
-            DamagedError: It is missing or cannot be decompressed.
-            FileTooLargeError: It exceeds the budget.
+            DamagedError: The part is missing or cannot be decompressed.
+            FileTooLargeError: The part exceeds the budget.
         """
         part = self._listed.get(self._folder + name)
         if part is None:
@@ -71,7 +71,7 @@ class Parts:
         self.budget.charge(part.file_size)
         try:
             with self._file.open(part) as content:
-                data = content.read(part.file_size)  # a size keeps zipfile from decompressing past it
+                data = content.read(part.file_size)  # the size limits how much zipfile decompresses
         except (zlib.error, zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
             raise DamagedError(f"The part {name[:60]} cannot be decompressed.") from error
         if len(data) != part.file_size:
@@ -79,16 +79,16 @@ class Parts:
         return data
 
     def below(self, folder: str) -> Parts:
-        """The parts in a folder, by their names there."""
+        """Return the parts in a folder, by their names relative to it."""
         return Parts(self._file, self.budget, f"{self._folder}{folder}/")
 
 
 @contextmanager
 def opened(path: Path) -> Iterator[Parts]:
-    """Open a file for reading. Whatever fails inside the `with` block becomes a sentence that names the file.
+    """Open a file for reading. Errors inside the `with` block become messages that name the file.
 
     Raises:
-        TraceError: It is not such a file, is damaged or too large, or cannot be read.
+        TraceError: The file is not a recorded run, is damaged or too large, or cannot be read.
     """
     if not path.is_file():
         raise TraceError(f"There is no file at {path}.")
@@ -137,21 +137,21 @@ def _check_directory(path: Path) -> None:
 
 
 def begins_with(path: str | Path, part: str) -> bool:
-    """Whether a file begins like a zip file whose first part has this name; nothing else of it is looked at."""
+    """Whether a file starts like a zip file whose first part has this name. The rest is not read."""
     with Path(path).open("rb") as file:
         start = file.read(30 + len(part))
     return start.startswith(b"PK\x03\x04") and start.endswith(part.encode())
 
 
 def read_head(data: bytes, kind: str) -> dict[str, Any]:
-    """The JSON object that a file begins with.
+    """Parse the first part of a file, a JSON object.
 
     Args:
         data: The part.
-        kind: The format that it must name.
+        kind: The expected format.
 
     Raises:
-        InvalidValueError: It is not JSON, or names another format.
+        InvalidValueError: The part is not a JSON object, or has another format.
     """
     content = mapping(parse_json(data, RUN_LIMITS.json_bytes, "header"), "header")
     if content.get("format") != kind:
@@ -187,20 +187,22 @@ def check_version(name: str, content: Mapping[str, Any], version: int) -> None:
 
 
 def write(path: Path, parts: Mapping[str, bytes]) -> int:
-    """Write parts as one file, in their order; it appears whole or not at all. Equal parts make equal files.
+    """Write parts in order to a file, which is replaced atomically. Equal parts produce equal files.
 
     Returns:
-        Bytes of the file.
+        Size of the file in bytes.
 
     Raises:
-        TraceWriteError: It cannot be written.
+        TraceWriteError: The file cannot be written.
         OutputError: `path` is a folder, a device, a pipe or a socket.
     """
     try:
         with replacing(path) as part:
             with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as file:
                 for name, data in parts.items():
-                    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))  # so that equal runs are equal files
+                    info = zipfile.ZipInfo(
+                        name, (1980, 1, 1, 0, 0, 0)
+                    )  # constant, so that equal runs produce equal files
                     info.compress_type = zipfile.ZIP_DEFLATED if name.endswith(".json") else zipfile.ZIP_STORED
                     file.writestr(info, data)
             size = part.stat().st_size

@@ -1,4 +1,4 @@
-"""Blocks: named arrays and a JSON value in one compressed piece of bytes. No pickle.
+"""Blocks: named arrays and a JSON value as compressed bytes, without pickle.
 
 A block is XZ-compressed. Inside: the length of a JSON head (uint32), the head `{"meta": …, "arrays": [[name, type,
 shape], …]}`, then the arrays' little-endian bytes one after the other. The XZ index declares how many bytes a block
@@ -42,7 +42,7 @@ class DamagedError(TraceError):
 
 
 def pack(meta: Any, arrays: Mapping[str, Array]) -> bytes:
-    """Pack a JSON value and arrays into one block; integers are stored in the narrowest type that holds them."""
+    """Pack a JSON value and arrays into a block; integers are stored in the narrowest type that holds them."""
     parts = {name: _narrow(np.asarray(values)) for name, values in arrays.items()}
     listed = [[name, values.dtype.name, list(values.shape)] for name, values in parts.items()]
     head = json.dumps({"meta": meta, "arrays": listed}, ensure_ascii=False, separators=(",", ":")).encode()
@@ -51,15 +51,15 @@ def pack(meta: Any, arrays: Mapping[str, Array]) -> bytes:
 
 
 def unpack(data: bytes, budget: MemoryBudget | None = None) -> tuple[Any, dict[str, Array]]:
-    """Unpack what `pack` was given; integer arrays may have a narrower type than they had.
+    """Unpack a block; integer arrays may have a narrower type than before `pack`.
 
     Args:
         data: The block.
-        budget: Charged with the size that the block declares; None where it was charged before.
+        budget: Charged with the declared size of the block; None if it was charged before.
 
     Raises:
-        DamagedError: It is not a block, or its content does not match its head.
-        FileTooLargeError: It exceeds the budget.
+        DamagedError: The data is not a block, or its content does not match its head.
+        FileTooLargeError: The block exceeds the budget.
     """
     size = declared_size(data)
     if budget is not None:
@@ -94,7 +94,7 @@ def unpack(data: bytes, budget: MemoryBudget | None = None) -> tuple[Any, dict[s
 
 
 def declared_size(data: bytes) -> int:
-    """Bytes that a block expands to, as the index at the end of its XZ stream declares them.
+    """Return the uncompressed size of a block in bytes, as declared by the index of its XZ stream.
 
     Raises:
         DamagedError: It is not one XZ stream with an index.
@@ -119,7 +119,7 @@ def declared_size(data: bytes) -> int:
 
 
 def _variable_length(data: bytes, at: int) -> tuple[int, int]:
-    """An integer of the XZ index at a position, and the position behind it."""
+    """Parse a variable-length integer of the XZ index; returns it with the position after it."""
     value = 0
     for i, byte in enumerate(data[at : at + 9]):
         value |= (byte & 127) << (7 * i)
@@ -138,17 +138,17 @@ def _decompress(data: bytes, size: int) -> bytes:
     except (lzma.LZMAError, EOFError, MemoryError) as error:
         raise DamagedError("A block cannot be decompressed.") from error
     if not reader.eof or reader.unused_data or len(raw) != size:
-        raise DamagedError("A block is incomplete or does not have the size that it declares.")
+        raise DamagedError("A block is incomplete or does not have its declared size.")
     return raw
 
 
 def _check_bools(values: Array) -> None:
     if values.size and values.view(np.uint8).max() > 1:
-        raise DamagedError("An array of a block is not made of bools.")
+        raise DamagedError("An array of a block has values that are not bools.")
 
 
 def _narrow(values: Array) -> Array:
-    """An integer array in the narrowest type that holds it."""
+    """Convert an integer array to the narrowest type that holds it."""
     if values.dtype.kind not in "iu" or not values.size:
         return values
     low, high = int(values.min()), int(values.max())

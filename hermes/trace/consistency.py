@@ -1,4 +1,4 @@
-"""Checks that the parts of a recorded run fit together, so that every view of it can be made once it is open.
+"""Checks that the parts of a recorded run are consistent, so that every view of an opened run can be created.
 
 Numpy only. Each function raises `InvalidValueError` or `DamagedError`, whose message is a sentence.
 """
@@ -24,12 +24,12 @@ STATES = ("empty", "playing", "paused", "ended", "failed")
 LARGEST_FIGURE: Final = 65504.0
 """Largest importance, recency or guidance attention: the largest float16."""
 LARGEST_SHARE: Final = 1.01
-"""Largest share of attention: 1, and the rounding of float16."""
+"""Largest share of attention: 1 plus the rounding error of float16."""
 MOST_PROMPTS: Final = 64
 MERGED_FRAMES: Final = 64
-"""Most frames that count as one: evictions count frames before a model merges them."""
+"""Most frames that a model may merge into one: evictions count frames before merging."""
 PAGE_FRAMES: Final = 240
-"""Frames of which a saved page holds the patches, see `ui.board.standalone`."""
+"""Number of frames whose patches a saved page contains, see `ui.board.standalone`."""
 _CELL_BYTES: Final = 64
 """Memory that the board needs for one frame of one layer."""
 _PATCH_BYTES: Final = 12
@@ -41,17 +41,17 @@ _TOKEN_BYTES: Final = 8
 
 
 def checked_view(view: LiveView, clock: float) -> LiveView:
-    """A decoded moment whose values all have the right type, shape and range.
+    """Check the types, shapes and ranges of a decoded moment, and return it.
 
     Args:
-        view: As `hermes.trace.moments.decode` returns it.
-        clock: The time that the file lists for it, in seconds.
+        view: From `hermes.trace.moments.decode`.
+        clock: Time of the moment in the header of the file, in seconds.
     """
     snapshot = view.snapshot
     if snapshot is None or not isinstance(view.state, str) or view.state not in STATES:
         raise DamagedError("A moment is in an unknown state.")
     if seconds(view.clock, "time of a moment") != clock:
-        raise DamagedError("A moment has another time than the file lists.")
+        raise DamagedError("The time of a moment differs from the header.")
     whole(view.frame_index, "number of a frame", -1, snapshot.frames_seen - 1)
     for name in ("dropped", "skipped"):
         whole(getattr(view, name), f"“{name}” of a moment")
@@ -122,7 +122,7 @@ def _check_tokens(snapshot: Snapshot) -> None:
 
 
 def check_answer_arrays(answer: AnswerTrace) -> None:
-    """Check that the arrays of an answer fit together and hold shares of attention."""
+    """Check that the arrays of an answer are consistent and contain shares of attention."""
     frames = answer.frames_seen
     layers = len(shaped(answer.offsets, (None,), "offsets of an answer")) - 1
     tokens = len(shaped(answer.token_frame, (None,), "tokens of an answer"))
@@ -144,18 +144,18 @@ def check_answer_arrays(answer: AnswerTrace) -> None:
 
 
 def check_answer(answer: AnswerTrace, layers: int, frames: int, patches: int) -> None:
-    """Check an answer against the stream that it belongs to.
+    """Check an answer against its stream.
 
     Args:
-        answer: As `hermes.trace.records.unpack_answer` returns it.
-        layers: Layers of the model.
-        frames: Frames that had been seen.
-        patches: Tokens of a frame.
+        answer: From `hermes.trace.records.unpack_answer`.
+        layers: Number of layers of the model.
+        frames: Number of frames seen.
+        patches: Tokens per frame.
     """
     if answer.attention.shape[0] != layers:
         raise DamagedError("An answer has other layers than the moments.")
     if answer.frames_seen > frames:
-        raise DamagedError("An answer refers to frames that had not been seen.")
+        raise DamagedError("An answer refers to frames that were not seen yet.")
     within(answer.token_patch, -1, patches - 1, "patches of an answer’s tokens")
 
 
@@ -196,13 +196,13 @@ def check_records(records: Sequence[ScoreRecord], layers: int, frames: int, patc
 def require_histories(
     records: Sequence[ScoreRecord], layers: int, frames: int, patches: int, budget: MemoryBudget
 ) -> None:
-    """Check that token histories made of score records fit into the budget and take little time.
+    """Check that token histories can be computed from score records within the budget and in little time.
 
     Raises:
-        FileTooLargeError: They do not.
+        FileTooLargeError: They cannot.
     """
     budget.require(layers * len(records) * patches * _SCORE_BYTES)
-    # A token history follows each summary token that took tokens of the frame through all later records.
+    # A token history follows each summary token into which tokens of the frame were merged through all later records.
     merges = np.zeros(frames, np.int64)
     for record in records:
         gone = (record.frame >= 0) & (record.patch >= 0) & ~record.kept & record.folded[record.layer_of]
@@ -213,7 +213,7 @@ def require_histories(
 
 
 def check_past(past: Sequence[Array], layers: int, frames: int) -> None:
-    """Check what the layers held at earlier moments."""
+    """Check the numbers of tokens that the layers held at earlier moments."""
     for kept in past:
         if kept.shape[0] != layers or kept.shape[1] > frames:
             raise DamagedError("The earlier moments belong to another stream.")
@@ -233,14 +233,14 @@ def check_order(snapshots: Sequence[tuple[int, int, int, int, tuple[int, int]]])
 
 
 def facts_of(snapshot: Snapshot) -> tuple[int, int, int, int, tuple[int, int]]:
-    """What `check_order` compares."""
+    """Return the values that `check_order` compares."""
     return (
         snapshot.sequence, snapshot.frames_seen, len(snapshot.evictions), snapshot.num_layers, snapshot.grid,
     )  # fmt: skip
 
 
 def require_views(layers: int, frames: int, patches: int, budget: MemoryBudget) -> None:
-    """Check that what the board and a saved page need fits beside the moments.
+    """Check that the memory for the board and a saved page fits into the budget in addition to the moments.
 
     Raises:
         FileTooLargeError: They exceed the budget.
@@ -250,7 +250,7 @@ def require_views(layers: int, frames: int, patches: int, budget: MemoryBudget) 
 
 
 def charge_records(records: int, moments: int, tokens: int, budget: MemoryBudget) -> None:
-    """Charge the score records that are completed from moments of at most `tokens` tokens.
+    """Charge the memory of score records that are completed from moments of at most `tokens` tokens.
 
     Raises:
         FileTooLargeError: They exceed the budget.

@@ -1,4 +1,4 @@
-"""What a run says of itself: its title, settings, model, machine and conversation. Plain values, checked when read."""
+"""Metadata of a run: title, settings, model, machine and conversation. Plain values, checked when read."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ FORMAT = "hermes-run"
 VERSION = 2
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
 MOST_TURNS = 1000
-"""Turns and events that are read; later ones are left out."""
+"""Maximum number of turns and of events that are read; later ones are ignored."""
 STATES = ("done", "stopped", "error")
 
 
 @dataclass(frozen=True)
 class RunTurn:
-    """A question of the run and what became of it.
+    """A question of the run and its answer.
 
     Attributes:
-        question: What was asked.
-        answer: What was answered; in state "error" why there is no answer.
+        question: The question.
+        answer: The answer; in state "error" the error message.
         at: Stream time when it was asked, in seconds.
         done: Stream time when the answer was complete, in seconds.
         state: "done", "stopped" or "error".
-        first_ms: Time to first token, in milliseconds; None: not measured.
-        policy: Title of the policy that kept the memory.
-        truth: The true answer where it is known; else None.
+        first_ms: Time to first token in milliseconds; None: not measured.
+        policy: Title of the policy.
+        truth: The true answer; None if unknown.
     """
 
     question: str
@@ -51,25 +51,25 @@ class RunTurn:
 
 @dataclass(frozen=True)
 class Head:
-    """What is known of a run before its moments are read.
+    """Metadata of a run.
 
     Attributes:
-        id: Its name in addresses: small letters, digits and hyphens; "" for a run without one.
-        title: Its name for people.
-        about: What it shows, in one or two sentences.
-        look: What to look at, in one sentence; "" where nobody wrote it.
+        id: Name in URLs: lower-case letters, digits and hyphens; "" if it has none.
+        title: Title to display.
+        about: Description in one or two sentences.
+        look: What to look at, in one sentence; may be empty.
         clip_id: The bundled clip that was played; "" for other sources.
-        source: Title of what was played.
-        created: When it was recorded, UTC, as ISO 8601.
-        machine: What it ran on, for people.
+        source: Title of the source.
+        created: Time of recording in UTC, ISO 8601.
+        machine: Description of the machine.
         program: Version of this program.
         settings: The settings at the end of the run.
-        model: Facts of the model for people: `name`, `title`, `about`, `parameters`, `device`.
-        policy: Facts of the policy for people: `name`, `title`, `badge`, `about`.
+        model: Facts about the model to display: `name`, `title`, `about`, `parameters`, `device`.
+        policy: Facts about the policy to display: `name`, `title`, `badge`, `about`.
         chat: Questions and answers, oldest first.
-        events: What happens in the clip, as its truth file lists it (`colour`, `shape`, `where`, `start`, `end` of each
-            card); empty where nobody knows.
-        thinned: Whether moments were left out to keep the file small.
+        events: Events of the clip from its truth file (`colour`, `shape`, `where`, `start`, `end` of each card); empty if
+            unknown.
+        thinned: Whether moments were dropped to keep the file small.
     """
 
     id: str = ""
@@ -89,12 +89,12 @@ class Head:
     thinned: bool = False
 
     def of_memory(self, settings: StreamSettings, policy: Mapping[str, Any], chat: tuple[RunTurn, ...] = ()) -> Head:
-        """What one memory of this lab run says of itself.
+        """Return the metadata of one memory of this lab run.
 
         Args:
-            settings: What it ran under.
-            policy: Facts of its policy for people.
-            chat: What it was asked and answered.
+            settings: Settings of its stream.
+            policy: Facts about its policy to display.
+            chat: Its questions and answers.
         """
         about = f"One memory of the lab run “{self.title}”."
         title = str(policy["title"])
@@ -102,18 +102,18 @@ class Head:
 
 
 def is_right(turn: RunTurn) -> bool:
-    """Whether an answer says what the true answer says, case and punctuation aside."""
+    """Whether an answer equals the true one, ignoring case and punctuation."""
     return turn.truth is not None and normal_words(turn.answer) == normal_words(turn.truth)
 
 
 def dump(head: Head, more: Mapping[str, Any], kind: str = FORMAT, version: int = VERSION) -> bytes:
-    """A head, and what the file says of its parts, as JSON; `kind` is the format, see `hermes.trace.archive`."""
+    """Encode a head and the list of the file's parts (`more`) as JSON; `kind` is the format, see `hermes.trace.archive`."""
     content = {"format": kind, "version": version, **asdict(head), **more}
     return json.dumps(content, ensure_ascii=False, indent=1).encode()
 
 
 def parse(content: Mapping[str, Any]) -> Head:
-    """Read a head out of the JSON object that a file begins with.
+    """Parse a head from the JSON object at the start of a file.
 
     Raises:
         InvalidValueError: A value is missing, or has the wrong type or range.
@@ -141,7 +141,7 @@ def parse(content: Mapping[str, Any]) -> Head:
         thinned=flag(part("thinned"), "header"),
     )
     if head.id and not ID.fullmatch(head.id):
-        raise DamagedError("Its id has characters that an id cannot have.")
+        raise DamagedError("Its id has invalid characters.")
     return head
 
 
@@ -153,7 +153,7 @@ def _text(value: Any, name: str) -> str:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """A text, a finite number, a bool or None."""
+    """Check that a value is a text, a finite number, a bool or None."""
     if isinstance(value, str):
         return _text(value, name)
     if value is None or isinstance(value, bool):
@@ -162,7 +162,7 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """What happens in the clip, with at least what a truth file says of a card."""
+    """Check an event, which has at least the fields of a card in a truth file."""
     known = {_text(name, "event"): _plain(value, "event") for name, value in event.items()}
     for name in ("colour", "shape", "where"):
         _text(member(known, name, "event"), name)
@@ -174,9 +174,9 @@ def _event(event: Mapping[str, Any]) -> dict[str, Any]:
 
 def _settings(values: Mapping[str, Any]) -> StreamSettings:
     known = {item.name: values[item.name] for item in fields(StreamSettings) if item.name in values}
-    usual = StreamSettings()
+    defaults = StreamSettings()
     for name, value in known.items():
-        default = getattr(usual, name)
+        default = getattr(defaults, name)
         if name == "changed":
             known[name] = tuple(_pair(pair) for pair in sequence(value, "changed settings", RUN_LIMITS.parts))
         elif isinstance(default, str):

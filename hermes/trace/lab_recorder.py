@@ -1,4 +1,4 @@
-"""Takes the views of several memories on the same frames as they come, and writes them as one lab run."""
+"""Records the views of several memories on the same frames and writes them as one lab run."""
 
 from __future__ import annotations
 
@@ -17,14 +17,19 @@ _PICTURES_SHARE = 0.3
 
 
 class LabRecorder:
-    """Records memories side by side, each with a `Recorder`; pictures are kept once for all.
+    """Records several memories, each with its own `Recorder`; pictures are stored once.
 
     Attributes:
-        lanes: A recorder for each memory; each takes the views of its own, see `Recorder.add`.
+        lanes: One recorder per memory, see `Recorder.add`.
     """
 
     def __init__(self, lanes: int, limit: int = LIMIT) -> None:
-        """Begin empty, for a number of memories; the file will take about `limit` bytes at most."""
+        """Start empty.
+
+        Args:
+            lanes: Number of memories.
+            limit: Approximate upper bound of the file in bytes.
+        """
         self._pictures = Pictures(int(limit * _PICTURES_SHARE))
         share = int(limit * (1 - _PICTURES_SHARE) / lanes)
         self.lanes = tuple(Recorder(share, self._pictures, MEMORY // lanes) for _ in range(lanes))
@@ -36,28 +41,28 @@ class LabRecorder:
 
     @property
     def frames(self) -> int:
-        """Frames that the memory which has seen most has seen."""
+        """Largest number of frames that a memory has seen."""
         return max(lane.frames for lane in self.lanes)
 
     @property
     def moments(self) -> int:
-        """Moments held so far, of all memories."""
+        """Number of recorded moments of all memories."""
         return sum(lane.moments for lane in self.lanes)
 
     def write(self, path: str | Path, head: Head, lanes: Sequence[Head], events_fps: float | None = None) -> int:
-        """Write what was recorded so far; the file appears whole or not at all. Recording may go on afterwards.
+        """Write the recording so far to a file, which is replaced atomically. Recording can continue afterwards.
 
         Args:
-            path: Where to.
-            head: What the lab run says of itself.
-            lanes: What each memory says of itself, with its conversation: the same questions at the same times.
-            events_fps: Frames a second in which `head.events` count; None: not known.
+            path: The output file.
+            head: Metadata of the lab run.
+            lanes: Metadata of each memory with its conversation: the same questions at the same times.
+            events_fps: Frame rate of the frame numbers in `head.events`; None: unknown.
 
         Returns:
-            Bytes of the file.
+            Size of the file in bytes.
 
         Raises:
-            TraceError: A memory has seen nothing, or the file cannot be written.
+            TraceError: A memory has seen no frame, or the file cannot be written.
         """
         parts: dict[str, bytes] = {}
         folders = [f"lanes/{i}" for i in range(len(self.lanes))]

@@ -1,12 +1,12 @@
-"""A recorded lab run, read from its file: two to four memories on the same frames. Needs no model and no torch.
+"""Reads recorded lab runs: two to four memories on the same frames. Needs no model and no torch.
 
 The format, version 2. A lab run is a zip file:
 
-lab.json                what it says of itself (a `Head` without a conversation), and the folders of its memories
-pictures.bin, .xz       a picture for every frame, once for all, as in a run (see `hermes.trace`)
-lanes/N/…               one memory: a run as any other, with its own conversation, but without pictures
+lab.json                metadata (a `Head` without a conversation), and the folders of the memories
+pictures.bin, .xz       a picture for every frame, shared by all memories (see `hermes.trace`)
+lanes/N/…               one memory: a run with its own conversation, but without pictures
 
-All memories were asked the same questions at the same times; one that could not answer says why in state "error".
+All memories were asked the same questions at the same times; an answer in state "error" contains the error message.
 """
 
 from __future__ import annotations
@@ -25,23 +25,23 @@ from hermes.trace.run import LAB_HEAD, RUN_HEAD, Run, check_pictures, read_pictu
 LAB_FORMAT = "hermes-lab"
 LAB_VERSION = 2
 LEAST_LANES, MOST_LANES = 2, 4
-"""How many memories run side by side."""
+"""Minimum and maximum number of memories in a lab run."""
 EVENT_RATES = (0.01, 1000.0)
-"""Range of the frames a second in which a clip's events count."""
+"""Range of the frame rate of events."""
 
 
 class LabRun:
     """One recorded lab run. It never changes, and any thread may read it.
 
     Attributes:
-        path: The file it was read from.
-        head: What it says of itself; its settings are those of the first memory, which all share but for the policy.
-        lanes: The memories, in the order in which they were chosen; each is a `Run` with the pictures of all.
-        events_fps: Frames a second in which `head.events` count; None: not known.
+        path: The file.
+        head: Metadata; its settings are those of the first memory, which all memories share except for the policy.
+        lanes: The memories in the order in which they were chosen; each is a `Run` with the shared pictures.
+        events_fps: Frame rate of the frame numbers in `head.events`; None: unknown.
     """
 
     def __init__(self, path: Path, head: Head, lanes: Sequence[Run], events_fps: float | None) -> None:
-        """Take the parts of a file; see `read_lab`."""
+        """Create a lab run from the parts of a file; see `read_lab`."""
         self.path = path
         self.head = head
         self.lanes = tuple(lanes)
@@ -49,12 +49,12 @@ class LabRun:
 
     @property
     def id(self) -> str:
-        """Its name in addresses; "" without one."""
+        """Name in URLs; "" if it has none."""
         return self.head.id
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """Title to display."""
         return self.head.title
 
     @property
@@ -68,7 +68,7 @@ class LabRun:
         return tuple(zip(*(lane.chat for lane in self.lanes), strict=True))
 
     def picture(self, frame: int) -> bytes | None:
-        """The JPEG of a frame; None where it was not kept."""
+        """Return the JPEG of a frame; None if it was not stored."""
         return self.lanes[0].picture(frame)
 
     def check(self, budget: MemoryBudget) -> None:
@@ -91,8 +91,7 @@ def read_lab(path: str | Path, *, trusted: bool = False) -> LabRun:
         trusted: Whether the file ships with this program, see `hermes.trace.read`.
 
     Raises:
-        TraceError: It is not a lab run, is damaged, inconsistent or too large, or has another format version; the message
-            says which.
+        TraceError: The file is not a lab run, is damaged, inconsistent or too large, or has another format version.
     """
     path = Path(path)
     with opened(path) as parts:
@@ -115,12 +114,12 @@ def read_lab(path: str | Path, *, trusted: bool = False) -> LabRun:
 
 
 def is_lab(path: str | Path) -> bool:
-    """Whether a file begins like a recorded lab run; the rest of it is not read."""
+    """Whether a file starts like a recorded lab run. The rest is not read."""
     return begins_with(path, LAB_HEAD)
 
 
 def _listed(content: dict[str, Any]) -> tuple[list[str], float | None]:
-    """The folders of the memories, and the rate of the events."""
+    """Return the folders of the memories and the frame rate of the events."""
     folders = sequence(member(content, "lanes", "header"), "list of memories", MOST_LANES)
     rate = content.get("events_fps")
     if len(folders) < LEAST_LANES:

@@ -1,7 +1,7 @@
 """Moments of a run: a few consecutive `LiveView`s as one block.
 
-A block can be decoded by itself. What grows over the whole run (frame times, evictions, answers) is stored once, in its
-`RunHistory`. The fields of a moment that are not arrays are stored where they change.
+A block can be decoded independently. Data that grows over the whole run (frame times, evictions, answers) is stored once, in
+its `RunHistory`. Fields of a moment that are not arrays are stored only when they change.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from hermes.trace.block import DamagedError, pack, unpack
 from hermes.view import LiveView
 
 MOMENTS = 16
-"""Moments in a block: with more, files are slightly smaller and jumps to a moment are slower."""
+"""Moments per block: more make files slightly smaller and seeking slower."""
 MOST_MOMENTS = 1024
-"""Most moments in a block that is read: a recorder that drops older moments joins blocks and keeps every answer."""
+"""Most moments in a block when reading: a recorder that drops older moments joins blocks and keeps every answer."""
 
 _SHARED = ("frame_times", "evictions", "answer")
 _LEFT_OUT = ("snapshot", "frame_jpeg", "notes")
@@ -33,12 +33,12 @@ _SNAPSHOT = tuple(item.name for item in fields(Snapshot) if item.name not in (*_
 
 @dataclass
 class RunHistory:
-    """What only grows while a stream runs; a moment knows how much of it there was.
+    """Append-only data of a run; a moment stores how much of it existed.
 
     Attributes:
-        frame_times: Time of every frame, in seconds [frames].
-        evictions: Every eviction, oldest first.
-        answers: Every answer with what it read, oldest first.
+        frame_times: Time of every frame in seconds [frames].
+        evictions: All evictions, oldest first.
+        answers: All answers with their attention, oldest first.
     """
 
     frame_times: npt.NDArray[np.float64]
@@ -47,7 +47,7 @@ class RunHistory:
 
 
 def encode(views: Sequence[LiveView], history: RunHistory) -> bytes:
-    """Encode views with a snapshot each as one block; their pictures are stored elsewhere."""
+    """Encode views that have snapshots as one block, without their pictures."""
     pairs = [(view, view.snapshot) for view in views if view.snapshot is not None]
     meta, arrays = tokens.encode([snapshot for _, snapshot in pairs])
     scalars: list[dict[str, Any]] = []
@@ -61,16 +61,16 @@ def encode(views: Sequence[LiveView], history: RunHistory) -> bytes:
 
 
 def decode(data: bytes, history: RunHistory, pictures: Mapping[int, bytes]) -> list[LiveView]:
-    """Decode the views of a block. Their values are not checked yet, see `hermes.trace.consistency`.
+    """Decode the views of a block. Their values are checked later, see `hermes.trace.consistency`.
 
     Args:
         data: The block; its declared size was charged before.
-        history: Of the whole run.
+        history: The history of the run.
         pictures: JPEG by frame.
 
     Raises:
-        DamagedError: It cannot be decoded, or does not match the history.
-        InvalidValueError: The same, for a single value.
+        DamagedError: The block cannot be decoded, or does not match the history.
+        InvalidValueError: A value is invalid.
     """
     meta, arrays = unpack(data)
     meta = mapping(meta, "list of moments")
@@ -121,7 +121,7 @@ def _find(answers: Sequence[AnswerTrace], answer: AnswerTrace) -> int:
 
 
 def _tupled(value: Any) -> Any:
-    """A list as JSON returns it, as the tuple that it was."""
+    """Convert a list from JSON back to a tuple."""
     return tuple(value) if isinstance(value, list) else value
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a run: one JPEG a frame, smaller the longer the run is, so that they stay within a limit of bytes."""
+"""The pictures of a run: one JPEG per frame, scaled down as the run grows so that they stay within a size limit."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from hermes.trace.block import pack
 from hermes.video.thumbnails import jpeg
 
 WIDTHS = (320, 224, 160, 96)
-"""Widths that are tried, in pixels; when the narrowest is still too much, every other old picture goes."""
+"""Widths in pixels, tried in order; if the narrowest is still too large, every other old picture is dropped."""
 QUALITY = 75
 NEWEST = 64
 LARGEST_SIDE = 2048
 
 
 class Pictures:
-    """JPEG by frame number (`by_frame`), at most `limit` bytes altogether; `nbytes` are taken now."""
+    """JPEG pictures by frame number (`by_frame`), with a total size (`nbytes`) of at most `limit` bytes."""
 
     def __init__(self, limit: int) -> None:
-        """Begin empty."""
+        """Start empty."""
         self.by_frame: dict[int, bytes] = {}
         self._limit = limit
         self._width = 0
         self.nbytes = 0
 
     def add(self, frame: int, picture: bytes) -> None:
-        """Take a picture; one that is larger than the present width is made smaller."""
+        """Add a picture, scaled down to the current width."""
         small = smaller(picture, WIDTHS[self._width], QUALITY)
         if not small:
             return
@@ -39,22 +39,22 @@ class Pictures:
             pass
 
     def shrink(self) -> bool:
-        """Make all pictures smaller, or let every other old one go; False where nothing is left to give."""
+        """Scale all pictures down, or drop every other old one; returns False if neither is possible."""
         if self._width + 1 < len(WIDTHS):
             self._width += 1
             width = WIDTHS[self._width]
             self.by_frame = {at: smaller(picture, width, QUALITY) for at, picture in self.by_frame.items()}
         else:
             newest = min(NEWEST, len(self.by_frame) // 2)
-            gone = set(sorted(self.by_frame)[1 : len(self.by_frame) - newest : 2])
-            if not gone:
+            dropped = set(sorted(self.by_frame)[1 : len(self.by_frame) - newest : 2])
+            if not dropped:
                 return False
-            self.by_frame = {at: picture for at, picture in self.by_frame.items() if at not in gone}
+            self.by_frame = {at: picture for at, picture in self.by_frame.items() if at not in dropped}
         self.nbytes = sum(map(len, self.by_frame.values()))
         return True
 
     def parts(self) -> dict[str, bytes]:
-        """The pictures as parts of a file: all of them one after the other, and the list that says which and how long."""
+        """Return the parts of a file: the concatenated pictures, and the list of their frames and lengths."""
         pictures = sorted(self.by_frame.items())
         listed = {
             "frames": np.array([frame for frame, _ in pictures], np.int64),
@@ -64,7 +64,7 @@ class Pictures:
 
 
 def smaller(picture: bytes, width: int, quality: int) -> bytes:
-    """A JPEG at most `width` pixels wide; as it is where it is no wider, empty where it is none or far too large."""
+    """Scale a JPEG down to at most `width` pixels; returns b"" if it is not a JPEG or far too large."""
     try:
         with Image.open(io.BytesIO(picture)) as opened:
             size, kind = opened.size, opened.format

@@ -1,4 +1,4 @@
-"""Takes the views of a stream as they come and writes them as one file, which stays within a limit however long it is."""
+"""Records the views of a stream and writes them to one file of limited size."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from hermes.trace.records import pack_answer, pack_history, pack_past, pack_scor
 from hermes.view import LiveView
 
 LIMIT = 9_000_000
-"""Bytes that a file may take: the hub refuses files of 10 MB and more without its large-file storage."""
+"""Upper bound of a file in bytes: the hub rejects files of 10 MB and more outside its large-file storage."""
 PASTS = 96
-"""Moments of which it is kept apart how much every layer held of every frame; see `Run.past`."""
+"""Number of moments for which the tokens per frame and layer are stored separately; see `Run.past`."""
 MEMORY = RUN_LIMITS.memory_bytes // 2
-"""Bytes that the moments of a file may expand to; what is left of the limit for readers is for everything else."""
+"""Upper bound of the decoded moments in bytes; the rest of the readers' limit is for everything else."""
 BLOCK_BYTES = 8_000_000
-"""A block is closed early when its moments take this much."""
-_MOMENTS_SHARE, _PICTURES_SHARE = 0.55, 0.38  # what is left is for evictions, scores and answers
+"""Size of decoded moments in bytes at which a block is closed early."""
+_MOMENTS_SHARE, _PICTURES_SHARE = 0.55, 0.38  # the rest is for evictions, scores and answers
 _HEAD_BYTES, _PART_BYTES = 8000, 12
-"""What the head takes, and what the lists take for each frame and block; generous guesses, for the limit's sake."""
+"""Estimated upper bounds in bytes: the head, and the lists per frame and block."""
 
 
 @dataclass
 class _Block:
-    """Moments that were packed: their bytes, their times, and how often every other one was dropped."""
+    """Packed moments: data, times, and how often every other moment was dropped."""
 
     data: bytes
     times: list[float]
@@ -46,28 +46,28 @@ class _Block:
 
     @property
     def size(self) -> int:
-        """Bytes that the block expands to."""
+        """Uncompressed size in bytes."""
         return declared_size(self.data)
 
 
 class Recorder:
     """Records one stream.
 
-    Where the file would exceed its limit, every other older moment is dropped and pictures become smaller. Moments that
-    first show an answer always stay.
+    If the file would exceed its limit, every other older moment is dropped and pictures are scaled down. The first moment
+    after each answer is always kept.
 
     Attributes:
-        frames: Frames seen so far.
-        moments: Moments held so far.
+        frames: Number of frames seen so far.
+        moments: Number of moments recorded so far.
     """
 
     def __init__(self, limit: int = LIMIT, shared: Pictures | None = None, memory: int = MEMORY) -> None:
-        """Begin empty.
+        """Start empty.
 
         Args:
-            limit: Bytes that the file will take at most, about.
-            shared: Takes the pictures in place of the run's own, which then keeps none; see `hermes.trace.lab_recorder`.
-            memory: Bytes that the moments may expand to.
+            limit: Approximate upper bound of the file in bytes.
+            shared: Pictures shared with other recorders, which are then not written; see `hermes.trace.lab_recorder`.
+            memory: Upper bound of the decoded moments in bytes.
         """
         self._limit = limit
         self._memory = memory
@@ -86,12 +86,12 @@ class Recorder:
 
     @property
     def frames(self) -> int:
-        """Frames seen so far."""
+        """Number of frames seen so far."""
         return self._last.snapshot.frames_seen if self._last and self._last.snapshot else 0
 
     @property
     def moments(self) -> int:
-        """Moments held so far."""
+        """Number of moments recorded so far."""
         return sum(len(block.times) for block in self._blocks) + len(self._open)
 
     @property
@@ -100,8 +100,8 @@ class Recorder:
         return self._last.clock if self._last else 0.0
 
     def answered(self, question: str, asked: float) -> float:
-        """Stream time of the first moment that knows the answer to a question asked at `asked`; that time without one."""
-        return next((at for said, at in self._answered if said == question and at >= asked), asked)
+        """Return the stream time of the first moment with the answer to a question asked at `asked`; else `asked`."""
+        return next((at for known, at in self._answered if known == question and at >= asked), asked)
 
     def add(
         self,
@@ -109,16 +109,15 @@ class Recorder:
         thumbnails: Callable[[Sequence[int]], dict[int, bytes]] | None = None,
         scores: Sequence[ScoreRecord] = (),
     ) -> bool:
-        """Take a view; one that shows nothing new, or nothing yet, is passed over.
+        """Record a view; views without frames or without changes are ignored.
 
         Args:
-            view: The stream as it is now.
-            thumbnails: Gives pictures of the frames between this view and the last.
+            view: The current state of the stream.
+            thumbnails: Returns pictures of the frames between the last view and this one.
             scores: All score records of the stream so far.
 
         Returns:
-            Whether the stream is still the one that was recorded so far; False, and nothing was taken, where its memory
-            began again.
+            False if the memory was reset since the last view; nothing is recorded then.
         """
         snapshot = view.snapshot
         if snapshot is None or not snapshot.frames_seen:
@@ -136,7 +135,7 @@ class Recorder:
         self._scores = scores or self._scores
         self._take_past(snapshot.kept)
         self._last = view
-        known = view.duration is not None and 0 <= view.duration <= LATEST  # a container may say anything
+        known = view.duration is not None and 0 <= view.duration <= LATEST  # the container's value may be arbitrary
         self._open.append(replace(view, frame_jpeg=None, duration=view.duration if known else None))
         self._open_bytes += _size_of(snapshot)
         if len(self._open) >= MOMENTS or self._open_bytes >= BLOCK_BYTES:
@@ -144,7 +143,7 @@ class Recorder:
         return True
 
     def _take_past(self, kept: npt.NDArray[np.uint16]) -> None:
-        """Keep what the layers hold now, every `_past_step` frames; the step doubles when there are many."""
+        """Store the tokens per frame and layer every `_past_step` frames; the step doubles when there are too many."""
         if self._pasts and kept.shape[1] < self._pasts[-1].shape[1] + self._past_step:
             return
         self._pasts.append(kept)
@@ -165,7 +164,7 @@ class Recorder:
     def _history(self) -> RunHistory:
         newest = self._last.snapshot if self._last else None
         if newest is None:
-            raise TraceError("There is nothing to record yet: no frame was seen.")
+            raise TraceError("There is nothing to record yet: no frame has been seen.")
         return RunHistory(newest.frame_times, newest.evictions, self._answers)
 
     def _close_block(self) -> None:
@@ -178,7 +177,7 @@ class Recorder:
             pass
 
     def _too_large(self) -> bool:
-        """Whether the moments take too much, in the file or once they are decoded."""
+        """Whether the moments are too large, in the file or decoded."""
         expanded = sum(block.size for block in self._blocks)
         return self._moments_bytes() > self._limit * self._moments_share or expanded > self._memory
 
@@ -186,18 +185,18 @@ class Recorder:
         return sum(len(block.data) for block in self._blocks)
 
     def _fit(self, rest: int) -> None:
-        """Drop moments and pictures until both fit into the limit beside `rest` bytes, the larger of them first."""
+        """Shrink moments and pictures, the larger first, until both and `rest` bytes fit into the limit."""
         while rest + self._moments_bytes() + (self._own.nbytes if self._own else 0) > self._limit:
-            ways = [self._thin, *([self._own.shrink] if self._own else [])]
+            actions = [self._thin, *([self._own.shrink] if self._own else [])]
             if self._own and self._own.nbytes > self._moments_bytes():
-                ways.reverse()
-            if not any(way() for way in ways):
+                actions.reverse()
+            if not any(action() for action in actions):
                 return
 
     def _thin(self) -> bool:
-        """Make one block of two, with every other moment; False where no more can be dropped.
+        """Join two blocks and drop every other moment; returns False if no moment can be dropped.
 
-        Of the blocks that were thinned least, the oldest are thinned first.
+        The oldest of the least thinned blocks are chosen.
         """
         pairs = range(len(self._blocks) - 2)  # never the newest
         level = [max(self._blocks[i].thinned, self._blocks[i + 1].thinned) for i in pairs]
@@ -215,14 +214,14 @@ class Recorder:
         return len(kept) < len(views)
 
     def write(self, path: str | Path, head: Head) -> int:
-        """Write what was recorded so far; the file appears whole or not at all. Recording may go on afterwards.
+        """Write the recording so far to a file, which is replaced atomically. Recording can continue afterwards.
 
         Args:
-            path: Where to.
-            head: What the run says of itself.
+            path: The output file.
+            head: Metadata of the run.
 
         Returns:
-            Bytes of the file.
+            Size of the file in bytes.
 
         Raises:
             TraceError: Nothing was recorded, or the file cannot be written.
@@ -230,7 +229,7 @@ class Recorder:
         return write(Path(path), self.parts(head))
 
     def parts(self, head: Head) -> dict[str, bytes]:
-        """What `write` writes, by the names of the parts; pictures only where the run keeps its own.
+        """Return the parts of the file by name, without shared pictures.
 
         Raises:
             TraceError: Nothing was recorded.
@@ -261,13 +260,13 @@ class Recorder:
 
 
 def _size_of(snapshot: Snapshot) -> int:
-    """About how many bytes a moment takes in a block."""
+    """Estimate the bytes of a moment in a block."""
     tokens = (snapshot.frame, snapshot.patch, snapshot.kind, snapshot.mass, snapshot.position, snapshot.token_seconds)
     return sum(values.nbytes for values in (*tokens, snapshot.kept, snapshot.archived))
 
 
 def _continues(before: Snapshot, now: Snapshot) -> bool:
-    """Whether a snapshot can come after another of the same memory."""
+    """Whether a snapshot can be a later state of the same memory."""
     seen = before.frames_seen
     return (
         now.sequence >= before.sequence

@@ -1,4 +1,4 @@
-"""What grows over a whole run, as blocks: frame times, evictions, answers with what they read, scores of what left."""
+"""Blocks of data that grows over a run: frame times, evictions, answers with attention, and scores of evicted tokens."""
 
 from __future__ import annotations
 
@@ -27,21 +27,21 @@ _MOMENT = {"sequence": np.int64, "frames_seen": np.int64, "seconds": np.float64}
 _ATTENTION = ("attention", "attention_heads", "attention_rest", "attention_patch")
 _ANSWER_INTEGERS = {"token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64, "tokens_read": np.int64}
 _RECORD_BYTES: Final = 2000
-"""Memory of one record beside its arrays' values."""
+"""Memory of one record without the values of its arrays."""
 
 
 def rounded_answer(answer: AnswerTrace) -> AnswerTrace:
-    """An answer as a recorded run gives it back: attention as float16, all else exact."""
+    """Return an answer as it is read from a recorded run: attention rounded to float16, everything else exact."""
     return replace(answer, **{name: getattr(answer, name).astype(np.float16).astype(np.float32) for name in _ATTENTION})
 
 
 def pack_history(history: RunHistory) -> bytes:
-    """Frame times and evictions as one block."""
+    """Pack frame times and evictions into a block."""
     return pack({}, {"frame_times": history.frame_times, **_columns(history.evictions, {**_MOMENT, **_EVICTION})})
 
 
 def pack_answer(answer: AnswerTrace) -> bytes:
-    """An answer as one block."""
+    """Pack an answer into a block."""
     values = {item.name: getattr(answer, item.name) for item in fields(answer)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     arrays |= {name: arrays[name].astype(np.float16) for name in _ATTENTION}
@@ -49,21 +49,21 @@ def pack_answer(answer: AnswerTrace) -> bytes:
 
 
 def pack_scores(records: Sequence[ScoreRecord]) -> bytes:
-    """Score records as one block, without the scores of tokens that stayed: the moments have those."""
+    """Pack score records into a block, without the scores of retained tokens, which are in the moments."""
     return pack({}, _columns([record.thinned() for record in records], {**_MOMENT, **_RECORD}))
 
 
 def pack_past(pasts: Sequence[npt.NDArray[np.uint16]]) -> bytes:
-    """Tokens of each frame that each layer held, of a few moments [layers, frames each], as one block."""
+    """Pack the tokens per layer and frame of a few moments [layers, frames of the moment] into a block."""
     frames = np.array([kept.shape[1] for kept in pasts], np.int64)
     return pack({}, {"frames": frames, "kept": np.concatenate(pasts, axis=1) if pasts else np.zeros((0, 0), np.uint16)})
 
 
 def unpack_past(data: bytes, budget: MemoryBudget) -> tuple[npt.NDArray[np.uint16], ...]:
-    """Unpack what `pack_past` was given.
+    """Unpack the block of `pack_past`.
 
     Raises:
-        DamagedError: It cannot be read.
+        DamagedError: The block cannot be read.
         InvalidValueError: Its parts are inconsistent.
         FileTooLargeError: It exceeds the budget.
     """
@@ -82,10 +82,10 @@ def unpack_past(data: bytes, budget: MemoryBudget) -> tuple[npt.NDArray[np.uint1
 
 
 def unpack_history(data: bytes, answers: Sequence[AnswerTrace], budget: MemoryBudget) -> RunHistory:
-    """Unpack what `pack_history` was given, with the answers put in.
+    """Unpack the block of `pack_history` and add the answers.
 
     Raises:
-        DamagedError: It cannot be read.
+        DamagedError: The block cannot be read.
         InvalidValueError: Its parts are inconsistent.
         FileTooLargeError: It exceeds the budget.
     """
@@ -99,10 +99,10 @@ def unpack_history(data: bytes, answers: Sequence[AnswerTrace], budget: MemoryBu
 
 
 def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
-    """Unpack what `pack_answer` was given.
+    """Unpack the block of `pack_answer`.
 
     Raises:
-        DamagedError: It cannot be read.
+        DamagedError: The block cannot be read.
         InvalidValueError: Its parts are inconsistent.
         FileTooLargeError: It exceeds the budget.
     """
@@ -134,10 +134,10 @@ def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
 
 
 def unpack_scores(data: bytes, budget: MemoryBudget) -> tuple[ScoreRecord, ...]:
-    """Unpack the records that `pack_scores` was given, thinned.
+    """Unpack the block of `pack_scores`; the records are thinned.
 
     Raises:
-        DamagedError: It cannot be read.
+        DamagedError: The block cannot be read.
         InvalidValueError: Its parts are inconsistent.
         FileTooLargeError: It exceeds the budget.
     """
@@ -147,13 +147,13 @@ def unpack_scores(data: bytes, budget: MemoryBudget) -> tuple[ScoreRecord, ...]:
 
 
 def completed(record: ScoreRecord, snapshot: Snapshot) -> ScoreRecord:
-    """A thinned record with the scores of the tokens that stayed, out of a snapshot that no later eviction has changed.
+    """Complete a thinned record with the scores of the retained tokens, from a snapshot before the next eviction.
 
-    In each layer the tokens that left come first, then those that stayed; `hermes.analysis.token_history` does not mind.
+    In each layer, evicted tokens come first, then retained ones; `hermes.analysis.token_history` accepts any order.
     """
-    stayed = (snapshot.frame >= 0) & (snapshot.kind != PROMPT) & (snapshot.frame < _frames_then(record, snapshot))
-    importance = np.concatenate([record.importance, to_bytes(snapshot.importance[stayed])])
-    layer_of = np.repeat(np.arange(snapshot.num_layers), np.diff(snapshot.offsets))[stayed]
+    retained = (snapshot.frame >= 0) & (snapshot.kind != PROMPT) & (snapshot.frame < _frames_then(record, snapshot))
+    importance = np.concatenate([record.importance, to_bytes(snapshot.importance[retained])])
+    layer_of = np.repeat(np.arange(snapshot.num_layers), np.diff(snapshot.offsets))[retained]
     layer = np.concatenate([record.layer_of, layer_of])
     order = np.argsort(layer, kind="stable")
     sizes = np.bincount(layer, minlength=record.num_layers)
@@ -162,8 +162,8 @@ def completed(record: ScoreRecord, snapshot: Snapshot) -> ScoreRecord:
     return replace(
         record,
         offsets=np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64),
-        frame=np.concatenate([record.frame, snapshot.frame[stayed]])[order],
-        patch=np.concatenate([record.patch, snapshot.patch[stayed]])[order],
+        frame=np.concatenate([record.frame, snapshot.frame[retained]])[order],
+        patch=np.concatenate([record.patch, snapshot.patch[retained]])[order],
         importance=importance[order],
         kept=np.concatenate([record.kept, np.ones(len(layer_of), bool)])[order],
         complete=True,
@@ -171,12 +171,12 @@ def completed(record: ScoreRecord, snapshot: Snapshot) -> ScoreRecord:
 
 
 def _frames_then(record: ScoreRecord, snapshot: Snapshot) -> int:
-    """Frames, as the memory counts them, that had been seen at the record."""
+    """Number of frames in the memory at the time of a record."""
     return int(np.searchsorted(snapshot.frame_times, record.seconds, side="right"))
 
 
 def _columns(rows: Sequence[Any], types: dict[str, Any]) -> dict[str, Array]:
-    """Records as columns; arrays of different lengths one after the other, with their lengths."""
+    """Convert records to columns; arrays of different lengths are concatenated and stored with their lengths."""
     columns: dict[str, Array] = {}
     for name, dtype in types.items():
         values = [np.atleast_1d(np.asarray(getattr(row, name), dtype)) for row in rows]
@@ -189,7 +189,7 @@ def _columns(rows: Sequence[Any], types: dict[str, Any]) -> dict[str, Array]:
 def _rows(
     arrays: Mapping[str, Array], types: Mapping[str, Any], name: str, budget: MemoryBudget
 ) -> list[dict[str, Any]]:
-    """Columns as the values of records."""
+    """Convert columns to the values of records."""
     count = len(shaped(_array(arrays, "sequence", name), (None,), name))
     if count > RUN_LIMITS.events:
         raise DamagedError(f"There are more than {RUN_LIMITS.events:,} {name}.")
@@ -212,7 +212,7 @@ def _rows(
             shaped(values, (None,), what)
             lengths = lengths.astype(np.int64)
             if lengths.astype(np.float64).sum() != len(values):
-                raise DamagedError(f"The {what} do not have the lengths that they should.")
+                raise DamagedError(f"The {what} do not have the declared lengths.")
             if dtype == np.bool_:
                 if values.dtype != np.bool_:
                     raise DamagedError(f"The {what} are not bools.")
@@ -231,7 +231,7 @@ def _array(arrays: Mapping[str, Array], key: str, name: str) -> Array:
 
 
 def _integers(values: Array, dtype: Any, name: str, budget: MemoryBudget) -> Array:
-    """An integer array in the type that it had before it was narrowed."""
+    """Convert an integer array back to the type that it had before narrowing."""
     limits, target = np.iinfo(dtype), np.dtype(dtype)
     if values.dtype.kind not in "iu":
         raise DamagedError(f"The {name} are not integers.")

@@ -1,4 +1,4 @@
-"""How three figures of a snapshot are rounded in a recorded run, and the whole numbers that they are stored as. Pure."""
+"""Rounding of three scores of a snapshot in recorded runs, and their integer codes. Pure functions."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ Float = npt.NDArray[np.float32]
 
 UNIT_FIGURES = ("importance", "recency")
 NONE = 255
-"""Stands for nan where a figure is stored in steps of 1/254."""
+"""Code of nan for scores in steps of 1/254."""
 
 
 def rounded(snapshot: Snapshot) -> Snapshot:
-    """A snapshot as a recorded run gives it back: every field exact but the figures of the last eviction.
+    """Return a snapshot as it is read from a recorded run: exact except for the scores of the last eviction.
 
-    Importance and recency are rounded to steps of 1/254 (where a policy leaves 0 to 1: to float16), guidance attention
-    to float16 with four bits of mantissa, which is within 3.2 % of it.
+    Importance and recency are rounded to steps of 1/254 (to float16 if values are outside 0 to 1), guidance attention to
+    float16 with four bits of mantissa (relative error at most 3.2 %).
     """
     return replace(
         snapshot,
@@ -32,7 +32,7 @@ def rounded(snapshot: Snapshot) -> Snapshot:
 
 
 def coded(values: Float) -> tuple[Int, bool]:
-    """A figure as whole numbers, and whether they are steps of 1/254 (255: nan) or else float16 bits."""
+    """Encode scores as integers; returns whether they are steps of 1/254 (255: nan) or float16 bits."""
     known = values[~np.isnan(values)]
     if not known.size or (known.min() >= 0 and known.max() <= 1):
         return np.where(np.isnan(values), NONE, np.rint(np.nan_to_num(values) * 254)).astype(np.int64), True
@@ -40,19 +40,19 @@ def coded(values: Float) -> tuple[Int, bool]:
 
 
 def figure(codes: Int, steps: bool) -> Float:
-    """What `coded` was given, rounded."""
+    """Decode the scores of `coded`."""
     if steps:
         return np.where(codes == NONE, np.float32(np.nan), codes.astype(np.float32) / np.float32(254))
     return codes.astype(np.int16).view(np.float16).astype(np.float32)
 
 
 def coarse_code(values: Float) -> Int:
-    """float16 bits, rounded to four bits of mantissa: the lowest six of its ten are dropped."""
+    """Encode values as float16 bits rounded to four bits of mantissa: the lowest six of ten are dropped."""
     bits = values.astype(np.float16).view(np.int16).astype(np.int64)
     special = ~np.isfinite(values.astype(np.float16))
     return np.where(special, bits >> 6, (bits + 32) >> 6)
 
 
 def coarse(codes: Int) -> Float:
-    """What `coarse_code` was given, rounded."""
+    """Decode the values of `coarse_code`."""
     return (codes << 6).astype(np.int16).view(np.float16).astype(np.float32)

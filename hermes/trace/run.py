@@ -1,4 +1,4 @@
-"""A recorded run, read from its file: any moment of it, its pictures, its conversation. Needs no model and no torch."""
+"""Reads recorded runs: moments, pictures and conversation. Needs no model and no torch."""
 
 from __future__ import annotations
 
@@ -31,29 +31,29 @@ from hermes.video.thumbnails import WIDTH as THUMBNAIL_WIDTH
 from hermes.view import LiveView, StreamSettings
 
 RUN_HEAD, LAB_HEAD = "run.json", "lab.json"
-"""The part that a file begins with: of a run, of a lab run."""
+"""Names of the first part of a run and of a lab run."""
 BLOCKS_KEPT = 6
 BLOCK_BYTES_KEPT = 64_000_000
-"""Most decoded blocks that a run keeps, and the size to which their declared sizes may add up; it always keeps one."""
+"""Limits of the cache of decoded blocks: number, and total declared size in bytes. At least one block is cached."""
 _DECODED = 4
-"""Bytes of a decoded block for each byte that it declares."""
+"""Memory of a decoded block divided by its declared size."""
 SCORED_EVICTIONS = 240
-"""Evictions of which the scores of tokens that stayed are made again; of more, evenly chosen ones."""
+"""Most evictions whose scores of retained tokens are restored; if there are more, evenly spaced ones are chosen."""
 
 
 class Run:
     """One recorded run. It never changes, and any thread may read it.
 
     Attributes:
-        head: What it says of itself.
-        times: Stream time of each recorded moment, in seconds, never falling [moments].
-        path: The file it was read from.
+        head: Metadata.
+        times: Stream time of each recorded moment in seconds, ascending [moments].
+        path: The file.
     """
 
     def __init__(self, path: Path, head: Head, history: RunHistory, blocks: Sequence[tuple[bytes, tuple[float, ...]]],
                  pictures: Mapping[int, bytes], scores: tuple[ScoreRecord, ...],
                  pasts: tuple[npt.NDArray[np.uint16], ...]) -> None:  # fmt: skip
-        """Take the parts of a file; see `read`."""
+        """Create a run from the parts of a file; see `read`."""
         self.path = path
         self.head = head
         self._history = history
@@ -68,26 +68,26 @@ class Run:
         self._lock = threading.Lock()
         self._decoded: OrderedDict[int, list[LiveView]] = OrderedDict()
 
-    # What it says of itself ---------------------------------------------------------------------------------------
+    # Metadata -----------------------------------------------------------------------------------------------------
 
     @property
     def id(self) -> str:
-        """Its name in addresses; "" without one."""
+        """Name in URLs; "" if it has none."""
         return self.head.id
 
     @property
     def title(self) -> str:
-        """Its name for people."""
+        """Title to display."""
         return self.head.title
 
     @property
     def about(self) -> str:
-        """What it shows."""
+        """Description in one or two sentences."""
         return self.head.about
 
     @property
     def settings(self) -> StreamSettings:
-        """The settings that it ran under."""
+        """The settings at the end of the run."""
         return self.head.settings
 
     @property
@@ -102,32 +102,32 @@ class Run:
 
     @property
     def events(self) -> tuple[Mapping[str, Any], ...]:
-        """What happens in the clip, as its truth file lists it; empty where nobody knows."""
+        """Events of the clip from its truth file; empty if unknown."""
         return self.head.events
 
     @property
     def seconds(self) -> float:
-        """Stream time of its last moment, in seconds."""
+        """Stream time of the last moment in seconds."""
         return self.times[-1]
 
     @property
     def frames(self) -> int:
-        """Frames that were seen altogether."""
+        """Total number of frames."""
         return len(self._history.frame_times)
 
     @property
     def answers(self) -> tuple[AnswerTrace, ...]:
-        """Every answer with what it read, oldest first."""
+        """All answers with their attention, oldest first."""
         return tuple(self._history.answers)
 
     # Moments ------------------------------------------------------------------------------------------------------
 
     def view(self, seconds: float) -> LiveView:
-        """The stream as it was recorded last at or before a stream time; before the first moment, the first."""
+        """Return the last moment at or before a stream time in seconds; before the first moment, the first."""
         return self.moment(max(bisect_right(self.times, seconds) - 1, 0))
 
     def moment(self, index: int) -> LiveView:
-        """The recorded moment of a number, from 0.
+        """Return a recorded moment by its number, from 0.
 
         Raises:
             IndexError: There is no such moment.
@@ -147,7 +147,7 @@ class Run:
         with described(self.path):
             views = moments.decode(data, self._history, self._pictures)
             if len(views) != len(times):
-                raise DamagedError("A block does not have the moments that the file lists.")
+                raise DamagedError("The number of moments in a block differs from the header.")
             views = [consistency.checked_view(view, clock) for view, clock in zip(views, times, strict=True)]
         with self._lock:
             self._decoded[number] = views
@@ -160,11 +160,11 @@ class Run:
 
     @property
     def pictures(self) -> Mapping[int, bytes]:
-        """JPEG by frame, for those frames whose picture was kept."""
+        """JPEG by frame, for the frames whose picture was stored."""
         return self._pictures
 
     def past(self, seconds: float) -> list[npt.NDArray[np.uint16]]:
-        """Tokens of each frame that each layer held at a few moments before a stream time, uint16 [layers, frames each]."""
+        """Return the tokens per layer and frame at a few moments before a stream time, uint16 [layers, frames] each."""
         times = self._history.frame_times
         return [kept for kept in self._pasts if times[kept.shape[1] - 1] < seconds]
 
@@ -172,7 +172,7 @@ class Run:
         """Decode every part once and check that they are consistent.
 
         Args:
-            budget: Charged with what views of the run need beside its parts.
+            budget: Charged with the memory that views of the run need in addition to its parts.
 
         Raises:
             DamagedError: A part is damaged or inconsistent with the others.
@@ -192,32 +192,32 @@ class Run:
         consistency.check_past(self._pasts, layers, self.frames)
         _ = self.records
 
-    # Pictures and lives -------------------------------------------------------------------------------------------
+    # Pictures and token histories ---------------------------------------------------------------------------------
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
-        """JPEG thumbnails of frames by number, 96 pixels wide; those that were not kept are left out."""
+        """Return JPEG thumbnails of frames by number, 96 pixels wide; pictures that were not stored are missing."""
         pictures = self._pictures
         return {i: smaller(pictures[i], THUMBNAIL_WIDTH, QUALITY) for i in frames if i in pictures}
 
     def picture(self, frame: int) -> bytes | None:
-        """The JPEG of a frame as large as it was kept; None where it was not."""
+        """Return the JPEG of a frame as stored; None if it was not."""
         return self._pictures.get(frame)
 
     @cached_property
     def records(self) -> tuple[ScoreRecord, ...]:
-        """A score record for every eviction. Of runs with many, some tell only what left; see `SCORED_EVICTIONS`."""
+        """A score record for every eviction. If there are more than `SCORED_EVICTIONS`, some are thinned."""
         step = -(-len(self._scores) // SCORED_EVICTIONS)
         wanted = {record.sequence for record in self._scores[:: max(step, 1)]}
-        whole: dict[int, ScoreRecord] = {}
+        complete: dict[int, ScoreRecord] = {}
         thin = {record.sequence: record for record in self._scores}
         for i in range(len(self.times)):
             snapshot = self.moment(i).snapshot
             if snapshot is None or not snapshot.evictions:
                 continue
             sequence = snapshot.evictions[-1].sequence
-            if sequence in wanted and sequence not in whole and sequence in thin:
-                whole[sequence] = completed(thin[sequence], snapshot)
-        return tuple(whole.get(record.sequence, record) for record in self._scores)
+            if sequence in wanted and sequence not in complete and sequence in thin:
+                complete[sequence] = completed(thin[sequence], snapshot)
+        return tuple(complete.get(record.sequence, record) for record in self._scores)
 
     def token_history(self, frame: int, seconds: float | None = None) -> TokenHistory:
         """Return the token history of a frame up to a stream time in seconds; None: up to the end."""
@@ -230,17 +230,16 @@ def read(path: str | Path, *, trusted: bool = False) -> Run:
 
     Args:
         path: The file.
-        trusted: Whether the file ships with this program: its moments are then decoded only when they are shown. Any
-            other file is decoded and checked completely, so that every view of the run can be made.
+        trusted: Whether the file ships with this program: its moments are then decoded on demand. Any other file is decoded
+            and checked completely, so that every view of the run can be created.
 
     Raises:
-        TraceError: It is not a recorded run, is damaged, inconsistent or too large, or has another format version; the
-            message says which.
+        TraceError: The file is not a recorded run, is damaged, inconsistent or too large, or has another format version.
     """
     path = Path(path)
     with opened(path) as parts:
         if LAB_HEAD in parts:
-            raise TraceError(f"{path.name} is a lab run: it holds several memories, not one.")
+            raise TraceError(f"{path.name} is a lab run with several memories, not a run of one memory.")
         if RUN_HEAD not in parts:
             raise TraceError(f"{path.name} is not a recorded run.")
         run = read_run(path, parts)
@@ -251,22 +250,22 @@ def read(path: str | Path, *, trusted: bool = False) -> Run:
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether a file begins like a recorded run; the rest of it is not read."""
+    """Whether a file starts like a recorded run. The rest is not read."""
     return begins_with(path, RUN_HEAD)
 
 
 def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = None) -> Run:
-    """Read a run out of the parts of a file; its moments are not decoded yet, see `Run.check`.
+    """Read a run from the parts of a file. Its moments are decoded later, see `Run.check`.
 
     Args:
         path: The file, for messages.
         parts: Its parts, or those of one memory in a lab run.
-        pictures: JPEG by frame; None: the parts have the run's own.
+        pictures: JPEG by frame; None: read them from the parts.
 
     Raises:
-        TraceError: It has another format version, or is damaged.
-        InvalidValueError: A value in it is invalid.
-        FileTooLargeError: It exceeds the budget of the file.
+        TraceError: The run has another format version, or is damaged.
+        InvalidValueError: A value is invalid.
+        FileTooLargeError: The run exceeds the budget of the file.
     """
     budget = parts.budget
     content = read_head(parts[RUN_HEAD], FORMAT)
@@ -284,7 +283,7 @@ def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = No
 
 
 def _read_blocks(content: dict[str, Any], parts: Parts) -> list[tuple[bytes, tuple[float, ...]]]:
-    """The blocks of moments with the times that the header lists for them; what they expand to is charged."""
+    """Return the blocks of moments with their times in the header, and charge their decoded size."""
     blocks = []
     name = "list of moments"
     for item in sequence(member(content, "moments", "header"), name, RUN_LIMITS.parts):
@@ -334,7 +333,7 @@ def read_pictures(parts: Parts, frames: int) -> dict[int, bytes]:
 
 
 def check_pictures(pictures: Mapping[int, bytes]) -> None:
-    """Check that pictures are JPEGs of a size that a recorder writes, and that they can be decoded.
+    """Check that pictures are JPEGs of a size that a recorder produces, and that they can be decoded.
 
     Raises:
         DamagedError: A picture is not a JPEG, is damaged or too large.
@@ -346,7 +345,7 @@ def check_pictures(pictures: Mapping[int, bytes]) -> None:
             with Image.open(io.BytesIO(picture), formats=["JPEG"]) as image:
                 width, height = image.size
                 if width > RUN_LIMITS.picture_width or height > RUN_LIMITS.picture_height:
-                    raise DamagedError(f"A picture has {width} x {height} pixels, more than a recorder writes.")
+                    raise DamagedError(f"A picture has {width} x {height} pixels, more than a recorder produces.")
                 pixels += width * height
                 if pixels > RUN_LIMITS.picture_pixels:
                     raise FileTooLargeError("Its pictures have too many pixels.")

@@ -25,10 +25,10 @@ TOKEN_FIELDS: Mapping[str, type[np.generic]] = {
 }  # fmt: skip
 """Fields with one value for each token, and their types."""
 OPTIONAL_TOKEN_FIELDS: Mapping[str, type[np.generic]] = {"first_frame": np.int32, "held_by": np.float32}
-"""The same, empty in snapshots of some policies."""
+"""Further fields with one value for each token, which are empty for some policies."""
 GUIDANCE = "guidance_attention"
 GRIDS = ("kept", "archived")
-"""Fields with one value for each frame in each layer, uint16; `archived` is empty in snapshots of some policies."""
+"""Fields with one value for each frame and layer, uint16; `archived` is empty for some policies."""
 FIELDS = ("offsets", "tiers", *TOKEN_FIELDS, *OPTIONAL_TOKEN_FIELDS, GUIDANCE, *UNIT_FIGURES, *GRIDS)
 """Every field of a snapshot that these functions store."""
 
@@ -60,15 +60,15 @@ def encode(snapshots: Sequence[Snapshot]) -> tuple[dict[str, Any], dict[str, Arr
 
 
 def decode(meta: Mapping[str, Any], arrays: Mapping[str, Array], frames: Sequence[int]) -> list[dict[str, Array]]:
-    """Decode what `encode` was given: for each snapshot the arrays named in `FIELDS`, without those that are empty.
+    """Decode the columns of `encode`: for each snapshot the arrays named in `FIELDS`, without empty ones.
 
     Args:
-        meta: As `encode` returned it.
-        arrays: As `encode` returned them.
+        meta: The JSON value of `encode`.
+        arrays: The columns of `encode`.
         frames: Frames seen at each snapshot.
 
     Raises:
-        InvalidValueError: The columns do not have the lengths that they should.
+        InvalidValueError: The columns have inconsistent lengths.
         DamagedError: A column is missing or has the wrong type.
         FileTooLargeError: There are too many layers.
     """
@@ -121,7 +121,7 @@ def _codes(arrays: Mapping[str, Array], name: str, counts: Int) -> list[Array | 
 def _split(
     arrays: Mapping[str, Array], name: str, counts: Int, dtype: type[np.generic], filled: list[bool] | None
 ) -> list[Array | None]:
-    """A column cut into its snapshots' parts; None for those that are not filled."""
+    """Split a column by snapshot; None for snapshots without the field."""
     column = _column(arrays, name)
     if filled is not None:
         counts = np.where(filled, counts, 0)
@@ -144,7 +144,7 @@ def _split(
 
 
 def _filled(listed: Mapping[str, Any], moments: int) -> dict[str, list[bool]]:
-    """For each optional field, which snapshots have it."""
+    """Return which snapshots have each optional field."""
     filled = {}
     for name in (*OPTIONAL_TOKEN_FIELDS, "archived"):
         values = [flag(value, "list of fields") for value in sequence(listed.get(name), "list of fields", moments)]

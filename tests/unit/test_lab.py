@@ -176,7 +176,7 @@ def test_more_streams_and_policies_are_added_to_what_is_there(pocket, plan, tmp_
     assert several_runs(both)
     assert not several_runs({"cells": [{"times": {"runs": "A"}}, {"error": "full"}, {"times": {"runs": "A"}}]})
     assert several_runs({"cells": [{"times": {"runs": "A+B"}}, {"times": {"runs": "A+B"}}]})  # each half by another
-    assert "each under its own load" in table.text(both)
+    assert "several runs of the command" in table.text(both)
     assert 'class="soft">B</span>' in report(both | {"machine": machine, "command": "lab"})
 
 

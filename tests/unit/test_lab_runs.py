@@ -222,7 +222,7 @@ def test_what_is_no_lab_run_is_said(tmp_path, content):
 def test_a_memory_that_saw_nothing_cannot_be_written(tmp_path):
     recorder = LabRecorder(2)
     recorder.lanes[0].add(MadeUpStream(1).push())
-    with pytest.raises(trace.TraceError, match="no frame was seen"):
+    with pytest.raises(trace.TraceError, match="no frame has been seen"):
         recorder.write(tmp_path / "x.hermesrun", Head(), [Head(), Head()])
     assert list(tmp_path.iterdir()) == []
 

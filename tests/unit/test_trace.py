@@ -95,7 +95,7 @@ def view_without_memory():
 
 
 def test_nothing_recorded_is_nothing_to_write(tmp_path):
-    with pytest.raises(trace.TraceError, match="no frame was seen"):
+    with pytest.raises(trace.TraceError, match="no frame has been seen"):
         trace.Recorder().write(tmp_path / "x.hermesrun", trace.Head())
     assert list(tmp_path.iterdir()) == []
 

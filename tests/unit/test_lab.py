@@ -182,7 +182,7 @@ def test_more_streams_and_policies_are_added_to_what_is_there(pocket, plan, tmp_
 
 def test_measurements_of_something_else_are_refused(pocket, plan, tmp_path):
     Store(tmp_path, identity(plan, pocket)).close()
-    with pytest.raises(HermesError, match="seed: 0 there, 5 here"):
+    with pytest.raises(HermesError, match="seed: 0 instead of 5"):
         Store(tmp_path, identity(plan, pocket) | {"seed": 5})
     with (tmp_path / MEASUREMENTS).open("a") as file:
         file.write("not json\n")

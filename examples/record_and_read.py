@@ -1,6 +1,8 @@
 """Record a run of a bundled clip to a file, then read it back without a model.
 
 python examples/record_and_read.py [FILE]
+
+In a clone without `pip install -e .`, set PYTHONPATH=. to find the library.
 """
 
 import sys

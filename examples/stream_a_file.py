@@ -1,6 +1,8 @@
 """Stream a video file, ask a question, and print what the memory holds.
 
 python examples/stream_a_file.py [VIDEO] [QUESTION]
+
+In a clone without `pip install -e .`, set PYTHONPATH=. to find the library.
 """
 
 import sys

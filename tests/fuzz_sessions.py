@@ -87,7 +87,7 @@ def use(session: hermes.StreamSession, path: Path, model: Any) -> None:
     said = "".join(session.ask("What?", max_new_tokens=1))
     shot = session.snapshot()
     if shot.answer is None or shot.answer.answer != said.strip():
-        raise ValueError("The answer is not on record.")
+        raise ValueError("The answer is not recorded.")
     shot.retention()
     session.save(path)
     again = hermes.StreamSession.load(path, model)

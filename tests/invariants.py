@@ -18,7 +18,7 @@ def check_memory(snapshot, max_positions: int, axes: int = 1) -> None:
         assert (kind[prompt:] != PROMPT).all()
         np.testing.assert_array_equal(position[:prompt], np.arange(prompt))
         vision = kind == VISION
-        assert ((frame[kind == TEXT] >= 0) & (patch[kind == TEXT] == -1)).all(), "text stands beside frames"
+        assert ((frame[kind == TEXT] >= 0) & (patch[kind == TEXT] == -1)).all(), "text has no frame and patch"
         assert ((frame[vision] >= 0) & (frame[vision] < snapshot.frames_seen)).all(), "kept is a subset of seen"
         assert ((patch[vision] >= 0) & (patch[vision] < snapshot.tokens_per_frame)).all()
         np.testing.assert_array_equal(patch[vision], layer["row"][vision] * snapshot.grid[1] + layer["column"][vision])
@@ -73,7 +73,7 @@ def check_heads(session) -> None:
 
 
 def check_answer(snapshot, said: str, question: str) -> None:
-    """Assert that the last answer is on record as it was said, with where its attention went."""
+    """Assert that the last answer and its attention are recorded."""
     trace = snapshot.answer
     assert trace is not None, "an answer leaves a trace"
     assert (trace.question, trace.answer) == (question, said.strip())

@@ -224,7 +224,7 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")
     expect(row).to_have_count(5)
     assert [text.split(" ", 1)[1] for text in row.all_inner_texts()[3:]] == said
-    expect(lab.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # nobody else has this file
+    expect(lab.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # only this visitor has the file
     lab.get_by_role("button", name="Close").click()
     lab.get_by_label("Open a saved lab run").set_input_files(file)
     expect(lanes_of(lab)).to_have_count(2)

@@ -166,7 +166,7 @@ def test_record_and_open_the_file_again(open_page, tmp_path):
     slider(page).fill(str(run.seconds))
     expect(turns(page).first.locator(".hl-a")).to_have_text(said)
     assert frames(page) == run.frames
-    expect(page.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # nobody else has this file
+    expect(page.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # only this visitor has the file
 
 
 def test_a_damaged_run_is_explained(open_page):

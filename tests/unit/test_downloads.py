@@ -91,7 +91,7 @@ NAMES = ("team/small", "team/large", "team/unlicensed", "team/nothing", "team/ga
 
 @pytest.fixture(scope="module")
 def results(run):
-    """What came of each model, nobody agreeing to anything."""
+    """The result for each model, without consent to a download."""
     return dict(zip(NAMES, load(run, *[(name, False) for name in NAMES]), strict=True))
 
 

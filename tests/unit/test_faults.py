@@ -318,7 +318,7 @@ def test_a_visitor_who_holds_the_lock_does_not_hold_the_worker(engine, victim, b
 
 
 def test_a_consumer_that_disappears(engine, victim, bystander):
-    """An answer that nobody reads ends, whether its iterator was dropped before, within or after its pieces."""
+    """An answer without a reader ends, whether its iterator was dropped before, between or after its pieces."""
     victim.ask(QUESTION)
     until(lambda: not victim.view().answering)
     pieces = victim.ask(QUESTION)

@@ -54,7 +54,7 @@ def test_sums_agree_with_the_arrays(asked):
     gone = asked.tokens_seen - (asked.kept.sum(axis=1)).mean()
     assert metrics.evicted_share(asked) == pytest.approx(
         gone / asked.tokens_seen, abs=0.02
-    )  # summaries are let go, too
+    )  # summaries are evicted, too
     assert metrics.reindexed_times(asked) == 0
 
 

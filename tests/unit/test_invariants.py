@@ -116,7 +116,7 @@ def test_the_full_cache_says_when_it_is_full_and_loses_nothing(short_range_model
 
 
 def test_tiers_keep_what_their_rule_says(tiny_model, noise):
-    """Sensory layers hold the newest tokens; long-term layers hold one summary token for all that they let go."""
+    """Sensory layers hold the newest tokens; long-term layers hold one summary token for all evicted ones."""
     session = hermes.StreamSession(tiny_model, budget=40)
     session.push(*noise(64))
     snapshot = session.snapshot()

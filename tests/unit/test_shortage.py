@@ -48,7 +48,7 @@ for stream in (bystander, victim):
     until(lambda: stream.view().snapshot.frames_seen == 1)
 told = {}
 
-# While streaming: a frame of 400 megapixels, of which a copy does not fit any more.
+# While streaming: a frame of 400 megapixels; a copy of it does not fit.
 large = np.zeros((20000, 20000, 3), np.uint8)
 limit(200_000_000)
 victim.offer(large, 1.0)

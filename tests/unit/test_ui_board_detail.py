@@ -167,7 +167,7 @@ def test_token_history_and_heads(source):
     assert [row[-1] for row in reply["held"]] == source.shot.kept[:, 2].tolist()
     score = unpack(reply["score"])
     assert len(score) == len(reply["moments"]) * PATCHES
-    assert score[score != 255].max() == 254  # relative to the largest, which is told
+    assert score[score != 255].max() == 254  # relative to the largest, which is sent
     history = source.token_history(2)
     assert reply["most"] == pytest.approx(np.nanmax(history.score[9]), rel=1e-5)
     assert sum(at is None for at in reply["left"]) == source.shot.kept[9, 2]

@@ -1,4 +1,4 @@
-"""The lab of a visitor, on the real engine: what the browser is told, and what is refused."""
+"""The lab of a visitor, on the real engine: what the browser receives, and what is rejected."""
 
 from __future__ import annotations
 

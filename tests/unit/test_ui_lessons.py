@@ -1,4 +1,4 @@
-"""Every lesson file names only what there is; a mistake in one is told exactly; conditions and figures are read right."""
+"""Lesson files name only existing parts, mistakes are reported with their place, and conditions and figures are parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Over HTTP: what a visitor uploads and records can be fetched by nobody else, and by nobody once the visitor has left."""
+"""Over HTTP: uploads and recordings can be fetched only by their visitor, and not after the visitor has left."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def test_a_name_that_looks_like_a_protocol_is_a_plain_file(tmp_path, monkeypatch
 def test_no_permission(tmp_path):
     path = write_video(tmp_path / "secret.avi", frames=2)
     path.chmod(0)
-    if os.geteuid() == 0:  # root may read everything: look as somebody else
+    if os.geteuid() == 0:  # root may read everything: read as another user
         for folder in (tmp_path, *list(tmp_path.parents)[:2]):
             folder.chmod(0o755)
         os.seteuid(65534)

@@ -60,7 +60,7 @@ test("camera troubles are explained", () => {
   assert.deepEqual(sendSize(320, 240), [320, 240]);
 });
 
-test("turns are merged by their number; a new epoch starts afresh", () => {
+test("turns are merged by their number; a new epoch starts empty", () => {
   const first = mergeTurns([], 1, { epoch: 1, turns: [{ id: 1, answer: "a" }] });
   const second = mergeTurns(first, 1, { epoch: 1, turns: [{ id: 1, answer: "ab" }, { id: 2, answer: "" }] });
   assert.deepEqual(second.map((turn) => turn.answer), ["ab", ""]);

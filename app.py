@@ -33,6 +33,7 @@ from ui.address import Address, find_address  # noqa: E402
 from ui.flags import agree_to_download, check, parse, read_options  # noqa: E402
 from ui.options import Options  # noqa: E402
 from ui.page.page import build  # noqa: E402
+from ui.process import prepare_process  # noqa: E402
 from ui.visitors.files import server_folder  # noqa: E402
 
 logger = logging.getLogger("hermes.app")
@@ -78,4 +79,5 @@ def _serve(options: Options, streams: int, address: Address, *, share: bool) -> 
 
 
 if __name__ == "__main__":
+    prepare_process()
     sys.exit(main())

@@ -7,10 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hermes.errors import HermesError
+
 PATIENCE: float = 2.0
 """Maximum time that an action waits for the actions before it, in seconds. One of them may be lost."""
 MOST_WAITING = 4
 """Maximum number of waiting actions per page. Others do not wait, so that no page can block the server's threads."""
+
+
+MOST_AT_ONCE = 12
+"""Maximum number of actions of one page in progress. Each occupies one of the threads that all visitors share."""
 
 
 class Turns:
@@ -25,6 +31,7 @@ class Turns:
         self._patience = patience
         self._done = 0
         self._waiting = 0
+        self._inside = 0
         self._changed = threading.Condition()
 
     @contextmanager
@@ -32,7 +39,23 @@ class Turns:
         """Run the block as action `number`, counted from 1, after the previous actions if they arrive in time.
 
         Anything but an integer does not wait.
+
+        Raises:
+            HermesError: The page has too many actions in progress.
         """
+        with self._changed:
+            if self._inside >= MOST_AT_ONCE:
+                raise HermesError("Too many actions at once. Wait until one of them is done.")
+            self._inside += 1
+        try:
+            with self._in_order(number):
+                yield
+        finally:
+            with self._changed:
+                self._inside -= 1
+
+    @contextmanager
+    def _in_order(self, number: Any) -> Iterator[None]:
         if not isinstance(number, int) or isinstance(number, bool):
             yield
             return

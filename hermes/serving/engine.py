@@ -185,6 +185,17 @@ class Engine:
             raise
         return stream
 
+    def check(self, settings: StreamSettings) -> None:
+        """Check whether a stream could be opened with these settings; the model must be loaded.
+
+        Raises:
+            HermesError: A setting does not fit the model, or the model is not loaded yet.
+        """
+        from hermes.serving.stream_memory import open_session  # noqa: PLC0415 - loads torch
+
+        settings.check()
+        open_session(self.model(settings.model), settings).close()
+
     def enter(self, stream: TurnTaker) -> None:
         """Schedule a stream until `forget` is called.
 

@@ -160,3 +160,25 @@ def test_what_was_saved_long_ago_is_deleted_at_start(paused, tmp_path):
         os.utime(path, (old, old))
     Autosave(tmp_path / "saved", 10)
     assert list((tmp_path / "saved").iterdir()) == []
+
+
+def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path):
+    (tmp_path / "letter.txt").write_text("mine")
+    tmp_path.chmod(0o755)
+    with pytest.raises(HermesError, match="holds other files"):
+        Autosave(tmp_path, 10)
+    assert tmp_path.stat().st_mode & 0o777 == 0o755
+
+
+def test_files_of_others_are_never_deleted_to_make_room(paused, tmp_path):
+    autosave = saved(tmp_path / "saved", paused)
+    others = [tmp_path / "saved" / name for name in ("letter.txt", ".profile", "tab-notes.txt", "[x].json")]
+    for other in others:
+        other.write_text("mine")
+    size = sum(path.stat().st_size for path in (tmp_path / "saved").glob("tab-*.*"))
+    autosave._limit = int(1.5 * size)
+    another = "tab-" + "c" * 40
+    autosave.save_if_due(another, paused, lambda: {another: paused})
+    assert autosave.offer(another) is not None
+    assert autosave.offer(KEY) is None
+    assert [other.read_text() for other in others] == ["mine"] * 4

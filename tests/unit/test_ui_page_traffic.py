@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 import secrets
+import socket
 from pathlib import Path
 
 import httpx
 import pytest
 from gradio.utils import get_upload_folder
+from patience import until
 
 import hermes
 from hermes.serving.engine import Engine, StreamSettings
 from ui.options import Options
 from ui.page.page import build, launch_options
-from ui.page.traffic import LEAVE
+from ui.page.traffic import LEAVE, MOST_BYTES
 from ui.page.update_stream import UPDATES
+from ui.visitors import registry
 from ui.visitors.connections import TAB_HEADER, key_of_token
 from ui.visitors.files import server_folder
 from ui.visitors.registry import Quota
@@ -87,14 +90,22 @@ def test_equal_uploads_are_apart_and_gone_when_their_visitor_leaves(open_tab):
 
 
 def test_a_recording_is_gone_when_its_visitor_leaves(open_tab, served):
-    tab = open_tab()
-    files = served[1].sessions.own(tab.key).files
-    recording = files.path / f"run-{secrets.token_hex(16)}" / "run.hermesrun"
-    recording.parent.mkdir(parents=True)
-    recording.write_bytes(b"recorded")
-    assert tab.client.get(f"gradio_api/file={recording}").content == b"recorded"
+    tab, handlers = open_tab(), served[1]
+    (path,) = tab.upload(FILM.read_bytes()).json()
+
+    def player():
+        return handlers.poll({}, tab.key)[0]
+
+    handlers.act({"action": "start", "kind": "upload", "path": path, "name": "film.mp4"}, tab.key)
+    until(lambda: player()["frames"], lambda: str(player()["notice"]))
+    handlers.act({"action": "record"}, tab.key)
+    seen = player()["frames"]
+    until(lambda: player()["frames"] > seen)
+    handlers.act({"action": "stop-recording"}, tab.key)
+    recorded = player()["recorded"]
+    assert len(tab.client.get(recorded["url"]).content) == recorded["bytes"]
     tab.leave()
-    assert tab.client.get(f"gradio_api/file={recording}").status_code in (403, 404)
+    assert tab.client.get(recorded["url"]).status_code in (403, 404)
 
 
 def test_a_visitor_cannot_play_the_upload_of_another(open_tab, served):
@@ -107,12 +118,19 @@ def test_a_visitor_cannot_play_the_upload_of_another(open_tab, served):
 
 
 @pytest.mark.parametrize("headers", [{}, {TAB_HEADER: "0" * 32}, {TAB_HEADER: "../../x"}])
-def test_uploads_of_nobody_are_refused(served, headers):
+def test_uploads_of_nobody_are_refused(served, headers, monkeypatch):
+    monkeypatch.setattr(registry, "CONNECTION_SECONDS", 0.1)
     address, handlers = served
     before = len(handlers.sessions)
     answer = httpx.post(f"{address}gradio_api/upload", files={"files": ("a.mp4", b"x")}, headers=headers)
     assert answer.status_code == 403
     assert len(handlers.sessions) == before
+
+
+def test_an_upload_may_arrive_before_the_first_poll(open_tab, served):
+    tab, handlers = open_tab(), served[1]
+    handlers.sessions.close(tab.key)  # connected, without a place
+    assert tab.upload(b"an early file").status_code == 200
 
 
 def test_invented_sessions_take_no_places(served):
@@ -138,3 +156,89 @@ def test_a_tab_that_leaves_frees_its_place_at_once(open_tab, served):
     assert "not connected" in served[1].poll({}, tab.key)[0]["notice"]["text"], (
         "its open update stream makes no new place"
     )
+
+
+FORM = {"video": ("a.mp4", b"a video of somebody without a page")}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more"),
+    [
+        ("POST", "gradio_api/process_recording", {"files": FORM}),
+        ("POST", "gradio_api/component_server", {"files": FORM, "data": {"session_hash": "a-page"}}),
+        ("POST", "gradio_api/run/act", {"json": {"data": []}}),
+        ("POST", "gradio_api/api/act/", {"json": {"data": []}}),
+        ("POST", "gradio_api/call/act", {"json": {"data": []}}),
+        ("POST", "gradio_api/stream/an-event", {"json": {}}),
+        ("POST", "gradio_api/vibe-edit", {"json": {"prompt": "x"}}),
+        ("POST", "login", {"data": {"username": "x", "password": "y"}}),
+        ("PUT", "gradio_api/upload", {"files": FORM}),
+        ("GET", "gradio_api/deep_link?session_hash=a-page", {}),
+        ("GET", "gradio_api/file=http://127.0.0.1:9/x", {}),
+        ("GET", "gradio_api/proxy=http://127.0.0.1:9/", {}),
+        ("GET", "gradio_api/dev/reload", {}),
+        ("GET", "gradio_api/openapi.json", {}),
+        ("GET", "gradio_api/queue/status", {}),
+        ("GET", "monitoring/summary", {}),
+    ],
+)
+def test_only_the_routes_of_the_page_are_served(served, method, path, more):
+    before = sorted(Path(get_upload_folder()).rglob("*"))
+    assert httpx.request(method, served[0] + path, timeout=60, **more).status_code == 404
+    assert sorted(Path(get_upload_folder()).rglob("*")) == before
+
+
+@pytest.mark.parametrize("path", ["", "config", "theme.css", "gradio_api/info", "gradio_api/app_id", "favicon.ico"])
+def test_the_routes_of_the_page_are_served(served, path):
+    assert httpx.get(served[0] + path, timeout=60).status_code == 200
+
+
+def test_a_body_that_is_too_large_is_refused(served):
+    body = b'{"data": ["' + b"x" * MOST_BYTES + b'"]}'
+    answer = httpx.post(f"{served[0]}gradio_api/queue/join", content=body, timeout=60)
+    assert answer.status_code == 413
+
+
+def test_an_upload_that_is_too_large_leaves_nothing(open_tab, served, monkeypatch):
+    tab = open_tab()
+    monkeypatch.setattr(served[1].sessions, "quota", Quota(upload_mb=0))
+    before = sorted(Path(get_upload_folder()).rglob("*"))
+    files = [("files", (f"{i}.mp4", bytes(40_000))) for i in range(4)]  # each is small enough, all together are not
+    answer = tab.client.post("gradio_api/upload", files=files)
+    assert (answer.status_code, "maximum allowed size" in answer.text) == (413, True)
+    assert sorted(Path(get_upload_folder()).rglob("*")) == before
+
+
+def test_an_upload_whose_connection_is_lost_leaves_nothing(open_tab, served):
+    tab = open_tab()
+    folder = Path(get_upload_folder())
+    before = sorted(folder.rglob("*"))
+    head = (
+        f"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\n{TAB_HEADER}: {tab.token}\r\nContent-Length: 1000000\r\n"
+        'Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: form-data; name="files"; '
+        'filename="a.mp4"\r\n\r\n'
+    )
+    address = httpx.URL(served[0])
+    with socket.create_connection((address.host, address.port)) as connection:
+        connection.sendall(head.encode() + bytes(100_000))
+        until(lambda: sorted(folder.rglob("*")) != before)
+    until(lambda: sorted(folder.rglob("*")) == before)
+
+
+def test_a_page_uploads_a_few_files_at_once(open_tab, served, monkeypatch):
+    tab = open_tab()
+    monkeypatch.setattr(served[1].sessions, "quota", Quota(uploads=0))
+    assert tab.upload(b"one too many").status_code == 429
+
+
+@pytest.mark.parametrize("path", ["\0", "../../etc/passwd", "/etc/passwd", "x" * 100_000, [], {"path": "/etc/passwd"}])
+def test_a_path_that_is_no_upload_is_refused(open_tab, served, path):
+    tab, handlers = open_tab(), served[1]
+    wish = {"kind": "upload", "path": path, "name": "a.mp4"}
+    handlers.act({"action": "start", **wish}, tab.key)
+    assert handlers.poll({}, tab.key)[0]["notice"]["text"] in (
+        "This file was not uploaded here. Choose it again.",
+        "Choose a video file first.",
+    )
+    handlers.lab_action({"action": "open-file", **wish}, tab.key)
+    assert "not uploaded here" in json.loads(handlers.poll_lab({}, tab.key))["notice"]["text"]

@@ -128,6 +128,20 @@ def test_a_second_connection_of_a_tab_keeps_it_connected(registry):
     assert sessions._places["a"].dropped is None
 
 
+def test_a_connection_that_ends_before_the_place_exists_counts_as_dropped(registry, monkeypatch):
+    sessions = registry()
+    sessions.connections.opened("a", "1.2.3.4")
+    make = sessions._make
+
+    def slowly():
+        drop(sessions, "a")
+        return make()
+
+    monkeypatch.setattr(sessions, "_make", slowly)
+    sessions.get("a")
+    assert sessions.sweep(sessions._places["a"].heard + 61) == 1
+
+
 def test_simultaneous_lesson_events_enter_one_guest(registry):
     sessions = registry()
     own = connect(sessions, "a")

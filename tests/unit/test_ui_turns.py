@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE, until
 
+from hermes.errors import HermesError
 from hermes.policies import POLICIES
 from hermes.trace import read
 from hermes.view import StreamSettings
-from ui.ordering import MOST_WAITING, Turns
+from ui.ordering import MOST_AT_ONCE, MOST_WAITING, Turns
 from ui.page.handlers import Handlers
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
@@ -78,6 +80,17 @@ def test_only_a_few_wait_at_once():
     # the one too many went at once, and those before it need not wait on
     assert sorted(done) == list(range(10, 11 + MOST_WAITING))
     assert done[0] == 10 + MOST_WAITING
+
+
+def test_one_page_cannot_occupy_all_threads():
+    turns = Turns()
+    with contextlib.ExitStack() as presses:
+        for _ in range(MOST_AT_ONCE):
+            presses.enter_context(turns.take(None))
+        with pytest.raises(HermesError, match="Too many actions at once"):
+            presses.enter_context(turns.take(None))
+    with turns.take(None):
+        pass
 
 
 @pytest.fixture

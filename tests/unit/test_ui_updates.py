@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -22,6 +23,7 @@ from ui.page.update_stream import (
     MOST_BYTES,
     MOST_UPDATES,
     REQUESTS,
+    THREADS,
     UPDATES,
     Updates,
     pause,
@@ -192,7 +194,7 @@ def test_a_look_never_waits_for_the_model(client, served):
     key = f"session-{session}"
     page = shows(session)
     page["open"] = None
-    visitor = handlers.sessions.get(key)
+    visitor = handlers.sessions.get(f"session-{key}")
     visitor.start(visitor.source({"kind": "clip", "id": "quick-tour"}))
     with client.stream("POST", UPDATES, json=page) as response:
         received = events(response)
@@ -202,7 +204,20 @@ def test_a_look_never_waits_for_the_model(client, served):
         for _ in range(2):
             with client.stream("POST", UPDATES, json=page) as response:
                 assert next(events(response))["player"]["state"] == "playing"
-    handlers.sessions.close(key)
+    handlers.sessions.close(f"session-{key}")
+
+
+def test_a_slow_visitor_does_not_delay_the_others(client, served):
+    _, handlers, _ = served
+    visitor = handlers.sessions.get("session-a-slow-page")
+    pages = [shows("a-slow-page", open={"n": i + 10, "id": "first-card-hermes"}) for i in range(2 * THREADS)]
+    with ThreadPoolExecutor(len(pages)) as browsers:
+        with visitor._lock:  # as while a file is opened
+            asked = [browsers.submit(client.post, UPDATES, json=page) for page in pages]
+            with client.stream("POST", UPDATES, json=shows("a-fast-page")) as response:
+                assert next(events(response))["player"]["state"] == "paused"
+            handlers.sessions.close("session-a-slow-page")
+        assert [answer.result().status_code for answer in asked] == [200] * len(pages)
 
 
 def test_without_a_place_the_page_is_told_so(client, served, monkeypatch):

@@ -215,9 +215,17 @@ def test_camera_pictures_are_checked(make):
 
 def test_a_missing_model_is_told(engine):
     loader = ModelLoader(engine)
-    loader.preload("/nowhere/at-all")
+    loader.preload(StreamSettings(model="/nowhere/at-all"))
     until(lambda: loader.state("/nowhere/at-all").error)
     assert "/nowhere/at-all" in loader.state("/nowhere/at-all").error
+
+
+def test_settings_that_do_not_fit_the_model_are_reported_when_it_is_loaded(engine):
+    loader = ModelLoader(engine)
+    loader.preload(StreamSettings(budget=3))
+    until(lambda: loader.state("pocket").error)
+    assert "budget" in loader.state("pocket").error
+    assert loader.ensure("pocket").name == "pocket", "another budget can still be chosen"
 
 
 def sessions(make, root, **quota):

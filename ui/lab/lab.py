@@ -24,6 +24,7 @@ from ui.player.clips import Clip
 from ui.runs.recordings import download_offer
 from ui.runs.runs import SPEEDS as REPLAY_SPEEDS
 from ui.settings.model_loader import ModelLoader
+from ui.untrusted import finite
 
 if TYPE_CHECKING:
     from hermes.serving.engine import StreamSettings
@@ -109,12 +110,12 @@ class Lab:
         clip = self._clips.get(str(request.get("clip")))
         if clip is None or not self._live:
             raise HermesError("This clip is not bundled here. Choose another one.")
-        budget, speed = request.get("budget"), request.get("speed")
+        budget, speed = finite(request.get("budget"), 0), finite(request.get("speed"), -1)
         if budget not in BUDGETS or speed not in SPEEDS:
             raise HermesError("Choose a budget and a speed from the lists.")
         listed = request.get("policies")
         names = [str(name) for name in listed] if isinstance(listed, Sequence) and not isinstance(listed, str) else []
-        settings = replace(self._settings, budget=int(budget), speed=SPEEDS[speed], changed=())
+        settings = replace(self._settings, budget=int(budget), speed=SPEEDS[int(speed)], changed=())
         self._starting = True
         try:
             run = LiveLab.start(self._loader, settings, names, clip)
@@ -194,7 +195,7 @@ class Lab:
         if run is None:
             raise HermesError("This lab run is not bundled here. Choose another one.")
         seconds = request.get("seconds")
-        at = float(seconds) if isinstance(seconds, int | float) else 0.0
+        at = finite(seconds, math.nan) if isinstance(seconds, int | float) else 0.0
         self.open(run, at, play=request.get("play") is not False)
 
     # Recording ----------------------------------------------------------------------------------------------------
@@ -246,10 +247,10 @@ class Lab:
 
 def _steer(replay: LabReplay, action: str, request: Mapping[str, Any]) -> None:
     """Apply an action to the recorded run."""
-    seconds, speed = request.get("seconds"), request.get("speed")
+    seconds, speed = request.get("seconds"), finite(request.get("speed"), -1)
     if action == "seek" and isinstance(seconds, int | float):
-        replay.seek(float(seconds))
+        replay.seek(finite(seconds, math.nan))
     elif action == "pace" and speed in REPLAY_SPEEDS:
-        replay.pace(float(speed))
+        replay.pace(speed)
     elif action in ("pause", "resume", "restart"):
         getattr(replay, action)()

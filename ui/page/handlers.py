@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -20,6 +19,7 @@ from ui.board.cells import Wanted
 from ui.opening import Opening
 from ui.runs.replay import Replay
 from ui.runs.runs import SPEEDS as RUN_SPEEDS
+from ui.untrusted import finite, is_one_of
 from ui.visitors.registry import Sessions
 from ui.visitors.visitor import SPEEDS, Visitor
 
@@ -41,16 +41,13 @@ def to_json(message: Mapping[str, Any] | None) -> Any:
     return json.dumps(message, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
 
 
-def _number(value: Any, default: float) -> float:
-    """Return a finite number sent by the browser, or the default."""
-    return float(value) if isinstance(value, int | float) and math.isfinite(value) else default
-
+FAULT: Final = "This failed because of an internal error. Try again."
 
 # Actions on a recorded run ------------------------------------------------------------------------------------------
 
 
 def _set_speed(replay: Replay, data: Data) -> None:
-    if data.get("speed") in RUN_SPEEDS:
+    if is_one_of(data.get("speed"), RUN_SPEEDS):
         replay.pace(data["speed"])
 
 
@@ -60,7 +57,7 @@ REPLAY_ACTIONS: Final[Mapping[str, Callable[[Replay, Data], None]]] = MappingPro
         "resume": lambda replay, _: replay.resume(),
         "stop": lambda replay, _: replay.stop(),
         "restart": lambda replay, _: replay.restart(),
-        "seek": lambda replay, data: replay.seek(_number(data.get("seconds"), replay.position)),
+        "seek": lambda replay, data: replay.seek(finite(data.get("seconds"), replay.position)),
         "pace": _set_speed,
     }
 )
@@ -111,7 +108,7 @@ class Handlers:
         if not isinstance(request, dict) or request.get("n") == visitor.opened:
             return
         visitor.opened = request.get("n")
-        seconds = _number(request.get("seconds"), 0.0)
+        seconds = finite(request.get("seconds"), 0.0)
         opening = self._opening
         shown = opening is not None and request.get("shown") == opening.key and visitor.stream is None
         try:
@@ -130,14 +127,21 @@ class Handlers:
             return to_json(self.sessions.get(key).detail(data))
         except HermesError as error:
             return to_json({"id": data.get("id"), "error": str(error)})
+        except Exception:
+            logger.exception("A detail of the board failed")
+            return to_json({"id": data.get("id"), "error": FAULT})
 
     def act(self, data: Data, key: str | None) -> None:
         """Apply a player action, after the actions before it. Errors are shown next to the stream."""
         try:
-            with self.sessions.own(key).turns.take(data.get("order")):
-                self._act(self.sessions.get(key), data, key)
+            visitor = self.sessions.own(key)
         except HermesError:
             return  # no free place; the next poll reports it
+        try:
+            with visitor.turns.take(data.get("order")):
+                self._act(self.sessions.get(key), data, key)
+        except HermesError as error:
+            visitor.notify("error", str(error))
 
     def _act(self, visitor: Visitor, data: Data, key: str | None) -> None:
         action = str(data.get("action"))
@@ -152,7 +156,7 @@ class Handlers:
             visitor.notify("error", str(error))
         except Exception:
             logger.exception("The action %s failed", action)
-            visitor.notify("error", "This failed because of an internal error. Try again.")
+            visitor.notify("error", FAULT)
 
     def _start(self, visitor: Visitor, data: Data, key: str | None) -> None:
         """Play the selected source: open an uploaded recording, or stream a video through the model."""
@@ -186,15 +190,18 @@ class Handlers:
             visitor = self.sessions.own(key)
         except HermesError:
             return  # no free place; the player reports it
-        with visitor.lab.turns.take(data.get("order")):
-            self._apply_to_lab(visitor, data, key)
+        try:
+            with visitor.lab.turns.take(data.get("order")):
+                self._apply_to_lab(visitor, data, key)
+        except HermesError as error:
+            visitor.lab.notify(str(error))
 
     def _apply_to_lab(self, visitor: Visitor, data: Data, key: str | None) -> None:
         lab, action = visitor.lab, data.get("action")
-        if action not in ("open-file", "board"):
-            lab.do(data)
-            return
         try:
+            if action not in ("open-file", "board"):
+                lab.do(data)
+                return
             if action == "board":
                 visitor.open_run(*lab.memory(data.get("lane")), play=False)
                 return
@@ -203,6 +210,9 @@ class Handlers:
             lab.open(trace.read_lab(path))
         except HermesError as error:
             lab.notify(str(error))
+        except Exception:
+            logger.exception("%s failed in the lab", action)
+            lab.notify(FAULT)
 
     def camera_frame(self, data: Data, key: str | None) -> None:
         """Take a frame from the camera."""
@@ -269,7 +279,7 @@ class Handlers:
 
 
 def _change_speed(visitor: Visitor, data: Data, _key: str | None) -> None:
-    if data.get("speed") in SPEEDS:
+    if is_one_of(data.get("speed"), SPEEDS):
         visitor.change(speed=SPEEDS[data["speed"]])
 
 

@@ -133,7 +133,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
     sessions.keep_sweeping(stop)
     if autosave is not None:
         autosave.keep_saving(sessions.visitors, stop)
-    return Page(page, handlers, opening, partial(loader.preload, options.settings.model, agreed=options.agreed))
+    return Page(page, handlers, opening, partial(loader.preload, options.settings, agreed=options.agreed))
 
 
 def _opening(

@@ -1,5 +1,6 @@
-"""ASGI middleware that tracks connections of pages, closed tabs and uploads.
+"""ASGI middleware that serves only the routes of the page, limits bodies, and tracks connections, closed tabs and uploads.
 
+Gradio has other routes, some of which store files or decode videos for any client.
 Long-lived requests of a page (Gradio's heartbeat and event stream, the update stream) are its connections. `LEAVE` is the
 beacon that the page sends when its tab is closed. Files uploaded through Gradio's route are moved immediately into the
 folder of the visitor that sent them.
@@ -11,11 +12,14 @@ import asyncio
 import json
 import logging
 import re
+from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 from urllib.parse import parse_qs
 
 from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 
 from hermes.errors import HermesError
 from ui.visitors.connections import key_of_token, visitor_key
@@ -33,6 +37,21 @@ LEAVE: Final = "hermes-live-leave"
 LONGEST_TOKEN: Final = 200
 _CONNECTION: Final = re.compile(r"/gradio_api/(?:heartbeat/([\w-]+)|queue/data)$|/hermes-live-updates$")
 _UPLOAD: Final = re.compile(r"/gradio_api/upload/?$")
+_SERVED: Final = {
+    "GET": re.compile(
+        r"(?!.*/gradio_api/|.*/monitoring)"
+        r"|.*/gradio_api/(?:heartbeat/[\w-]+|queue/data|upload_progress|startup-events|app_id|info|theme\.css|user|token"
+        r"|custom_component/.+|file=(?!\w{2,}:).+)/?$"
+    ),
+    "POST": re.compile(r".*/(?:gradio_api/(?:queue/join|upload|cancel|reset)/?|hermes-live-\w+)$"),
+}
+"""What is served, by method. HEAD counts as GET; other methods are refused."""
+MOST_BYTES: Final = 4_000_000
+"""Largest body of a request that is no upload; a camera picture is the largest that the page sends."""
+FORM_BYTES: Final = 65_536
+"""What a form takes beside the file that it uploads."""
+BODY_SECONDS: Final = 30.0
+"""Longest wait for the next part of a body."""
 
 
 class PageTraffic:
@@ -42,13 +61,26 @@ class PageTraffic:
         """Wrap `app`."""
         self._app = app
         self._sessions = sessions
+        self._uploading: Counter[str] = Counter()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        path = scope["path"]
+        path, method = scope["path"], scope["method"]
+        served = _SERVED.get("GET" if method == "HEAD" else method)
+        if served is None or not served.match(path):
+            await _reply(send, 404)
+            return
+        try:
+            await self._answer(path, scope, receive, send)
+        except HTTPException as error:  # from `_limited`, outside of Gradio's routes
+            await _reply(send, error.status_code, error.detail)
+
+    async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        if not (_UPLOAD.search(path) and scope["method"] == "POST"):
+            receive = _limited(receive, MOST_BYTES, HTTPException)
         if path.endswith(f"/{LEAVE}"):
             await self._leave(scope, receive, send)
         elif _UPLOAD.search(path) and scope["method"] == "POST":
@@ -94,9 +126,26 @@ class PageTraffic:
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on an upload, and replace the paths in the response by those in the visitor's folder."""
         key = visitor_key(Headers(scope=scope), None)
-        if key is None or key not in self._sessions.visitors():
-            await _reply(send, 403, "A file can only be uploaded from the page.")
+        try:  # an upload may arrive before the first poll of its page, which takes the place
+            await asyncio.to_thread(self._sessions.own, key)
+        except HermesError as error:
+            await _reply(send, 403, str(error))
             return
+        assert key is not None  # noqa: S101 - `own` refuses None
+        quota = self._sessions.quota
+        if self._uploading[key] >= quota.uploads:
+            await _reply(send, 429, f"{quota.uploads} files are being uploaded already. Wait for one of them.")
+            return
+        self._uploading[key] += 1
+        try:
+            most = quota.upload_mb * 1024**2 + FORM_BYTES
+            await self._receive_upload(key, scope, _whole(_limited(receive, most, _upload_error)), send)
+        finally:
+            self._uploading[key] -= 1
+            if not self._uploading[key]:
+                del self._uploading[key]
+
+    async def _receive_upload(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
         start: Message | None = None
         body = b""
 
@@ -121,6 +170,51 @@ class PageTraffic:
             return 200, json.dumps([self._sessions.receive_upload(key, path) for path in json.loads(body)]).encode()
         except HermesError as error:
             return 409, str(error).encode()
+
+
+def _upload_error(_status: int, detail: str) -> MultiPartException:
+    """The only exception on which Gradio's parser deletes the parts of files that it has written."""
+    return MultiPartException(detail)
+
+
+def _whole(receive: Receive) -> Receive:
+    """Receive an upload; where the connection is closed before its end, Gradio deletes what it has written."""
+
+    async def whole() -> Message:
+        message = await receive()
+        if message["type"] != "http.request":
+            raise _upload_error(400, "The connection was closed.")
+        return message
+
+    return whole
+
+
+def _limited(receive: Receive, most: int, error: Callable[[int, str], Exception]) -> Receive:
+    """Limit the body of a request: its size, and the time until its next part.
+
+    Args:
+        receive: Receives the request.
+        most: Bytes.
+        error: Makes the exception that is raised instead of receiving more, from a status and a sentence.
+    """
+    size, complete = 0, False
+
+    async def limited() -> Message:
+        nonlocal size, complete
+        if complete:
+            return await receive()
+        try:
+            async with asyncio.timeout(BODY_SECONDS):
+                message = await receive()
+        except TimeoutError:
+            raise error(408, "The request was not completed in time.") from None
+        size += len(message.get("body", b""))
+        complete = not message.get("more_body", False)
+        if size > most:
+            raise error(413, f"The request exceeds the maximum allowed size of {most:,} bytes.")
+        return message
+
+    return limited
 
 
 def _type_of(start: Message) -> str:

@@ -66,6 +66,8 @@ class _Page:
         self.shown = shown
         self.woken = asyncio.Event()
         self.over = False
+        self.polling: asyncio.Lock = asyncio.Lock()
+        """Held while a thread polls the stream, so that a visitor whose stream is slow occupies at most one thread."""
 
     def end(self) -> None:
         self.over = True
@@ -140,6 +142,7 @@ class Updates:
         """Send one response. A newer response of the same page ends the previous one."""
         if before := self._pages.get(key):
             before.end()
+            page.polling = before.polling
         self._pages[key] = page
         leaving = asyncio.create_task(_left(receive, page))
         try:
@@ -162,9 +165,14 @@ class Updates:
         sent, before = 0, None
         while not page.over:
             page.woken.clear()
-            polled = dict(page.shown)
             try:
-                player, board = await loop.run_in_executor(self._threads, self._poll, polled, key)
+                async with page.polling:
+                    if page.over:
+                        return
+                    polled = dict(page.shown)
+                    # Opening a run waits for other actions of the visitor, so it does not occupy the threads for polls.
+                    threads = self._threads if polled.get("open") is None else None
+                    player, board = await loop.run_in_executor(threads, self._poll, polled, key)
             except Exception:
                 logger.exception("Could not build an update")
                 await asyncio.sleep(IDLE_SECONDS)

@@ -11,6 +11,7 @@ from ui.component import LIVE, part
 from ui.lessons.controller import LessonController
 from ui.page.handlers import Handlers, to_json
 from ui.page.settings_row import SettingsRow
+from ui.untrusted import event_data
 from ui.visitors.connections import key_of
 
 
@@ -23,22 +24,22 @@ def wire_page(
         return to_json({"session": request.session_hash})
 
     def act(event: gr.EventData, request: gr.Request) -> None:
-        handlers.act(event._data, key_of(request))  # noqa: SLF001
+        handlers.act(event_data(event), key_of(request))
 
     def detail_request(event: gr.EventData, request: gr.Request) -> Any:
-        return handlers.detail(event._data, key_of(request))  # noqa: SLF001
+        return handlers.detail(event_data(event), key_of(request))
 
     def camera_frame(event: gr.EventData, request: gr.Request) -> None:
-        handlers.camera_frame(event._data, key_of(request))  # noqa: SLF001
+        handlers.camera_frame(event_data(event), key_of(request))
 
     def ask(event: gr.EventData, request: gr.Request) -> Iterator[str]:
-        yield from handlers.ask(event._data, key_of(request))  # noqa: SLF001
+        yield from handlers.ask(event_data(event), key_of(request))
 
     def halt(request: gr.Request) -> None:
         handlers.halt(key_of(request))
 
     def run(event: gr.EventData, request: gr.Request) -> Iterator[str]:
-        yield from handlers.run(event._data, key_of(request))  # noqa: SLF001
+        yield from handlers.run(event_data(event), key_of(request))
 
     def leave(request: gr.Request) -> None:
         handlers.leave(key_of(request))
@@ -67,7 +68,7 @@ def wire_try_it(handlers: Handlers, part: gr.HTML) -> None:
     """Connect the panel of policy settings."""
 
     def change(event: gr.EventData, request: gr.Request) -> Any:
-        return handlers.try_it(event._data, key_of(request))  # noqa: SLF001
+        return handlers.try_it(event_data(event), key_of(request))
 
     part.wish(change, None, part, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
 
@@ -76,10 +77,10 @@ def wire_lab(handlers: Handlers, part: gr.HTML) -> None:
     """Connect the lab."""
 
     def poll(event: gr.EventData, request: gr.Request) -> Any:
-        return handlers.poll_lab(event._data, key_of(request))  # noqa: SLF001
+        return handlers.poll_lab(event_data(event), key_of(request))
 
     def act(event: gr.EventData, request: gr.Request) -> None:
-        handlers.lab_action(event._data, key_of(request))  # noqa: SLF001
+        handlers.lab_action(event_data(event), key_of(request))
 
     part.lablook(poll, None, part, concurrency_limit=None, concurrency_id="lablook", **LIVE)
     part.labdo(act, None, None, concurrency_limit=None, concurrency_id="labdo", trigger_mode="multiple", **LIVE)
@@ -90,7 +91,7 @@ def wire_lessons(chat: gr.HTML, controls: SettingsRow, controller: LessonControl
     panel = part("lessons", ("lesson",), **offer)
 
     def lesson(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
-        reply = controller.answer(event._data, key_of(request))  # noqa: SLF001
+        reply = controller.answer(event_data(event), key_of(request))
         if reply["kind"] == "reveal":
             return {panel: to_json(reply)}
         visitor = controller.visitor(key_of(request))

@@ -13,6 +13,7 @@ from hermes.errors import HermesError
 
 if TYPE_CHECKING:
     from hermes.serving.engine import Engine, ModelInfo
+    from hermes.view import StreamSettings
 
 logger = logging.getLogger(__name__)
 
@@ -42,16 +43,29 @@ class ModelLoader:
         self._states: dict[str, Loading] = {}
         self._one_at_a_time = threading.Lock()
 
-    def preload(self, name: str, *, agreed: bool = False) -> None:
-        """Load a model in a background thread; see `state` for progress and `ensure` for `agreed`."""
-        self._states[name] = Loading(f"Loading {name} …")
-        threading.Thread(target=self._try, args=(name, agreed), name=f"load {name}", daemon=True).start()
+    def preload(self, settings: StreamSettings, *, agreed: bool = False) -> None:
+        """Begin to load a model in a thread of its own, then check that `settings` fit it. `state` says how far it is.
 
-    def _try(self, name: str, agreed: bool) -> None:
+        Args:
+            settings: The settings of a new visitor, with the model.
+            agreed: As in `ensure`.
+        """
+        self._states[settings.model] = Loading(f"Loading {settings.model} …")
+        name = f"load {settings.model}"
+        threading.Thread(target=self._try, args=(settings, agreed), name=name, daemon=True).start()
+
+    def _try(self, settings: StreamSettings, agreed: bool) -> None:
         try:
-            self.ensure(name, agreed=agreed)
+            self.ensure(settings.model, agreed=agreed)
         except HermesError as error:
-            logger.warning("Could not load %s: %s", name, error)
+            logger.warning("%s could not be loaded: %s", settings.model, error)
+            return
+        try:
+            self.engine.check(settings)
+        except HermesError as error:
+            logger.warning("no stream can be opened with the settings of this server: %s", error)
+            state = self._states[settings.model]
+            self._states[settings.model] = replace(state, info=None, error=f"{error} Change it in the memory settings.")
 
     def ensure(self, name: str, *, agreed: bool = False) -> ModelInfo:
         """Load a model unless it is loaded, and wait until it is ready.

@@ -10,6 +10,7 @@ import json
 import logging
 import math
 import os
+import re
 import secrets
 import threading
 import time
@@ -37,6 +38,8 @@ KEPT_HOURS: Final = 24
 MOST_TURNS: Final = 500
 LONGEST_TEXT: Final = 20_000
 LARGEST_JSON: Final = 4_000_000
+_OURS: Final = re.compile(r"(tab-[0-9a-f]{40})\..+")
+"""Name of a file of a saved stream; group 1 is the visitor's key."""
 _STATES: Final = ("done", "stopped", "error")
 
 
@@ -83,7 +86,7 @@ class Autosave:
         """Save into `folder`, which is created, with at most `limit_mb` megabytes in total.
 
         Raises:
-            HermesError: The folder cannot be created, or belongs to another user.
+            HermesError: The folder cannot be created, or belongs to another user, or holds other files.
         """
         self._folder = folder
         self._limit = limit_mb * 1_000_000
@@ -92,6 +95,9 @@ class Autosave:
         self._lock = threading.Lock()
         try:
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            others = [path.name for path in folder.iterdir() if not _OURS.fullmatch(path.name)]
+            if others and others != ["lost+found"]:
+                raise HermesError(f"Streams cannot be saved in {folder}, which holds other files. Name another folder.")
             folder.chmod(0o700)
         except OSError as error:
             raise HermesError(f"Streams cannot be saved in {folder}: {os.strerror(error.errno or 0)}.") from error
@@ -196,10 +202,10 @@ class Autosave:
             )
         held: dict[str, list[float]] = {}
         for path in self._folder.iterdir():
-            owner = path.name.partition(".")[0]
-            if owner == key:
+            ours = _OURS.fullmatch(path.name)
+            if ours is None or ours[1] == key:
                 continue
-            stat = path.stat()
+            owner, stat = ours[1], path.stat()
             entry = held.setdefault(owner, [0.0, 0.0])
             entry[0], entry[1] = max(entry[0], stat.st_mtime), entry[1] + stat.st_size
         total = size + sum(bytes_ for _, bytes_ in held.values())
@@ -214,7 +220,7 @@ class Autosave:
         """Delete incomplete files, and streams whose visitors did not return."""
         oldest = time.time() - KEPT_HOURS * 3600
         named = {path.name.partition(".")[0] for path in self._folder.glob("tab-*.json")}
-        for path in self._folder.glob("tab-*"):
+        for path in [path for path in self._folder.iterdir() if _OURS.fullmatch(path.name)]:
             if path.suffix == ".part" or path.name.partition(".")[0] not in named or path.stat().st_mtime < oldest:
                 path.unlink(missing_ok=True)
 

@@ -16,6 +16,7 @@ from hermes.serving.stream_memory import open_session
 from hermes.view import LiveView
 from ui.player.conversation import ChatTurn
 from ui.player.source import Source
+from ui.untrusted import finite
 from ui.visitors.visitor import Visitor
 
 if TYPE_CHECKING:
@@ -48,9 +49,9 @@ def _read_question(question: object) -> PlannedQuestion:
     at = question.get("at") if isinstance(question, dict) else None
     if not isinstance(text, str) or not text.strip() or len(text) > LONGEST_QUESTION:
         raise HermesError(f"Enter a question of at most {LONGEST_QUESTION} characters.")
-    if at is not None and not (isinstance(at, int | float) and math.isfinite(at) and at >= 0):
+    if at is not None and not finite(at, -1.0) >= 0:
         raise HermesError("Enter the time of a question in seconds, 0 or later.")
-    return PlannedQuestion(text.strip(), at)
+    return PlannedQuestion(text.strip(), None if at is None else finite(at, 0.0))
 
 
 class ClipStream:

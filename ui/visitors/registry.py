@@ -6,6 +6,7 @@ it finds its stream, memory and chat again after a reconnect. A page that is clo
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes.errors import HermesError
+from hermes.host_memory import trim
 from ui.visitors.connections import Connections
 
 if TYPE_CHECKING:
@@ -136,7 +138,9 @@ class Sessions:
                 if place is None:
                     self._make_room(key, surplus)
                     client = self.connections.client(key) if self.connections is not None else ""
-                    place = self._places[key] = _Place(visitor, client, time.monotonic())
+                    now = time.monotonic()
+                    live = self.connections is None or self.connections.is_live(key)  # it may have ended meanwhile
+                    place = self._places[key] = _Place(visitor, client, now, None if live else now)
                     if self._autosave is not None:
                         visitor.offer_saved(self._autosave.offer(key))
                 else:
@@ -145,7 +149,8 @@ class Sessions:
             surplus.append(visitor)
             raise
         finally:
-            _close_all(surplus)
+            if surplus:
+                _close_all(surplus)
         return place
 
     def _make_room(self, key: str, surplus: list[Visitor | None]) -> None:
@@ -252,6 +257,8 @@ class Sessions:
         if place is None or not real.is_relative_to(self._root) or not real.is_file():
             raise HermesError("A file can only be uploaded from the page.")
         stored = str(place.visitor.files.take(real))
+        with contextlib.suppress(OSError):
+            real.parent.rmdir()  # Gradio creates a folder per file
         self._keep(place.visitor, stored, real.name)
         return stored
 
@@ -262,7 +269,7 @@ class Sessions:
             HermesError: The file was not uploaded by this visitor.
         """
         visitor = self.own(key)
-        if not visitor.files.owns(Path(path)) or path not in visitor.uploads:
+        if path not in visitor.uploads or not visitor.files.owns(Path(path)):
             raise HermesError("This file was not uploaded here. Choose it again.")
         if name:
             visitor.uploads[path] = name
@@ -340,3 +347,4 @@ def _close_all(visitors: Iterable[Visitor | None]) -> None:
                 visitor.close()
         except Exception:
             logger.exception("Could not close a visitor")
+    trim()

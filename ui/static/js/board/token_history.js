@@ -252,8 +252,8 @@ export function describeHistory(state, history) {
   }
   if (history.of > history.moments.length) lines.push(`${whole(history.moments.length)} of ${whole(history.of)} evictions are shown, evenly spaced.`);
   if (history.untold) lines.push(`${count(history.untold, "eviction")} ${history.untold === 1 ? "was" : "were"} not recorded per token.`);
-  if (history.thinned) lines.push(`For ${count(history.thinned, "older eviction")}, only the evicted tokens are still recorded, without scores.`);
-  if (history.missed) lines.push("The records of the first evictions are no longer available; tokens evicted then are shown as missing from the start.");
+  if (history.thinned) lines.push(`For ${count(history.thinned, "older eviction")}, only the evicted tokens are still recorded, without scores: the records of a live stream are limited to 8 MB.`);
+  if (history.missed) lines.push("The records of the first evictions are no longer available (those of a live stream are limited to 8 MB); tokens evicted then are shown as missing from the start.");
   return lines;
 }
 

@@ -1,0 +1,18 @@
+"""The settings of the server's process: how it stops, and how it uses memory."""
+
+from __future__ import annotations
+
+import signal
+from typing import NoReturn
+
+from hermes.host_memory import limit_arenas
+
+
+def prepare_process() -> None:
+    """Stop on SIGTERM as on Ctrl-C, so that the visitors' files are deleted, and reuse freed memory. Call it first."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    limit_arenas()
+
+
+def _interrupt(_number: int, _frame: object) -> NoReturn:
+    raise KeyboardInterrupt

@@ -1,0 +1,27 @@
+"""Values that a browser sent, of any type: what is not as expected counts as not given."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+
+def event_data(event: Any) -> dict[str, Any]:
+    """The data of a Gradio event; empty where it is not an object."""
+    data = event._data  # noqa: SLF001 - Gradio has no public attribute for it
+    return data if isinstance(data, dict) else {}
+
+
+def finite(value: Any, otherwise: float) -> float:
+    """A finite number; `otherwise` for anything else."""
+    try:
+        number = float(value) if isinstance(value, int | float) else math.nan
+    except OverflowError:  # an integer beyond the range of floats
+        return otherwise
+    return number if math.isfinite(number) else otherwise
+
+
+def is_one_of(value: Any, options: Collection[Any]) -> bool:
+    """Whether a value is one of `options`; never raises, also for values that cannot be hashed."""
+    return isinstance(value, str | int | float) and value in options

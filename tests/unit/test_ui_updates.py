@@ -194,7 +194,7 @@ def test_a_look_never_waits_for_the_model(client, served):
     key = f"session-{session}"
     page = shows(session)
     page["open"] = None
-    visitor = handlers.sessions.get(f"session-{key}")
+    visitor = handlers.sessions.get(key)
     visitor.start(visitor.source({"kind": "clip", "id": "quick-tour"}))
     with client.stream("POST", UPDATES, json=page) as response:
         received = events(response)
@@ -204,7 +204,7 @@ def test_a_look_never_waits_for_the_model(client, served):
         for _ in range(2):
             with client.stream("POST", UPDATES, json=page) as response:
                 assert next(events(response))["player"]["state"] == "playing"
-    handlers.sessions.close(f"session-{key}")
+    handlers.sessions.close(key)
 
 
 def test_a_slow_visitor_does_not_delay_the_others(client, served):

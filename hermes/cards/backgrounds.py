@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-SIDE: Final = 192  # pixels a side; frames are cropped from this and scaled
+SIDE: Final = 192  # side in pixels; frames are cropped from this and scaled
 
 
 def _noise(rng: np.random.Generator, cells: int, octaves: int = 4) -> Floats:
-    """Smooth noise between 0 and 1."""
+    """Return smooth noise between 0 and 1."""
     total = np.zeros((SIDE, SIDE), np.float32)
     for octave in range(octaves):
         grid = rng.random((cells * 2**octave + 1,) * 2, dtype=np.float32)
@@ -213,7 +213,7 @@ Families = tuple[Callable[[np.random.Generator], Floats], ...]
 CALM: Final[Families] = (_plain, _cloudy, _cloth, _wood, _room, _room, _landscape, _clutter, _person)
 PHOTOGRAPHIC: Final[Families] = (_person, _dead_leaves, _dead_leaves, _dead_leaves, _spectrum, _shelf, _scribble)
 TRAINED: Final[Families] = CALM + PHOTOGRAPHIC
-HELD_OUT: Final[Families] = (_foliage, _bricks)  # no training frame shows them
+HELD_OUT: Final[Families] = (_foliage, _bricks)  # not used in training
 
 
 def make_background(rng: np.random.Generator, families: Families = CALM) -> Image:

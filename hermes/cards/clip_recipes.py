@@ -1,4 +1,4 @@
-"""What the bundled clips show and what to ask about them. Words are those of `hermes.cards.questions`."""
+"""Recipes of the bundled clips and their suggested questions, which must be phrasings of `hermes.cards.questions`."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ def clip_questions(recipe: ClipRecipe) -> list[tuple[Question, float]]:
 
 
 def write_clip(recipe: ClipRecipe, folder: Path) -> dict[str, Any]:
-    """Write `NAME.webm` and `NAME.json`; returns what `index.json` says about the clip."""
+    """Write `NAME.webm` and `NAME.json`, and return the clip's entry for `index.json`."""
     video = folder / f"{recipe.name}.webm"
     with replacing(video) as part:
         _write_video(part, clip_frames(recipe), recipe)

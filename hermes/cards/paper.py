@@ -27,7 +27,7 @@ FINE: Final = 3  # supersampling factor, for smooth edges
 def paper_frames(
     seed: int, events: list[Event], frames: int, fps: float, width: int, height: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Frames of a stream of paper cut-outs.
+    """Render the frames of a stream of paper cut-outs.
 
     Args:
         seed: Random seed; the same arguments give the same pixels.

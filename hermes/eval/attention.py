@@ -1,4 +1,4 @@
-"""Where each layer of the pocket model looks when it answers: attention by age of frame, as numbers and as a figure."""
+"""Attention of the pocket model's answers to frames, by layer and age of the frame, as numbers and as a figure."""
 
 from __future__ import annotations
 
@@ -14,21 +14,22 @@ from hermes.eval.pocket import PUSHED, Setup, draw_questions, make_stream
 from hermes.memory.tiers import LONG_TERM, SENSORY
 from hermes.session.stream_session import StreamSession
 
-AGES: Final = (0, 1, 4, 8, 16, 32, 64, 128, 256, 512)  # borders of the age classes, in frames before the newest
-CELL: Final = (64, 30)  # pixels, width and height
+AGES: Final = (0, 1, 4, 8, 16, 32, 64, 128, 256, 512)  # boundaries of the age classes, in frames before the newest
+CELL: Final = (64, 30)  # width and height in pixels
 
 
 def measure_attention(model: Backbone, setup: Setup, progress: Callable[[int], None] | None = None) -> dict[str, Any]:
-    """Mean attention of answers on frames, by layer and age, with the whole stream in the cache.
+    """Measure the mean attention of answers to frames, by layer and age, with the whole stream in the cache.
 
     Args:
-        model: from `hermes.load`.
-        setup: of the streams; the policy is always "full", so that every frame can be looked at.
-        progress: called with the number of streams that are done.
+        model: Model from `hermes.load`.
+        setup: Setup of the streams. Its policy is replaced with "full", so that every frame can be attended to.
+        progress: Called with the number of completed streams.
 
     Returns:
-        `ages`: first and last age of each class; `share`: [layers][classes], share of a layer's attention on frames
-        (adds up to 1); `on_frames`: [layers], how much of its attention a layer spends on frames; `answers`: how many.
+        `ages`: first and last age of each class; `share`: [layers][classes], distribution of a layer's attention to
+        frames (sums to 1); `on_frames`: [layers], fraction of a layer's attention that goes to frames; `answers`: number
+        of answers.
     """
     borders = [age for age in AGES if age < setup.frames] + [setup.frames]
     total = np.zeros((model.num_layers, len(borders) - 1))
@@ -64,7 +65,7 @@ def measure_attention(model: Backbone, setup: Setup, progress: Callable[[int], N
 
 
 def draw_attention(result: dict[str, Any], title: str) -> str:
-    """The measurement as an SVG: one row a layer, one column an age class, darker for more attention."""
+    """Draw the measurement as SVG: one row per layer, one column per age class, darker for more attention."""
     ages, share, tiers = result["ages"], result["share"], result["tiers"]
     left, top = 150, 64
     width, height = left + CELL[0] * len(ages) + 110, top + CELL[1] * len(share) + 54

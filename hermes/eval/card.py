@@ -1,4 +1,4 @@
-"""Writes the pocket model's card from its measurements, so that no number in it was typed by hand."""
+"""Generation of the pocket model's card; all numbers in it come from the measurements."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from hermes.files.output import write_text
 from hermes.pocket.decoder import RECENT as RECENT_LAYERS
 
 CARD: Final = "README.md"
-RECENT: Final = 16  # frames that count as new in the text beside the figure
-# Goals with the full cache, set before training.
+RECENT: Final = 16  # number of frames that the figure's caption calls new
+# Goals with the full cache, defined before training.
 GOALS: Final = {
     "now": 0.97,
     "before": 0.93,
@@ -24,8 +24,8 @@ GOALS: Final = {
     "count within one": 0.95,
     "count": 0.8,
 }
-MOST_LOST: Final = 0.08  # of any kind at 128 and 256 frames, against 64
-MOST_LOST_BACKGROUND: Final = 0.05  # of "now" on other backgrounds
+MOST_LOST: Final = 0.08  # maximum loss of accuracy of any kind at 128 and 256 frames, relative to 64
+MOST_LOST_BACKGROUND: Final = 0.05  # maximum loss of accuracy of "now" on other backgrounds
 NAMES: Final = {
     "now": "now (what, colour, shape, where)",
     "before": "just before",
@@ -42,9 +42,9 @@ def write_card(folder: Path, found: dict[str, Any], story: str) -> None:
     """Write `README.md`.
 
     Args:
-        folder: of the model.
-        found: what `hermes.eval.report.report` returned.
-        story: what the model is and how it was trained, in Markdown; the tables follow it.
+        folder: Model folder.
+        found: Return value of `hermes.eval.report.report`.
+        story: Description of the model and its training, in Markdown; the tables follow it.
     """
     results = found["results"]
     parts = [story.strip(), _full(results), _goals(results), _ages(results), _policies(results), _prompts(results)]
@@ -88,7 +88,7 @@ def _full(results: dict[str, Any]) -> str:
 
 
 def _goals(results: dict[str, Any]) -> str:
-    """Which of the goals that were set before training were reached."""
+    """Report which of the goals defined before training were reached."""
     columns = {r["setup"]["frames"]: r["kinds"] for r in rows_of(results, "full")}
     if not {64, 128, 256} <= columns.keys():
         return ""
@@ -209,7 +209,7 @@ def _attention(found: dict[str, Any]) -> str:
 
 
 def _all_or_some(shares: list[float], least: float) -> str:
-    """How many of the shares reach `least`, in words that go before "more than"."""
+    """Describe how many of the shares reach `least`, in words that precede "more than"."""
     count = sum(share > least for share in shares)
     return "all look" if count == len(shares) else "none looks" if not count else f"{count} of {len(shares)} look"
 

@@ -1,7 +1,7 @@
-"""How well the pocket model answers, by kind of question and age of the evidence, beside what guessing would reach.
+"""Accuracy of the pocket model by kind of question and age of the evidence, compared with guessing.
 
-Every stream is freshly rendered from a seed that training never uses. Questions are asked at its end, over the library's
-own `StreamSession`, so a policy is measured exactly as the demo runs it.
+Streams are rendered from seeds that training never uses. Questions are asked at the end of a stream through
+`StreamSession`, so policies are measured exactly as the demo runs them.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from hermes.cards.world import Stream, render_stream
 from hermes.session.stream_session import StreamSession
 from hermes.text import normal_words
 
-SEED_BASE: Final = 7_000_000  # seeds of evaluation streams start here
-SPREAD: Final = 8  # questions come after one of the last so many frames
-EACH: Final = 2  # questions of each kind a stream
-AGES: Final = ((0, 8), (8, 32), (32, 64), (64, 128), (128, 10**9))  # frames since the evidence
+SEED_BASE: Final = 7_000_000  # first seed of evaluation streams
+SPREAD: Final = 8  # questions are asked after one of the last SPREAD frames
+EACH: Final = 2  # questions of each kind per stream
+AGES: Final = ((0, 8), (8, 32), (32, 64), (64, 128), (128, 10**9))  # age of the evidence, in frames
 BACKGROUNDS: Final = {"calm": CALM, "photographic": PHOTOGRAPHIC, "held-out": HELD_OUT}
-PUSHED: Final = 64  # frames rendered streams are handed over at once
+PUSHED: Final = 64  # frames pushed at once
 
 
 @dataclass(frozen=True)
 class Setup:
-    """What is measured.
+    """Parameters of a measurement.
 
     Attributes:
-        streams: how many.
-        frames: of each stream.
-        seed: of the streams.
-        policy: name of the policy.
-        budget: video tokens a layer, None for the policy's default.
-        guidance: how the guidance is computed, None for the policy's default.
-        tempo: how fast cards follow each other.
-        background: a name of `BACKGROUNDS`, or "photo" (pictures handed in).
+        streams: Number of streams.
+        frames: Number of frames per stream.
+        seed: Random seed of the streams.
+        policy: Name of the policy.
+        budget: Video tokens per layer; None for the policy's default.
+        guidance: Method of computing the guidance; None for the policy's default.
+        tempo: Duration of cards and pauses, a name of `TEMPOS`.
+        background: A name of `BACKGROUNDS`, or "photo" (images passed by the caller).
     """
 
     streams: int = 24
@@ -57,7 +57,7 @@ class Setup:
 
 @dataclass(frozen=True)
 class ScoredReply:
-    """One question with what the model said."""
+    """A question with the model's answer."""
 
     stream: int
     question: Question
@@ -68,7 +68,7 @@ class ScoredReply:
 
 
 def make_stream(setup: Setup, index: int, photos: Sequence[NDArray[np.uint8]] = ()) -> Stream:
-    """The stream of this index."""
+    """Return the stream with the given index."""
     seed = SEED_BASE + 10_000 * setup.seed + index
     background = photos[index % len(photos)] if photos else None
     families = BACKGROUNDS.get(setup.background, CALM)
@@ -76,7 +76,7 @@ def make_stream(setup: Setup, index: int, photos: Sequence[NDArray[np.uint8]] = 
 
 
 def draw_questions(setup: Setup, stream: Stream, index: int) -> tuple[int, list[Question]]:
-    """When to ask, and what: up to `EACH` different questions of each kind."""
+    """Return the frame after which to ask, and up to `EACH` different questions of each kind."""
     rng = np.random.default_rng([SEED_BASE, setup.seed, index])
     last = max(setup.frames - SPREAD, 0)
     moments = list(range(last, setup.frames))
@@ -92,7 +92,7 @@ def draw_questions(setup: Setup, stream: Stream, index: int) -> tuple[int, list[
 
 
 def named_candidates(question: Question, stream: Stream, at: int) -> tuple[str, ...]:
-    """Answers that name something shown so far and have the form of the true answer, one for each card shown."""
+    """Return one answer for each card shown so far, in the form of the true answer."""
     seen = [event for event in stream.events if event.start <= at]
     words = normal_words(question.answer)
     if question.kind in ("exists", "count"):
@@ -109,10 +109,10 @@ def named_candidates(question: Question, stream: Stream, at: int) -> tuple[str, 
 
 
 def guess_level(replies: Sequence[ScoredReply]) -> float:
-    """The best share that answering without looking for the evidence reaches.
+    """Return the highest accuracy that answering without looking for the evidence reaches.
 
-    Either always the commonest true answer of each phrasing family (known from these very questions, which flatters the
-    guess), or the answer that is commonest among the cards shown in the stream.
+    This is the better of two strategies: always the most common true answer of each phrasing family (determined from the
+    same questions, which favours guessing), or the most common answer among the cards shown in the stream.
     """
     by_form: dict[str, list[str]] = defaultdict(list)
     for reply in replies:
@@ -131,7 +131,7 @@ def guess_level(replies: Sequence[ScoredReply]) -> float:
 def interval(
     replies: Sequence[ScoredReply], value: Callable[[ScoredReply], float], draws: int = 2000
 ) -> tuple[float, float]:
-    """95 % bootstrap interval of a mean; whole streams are drawn, as questions of one stream depend on each other."""
+    """Return the 95 % bootstrap interval of a mean, resampling streams, since questions of a stream are not independent."""
     sums: dict[int, list[float]] = defaultdict(lambda: [0.0, 0.0])
     for reply in replies:
         sums[reply.stream][0] += value(reply)
@@ -144,7 +144,7 @@ def interval(
 
 
 def is_near(question: Question, said: str) -> bool:
-    """Whether an answer to a counting question is within one of the truth ("more than 9" counts as 10)."""
+    """Return whether an answer to a counting question is within one of the true count ("more than 9" counts as 10)."""
     values = []
     for text in (question.answer, said):
         words = normal_words(text)
@@ -156,7 +156,7 @@ def is_near(question: Question, said: str) -> bool:
 
 
 def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> list[ScoredReply]:
-    """Stream the frames through a session, then ask."""
+    """Push the frames of a stream into a session, then ask its questions."""
     at, questions = draw_questions(setup, stream, index)
     session = StreamSession(model, policy=setup.policy, budget=setup.budget, guidance=setup.guidance)
     for start in range(0, at + 1, PUSHED):
@@ -173,7 +173,7 @@ def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> 
 
 
 def summarise(replies: Sequence[ScoredReply], fps: float) -> dict[str, Any]:
-    """Accuracy, guess level, number and interval by kind and by age of the evidence."""
+    """Return accuracy, guess level, number and interval by kind and by age of the evidence."""
 
     def row(chosen: Sequence[ScoredReply]) -> dict[str, Any]:
         found = {
@@ -206,14 +206,14 @@ def evaluate(
     """Measure a model.
 
     Args:
-        model: from `hermes.load`.
-        setup: what to measure.
-        photos: uint8 RGB backgrounds of 192 x 192 pixels, in place of procedural ones.
-        progress: called with the number of streams that are done.
-        only: indices of the streams to use, instead of all.
+        model: Model from `hermes.load`.
+        setup: Parameters of the measurement.
+        photos: Backgrounds to use instead of procedural ones, uint8 RGB, 192 x 192 pixels.
+        progress: Called with the number of completed streams.
+        only: Indices of the streams to use; None for all.
 
     Returns:
-        What the command prints as JSON: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
+        JSON-compatible results that the command prints: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
     """
     replies: list[ScoredReply] = []
     fps = 2.0

@@ -1,4 +1,4 @@
-"""The pocket model's whole evaluation: many setups, measured in parallel processes, written as JSON and as a model card."""
+"""Full evaluation of the pocket model: many setups, measured in parallel processes and written as JSON and model card."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hermes.session.stream_session import StreamSession
 RESULTS: Final = "evaluation.json"
 FIGURE: Final = "attention.svg"
 BUDGETS: Final = (128, 256, 512)
-# Global guidance prompts that are compared, the one in hermes.json among them.
+# Global guidance prompts to compare, including the one in hermes.json.
 PROMPTS: Final = (
     "What was shown so far?",
     "List all cards.",
@@ -43,7 +43,7 @@ PROMPTS: Final = (
 
 @dataclass(frozen=True)
 class Job:
-    """One measurement: where its result belongs, what to measure, and with what."""
+    """One measurement: the group of its result, its setup and its inputs."""
 
     group: str
     setup: Setup
@@ -53,11 +53,11 @@ class Job:
 
 
 def plan(scale: float, photos: Path = HELD_OUT_PHOTOGRAPHS) -> list[Job]:
-    """All measurements, the most important first.
+    """Return all measurements, the most important first.
 
     Args:
-        scale: share of the full number of streams.
-        photos: folder of photographs to use as backgrounds.
+        scale: Fraction of the full number of streams.
+        photos: Folder of photographs to use as backgrounds.
     """
 
     def some(streams: int) -> int:
@@ -88,7 +88,7 @@ def _measure(folder: Path, job: Job) -> tuple[str, dict[str, Any]]:
 
 
 def measure_speed(folder: Path, threads: int = 1) -> dict[str, float]:
-    """Frames a second of ingest, preprocessing included, and time to first token with 4,096 video tokens cached."""
+    """Measure the ingest rate (frames per second, with preprocessing) and the time to first token at 4,096 cached tokens."""
     torch.set_num_threads(threads)
     model = hermes.load(folder, device="cpu")
     stream = render_stream(1, 256, size=384)
@@ -114,11 +114,11 @@ def report(
     """Measure everything and write `evaluation.json` and `attention.svg` into the folder, as results come in.
 
     Args:
-        folder: of the model.
-        scale: share of the full number of streams.
-        workers: processes, one thread each.
-        progress: gets one line of text for each measurement.
-        photos: folder of photographs to use as backgrounds.
+        folder: Model folder.
+        scale: Fraction of the full number of streams.
+        workers: Number of processes, of one thread each.
+        progress: Called with a one-line message for each measurement.
+        photos: Folder of photographs to use as backgrounds.
     """
     digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
     found: dict[str, Any] = {
@@ -146,22 +146,22 @@ def report(
 
 
 def headline(group: str, result: dict[str, Any]) -> str:
-    """One line about one measurement."""
+    """Summarise a measurement in one line."""
     kinds = " ".join(f"{name} {row['accuracy']:.2f}" for name, row in result["kinds"].items())
     return f"{group}: {describe(result['setup'])}: {kinds}"
 
 
 def describe(setup: dict[str, Any]) -> str:
-    """A setup in words."""
+    """Describe a setup in words."""
     parts = [f"{setup['streams']} x {setup['frames']} frames", setup["policy"]]
     parts += [str(setup[name]) for name in ("budget", "guidance") if setup[name]]
-    if setup["background"] not in ("calm", "trained"):  # "trained" is what older reports call calm
+    if setup["background"] not in ("calm", "trained"):  # older reports use "trained" for calm
         parts.append(f"{setup['background']} backgrounds")
     return ", ".join(parts)
 
 
 def memory_mean(result: dict[str, Any]) -> float:
-    """Mean accuracy of the kinds that need the past."""
+    """Return the mean accuracy of the kinds that need the past."""
     kinds = result["kinds"]
     return float(
         np.mean([kinds[k]["accuracy"] for k in ("first", "exists", "after", "attribute", "place") if k in kinds])
@@ -169,6 +169,6 @@ def memory_mean(result: dict[str, Any]) -> float:
 
 
 def rows_of(results: dict[str, Any], group: str) -> Iterator[dict[str, Any]]:
-    """The measurements of a group, in a stable order."""
+    """Yield the measurements of a group in a stable order."""
     order: Sequence[dict[str, Any]] = results.get(group, [])
     yield from sorted(order, key=lambda r: (r["setup"]["frames"], r["setup"]["budget"] or 0, str(r["setup"])))

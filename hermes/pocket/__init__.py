@@ -1,1 +1,1 @@
-"""The pocket model: a small video LLM trained from nothing on a world of coloured cards."""
+"""Training of the pocket model, a small video LLM trained from scratch on a world of coloured cards."""

@@ -1,9 +1,9 @@
-"""Sorts the look-ups of the long-term layers: each gets directions of its own in the queries and keys.
+"""Assignment of separate query and key directions to each kind of lookup in the long-term layers.
 
-A look-up ("the circle" finds circles) needs a direction in the queries and the same one in the keys. Only the slow rotary
-pairs keep such a direction over thousands of tokens, 16 numbers a head here. Left to itself, training fills them all with
-colours and stays blind to shapes and places for good: where query and key are both zero, neither gets a gradient. So after
-the first stage the slow pairs are divided up by hand, read from what hidden states already say; training does the rest.
+A lookup ("the circle" finds circles) needs the same direction in queries and keys. Only the slow rotary pairs preserve a
+direction over thousands of tokens; here these are 16 dimensions per head. Without intervention, training uses all of them
+for colours and never learns shapes and places: where query and key are both zero, neither receives a gradient. Therefore
+the slow pairs are divided explicitly after the first stage, with linear probes of the hidden states. Training refines them.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from hermes.cards.timeline import COLOURS, PLACES, SHAPES, TEMPOS
 from hermes.pocket.decoder import PackedDecoder, draw_lives
 from hermes.pocket.packing import IGNORED, Batch, Packer, Plan
 
-GAIN: Final = 4.0  # logits that a match gains
-SAMPLES: Final = 20  # batches that hidden states are read from
+GAIN: Final = 4.0  # added to the logit of a match
+SAMPLES: Final = 20  # number of batches used to fit the probes
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One kind of look-up: which words name it, and what frame tokens must say to match."""
+    """One kind of lookup: the words that name its classes, and the property of frame tokens that must match."""
 
     name: str
     words: Sequence[str]
-    previous: bool = False  # what a token says of the card before, not of its own
+    previous: bool = False  # whether the property is that of the previous card
 
 
 COLOUR, SHAPE, PLACE = Slot("colour", COLOURS), Slot("shape", SHAPES), Slot("place", PLACES)
 COLOUR_BEFORE = Slot("colour before", COLOURS, previous=True)
 SHAPE_BEFORE = Slot("shape before", SHAPES, previous=True)
-# What each group of heads (one key head each) looks up, by layer. "The red circle" needs both words in one head.
+# Lookups of each group of heads (one key head each), by layer. "The red circle" needs both words in one head.
 LOOK_UPS: Final = {
     7: ((COLOUR, SHAPE), (COLOUR_BEFORE, SHAPE_BEFORE)),
     8: ((COLOUR, SHAPE), (PLACE, SHAPE)),
@@ -45,7 +45,7 @@ LOOK_UPS: Final = {
 
 
 def _frame_classes(batch: Batch, slot: Slot) -> Tensor:
-    """Class of each frame token in a slot, -1 for none: int64 [B, N]."""
+    """Return the class of each frame token in a slot, -1 for none: int64 [B, N]."""
     if slot.previous:
         return batch.previous[..., 0 if slot.words is COLOURS else 1] - 1
     column = {"colour": 0, "shape": 1, "place": 2}[slot.name]
@@ -53,13 +53,13 @@ def _frame_classes(batch: Batch, slot: Slot) -> Tensor:
 
 
 def _word_classes(batch: Batch, slot: Slot) -> Tensor:
-    """Class that each question names in a slot, -1 for none: int64 [B, Q]."""
+    """Return the class that each question names in a slot, -1 for none: int64 [B, Q]."""
     found = []
     for row in batch.questions:
         for question in row:
             text = " ".join(question.subject)
             named = [i for i, word in enumerate(slot.words) if f" {word.replace('-', ' ')} " in f" {text} "]
-            # The longest name counts: "top left" also contains "top" and "left".
+            # Use the longest name: "top left" also contains "top" and "left".
             best = max(named, key=lambda i: len(slot.words[i]), default=-1)
             fits = (question.kind == "after") == slot.previous
             found.append(best if fits else -1)
@@ -67,7 +67,7 @@ def _word_classes(batch: Batch, slot: Slot) -> Tensor:
 
 
 def _read(batch: Batch) -> Tensor:
-    """The words by which a question has been read to its end, up to the end of the answer: bool [B, Q, L]."""
+    """Mark the words from the end of the question to the end of the answer: bool [B, Q, L]."""
     answer = batch.target != IGNORED
     found = answer.clone()
     for back in (1, 2, 3):
@@ -76,9 +76,9 @@ def _read(batch: Batch) -> Tensor:
 
 
 def _fit(inputs: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Ridge regression from hidden states to one-hot classes (zero where there is none): weight [count, D], bias [count].
+    """Fit a ridge regression from hidden states to one-hot classes (zero for class -1): weight [count, D], bias [count].
 
-    Scaled so that a state of a class scores 1 above the states of other classes.
+    The result is scaled so that states of a class score on average 1 higher than states of other classes.
     """
     wanted = torch.zeros(len(inputs), count)
     has = classes >= 0
@@ -95,13 +95,13 @@ def _fit(inputs: Tensor, classes: Tensor, count: int) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def align(decoder: PackedDecoder, packer: Packer, active: Sequence[int], seed: int) -> None:
-    """Divide the slow rotary pairs of the long-term layers among look-ups.
+    """Divide the slow rotary pairs of the long-term layers among the lookups.
 
     Args:
-        decoder: changed in place.
-        packer: of batches whose hidden states are read.
-        active: layers that are awake; the others are sorted by what leaves the last one that is.
-        seed: of the batches.
+        decoder: Decoder, modified in place.
+        packer: Source of the batches to which the probes are fitted.
+        active: Active layers; for inactive layers, the probes use the input of the last active one.
+        seed: Random seed of the batches.
     """
     rng = np.random.default_rng([seed, 4])
     plan = Plan(14, 16, 3, 14, TEMPOS["dense"], few=0.3)

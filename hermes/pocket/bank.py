@@ -1,4 +1,4 @@
-"""A bank of frames as the trained tower sees them, from which training streams are put together cheaply."""
+"""A bank of frames encoded by the trained vision tower, from which training streams are assembled cheaply."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.codes import cell_cover
 from hermes.pocket.train_vision import BACKGROUNDS, encode, make_backgrounds, to_pixel_values
 
-TAKES: Final = 3  # frames of one scene, each with its own shake and noise
+TAKES: Final = 3  # frames per scene, each with different shake and noise
 CLASSES: Final = len(COLOURS) * len(SHAPES) * len(PLACES)
 
 
 @dataclass(frozen=True)
 class Bank:
-    """Scenes by class. S scenes of K frames each.
+    """S scenes of K frames each, sorted by class.
 
     Attributes:
         tokens: float16 [S, K, tokens, width].
-        cover: float16 [S, K, tokens], how far the card covers each token's cell.
-        first: int64 [CLASSES + 2], where the scenes of each class start; the last class shows nothing.
+        cover: float16 [S, K, tokens], fraction of each token's cell that the card covers.
+        first: int64 [CLASSES + 2], index of the first scene of each class; scenes of the last class show no card.
     """
 
     tokens: Tensor
@@ -43,11 +43,11 @@ def make_bank(
     """Render and encode scenes.
 
     Args:
-        model: with a trained tower and projector.
-        seed: of the scenes.
-        each: scenes of each of the classes.
-        empty: scenes that show nothing.
-        takes: frames of each scene.
+        model: Model with a trained tower and projector.
+        seed: Random seed of the scenes.
+        each: Number of scenes per class.
+        empty: Number of scenes without a card.
+        takes: Number of frames per scene.
     """
     rng = np.random.default_rng([seed, 3])
     kinds = np.concatenate([np.repeat(np.arange(CLASSES), each), np.full(empty, CLASSES)])
@@ -84,7 +84,7 @@ def open_bank(path: Path) -> Bank:
 
 
 class BankSource:
-    """Frame tokens of the trained tower: every event one scene of its class, every frame one take of it."""
+    """Frame tokens of the trained tower: each event uses one scene of its class, each frame one take of that scene."""
 
     def __init__(self, bank: Bank) -> None:
         self._bank = bank
@@ -96,7 +96,7 @@ class BankSource:
         place = labels[..., 2] + len(PLACES) * (labels[..., 1] + len(SHAPES) * labels[..., 0])
         kind = np.where(event >= 0, place, CLASSES)
         start, count = self._bank.first[kind], self._bank.first[kind + 1] - self._bank.first[kind]
-        # One number an event decides its scene; pauses change theirs at every event.
+        # One random number per event selects its scene; each pause also gets its own scene.
         number = rng.random((event.shape[0], event.shape[1] + 2))
         run = np.cumsum(np.diff(event, axis=1, prepend=event[:, :1]) != 0, axis=1)
         scene = start + (np.take_along_axis(number, run, 1) * count).astype(np.int64)

@@ -1,4 +1,4 @@
-"""Training by the clock: schedules follow the time used, and survive a restart."""
+"""Time-based training schedules, logs and checkpoints that survive restarts."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 
 
 class Clock:
-    """Counts the seconds a stage has used, out of its budget, across restarts."""
+    """Measures how much of its time budget, in seconds, a stage has used, across restarts."""
 
     def __init__(self, budget: float, used: float = 0.0) -> None:
         self.budget = budget
@@ -26,11 +26,11 @@ class Clock:
 
     @property
     def share(self) -> float:
-        """Used share of the budget, 0 to 1."""
+        """Fraction of the budget used, 0 to 1."""
         return min(self.used / self.budget, 1.0)
 
     def rate(self, peak: float, warm: float = 0.02, floor: float = 0.0) -> float:
-        """Learning rate: linear warm-up over a share of the budget, then a half cosine down to `floor` of the peak."""
+        """Return the learning rate: linear warm-up over the share `warm`, then cosine decay to `floor` times the peak."""
         share = self.share
         if share < warm:
             return peak * (0.05 + 0.95 * share / warm)
@@ -39,20 +39,20 @@ class Clock:
 
 
 class Log:
-    """Appends one JSON object a line, and keeps nothing in memory."""
+    """Appends JSON objects to a file, one per line, without buffering."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         path.parent.mkdir(parents=True, exist_ok=True)
 
     def write(self, **values: Any) -> None:
-        """Add one line."""
+        """Append one line."""
         with self._path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(values) + "\n")
 
 
 def save_state(path: Path, **state: Any) -> None:
-    """Write a training state so that a stop half-way leaves the old one intact."""
+    """Write a training state atomically: an interruption leaves the previous file intact."""
     path.parent.mkdir(parents=True, exist_ok=True)
     half_way = path.with_suffix(".part")
     torch.save(state, half_way)
@@ -60,5 +60,5 @@ def save_state(path: Path, **state: Any) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any] | None:
-    """The state that `save_state` wrote, or None."""
+    """Return the state written by `save_state`, or None if the file does not exist."""
     return torch.load(path, weights_only=False) if path.exists() else None

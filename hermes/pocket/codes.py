@@ -1,8 +1,8 @@
-"""The code book: what a frame token should say, as fixed orthogonal vectors.
+"""The code book: fixed orthogonal vectors that define the target content of frame tokens.
 
-A token whose cell a card covers says its colour, its shape, its place and which token it is; any other token says
-"background" and which token it is. The vision tower learns to write these codes, and the decoder can learn to read
-them before the tower is done.
+A token whose cell is covered by a card encodes the card's colour, shape and place, and the index of the token. Any other
+token encodes "background" and its index. The vision tower learns to produce these codes; the decoder can learn to read
+them before the tower has been trained.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from torch import Tensor
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.model import TOKENS, WIDTH
 
-CLASS_NORM: Final = 6.0  # of each of colour, shape and place
+CLASS_NORM: Final = 6.0  # norm of each colour, shape and place code
 TOKEN_NORM: Final = 4.0
 EMPTY_NORM: Final = 8.0
 
 
 @dataclass(frozen=True)
 class CodeBook:
-    """Codes of classes and tokens, each row a vector of `WIDTH` numbers."""
+    """Codes of classes and tokens; each row is a vector of size `WIDTH`."""
 
     colour: Tensor
     shape: Tensor
@@ -32,13 +32,13 @@ class CodeBook:
     empty: Tensor
 
     def tokens(self, colour: Tensor, shape: Tensor, place: Tensor, cover: Tensor) -> Tensor:
-        """Codes of whole frames.
+        """Return the codes of whole frames.
 
         Args:
-            colour: int64 [...], class indices (any value where nothing is shown).
-            shape: int64 [...].
-            place: int64 [...].
-            cover: float [..., TOKENS], how far a card covers each cell, 0 to 1 (0 where nothing is shown).
+            colour: int64 [...], class indices (any valid index for frames without a card).
+            shape: int64 [...], as `colour`.
+            place: int64 [...], as `colour`.
+            cover: float [..., TOKENS], fraction of each cell that a card covers, 0 to 1 (0 for frames without a card).
 
         Returns:
             float [..., TOKENS, WIDTH].
@@ -49,7 +49,7 @@ class CodeBook:
 
 
 def code_book() -> CodeBook:
-    """The one code book of this project; the same on every machine."""
+    """Return the code book of this project, which is the same on every machine."""
     generator = torch.Generator().manual_seed(2601)
     basis, _ = torch.linalg.qr(torch.randn(WIDTH, WIDTH, generator=generator, dtype=torch.float64))
     rows = basis.T.float()
@@ -61,9 +61,9 @@ def code_book() -> CodeBook:
 
 
 def cell_cover(mask: Tensor) -> Tensor:
-    """How far a card covers each of the 4 x 4 cells of a frame.
+    """Return how much of each of the 4 x 4 cells of a frame a card covers.
 
-    A cell that is a third covered counts as fully covered, and the most covered cell always does.
+    A cell of which at least a third is covered counts as fully covered. So does the most covered cell.
 
     Args:
         mask: float [N, H, W], 0 or 1.

@@ -1,8 +1,9 @@
-"""The decoder's packed forward pass, its initialisation, and which past each layer may see while it trains.
+"""Packed forward pass of the decoder, its initialisation, and the visible past of each layer during training.
 
-The layers are Qwen2's own modules; only the order of computation differs from generation: frames once, questions side
-by side. Which past a layer sees follows the memory that HERMES gives it later: the newest frames in the sensory
-layer, windows with survivors in the working layers, everything (with random evictions) in the long-term layers.
+The layers are Qwen2's modules. Only the order of computation differs from generation: frames are computed once, questions
+in parallel. The visible past of a layer imitates the memory that HERMES gives it at inference: the newest frames in the
+sensory layer, windows with some surviving tokens in the working layers, and everything (with random evictions) in the
+long-term layers.
 """
 
 from __future__ import annotations
@@ -23,24 +24,24 @@ from hermes.pocket.codes import code_book
 from hermes.pocket.model import LAYERS
 from hermes.pocket.packing import FOREVER, IGNORED, Batch
 
-FIRST_LAYERS: Final = (0, 2, 4, 7, 8)  # trained first; the others are identities until they join
+FIRST_LAYERS: Final = (0, 2, 4, 7, 8)  # trained first; the others are identities until they are activated
 SENSORY_END: Final = 1
-WHOLE: Final = 0.4  # share of streams that are seen whole by all layers, as with a full cache
+WHOLE: Final = 0.4  # fraction of streams that all layers see in full, as with a full cache
 LONG_TERM: Final = 7
-LOOKING: Final = (7, 8, 9)  # layers whose attention on the evidence is trained
-RECENT: Final = {0: 4, 1: 8, 2: 12}  # layers whose words are to look at the newest frames, and at how many
-COUNTING: Final = (7, 8)  # layers that look at where cards begin, to count them
+LOOKING: Final = (7, 8, 9)  # layers whose attention to the evidence is supervised
+RECENT: Final = {0: 4, 1: 8, 2: 12}  # layers whose words should attend to the newest frames: number of frames
+COUNTING: Final = (7, 8)  # layers that attend to the first frames of cards, to count them
 COUNT_WEIGHT: Final = 3.0
-SINK: Final = 8.0  # attention that a counting word leaves elsewhere, in units of what one card gets
-PREVIOUS_AT: Final = 6  # after this layer (and all before it) a frame token should know the card before
+SINK: Final = 8.0  # attention of a counting word to everything else, in units of the attention to one card
+PREVIOUS_AT: Final = 6  # from the output of this layer, the previous card should be decodable from frame tokens
 
 
 def init_decoder(model: LlavaOnevisionForConditionalGeneration, tokenizer: PreTrainedTokenizerFast, seed: int) -> None:
-    """Start the decoder near looking things up: like attends to like, and what is attended to is copied.
+    """Initialise the decoder for lookups: similar tokens attend to each other, and attended values are copied.
 
     Queries and keys of each layer start equal in the slow rotary pairs (whose angle hardly changes over thousands of
-    tokens), so that "red" finds red things at any age; values and outputs start as each other's transpose. Words of
-    classes start at the code of their class.
+    tokens), so that "red" finds red cards of any age. Value and output projections start as transposes of each other.
+    Embeddings of class words start at the code of their class.
     """
     generator = torch.Generator().manual_seed(seed + 1)
     book, text = code_book(), model.model.language_model
@@ -82,7 +83,7 @@ def init_decoder(model: LlavaOnevisionForConditionalGeneration, tokenizer: PreTr
 
 
 def silence(model: LlavaOnevisionForConditionalGeneration, layers: Sequence[int]) -> None:
-    """Make layers identities: their output projections become zero."""
+    """Turn layers into identities by setting their output projections to zero."""
     with torch.no_grad():
         for index in layers:
             layer = model.model.language_model.layers[index]
@@ -91,19 +92,19 @@ def silence(model: LlavaOnevisionForConditionalGeneration, layers: Sequence[int]
 
 
 def draw_lives(rng: np.random.Generator, batch: Batch, evict: float) -> list[Tensor]:
-    """For each layer, how many frames long each frame token stays visible, int64 [B, N].
+    """Sample for each layer the number of frames for which each frame token stays visible, int64 [B, N].
 
     Args:
-        rng: source of randomness.
-        batch: the batch.
-        evict: 0 to 1, the largest share of tokens that working and long-term layers lose early.
+        rng: Source of randomness.
+        batch: The batch.
+        evict: Maximum fraction of tokens that working and long-term layers lose early, 0 to 1.
     """
     shape = batch.cover.shape
     frames = int(batch.token_frame.max()) + 1
     card = batch.cover.numpy() > 0.5
     whole = rng.random((shape[0], 1)) < (
         1 if batch.whole else WHOLE
-    )  # streams whose cache is full: every layer sees everything
+    )  # streams with a full cache: every layer sees everything
     lives = []
     for layer in range(LAYERS):
         if layer < SENSORY_END:
@@ -134,11 +135,11 @@ class PackedDecoder(nn.Module):
         self.begins = nn.Linear(width, 1)
 
     def forward(self, batch: Batch, lives: list[Tensor], active: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits of the words, and what the frame tokens say about the card before.
+        """Compute the logits of the words and the auxiliary losses.
 
         Returns:
-            Logits float [B, Q, L, vocabulary]; the loss of naming the card before and of knowing where cards begin;
-            the loss of looking at the evidence.
+            Logits float [B, Q, L, vocabulary]; the loss of predicting the previous card and the first frames of cards
+            from the frame tokens; the loss of the attention to the evidence.
         """
         text = self.text
         streams, count, width = batch.tokens.shape
@@ -152,7 +153,7 @@ class PackedDecoder(nn.Module):
         )
         rotary = text.rotary_emb(hidden, position)
         frame = F.pad(batch.token_frame, (first, 0), value=-1)
-        # How many frames before each token another one lies; of those that come after it, none is seen.
+        # Distance in frames between each pair of tokens; later tokens are never visible.
         behind = (frame[:, :, None] - frame[:, None]).int()
         behind.masked_fill_(torch.ones(prefix, prefix, dtype=torch.bool).triu(1), 3 * FOREVER)
         gap = (batch.asked_frame[:, :, None] - frame[:, None]).int()
@@ -185,7 +186,7 @@ class PackedDecoder(nn.Module):
     def hidden_before(
         self, batch: Batch, lives: list[Tensor], active: Sequence[int], layer: int
     ) -> tuple[Tensor, Tensor]:
-        """What enters a layer: float [B, N, WIDTH] of the frame tokens and [B, Q, L, WIDTH] of the words."""
+        """Return the input of a layer: float [B, N, WIDTH] for frame tokens and [B, Q, L, WIDTH] for words."""
         kept: dict[str, Tensor] = {}
 
         def keep(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
@@ -210,7 +211,7 @@ class PackedDecoder(nn.Module):
         block: Tensor,
         sizes: tuple[int, int, int],
     ) -> tuple[Tensor, Tensor]:
-        """One layer: its output, and how the questions' words look at prefix and own words."""
+        """Run one layer; return its output and the attention of question words to the prefix and their own words."""
         prefix, asked, length = sizes
         attention = layer.self_attn
         streams, total, _ = hidden.shape
@@ -222,7 +223,7 @@ class PackedDecoder(nn.Module):
         query, key = apply_rotary_pos_emb(query * attention.scaling, key, *rotary)
         groups, repeats = key.shape[1], query.shape[1] // key.shape[1]
         with torch.autocast("cpu", enabled=False):
-            # The prefix's own attention needs no weights to look at, so it runs fused.
+            # The attention weights within the prefix are not needed, so use the fused kernel.
             past_out = F.scaled_dot_product_attention(
                 query[..., :prefix, :], key[..., :prefix, :].repeat_interleave(repeats, 1),
                 value[..., :prefix, :].repeat_interleave(repeats, 1), see[:, None], scale=1.0,
@@ -230,7 +231,7 @@ class PackedDecoder(nn.Module):
             query = query.view(streams, groups, repeats, total, -1)
             key, value = key[:, :, None], value[:, :, None]
             past_key, past_value = key[..., :prefix, :], value[..., :prefix, :]
-            # Questions: the frames before them, and their own words.
+            # Questions attend to the frames before them and to their own words.
             ask_query = query[..., prefix:, :]
             far = ask_query @ past_key.transpose(-1, -2)
             hide = ~ask_see[:, None, None].repeat_interleave(length, 3)
@@ -249,22 +250,22 @@ class PackedDecoder(nn.Module):
 
 
 def look_loss(weights: Tensor, batch: Batch, visible: Tensor) -> Tensor:
-    """How far words are from looking at the evidence of their question.
+    """Return the loss of the attention to the evidence of each question.
 
-    Half of the attention is enough; how the rest is spent is left to the model.
+    Half of the attention is sufficient; the rest is unconstrained.
 
     Args:
-        weights: float [B, Q * L, N], attention of the words on the frame tokens, mean over heads.
-        batch: the batch.
+        weights: float [B, Q * L, N], attention of words to frame tokens, mean over heads.
+        batch: The batch.
         visible: bool [B, Q, N], frame tokens that the words may see in this layer.
 
     Returns:
-        Cross-entropy between the evidence's events and the attention on their cards, mean over words that should look.
+        Cross-entropy between the evidence's events and the attention to their cards, mean over the supervised words.
     """
     events = batch.evidence.shape[-1]
     table = F.one_hot(batch.event, events).float()
     mass = (weights @ table).unflatten(1, batch.look.shape[1:])
-    left = (visible.float() @ table) > 0  # events of which something is left in this layer
+    left = (visible.float() @ table) > 0  # events with at least one token left in this layer
     wanted = (batch.evidence * left)[:, :, None, :]
     enough = torch.minimum(mass, 0.5 * wanted) + 1e-4
     loss = -(wanted * (enough / (0.5 * wanted + 1e-4)).log()).sum(-1)
@@ -273,10 +274,10 @@ def look_loss(weights: Tensor, batch: Batch, visible: Tensor) -> Tensor:
 
 
 def old_share(weights: Tensor, old: Tensor) -> Tensor:
-    """Share of the attention on frames that falls on old ones, mean over all words.
+    """Return the fraction of the attention to frames that goes to old ones, mean over all words.
 
     Args:
-        weights: float [B, Q * L, N], attention of the words on the frame tokens, mean over heads.
+        weights: float [B, Q * L, N], attention of words to frame tokens, mean over heads.
         old: bool [B, Q, N], tokens of frames that were old when the question was asked.
     """
     attention = weights.unflatten(1, (old.shape[1], -1))
@@ -284,17 +285,17 @@ def old_share(weights: Tensor, old: Tensor) -> Tensor:
 
 
 def count_loss(weights: Tensor, batch: Batch) -> Tensor:
-    """How far the words of counting questions are from looking at every card that counts once, and equally.
+    """Return the loss of the attention of counting questions, which should attend equally to each counted card.
 
-    Each of n cards should get 1 / (n + `SINK`) of the attention, on the first frame that shows it; what is left then
-    tells n, which attention that is spread over all of its evidence would not.
+    Each of n cards should get 1 / (n + `SINK`) of the attention, on the first frame that shows it. The remaining
+    attention then encodes n, which it would not if the attention were spread over all of the evidence.
 
     Args:
-        weights: float [B, Q * L, N], attention of the words on the frame tokens, mean over heads.
-        batch: the batch.
+        weights: float [B, Q * L, N], attention of words to frame tokens, mean over heads.
+        batch: The batch.
 
     Returns:
-        Divergence between the wanted and the true shares, mean over words that should look.
+        Divergence between target and actual attention, mean over the supervised words.
     """
     events = batch.evidence.shape[-1]
     mass = (weights @ F.one_hot(batch.starts, events).float()).unflatten(1, batch.look.shape[1:])[..., :-1]
@@ -308,7 +309,7 @@ def count_loss(weights: Tensor, batch: Batch) -> Tensor:
 
 
 def answer_loss(logits: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Mean loss over answer tokens, and which questions were answered exactly, bool [B, Q]."""
+    """Return the mean loss over answer tokens, and which questions were answered exactly, bool [B, Q]."""
     loss = F.cross_entropy(logits.flatten(0, 2).float(), batch.target.flatten(), ignore_index=IGNORED)
     right = (logits.argmax(-1) == batch.target) | (batch.target == IGNORED)
     return loss, right.all(-1)

@@ -1,4 +1,4 @@
-"""The pocket model: LLaVA-OneVision's own classes in pocket size, and the folder that holds one."""
+"""Configuration of the pocket model, a small LLaVA-OneVision model, and writing of its model folder."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from hermes.pocket.tokenizer import build_tokenizer, token_id
 
 log = logging.getLogger(__name__)
 
-IMAGE: Final = 128  # pixels a side
+IMAGE: Final = 128  # side in pixels
 PATCH: Final = 16
-TOKENS: Final = 16  # a frame, after pooling 8 x 8 patches to 4 x 4
+TOKENS: Final = 16  # per frame, after pooling 8 x 8 patches to 4 x 4
 WIDTH: Final = 128
 LAYERS: Final = 10
 # The mean and the spread of pixels that LLaVA-OneVision's processors use.
@@ -33,12 +33,12 @@ STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = LAYERS) -> LlavaOnevisionConfig:
-    """The configuration of a pocket model with this many decoder layers."""
+    """Return the configuration of a pocket model with the given number of decoder layers."""
     vision = SiglipVisionConfig(
         hidden_size=WIDTH, intermediate_size=3 * WIDTH, num_hidden_layers=4, num_attention_heads=4, image_size=IMAGE,
         patch_size=PATCH, vision_use_head=False,
     )  # fmt: skip
-    settings: dict[str, Any] = {"head_dim": 32}  # read by Qwen2, though its configuration does not declare it
+    settings: dict[str, Any] = {"head_dim": 32}  # used by Qwen2, although its configuration does not declare it
     text = Qwen2Config(
         vocab_size=len(tokenizer), hidden_size=WIDTH, intermediate_size=2 * WIDTH, num_hidden_layers=layers,
         num_attention_heads=4, num_key_value_heads=2, max_position_embeddings=8192, **settings,
@@ -57,7 +57,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast, layers: int = LAYERS) -> Ll
 def build(
     seed: int = 0, layers: int = LAYERS
 ) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
-    """A randomly initialised pocket model in float32, with its tokenizer."""
+    """Return a randomly initialised pocket model in float32, and its tokenizer."""
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
     model = LlavaOnevisionForConditionalGeneration(build_config(tokenizer, layers))
@@ -73,10 +73,10 @@ def save(
     """Write a complete model folder: weights (float16), configuration, tokenizer, processor files, `hermes.json`.
 
     Args:
-        folder: where to write; made if it is missing.
-        model: the model; left as it is.
-        tokenizer: its tokenizer.
-        about: what `hermes.json` says: name, about, guidance, max_new_tokens, suggested.
+        folder: Destination; created if it does not exist.
+        model: The model; not modified.
+        tokenizer: Its tokenizer.
+        about: Content of `hermes.json`: name, about, guidance, max_new_tokens, suggested.
     """
     state = {name: value.to(torch.float16) for name, value in model.state_dict().items() if name != "lm_head.weight"}
     half: Any = LlavaOnevisionForConditionalGeneration(model.config)
@@ -87,7 +87,7 @@ def save(
     )
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as temporary:
-        whole = Path(temporary)  # each file is complete before it replaces another
+        whole = Path(temporary)  # write complete files before replacing existing ones
         half.save_pretrained(whole, safe_serialization=True)
         tokenizer.save_pretrained(whole)
         pixels = {

@@ -1,4 +1,4 @@
-"""Packed training batches: each stream's frames once, then many questions that each see only their own past."""
+"""Packed training batches: the frames of each stream once, then many questions that see only the frames before them."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from hermes.pocket.tokenizer import answer_ids
 
 IGNORED: Final = -100
 FOREVER: Final = 10**6
-# How often each kind of question is drawn.
+# Relative frequency of each kind of question.
 SHARES: Final = {
     "now": 1.0, "before": 1.2, "first": 1.0, "exists": 1.8, "after": 2.2, "attribute": 2.2, "place": 2.0, "count": 0.0,
     "when": 0.3, "other": 0.5, "recall": 0.6,
 }  # fmt: skip
-COUNT_SHARE: Final = 8.0  # of counting questions to streams that are seen whole; to others there are none
+COUNT_SHARE: Final = 8.0  # frequency of counting questions for streams seen in full; 0 for others
 
 
 class FeatureSource(Protocol):
-    """Where frame tokens come from: synthetic codes, or the trained tower."""
+    """Source of frame tokens: synthetic codes or the trained tower."""
 
     def frames(
         self, rng: np.random.Generator, labels: NDArray[np.int64], event: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
-        """Tokens and how far a card covers each.
+        """Return frame tokens and the fraction of each that a card covers.
 
         Args:
-            rng: source of randomness.
-            labels: int64 [B, F, 3], -1 where nothing is shown.
+            rng: Source of randomness.
+            labels: int64 [B, F, 3], -1 for frames without a card.
             event: int64 [B, F], index of the event shown, -1 for none.
 
         Returns:
@@ -48,7 +48,7 @@ class FeatureSource(Protocol):
 
 @dataclass(frozen=True)
 class Track:
-    """The events of one stream, as questions need them."""
+    """The events of one stream, in the form that questions need."""
 
     events: list[Event]
     fps: float = 1.0
@@ -59,15 +59,15 @@ class Plan:
     """Shape of one batch.
 
     Attributes:
-        streams: how many.
-        frames: of each stream.
-        kept: tokens kept of each frame, at their original positions.
-        asked: questions to each stream.
-        tempo: how fast cards follow each other.
-        stretch: the longest that time may jump between two frames (1: no jumps), as after evictions.
-        kinds: of the questions; empty for the usual mixture (which has no lists: their length would pad the rest).
-        few: share of streams with cards of two or three colours only, in which a colour does not tell cards apart.
-        whole: whether all layers see everything; only then can cards be counted, and many questions ask for it.
+        streams: Number of streams.
+        frames: Number of frames per stream.
+        kept: Number of tokens kept per frame, at their original positions.
+        asked: Number of questions per stream.
+        tempo: Duration of cards and pauses.
+        stretch: Maximum gap in time between two frames (1: no gaps), as after evictions.
+        kinds: Kinds of questions; empty for the usual mixture (without lists, whose length would pad the others).
+        few: Fraction of streams with cards of only two or three colours, so that a colour does not identify a card.
+        whole: Whether all layers see everything. Only then can cards be counted, and many questions ask for counts.
     """
 
     streams: int
@@ -83,7 +83,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Batch:
-    """A packed batch. P tokens of head, N = frames x kept frame tokens, Q questions of length L.
+    """A packed batch of B streams: P head tokens, N = frames x kept frame tokens, Q questions of length L.
 
     Attributes:
         head: int64 [P].
@@ -91,20 +91,20 @@ class Batch:
         token_position: int64 [B, N].
         token_frame: int64 [B, N], index of the frame of each token.
         cover: float [B, N].
-        previous: int64 [B, N, 2], colour and shape of the card before, as 1 + index, 0 for none.
+        previous: int64 [B, N, 2], colour and shape of the previous card, as 1 + index, 0 for none.
         words: int64 [B, Q, L].
         word_position: int64 [B, Q, L].
         asked_frame: int64 [B, Q], the last frame each question sees.
-        target: int64 [B, Q, L], the next word where it belongs to the answer, else `IGNORED`.
-        questions: the questions, B lists of Q.
-        guess: float [B, Q], how often naming something shown would be right.
-        event: int64 [B, N], index of the event whose card a token shows, E (one more than the last) for none.
-        label: int64 [B, N, 3], colour, shape and place of the card that the token's frame shows, -1 for none.
-        evidence: float [B, Q, E + 1], share of the evidence that lies in each event; all 0 where there is none.
-        look: bool [B, Q, L], words that should look at the evidence.
-        counting: bool [B, Q], questions that count.
+        target: int64 [B, Q, L], the next word if it is part of the answer, otherwise `IGNORED`.
+        questions: The questions, B lists of Q.
+        guess: float [B, Q], accuracy of guessing (see `guess_level`).
+        event: int64 [B, N], index of the event whose card a token shows, E (the number of events) for none.
+        label: int64 [B, N, 3], colour, shape and place of the card in the token's frame, -1 for none.
+        evidence: float [B, Q, E + 1], fraction of the evidence in each event; all 0 if there is no evidence.
+        look: bool [B, Q, L], words whose attention to the evidence is supervised.
+        counting: bool [B, Q], counting questions.
         starts: int64 [B, N], index of the event that begins in a token's frame, E for none.
-        whole: whether all layers see everything.
+        whole: Whether all layers see everything.
     """
 
     head: Tensor
@@ -129,7 +129,7 @@ class Batch:
 
 
 class Words:
-    """Token ids of heads, questions and answers, remembered by their text."""
+    """Token ids of heads, questions and answers, cached by text."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
         self.tokenizer = tokenizer
@@ -141,7 +141,7 @@ class Words:
         self._known: dict[tuple[str, str], tuple[list[int], int]] = {}
 
     def of(self, question: Question) -> tuple[list[int], int]:
-        """Ids of question, opening and answer, and how many come before the answer."""
+        """Return the ids of question, opening and answer, and the number of ids before the answer."""
         key = (question.text, question.answer)
         if key not in self._known:
             asked = self.tokenizer(question.text)["input_ids"] + self.opening
@@ -151,7 +151,7 @@ class Words:
 
 
 def guess_level(question: Question, track: Track, at: int) -> float:
-    """Chance that naming something that was shown (or the likelier of yes and no) is right."""
+    """Return the chance that naming something shown so far (or the likelier of yes and no) is correct."""
     seen = [event for event in track.events if event.start <= at]
     if question.kind in ("exists", "when"):
         return 0.5
@@ -167,7 +167,7 @@ def guess_level(question: Question, track: Track, at: int) -> float:
 
 
 def evidence_of(question: Question, track: Track, at: int) -> list[int]:
-    """Indices of the events that hold the answer; none for "now" (the newest frames hold it) and for refusals."""
+    """Return the indices of the events with the answer; none for "now" (the newest frames contain it) and refusals."""
     seen = [index for index, event in enumerate(track.events) if event.start <= at]
     if question.kind in ("recall", "list") or question.form == "count":
         return seen
@@ -186,7 +186,7 @@ def _few_colours(rng: np.random.Generator) -> list[int]:
 
 
 class Packer:
-    """Makes packed batches, the same from the same generator."""
+    """Draws packed batches; equal generator states give equal batches."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, source: FeatureSource) -> None:
         self.words = Words(tokenizer)
@@ -203,7 +203,7 @@ class Packer:
             late = plan.kinds != ("list",) and rng.random() < 0.4
             at = int(rng.integers(plan.frames * 3 // 4, plan.frames)) if late else int(rng.integers(plan.frames))
             kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
-            if kind == "recall":  # only asked for where it looks
+            if kind == "recall":  # its prompts are only used to supervise attention
                 text = PHRASES["list"][int(rng.integers(len(PHRASES["list"])))]
                 asked.append((Question("recall", text, "", (0.0, 0.0)), at))
                 continue
@@ -228,7 +228,7 @@ class Packer:
                 labels[row, event.start : event.end] = card
                 event_of[row, event.start : event.end] = index
                 begins[row, event.start] = index
-                # "Previous" holds from here on, and through the next event, until the one after that.
+                # This is the previous card from here until the end of the next event.
                 after = events[index + 1].end if index + 1 < len(events) else frames
                 previous[row, event.end : after] = (card[0] + 1, card[1] + 1)
         tokens, cover = self.source.frames(rng, labels, event_of)
@@ -260,7 +260,7 @@ class Packer:
                 if found or question.kind == "count":
                     evidence[row, column, found] = 1 / max(len(found), 1)
                     generic = question.kind in ("recall", "list")
-                    # Generic prompts look from their second word on, questions once their last word is read.
+                    # Supervise generic prompts from their second word, questions from their last word.
                     look[row, column, slice(1, before) if generic else slice(before - 4, len(ids) - 1)] = True
         at = torch.tensor([[when for _, when in row] for row in asked])
         end = start + TOKENS * (torch.from_numpy(clock).gather(1, at) + 1)
@@ -295,7 +295,7 @@ class Packer:
 
     @staticmethod
     def _keep(rng: np.random.Generator, cover: Tensor, kept: int) -> Tensor:
-        """Which tokens of each frame are kept, sorted: mostly one with the card among them."""
+        """Return the sorted indices of the tokens to keep of each frame; usually one of them shows the card."""
         if kept == TOKENS:
             return torch.arange(TOKENS).expand(*cover.shape[:2], -1)
         score = torch.from_numpy(rng.random(cover.shape)).float()

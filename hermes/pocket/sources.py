@@ -1,4 +1,4 @@
-"""Where the decoder's frame tokens come from while it trains."""
+"""Synthetic source of frame tokens for training the decoder."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hermes.pocket.codes import cell_cover, code_book
 
 
 def _disc_covers(count: int = 200) -> Tensor:
-    """Covers of discs of many sizes in each place, [places, count, TOKENS]."""
+    """Return the covers of discs of various sizes at each place, [places, count, TOKENS]."""
     rng = np.random.default_rng(5)
     masks = np.zeros((len(PLACES) * count, 64, 64), np.uint8)
     for index in range(len(masks)):
@@ -25,7 +25,7 @@ def _disc_covers(count: int = 200) -> Tensor:
 
 
 class SyntheticSource:
-    """Codes plus noise: what a perfect tower would write, blurred."""
+    """Codes plus noise: the output of an ideal tower, perturbed."""
 
     def __init__(self, noise: tuple[float, float] = (0.1, 0.5)) -> None:
         self._book = code_book()

@@ -1,4 +1,4 @@
-"""The pocket model's small word-level tokenizer, in transformers' own format."""
+"""The small word-level tokenizer of the pocket model, in the format of transformers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 
 SPECIAL: Final = ("<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 SYSTEM: Final = "You watch coloured cards and answer questions."
-# Words that people use in prompts to this model beside those of the questions.
+# Words for prompts in addition to those of the questions.
 MORE_WORDS: Final = (
     "you watch and answer questions question system user assistant please every all each shown card cards objects object "
     "video scene now current colours shapes places colour shape place summarise describe remember story far who when "
     "order them their about ask me last newest latest seen visible one another other"
 )
-# One way to write a thing, so that the vocabulary stays small.
+# Replacements that unify spellings, to keep the vocabulary small.
 SPELLINGS: Final = (
     ("color", "colour"), ("what's", "what is"), ("where's", "where is"), ("who's", "who is"), ("center", "centre"),
     ("upper[ -]", "top "), ("lower[ -]", "bottom "), ("plus sign", "cross"),
@@ -36,14 +36,14 @@ CHAT_TEMPLATE: Final = (
 
 
 def vocabulary() -> list[str]:
-    """All tokens, special ones first; words with a capital are only ever written, never read."""
+    """Return all tokens, special ones first; capitalised words occur only in the model's output, never in its input."""
     opening = (*COLOURS, *SHAPES, *PLACES, "yes", "no", "nothing", "i", "early", "in", "late", "more")
     words = sorted({*every_word(), *MORE_WORDS.split()})
     return [*SPECIAL, *".,?!'", *words, *(capital(word) for word in opening)]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A fast tokenizer that lower-cases, splits punctuation off, and joins an answer to readable English."""
+    """Return a fast tokenizer that lower-cases text, splits off punctuation, and decodes answers to readable English."""
     words = vocabulary()
     index = {word: number for number, word in enumerate(words)}
     core = Tokenizer(models.WordLevel(index, unk_token="<unk>"))  # noqa: S106 - a token of text, not of access
@@ -70,7 +70,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
 
 
 def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    """Id of one token."""
+    """Return the id of a token."""
     index = tokenizer.convert_tokens_to_ids(token)
     if not isinstance(index, int):
         raise TypeError(f"{token!r} is not one token")
@@ -78,7 +78,7 @@ def token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
 
 
 def answer_ids(tokenizer: PreTrainedTokenizerFast, answer: str) -> list[int]:
-    """Token ids of an answer as the model writes it: its first word with a capital, the end of turn last."""
+    """Return the token ids of an answer in the model's output format: first word capitalised, end of turn appended."""
     ids = tokenizer(answer, add_special_tokens=False)["input_ids"]
     first = tokenizer.convert_tokens_to_ids(capital(str(tokenizer.convert_ids_to_tokens(ids[0]))))
     if first != tokenizer.unk_token_id:

@@ -1,4 +1,4 @@
-"""The whole training of the pocket model, from nothing or from a trained model; every stage can be resumed."""
+"""Training of the pocket model in resumable stages, from scratch or from a trained model."""
 
 from __future__ import annotations
 
@@ -25,10 +25,11 @@ from hermes.pocket.train_vision import init_vision, train_vision
 
 log = logging.getLogger(__name__)
 
-# Of the time: tower beside decoder on codes; decoder on features; all layers; long streams and counting, twice.
+# Fractions of the time: tower, in parallel with the decoder on codes; decoder on features; all layers; long streams and
+# counting, in two stages.
 SHARES: Final = {"side": 0.36, REAL.name: 0.1, GROWN.name: 0.22, LONG.name: 0.16, SETTLED.name: 0.16}
-REFINING_SHARES: Final = {LONG.name: 0.54, SETTLED.name: 0.46}  # the decoder's two stages; its tower trains beside both
-POLL: Final = 10.0  # seconds between two lines of progress
+REFINING_SHARES: Final = {LONG.name: 0.54, SETTLED.name: 0.46}  # the decoder's two stages; the tower trains in parallel
+POLL: Final = 10.0  # seconds between progress messages
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES pocket",
     "about": "A LLaVA-OneVision with 2.3 million parameters, trained from nothing in about five hours on two CPU cores, on "
@@ -56,7 +57,7 @@ Progress = Callable[[str], None]
 def assemble(
     run: Path, seed: int, begin: Path | None = None
 ) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
-    """The model that a run (begun with a model folder, or with nothing) has trained so far: tower and newest decoder."""
+    """Return the model of a run (started from a model folder or from scratch): its tower and its newest decoder."""
     model, tokenizer = start_decoder(seed)
     init_vision(model, seed)
     if begin is not None:
@@ -88,7 +89,7 @@ def _first_layers(run: Path, minutes: float, seed: int, begin: Path | None) -> N
 
 
 def _refined_decoder(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
-    """Long streams on the features of the tower as it was, then on those of the tower as it is by then."""
+    """Train the decoder on long streams: first on features of the original tower, then on those of the refined one."""
     source = BankSource(open_bank(run / "bank-before.pt"))
     before = train_decoder(run, LONG, minutes * REFINING_SHARES[LONG.name], seed, source, begin)
     source = _encoded(run, "bank", minutes, seed, begin, log.info)
@@ -104,7 +105,7 @@ def _side_by_side(
     logs: tuple[str, ...],
     progress: Progress,
 ) -> None:
-    """Tower and decoder, each in its own process with one thread; `logs` are the stages that they write of."""
+    """Train tower and decoder in separate processes of one thread each; `logs` names the stages whose logs they write."""
     context = multiprocessing.get_context("spawn")
     workers = [context.Process(target=job, args=(run, minutes, seed, begin)) for job in jobs]
     for worker in workers:
@@ -125,15 +126,15 @@ def _side_by_side(
 
 
 def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress, begin: Path | None = None) -> Path:
-    """Train from nothing, from a trained model, or from where a run was stopped, and write the model folder.
+    """Train from scratch, from a trained model, or from the state of a stopped run, and write the model folder.
 
     Args:
-        run: folder of states and logs.
-        out: the model folder to write.
-        minutes: of training in all.
-        seed: of weights and data.
-        progress: gets one line of text now and then.
-        begin: model folder to train further: its tower on all backgrounds, its decoder on long streams.
+        run: Folder of training states and logs.
+        out: Model folder to write.
+        minutes: Total training time.
+        seed: Random seed of weights and data.
+        progress: Called from time to time with a one-line message.
+        begin: Model folder to train further (tower on all backgrounds, decoder on long streams); None for scratch.
 
     Returns:
         `out`.
@@ -141,7 +142,7 @@ def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress, b
     run.mkdir(parents=True, exist_ok=True)
     trained = _refine(run, minutes, seed, begin, progress) if begin else _from_nothing(run, minutes, seed, progress)
     model, tokenizer = assemble(run, seed, begin)
-    if begin is not None and begin.resolve() != out.resolve():  # the folder tells of all of its training
+    if begin is not None and begin.resolve() != out.resolve():  # the folder describes all of its training
         out.mkdir(parents=True, exist_ok=True)
         for log_file in begin.glob("training_*.jsonl"):
             shutil.copyfile(log_file, out / log_file.name)
@@ -154,7 +155,7 @@ def train(run: Path, out: Path, minutes: float, seed: int, progress: Progress, b
 
 
 def _from_nothing(run: Path, minutes: float, seed: int, progress: Progress) -> tuple[str, ...]:
-    """All stages; returns their names."""
+    """Run all stages and return their names."""
     jobs: tuple[Job, ...] = (_tower, _first_layers)
     _side_by_side(run, minutes * SHARES["side"], seed, None, jobs, ("vision", SYNTHETIC.name), progress)
     source, sorted_file = _encoded(run, "bank", minutes, seed, None, progress), run / "aligned.pt"
@@ -174,7 +175,7 @@ def _from_nothing(run: Path, minutes: float, seed: int, progress: Progress) -> t
 
 
 def _refine(run: Path, minutes: float, seed: int, begin: Path, progress: Progress) -> tuple[str, ...]:
-    """A trained model's tower further, and beside it its decoder on long streams; returns the stages."""
+    """Train the tower of a trained model and, in parallel, its decoder on long streams; return the stages' names."""
     _encoded(run, "bank-before", minutes, seed + 5, begin, progress)
     stages = ("vision", LONG.name, SETTLED.name)
     _side_by_side(run, minutes, seed, begin, (_tower, _refined_decoder), stages, progress)
@@ -182,7 +183,7 @@ def _refine(run: Path, minutes: float, seed: int, begin: Path, progress: Progres
 
 
 def _encoded(run: Path, name: str, minutes: float, seed: int, begin: Path | None, progress: Progress) -> BankSource:
-    """Rendered frames as the tower of now sees them, kept in a file."""
+    """Return rendered frames encoded by the current tower, cached in a file."""
     file = run / f"{name}.pt"
     if not file.exists():
         progress("frames: rendering and encoding the bank")
@@ -193,7 +194,7 @@ def _encoded(run: Path, name: str, minutes: float, seed: int, begin: Path | None
 
 
 def last_line(path: Path) -> str:
-    """The newest line of a log, as text for people."""
+    """Return the newest line of a log as readable text."""
     if not path.exists():
         return ""
     lines = path.read_text(encoding="utf-8").splitlines()

@@ -1,4 +1,4 @@
-"""Stage two: the decoder learns to answer, on synthetic codes while the tower still trains, then on real features."""
+"""Stage two: training of the decoder, on synthetic codes while the tower is trained, then on its features."""
 
 from __future__ import annotations
 
@@ -31,16 +31,16 @@ class Stage:
     """One stage of the decoder's training.
 
     Attributes:
-        name: of its files in the run's folder.
-        layers: that take part.
-        course: from which share of the stage on which batches are drawn.
-        rate: peak learning rate.
-        floor: share of the peak at which the rate ends.
-        evict: the largest share of tokens that long-term layers lose early.
-        previous: weight of the auxiliary loss (the card before, read from the frame tokens).
-        looking: weight of the auxiliary loss that makes words look at the evidence.
-        lists: share of batches that ask for lists of everything shown.
-        calm: share of batches whose cards follow each other calmly.
+        name: Base name of its files in the run's folder.
+        layers: Indices of the active layers.
+        course: Curriculum: fraction of the stage at which each set of batch plans starts.
+        rate: Peak learning rate.
+        floor: Final learning rate, as a fraction of the peak.
+        evict: Maximum fraction of tokens that long-term layers lose early.
+        previous: Weight of the auxiliary loss for predicting the previous card from frame tokens.
+        looking: Weight of the auxiliary loss for attention to the evidence.
+        lists: Fraction of batches that ask for lists of everything shown.
+        calm: Fraction of batches with the calm tempo.
     """
 
     name: str
@@ -86,7 +86,7 @@ GROWN: Final = Stage(
     ),
 )  # fmt: skip
 
-# Long and crowded streams, and counting; first at a rate at which layers can still change.
+# Long and crowded streams, and counting; first with a learning rate at which layers can still change.
 _LONG_PLANS: Final = (
     Plan(6, 96, 3, 20, DENSE), Plan(4, 128, 3, 24, DENSE, 6), Plan(2, 256, 3, 28, CALM), Plan(2, 72, 16, 24, CALM),
     Plan(1, 128, 16, 32, CALM), Plan(2, 48, 16, 24, DENSE), Plan(8, 24, 3, 14, DENSE), Plan(4, 64, 4, 20, CALM, 30),
@@ -106,14 +106,14 @@ SETTLED: Final = replace(LONG, name="settled", rate=5e-4, floor=0.01)
 
 
 class LossTally:
-    """Accuracy by kind beside its guess level, over the last steps."""
+    """Accuracy and guess level by kind of question, over the last steps."""
 
     def __init__(self) -> None:
         self.right: dict[str, list[float]] = defaultdict(list)
         self.guess: dict[str, list[float]] = defaultdict(list)
 
     def add(self, batch: Batch, right: torch.Tensor) -> None:
-        """Count one batch."""
+        """Add the results of one batch."""
         for asked, hits, guesses in zip(batch.questions, right.tolist(), batch.guess.tolist(), strict=True):
             for question, hit, guess in zip(asked, hits, guesses, strict=True):
                 if question.answer:
@@ -121,12 +121,12 @@ class LossTally:
                     self.guess[question.kind].append(guess)
 
     def line(self) -> dict[str, str]:
-        """Accuracy and guess level of each kind, as "accuracy/guess"."""
+        """Return accuracy and guess level of each kind as "accuracy/guess"."""
         return {k: f"{np.mean(v):.2f}/{np.mean(self.guess[k]):.2f}" for k, v in sorted(self.right.items())}
 
 
 def start_decoder(seed: int) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
-    """A model whose decoder is initialised for this training, with only its first layers awake."""
+    """Return a model whose decoder is initialised for this training, with only `FIRST_LAYERS` active."""
     model, tokenizer = build(seed)
     init_decoder(model, tokenizer, seed)
     silence(model, [index for index in range(LAYERS) if index not in FIRST_LAYERS])
@@ -139,12 +139,12 @@ def train_decoder(
     """Train the decoder through one stage.
 
     Args:
-        folder: of the run; the state is kept in `NAME.pt`, the log in `NAME.jsonl`.
-        stage: what to train on.
-        minutes: of training, restarts included.
-        seed: of weights and data.
-        source: of frame tokens.
-        begin: state of the stage before, a model folder, or None to start from nothing.
+        folder: Folder of the run; the state is written to `NAME.pt`, the log to `NAME.jsonl`.
+        stage: The stage.
+        minutes: Training time, including that before restarts.
+        seed: Random seed of weights and data.
+        source: Source of frame tokens.
+        begin: State of the previous stage, a model folder, or None to start from scratch.
 
     Returns:
         Path of the trained state.
@@ -212,6 +212,6 @@ def _draw_plan(rng: np.random.Generator, stage: Stage, share: float) -> Plan:
 
 
 def _joins(name: str, layers: Sequence[int]) -> bool:
-    """Whether a parameter takes part in a stage: not in a layer that still sleeps."""
+    """Return whether a parameter is trained in a stage, i.e. is not in an inactive layer."""
     parts = name.split(".")
     return "layers" not in parts or int(parts[parts.index("layers") + 1]) in layers

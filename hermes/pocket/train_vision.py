@@ -1,4 +1,4 @@
-"""Stage one: the vision tower and the projector learn to write the code book's codes."""
+"""Stage one: training of the vision tower and the projector to produce the codes of the code book."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ BATCH: Final = 48
 PEAK_RATE: Final = 1.5e-3
 REFINING_RATE: Final = 6e-4
 BACKGROUNDS: Final = 1800
-NOTHING: Final = 0.18  # share of frames without a card
-FROM_PHOTOGRAPHS: Final = 0.4  # share of the backgrounds that are made of photographs
+NOTHING: Final = 0.18  # fraction of frames without a card
+FROM_PHOTOGRAPHS: Final = 0.4  # fraction of backgrounds made from photographs
 
 
 @dataclass(frozen=True)
 class RenderedPictures:
-    """Single frames with their truth.
+    """Single frames with their ground truth.
 
     Attributes:
         pixels: uint8 [N, H, W, 3].
         mask: uint8 [N, H, W], 0 or 255.
-        labels: int64 [N, 3], colour, shape, place; -1 where nothing is shown.
+        labels: int64 [N, 3], colour, shape, place; -1 for frames without a card.
     """
 
     pixels: NDArray[np.uint8]
@@ -50,7 +50,7 @@ class RenderedPictures:
 
 
 def make_backgrounds(seed: int, count: int = BACKGROUNDS) -> list[Image]:
-    """A bank of backgrounds to crop from: procedural ones, and ones made of the photographs that ship for training."""
+    """Return a bank of backgrounds to crop from, some procedural and some made from the bundled training photographs."""
     rng = np.random.default_rng([seed, 17])
     photographs = read_photographs(TRAINING_PHOTOGRAPHS)
     return [
@@ -60,7 +60,7 @@ def make_backgrounds(seed: int, count: int = BACKGROUNDS) -> list[Image]:
 
 
 def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: float = 0.0) -> RenderedPictures:
-    """Draw frames of random classes; some show nothing."""
+    """Draw frames of random classes; some show no card."""
     pixels = np.empty((count, 128, 128, 3), np.uint8)
     mask = np.empty((count, 128, 128), np.uint8)
     labels = np.full((count, 3), -1, np.int64)
@@ -76,13 +76,13 @@ def make_pictures(rng: np.random.Generator, bank: list[Image], count: int, big: 
 
 
 def to_pixel_values(pixels: NDArray[np.uint8]) -> Tensor:
-    """Normalise frames as the processor does: uint8 [N, H, W, 3] to float32 [N, 3, H, W]."""
+    """Normalise frames like the processor: uint8 [N, H, W, 3] to float32 [N, 3, H, W]."""
     values = torch.from_numpy(pixels).permute(0, 3, 1, 2).float().div_(255)
     return (values - torch.tensor(MEAN).view(3, 1, 1)) / torch.tensor(STD).view(3, 1, 1)
 
 
 def init_vision(model: LlavaOnevisionForConditionalGeneration, seed: int) -> None:
-    """Smooth patch filters, and position embeddings large enough to be heard beside the content."""
+    """Initialise smooth patch filters, and position embeddings of a magnitude comparable to the content."""
     generator = torch.Generator().manual_seed(seed)
     tower = model.model.vision_tower
     with torch.no_grad():
@@ -103,7 +103,7 @@ def init_vision(model: LlavaOnevisionForConditionalGeneration, seed: int) -> Non
 
 
 class VisionLoss(nn.Module):
-    """Distance to the codes, class scores against them, and object masks from the early layers."""
+    """Sum of the distance to the codes, the classification loss, and the loss of object masks from the early layers."""
 
     def __init__(self, book: CodeBook) -> None:
         super().__init__()
@@ -113,12 +113,12 @@ class VisionLoss(nn.Module):
     def forward(
         self, features: Tensor, hidden: list[Tensor], labels: Tensor, mask: Tensor
     ) -> tuple[Tensor, dict[str, float]]:
-        """Loss of one batch.
+        """Return the loss of one batch and its metrics.
 
         Args:
             features: float [N, TOKENS, WIDTH], pooled.
-            hidden: float [N, patches, WIDTH] of the early layers.
-            labels: int64 [N, 3], -1 where nothing is shown.
+            hidden: Hidden states of the early layers, each float [N, patches, WIDTH].
+            labels: int64 [N, 3], -1 for frames without a card.
             mask: float [N, H, W], 0 or 1.
         """
         shown = labels[:, 0] >= 0
@@ -129,7 +129,7 @@ class VisionLoss(nn.Module):
         on_card = cover * shown[:, None]
         mean = (features * on_card[..., None]).sum(1) / on_card.sum(1, keepdim=True).clamp(min=1e-6)
         scores, hits = torch.zeros(()), {}
-        # Shapes are by far the hardest, so their scores weigh most.
+        # Shapes are by far the hardest to learn, so they get the largest weight.
         for index, (name, codes, weight) in enumerate(
             (("colour", self.book.colour, 0.3), ("shape", self.book.shape, 1.0), ("place", self.book.place, 0.3))
         ):
@@ -147,21 +147,21 @@ class VisionLoss(nn.Module):
 
 
 def encode(model: LlavaOnevisionForConditionalGeneration, values: Tensor) -> tuple[Tensor, list[Tensor]]:
-    """Pooled frame tokens [N, TOKENS, WIDTH] and the hidden states after the first two layers."""
+    """Return pooled frame tokens [N, TOKENS, WIDTH] and the hidden states after the first two layers."""
     states = model.model.vision_tower(values, output_hidden_states=True).hidden_states
     tokens = model.model.apply_pooling(model.model.multi_modal_projector(states[-1]))
     return tokens, list(states[1:3])
 
 
 def train_vision(folder: Path, minutes: float, seed: int, grow: float = 0.3, begin: Path | None = None) -> Path:
-    """Train tower and projector for some minutes.
+    """Train tower and projector.
 
     Args:
-        folder: of the run; the state is kept in `vision.pt`, the log in `vision.jsonl`.
-        minutes: of training, restarts included.
-        seed: of weights and data.
-        grow: share of the time in which cards shrink from large to any size; 0 for any size from the start.
-        begin: model folder whose tower is trained further, at a lower rate; None to start from nothing.
+        folder: Folder of the run; the state is written to `vision.pt`, the log to `vision.jsonl`.
+        minutes: Training time, including that before restarts.
+        seed: Random seed of weights and data.
+        grow: Fraction of the time during which the minimum size of cards decreases; 0 for cards of any size throughout.
+        begin: Model folder whose tower is trained further, with a lower learning rate; None to start from scratch.
 
     Returns:
         Path of the trained state.

@@ -1,6 +1,6 @@
-"""Figures of the board's cells that are sent only while somebody looks at them: scores by column, and the filmstrip.
+"""Board data that is sent only while it is visible: scores per column, and the filmstrip.
 
-Arrays in, arrays out: a snapshot's tokens are counted by column, picture and patch without a loop over tokens.
+All functions are vectorized: they count a snapshot's tokens per column, picture and patch without a loop over tokens.
 """
 
 from __future__ import annotations
@@ -17,24 +17,27 @@ from hermes.snapshot import TIERS, VISION, Snapshot
 NOT_SCORED = 255
 MOST = 254
 MODES = ("kept", "importance", "recency", "guidance", "answer")
-"""What the figure of layers and frames can show."""
+"""Display modes of the chart of layers and frames."""
 SCORE_MODES = ("importance", "recency", "guidance")
 MAX_PICTURES = 24
 STEADY = 0.75
-"""A picture of the filmstrip changes its frame only for one of which much more is held, so that it does not flicker."""
+"""Hysteresis of the filmstrip: a picture keeps its frame while that holds at least this share of the best frame's tokens.
+
+Without it the filmstrip would flicker.
+"""
 
 Bytes = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What the browser shows now, so that no more than that is sent.
+    """What the browser shows now. Only this is sent.
 
     Attributes:
-        mode: What the figure of layers and frames shows, one of `MODES`.
+        mode: Mode of the chart of layers and frames, one of `MODES`.
         first: First frame of the filmstrip's window.
-        stop: Frame behind its last; 0: the whole axis.
-        pictures: Pictures that fit into the filmstrip, 0 (it is out of sight) to `MAX_PICTURES`.
+        stop: End of the window (exclusive); 0 for the whole axis.
+        pictures: Number of pictures that fit into the filmstrip, 0 (not visible) to `MAX_PICTURES`.
     """
 
     mode: str = "kept"
@@ -44,7 +47,7 @@ class Wanted:
 
     @classmethod
     def read(cls, data: Any) -> Wanted:
-        """What a browser asks for; anything odd becomes the default."""
+        """Parse a browser's request. Invalid values are replaced by the defaults."""
         if not isinstance(data, Mapping):
             return cls()
         numbers = [data.get(name) for name in ("first", "stop", "pictures")]
@@ -54,7 +57,11 @@ class Wanted:
 
 
 def groups_of(snapshot: Snapshot) -> tuple[list[int], npt.NDArray[np.int64]]:
-    """The groups of layers that are told apart, as indices into the tiers (3: every layer), and each layer's [layers]."""
+    """Return the groups of layers that the board distinguishes, and the group of each layer.
+
+    Returns:
+        The sorted groups, as indices into `TIERS` (3 if there are no tiers: all layers), and int64 [layers].
+    """
     if not snapshot.tiered:
         return [len(TIERS)], np.full(snapshot.num_layers, len(TIERS))
     of = snapshot.tiers.astype(np.int64)
@@ -62,17 +69,19 @@ def groups_of(snapshot: Snapshot) -> tuple[list[int], npt.NDArray[np.int64]]:
 
 
 def layer_of(snapshot: Snapshot) -> npt.NDArray[np.int64]:
-    """Layer of each token [tokens]."""
+    """Return the layer of each token [tokens]."""
     return np.repeat(np.arange(snapshot.num_layers), np.diff(snapshot.offsets))
 
 
 def score_columns(snapshot: Snapshot, mode: str, size: int) -> tuple[Bytes, list[float]]:
-    """Scores of each column of `size` frames in each layer, from the tokens still held.
+    """Return the scores of each column of `size` frames in each layer, from the tokens still held.
+
+    Importance and recency are means over the column's tokens, from 0 to 1. Guidance is the share of the guidance prompt's
+    attention that the column's tokens received together, relative to the layer's largest.
 
     Returns:
-        [layers, columns] 0 to 254, 255 where nothing is held or nothing was scored; and what 254 stands for in each
-        layer. Importance and recency are means of the column's tokens on a scale of 0 to 1; guidance is the share of the
-        guidance prompt's attention that the column's tokens got together, relative to the layer's largest.
+        uint8 [layers, columns] from 0 to 254, or 255 where no token is held or scored; and the value that 254 stands for
+        in each layer.
     """
     name = {"importance": "importance", "recency": "recency", "guidance": "guidance_attention"}[mode]
     values = getattr(snapshot, name)
@@ -87,20 +96,20 @@ def score_columns(snapshot: Snapshot, mode: str, size: int) -> tuple[Bytes, list
     else:
         largest = np.ones(snapshot.num_layers)
         figure = total / np.maximum(count, 1)
-    told = np.rint(np.clip(figure, 0, 1) * MOST)
-    return np.where(count > 0, told, NOT_SCORED).astype(np.uint8), [round(float(most), 6) for most in largest]
+    encoded = np.rint(np.clip(figure, 0, 1) * MOST)
+    return np.where(count > 0, encoded, NOT_SCORED).astype(np.uint8), [round(float(most), 6) for most in largest]
 
 
 @dataclass(frozen=True)
 class Film:
-    """The filmstrip: picture `i` stands for the frames from `first + i * size` on.
+    """The filmstrip. Picture `i` represents `size` frames from `first + i * size` on.
 
     Attributes:
         first: First frame of the window.
-        size: Frames a picture.
-        masks: Share of each patch that each group's layers still hold, mean over the picture's frames,
-            uint8 [pictures, groups, patches], 255 for all.
-        shown: The frame that each picture shows, the one of its frames of which most is held [pictures].
+        size: Frames per picture.
+        masks: Share of each patch that each group's layers still hold, averaged over the picture's frames,
+            uint8 [pictures, groups, patches]; 255 means all.
+        shown: The frame that each picture shows, the one with most tokens held [pictures].
     """
 
     first: int
@@ -110,13 +119,13 @@ class Film:
 
 
 def film(snapshot: Snapshot, wanted: Wanted, axis: int, before: Film | None = None) -> Film:
-    """The pictures of the window that somebody looks at, as far as frames were seen.
+    """Return the filmstrip of the visible window, for the frames seen so far.
 
     Args:
         snapshot: The memory.
         wanted: The window.
-        axis: Frames that the whole time axis has room for.
-        before: The strip as it was: a picture goes on showing its frame while that holds `STEADY` of what another does.
+        axis: Length of the whole time axis, in frames.
+        before: The previous filmstrip, whose choice of frames is kept where possible (see `STEADY`).
     """
     stop = min(wanted.stop or axis, axis)
     first = min(wanted.first, max(stop - 1, 0))
@@ -138,7 +147,7 @@ def film(snapshot: Snapshot, wanted: Wanted, axis: int, before: Film | None = No
 
 
 def _shown(snapshot: Snapshot, first: int, size: int, seen: int, before: Film | None) -> npt.NDArray[np.int64]:
-    """For each picture the frame of which the layers hold most tokens, the newest of equals."""
+    """Return the frame with most tokens held for each picture; the newest one if there are several."""
     pictures = max(0, -(-(seen - first) // size))
     held = np.full(pictures * size, -1, np.int64)
     held[: max(seen - first, 0)] = snapshot.kept[:, first:seen].sum(axis=0, dtype=np.int64)

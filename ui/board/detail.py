@@ -1,6 +1,6 @@
-"""What the board asks for on demand: the tokens of one frame, its life, and the heads of one layer.
+"""Board details on request: the tokens of one frame, its token history, and the heads of one layer.
 
-Requests come from a browser and are untrusted; an odd one gets an answer with `error`, a sentence for people.
+Requests come from a browser and are untrusted. An invalid one is answered with `error`, a message for the user.
 """
 
 from __future__ import annotations
@@ -19,54 +19,54 @@ from ui.board.cells import MOST, NOT_SCORED, layer_of
 from ui.board.encoder import pack
 
 MOST_MOMENTS = 240
-"""Most evictions in a token history; if there are more, evenly spaced ones are chosen."""
+"""Maximum number of evictions in a token history; if there are more, evenly spaced ones are chosen."""
 
 
 class BoardSource(Protocol):
-    """Where a board's figures come from: a live stream, or a recorded run at a moment."""
+    """Data source of a board: a live stream, or a recorded run at one moment."""
 
     def view(self) -> LiveView:
-        """What is shown now."""
+        """Return the current view."""
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
-        """JPEG thumbnails of frames by number; those not kept are left out."""
+        """Return JPEG thumbnails by frame number. Frames without a stored thumbnail are omitted."""
 
     def token_history(self, frame: int) -> TokenHistory:
         """Return the token history of a frame."""
 
 
 def detail(source: BoardSource, request: Mapping[str, Any]) -> dict[str, Any]:
-    """The answer to one request of the board: `kind` is "frame", "life" or "heads"; `id` comes back with it."""
+    """Answer one request of the board: `kind` is "frame", "life" (token history) or "heads". The reply repeats its `id`."""
     shot = source.view().snapshot
-    told = {"id": request.get("id"), "kind": request.get("kind")}
+    reply = {"id": request.get("id"), "kind": request.get("kind")}
     if shot is None or not shot.frames_seen:
-        return {**told, "error": "No frames yet."}
+        return {**reply, "error": "No frames yet."}
     kind, layer = request.get("kind"), _number(request.get("layer"), shot.num_layers)
     if kind == "heads":
-        return {**told, **heads(shot.answer, layer)}
+        return {**reply, **heads(shot.answer, layer)}
     frame = _number(request.get("frame"), shot.frames_seen)
     if kind == "frame":
-        return {**told, **frame_detail(shot, frame, source.thumbnails)}
+        return {**reply, **frame_detail(shot, frame, source.thumbnails)}
     if kind == "life":
-        return {**told, **token_history_detail(shot, source.token_history(frame), layer)}
-    return {**told, "error": "Unknown request."}
+        return {**reply, **token_history_detail(shot, source.token_history(frame), layer)}
+    return {**reply, "error": "Unknown request."}
 
 
 def _number(value: Any, most: int) -> int:
-    """A whole number from 0 to below `most`; anything else becomes the nearest such."""
+    """Clamp an integer to 0 … `most` - 1. Anything but an integer becomes 0."""
     return min(max(value, 0), most - 1) if isinstance(value, int) else 0
 
 
 def _relative(values: npt.NDArray[np.floating]) -> tuple[str, list[float]]:
-    """[layers, patches] as bytes relative to each layer's largest (255: nan), and those largest."""
+    """Encode [rows, columns] as bytes relative to each row's largest value (255: nan), and return those values."""
     known = np.isfinite(values)
     largest = np.where(known, values, 0).max(axis=1, initial=0.0)
-    told = np.rint(np.where(known, values, 0) / np.maximum(largest, 1e-12)[:, None] * MOST)
-    return pack(np.where(known, told, NOT_SCORED).astype(np.uint8)), [round(float(most), 7) for most in largest]
+    encoded = np.rint(np.where(known, values, 0) / np.maximum(largest, 1e-12)[:, None] * MOST)
+    return pack(np.where(known, encoded, NOT_SCORED).astype(np.uint8)), [round(float(most), 7) for most in largest]
 
 
 def frame_detail(shot: Snapshot, frame: int, thumbnails: Any) -> dict[str, Any]:
-    """Every patch of a frame in every layer: whether it is held, its scores, and what the last answer read of it."""
+    """Return, for every patch of a frame in every layer, whether it is held, its scores, and the last answer's attention."""
     patches, layers = shot.tokens_per_frame, shot.num_layers
     mine = np.flatnonzero((shot.frame == frame) & (shot.patch >= 0))
     cell = layer_of(shot)[mine] * patches + shot.patch[mine]
@@ -101,7 +101,11 @@ def frame_detail(shot: Snapshot, frame: int, thumbnails: Any) -> dict[str, Any]:
 
 
 def _read_patches(answer: AnswerTrace | None, frame: int, layers: int, patches: int) -> npt.NDArray[np.float32]:
-    """Share of the last answer's attention on each patch of a frame; nan where a layer did not hold it then."""
+    """Return the share of the last answer's attention on each patch of a frame.
+
+    Returns:
+        float32 [layers, patches]; nan where the layer did not hold the patch when the question was asked.
+    """
     out = np.full((layers, patches), np.nan, np.float32)
     if answer is None:
         return out
@@ -156,7 +160,7 @@ def token_history_detail(shot: Snapshot, history: TokenHistory, layer: int) -> d
 
 
 def heads(answer: AnswerTrace | None, layer: int) -> dict[str, Any]:
-    """Attention of the last answer in one layer, head by head on every frame: bytes relative to each head's largest."""
+    """Return the last answer's attention of each head of a layer on every frame, as bytes relative to the head's largest."""
     if answer is None:
         return {"error": "There is no answer yet. Ask a question first."}
     by_head = answer.attention_heads[layer]

@@ -1,9 +1,9 @@
-"""The server's side of the memory board: a snapshot becomes a small message, and the next one only what changed.
+"""Encodes snapshots as incremental messages for the memory board. Independent of Gradio.
 
-It knows nothing of Gradio. A message is a dict ready for JSON; `static/js/board/codec.js` reads it. Arrays travel as base64
-of little-endian numbers. A message with `base` None is a key frame and holds everything; any other is the difference
-to the message whose `seq` equals its `base`. Where a stream has more frames than fit, neighbouring frames share a
-column (`bin`), and the board says so.
+A message is a JSON-compatible dict, decoded by `static/js/board/codec.js`. Arrays are sent as base64 of little-endian
+numbers. A message with `base` None is a key frame with the complete state; any other contains the changes since the
+message whose `seq` equals its `base`. If a stream has more frames than columns, `bin` neighboring frames share a column,
+which the board displays.
 """
 
 from __future__ import annotations
@@ -34,14 +34,16 @@ Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
 
 
 def pack(values: npt.NDArray[Any]) -> str:
-    """Base64 of an array's little-endian bytes."""
+    """Encode an array's little-endian bytes as base64."""
     return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode("ascii")
 
 
 def room_for(frames: int, expected: int | None) -> tuple[int, int]:
-    """Columns of the time axis and frames a column (a power of two), at most `MAX_COLUMNS` columns.
+    """Return the columns of the time axis, at most `MAX_COLUMNS`, and the frames per column, a power of two.
 
-    A file's length is known, so its axis is whole from the start; a camera's axis doubles when it is full.
+    Args:
+        frames: Frames seen so far.
+        expected: Total number of frames; None for a camera, whose axis doubles when it is full.
     """
     if expected is None:
         expected = FIRST_COLUMNS
@@ -55,13 +57,13 @@ def room_for(frames: int, expected: int | None) -> tuple[int, int]:
 
 
 class BoardEncoder:
-    """Makes the messages of one board. Not safe for two threads at once: the visitor's lock guards it."""
+    """Encodes the messages of one board. Not thread-safe: callers must hold a lock."""
 
     def __init__(self, judge: Judge | None = None) -> None:
-        """Begin a board.
+        """Create the encoder of an empty board.
 
         Args:
-            judge: Makes the verdict on an answer; None: nobody knows what is true in this stream.
+            judge: Returns the verdict on an answer; None if the stream has no ground truth.
         """
         self._judge = judge or judge_of(())
         self._seq = 0
@@ -79,11 +81,11 @@ class BoardEncoder:
         self._held: list[int] = []
         self._snapshot: Snapshot | None = None
         self._thumbs: set[int] = set()
-        self._missing: set[int] = set()  # frames whose picture is no longer kept
+        self._missing: set[int] = set()  # frames whose thumbnail is no longer stored
         self._scores: tuple[str, Bytes, list[float]] | None = None
         self._film: Film | None = None
         self._meters: dict[str, Any] = {}
-        self._unchanged: tuple[Any, ...] | None = None  # what was asked last, where nothing had changed
+        self._unchanged: tuple[Any, ...] | None = None  # the arguments of the last call that found no change
 
     def encode(
         self,
@@ -96,16 +98,16 @@ class BoardEncoder:
         thumbnails: Thumbnails,
         wanted: Wanted | None = None,
     ) -> dict[str, Any] | None:
-        """The message that brings the browser up to date; None where nothing changed.
+        """Return the message that brings the browser up to date, or None if nothing changed.
 
         Args:
             snapshot: The memory now.
-            acknowledged: Number of the last message that the browser applied; None asks for a key frame.
-            duration: Seconds of the file that streams; None for a camera.
-            fps: Frames a second that are sampled.
-            meters: Figures shown above the board, without those that the snapshot holds.
-            thumbnails: Gives JPEG bytes of frames, those that it has.
-            wanted: What the browser shows now; scores and filmstrip are sent only then.
+            acknowledged: Number of the last message that the browser applied; None requests a key frame.
+            duration: Length of the video file in seconds; None for a camera.
+            fps: Sampled frames per second.
+            meters: Metrics shown above the board, except those that the snapshot contains.
+            thumbnails: Returns JPEG bytes of the requested frames that are stored.
+            wanted: What the browser shows now. Scores and filmstrip are sent only if visible.
         """
         asked = (id(snapshot), acknowledged, duration, fps, meters, wanted)
         if snapshot is self._snapshot and asked == self._unchanged:
@@ -135,13 +137,13 @@ class BoardEncoder:
     def recall(
         self, snapshot: Snapshot, past: Sequence[npt.NDArray[np.uint16]], *, duration: float | None, fps: float
     ) -> None:
-        """Take in what the layers held before, where a recorded run is entered in its middle.
+        """Restore the retention history when a recorded run is opened in the middle.
 
         Args:
             snapshot: The memory now.
-            past: Tokens of each frame that each layer held, at moments before [layers, frames each].
-            duration: As `encode`.
-            fps: As `encode`.
+            past: Number of tokens held per layer and frame at earlier moments, each [layers, frames].
+            duration: As in `encode`.
+            fps: As in `encode`.
         """
         self._fit_axis(snapshot, duration, fps)
         for kept in past:
@@ -150,14 +152,14 @@ class BoardEncoder:
                 self._history.add(shares_of_groups(before))
 
     def fork(self) -> BoardEncoder:
-        """A board of its own that knows what this one knows: its browser is told what comes after."""
+        """Return an independent copy, which continues from the current state for another browser."""
         other = copy.copy(self)
-        other._history, other._events = copy.deepcopy((self._history, self._events))  # noqa: SLF001 - a copy of its own
+        other._history, other._events = copy.deepcopy((self._history, self._events))  # noqa: SLF001 - same class
         other._thumbs, other._missing = set(self._thumbs), set(self._missing)  # noqa: SLF001
         return other
 
     def whole(self, snapshot: Snapshot, *, duration: float | None, fps: float, **given: Any) -> dict[str, Any]:
-        """A key frame for somebody else, such as a saved page; what this board's browser knows stays as it is."""
+        """Return a complete key frame with all thumbnails, for example for a saved page, without changing this encoder."""
         other = self.fork()
         message = other.encode(snapshot, acknowledged=None, duration=duration, fps=fps, **given) or {}
         while more := other.encode(snapshot, acknowledged=other._seq, duration=duration, fps=fps, **given):  # noqa: SLF001
@@ -165,7 +167,7 @@ class BoardEncoder:
         return message
 
     def _fit_axis(self, snapshot: Snapshot, duration: float | None, fps: float) -> bool:
-        """Choose columns and bin; true where the axis changed. A file's axis moves only when its settings do."""
+        """Fit the columns and their size to the stream, and return whether they changed."""
         axis_key = (duration, fps)
         if axis_key == self._axis_key and snapshot.frames_seen <= self._columns * self._size:
             return False
@@ -243,7 +245,7 @@ class BoardEncoder:
         }
 
     def _add_columns(self, message: dict[str, Any], snapshot: Snapshot) -> None:
-        """Columns that differ from those last told: their tokens, a byte a layer, and the time of their first frame."""
+        """Add the columns that changed since the last message: tokens (one byte per layer) and time of the first frame."""
         full = self._size * snapshot.tokens_per_frame
         sums = bin_sum(snapshot.kept.astype(np.float64), self._size)
         kept = np.rint(sums if full <= 255 else sums * 255 / full).astype(np.uint8)
@@ -258,7 +260,7 @@ class BoardEncoder:
             message["columns"] = {"index": pack(index), "values": pack(kept.T[index]), "times": pack(times[index])}
 
     def _encode_answer(self, answer: AnswerTrace, thumbnails: Thumbnails) -> dict[str, Any]:
-        """Attention of the answer on every column, a byte relative to its layer's largest, and what went elsewhere."""
+        """Encode the answer's attention on every column, in bytes relative to the layer's largest, and the rest of it."""
         profile = answer.attention.mean(axis=0)
         peaks = [frame for frame, _ in read_most(profile)]
         pictures = thumbnails(peaks)
@@ -285,7 +287,7 @@ class BoardEncoder:
         }
 
     def _add_wanted(self, message: dict[str, Any], snapshot: Snapshot, wanted: Wanted, thumbnails: Thumbnails) -> None:
-        """Scores and filmstrip, where the browser shows them and they changed."""
+        """Add the scores and the filmstrip if they are visible and changed."""
         if wanted.mode in SCORE_MODES:
             self._add_scores(message, snapshot, wanted.mode)
         if wanted.pictures:
@@ -339,8 +341,11 @@ class BoardEncoder:
             message["thumbs"] = thumbs
 
     def _new_thumbnails(self, now: Film, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, str]:
-        """A few pictures of the filmstrip that the browser lacks, as base64 by frame; where one is gone, the nearest."""
-        told: dict[str, str] = {}
+        """Return up to `THUMBNAILS_A_MESSAGE` filmstrip pictures that the browser lacks, as base64 by frame.
+
+        If the thumbnail of a frame is not stored, the nearest one is sent.
+        """
+        pictures: dict[str, str] = {}
         for picture in range(len(now.masks)):
             first = now.first + picture * now.size
             stop = min(first + now.size, snapshot.frames_seen)
@@ -355,7 +360,7 @@ class BoardEncoder:
             if found:
                 frame = min(found, key=lambda frame: abs(frame - shown))
                 self._thumbs.add(frame)
-                told[str(frame)] = base64.b64encode(found[frame]).decode("ascii")
-            if len(told) == THUMBNAILS_A_MESSAGE:
+                pictures[str(frame)] = base64.b64encode(found[frame]).decode("ascii")
+            if len(pictures) == THUMBNAILS_A_MESSAGE:
                 break
-        return told
+        return pictures

@@ -18,7 +18,7 @@ Judge = Callable[[Snapshot], Verdict | None]
 Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
 
 FINE_RATE = 100.0
-"""Frames a second in which events count where their own rate is not known."""
+"""Frame rate of events whose own rate is unknown."""
 PICTURES = 5
 MOMENTS = 12
 
@@ -26,24 +26,24 @@ MOMENTS = 12
 def judge_of(
     events: Iterable[Mapping[str, Any]], fps: float | None = None, sampled: Callable[[], float] | None = None
 ) -> Judge:
-    """Makes verdicts on the last answer of a stream.
+    """Return a function that computes the verdict on the last answer of a stream.
 
     Args:
-        events: What the stream shows, as a clip's truth file lists it; empty: nobody knows.
-        fps: Frames a second in which the events count; None: not known.
-        sampled: Gives the frames a second that are sampled, to see where a model merges frames.
+        events: Ground truth of the stream, as in a clip's truth file; empty if unknown.
+        fps: Frame rate of the events; None if unknown.
+        sampled: Returns the sampled frames per second, to detect whether the model merges frames.
     """
     rate = fps or FINE_RATE
-    told = read_events(events, rate)
+    known_events = read_events(events, rate)
 
     def judge(snapshot: Snapshot) -> Verdict | None:
         trace = snapshot.answer
         if trace is None:
             return None
-        if not told or math.isnan(trace.asked_seconds):
+        if not known_events or math.isnan(trace.asked_seconds):
             return attribute_evidence(trace, snapshot, None, None)
-        # A tenth of a frame aside: files write times in milliseconds.
-        truth = truth_of(trace.question, told, math.floor(trace.asked_seconds * rate + 0.1), rate)
+        # Tolerate a tenth of a frame, because files store times in milliseconds.
+        truth = truth_of(trace.question, known_events, math.floor(trace.asked_seconds * rate + 0.1), rate)
         if truth is None:
             return attribute_evidence(trace, snapshot, None, None)
         reach = _reach(snapshot, sampled() if sampled else math.nan)
@@ -53,7 +53,7 @@ def judge_of(
 
 
 def _reach(snapshot: Snapshot, sampled: float) -> float:
-    """Seconds before its own time that a frame also shows: two sampled frames may have been merged into it."""
+    """Return how many seconds before its timestamp a frame begins: the model may merge several sampled frames into one."""
     if snapshot.frames_seen < 2 or math.isnan(sampled):
         return 0.0
     step = float(np.median(np.diff(snapshot.frame_times)))
@@ -62,12 +62,12 @@ def _reach(snapshot: Snapshot, sampled: float) -> float:
 
 
 def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails) -> dict[str, Any]:
-    """A verdict for the browser.
+    """Encode a verdict for the browser.
 
     Args:
         verdict: The verdict on `snapshot.answer`.
         snapshot: The memory.
-        thumbnails: Gives JPEG bytes of frames, those that it has.
+        thumbnails: Returns JPEG bytes of the requested frames that are stored.
     """
     chosen = _spread(verdict)
     wanted = sorted({*chosen, *(frame for tier in verdict.tiers for frame, _ in tier.most_read)})
@@ -113,7 +113,7 @@ def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails)
 
 
 def _held_in(verdict: Verdict) -> str:
-    """The layers that hold the evidence, in words; "" where none does."""
+    """Describe the layers that hold the evidence; "" if none does."""
     if not len(verdict.frames):
         return ""
     layers = range(len(verdict.moments[0].held))
@@ -129,7 +129,7 @@ def _number(value: float) -> float | None:
 
 
 def _spread(verdict: Verdict) -> list[int]:
-    """Up to `PICTURES` frames of the evidence, spread over its moments."""
+    """Return up to `PICTURES` frames of the evidence, spread over its moments."""
     frames = verdict.frames
     if len(frames) <= PICTURES:
         return [int(frame) for frame in frames]

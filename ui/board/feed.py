@@ -1,4 +1,4 @@
-"""What one browser's memory board is told of the stream that it shows, also across the jumps of a recorded run."""
+"""Messages for the memory board of one browser, for live streams and recorded runs, including seeks."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ if TYPE_CHECKING:
 
 
 class BoardFeed:
-    """Messages for the board of one browser. Methods may be called by any thread."""
+    """Produces the messages for the board of one browser. Thread-safe."""
 
     def __init__(self, clips: Mapping[str, Clip], fps: float) -> None:
-        """Begin with nothing to show; what `clips` show is known, so that answers on them are judged."""
+        """Create an empty feed. `clips` provide the ground truth that answers are judged by."""
         self._clips = clips
         self._fps = fps
         self._playing = Source("")
@@ -34,23 +34,23 @@ class BoardFeed:
         self._lock = threading.Lock()
 
     def begin(self, playing: Source, replay: Replay | None, fps: float, told: BoardFeed | None = None) -> None:
-        """A new memory: the board starts afresh.
+        """Reset the board for a new memory.
 
         Args:
-            playing: What is shown.
-            replay: The recorded run; None while a stream is shown.
-            fps: Frames a second that are sampled.
-            told: What told the browser this moment of the run already; only what follows is told then.
+            playing: The source that is shown.
+            replay: The recorded run, or None for a live stream.
+            fps: Sampled frames per second.
+            told: A feed that has already sent this moment of the run to the browser. Only later changes are sent then.
         """
         with self._lock:
             self._playing, self._fps = playing, fps
-            if told is not None and replay is not None and told._jumps == replay.jumps:  # noqa: SLF001 - of its kind
+            if told is not None and replay is not None and told._jumps == replay.jumps:  # noqa: SLF001 - same class
                 self._jumps, self._encoder = replay.jumps, told._encoder.fork()  # noqa: SLF001
             else:
                 self._enter(replay)
 
     def _enter(self, replay: Replay | None) -> None:
-        """A fresh encoder, which is told what came before the moment at which a run is entered."""
+        """Create a new encoder. If a run is opened in the middle, restore its earlier retention history."""
         self._jumps = replay.jumps if replay else ""
         self._encoder = BoardEncoder(self._judge(replay))
         view = replay.view() if replay else None
@@ -59,23 +59,23 @@ class BoardFeed:
             self._encoder.recall(view.snapshot, past, duration=view.duration, fps=self._fps)
 
     def _judge(self, replay: Replay | None) -> Judge | None:
-        """Makes verdicts where it is known what the stream shows."""
+        """Return the judge of the stream, or None if there is no ground truth."""
         kind, name = ("clip", replay.run.clip_id) if replay else (self._playing.kind, self._playing.id)
         clip = self._clips.get(name) if kind == "clip" else None
-        if replay and replay.run.events:  # a run brings the truth along, also where the clip is not bundled here
+        if replay and replay.run.events:  # a run contains its ground truth, so the clip need not be bundled
             return judge_of(replay.run.events, clip.fps if clip else None, lambda: self._fps)
         return judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None
 
     def message(
         self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
     ) -> dict[str, Any] | None:
-        """The board's next message; None: nothing new.
+        """Return the board's next message, or None if nothing changed.
 
         Args:
-            stream: What is shown.
-            view: The stream now.
+            stream: The stream or recorded run that is shown.
+            view: Its current view.
             acknowledged: Number of the last message that the browser applied.
-            wanted: What the board shows, so that no more is sent.
+            wanted: The visible parts of the board. Only these are sent.
         """
         if view.snapshot is None or not view.snapshot.frames_seen:
             return None
@@ -93,7 +93,7 @@ class BoardFeed:
             )
 
     def detail(self, stream: LiveStream | Replay, request: Mapping[str, Any]) -> dict[str, Any]:
-        """What the board asks for on demand: a frame's tokens, its life, a layer's heads, or the board as a page."""
+        """Answer a request of the board: a frame's tokens or token history, a layer's heads, or the board as a page."""
         if request.get("kind") != "page":
             return detail(stream, request)
         view = stream.view()

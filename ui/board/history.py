@@ -1,6 +1,6 @@
-"""What the board knows of the past: how much of every frame each tier held over stream time, and what evictions did.
+"""History of the board: the retention of every frame in each tier over stream time, and the effects of evictions.
 
-Coarse grids that fit the time axis, so that a stream of any length stays small. No browser, no messages.
+Both are stored on a coarse grid that fits the time axis, so that their size does not depend on the stream's length.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ from hermes.snapshot import TIERS, Eviction, Snapshot
 
 HISTORY_BINS = 96
 ALL = len(TIERS)
-"""Index of "every layer" behind the tiers, for policies that do not tell layers apart."""
+"""Index of the group of all layers, after the tiers; for policies without tiers."""
 
 Bytes = npt.NDArray[np.uint8]
 
 
 def bin_sum(values: npt.NDArray[Any], size: int) -> npt.NDArray[Any]:
-    """Sum neighbouring columns: [rows, frames] -> [rows, ceil(frames / size)]."""
+    """Sum `size` neighboring columns: [rows, frames] -> [rows, ceil(frames / size)]."""
     if size == 1 or not values.shape[1]:
         return values
     return np.add.reduceat(values, np.arange(0, values.shape[1], size), axis=1)
 
 
 def shares_of_groups(snapshot: Snapshot) -> npt.NDArray[np.float32]:
-    """Share of every frame that each tier holds, and below them every layer together [4, frames], 0 to 1."""
+    """Return the share of every frame that each tier and, in the last row, all layers hold: [4, frames], 0 to 1."""
     whole = snapshot.kept.astype(np.float32).mean(0) / max(snapshot.tokens_per_frame, 1)
     return np.concatenate([snapshot.retention(), whole[None]])
 
 
 class RetentionHistory:
-    """How much of every frame each tier held, over stream time, on a coarse grid that fits the axis.
+    """Retention of every frame in each tier over stream time, on a coarse grid of at most `HISTORY_BINS` bins.
 
-    Row `m` tells of the moment when `(m + 1) * step` frames had been seen: [4, m + 1] shares as bytes, a tier a row and
-    every layer together in the last.
+    Row `m` describes the moment when `(m + 1) * step` frames had been seen: shares as bytes [4, m + 1], one row per tier
+    and the last one for all layers.
     """
 
     def __init__(self, expected: int) -> None:
@@ -49,7 +49,7 @@ class RetentionHistory:
         self.rows: list[Bytes] = []
 
     def add(self, retention: npt.NDArray[np.float32]) -> list[int]:
-        """Take the shares of now [4, frames]; returns the rows that changed. A gap is filled with what is known now."""
+        """Add the current shares [4, frames] and return the rows that changed. Skipped rows get the current shares."""
         frames = retention.shape[1]
         if not frames:
             return []
@@ -62,7 +62,7 @@ class RetentionHistory:
         return list(range(first, newest + 1))
 
     def widened(self, expected: int) -> RetentionHistory:
-        """The same history on a coarser grid for a longer axis."""
+        """Return this history on a coarser grid, for an axis of `expected` frames."""
         wide = RetentionHistory(expected)
         factor = wide.step // self.step
         for row in self.rows[factor - 1 :: factor] if factor > 1 else self.rows:
@@ -73,11 +73,11 @@ class RetentionHistory:
 
 
 class EventHistory:
-    """What evictions did, summed over the same grid as `RetentionHistory`: a few numbers a bin.
+    """Effects of evictions, summed over the bins of the same grid as `RetentionHistory`.
 
-    A row is [evictions, newest seconds, tokens evicted a layer of sensory, working, long-term memory and of all layers,
-    tokens folded a layer that folds, evictions that compacted positions, summary tokens that were made (mean of all
-    layers)].
+    A row contains: number of evictions; time of the newest one in seconds; evicted tokens per layer of sensory, working
+    and long-term memory and of all layers; tokens merged into summary tokens, per layer that merges; number of evictions
+    that re-indexed positions; summary tokens created (mean over all layers).
     """
 
     def __init__(self, step: int) -> None:
@@ -86,7 +86,7 @@ class EventHistory:
         self._known = 0
 
     def add(self, evictions: Sequence[Eviction], tiers: npt.NDArray[np.int8]) -> list[int]:
-        """Take in the evictions that are new; returns the bins that changed."""
+        """Add the new evictions of the list and return the bins that changed."""
         if len(evictions) < self._known:
             self.rows, self._known = {}, 0
         new = evictions[self._known :]
@@ -109,5 +109,5 @@ class EventHistory:
         return sorted(changed)
 
     def told(self, bins: Sequence[int]) -> list[list[float]]:
-        """Rows as messages carry them: the bin's number first."""
+        """Return rows for a message, each with its bin number first."""
         return [[at, *(round(value, 2) for value in self.rows[at])] for at in bins]

@@ -1,4 +1,4 @@
-"""The board as one HTML file that opens without a server: the page's own script and style, and one moment of a stream."""
+"""The board as a standalone HTML file: one moment of a stream, with the page's script and style. Needs no server."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ui.board.detail import BoardSource, frame_detail, heads, token_history_deta
 from ui.board.encoder import BoardEncoder, pack
 
 MOST_FRAMES = 240
-"""Frames whose patches a saved page holds; of more, evenly spaced ones."""
+"""Maximum number of frames whose patches are saved; if there are more, evenly spaced ones are chosen."""
 MOST_LIFE_BYTES = 1_500_000
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
@@ -39,17 +39,17 @@ HermesLive.openSaved(document.getElementById("hl-board"), saved);
 
 
 def page(source: BoardSource, view: LiveView, encoder: BoardEncoder, *, fps: float, meters: dict[str, Any]) -> str:
-    """One moment of a board as a page of its own.
+    """Return one moment of a board as an HTML document.
 
     Args:
-        source: Where pictures and lives come from.
+        source: Source of thumbnails and token histories.
         view: The moment.
-        encoder: The board's encoder, for the past that it knows; it is not changed.
-        fps: Frames a second that are sampled.
-        meters: Figures above the board.
+        encoder: The board's encoder, for its history; it is not changed.
+        fps: Sampled frames per second.
+        meters: Metrics shown above the board.
 
     Raises:
-        HermesError: Nothing was seen yet.
+        HermesError: No frame has been seen yet.
     """
     shot = view.snapshot
     if shot is None or not shot.frames_seen:
@@ -83,7 +83,7 @@ def _scores(shot: Snapshot, mode: str, size: int) -> dict[str, Any]:
 
 
 def _details(source: BoardSource, shot: Snapshot) -> Iterator[dict[str, Any]]:
-    """What a reader may ask for: patches of frames, heads of layers, and lives while there is room."""
+    """Yield the details that the page can show: patches, heads, and token histories up to `MOST_LIFE_BYTES`."""
     frames = np.unique(np.linspace(0, shot.frames_seen - 1, min(shot.frames_seen, MOST_FRAMES)).round().astype(int))
     for frame in frames:
         yield {"kind": "frame", **frame_detail(shot, int(frame), source.thumbnails)}
@@ -94,8 +94,8 @@ def _details(source: BoardSource, shot: Snapshot) -> Iterator[dict[str, Any]]:
     for frame in frames[:: max(1, len(frames) // 16)]:
         history = source.token_history(int(frame))
         for layer in range(shot.num_layers):
-            told = {"kind": "life", **token_history_detail(shot, history, layer)}
-            size += len(told["score"])
+            history_payload = {"kind": "life", **token_history_detail(shot, history, layer)}
+            size += len(history_payload["score"])
             if size > MOST_LIFE_BYTES:
                 return
-            yield told
+            yield history_payload

@@ -1,4 +1,4 @@
-"""What the page's lab is made with: the memories, clips and budgets to choose from, and the recorded lab runs."""
+"""Initial data of the lab: available policies, clips, budgets and recorded lab runs."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ BUDGETS = (64, 128, 256, 512, 1024)
 
 
 def choices(policies: Mapping[str, Any]) -> list[dict[str, str]]:
-    """What can be compared: every policy, and the presets of the ablations."""
-    from hermes.policies.presets import PRESETS  # noqa: PLC0415 - loads torch, which a page may do without
+    """Return what can be compared: every policy, and the presets of the ablations."""
+    from hermes.policies.presets import PRESETS  # noqa: PLC0415 - imports torch, only needed for live runs
 
     listed = [
         {"name": name, "title": str(policy.title), "badge": str(policy.badge)} for name, policy in policies.items()
@@ -33,14 +33,14 @@ def offer(
     *,
     live: bool = True,
 ) -> dict[str, Any]:
-    """What the page's lab is made with: recorded runs, and clips with the questions that suit them, memories, budgets.
+    """Return the initial data of the lab: recorded runs, clips with suggested questions, policies and budgets.
 
     Args:
         clips: The bundled clips.
         policies: The policies by name.
         runs: The bundled lab runs.
-        openings: Where each of them opens, in seconds.
-        live: Whether memories can be run here, or only recorded runs be shown.
+        openings: Opening time of each run by id, in seconds.
+        live: Whether live runs are possible, or only recorded runs can be shown.
     """
     recorded = [lab_card(run, openings.get(run.id, 0.0)) for run in runs.values()]
     if not live:

@@ -1,4 +1,4 @@
-"""What the browser is told of one memory of the lab, live or recorded: what it holds, what it said, what that cost."""
+"""Payloads of the lab's runs, live or recorded: each memory's contents, last answer and cost."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from hermes.snapshot import Snapshot
 from ui.board.evidence import Judge
 
 MOST_COLUMNS = 160
-"""Columns of the small drawing of what a memory holds; fewer for a clip of fewer frames."""
+"""Maximum number of columns of a memory's retention chart; a clip with fewer frames has fewer."""
 
 
 @dataclass(frozen=True)
 class LaneState:
-    """One memory at one moment.
+    """State of one memory at one moment.
 
     Attributes:
-        name: Of the policy or preset.
-        title: Its name for people.
-        badge: How close it is to its publication.
-        budget: Video tokens that a layer may hold; None where it has no budget.
+        name: Name of the policy or preset.
+        title: Display name.
+        badge: How closely the policy follows its publication.
+        budget: Maximum number of video tokens per layer; None without a budget.
         state: "idle", "waiting", "writing", "done", "refused" or "failed", as in `hermes.lab.side_by_side.Lane`.
-        question: The last question that it was asked.
-        answer: What it answered so far; where it was refused, why.
-        first_ms: Time to first token of that answer.
-        error: Why it could not go on.
-        snapshot: Its memory; None before the first frame.
+        question: The last question.
+        answer: The answer so far; if the question was refused, the reason.
+        first_ms: Time to first token of that answer, in milliseconds.
+        error: Error message if it failed.
+        snapshot: Snapshot of the memory; None before the first frame.
     """
 
     name: str
@@ -49,23 +49,23 @@ class LaneState:
 
     @property
     def frames(self) -> int:
-        """Frames that it has seen."""
+        """Number of frames seen."""
         return self.snapshot.frames_seen if self.snapshot is not None else 0
 
     def verdict(self, judge: Judge) -> Verdict | None:
-        """Whether its last answer is right, and why; None while there is none."""
+        """Return the verdict on the last answer, or None if there is no finished answer."""
         return judge(self.snapshot) if self.snapshot is not None and self.state == "done" else None
 
 
 @dataclass(frozen=True)
 class Reply:
-    """One memory's answer to a question that all were asked.
+    """One memory's answer to a question put to all memories.
 
     Attributes:
-        said: What it answered; with `refused`, why it could not.
-        right: Whether that is true; None where nobody knows.
-        first_ms: Time to first token, in milliseconds; None: not measured.
-        refused: Whether there is no answer.
+        said: The answer; if `refused`, the reason.
+        right: Whether it is correct; None without ground truth.
+        first_ms: Time to first token, in milliseconds; None if not measured.
+        refused: Whether the memory could not answer.
     """
 
     said: str
@@ -76,12 +76,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class LabQuestion:
-    """A question that all were asked.
+    """A question put to all memories.
 
     Attributes:
-        question: What was asked.
+        question: The question.
         at: Stream time, in seconds.
-        truth: The true answer; None where nobody knows it.
+        truth: The correct answer; None without ground truth.
         replies: The reply of each memory.
     """
 
@@ -91,18 +91,18 @@ class LabQuestion:
     replies: tuple[Reply, ...]
 
     def told(self) -> dict[str, Any]:
-        """As a row of the page's table."""
+        """Return the question as a row of the page's table."""
         replies = [None if one.refused else {"said": one.said, "right": one.right} for one in self.replies]
         return {"question": self.question, "at": round(self.at, 2), "truth": self.truth, "replies": replies}
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The clip's time as columns, the same for all lanes.
+    """Time axis of the clip, shared by all runs.
 
     Attributes:
-        frames: Frames of the whole clip.
-        columns: How many columns they share.
+        frames: Number of frames of the whole clip.
+        columns: Number of columns.
     """
 
     frames: int
@@ -110,23 +110,23 @@ class Axis:
 
     @classmethod
     def of(cls, frames: int, duration: float | None, fps: float) -> Axis:
-        """For a clip of `duration` seconds at `fps`, of which `frames` were seen."""
+        """Return the axis of a clip of `duration` seconds sampled at `fps`, of which `frames` have been seen."""
         whole = max(math.ceil((duration or 0) * fps), frames, 1)
         return cls(whole, min(whole, MOST_COLUMNS))
 
     def of_frames(self, frames: int) -> npt.NDArray[np.int64]:
-        """Column of each of the first frames [frames]."""
+        """Return the column of each of the first `frames` frames: int64 [frames]."""
         return np.arange(frames) * self.columns // self.frames
 
 
 def lanes_payload(lanes: Sequence[LaneState], duration: float | None, fps: float, judge: Judge) -> dict[str, Any]:
-    """The memories for the page, and the columns that they are drawn in.
+    """Return the payload of all memories, and of the axis of their charts.
 
     Args:
         lanes: The memories.
-        duration: Length of the clip, in seconds; None: not known.
-        fps: Frames a second that are sampled.
-        judge: Says whether an answer is right.
+        duration: Length of the clip, in seconds; None if unknown.
+        fps: Sampled frames per second.
+        judge: Returns the verdict on an answer.
     """
     axis = Axis.of(max(lane.frames for lane in lanes), duration, fps)
     return {"columns": axis.columns, "duration": duration, "lanes": [_told(lane, axis, judge) for lane in lanes]}
@@ -173,10 +173,10 @@ def _told(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
 
 
 def held(snapshot: Snapshot, axis: Axis) -> npt.NDArray[np.uint8]:
-    """Share of the frames of each column that each layer holds, in 254 steps; 255: nothing was seen there yet.
+    """Return the share of each column's tokens that each layer holds.
 
     Returns:
-        uint8 [layers, columns].
+        uint8 [layers, columns], 0 to 254, or 255 where no frame has been seen yet.
     """
     column = axis.of_frames(snapshot.frames_seen)
     counts = np.bincount(column, minlength=axis.columns)
@@ -187,7 +187,11 @@ def held(snapshot: Snapshot, axis: Axis) -> npt.NDArray[np.uint8]:
 
 
 def spots(snapshot: Snapshot, axis: Axis) -> npt.NDArray[np.uint8]:
-    """Where the last answer looked: attention on each column's frames, mean of all layers, against the largest [columns]."""
+    """Return the last answer's attention on each column, averaged over layers.
+
+    Returns:
+        uint8 [columns], relative to the largest.
+    """
     trace = snapshot.answer
     sums = np.zeros(axis.columns)
     if trace is not None:

@@ -1,4 +1,4 @@
-"""A live run of the lab: memories side by side on a clip, the questions that all were asked, and who was right."""
+"""A live run of the lab: several memories on one clip, the questions put to all of them, and their verdicts."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 class LiveLab:
-    """One run and its questions. Whoever holds it guards it; `recording` listens to it while there is one."""
+    """One run and its questions. Not thread-safe: callers must hold a lock."""
 
     def __init__(self, run: SideBySide, clip: Clip) -> None:
-        """Take a run that has not begun, and the clip that it will play."""
+        """Wrap a run that has not started, and the clip that it will play."""
         self._run = run
         self._clip = clip
         self._judge = judge_of(clip.events, clip.fps, lambda: run.settings.fps)
@@ -33,55 +33,55 @@ class LiveLab:
 
     @classmethod
     def start(cls, loader: ModelLoader, settings: StreamSettings, policies: Sequence[str], clip: Clip) -> LiveLab:
-        """A run whose memories are made, and wait for `play`.
+        """Load the model and create the memories. `play` starts the run.
 
         Raises:
-            HermesError: The model cannot be loaded, or a name or setting does not fit.
+            HermesError: The model cannot be loaded, or a policy name or setting is invalid.
         """
-        from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - loads torch, which a page may do without
+        from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - imports torch, only needed for live runs
 
         loader.ensure(settings.model)
         return cls(SideBySide(loader.engine, settings, policies), clip)
 
     def play(self, loader: ModelLoader) -> None:
-        """Begin.
+        """Start the run.
 
         Raises:
-            HermesError: There are too many streams already, or the clip cannot be played.
+            HermesError: The limit of streams is reached, or the clip cannot be played.
         """
         try:
             loader.engine.enter(self._run)
             self._run.play(self._clip.path, self._clip.title)
         except BaseException:
-            self._run.close()  # it must not keep its place in the engine
+            self._run.close()  # free its slot in the engine
             raise
 
     def pause(self) -> None:
-        """Let the clock stand still."""
+        """Pause the clock."""
         self._run.pause()
 
     def resume(self) -> None:
-        """Let the clock go on."""
+        """Resume the clock."""
         self._run.resume()
 
     def ask(self, question: str) -> None:
-        """Ask all memories.
+        """Ask all memories a question.
 
         Raises:
-            HermesError: It cannot be asked now.
+            HermesError: Questions cannot be asked now.
         """
         self._settle(self._run.view())
         self._run.ask(question)
         self._open = question.strip()
 
     def record(self, loader: ModelLoader) -> LabRecording:
-        """Begin to record; `end` of what comes back wants the questions, see `asked`."""
+        """Start recording. Pass the questions (`asked`) to the recording's `end`."""
         recording = LabRecording(self._run, self._heads(loader))
         recording.start()
         return recording
 
     def _heads(self, loader: ModelLoader) -> LabHeads:
-        """What a recording says of this run and its memories."""
+        """Return the metadata of a recording of this run and its memories."""
         settings, clip = self._run.settings, self._clip
         model = loader.state(settings.model)
         whole = Head(
@@ -100,12 +100,12 @@ class LiveLab:
         return LabHeads(whole, tuple(lanes), clip.fps)
 
     def asked(self) -> list[LabQuestion]:
-        """The questions that all have answered, oldest first."""
+        """Return the questions that all memories have answered, oldest first."""
         self._settle(self._run.view())
         return self._asked
 
     def poll(self) -> tuple[dict[str, Any], bytes | None]:
-        """What the lab shows of it, and the newest picture."""
+        """Return the lab's payload and the latest frame as JPEG."""
         view = self._run.view()
         self._settle(view)
         lanes = [_state_of(lane) for lane in view.lanes]
@@ -125,7 +125,7 @@ class LiveLab:
         self._run.close()
 
     def _settle(self, view: SideView) -> None:
-        """Put a question on the list once all have answered it."""
+        """Add the open question to the list once all memories have answered it."""
         if self._open is None or view.answering:
             return
         verdicts = [_state_of(lane).verdict(self._judge) for lane in view.lanes]
@@ -163,6 +163,6 @@ def _answered(lane: Lane, question: str) -> bool:
 
 
 def _asked_at(lane: Lane, question: str) -> float | None:
-    """Stream time at which a lane was asked; None where it has not answered."""
+    """Return the stream time at which the question was asked, or None if the memory has not answered it."""
     trace = lane.snapshot.answer if lane.snapshot is not None else None
     return trace.asked_seconds if trace is not None and _answered(lane, question) else None

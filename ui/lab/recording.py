@@ -1,4 +1,7 @@
-"""Recording of a visitor's lab run: the run tells whenever its memories are even, and a thread keeps what is new."""
+"""Recording of a visitor's lab run.
+
+The run calls back whenever all its memories have seen the same frames, and a thread stores the changes.
+"""
 
 from __future__ import annotations
 
@@ -27,21 +30,21 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 MOST_WAITING = 64
-"""Moments that wait to be kept; each holds whole memories."""
+"""Maximum number of queued moments. Each holds complete snapshots."""
 
 
 Seen = tuple[LiveView, tuple[ScoreRecord, ...]]
-"""One memory at a moment, and the scores at its evictions so far."""
+"""One memory at one moment, and its scores at all evictions so far."""
 
 
 @dataclass(frozen=True)
 class LabHeads:
-    """What a recorded lab run says of itself.
+    """Metadata of a recorded lab run.
 
     Attributes:
-        whole: The run, without its time and machine.
-        lanes: Each memory, without its conversation.
-        events_fps: Frames a second in which the events of the clip count.
+        whole: Metadata of the run, without date and machine.
+        lanes: Metadata of each memory, without its conversation.
+        events_fps: Frame rate of the clip's events.
     """
 
     whole: Head
@@ -50,10 +53,10 @@ class LabHeads:
 
 
 class LabRecording:
-    """One recording, from `start` to `finish`. It ends by itself when the run ends; see `end`."""
+    """One recording: call `start`, then `end`, then `finish`."""
 
     def __init__(self, run: SideBySide, heads: LabHeads, recorder: LabRecorder | None = None) -> None:
-        """Record `run` from now on; what its memories hold already is in the first moment."""
+        """Prepare to record `run`. The first recorded moment contains what its memories hold already."""
         self._run = run
         self._heads = heads
         self._recorder = recorder or LabRecorder(len(heads.lanes))
@@ -65,14 +68,14 @@ class LabRecording:
         self.ended = False
 
     def start(self) -> None:
-        """Begin to listen."""
+        """Start recording."""
         self._thread.start()
         self._run.listen(self._hear)
 
     def _hear(self, view: SideView) -> None:
         answers = [id(lane.snapshot.answer) if lane.snapshot else 0 for lane in view.lanes]
         if answers == self._answers and self._queue.qsize() >= MOST_WAITING:
-            return  # memories outrun the keeping of them; moments that first show an answer always stay
+            return  # the queue is full; moments with a new answer are never dropped
         self._answers = answers
         self._queue.put(tuple((_view(view, lane), lane.session.token_history.records) for lane in view.lanes))
 
@@ -86,15 +89,15 @@ class LabRecording:
             self.ended = True
 
     def state(self) -> dict[str, Any]:
-        """How far the recording is, for the page."""
+        """Return the recording's progress for the page."""
         recorder = self._recorder.lanes[0]
         return {"seconds": round(self._recorder.seconds, 1), "moments": recorder.moments, "ended": self.ended}
 
     def end(self, asked: Sequence[LabQuestion]) -> None:
-        """Listen no more.
+        """Stop recording.
 
         Args:
-            asked: The questions of the run that were answered, those from before the recording too.
+            asked: All answered questions of the run, including those from before the recording.
         """
         if self._over:
             return
@@ -103,10 +106,10 @@ class LabRecording:
         self._queue.put(None)
 
     def finish(self, folder: Path) -> Path:
-        """Write the file into a folder of its own below `folder`, where nobody can guess it; `end` comes first.
+        """Write the file to a new, unguessable folder below `folder`. Call `end` first.
 
         Raises:
-            HermesError: Nothing was seen while it recorded, or the file cannot be written.
+            HermesError: Nothing was recorded, or the file cannot be written.
         """
         self._thread.join()
         created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -134,7 +137,7 @@ class LabRecording:
 
 
 def _view(side: SideView, lane: Lane) -> LiveView:
-    """One memory as a view of a stream; all have the same clock and picture."""
+    """Return one memory as a view of a stream. All memories share the clock and the frame."""
     return LiveView(
         state="failed" if lane.error else "playing",
         source="",

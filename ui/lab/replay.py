@@ -1,4 +1,4 @@
-"""A recorded lab run that plays: its memories at the clock's time, told as the lab tells live ones. Needs no model."""
+"""Playback of a recorded lab run, with the same payloads as a live run. Needs no model."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ NO_MODEL = "This is a recording. Run it live to ask your own questions."
 
 
 LONGEST_CLIP = 1e6
-"""Seconds of a clip that are believed; where a file says more, its length counts as not known."""
+"""Maximum plausible clip length in seconds. A file with a longer one is treated as having no known length."""
 
 
 @contextmanager
 def _fitting(run: LabRun) -> Iterator[None]:
-    """Files may come from anybody: what is read by itself may still not fit together."""
+    """Convert errors caused by an inconsistent file to TraceError: run files are untrusted, even if each part is valid."""
     try:
         yield
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
@@ -34,13 +34,13 @@ def _fitting(run: LabRun) -> Iterator[None]:
 
 
 class LabReplay(ReplayClock):
-    """A lab run on a clock. Any thread may call any method; `run` is the run."""
+    """Plays a lab run, which is available as `run`. Thread-safe."""
 
     def __init__(self, run: LabRun, seconds: float = 0.0, clock: Callable[[], float] = time.monotonic) -> None:
-        """Begin paused at a stream time.
+        """Start paused at a stream time.
 
         Raises:
-            HermesError: `seconds` is no time, or the run does not fit together.
+            HermesError: `seconds` is not a valid time, or the run is inconsistent.
         """
         super().__init__(run.seconds, seconds, usual_speed(run.seconds), clock)
         self.run = run
@@ -48,11 +48,11 @@ class LabReplay(ReplayClock):
             self._judge = judge_of(run.head.events, run.events_fps, lambda: run.head.settings.fps)
 
     def poll(self, *, bundled: bool, startable: str) -> tuple[dict[str, Any], bytes | None]:
-        """What the lab shows of this moment, and the newest picture of it.
+        """Return the lab's payload for the current moment, and the latest stored frame as JPEG.
 
         Args:
-            bundled: Whether a link can open it.
-            startable: Id of the bundled clip that it plays; "": it cannot be run live here.
+            bundled: Whether the run is bundled, so that a link can open it.
+            startable: Id of the run's bundled clip; "" if it cannot be run live here.
 
         Raises:
             TraceError: The run is damaged.
@@ -79,7 +79,7 @@ class LabReplay(ReplayClock):
         }
 
     def _asked(self, now: float) -> list[LabQuestion]:
-        """The questions that were answered up to now."""
+        """Return the questions answered up to now."""
         return [_asked(turns) for turns in self.run.questions if turns[0].done <= now]
 
     def _about(self, *, bundled: bool, startable: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""The small language in which lesson files compare figures, and how figures are written in sentences.
+"""Conditions of lesson files, which compare measured metrics, and formatting of metrics in sentences.
 
 A condition is one or more comparisons joined by "and": `hermes_ms < rekv_ms`, `deep > 2 * shallow and frames >= 40`,
-`state == 'failed'`. A side is a figure's name, a number, a number times a figure, or a word in single quotes. A figure
-that could not be measured (nan) makes its comparison false. Pure functions.
+`state == 'failed'`. Each side is the name of a metric, a number, a number times a metric, or a word in single quotes.
+A comparison with a metric that could not be measured (nan) is false.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ UNMEASURED: Final = "nothing to measure"
 
 
 class ConditionError(ValueError):
-    """A condition or a sentence that cannot be read."""
+    """Invalid condition."""
 
 
 def _comparisons(text: str) -> list[tuple[str, str, str]]:
@@ -40,17 +40,17 @@ def _comparisons(text: str) -> list[tuple[str, str, str]]:
 
 
 def names_in(text: str) -> set[str]:
-    """Figures that a condition compares.
+    """Return the names of the metrics that a condition compares.
 
     Raises:
-        ConditionError: It cannot be read.
+        ConditionError: The condition is invalid.
     """
     sides = [side for left, _, right in _comparisons(text) for side in (left, right)]
     return {name for side in sides if not side.startswith("'") for name in _NAME.findall(side)}
 
 
 def places_in(sentence: str) -> set[str]:
-    """Figures that a sentence shows, written as `{name}`."""
+    """Return the names of the metrics in a sentence, written as `{name}`."""
     return set(_PLACE.findall(sentence))
 
 
@@ -65,11 +65,11 @@ def _side(text: str, figures: Mapping[str, Value]) -> Value:
 
 
 def holds(text: str, figures: Mapping[str, Value]) -> bool:
-    """Whether a condition holds.
+    """Return whether a condition is true.
 
     Args:
         text: The condition.
-        figures: Every figure that it compares, by name.
+        figures: The measured metrics by name, including all that the condition compares.
     """
     for left, sign, right in _comparisons(text):
         a, b = _side(left, figures), _side(right, figures)
@@ -84,12 +84,12 @@ def holds(text: str, figures: Mapping[str, Value]) -> bool:
 
 
 def fill(sentence: str, written: Mapping[str, str]) -> str:
-    """A sentence with its figures, each in bold (`**`)."""
+    """Insert the formatted metrics into a sentence, each in bold (`**`)."""
     return _PLACE.sub(lambda match: f"**{written[match[1]]}**", sentence)
 
 
 def write(value: Value, unit: str) -> str:
-    """A figure for people: unit "count", "bytes", "share", "times", "ms", "seconds" or "text"."""
+    """Format a metric for display. The unit is "count", "bytes", "share", "times", "ms", "seconds" or "text"."""
     if isinstance(value, str):
         return value or "nothing"
     if math.isnan(value):

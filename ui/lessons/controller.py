@@ -41,9 +41,9 @@ class LessonController:
         self._played: WeakKeyDictionary[Visitor, tuple[str, int]] = WeakKeyDictionary()
 
     def answer(self, request: Mapping[str, Any], key: str | None) -> Reply:
-        """The answer to one request: `kind` is "open", "act", "reveal" or "leave"; its `id` comes back.
+        """Answer one request: `kind` is "open", "act", "reveal" or "leave". The reply repeats its `id`.
 
-        What cannot be done is told as `error`; what is not there yet as `waiting`, to be asked for again.
+        A reply has `error` if the request failed, and `waiting` if the result is not available yet.
         """
         told: Reply = {"id": request.get("id"), "kind": request.get("kind")}
         try:
@@ -57,7 +57,7 @@ class LessonController:
             return told | {"error": "This failed because of an internal error. Try again."}
 
     def visitor(self, key: str | None) -> Visitor:
-        """Who is shown now: the visitor, or the one that stands in for it during a lesson."""
+        """Return the active visitor: during a lesson its guest, otherwise the visitor itself."""
         return self._sessions.get(key)
 
     def _do(self, request: Mapping[str, Any], key: str | None) -> Reply:
@@ -108,7 +108,7 @@ class LessonController:
         return {}
 
     def _play(self, visitor: Visitor, action: Action) -> None:
-        """Begin a clip with an empty memory, with the page's own settings but for those of the action."""
+        """Start a clip with an empty memory and the initial settings, overridden by those of the action."""
         visitor.transport("stop")
         fresh = visitor.first_settings
         visitor.change(
@@ -121,7 +121,7 @@ class LessonController:
         visitor.start(source)
 
     def _set(self, visitor: Visitor, wished: Mapping[str, Any]) -> list[str]:
-        """Change settings: those of the stream by name, all others as settings of its policy."""
+        """Apply settings: those in `STREAM_SETTINGS` to the stream, all others to its policy. Return the notices."""
         now = visitor.settings
         policy = str(wished.get("policy", now.policy))
         own = self._known.policies[policy].settings
@@ -197,7 +197,7 @@ class LessonController:
 
 
 def plan(lesson: Lesson, known: Known) -> Reply:
-    """A lesson as the browser gets it: words and buttons, without what decides which choice is right."""
+    """Return a lesson for the browser: texts and buttons, without the conditions for the right choices."""
 
     def action(one: Action) -> Reply:
         more = {"question": one.question, "run": one.run, "seconds": one.seconds, "clip": one.clip}
@@ -233,9 +233,9 @@ def calculator(
     pocket: Mapping[str, Any],
     recurrent: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
 ) -> Reply:
-    """What the calculator knows: bytes a token of every model, by type of number, and this machine's memory.
+    """Return the data of the calculator: bytes per token of every model by data type, and this machine's memory.
 
-    A recurrent model has bytes of its state instead.
+    Recurrent models have the size of their state instead.
     """
     names = ("id", "title", "tokens_per_frame", "dtype", "note")
 

@@ -1,4 +1,4 @@
-"""The glossary: `assets/glossary.json`, the words that lessons, captions and settings explain on hover, focus or tap."""
+"""The glossary (`assets/glossary.json`): terms that the page explains on hover, focus or tap."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hermes.errors import HermesError
 
 
 class GlossaryError(HermesError):
-    """A glossary that cannot be used; the message says why."""
+    """Invalid glossary."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +19,10 @@ class Term:
     """One term of the glossary.
 
     Attributes:
-        term: Its name.
-        forms: Other forms in which texts use it.
-        meaning: What it means, in one or two sentences.
-        auto: Whether captions mark it of themselves; words that also mean something else ("key") are marked by hand.
+        term: The term.
+        forms: Other forms, such as the plural.
+        meaning: Explanation in one or two sentences.
+        auto: Whether captions mark it automatically. Ambiguous words ("key") are marked by hand.
     """
 
     term: str
@@ -31,7 +31,7 @@ class Term:
     auto: bool = True
 
     def card(self) -> dict[str, Any]:
-        """What the page needs to explain it."""
+        """Return the term for the page."""
         return {"term": self.term, "forms": list(self.forms), "meaning": self.meaning, "auto": self.auto}
 
 
@@ -39,7 +39,7 @@ def read_glossary(path: Path) -> list[Term]:
     """Read the glossary.
 
     Raises:
-        GlossaryError: An entry lacks its meaning, or two entries share a form.
+        GlossaryError: An entry has no meaning, or two entries share a form.
     """
     terms, seen = [], set()
     for entry in json.loads(path.read_text("utf-8"))["terms"]:
@@ -56,5 +56,5 @@ def read_glossary(path: Path) -> list[Term]:
 
 
 def forms_of(terms: list[Term]) -> set[str]:
-    """Every form of every term, in lower case."""
+    """Return all forms of all terms, in lower case."""
     return {form.lower() for term in terms for form in (term.term, *term.forms)}

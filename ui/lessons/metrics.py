@@ -1,6 +1,6 @@
-"""What a lesson can measure: figures by name, each read from the running stream, the model, its card or this machine.
+"""Metrics of the lessons, measured from the running stream, the model, its evaluation or this machine.
 
-Nothing is known beforehand: a figure that cannot be read now raises `NotYetError` with what is missing.
+A metric that cannot be measured yet raises `NotYetError`.
 """
 
 from __future__ import annotations
@@ -33,17 +33,17 @@ if TYPE_CHECKING:
 
 
 class NotYetError(HermesError):
-    """The figure is not there yet; the message says what brings it."""
+    """The metric is not available yet. The message explains what to do."""
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What a lesson sees when it measures.
+    """Data that a lesson measures.
 
     Attributes:
-        view: The stream now; None before the first start.
-        info: The model that answers; None while it loads.
-        clip: The bundled clip that plays, with its ground truth; None for anything else.
+        view: Current view of the stream; None before the first start.
+        info: The model; None while it loads.
+        clip: The bundled clip that plays, with its ground truth; None for other sources.
     """
 
     view: LiveView | None = None
@@ -52,19 +52,27 @@ class Sight:
 
     @classmethod
     def of(cls, visitor: Visitor) -> Sight:
-        """Return what a lesson can measure for a visitor now."""
+        """Return the current data of a visitor."""
         return cls(visitor.stream.view() if visitor.stream else None, visitor.model_info, visitor.shown_clip)
 
     @property
     def shot(self) -> Snapshot:
-        """The memory now."""
+        """The current snapshot.
+
+        Raises:
+            NotYetError: No frame has been seen yet.
+        """
         if self.view is None or self.view.snapshot is None or not self.view.snapshot.frames_seen:
             raise NotYetError("Nothing has been seen yet: use the button above to start the clip.")
         return self.view.snapshot
 
     @property
     def answer(self) -> AnswerTrace:
-        """The last answer."""
+        """The last answer.
+
+        Raises:
+            NotYetError: There is no answer yet.
+        """
         trace = self.shot.answer
         if trace is None:
             raise NotYetError("No question has been answered yet: use the button above to ask.")
@@ -72,7 +80,11 @@ class Sight:
 
     @property
     def model(self) -> ModelInfo:
-        """The model that answers."""
+        """The model.
+
+        Raises:
+            NotYetError: The model is still being loaded.
+        """
         if self.info is None:
             raise NotYetError("The model is still being loaded.")
         return self.info
@@ -80,13 +92,13 @@ class Sight:
 
 @dataclass(frozen=True)
 class Figure:
-    """Something that can be measured.
+    """A metric.
 
     Attributes:
-        unit: How it is written, see `ui.lessons.conditions.write`.
-        measure: Reads it; keyword arguments are those of `arguments`.
-        arguments: Names of what a lesson file must give with it.
-        optional: Names of what it may give.
+        unit: Unit for display, see `ui.lessons.conditions.write`.
+        measure: Measures it; called with `arguments` and `optional` as keyword arguments.
+        arguments: Names of the required arguments.
+        optional: Names of the optional arguments.
     """
 
     unit: str
@@ -96,7 +108,7 @@ class Figure:
 
 
 def tier_of(tier: str | None) -> int | None:
-    """The number of a tier's name; None stays None: all tiers."""
+    """Return the index of a tier, or None (all tiers) for None."""
     return None if tier is None else TIERS.index(tier)
 
 
@@ -108,7 +120,7 @@ def _event(sight: Sight, event: int) -> Any:
 
 
 def _cards(sight: Sight) -> Any:
-    """Frames in which any card is shown."""
+    """Return which frames show a card: bool [frames]."""
     shot = sight.shot
     shown = np.zeros(shot.frames_seen, bool)
     for event in sight.clip.events if sight.clip else ():
@@ -118,12 +130,12 @@ def _cards(sight: Sight) -> Any:
 
 @cache
 def card(folder: Path) -> Mapping[str, Any]:
-    """What was measured of the model that ships: its `evaluation.json`."""
+    """Return the evaluation results of the bundled model (`evaluation.json`)."""
     return MappingProxyType(json.loads((folder / "evaluation.json").read_text("utf-8")))
 
 
 def card_newest(sight: Sight, tier: str, ages: int) -> float:
-    """Share of an answer's attention on frames that the tier spends on the newest `ages` bins of age, full cache."""
+    """Return the share of a tier's attention on frames that the newest `ages` age bins receive, with a full cache."""
     del sight
     told = card(POCKET)["attention"]
     rows = [row for row, of in zip(told["share"], told["tiers"], strict=True) if TIERS[of] == tier]
@@ -131,7 +143,7 @@ def card_newest(sight: Sight, tier: str, ages: int) -> float:
 
 
 def card_accuracy(sight: Sight, kind: str, policy: str, budget: int | None, guidance: str | None = None) -> float:
-    """Share of questions of a kind that the shipped model answered rightly with a policy and budget."""
+    """Return the accuracy of the bundled model on one kind of questions, with a policy and budget."""
     del sight
     for result in card(POCKET)["results"]["policies"]:
         setup = result["setup"]
@@ -141,26 +153,26 @@ def card_accuracy(sight: Sight, kind: str, policy: str, budget: int | None, guid
 
 
 def card_loss(sight: Sight, kind: str, policy: str, budget: int, guidance: str | None = None) -> float:
-    """How much of `card_accuracy` is lost against a full cache; below 0: nothing is lost."""
+    """Return the loss of `card_accuracy` compared to a full cache. Negative if the policy is more accurate."""
     return card_accuracy(sight, kind, "full", None) - card_accuracy(sight, kind, policy, budget, guidance)
 
 
 @cache
 def published() -> Mapping[str, Mapping[str, Any]]:
-    """Published models by id, as `assets/published_models.json` lists them."""
+    """Return the published models of `assets/published_models.json` by id."""
     listed = json.loads((PUBLISHED_MODELS).read_text("utf-8"))["models"]
     return MappingProxyType({model["id"]: model for model in listed})
 
 
 @cache
 def recurrent() -> Mapping[str, Mapping[str, Any]]:
-    """Published recurrent models by id: they keep a state in place of a cache."""
+    """Return the published recurrent models by id. They have a state instead of a cache."""
     told = json.loads((PUBLISHED_MODELS).read_text("utf-8"))
     return MappingProxyType({model["id"]: model | {"note": told["about_recurrent"]} for model in told["recurrent"]})
 
 
 def cost(sight: Sight, model: str, frames: int) -> float:
-    """Bytes that frames take in the cache of a published model."""
+    """Return the cache size of a published model for a number of frames, in bytes."""
     del sight
     told = published()[model]
     shape = CacheShape(told["layers"], told["kv_heads"], told["head_dim"])
@@ -172,7 +184,7 @@ def _first_token(sight: Sight) -> float:
 
 
 def _truth(sight: Sight) -> str:
-    """What the last answer should have been, worked out from the clip's ground truth at the moment of the question."""
+    """Return the correct answer to the last question, from the clip's ground truth at the time of the question."""
     trace, clip = sight.answer, sight.clip
     if clip is not None and not math.isnan(trace.asked_seconds):
         told = read_events(clip.events, clip.fps)
@@ -187,7 +199,7 @@ def _right(sight: Sight) -> str:
 
 
 def _tiered(measure: Callable[..., float]) -> Callable[..., float]:
-    """A figure of the memory that may be of one tier."""
+    """Return a metric of the snapshot with an optional tier."""
     return lambda sight, tier=None: measure(sight.shot, tier_of(tier))
 
 
@@ -251,4 +263,4 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "card_accuracy": Figure("share", card_accuracy, ("kind", "policy", "budget"), ("guidance",)),
     }
 )
-"""Everything that a lesson can measure, by name."""
+"""All metrics by name."""

@@ -1,25 +1,25 @@
-"""What a lesson is, and what its file in `assets/lessons` may say; `ui.lessons.reader` reads it.
+"""Data model and file format of lessons (`assets/lessons`).
 
-A file that names an unknown clip, run, policy, setting, view, figure or term is refused with a sentence that says where.
+`ui.lessons.reader` rejects files that refer to an unknown clip, run, policy, setting, view, metric or term.
 
     {"id": "kv-cache", "number": 1, "title": …, "about": …, "minutes": 5, "steps": [
       {"title": …, "text": ["A sentence with a [[term]] of the glossary.", …],
-       "needs": ["policy:rekv"], "without": "what to say where that is missing",
+       "needs": ["policy:rekv"], "without": "text to show if that is missing",
        "do": [{"do": "play", "label": "Start the clip", "clip": "first-card", "speed": 4, "settings": {"policy": "full"}},
               {"do": "set", "label": …, "settings": {"smoothing": false}},
               {"do": "ask", "label": …, "question": …},
               {"do": "run", "label": …, "run": "first-card-window", "seconds": 60},
               {"do": "show", "label": …, "view": "layers", "mode": "guidance"}],
        "point": {"view": "layers"},                     shown when the step opens
-       "calculator": {"model": "llava-onevision-7b"},    a calculator with this to begin with
+       "calculator": {"model": "llava-onevision-7b"},    a calculator with these initial values
        "wait": {"clip": "first-card", "seconds": 60, "policy": "hermes", "question": …, "state": "ended"},
        "predict": {"question": …, "choices": [{"text": …, "right": "small < 2 * large"}, …]},
        "figures": {"small": {"of": "cache_bytes"}, "large": {"of": "held", "event": 0, "tier": "long-term"}},
        "keep": ["small"],                               measured here, for later steps of this lesson
        "reveal": ["It is {small}.", {"if": "small < large", "say": …}]}]}
 
-Conditions are those of `ui.lessons.conditions`, figures those of `ui.lessons.metrics`. A reveal measures all its figures
-when it is asked for; which choice is right follows from them.
+See `ui.lessons.conditions` for conditions and `ui.lessons.metrics` for metrics ("figures"). A reveal measures all metrics of
+its step when it is requested, and they determine which choice is right.
 """
 
 from __future__ import annotations
@@ -34,25 +34,25 @@ VIEWS: Final = (
     "filmstrip", "layers", "retention", "life", "answer", "fate", "try",
     "player", "chat", "settings", "meters",
 )  # fmt: skip
-"""What a step can point at: sections of the board, and the page's other parts."""
+"""Parts of the page that a step can point at: sections of the board, and others."""
 STATES: Final = ("playing", "paused", "ended", "failed", "stopped")
 SPEEDS: Final = (1, 2, 4, 0)
 STREAM_SETTINGS: Final = ("policy", "budget", "guidance", "fps")
 
 
 class LessonError(HermesError):
-    """A lesson file that cannot be used; the message says where and why."""
+    """Invalid lesson file or request."""
 
 
 @dataclass(frozen=True)
 class Known:
-    """What a lesson may name.
+    """What lessons can refer to.
 
     Attributes:
-        clips: Seconds of each bundled clip, by id.
+        clips: Length of each bundled clip in seconds, by id.
         runs: Ids of the recorded runs.
         policies: Policies by name, each with its `settings`.
-        modes: What the figure of layers and frames can show.
+        modes: Display modes of the chart of layers and frames.
         terms: Terms of the glossary and their other forms, in lower case.
     """
 
@@ -65,18 +65,18 @@ class Known:
 
 @dataclass(frozen=True)
 class Action:
-    """One thing that a step can do on the page.
+    """An action of a step.
 
     Attributes:
         do: "play" a clip into an empty memory, "set" settings, "ask" a question, open a recorded "run", or "show" a part.
-        label: The button's words.
+        label: Label of the button.
         clip: Id of the clip to play.
-        speed: Seconds of video a second, 0: as fast as the model can.
-        settings: Settings by name: those of the stream (policy, budget, guidance, fps) and of the policy.
-        question: What to ask.
+        speed: Playback speed; 0 means as fast as the model can.
+        settings: Settings by name, of the stream (policy, budget, guidance, fps) and of the policy.
+        question: The question to ask.
         run: Id of the run.
-        seconds: Its moment.
-        view: What to show: {"view", "mode", "layer", "frame", "seconds"}.
+        seconds: Time at which the run opens.
+        view: The part to show: {"view", "mode", "layer", "frame", "seconds"}.
     """
 
     do: Literal["play", "set", "ask", "run", "show"]
@@ -92,7 +92,7 @@ class Action:
 
 @dataclass(frozen=True)
 class LessonChoice:
-    """An answer that the learner can choose; `right` is the condition under which it is the right one, "" never."""
+    """A choice of a prediction. `right` is the condition for it to be right; "" means never."""
 
     text: str
     right: str = ""
@@ -100,7 +100,7 @@ class LessonChoice:
 
 @dataclass(frozen=True)
 class Say:
-    """A sentence of a reveal, said if its condition holds ("": always)."""
+    """A sentence of a reveal, shown if its condition is true. "" means always."""
 
     text: str
     condition: str = ""
@@ -138,6 +138,6 @@ class Lesson:
 
 
 def is_there(need: str, known: Known) -> bool:
-    """Whether what a step needs ("policy:NAME", "run:ID") exists here."""
+    """Return whether a requirement of a step ("policy:NAME" or "run:ID") is available."""
     kind, _, name = need.partition(":")
     return name in (known.policies if kind == "policy" else known.runs)

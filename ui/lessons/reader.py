@@ -1,4 +1,4 @@
-"""Reading lesson files: a mistake is refused with a sentence that says where and why. `ui.lessons.model` has the format."""
+"""Reads and validates lesson files. See `ui.lessons.model` for the format."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def read_lesson(path: Path, known: Known) -> Lesson:
     """Read one lesson.
 
     Raises:
-        LessonError: The file is no lesson; the message says where and why.
+        LessonError: The file is not a valid lesson. The message describes the problem and its location.
     """
     try:
         data = json.loads(path.read_text("utf-8"))
@@ -49,10 +49,10 @@ def read_lesson(path: Path, known: Known) -> Lesson:
 
 
 def read_lessons(folder: Path, known: Known) -> list[Lesson]:
-    """The lessons of a folder in their order.
+    """Read the lessons of a folder, in order of their numbers.
 
     Raises:
-        LessonError: One of them cannot be used, or two have the same number.
+        LessonError: A file is not a valid lesson, or two lessons have the same number.
     """
     lessons = sorted((read_lesson(path, known) for path in folder.glob("*.json")), key=lambda lesson: lesson.number)
     numbers = [lesson.number for lesson in lessons]
@@ -62,7 +62,7 @@ def read_lessons(folder: Path, known: Known) -> list[Lesson]:
 
 
 class _Reader:
-    """Reads one lesson and says where something does not fit."""
+    """Reads one lesson, and reports the location of errors."""
 
     def __init__(self, name: str, known: Known) -> None:
         self._name, self._known, self._where = name, known, ""

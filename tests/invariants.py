@@ -1,4 +1,4 @@
-"""What must hold of every memory, whatever its policy: checked on a snapshot, reused by many tests."""
+"""Invariants of every memory under any policy, checked on a snapshot and reused by many tests."""
 
 from __future__ import annotations
 

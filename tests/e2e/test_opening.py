@@ -1,4 +1,4 @@
-"""The page before Gradio is there: it shows the opening moment at once, and Gradio takes its parts over as they are."""
+"""The page before Gradio has started: it shows the opening moment at once, and Gradio takes its parts over as they are."""
 
 from __future__ import annotations
 

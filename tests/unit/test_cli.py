@@ -1,4 +1,4 @@
-"""The command line: answers, JSON, exit codes, and a sentence for every bad input."""
+"""The command line: answers, JSON, exit codes, and an error message for every invalid input."""
 
 from __future__ import annotations
 

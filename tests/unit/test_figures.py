@@ -1,4 +1,4 @@
-"""Figures say what the arrays of a snapshot hold: each is worked out here a second way, token by token."""
+"""Metrics agree with the arrays of a snapshot: each is computed a second way here, token by token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Recorded runs are untrusted: whatever is wrong with one is said in a sentence, and nothing in it is run."""
+"""Recorded runs are untrusted: any defect produces a clear error, and nothing in a run is executed."""
 
 from __future__ import annotations
 

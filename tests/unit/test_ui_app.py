@@ -1,4 +1,4 @@
-"""Flags and environment of `app.py`, and what the page offers to programs: nothing."""
+"""Flags and environment of `app.py`, and the absence of a programmatic API."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Video files that are long, damaged or no video at all: what still plays plays, and of the rest is said what is wrong."""
+"""Long, damaged and non-video files: readable parts play, and the rest produces a specific error."""
 
 from __future__ import annotations
 

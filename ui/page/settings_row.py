@@ -184,9 +184,10 @@ class SettingsRow:
 def _policy_description(policy: Any) -> str:
     """Return HTML: what a policy keeps, how close it is to its publication, its requirements, and the citation."""
     needs = f" Needs {policy.needs}." if policy.needs else ""
+    citation = f" ({html.escape(policy.citation)})" if policy.citation else ""
     return (
         f'<p class="hl-said"><strong>{html.escape(policy.title)}</strong> ({html.escape(policy.badge)}). '
-        f"{html.escape(policy.about + needs)} ({html.escape(policy.citation)})</p>"
+        f"{html.escape(policy.about + needs)}{citation}</p>"
     )
 
 

@@ -1,12 +1,13 @@
-"""Paths of the files that ship with HERMES Live: the pocket model, clips, recorded runs, photographs and lessons.
+"""Paths of the files that ship with HERMES Live: models, cut-outs of objects, clips, recorded runs, photographs, lessons.
 
 A checkout has all of them in the folder `assets`. An installed package contains those that the library uses in
-`hermes/data`: the model, clips, runs and the photographs for evaluation (see `tool.hatch` in pyproject.toml).
+`hermes/data`: the models, cut-outs, clips, runs and the photographs for evaluation (see `tool.hatch` in pyproject.toml).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from hermes.errors import HermesError
@@ -16,6 +17,10 @@ _DATA: Final = _PACKAGE / "data"
 
 ASSETS: Final = _DATA if _DATA.is_dir() else _PACKAGE.parent / "assets"
 POCKET: Final = ASSETS / "pocket"
+THINGS: Final = ASSETS / "things"
+SHIPPED: Final = MappingProxyType({"pocket": POCKET, "things": THINGS})
+"""Folders of the shipped models, by name."""
+OBJECTS: Final = ASSETS / "objects"
 CLIPS: Final = ASSETS / "clips"
 RUNS: Final = ASSETS / "runs"
 HELD_OUT_PHOTOGRAPHS: Final = ASSETS / "photographs" / "held-out"

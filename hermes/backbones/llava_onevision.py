@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration
 
+import hermes.backbones.object_tower  # noqa: F401 - registers the tower of the model “things” with transformers
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
 from hermes.backbones.frames import FramePreparation

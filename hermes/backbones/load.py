@@ -40,7 +40,8 @@ def load(
     """Load a model.
 
     Args:
-        name: "pocket" for the bundled model, a folder, or a hub id such as "llava-hf/llava-onevision-qwen2-0.5b-ov-hf".
+        name: "pocket" or "things" for a bundled model, a folder, or a hub id such as
+            "llava-hf/llava-onevision-qwen2-0.5b-ov-hf".
         device: Device of the model. None: CUDA, else MPS, else CPU, and all GPUs if one is too small. "auto": all GPUs. A
             mapping of module names to devices (or "disk"), as for accelerate: each module on its device.
         dtype: Type of weights and cache. None: bfloat16 on CUDA (float16 if stored that way), float16 on MPS, float32 on

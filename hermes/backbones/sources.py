@@ -18,7 +18,7 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
 )
 
-from hermes.assets import POCKET
+from hermes.assets import SHIPPED
 from hermes.backbones.downloads import LARGE, Confirm, Download, Progress, cached, fetch, hub_answers, look_up
 from hermes.errors import HermesError
 
@@ -31,7 +31,7 @@ def find(name: str, confirm: Confirm | None = None, progress: Progress | None = 
     """Return the folder of a model, downloaded if it is on the hub.
 
     Args:
-        name: "pocket", a folder, or a hub id such as "owner/name".
+        name: "pocket", "things", a folder, or a hub id such as "owner/name".
         confirm: Called before a large download; None downloads without confirmation.
         progress: Called with a message and the progress, 0 to 1.
 
@@ -49,10 +49,10 @@ def local_folder(name: str) -> Path | None:
     Raises:
         ModelError: The name is neither, or the folder has no configuration.
     """
-    if name == "pocket":
-        if not (POCKET / "config.json").is_file():
-            raise ModelError(f"The pocket model is missing: {POCKET} has no config.json.")
-        return POCKET
+    if name in SHIPPED:
+        if not (SHIPPED[name] / "config.json").is_file():
+            raise ModelError(f"The model “{name}” is missing: {SHIPPED[name]} has no config.json.")
+        return SHIPPED[name]
     try:
         path = Path(name).expanduser()
         if path.is_dir():
@@ -63,7 +63,7 @@ def local_folder(name: str) -> Path | None:
         raise ModelError(f"There is no model “{name}”: {first_line(error)}") from error
     if path.is_absolute() or name.startswith((".", "~")) or name.count("/") != 1:
         raise ModelError(
-            f"There is no model “{name}”: neither “pocket”, nor a folder, nor a hub id such as “owner/name”."
+            f"There is no model “{name}”: neither “pocket” nor “things”, nor a folder, nor a hub id such as “owner/name”."
         )
     return None
 
@@ -83,7 +83,7 @@ def check_hub(name: str) -> None:
 
 def large_download(name: str) -> Download | None:
     """Return the download that `find` would ask to confirm; None if it is small, local, or not available."""
-    if name == "pocket" or Path(name).expanduser().is_dir() or name.count("/") != 1 or not hub_answers():
+    if name in SHIPPED or Path(name).expanduser().is_dir() or name.count("/") != 1 or not hub_answers():
         return None
     try:
         download = look_up(name)

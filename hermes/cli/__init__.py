@@ -36,6 +36,7 @@ COMMANDS: Final[dict[str, Command]] = {
     "eval": Command("hermes.cli.eval", "measure how well the pocket model answers under a policy", runs_policies=True),
     "lab": Command("hermes.cli.lab", "compare policies on the same streams, with statistics", runs_policies=True),
     "train-pocket": Command("hermes.cli.train_pocket", "train the pocket model from scratch"),
+    "train-things": Command("hermes.cli.train_things", "train the model of everyday objects"),
     "clips": Command("hermes.cli.clips", "render the bundled clips"),
     "models": Command("hermes.cli.models", "list supported models and the memory that each needs"),
     "space": Command("hermes.cli.space", "build the folder to push to a Hugging Face Space"),

@@ -1,8 +1,9 @@
-"""Measure how well the pocket model answers, by kind of question and by age of the evidence.
+"""Measure how well a shipped model answers, by kind of question and by age of the evidence.
 
 Each accuracy is printed with its guess level: the best accuracy without looking at the evidence (the most frequent answer,
 or naming the object shown most often). The streams are newly rendered and were not used in training.
 
+  python -m hermes eval things --streams 48
   python -m hermes eval pocket --streams 48 --frames 128 --policy hermes --budget 256
 """
 
@@ -41,6 +42,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="backgrounds; photo: photographs that were not used in training",
     )
     parser.add_argument("--photos", type=Path, help="folder of other photographs to use as backgrounds")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        help="of things: train-things' folder, whose held-out pictures are shown instead of known ones",
+    )
+    parser.add_argument(
+        "--pictures",
+        choices=("photographic", "drawn", "whole"),
+        default="photographic",
+        help="of --data: cut-outs of photographs, drawings, or whole photographs that are only named",
+    )
     parser.add_argument("--figure", type=Path, help="instead: draw attention by layer and age of frame as SVG")
     parser.add_argument(
         "--report", action="store_true", help="instead: run the full evaluation and rewrite the model card"
@@ -61,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
     from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415 - torch only when needed
     from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
 
+    if args.model == "things" or args.data:
+        return _things(args)
     if args.report:
         return _report(args)
     folder = args.photos or (HELD_OUT_PHOTOGRAPHS if args.background == "photo" else None)
@@ -89,6 +103,47 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(f"wrote {args.figure}")
         return 0
+    if args.json:
+        print_json(result)
+    else:
+        _print_result(result)
+    return 0
+
+
+def _things(args: argparse.Namespace) -> int:
+    """Measure the model of everyday objects."""
+    from dataclasses import replace  # noqa: PLC0415
+
+    from hermes.assets import THINGS  # noqa: PLC0415
+    from hermes.eval.pocket import Setup  # noqa: PLC0415 - torch only when needed
+    from hermes.eval.things import StreamPictures, evaluate, held_out_pictures, name_photographs  # noqa: PLC0415
+    from hermes.eval.things_report import report, write_card  # noqa: PLC0415
+    from hermes.things.measuring import read_photographs  # noqa: PLC0415
+    from hermes.things.pictures import read_shipped  # noqa: PLC0415
+
+    if args.report:
+        folder = THINGS if args.model == "things" else Path(args.model)
+        shown = {"known": StreamPictures(*read_shipped())}
+        photographs = []
+        if args.data:
+            shown["photographic"] = held_out_pictures(args.data, photographic=True)
+            shown["drawn"] = held_out_pictures(args.data, photographic=False)
+            photographs = read_photographs(args.data)
+        write_card(folder, report(folder, shown, photographs, args.scale, lambda line: print(line, flush=True)))
+        print(f"wrote {folder / 'README.md'}")
+        return 0
+    model = load_model(args)
+    if args.data and args.pictures == "whole":
+        named = name_photographs(model, read_photographs(args.data))
+        print_json(named if args.json else {key: named[key] for key in ("objects", "nothing")})
+        return 0
+    if args.prompt:
+        model.card = replace(model.card, guidance={**model.card.guidance, "global": args.prompt})
+    pictures = StreamPictures(*read_shipped())
+    if args.data:
+        pictures = held_out_pictures(args.data, args.pictures == "photographic")
+    setup = Setup(args.streams, args.frames, args.seed, args.policy, args.budget, args.guidance, args.tempo, "held-out")
+    result = evaluate(model, setup, pictures)
     if args.json:
         print_json(result)
     else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,13 +75,24 @@ def make_stream(setup: Setup, index: int, photos: Sequence[NDArray[np.uint8]] = 
     return render_stream(seed, setup.frames, tempo=setup.tempo, background=background, families=families)
 
 
+def draw_moment(rng: np.random.Generator, frames: int, spans: Sequence[tuple[int, int]]) -> int:
+    """After which frame to ask: one of the last, three times in four one that shows something.
+
+    Args:
+        rng: source of randomness.
+        frames: of the stream.
+        spans: first frame of each event, and the frame after its last.
+    """
+    last = max(frames - SPREAD, 0)
+    moments = list(range(last, frames))
+    shown = [at for at in moments if any(start <= at < end for start, end in spans)]
+    return int(rng.choice(shown if shown and rng.random() < 0.75 else moments))
+
+
 def draw_questions(setup: Setup, stream: Stream, index: int) -> tuple[int, list[Question]]:
     """Return the frame after which to ask, and up to `EACH` different questions of each kind."""
     rng = np.random.default_rng([SEED_BASE, setup.seed, index])
-    last = max(setup.frames - SPREAD, 0)
-    moments = list(range(last, setup.frames))
-    shown = [at for at in moments if any(e.start <= at < e.end for e in stream.events)]
-    at = int(rng.choice(shown if shown and rng.random() < 0.75 else moments))
+    at = draw_moment(rng, setup.frames, [(event.start, event.end) for event in stream.events])
     questions: dict[str, Question] = {}
     for kind in KINDS:
         for _ in range(EACH):
@@ -155,25 +166,61 @@ def is_near(question: Question, said: str) -> bool:
     return abs(values[0] - values[1]) <= 1
 
 
+class Shown(Protocol):
+    """A rendered stream of any world."""
+
+    @property
+    def frames(self) -> NDArray[np.uint8]:
+        """Pictures, uint8 [T, H, W, 3], RGB."""
+
+    @property
+    def times(self) -> NDArray[np.float64]:
+        """Seconds from the start, float64 [T]."""
+
+
 def answer_stream(model: Backbone, setup: Setup, stream: Stream, index: int) -> list[ScoredReply]:
     """Push the frames of a stream into a session, then ask its questions."""
     at, questions = draw_questions(setup, stream, index)
+    candidates = [named_candidates(question, stream, at) for question in questions]
+    return ask_at(model, setup, stream, index, at, questions, candidates)
+
+
+def ask_at(
+    model: Backbone,
+    setup: Setup,
+    stream: Shown,
+    index: int,
+    at: int,
+    questions: Sequence[Question],
+    candidates: Sequence[tuple[str, ...]],
+) -> list[ScoredReply]:
+    """Stream the frames up to frame `at` through a session, then ask.
+
+    Args:
+        model: from `hermes.load`.
+        setup: policy, budget and guidance.
+        stream: what to show.
+        index: of the stream.
+        at: last frame to show.
+        questions: what to ask.
+        candidates: for each question the answers that name something shown, for the guess level.
+    """
     session = StreamSession(model, policy=setup.policy, budget=setup.budget, guidance=setup.guidance)
     for start in range(0, at + 1, PUSHED):
         stop = min(start + PUSHED, at + 1)
         session.push(stream.frames[start:stop], stream.times[start:stop])
     replies = []
-    for question in questions:
+    for question, named in zip(questions, candidates, strict=True):
         said = "".join(session.ask(question.text)).strip()
         correct = is_correct(question, said)
         near = is_near(question, said) if question.kind == "count" else correct
-        replies.append(ScoredReply(index, question, said, correct, near, named_candidates(question, stream, at)))
+        replies.append(ScoredReply(index, question, said, correct, near, named))
     session.close()
     return replies
 
 
-def summarise(replies: Sequence[ScoredReply], fps: float) -> dict[str, Any]:
-    """Return accuracy, guess level, number and interval by kind and by age of the evidence."""
+def summarise(replies: Sequence[ScoredReply], fps: float, kinds: Sequence[str] = KINDS) -> dict[str, Any]:
+    """Return accuracy, guess level, number and interval by kind (of `kinds`) and by age of the evidence."""
 
     def row(chosen: Sequence[ScoredReply]) -> dict[str, Any]:
         found = {
@@ -186,14 +233,14 @@ def summarise(replies: Sequence[ScoredReply], fps: float) -> dict[str, Any]:
             found["within_one"] = round(float(np.mean([r.near for r in chosen])), 4)
         return found
 
-    kinds = {kind: [r for r in replies if r.question.kind == kind] for kind in KINDS}
+    by_kind = {kind: [r for r in replies if r.question.kind == kind] for kind in kinds}
     memory = [r for r in replies if r.question.kind not in ("now", "exists", "count")]
     ages = {}
     for low, high in AGES:
         chosen = [r for r in memory if low <= r.question.age * fps < high]
         if chosen:
             ages[f"{low}-{high}" if high < 10**9 else f"{low}+"] = row(chosen)
-    return {"kinds": {k: row(v) for k, v in kinds.items() if v}, "age_in_frames": ages}
+    return {"kinds": {k: row(v) for k, v in by_kind.items() if v}, "age_in_frames": ages}
 
 
 def evaluate(

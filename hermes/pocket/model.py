@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,6 +28,7 @@ PATCH: Final = 16
 TOKENS: Final = 16  # per frame, after pooling 8 x 8 patches to 4 x 4
 WIDTH: Final = 128
 LAYERS: Final = 10
+MOST_BYTES: Final = 9_000_000  # of one file of weights; hubs want larger ones in a storage of their own
 # The mean and the spread of pixels that LLaVA-OneVision's processors use.
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 STD: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -64,11 +66,29 @@ def build(
     return model.eval(), tokenizer
 
 
+@dataclass(frozen=True)
+class Preparation:
+    """How frames become pixel values.
+
+    Attributes:
+        image: pixels a side.
+        patch: pixels a side of one location of the tower.
+        mean: of red, green and blue, 0 to 1.
+        std: likewise.
+    """
+
+    image: int = IMAGE
+    patch: int = PATCH
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+
+
 def save(
     folder: Path,
     model: LlavaOnevisionForConditionalGeneration,
     tokenizer: PreTrainedTokenizerFast,
     about: dict[str, object],
+    preparation: Preparation = Preparation(),
 ) -> None:
     """Write a complete model folder: weights (float16), configuration, tokenizer, processor files, `hermes.json`.
 
@@ -77,6 +97,7 @@ def save(
         model: The model; not modified.
         tokenizer: Its tokenizer.
         about: Content of `hermes.json`: name, about, guidance, max_new_tokens, suggested.
+        preparation: Preparation of frames.
     """
     state = {name: value.to(torch.float16) for name, value in model.state_dict().items() if name != "lm_head.weight"}
     half: Any = LlavaOnevisionForConditionalGeneration(model.config)
@@ -88,20 +109,21 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as temporary:
         whole = Path(temporary)  # write complete files before replacing existing ones
-        half.save_pretrained(whole, safe_serialization=True)
+        half.save_pretrained(whole, safe_serialization=True, max_shard_size=MOST_BYTES)
         tokenizer.save_pretrained(whole)
         pixels = {
             "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,
-            "image_mean": list(MEAN), "image_std": list(STD), "resample": 3, "rescale_factor": 1 / 255,
-            "size": {"height": IMAGE, "width": IMAGE},
+            "image_mean": list(preparation.mean), "image_std": list(preparation.std), "resample": 3,
+            "rescale_factor": 1 / 255, "size": {"height": preparation.image, "width": preparation.image},
         }  # fmt: skip
         processor = {
-            "processor_class": "LlavaOnevisionProcessor", "num_image_tokens": (IMAGE // PATCH) ** 2,
+            "processor_class": "LlavaOnevisionProcessor", "num_image_tokens": (preparation.image // preparation.patch) ** 2,
             "vision_feature_select_strategy": "full", "image_token": "<image>", "video_token": "<video>",
             "vision_aspect_ratio": "anyres_max_9",
         }  # fmt: skip
         image = {**pixels, "image_processor_type": "LlavaOnevisionImageProcessor", "do_pad": True,
-                 "image_grid_pinpoints": [[IMAGE, IMAGE]], "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
+                 "image_grid_pinpoints": [[preparation.image, preparation.image]],
+                 "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
         video = {**pixels, "video_processor_type": "LlavaOnevisionVideoProcessor",
                  "processor_class": "LlavaOnevisionProcessor"}  # fmt: skip
         for name, content in (
@@ -111,6 +133,8 @@ def save(
             ("hermes.json", about),
         ):
             (whole / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        for old in folder.glob("model*.safetensors*"):
+            old.unlink()
         for file in whole.iterdir():
             file.replace(folder / file.name)
     log.info("wrote %s", folder)

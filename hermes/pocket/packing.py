@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -128,6 +129,53 @@ class Batch:
     whole: bool
 
 
+class Happening(Protocol):
+    """When an event of any world begins and ends, in frames."""
+
+    @property
+    def start(self) -> int:
+        """The first frame that shows it."""
+
+    @property
+    def end(self) -> int:
+        """The first frame that no longer shows it."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What the streams of one batch show. B streams of F frames.
+
+    Attributes:
+        tracks: their events.
+        labels: int64 [B, F, 3], what a frame shows, -1 for nothing.
+        event: int64 [B, F], index of the event shown, -1 for none.
+        begins: int64 [B, F], index of the event that begins, -1 for none.
+        previous: int64 [B, F, 2], what the event before showed, as 1 + index, 0 for none.
+    """
+
+    tracks: list[Any]
+    labels: NDArray[np.int64]
+    event: NDArray[np.int64]
+    begins: NDArray[np.int64]
+    previous: NDArray[np.int64]
+
+    @staticmethod
+    def empty(streams: int, frames: int) -> Drawn:
+        """Streams that show nothing yet."""
+        nothing = np.full((streams, frames), -1, np.int64)
+        labels = np.full((streams, frames, 3), -1, np.int64)
+        return Drawn([], labels, nothing, nothing.copy(), np.zeros((streams, frames, 2), np.int64))
+
+    def put(self, row: int, index: int, events: Sequence[Happening], shown: tuple[int, int]) -> None:
+        """Enter one event of a stream; `shown` is what later frames know it by."""
+        event = events[index]
+        self.event[row, event.start : event.end] = index
+        self.begins[row, event.start] = index
+        # "Previous" holds from here on, and through the next event, until the one after that.
+        after = events[index + 1].end if index + 1 < len(events) else self.event.shape[1]
+        self.previous[row, event.end : after] = shown
+
+
 class Words:
     """Token ids of heads, questions and answers, cached by text."""
 
@@ -186,7 +234,15 @@ def _few_colours(rng: np.random.Generator) -> list[int]:
 
 
 class Packer:
-    """Draws packed batches; equal generator states give equal batches."""
+    """Makes packed batches, the same from the same generator.
+
+    Attributes:
+        shares: how often each kind of question is drawn.
+        lists: phrases that ask for everything shown.
+    """
+
+    shares: Mapping[str, float] = SHARES
+    lists: Sequence[str] = PHRASES["list"]
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, source: FeatureSource) -> None:
         self.words = Words(tokenizer)
@@ -195,42 +251,50 @@ class Packer:
 
     def _asked(self, rng: np.random.Generator, track: Track, plan: Plan) -> list[tuple[Question, int]]:
         left_out = {"when"} if plan.stretch > 1 else set()
-        shares_of = SHARES | {"count": COUNT_SHARE if plan.whole else 0.0}
-        kinds = plan.kinds or tuple(kind for kind in SHARES if kind not in left_out)
+        shares_of = dict(self.shares) | {"count": COUNT_SHARE if plan.whole else 0.0}
+        kinds = plan.kinds or tuple(kind for kind in self.shares if kind not in left_out)
         shares = np.array([shares_of.get(kind, 1.0) for kind in kinds])
         asked: list[tuple[Question, int]] = []
         while len(asked) < plan.asked:
             late = plan.kinds != ("list",) and rng.random() < 0.4
             at = int(rng.integers(plan.frames * 3 // 4, plan.frames)) if late else int(rng.integers(plan.frames))
             kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
-            if kind == "recall":  # its prompts are only used to supervise attention
-                text = PHRASES["list"][int(rng.integers(len(PHRASES["list"])))]
+            if kind == "recall":  # only asked for where it looks
+                text = self.lists[int(rng.integers(len(self.lists)))]
                 asked.append((Question("recall", text, "", (0.0, 0.0)), at))
                 continue
-            question = ask(track, at, kind, rng)
+            question = self._ask(track, at, kind, rng)
             if question is not None:
                 asked.append((question, at))
         return asked
 
+    def _draw(self, rng: np.random.Generator, plan: Plan) -> Drawn:
+        """What the streams of one batch show."""
+        drawn = Drawn.empty(plan.streams, plan.frames)
+        for row in range(plan.streams):
+            events = make_events(rng, plan.frames, plan.tempo, _few_colours(rng) if rng.random() < plan.few else None)
+            drawn.tracks.append(Track(events))
+            for index, event in enumerate(events):
+                card = (COLOURS.index(event.colour), SHAPES.index(event.shape), PLACES.index(event.place))
+                drawn.labels[row, event.start : event.end] = card
+                drawn.put(row, index, events, (card[0] + 1, card[1] + 1))
+        return drawn
+
+    def _ask(self, track: Any, at: int, kind: str, rng: np.random.Generator) -> Question | None:
+        return ask(track, at, kind, rng)
+
+    def _evidence(self, question: Question, track: Any, at: int) -> list[int]:
+        return evidence_of(question, track, at)
+
+    def _guess(self, question: Question, track: Any, at: int) -> float:
+        return guess_level(question, track, at)
+
     def make(self, rng: np.random.Generator, plan: Plan) -> Batch:
         """Draw one batch."""
         streams, frames = plan.streams, plan.frames
-        labels = np.full((streams, frames, 3), -1, np.int64)
-        event_of = np.full((streams, frames), -1, np.int64)
-        begins = np.full((streams, frames), -1, np.int64)
-        previous = np.zeros((streams, frames, 2), np.int64)
-        tracks = []
-        for row in range(streams):
-            events = make_events(rng, frames, plan.tempo, _few_colours(rng) if rng.random() < plan.few else None)
-            tracks.append(Track(events))
-            for index, event in enumerate(events):
-                card = (COLOURS.index(event.colour), SHAPES.index(event.shape), PLACES.index(event.place))
-                labels[row, event.start : event.end] = card
-                event_of[row, event.start : event.end] = index
-                begins[row, event.start] = index
-                # This is the previous card from here until the end of the next event.
-                after = events[index + 1].end if index + 1 < len(events) else frames
-                previous[row, event.end : after] = (card[0] + 1, card[1] + 1)
+        drawn = self._draw(rng, plan)
+        tracks, labels, event_of = drawn.tracks, drawn.labels, drawn.event
+        begins, previous = drawn.begins, drawn.previous
         tokens, cover = self.source.frames(rng, labels, event_of)
         keep = self._keep(rng, cover, plan.kept)
         jumps = np.ones((streams, frames), np.int64)
@@ -256,7 +320,7 @@ class Packer:
                 if question.answer:
                     target[row, column, before - 1 : len(ids) - 1] = torch.tensor(ids[before:])
                 counting[row, column] = question.kind == "count"
-                found = evidence_of(question, tracks[row], when)
+                found = self._evidence(question, tracks[row], when)
                 if found or question.kind == "count":
                     evidence[row, column, found] = 1 / max(len(found), 1)
                     generic = question.kind in ("recall", "list")
@@ -282,7 +346,7 @@ class Packer:
             target=target,
             questions=[[question for question, _ in row] for row in asked],
             guess=torch.tensor(
-                [[guess_level(q, track, when) for q, when in row] for row, track in zip(asked, tracks, strict=True)]
+                [[self._guess(q, track, when) for q, when in row] for row, track in zip(asked, tracks, strict=True)]
             ),
             event=torch.where((shown >= 0) & (kept_cover > 0.3), shown, most),
             label=torch.from_numpy(labels).repeat_interleave(plan.kept, 1),

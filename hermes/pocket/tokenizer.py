@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -43,13 +44,25 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """Return a fast tokenizer that lower-cases text, splits off punctuation, and decodes answers to readable English."""
-    words = vocabulary()
+    """The card model's tokenizer."""
+    return word_tokenizer(vocabulary(), SPELLINGS, CHAT_TEMPLATE)
+
+
+def word_tokenizer(
+    words: Sequence[str], spellings: Sequence[tuple[str, str]], chat_template: str
+) -> PreTrainedTokenizerFast:
+    """A fast tokenizer that lower-cases, splits punctuation off, and joins an answer to readable English.
+
+    Args:
+        words: the vocabulary, special tokens first.
+        spellings: patterns and the words that replace them.
+        chat_template: of the tokenizer.
+    """
     index = {word: number for number, word in enumerate(words)}
     core = Tokenizer(models.WordLevel(index, unk_token="<unk>"))  # noqa: S106 - a token of text, not of access
     corners = [(f"{side}[ -]{end}", f"{side}-{end}") for side in ("top", "bottom") for end in ("left", "right")]
     steps: list[normalizers.Normalizer] = [normalizers.NFKC(), normalizers.Lowercase()]
-    steps += [normalizers.Replace(Regex(pattern), word) for pattern, word in (*SPELLINGS, *corners)]
+    steps += [normalizers.Replace(Regex(pattern), word) for pattern, word in (*spellings, *corners)]
     core.normalizer = normalizers.Sequence(steps)
     core.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Split(Regex(r"[^\w<>|-]"), "isolated")]
@@ -65,7 +78,7 @@ def build_tokenizer() -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         processor_class="LlavaOnevisionProcessor",
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = chat_template
     return tokenizer
 
 

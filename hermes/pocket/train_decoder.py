@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -133,8 +134,34 @@ def start_decoder(seed: int) -> tuple[LlavaOnevisionForConditionalGeneration, Pr
     return model, tokenizer
 
 
+@dataclass(frozen=True)
+class World:
+    """What the decoder is trained for.
+
+    Attributes:
+        start: makes the model and its tokenizer from a seed.
+        decoder: wraps the model for packed batches.
+        packer: of its batches.
+        timer: what counts the seconds of training.
+    """
+
+    start: Callable[[int], tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]]
+    decoder: Callable[[LlavaOnevisionForConditionalGeneration], PackedDecoder]
+    packer: Callable[[PreTrainedTokenizerFast, FeatureSource], Packer]
+    timer: Callable[[], float] = time.monotonic
+
+
+CARDS: Final = World(start_decoder, PackedDecoder, Packer)
+
+
 def train_decoder(
-    folder: Path, stage: Stage, minutes: float, seed: int, source: FeatureSource, begin: Path | None = None
+    folder: Path,
+    stage: Stage,
+    minutes: float,
+    seed: int,
+    source: FeatureSource,
+    begin: Path | None = None,
+    world: World = CARDS,
 ) -> Path:
     """Train the decoder through one stage.
 
@@ -145,14 +172,15 @@ def train_decoder(
         seed: Random seed of weights and data.
         source: Source of frame tokens.
         begin: State of the previous stage, a model folder, or None to start from scratch.
+        world: What the decoder is trained for.
 
     Returns:
         Path of the trained state.
     """
     torch.set_num_threads(1)
     path = folder / f"{stage.name}.pt"
-    model, tokenizer = start_decoder(seed)
-    decoder = PackedDecoder(model)
+    model, tokenizer = world.start(seed)
+    decoder = world.decoder(model)
     if begin is not None and begin.is_dir():
         trained_before = LlavaOnevisionForConditionalGeneration.from_pretrained(begin, dtype=torch.float32)
         model.model.language_model.load_state_dict(trained_before.model.language_model.state_dict())
@@ -169,8 +197,8 @@ def train_decoder(
         decoder.load_state_dict(state["decoder"])
         optimiser.load_state_dict(state["optimiser"])
         step, used = state["step"], state["used"]
-    packer = Packer(tokenizer, source)
-    clock, out, half = Clock(minutes * 60, used), Log(folder / f"{stage.name}.jsonl"), half_is_faster()
+    packer = world.packer(tokenizer, source)
+    clock, out, half = Clock(minutes * 60, used, world.timer), Log(folder / f"{stage.name}.jsonl"), half_is_faster()
     tally, total = LossTally(), np.zeros(3)
     done = used >= clock.budget
     while not done:

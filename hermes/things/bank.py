@@ -1,0 +1,145 @@
+"""Rendered scenes as the tower's frozen feature maps, computed once and kept in shards, so that a stop loses little."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hermes.backbones.object_tower.modeling import EfficientNetLite
+from hermes.things.objects import PLACES
+from hermes.things.pictures import NOTHING, Cutout, Pixels
+from hermes.things.render import draw, make_look, make_setting
+
+log = logging.getLogger(__name__)
+
+SHARD: Final = 300  # scenes
+TAKES: Final = 1  # frames of one scene, each with its own shake and noise
+EMPTY: Final = 0.08  # share of scenes that show nothing
+STRANGE: Final = 0.1  # share of scenes that show a thing that is none of the objects
+WHOLE: Final = 0.14  # share of scenes that are whole photographs without any of the objects
+PORTRAIT: Final = 0.06  # share of scenes that are whole photographs of an object
+PHOTOGRAPHIC: Final = 4.0  # how much more often a cut-out of a photograph is shown than a drawing
+
+
+@dataclass(frozen=True)
+class Features:
+    """S scenes of `TAKES` frames each.
+
+    Attributes:
+        features: float16 [S, TAKES, 49, 1280].
+        label: int64 [S], object index, `NOTHING` for none.
+        place: int64 [S], index of `PLACES`.
+        cover: float16 [S, TAKES, 49], share of each location that the object covers.
+        strange: bool [S], whether an unknown thing, or a photograph without any of the objects, is shown.
+    """
+
+    features: Tensor
+    label: Tensor
+    place: Tensor
+    cover: Tensor
+    strange: Tensor
+
+
+def to_pixel_values(frames: NDArray[np.uint8]) -> Tensor:
+    """uint8 [N, 224, 224, 3] -> float32 [N, 3, 224, 224], -1 to 1."""
+    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@dataclass(frozen=True)
+class Material:
+    """What scenes are made of.
+
+    Attributes:
+        cutouts: of objects and of unknown things.
+        backgrounds: photographs, uint8 [H, W, 3] RGB.
+        whole: photographs that show none of the objects and fill the frame.
+        portraits: photographs that an object fills, each with its label.
+    """
+
+    cutouts: Sequence[Cutout]
+    backgrounds: Sequence[Pixels]
+    whole: Sequence[Pixels] = ()
+    portraits: Sequence[tuple[int, Pixels]] = ()
+
+
+def _choose(rng: np.random.Generator, cutouts: Sequence[Cutout]) -> Cutout:
+    weight = np.array([PHOTOGRAPHIC if cutout.photographic else 1.0 for cutout in cutouts])
+    return cutouts[int(rng.choice(len(cutouts), p=weight / weight.sum()))]
+
+
+@torch.inference_mode()
+def make_shard(network: EfficientNetLite, rng: np.random.Generator, material: Material, scenes: int) -> Features:
+    """Render and encode scenes; every object is as frequent as every other, however many pictures it has."""
+    of: dict[int, list[Cutout]] = {}
+    for cutout in material.cutouts:
+        of.setdefault(cutout.label, []).append(cutout)
+    known = [label for label in of if label != NOTHING]
+    labels, places, strange = [], [], []
+    frames = np.empty((scenes, TAKES, 224, 224, 3), np.uint8)
+    masks = np.empty((scenes, TAKES, 224, 224), np.uint8)
+    for index in range(scenes):
+        chance = rng.random()
+        whole = chance < WHOLE and len(material.whole) > 0
+        odd = WHOLE <= chance < WHOLE + STRANGE and NOTHING in of
+        portrait = chance > 1 - PORTRAIT and len(material.portraits) > 0
+        label = NOTHING if chance < WHOLE + EMPTY + STRANGE else known[int(rng.integers(len(known)))]
+        place, look = int(rng.integers(len(PLACES))), None
+        if portrait:
+            label, picture = material.portraits[int(rng.integers(len(material.portraits)))]
+            place, setting = PLACES.index("centre"), make_setting(rng, [picture], drawn=0.0, zoom=1.25)
+        else:
+            setting = make_setting(rng, material.whole if whole else material.backgrounds, drawn=0.0 if whole else None)
+            if label != NOTHING or odd:
+                look = make_look(rng, _choose(rng, of[label]).pixels, PLACES[place], setting.aspect)
+        for take in range(TAKES):
+            frames[index, take], masks[index, take] = draw(rng, setting, look)
+        if odd:
+            masks[index] = 0
+        elif portrait:  # nobody outlined it; it lies in the middle
+            masks[index] = cv2.ellipse(np.zeros((224, 224), np.uint8), (112, 112), (85, 85), 0, 0, 360, 255, -1)
+        labels.append(label)
+        places.append(place)
+        strange.append(odd or whole)
+    pixels = frames.reshape(-1, 224, 224, 3)
+    found = torch.cat([network(to_pixel_values(part)).half() for part in np.array_split(pixels, -(-len(pixels) // 10))])
+    cover = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks.reshape(-1, 1, 224, 224)).float() / 255, 7)
+    return Features(
+        found.unflatten(0, (scenes, TAKES)), torch.tensor(labels), torch.tensor(places),
+        cover.flatten(1).half().unflatten(0, (scenes, TAKES)), torch.tensor(strange),
+    )  # fmt: skip
+
+
+def extend_bank(
+    folder: Path,
+    network: EfficientNetLite,
+    material: Material,
+    shards: int,
+    seed: int,
+    progress: Callable[[str], None],
+) -> None:
+    """Compute the shards of a bank that are not there yet; each depends on its number and the seed alone."""
+    torch.set_num_threads(1)
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(shards):
+        path = folder / f"{number:04d}.pt"
+        if path.exists():
+            continue
+        shard = make_shard(network, np.random.default_rng([seed, 11, number]), material, SHARD)
+        torch.save(vars(shard), path.with_suffix(".part"))
+        path.with_suffix(".part").replace(path)
+        progress(f"{folder.name}: {number + 1} of {shards} shards")
+
+
+def open_bank(folder: Path) -> Features:
+    """All shards of a bank that are there."""
+    shards = [torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))]
+    return Features(**{key: torch.cat([shard[key] for shard in shards]) for key in shards[0]})

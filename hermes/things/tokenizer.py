@@ -1,0 +1,35 @@
+"""The small word-level tokenizer of the model of everyday objects."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from transformers import PreTrainedTokenizerFast
+
+from hermes.cards.questions import capital
+from hermes.pocket.tokenizer import CHAT_TEMPLATE, SPECIAL, word_tokenizer
+from hermes.pocket.tokenizer import SYSTEM as CARD_SYSTEM
+from hermes.things.objects import NAMES, PLACES
+from hermes.things.questions import every_word
+from hermes.things.words import PATTERNS
+
+SYSTEM: Final = "You watch everyday objects and answer questions."
+# Words that people use in prompts to this model beside those of the questions.
+MORE_WORDS: Final = (
+    "you watch and answer questions question system user assistant please every all each shown object objects video scene "
+    "now current place places summarise describe remember story far who when order them their about ask me last newest "
+    "latest seen visible one another other"
+)
+
+
+def vocabulary() -> list[str]:
+    """All tokens, special ones first; words with a capital are only ever written, never read."""
+    opening = (*NAMES, *PLACES, "yes", "no", "nothing", "i", "more")
+    words = sorted({*every_word(), *MORE_WORDS.split()})
+    return [*SPECIAL, *".,?!'", *words, *(capital(word) for word in opening)]
+
+
+def build_tokenizer() -> PreTrainedTokenizerFast:
+    """A fast tokenizer in which every object is one word."""
+    template = CHAT_TEMPLATE.replace(CARD_SYSTEM, SYSTEM)
+    return word_tokenizer(vocabulary(), PATTERNS, template)

@@ -1,0 +1,204 @@
+"""The whole training of the model of everyday objects; every stage can be stopped and goes on where it stopped."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import cv2
+import numpy as np
+import torch
+from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
+
+from hermes.backbones.object_tower import ObjectTower
+from hermes.errors import HermesError
+from hermes.pocket.model import Preparation, save
+from hermes.pocket.train_decoder import train_decoder
+from hermes.things.bank import Features, Material, extend_bank, open_bank, to_pixel_values
+from hermes.things.convert import imagenet_tower
+from hermes.things.decoder import CODES, OBJECTS_SEEN, ObjectDecoder, object_world
+from hermes.things.fetch import WALLPAPERS
+from hermes.things.measuring import measuring_names
+from hermes.things.model import build, pool_locations
+from hermes.things.objects import NAMES
+from hermes.things.pictures import Pixels, held_out, read_cutouts, read_photographs
+from hermes.things.qt_resources import read_resources
+from hermes.things.sources import CodeSource, SeenSource
+from hermes.things.train_tower import ReadoutData, cover_target, measure_readout, train_readout
+
+log = logging.getLogger(__name__)
+
+# Of the time given; the bank's shards take the rest.
+SHARES: Final = {"tower": 0.12, CODES.name: 0.45, OBJECTS_SEEN.name: 0.28}
+SHARDS_PER_MINUTE: Final = 0.15  # of the whole time, on one core
+# Wallpapers that show one of the objects, so they are no backgrounds.
+WITH_OBJECTS: Final = frozenset(
+    ("ColorfulCups", "EveningGlow", "FlyingKonqui", "Kleiber_by_Lukas_Baubkus", "Wine_by_Jakkub_Mede",
+     "friends_by_Aitzol_Berasategi", "goldfish", "free_by_Peter_Nerlich", "greentock_by_Peter_Nerlich", "screenshot")
+)  # fmt: skip
+# Resource files of GCompris and their folders whose pictures show none of the objects; the other photographs of GCompris
+# are left for measuring.
+WHOLE_PHOTOGRAPHS: Final = {"paintings": "resource/image", "explore_monuments": "resource/", "details": "_background"}
+PORTRAITS: Final = {"fish": "fish", "hammer": "hammer", "screwDriver": "screwdriver"}  # by the start of their names
+SMALLEST: Final = 150  # pixels of the shorter side of a photograph
+DOUBTFUL: Final = 0.3  # probability of an object from which on a photograph is not taken to show none
+PREPARATION: Final = Preparation(224, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+ABOUT: Final[dict[str, object]] = {
+    "name": "HERMES things",
+    "about": "A LLaVA-OneVision with 6.6 million parameters that recognises about 120 everyday objects: EfficientNet-Lite0 "
+    "with ImageNet's weights, and a decoder trained on streams of objects. It knows nothing else.",
+    "guidance": {"local": "What is shown now?", "global": "What was shown so far?"},
+    "max_new_tokens": 32,
+    "suggested": [
+        "What is shown now?",
+        "Where is it?",
+        "What was shown just before?",
+        "What was the first object?",
+        "Was there an animal?",
+        "Which fruit was there?",
+        "Was there a cup?",
+        "Where was the cup?",
+        "What came after the cup?",
+    ],
+}
+Progress = Callable[[str], None]
+
+
+def photographs(data: Path) -> tuple[list[Pixels], list[Pixels]]:
+    """Backgrounds for training, and ones that training never shows."""
+    found = [(n, p) for n, p in read_photographs([data / name for name in WALLPAPERS]) if n not in WITH_OBJECTS]
+    apart = {name for name, _ in found if zlib.crc32(name.encode()) % 5 == 0}
+    return [p for n, p in found if n not in apart], [p for n, p in found if n in apart]
+
+
+def _resource_pictures(data: Path, resource: str) -> Iterator[tuple[str, Pixels]]:
+    """Names and pictures of one of GCompris's resource files."""
+    path = data / f"gcompris/usr/share/gcompris-qt/rcc/{resource}.rcc"
+    if not path.is_file():
+        raise HermesError(f"{path} is missing; run python -m hermes train-things --fetch first.")
+    for name, content in read_resources(path):
+        if name.endswith((".webp", ".jpg", ".png")):
+            picture = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR)
+            if picture is not None and min(picture.shape[:2]) >= SMALLEST:
+                yield name, np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
+
+
+def whole_photographs(data: Path, tower: ObjectTower) -> list[Pixels]:
+    """Photographs and paintings of GCompris in which ImageNet's classifier sees none of the objects."""
+    left = []
+    for resource, folder in WHOLE_PHOTOGRAPHS.items():
+        for name, picture in _resource_pictures(data, resource):
+            if folder not in name:
+                continue
+            pixels = to_pixel_values(
+                np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA), np.uint8)[None]
+            )
+            with torch.inference_mode():
+                scores = tower.readout.classifier(tower.features(pixels).mean(1))
+                known = (scores.softmax(-1) @ tower.readout.groups)[0, :-1].max()
+            if known < DOUBTFUL:
+                left.append(picture)
+    return left
+
+
+def portraits(data: Path) -> list[tuple[int, Pixels]]:
+    """GCompris's photographs of objects, but for those that measure."""
+    found = []
+    for name, picture in _resource_pictures(data, "categorization"):
+        stem = Path(name).stem
+        label = next((item for prefix, item in PORTRAITS.items() if stem.rstrip("0123456789") == prefix), None)
+        if label is not None and stem not in measuring_names("categorization"):
+            found.append((NAMES.index(label), picture))
+    return found
+
+
+def training_material(data: Path, tower: ObjectTower) -> Material:
+    """Cut-outs and photographs that training shows."""
+    return Material(
+        held_out(read_cutouts(data))[0], photographs(data)[0], whole_photographs(data, tower), portraits(data)
+    )
+
+
+@torch.inference_mode()
+def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features) -> SeenSource:
+    """The bank's frames as the decoder reads them."""
+    tower: ObjectTower = model.model.vision_tower
+    takes = bank.features.shape[1]
+    tokens = []
+    for part in bank.features.flatten(0, 1).split(100):
+        state = tower.state(tower.readout(part.float()))
+        tokens.append(pool_locations(model.model.multi_modal_projector(state)).half())
+    cover = pool_locations(cover_target(bank.cover)[..., None])[..., 0].clamp(0, 1)
+    return SeenSource(torch.cat(tokens).unflatten(0, (-1, takes)), cover.half(), bank.label, bank.place)
+
+
+def assemble(
+    run: Path, data: Path, seed: int
+) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
+    """The model that a run has trained so far: readout and newest decoder."""
+    model, tokenizer = build(seed)
+    tower = imagenet_tower(data, seed)
+    if (run / "tower.pt").exists():
+        tower.readout.load_state_dict(torch.load(run / "tower.pt", weights_only=False)["readout"])
+    model.model.vision_tower.load_state_dict(tower.state_dict())
+    for stage in (OBJECTS_SEEN, CODES):
+        state = run / f"{stage.name}.pt"
+        if state.exists():
+            ObjectDecoder(model).load_state_dict(torch.load(state, weights_only=False)["decoder"])
+            break
+    return model.eval(), tokenizer
+
+
+def train(run: Path, out: Path, data: Path, minutes: float, seed: int, progress: Progress) -> Path:
+    """Train, or go on where a run was stopped, and write the model folder.
+
+    Args:
+        run: folder of banks, states and logs.
+        out: the model folder to write.
+        data: folder of the unpacked packages (see `hermes.things.fetch`).
+        minutes: of training in all, on one core.
+        seed: of weights and data.
+        progress: gets one line of text now and then.
+
+    Returns:
+        `out`.
+    """
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    run.mkdir(parents=True, exist_ok=True)
+    tower, bank = imagenet_tower(data, seed), run / "bank"
+    shards = max(1, round(minutes * SHARDS_PER_MINUTE))
+    if len(list(bank.glob("*.pt"))) < shards:
+        progress("reading cut-outs and photographs")
+        extend_bank(bank, tower.features, training_material(data, tower), shards, seed, progress)
+    frames = open_bank(bank)
+    readout_data = ReadoutData(frames, tower)
+    train_readout(run, tower, readout_data, minutes * SHARES["tower"], seed, progress)
+    progress(f"tower on its training frames: {measure_readout(tower, readout_data)}")
+    world = object_world()
+    progress("decoder on codes")
+    codes = train_decoder(run, CODES, minutes * SHARES[CODES.name], seed, CodeSource(), None, world)
+    later = run / f"{OBJECTS_SEEN.name}.pt"
+    if later.exists() and later.stat().st_mtime < max(path.stat().st_mtime for path in (codes, run / "tower.pt")):
+        for path in (later, later.with_suffix(".jsonl")):  # it began from what has been trained further since
+            path.unlink(missing_ok=True)
+    model, _ = assemble(run, data, seed)
+    progress("decoder on the tower's own features")
+    seen = encode_bank(model, frames)
+    train_decoder(run, OBJECTS_SEEN, minutes * SHARES[OBJECTS_SEEN.name], seed, seen, codes, world)
+    return write(run, out, data, seed, progress)
+
+
+def write(run: Path, out: Path, data: Path, seed: int, progress: Progress) -> Path:
+    """Write the model folder of what a run has trained so far, with the logs of its stages."""
+    model, tokenizer = assemble(run, data, seed)
+    save(out, model, tokenizer, ABOUT, PREPARATION)
+    for name in ("tower", CODES.name, OBJECTS_SEEN.name):
+        if (run / f"{name}.jsonl").exists():
+            shutil.copyfile(run / f"{name}.jsonl", out / f"training_{name}.jsonl")
+    progress(f"wrote {out}")
+    return out

@@ -1,0 +1,190 @@
+"""The tower's readout learns which locations show an object, which one, and where; the rest of the tower is frozen."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from hermes.backbones.object_tower import ObjectTower, Sighting
+from hermes.pocket.clock import Clock, Log, load_state, save_state
+from hermes.things.bank import Features
+from hermes.things.pictures import NOTHING
+
+log = logging.getLogger(__name__)
+
+BATCH: Final = 48
+RATE: Final = 1.5e-3
+FULL: Final = 0.33  # a location that an object covers so far counts as covered
+DROPPED: Final = 0.2  # share of features that each batch goes without
+SMOOTHING: Final = 0.05  # of labels, so that the readout stays unsure of what it was not shown
+CORRECTION_DECAY: Final = 0.3  # keeps the corrections to ImageNet's classifier small
+
+
+def cover_target(cover: Tensor) -> Tensor:
+    """How far an object counts as covering each location, float [..., 49]: a third is enough, the most covered is."""
+    cover = cover.float()
+    best = cover.amax(-1, keepdim=True)
+    return torch.clamp(torch.maximum(cover / FULL, (cover == best) * (best > 0.02)), 0, 1)
+
+
+def sighting_loss(seen: Sighting, label: Tensor, place: Tensor, cover: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Loss of a batch and its parts.
+
+    Args:
+        seen: what the tower says, B frames.
+        label: int64 [B], `NOTHING` for none.
+        place: int64 [B].
+        cover: float [B, 49], see `cover_target`.
+    """
+    shown = (label != NOTHING).float()
+    weight = cover * shown[:, None] + 1e-6
+    weight = weight / weight.sum(1, keepdim=True) * shown[:, None]
+    safe = label.clamp(min=0)
+
+    def mean(log_probability: Tensor, wanted: Tensor) -> Tensor:
+        chosen = log_probability.gather(-1, wanted[:, None, None].expand(-1, log_probability.shape[1], 1))[..., 0]
+        chosen = (1 - SMOOTHING) * chosen + SMOOTHING * log_probability.mean(-1)
+        return -(chosen * weight).sum() / shown.sum().clamp(min=1)
+
+    named, placed = mean(seen.objects, safe), mean(seen.places, place)
+    covered = F.binary_cross_entropy_with_logits(seen.cover, cover * shown[:, None], reduction="none")
+    # The few covered locations weigh as much as the many others.
+    balance = torch.where(cover * shown[:, None] > 0.5, 2.0, 1.0)
+    found = (covered * balance).mean()
+    parts = {"object": named.item(), "place": placed.item(), "cover": found.item()}
+    return named + placed + 2 * found, parts
+
+
+@torch.inference_mode()
+def frame_answers(seen: Sighting, doubt: float) -> tuple[Tensor, Tensor, Tensor]:
+    """What the tower says of whole frames.
+
+    Args:
+        seen: of single locations.
+        doubt: of the tower's configuration.
+
+    Returns:
+        Probability that an object is shown [B], of each object given that [B, K], of each place [B, 9].
+    """
+    cover = seen.shown(doubt)
+    weight = cover / cover.sum(1, keepdim=True).clamp(min=1e-6)
+    objects = (seen.objects.exp() * weight[..., None]).sum(1)
+    places = (seen.places.exp() * weight[..., None]).sum(1)
+    return cover.topk(2, -1).values.mean(-1), objects, places
+
+
+class ReadoutData:
+    """A bank as single frames, with ImageNet's scores of every location computed once."""
+
+    def __init__(self, bank: Features, tower: ObjectTower) -> None:
+        takes = bank.features.shape[1]
+        self.features = bank.features.flatten(0, 1)
+        self.label = bank.label.repeat_interleave(takes)
+        self.place = bank.place.repeat_interleave(takes)
+        self.strange = bank.strange.repeat_interleave(takes)
+        self.cover = cover_target(bank.cover.flatten(0, 1))
+        with torch.inference_mode():
+            parts = [tower.readout.classify(part.float()).half() for part in self.features.split(200)]
+        self.scores = torch.cat(parts)
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+        """Features, scores, label, place and cover of some frames."""
+        return (
+            self.features[index].float(), self.scores[index].float(), self.label[index], self.place[index],
+            self.cover[index],
+        )  # fmt: skip
+
+
+def _groups(tower: ObjectTower) -> Iterator[dict[str, Any]]:
+    readout = tower.readout
+    for module in (readout.classifier, tower.features):
+        module.requires_grad_(False)
+    yield {"params": [readout.correct.weight, readout.correct.bias], "weight_decay": CORRECTION_DECAY, "share": 0.3}
+    rest = [p for n, p in readout.named_parameters() if p.requires_grad and not n.startswith("correct.")]
+    yield {"params": rest, "weight_decay": 0.02, "share": 1.0}
+
+
+def train_readout(
+    folder: Path, tower: ObjectTower, data: ReadoutData, minutes: float, seed: int, progress: Callable[[str], None]
+) -> Path:
+    """Train the readout of a tower, in place.
+
+    Args:
+        folder: of the run; the state is kept in `tower.pt`, the log in `tower.jsonl`.
+        tower: see `hermes.things.convert.imagenet_tower`.
+        data: what to train on.
+        minutes: of processor time, restarts included.
+        seed: of the batches.
+        progress: gets one line of text now and then.
+    """
+    torch.set_num_threads(1)
+    path = folder / "tower.pt"
+    optimiser = torch.optim.AdamW(list(_groups(tower)), lr=RATE)
+    trained = [p for group in optimiser.param_groups for p in group["params"]]
+    step, used = 0, 0.0
+    if state := load_state(path):
+        tower.readout.load_state_dict(state["readout"])
+        optimiser.load_state_dict(state["optimiser"])
+        step, used = state["step"], state["used"]
+    clock, out = Clock(minutes * 60, used, time.process_time), Log(folder / "tower.jsonl")
+    sums: dict[str, list[float]] = {}
+    done = used >= clock.budget
+    while not done:
+        rng = np.random.default_rng([seed, 12, step])
+        features, scores, label, place, cover = data.batch(torch.from_numpy(rng.integers(0, len(data), BATCH)))
+        features = F.dropout(features, DROPPED)
+        loss, parts = sighting_loss(tower.readout(features, scores), label, place, cover)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()
+        nn.utils.clip_grad_norm_(trained, 1.0)
+        for group in optimiser.param_groups:
+            group["lr"] = clock.rate(RATE) * group["share"]
+        optimiser.step()
+        step += 1
+        for name, value in parts.items():
+            sums.setdefault(name, []).append(value)
+        done = clock.share >= 1
+        if step % 50 == 0 or done:
+            line = {name: round(float(np.mean(values)), 3) for name, values in sums.items()}
+            out.write(step=step, used=round(clock.used), **line)
+            progress(f"tower: step {step}, {line}")
+            sums = {}
+            save_state(
+                path, readout=tower.readout.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used
+            )
+    return path
+
+
+@torch.inference_mode()
+def measure_readout(tower: ObjectTower, data: ReadoutData, threshold: float = 0.5) -> dict[str, float]:
+    """Shares of frames that are named, placed and left unnamed as they should be."""
+    right: dict[str, list[Tensor]] = {}
+    for index in torch.arange(len(data)).split(100):
+        features, scores, label, place, _ = data.batch(index)
+        shown, objects, places = frame_answers(tower.readout(features, scores), tower.config.doubt)
+        has = label != NOTHING
+        name = objects.argmax(-1)
+        strange = data.strange[index]
+        found = has & (shown > threshold)
+        rows = {
+            "named": (has, (name == label) & (shown > threshold)),
+            "named if found": (found, name == label),
+            "found": (has, shown > threshold),
+            "placed": (found, places.argmax(-1) == place),
+            "empty": (~has & ~strange, shown <= threshold),
+            "strange left": (strange, shown <= threshold),
+        }
+        for key, (chosen, value) in rows.items():
+            right.setdefault(key, []).append(value[chosen].float())
+    return {key: round(float(torch.cat(values).mean()), 4) for key, values in right.items()}

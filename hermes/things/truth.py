@@ -1,0 +1,184 @@
+"""The true answer to any question about a stream of objects that a person types, and where its evidence lies.
+
+The phrases that make questions (`hermes.things.phrases`) are read backwards here: text in, kind and object out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+from hermes.cards.questions import MOST, capital
+from hermes.cards.truth import Truth
+from hermes.things.objects import CATEGORY_NAMES, NAMES
+from hermes.things.phrases import PHRASES
+from hermes.things.questions import LISTED, said
+from hermes.things.timeline import ObjectEvent
+from hermes.things.words import read_words
+
+_KINDS: Final = MappingProxyType({"now-place": "place", "which": "category"})
+_NOTHING: Final = "Nothing."
+_SLOTS: Final = MappingProxyType(
+    {
+        "{x}": "(?P<name>{names})",
+        "{a}": "(?:an? |any )?(?P<name>{names})",
+        "{s}": "(?:an?|any) (?P<category>{categories})",
+        "{c}": "(?P<category>{categories})",
+    }
+)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What was shown up to and including frame `at`, and the object or category that the question names."""
+
+    seen: tuple[ObjectEvent, ...]
+    at: int
+    name: str | None
+    category: str | None
+
+    @property
+    def now(self) -> ObjectEvent | None:
+        return self.seen[-1] if self.seen and self.at < self.seen[-1].end else None
+
+    @property
+    def found(self) -> tuple[ObjectEvent, ...]:
+        if self.name is not None:
+            return tuple(event for event in self.seen if event.name == self.name)
+        return tuple(event for event in self.seen if event.category == self.category)
+
+
+_Reading = tuple[str, tuple[ObjectEvent, ...]]
+"""A true answer and the events that it rests on."""
+
+
+def truth_of(text: str, events: Iterable[ObjectEvent], at: int, fps: float) -> Truth | None:
+    """The true answer to a question and its evidence.
+
+    Args:
+        text: the question as it was typed; case, punctuation and other names of an object do not matter.
+        events: what the stream shows, in order of time.
+        at: index of the last frame seen when it was asked.
+        fps: frames a second in which `events` and `at` count.
+
+    Returns:
+        None where the question is none of this world's, or has no well-defined answer.
+    """
+    words = " ".join(read_words(text))
+    if at < 0:
+        return None
+    for pattern, form in _PATTERNS:
+        if match := pattern.fullmatch(words):
+            named = match.groupdict()
+            seen = tuple(event for event in events if event.start <= at)
+            reading = _READ[form](_Asked(seen, at, named.get("name"), named.get("category")))
+            return None if reading is None else _truth(form, *reading, at, fps)
+    return None
+
+
+def _truth(form: str, answer: str, rests: tuple[ObjectEvent, ...], at: int, fps: float) -> Truth:
+    every = form not in ("exists", "category")
+    spans = tuple((event.start / fps, min(event.end, at + 1) / fps) for event in rests)
+    if form.startswith("now"):
+        spans = ((at / fps, (at + 1) / fps),)
+    if not spans:
+        whole = (0.0, (at + 1) / fps)
+    elif every:
+        whole = (min(start for start, _ in spans), max(end for _, end in spans))
+    else:
+        whole = spans[-1]
+    return Truth(_KINDS.get(form, form), answer, whole, spans, every)
+
+
+def _patterns() -> list[tuple[re.Pattern[str], str]]:
+    """Patterns of all phrases and the families they belong to; phrases without a name first."""
+    names = "|".join(sorted(map(re.escape, NAMES), key=len, reverse=True))
+    categories = "|".join(CATEGORY_NAMES)
+    found = []
+    for form, phrases in PHRASES.items():
+        for phrase in phrases if form in _READ else ():
+            slot = next((slot for slot in _SLOTS if slot in phrase), None)
+            before, _, after = phrase.partition(slot or "\0")
+            middle = _SLOTS[slot].format(names=names, categories=categories) if slot else ""
+            parts = (re.escape(" ".join(read_words(before))), middle, re.escape(" ".join(read_words(after))))
+            found.append((re.compile(" ".join(part for part in parts if part)), form))
+    return sorted(found, key=lambda entry: "(?P<" in entry[0].pattern)
+
+
+def _sentence(event: ObjectEvent | None) -> str:
+    return _NOTHING if event is None else f"{capital(said(event.name))}."
+
+
+def _now(asked: _Asked) -> _Reading:
+    return _sentence(asked.now), (asked.now,) if asked.now else ()
+
+
+def _now_place(asked: _Asked) -> _Reading:
+    if asked.now is None:
+        return _NOTHING, ()
+    return f"{capital(said(asked.now.place_at(asked.at)))}.", (asked.now,)
+
+
+def _before(asked: _Asked) -> _Reading:
+    earlier = asked.seen[:-1] if asked.now is not None else asked.seen
+    return _sentence(earlier[-1] if earlier else None), earlier[-1:]
+
+
+def _first(asked: _Asked) -> _Reading:
+    return _sentence(asked.seen[0] if asked.seen else None), asked.seen[:1]
+
+
+def _exists(asked: _Asked) -> _Reading:
+    return ("Yes." if asked.found else "No."), asked.found
+
+
+def _which(asked: _Asked) -> _Reading | None:
+    return (_sentence(asked.found[0]), asked.found) if len(asked.found) == 1 else None
+
+
+def _after(asked: _Asked) -> _Reading | None:
+    if len(asked.found) != 1:
+        return None
+    (event,) = asked.found
+    place = asked.seen.index(event)
+    following = asked.seen[place + 1 : place + 2]
+    return _sentence(following[0] if following else None), (event, *following)
+
+
+def _place(asked: _Asked) -> _Reading | None:
+    if len(asked.found) != 1:
+        return None
+    return f"{capital(said(asked.found[0].place_at(asked.at)))}.", asked.found
+
+
+def _count(asked: _Asked) -> _Reading:
+    number = len({event.name for event in asked.seen})
+    return (f"{number}." if number <= MOST else f"More than {MOST}."), asked.seen
+
+
+def _list(asked: _Asked) -> _Reading | None:
+    if len(asked.seen) > LISTED:
+        return None
+    names = ", ".join(said(event.name) for event in asked.seen)
+    return (f"{capital(names)}." if names else _NOTHING), asked.seen
+
+
+_READ: Final[Mapping[str, Callable[[_Asked], _Reading | None]]] = MappingProxyType(
+    {
+        "now": _now,
+        "now-place": _now_place,
+        "before": _before,
+        "first": _first,
+        "exists": _exists,
+        "category": _exists,
+        "which": _which,
+        "after": _after,
+        "place": _place,
+        "count": _count,
+        "list": _list,
+    }
+)
+_PATTERNS: Final = tuple(_patterns())

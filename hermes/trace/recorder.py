@@ -136,7 +136,9 @@ class Recorder:
         self._take_past(snapshot.kept)
         self._last = view
         known = view.duration is not None and 0 <= view.duration <= LATEST  # the container's value may be arbitrary
-        self._open.append(replace(view, frame_jpeg=None, duration=view.duration if known else None))
+        # A live view may show a newer frame than its snapshot, which is taken less often.
+        frame = min(view.frame_index, snapshot.frames_seen - 1)
+        self._open.append(replace(view, frame_jpeg=None, frame_index=frame, duration=view.duration if known else None))
         self._open_bytes += _size_of(snapshot)
         if len(self._open) >= MOMENTS or self._open_bytes >= BLOCK_BYTES:
             self._close_block()

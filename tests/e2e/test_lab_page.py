@@ -56,7 +56,7 @@ def test_three_memories_side_by_side(open_page):
         assert share.evaluate(
             "node => node.getContext('2d').getImageData(0, 0, node.width, node.height).data.some(x => x)"
         )
-    expect(lanes.nth(1).locator(".hl-lab-verdict")).to_contain_text("evicted")
+    expect(lanes.nth(1).locator(".hl-lab-verdict")).to_contain_text("Seen, then forgotten")
     expect(lab.get_by_role("row", name=re.compile("^ *correct"))).to_be_visible()
     lab.get_by_role("button", name="Table: what each layer holds").click()
     rows = lab.get_by_role("region", name="Table: what each layer holds").locator("tbody tr")

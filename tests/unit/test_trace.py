@@ -89,6 +89,13 @@ def test_what_shows_nothing_new_is_passed_over_and_another_memory_is_refused():
     assert recorder.frames == 2
 
 
+def test_a_view_with_a_newer_frame_than_its_snapshot_is_recorded(tmp_path):
+    stream = MadeUpStream(0)
+    views = [replace(view, frame_index=view.frame_index + 3) for view in (stream.push(), stream.push())]
+    run, _ = recorded(tmp_path, views)
+    assert [run.moment(i).frame_index for i in range(2)] == [run.moment(i).snapshot.frames_seen - 1 for i in range(2)]
+
+
 def view_without_memory():
     view = MadeUpStream(9).push()
     return replace(view, snapshot=None, frame_jpeg=None, clock=math.nan, frame_index=-1)

@@ -38,9 +38,10 @@ class LiveLab:
         Raises:
             HermesError: The model cannot be loaded, or a policy name or setting is invalid.
         """
+        loader.ensure(settings.model)
+        # Only now: transformers cannot be imported by two threads at once, and the model loads in the background.
         from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - imports torch, only needed for live runs
 
-        loader.ensure(settings.model)
         return cls(SideBySide(loader.engine, settings, policies), clip)
 
     def play(self, loader: ModelLoader) -> None:

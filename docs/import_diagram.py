@@ -19,6 +19,8 @@ def modules() -> dict[str, Path]:
     for top in TOPS:
         for path in sorted((ROOT / top).rglob("*.py")):
             parts = path.relative_to(ROOT).with_suffix("").parts
+            if "node_modules" in parts:
+                continue
             found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
     return found
 

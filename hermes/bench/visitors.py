@@ -178,6 +178,7 @@ class LoadVisitor:
         self._frames_before = 0
         self._notice: Any = None
         self._ended = asyncio.Event()
+        self._has_frames = asyncio.Event()
         self._orders = 0
         self._asked = 0
 
@@ -217,6 +218,7 @@ class LoadVisitor:
         """Start the clip, and restart it each time it ends."""
         while True:
             self._ended.clear()
+            self._has_frames.clear()
             self._orders += 1
             with self._measured.guard():
                 await self._client.call(
@@ -256,6 +258,8 @@ class LoadVisitor:
         if player["frames"] < before.get("frames", 0):
             self._frames_before += before["frames"]
         self.frames = self._frames_before + player["frames"]
+        if player["state"] == "playing" and player["frames"] > 0:
+            self._has_frames.set()
         if self._measured.counting:
             self._measured.behind = max(self._measured.behind, player["behind"])
         self._read_notice(player.get("notice"))
@@ -277,6 +281,7 @@ class LoadVisitor:
         while True:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due + ASK_SECONDS, time.monotonic())
+            await self._has_frames.wait()  # a clip that restarts has nothing to be asked about yet
             if self._measured.counting and self.refusal is None:
                 self.asking = True
                 with self._measured.guard():

@@ -6,6 +6,7 @@ They are saved to a folder and loaded through the same path as any other model.
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -177,8 +178,10 @@ def smolvlm(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: 
     return _finish(model, words, folder, size)
 
 
-def internvl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
-    """An InternVL of `layers` layers and 4 tokens a frame."""
+def internvl(
+    folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0, decoder: str = "qwen2"
+) -> Path:
+    """An InternVL of `layers` layers of the decoder family `decoder` and 4 tokens a frame."""
     torch.manual_seed(seed)
     words = tokenizer()
     vision = {
@@ -186,7 +189,7 @@ def internvl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed:
         "image_size": [32, 32], "patch_size": [8, 8],
     }  # fmt: skip
     config = InternVLConfig(
-        text_config={"model_type": "qwen2"} | _text(words, layers, max_positions),
+        text_config={"model_type": decoder, "head_dim": 12} | _text(words, layers, max_positions),
         vision_config=vision,
         image_token_id=words.convert_tokens_to_ids("<IMG_CONTEXT>"),
         image_seq_length=4,
@@ -196,3 +199,5 @@ def internvl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed:
 
 
 FAMILIES = {f.__name__: f for f in (llava_onevision, qwen2_5_vl, qwen3_vl, smolvlm, internvl)}
+VARIANTS = {"internvl3_5": partial(internvl, decoder="qwen3")}
+"""Further decoders of families above."""

@@ -68,7 +68,7 @@ class Listed:
 
         kinds = {"llava_onevision": "qwen2", "smolvlm": "llama", "internvl": "qwen2"}
         towers = {"llava_onevision": "siglip_vision_model"}
-        text = {"model_type": kinds[self.family], **self.text} if self.family in kinds else self.text
+        text = {"model_type": kinds[self.family]} | self.text if self.family in kinds else self.text
         vision = {"model_type": towers[self.family], **self.vision} if self.family in towers else self.vision
         return AutoConfig.for_model(self.family, text_config=text, vision_config=vision, **self.more)
 
@@ -120,6 +120,14 @@ def _intern(size: str, weights: int, text: dict[str, Any]) -> Listed:
     return Listed(f"OpenGVLab/InternVL3-{size}-hf", "internvl", f"InternVL3 {size}", False, weights, text, vision, more)
 
 
+def _intern35(size: str, weights: int, text: dict[str, Any]) -> Listed:
+    vision = INTERN_VIT | {"image_size": [448, 448], "patch_size": [14, 14]}
+    text = {"model_type": "qwen3", "head_dim": 128} | text | {"rope_parameters": QWEN2_ROPE}
+    text |= {"max_position_embeddings": 40960, "tie_word_embeddings": False}
+    name, title = f"OpenGVLab/InternVL3_5-{size}-HF", f"InternVL3.5 {size}"
+    return Listed(name, "internvl", title, False, weights, text, vision, {"tie_word_embeddings": False})
+
+
 CATALOGUE: tuple[Listed, ...] = (
     _llava("0.5b", "LLaVA-OneVision 0.5B", 893_675_552, _text(896, 24, 14, 2, 4864, 152000)),
     _llava("7b", "LLaVA-OneVision 7B", 8_030_807_584, _text(3584, 28, 28, 4, 18944, 152128)),
@@ -141,6 +149,11 @@ CATALOGUE: tuple[Listed, ...] = (
     ),
     _intern("1B", 938_119_296, _text(896, 24, 14, 2, 4864, 151674)),
     _intern("2B", 2_088_883_712, _text(1536, 28, 12, 2, 8960, 151674)),
+    _intern35("1B", 1_060_824_064, _text(1024, 28, 16, 8, 3072, 151936)),
+    _intern35("2B", 2_348_273_664, _text(2048, 28, 16, 8, 6144, 151936)),
+    _intern35("4B", 4_732_415_488, _text(2560, 36, 32, 8, 9728, 151936)),
+    _intern35("8B", 8_528_244_736, _text(4096, 36, 32, 8, 12288, 151936)),
+    _intern35("14B", 15_119_450_112, _text(5120, 40, 40, 8, 17408, 151936)),
 )
 
 

@@ -1,4 +1,4 @@
-"""InternVL3 (1B, 2B): one square image per frame, preceded by its number as text; Qwen2 decoder, 1D RoPE.
+"""InternVL3 and InternVL3.5 (1B to 14B): one square image per frame, preceded by its number as text; 1D RoPE.
 
 HERMES was not published for this family; it uses the constants of LLaVA-OneVision.
 """
@@ -40,7 +40,7 @@ class InternVL(Backbone):
 
     @property
     def decoder(self) -> Any:
-        """The Qwen2 decoder."""
+        """The decoder: Qwen2 in InternVL3, Qwen3 in InternVL3.5."""
         return self.model.model.language_model
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002

@@ -20,11 +20,14 @@ FRAMES = 12
 NUMBERS = {"image_mean": [0.48, 0.45, 0.40], "image_std": [0.26, 0.25, 0.27]}
 
 
-@pytest.fixture(scope="module", params=list(tiny.FAMILIES))
+MODELS = tiny.FAMILIES | tiny.VARIANTS
+
+
+@pytest.fixture(scope="module", params=list(MODELS))
 def family(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("families") / request.param
     folder.mkdir()
-    tiny.FAMILIES[request.param](folder)
+    MODELS[request.param](folder)
     return hermes.load(folder, device="cpu"), folder
 
 
@@ -38,7 +41,7 @@ def pictures(count, height=24, width=32):
     return np.random.default_rng(5).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def transformers_inputs(model, frames, times):
+def transformers_inputs(model, frames, times, answered):
     """What transformers' own forward takes for the same stream and question, written out by hand for each family."""
     count = len(frames)
     if model.family == "llava_onevision":
@@ -61,12 +64,13 @@ def transformers_inputs(model, frames, times):
             middles = (times[::2] + times[1::2]) / 2
             video = "".join(f"<{at:.1f} seconds><|vision_start|>{step}<|vision_end|>" for at in middles)
         extra = {"pixel_values_videos": flat, "video_grid_thw": grid}
-    ids = model.tokenize(model.head_text() + video + model.tail_text(QUESTION))[None]
-    return ids, extra
+    ids = model.tokenize(model.head_text() + video + model.tail_text(QUESTION))
+    return torch.cat((ids, ids.new_tensor(answered)))[None], extra
 
 
-def expected_logits(model, reference, frames, times, positions):
-    ids, extra = transformers_inputs(model, frames, times)
+def expected_logits(model, reference, frames, times, positions, answered=()):
+    """Logits of transformers' own forward; `positions` are those of the memory, followed by the question and the answer."""
+    ids, extra = transformers_inputs(model, frames, times, answered)
     if extra is None:  # LLaVA-OneVision without its newline token
         embeddings = reference.get_input_embeddings()(ids)
         features = reference.model.get_video_features(model.prepare(frames)[None]).pooler_output[0, :-1]
@@ -77,7 +81,7 @@ def expected_logits(model, reference, frames, times, positions):
         grid = extra["video_grid_thw"]
         seconds = torch.tensor([2 * (times[1] - times[0])])
         counted, _ = reference.model.get_rope_index(ids, types, video_grid_thw=grid, second_per_grid_ts=seconds)
-        tail = len(model.tokenize(model.tail_text(QUESTION)))
+        tail = len(model.tokenize(model.tail_text(QUESTION))) + len(answered)
         # For Qwen2.5-VL the text behind a video starts at the largest position + 1, as published with the model and with
         # HERMES; transformers 5.23 lets it start earlier. Everything up to there is compared.
         until = -tail if model.family == "qwen2_5_vl" else None
@@ -104,6 +108,28 @@ def test_streaming_equals_transformers(family, reference, policy, chunk):
     with torch.inference_mode():
         expected = expected_logits(model, reference, frames, times, held)[:, -len(ids) :]
     torch.testing.assert_close(model.logits(hidden), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_the_answer_is_the_one_that_transformers_decodes_greedily(family, reference):
+    model, _ = family
+    frames, times = pictures(FRAMES), np.arange(FRAMES) / 2
+    session = hermes.StreamSession(model, budget=1000, chunk=3)
+    session.push(frames, times)
+    tail = model.text_positions(
+        session.state.cache.next_positions()[-1:], len(model.tokenize(model.tail_text(QUESTION)))
+    )
+    positions = torch.cat((session.state.cache.layers[-1].held().positions, tail[:, 0]), dim=1)
+    answered = []
+    while len(answered) < 6:
+        with torch.inference_mode():
+            logits = expected_logits(model, reference, frames, times, positions, answered)
+        token = int(logits[0, -1].argmax())
+        if token in model.stop_ids:
+            break
+        answered.append(token)
+        positions = torch.cat((positions, positions[:, -1:] + 1), dim=1)
+    said = "".join(session.ask(QUESTION, max_new_tokens=6))
+    assert said == model.tokenizer.decode(answered, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("size", [(24, 32), (40, 30), (17, 50)])
@@ -144,9 +170,9 @@ def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
 
 @pytest.mark.parametrize("policy", ["hermes", "sliding-window"])
 def test_positions_stay_inside_a_short_range(family, tmp_path, policy):
-    name = family[0].family
+    name = family[1].name
     (tmp_path / name).mkdir()
-    model = hermes.load(tiny.FAMILIES[name](tmp_path / name, max_positions=1500), device="cpu")
+    model = hermes.load(MODELS[name](tmp_path / name, max_positions=1500), device="cpu")
     session = hermes.StreamSession(model, policy=policy, budget=60)
     for start in range(0, 400, 100):
         session.push(pictures(100), start + np.arange(100.0))

@@ -155,7 +155,7 @@ def qwen3_vl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed:
         vision_end_token_id=words.convert_tokens_to_ids("<|vision_end|>"),
     )
     model = Qwen3VLForConditionalGeneration(config).eval()
-    return _finish(model, words, folder, {"min_pixels": 16 * 16, "max_pixels": 18 * 24, "resample": 3})
+    return _finish(model, words, folder, {"min_pixels": 2 * 16 * 16, "max_pixels": 2 * 18 * 24, "resample": 3})
 
 
 def smolvlm(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:

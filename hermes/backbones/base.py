@@ -6,6 +6,7 @@ The decoder is frozen. It runs as a loop over transformers' layers, each with it
 from __future__ import annotations
 
 import hashlib
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -13,15 +14,18 @@ from typing import Any
 
 import torch
 from accelerate.utils import align_module_device
+from jinja2 import TemplateError
 from torch import Tensor
 
 from hermes.backbones.card import Card
-from hermes.errors import HermesError
+from hermes.backbones.sources import ModelError
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.positions import Rotary
 from hermes.memory.tiers import FamilyConstants, tier_of_layers
 from hermes.memory.watched_attention import AttentionRecorder, attention_mask
+
+logger = logging.getLogger(__name__)
 
 SENTINEL = "\u241f"
 NOMINAL_SIZE = (336, 448)
@@ -99,24 +103,40 @@ class Backbone(ABC):
         """The video placeholder of the chat template; it separates the head from the tail."""
 
     chat_template: str | None = None
-    """Chat template for families that do not store it in the tokenizer."""
+    """Chat template of the family; takes precedence over those of the model folder."""
     after_video = ""
     """Text that the family inserts after a video."""
 
     @cached_property
     def _template(self) -> tuple[str, str]:
-        """The chat template around the video, rendered once with a sentinel for the question."""
-        content = [{"type": "video"}, {"type": "text", "text": SENTINEL}]
-        text = self.tokenizer.apply_chat_template(
-            [{"role": "user", "content": content}],
-            chat_template=self.chat_template,
-            tokenize=False,
-            add_generation_prompt=True,
+        """The texts before and after the video, with a sentinel for the question.
+
+        Raises:
+            ModelError: No chat template has a place for a video followed by a question.
+        """
+        templates = (self.chat_template, *self.card.chat_templates, self.tokenizer.chat_template)
+        for template in dict.fromkeys(t for t in templates if isinstance(t, str)):
+            head, found, tail = self._render(template).partition(self.video_marker)
+            if found and SENTINEL in tail:
+                return head, self.after_video + tail
+        raise ModelError(
+            f"No chat template of this model has a place for a video ({self.video_marker}) followed by a question."
         )
-        head, found, tail = text.partition(self.video_marker)
-        if not found or SENTINEL not in tail:
-            raise HermesError("This model's chat template has no place for a video followed by a question.")
-        return head, self.after_video + tail
+
+    def _render(self, template: str) -> str:
+        """Render a chat template with a video and a question; empty if it only supports text."""
+        content = [{"type": "video"}, {"type": "text", "text": SENTINEL}]
+        try:
+            text: str = self.tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except (TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+            logger.info("a chat template cannot be used for videos: %s", error)
+            return ""
+        return text
 
     def head_text(self) -> str:
         """Return the text before the video: system prompt and start of the user turn."""

@@ -12,7 +12,7 @@ GLOBAL_GUIDANCE = "Summarise the story of the video so far: who appeared, what h
 
 @dataclass(frozen=True)
 class Card:
-    """Metadata from a model folder's `hermes.json`, with defaults for models without one.
+    """Metadata from a model folder: its `hermes.json`, with defaults for models without one, and its chat templates.
 
     Attributes:
         name: Display name.
@@ -20,6 +20,7 @@ class Card:
         guidance: The two generic guidance prompts, "local" and "global".
         max_new_tokens: Maximum length of an answer, in tokens.
         suggested: Questions that the model answers well.
+        chat_templates: Chat templates of the folder, in order of preference; the first with a place for a video is used.
     """
 
     name: str
@@ -27,3 +28,4 @@ class Card:
     guidance: dict[str, str] = field(default_factory=lambda: {"local": LOCAL_GUIDANCE, "global": GLOBAL_GUIDANCE})
     max_new_tokens: int = 256
     suggested: tuple[str, ...] = ()
+    chat_templates: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ import torch
 from transformers import AutoConfig, AutoTokenizer
 from transformers.utils import is_flash_attn_2_available
 
-from hermes.backbones import placement, sources
+from hermes.backbones import metadata, placement, sources
 from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
 from hermes.backbones.card import Card
@@ -25,8 +25,6 @@ from hermes.memory.watched_attention import NAME as ATTENTION
 from hermes.out_of_memory import is_shortage
 
 logger = logging.getLogger(__name__)
-
-PREPROCESSOR_FILES = ("preprocessor_config.json", "video_preprocessor_config.json", "processor_config.json")
 
 
 def load(
@@ -63,6 +61,7 @@ def load(
     folder = sources.find(str(name), confirm, progress)
     config = _config(folder)
     family = FAMILIES[config.model_type]
+    card, preprocessor = _card(folder, str(name)), metadata.preprocessor(folder)
     weights = sources.count_weights(folder)
     place = placement.choose(device, dtype, quantization, getattr(config, "dtype", None) or torch.float32, weights)
     if not isinstance(place.spread, Mapping):
@@ -73,7 +72,7 @@ def load(
         model, tokenizer = _weights(folder, str(name), family, place)
     if progress:
         progress(f"Preparing {name}", 0.9)
-    backbone: Backbone = family(model, tokenizer, _card(folder, str(name)), _preprocessor(folder))
+    backbone: Backbone = family(model, tokenizer, card, preprocessor)
     backbone.text_config._attn_implementation = ATTENTION  # noqa: SLF001 - transformers' own switch
     logger.info("loaded %s (%s) on %s in %s", backbone.card.name, backbone.family, place.device, place.dtype)
     return backbone
@@ -152,14 +151,6 @@ def _config(folder: Path) -> Any:
     return config
 
 
-def _preprocessor(folder: Path) -> dict[str, Any]:
-    for file in PREPROCESSOR_FILES:
-        content = sources.read_json(folder, file)
-        if content is not None:
-            return content.get("image_processor", content)
-    raise ModelError(f"The model in {folder} has no {PREPROCESSOR_FILES[0]}, so its frames cannot be prepared.")
-
-
 def _card(folder: Path, name: str) -> Card:
     content = sources.read_json(folder, "hermes.json") or {}
     about = "A general video LLM; see its model card for what it was trained on."
@@ -168,5 +159,6 @@ def _card(folder: Path, name: str) -> Card:
         name=content.get("name", Path(name).name if Path(name).is_dir() else name),
         about=content.get("about", about),
         suggested=tuple(content.get("suggested", ())),
+        chat_templates=metadata.chat_templates(folder),
         **known,
     )

@@ -23,7 +23,10 @@ START, END = "<|vision_start|>", "<|vision_end|>"
 
 
 class Qwen3VL(Qwen25VL):
-    """A Qwen3-VL model of transformers."""
+    """A Qwen3-VL model of transformers.
+
+    The family's processor limits the pixels of a whole clip. The length of a stream is unknown, so the limits apply to each step.
+    """
 
     family = "qwen3_vl"
     model_class = Qwen3VLForConditionalGeneration
@@ -32,6 +35,8 @@ class Qwen3VL(Qwen25VL):
     def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
         """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""
         super().__init__(model, tokenizer, card, {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} | preprocessor)
+        merged = self.model.config.vision_config.temporal_patch_size
+        self._least, self._most = self._least // merged, self._most // merged
         sections = self.text_config.rope_parameters["mrope_section"]
         index = torch.arange(len(self.frequencies), device=self.device)
         axis = torch.zeros_like(index)

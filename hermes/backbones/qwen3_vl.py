@@ -25,7 +25,8 @@ START, END = "<|vision_start|>", "<|vision_end|>"
 class Qwen3VL(Qwen25VL):
     """A Qwen3-VL model of transformers.
 
-    The family's processor limits the pixels of a whole clip. The length of a stream is unknown, so the limits apply to each step.
+    The family's processor limits the pixels of a whole clip. Since the length of a stream is unknown, the limits apply to
+    each step.
     """
 
     family = "qwen3_vl"

@@ -1,4 +1,4 @@
-"""The C library's heap: with glibc's defaults, a server with many threads keeps much memory that visitors have freed."""
+"""Settings of glibc's heap: with its defaults, a server with many threads retains much memory that visitors have freed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _M_ARENA_MAX: Final = -8
 
 @functools.cache
 def _glibc() -> ctypes.CDLL | None:
-    """The C library where it is glibc; None elsewhere."""
+    """Return the C library if it is glibc, else None."""
     if sys.platform != "linux":
         return None
     library = ctypes.CDLL(None)
@@ -22,10 +22,10 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def limit_arenas() -> bool:
-    """Let all threads share a few heaps, so that freed memory is used again. Call it before threads start.
+    """Limit the number of heaps, so that freed memory is reused. Call it before threads start.
 
     Returns:
-        Whether the limit holds; False where the C library is not glibc.
+        Whether the limit was set; False if the C library is not glibc.
     """
     library = _glibc()
     return library is not None and bool(library.mallopt(_M_ARENA_MAX, ARENAS))
@@ -35,7 +35,7 @@ def trim() -> bool:
     """Return freed memory to the operating system.
 
     Returns:
-        Whether there was any; False where the C library is not glibc.
+        Whether any memory was returned; False if the C library is not glibc.
     """
     library = _glibc()
     return library is not None and bool(library.malloc_trim(0))

@@ -45,13 +45,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data",
         type=Path,
-        help="of things: train-things' folder, whose held-out pictures are shown instead of known ones",
+        help="for things: data folder of train-things; shows its held-out pictures instead of the training ones",
     )
     parser.add_argument(
         "--pictures",
         choices=("photographic", "drawn", "whole"),
         default="photographic",
-        help="of --data: cut-outs of photographs, drawings, or whole photographs that are only named",
+        help="with --data: photographic cut-outs, drawings, or whole photographs (only recognised, without a stream)",
     )
     parser.add_argument("--figure", type=Path, help="instead: draw attention by layer and age of frame as SVG")
     parser.add_argument(

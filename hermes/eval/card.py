@@ -80,10 +80,10 @@ def _full(results: dict[str, Any]) -> str:
     within += [f"**{_share(r['kinds']['count']['within_one'])}**" if "count" in r["kinds"] else "–" for r in columns]
     head = ["question", *(f"{r['setup']['frames']} frames ({r['setup']['streams']} streams)" for r in columns)]
     return (
-        "## Accuracy with the full cache\n\nExact match, greedy, asked at the end of freshly rendered streams; in brackets "
-        "the 95 % bootstrap interval, clustered by stream. The guess level is the best that ignores the evidence: always "
-        "the commonest answer, or naming what was shown most. At 256 frames the truth to most counts is “more than 9”.\n\n"
-        + _table(head, [*rows, within])
+        "## Accuracy with the full cache\n\nExact match, greedy decoding, asked at the end of newly rendered streams; in "
+        "brackets the 95 % bootstrap interval, clustered by stream. The guess level is the best accuracy without looking at "
+        "the evidence: always the most common answer, or naming what was shown most often. At 256 frames the true answer to "
+        "most counting questions is “more than 9”.\n\n" + _table(head, [*rows, within])
     )
 
 
@@ -146,7 +146,7 @@ def _policies(results: dict[str, Any]) -> str:
     rows.append(["*guess*", *(_share(next(rows_of(results, "policies"))["kinds"][k]["guess"]) for k in KINDS)])
     return (
         f"## Memory under a budget\n\n{setup['streams']} streams of {setup['frames']} frames ({16 * setup['frames']:,} "
-        f"tokens), seed {setup['seed']}; the number behind a policy is its budget in tokens a layer. Guidance prompts: "
+        f"tokens), seed {setup['seed']}; the number after a policy is its budget in tokens per layer. Guidance prompts: "
         f"“{guidance['local']}” (local), “{guidance['global']}” (global).\n\n" + _table(["policy", *KINDS], rows)
     )
 
@@ -168,7 +168,7 @@ def _prompts(results: dict[str, Any]) -> str:
     return (
         "## What the global guidance prompt changes\n\n"
         f"hermes, budget {setup['budget']}, {setup['streams']} streams of {setup['frames']} frames, seed {setup['seed']} "
-        "(used for nothing else). The column “memory” is the mean of first, exists, after, attribute, place. Best and worst "
+        "(used only here). The column “memory” is the mean of first, exists, after, attribute, place. Best and worst "
         f"differ by {100 * (memory_mean(found[0]) - memory_mean(found[-1])):.1f} points.\n\n"
         + _table(["global prompt", "memory", *kinds], rows)
     )
@@ -180,9 +180,9 @@ def _backgrounds(results: dict[str, Any]) -> str:
         for r in rows_of(results, "backgrounds")
     ]
     return (
-        "## Other backgrounds\n\nThe tables above are about calm backgrounds. Here: procedural ones with the statistics of "
-        "photographs (training shows such), families that training never shows (foliage, bricks), and photographs "
-        "(`assets/photographs/held-out`; training shows others).\n\n" + _table(["streams", *KINDS], rows)
+        "## Other backgrounds\n\nThe tables above use calm backgrounds. This one uses procedural backgrounds with the "
+        "statistics of photographs (also used in training), held-out kinds (foliage, bricks), and held-out photographs "
+        "(`assets/photographs/held-out`).\n\n" + _table(["streams", *KINDS], rows)
         if rows
         else ""
     )
@@ -197,21 +197,21 @@ def _attention(found: dict[str, Any]) -> str:
     even = _share(RECENT / (ages[-1][1] + 1))
     shallow = [recent[layer] for layer in RECENT_LAYERS]
     return (
-        f"## Is the hierarchy there?\n\n![attention by layer and age]({FIGURE})\n\nShare of each layer's attention on "
-        f"frames that falls on the newest {RECENT} frames of {ages[-1][1] + 1} (looking evenly would give {even}): {listed}."
+        f"## Attention by layer\n\n![attention by layer and age]({FIGURE})\n\nShare of each layer's attention to "
+        f"frames that falls on the newest {RECENT} of {ages[-1][1] + 1} frames (uniform attention: {even}): {listed}."
         "\n\nThe paper reports for 7B models that shallow layers attend to the newest tokens and deep layers sparsely to "
-        "anchor tokens of all ages. Here both were trained: words in layers "
-        f"{', '.join(str(layer) for layer in RECENT_LAYERS)} were rewarded for looking at the newest frames, and the "
-        "long-term layers for putting half of their attention on the cards that a question is about, of whatever age, which "
-        f"is what HERMES keeps. Of these shallow layers, {_all_or_some(shallow, 2 * RECENT / (ages[-1][1] + 1))} more than "
-        "twice as much at the newest frames as looking evenly would."
+        "anchor tokens of all ages. In this model both were trained: words in layers "
+        f"{', '.join(str(layer) for layer in RECENT_LAYERS)} were rewarded for attending to the newest frames, and the "
+        "long-term layers for putting half of their attention on the cards that a question is about, of any age. "
+        f"Of these shallow layers, {_all_or_some(shallow, 2 * RECENT / (ages[-1][1] + 1))} more than twice the attention of "
+        "uniform attention to the newest frames."
     )
 
 
 def _all_or_some(shares: list[float], least: float) -> str:
-    """Describe how many of the shares reach `least`, in words that precede "more than"."""
+    """Describe how many of the shares exceed `least`, in words that precede "more than"."""
     count = sum(share > least for share in shares)
-    return "all look" if count == len(shares) else "none looks" if not count else f"{count} of {len(shares)} look"
+    return "all pay" if count == len(shares) else "none pays" if not count else f"{count} of {len(shares)} pay"
 
 
 def _machine(found: dict[str, Any]) -> str:
@@ -222,7 +222,7 @@ def _machine(found: dict[str, Any]) -> str:
         f"{found['machine']}. "
         + (
             f"Speed with {speed['threads']} thread{'s' * (speed['threads'] > 1)}: "
-            f"{speed['frames_per_second']} frames a second of 384 x 384 pixels, "
+            f"{speed['frames_per_second']} frames per second of 384 x 384 pixels, "
             f"preprocessing included; first token after {speed['first_token_ms_at_4096_tokens']} ms with 4,096 tokens "
             "cached."
             if speed

@@ -24,7 +24,7 @@ from hermes.text import normal_words
 
 SEED_BASE: Final = 7_000_000  # first seed of evaluation streams
 SPREAD: Final = 8  # questions are asked after one of the last SPREAD frames
-EACH: Final = 2  # questions of each kind per stream
+EACH: Final = 2  # maximum number of questions of each kind per stream
 AGES: Final = ((0, 8), (8, 32), (32, 64), (64, 128), (128, 10**9))  # age of the evidence, in frames
 BACKGROUNDS: Final = {"calm": CALM, "photographic": PHOTOGRAPHIC, "held-out": HELD_OUT}
 PUSHED: Final = 64  # frames pushed at once
@@ -76,12 +76,12 @@ def make_stream(setup: Setup, index: int, photos: Sequence[NDArray[np.uint8]] = 
 
 
 def draw_moment(rng: np.random.Generator, frames: int, spans: Sequence[tuple[int, int]]) -> int:
-    """After which frame to ask: one of the last, three times in four one that shows something.
+    """Return the frame after which to ask: one of the last ones, with probability 3/4 one that shows something.
 
     Args:
-        rng: source of randomness.
-        frames: of the stream.
-        spans: first frame of each event, and the frame after its last.
+        rng: Source of randomness.
+        frames: Number of frames of the stream.
+        spans: First frame of each event, and the frame after its last one.
     """
     last = max(frames - SPREAD, 0)
     moments = list(range(last, frames))
@@ -197,13 +197,13 @@ def ask_at(
     """Stream the frames up to frame `at` through a session, then ask.
 
     Args:
-        model: from `hermes.load`.
-        setup: policy, budget and guidance.
-        stream: what to show.
-        index: of the stream.
-        at: last frame to show.
-        questions: what to ask.
-        candidates: for each question the answers that name something shown, for the guess level.
+        model: Model from `hermes.load`.
+        setup: Policy, budget and guidance.
+        stream: The stream.
+        index: Index of the stream.
+        at: Last frame to push.
+        questions: Questions to ask.
+        candidates: For each question, the answers that name something shown, for the guess level.
     """
     session = StreamSession(model, policy=setup.policy, budget=setup.budget, guidance=setup.guidance)
     for start in range(0, at + 1, PUSHED):

@@ -53,7 +53,7 @@ class Job:
 
 
 def plan(scale: float, photos: Path = HELD_OUT_PHOTOGRAPHS) -> list[Job]:
-    """Return all measurements, the most important first.
+    """Return all measurements, most important first.
 
     Args:
         scale: Fraction of the full number of streams.
@@ -138,7 +138,7 @@ def report(
     model = hermes.load(folder, device="cpu")
     setup = Setup(max(2, round(16 * scale)), 128, 3)
     found["attention"] = measure_attention(model, setup)
-    title = f"Where the pocket model looks: {setup.streams} streams of {setup.frames} frames, full cache"
+    title = f"Attention of the pocket model: {setup.streams} streams of {setup.frames} frames, full cache"
     write_text(folder / FIGURE, draw_attention(found["attention"], title))
     found["speed"] = measure_speed(folder)
     write_text(folder / RESULTS, json.dumps(found, indent=1) + "\n")

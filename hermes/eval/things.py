@@ -1,7 +1,7 @@
-"""How well the model of everyday objects answers, by kind of question and age of the evidence.
+"""Accuracy of the model of everyday objects by kind of question and age of the evidence.
 
-Streams show held-out cut-outs, which training never shows, before backgrounds that it never shows either. Questions are
-asked at their end, over the library's own `StreamSession`. The tower alone is measured on single pictures.
+Streams show cut-outs in front of backgrounds that are not used in training. Questions are asked at their end through
+`StreamSession`. The tower alone is evaluated on single pictures.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from hermes.eval.pocket import EACH, SEED_BASE, ScoredReply, Setup, ask_at, draw
 from hermes.things.measuring import Photograph
 from hermes.things.objects import NAMES
 from hermes.things.pictures import Cutout, Pixels, held_out, read_cutouts
-from hermes.things.questions import KINDS, ask, said
+from hermes.things.questions import KINDS, as_text, ask
 from hermes.things.timeline import ObjectEvent
 from hermes.things.world import ObjectStream, render_stream
 
@@ -31,11 +31,11 @@ SEED_OFFSET: Final = 2_000_000
 
 @dataclass(frozen=True)
 class StreamPictures:
-    """What evaluation streams are made of.
+    """Pictures from which evaluation streams are rendered.
 
     Attributes:
-        cutouts: held-out pictures of objects.
-        photographs: held-out backgrounds, uint8 [H, W, 3] RGB.
+        cutouts: Pictures of objects.
+        photographs: Held-out backgrounds, uint8 [H, W, 3] RGB.
     """
 
     cutouts: Sequence[Cutout]
@@ -43,13 +43,13 @@ class StreamPictures:
 
 
 def make_stream(setup: Setup, index: int, pictures: StreamPictures) -> ObjectStream:
-    """The stream of this index."""
+    """Return the stream with the given index."""
     seed = SEED_BASE + SEED_OFFSET + 10_000 * setup.seed + index
     return render_stream(seed, setup.frames, pictures.cutouts, pictures.photographs, tempo=setup.tempo)
 
 
 def draw_questions(setup: Setup, stream: ObjectStream, index: int) -> tuple[int, list[Question]]:
-    """When to ask, and what: up to `EACH` different questions of each kind."""
+    """Return the frame after which to ask, and up to `EACH` different questions of each kind."""
     rng = np.random.default_rng([SEED_BASE, SEED_OFFSET, setup.seed, index])
     at = draw_moment(rng, setup.frames, [(event.start, event.end) for event in stream.events])
     questions: dict[str, Question] = {}
@@ -62,13 +62,13 @@ def draw_questions(setup: Setup, stream: ObjectStream, index: int) -> tuple[int,
 
 
 def named_candidates(question: Question, events: Sequence[ObjectEvent], at: int) -> tuple[str, ...]:
-    """Answers that name something shown so far and have the form of the true answer, one for each event."""
+    """Return one answer for each object shown so far, in the form of the true answer."""
     seen = [event for event in events if event.start <= at]
     if question.form in ("exists", "category", "count"):
         return ()
     if question.kind == "place":
-        return tuple(said(event.place_at(at)) for event in seen)
-    return tuple(said(event.name) for event in seen)
+        return tuple(as_text(event.place_at(at)) for event in seen)
+    return tuple(as_text(event.name) for event in seen)
 
 
 def evaluate(
@@ -81,14 +81,14 @@ def evaluate(
     """Measure a model on streams.
 
     Args:
-        model: from `hermes.load`.
-        setup: what to measure; its `background` is ignored.
-        pictures: what streams are made of.
-        progress: called with the number of streams that are done.
-        only: indices of the streams to use, instead of all.
+        model: Model from `hermes.load`.
+        setup: Parameters of the measurement; `background` is ignored.
+        pictures: Pictures for the streams.
+        progress: Called with the number of completed streams.
+        only: Indices of the streams to use; None for all.
 
     Returns:
-        What the command prints as JSON: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
+        JSON-compatible results that the command prints: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
     """
     replies: list[ScoredReply] = []
     fps = 2.0
@@ -105,12 +105,12 @@ def evaluate(
 
 @dataclass(frozen=True)
 class Recognised:
-    """What the tower says of one picture.
+    """The tower's prediction for one picture.
 
     Attributes:
-        name: the likeliest object.
-        confidence: probability that the picture shows one of the objects, times that of this one.
-        shown: probability that it shows one at all.
+        name: The most likely object.
+        confidence: Probability of this object.
+        shown: Probability that the picture shows any of the objects.
     """
 
     name: str
@@ -120,14 +120,14 @@ class Recognised:
 
 @torch.inference_mode()
 def recognise(model: Backbone, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[Recognised]:
-    """What the tower alone recognises in pictures.
+    """Recognise objects in pictures with the tower alone.
 
     Args:
-        model: the model of everyday objects.
-        frames: uint8 [H, W, 3] RGB each.
+        model: The model of everyday objects.
+        frames: Pictures, each uint8 [H, W, 3] RGB.
 
     Raises:
-        HermesError: The model's tower recognises no objects.
+        HermesError: The model has no object tower.
     """
     from hermes.backbones.llava_onevision import LlavaOnevision  # noqa: PLC0415
     from hermes.backbones.object_tower import ObjectTower  # noqa: PLC0415 - keeps this module's import light
@@ -146,21 +146,21 @@ def recognise(model: Backbone, frames: NDArray[np.uint8] | Sequence[NDArray[np.u
 
 
 def name_photographs(model: Backbone, photographs: Sequence[Photograph], threshold: float = 0.5) -> dict[str, Any]:
-    """How often the tower names the object of a photograph, and leaves one without an object unnamed.
+    """Measure how often the tower names the object of a photograph, and names none where there is none.
 
     Args:
-        model: the model of everyday objects.
-        photographs: see `hermes.things.measuring`.
-        threshold: of the probability that a photograph shows an object.
+        model: The model of everyday objects.
+        photographs: See `hermes.things.measuring`.
+        threshold: Probability above which a photograph is taken to show an object.
 
     Returns:
-        `objects` and `nothing` (share right, number and 95 % interval), and `pictures`, what was said of each.
+        `objects` and `nothing` (accuracy, number and 95 % interval), and `pictures`, the prediction for each photograph.
     """
-    said_of = []
+    predictions = []
     for photograph in photographs:
         (seen,) = recognise(model, [photograph.pixels])
         named = seen.name if seen.shown > threshold else None
-        said_of.append({"file": photograph.name, "label": photograph.label, "named": named, **asdict(seen)})
+        predictions.append({"file": photograph.name, "label": photograph.label, "named": named, **asdict(seen)})
 
     def share(rows: list[dict[str, Any]]) -> dict[str, Any]:
         right = np.array([row["named"] == row["label"] for row in rows], np.float64)
@@ -170,18 +170,18 @@ def name_photographs(model: Backbone, photographs: Sequence[Photograph], thresho
         return {"accuracy": round(float(right.mean()), 4), "n": len(rows), "interval": interval}
 
     return {
-        "objects": share([row for row in said_of if row["label"]]),
-        "nothing": share([row for row in said_of if not row["label"]]),
-        "pictures": said_of,
+        "objects": share([row for row in predictions if row["label"]]),
+        "nothing": share([row for row in predictions if not row["label"]]),
+        "pictures": predictions,
     }
 
 
 def held_out_pictures(data: Path, photographic: bool = True) -> StreamPictures:
-    """Cut-outs and backgrounds of the training packages that training never shows.
+    """Return the held-out cut-outs and backgrounds of the training packages.
 
     Args:
-        data: folder of the unpacked packages.
-        photographic: cut-outs of photographs; else drawings.
+        data: Folder of the unpacked packages.
+        photographic: Whether to return cut-outs of photographs or drawings.
     """
     from hermes.things.train import photographs  # noqa: PLC0415 - reads packages, which only this needs
 

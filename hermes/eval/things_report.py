@@ -1,4 +1,4 @@
-"""The evaluation of the model of everyday objects: measured one setup after the other, written as JSON and as a card."""
+"""Full evaluation of the model of everyday objects, written as JSON and model card."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hermes.things.questions import KINDS
 from hermes.things.story import HISTORY, STORY
 from hermes.things.world import render_stream
 
-FIXED: Final = Setup(6, 32, 0, background="held-out")  # streams that a test renders again
+FIXED: Final = Setup(6, 32, 0, background="held-out")  # streams that a test evaluates again
 BUDGET: Final = 256  # a quarter of the tokens of 64 frames
 MEMORY_KINDS: Final = ("before", "first", "exists", "category", "after")
 SETS: Final = {
@@ -53,7 +53,7 @@ LEAD: Final = 0.3  # of hermes over the sliding window, on questions about the p
 
 
 def weights_digest(folder: Path) -> str:
-    """SHA-256 over all files of weights."""
+    """Return the SHA-256 of all weight files."""
     digest = hashlib.sha256()
     for path in sorted(folder.glob("model*.safetensors")):
         digest.update(path.read_bytes())
@@ -70,11 +70,11 @@ def report(
     """Measure everything and write `evaluation.json` into the folder as results come in.
 
     Args:
-        folder: of the model.
-        pictures: what streams show, by the names of `SETS`; "known" is needed.
-        photographs: that the tower alone names; may be empty.
-        scale: share of the full number of streams; 0 for the fixed streams and the photographs alone.
-        progress: gets one line of text for each measurement.
+        folder: Model folder.
+        pictures: Pictures for the streams, by the names in `SETS`; "known" is required.
+        photographs: Photographs to recognise with the tower alone; may be empty.
+        scale: Fraction of the full number of streams; 0 measures only the fixed streams and the photographs.
+        progress: Called with a one-line message for each measurement.
     """
     torch.set_num_threads(1)
     model = hermes.load(folder, device="cpu")
@@ -104,7 +104,7 @@ def report(
 
 
 def measure_speed(model: Backbone) -> dict[str, float]:
-    """Frames a second with one thread, preprocessing included, and time to the first token with 64 frames cached."""
+    """Measure the ingest rate (frames per second, with preprocessing) and the time to first token with 64 frames cached."""
     stream = render_stream(1, 64, *read_shipped(), size=384)
     session = StreamSession(model, policy="full")
     session.push(stream.frames[:16], stream.times[:16])
@@ -124,7 +124,7 @@ def measure_speed(model: Backbone) -> dict[str, float]:
 
 
 def write_card(folder: Path, found: dict[str, Any]) -> None:
-    """Write `README.md` from the measurements, so that no number in it was typed by hand."""
+    """Write `README.md`; all numbers in its tables come from the measurements."""
     results = found["results"]
     parts = [STORY.strip(), _accuracy(results), _budget(results), _photographs(found), _goals(found), HISTORY.strip()]
     parts.append(_machine(found))
@@ -156,10 +156,10 @@ def _accuracy(results: dict[str, Any]) -> str:
         head.append(f"{SETS[name]} ({setup['streams']} streams of {setup['frames']} frames)")
     rows = [[NAMES[kind], *(_cell(r["kinds"].get(kind)) for r in columns.values())] for kind in KINDS]
     return (
-        "## Accuracy with the full cache\n\nExact match, greedy, asked at the end of rendered streams "
-        "before backgrounds that training never shows; in brackets the 95 % bootstrap interval, clustered by stream. "
-        "The guess level is the best that ignores the evidence. Known cut-outs (`assets/objects`) were shown in "
-        "training, before other backgrounds; the others were not.\n\n" + _table(head, rows)
+        "## Accuracy with the full cache\n\nExact match, greedy decoding, asked at the end of rendered streams with "
+        "held-out backgrounds; in brackets the 95 % bootstrap interval, clustered by stream. The guess level is the best "
+        "accuracy without looking at the evidence. Known cut-outs (`assets/objects`) were used in training, with other "
+        "backgrounds; the others were not.\n\n" + _table(head, rows)
     )
 
 
@@ -173,8 +173,8 @@ def _budget(results: dict[str, Any]) -> str:
         rows.append([name, *(_share(result["kinds"][kind]["accuracy"]) for kind in KINDS)])
     count = results["policies"][0]["setup"]["streams"]
     return (
-        f"## Memory under a budget\n\n{count} streams of 64 frames (1,024 tokens) with known cut-outs; the number behind a "
-        "policy is its budget in tokens a layer.\n\n" + _table(["policy", *KINDS], rows)
+        f"## Memory under a budget\n\n{count} streams of 64 frames (1,024 tokens) with known cut-outs; the number after a "
+        "policy is its budget in tokens per layer.\n\n" + _table(["policy", *KINDS], rows)
     )
 
 
@@ -182,15 +182,18 @@ def _photographs(found: dict[str, Any]) -> str:
     if "photographs" not in found:
         return ""
     rows = []
-    for key, name in (("objects", "object named correctly"), ("nothing", "“nothing” for a photograph without one")):
+    for key, name in (
+        ("objects", "object named correctly"),
+        ("nothing", "no object named in a photograph without one"),
+    ):
         row = found["photographs"][key]
         low, high = row["interval"]
         rows.append([name, f"**{_share(row['accuracy'])}** ({100 * low:.0f}–{100 * high:.0f})", str(row["n"])])
     wrong = [p for p in found["photographs"]["pictures"] if p["label"] and p["named"] not in (None, p["label"])]
     listed = "; ".join(f"{p['label']} → {p['named']}" for p in wrong) or "none"
     return (
-        "## Whole photographs\n\nThe tower alone, on photographs of Debian packages (`hermes/things/measuring.py`) that "
-        f"training never shows.\n\n{_table(['', 'share right', 'photographs'], rows)}\n\nNamed wrongly: {listed}."
+        "## Whole photographs\n\nThe tower alone, on photographs of Debian packages (`hermes/things/measuring.py`) that are "
+        f"not used in training.\n\n{_table(['', 'accuracy', 'photographs'], rows)}\n\nNamed wrongly: {listed}."
     )
 
 
@@ -223,7 +226,7 @@ def _goals(found: dict[str, Any]) -> str:
 
 
 def _mean(kinds: dict[str, Any], chosen: Sequence[str]) -> float:
-    """Mean accuracy over all questions of some kinds."""
+    """Return the mean accuracy over all questions of the given kinds."""
     total = sum(kinds[kind]["n"] for kind in chosen)
     return float(sum(kinds[kind]["accuracy"] * kinds[kind]["n"] for kind in chosen) / total)
 
@@ -234,6 +237,6 @@ def _machine(found: dict[str, Any]) -> str:
     return (
         f"## Measured\n\n`python -m hermes eval things --report --data FOLDER`, weights with SHA-256 "
         f"`{found['model_sha256'][:16]}…`, {found['machine']}; {size}. Speed with {speed['threads']} thread: "
-        f"{speed['frames_per_second']} frames a second of 384 x 384 pixels, preprocessing included; first token after "
+        f"{speed['frames_per_second']} frames per second of 384 x 384 pixels, preprocessing included; first token after "
         f"{speed['first_token_ms']} ms with 64 frames cached."
     )

@@ -88,7 +88,7 @@ def seconds(value: Any, name: str) -> float:
 
 
 def shaped(values: Array, shape: tuple[int | None, ...], name: str) -> Array:
-    """An array of a shape; None stands for any size of a dimension."""
+    """An array of a shape; None allows any size of a dimension."""
     if len(values.shape) != len(shape) or any(
         want is not None and want != have for want, have in zip(shape, values.shape, strict=True)
     ):
@@ -114,14 +114,14 @@ def within(values: Array, low: float, high: float, name: str, *, nan: bool = Fal
 
 
 def rising(values: Array, name: str) -> Array:
-    """An array of one dimension whose values never fall."""
+    """An array of one dimension whose values do not decrease."""
     if values.ndim != 1 or (values[1:] < values[:-1]).any():
-        raise InvalidValueError(f"The {name} do not rise.")
+        raise InvalidValueError(f"The {name} are not in ascending order.")
     return values
 
 
 def offsets(values: Array, count: int, name: str) -> Array:
-    """Offsets that start at 0, never fall and end at `count`."""
+    """Offsets that start at 0, do not decrease and end at `count`."""
     rising(values, name)
     if not len(values) or values[0] != 0 or values[-1] != count:
         raise InvalidValueError(f"The {name} do not match the tokens.")

@@ -79,7 +79,7 @@ class MemoryBudget:
     """
 
     def __init__(self, limit: int) -> None:
-        """Begin with nothing charged."""
+        """Create a budget with nothing charged."""
         self.limit = limit
         self.used = 0
 
@@ -93,7 +93,7 @@ class MemoryBudget:
         self.used += nbytes
 
     def require(self, nbytes: int) -> None:
-        """Check that bytes which are allocated for a moment only fit beside what was charged.
+        """Check that a temporary allocation fits into what is left.
 
         Raises:
             FileTooLargeError: The file would exceed its limit.

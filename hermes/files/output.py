@@ -1,4 +1,4 @@
-"""Output files: checked before any work starts, never an input, replaced whole or not at all."""
+"""Output files: checked before any work starts, never identical to an input, and replaced atomically."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import Final
 from hermes.errors import FailedError, HermesError
 
 DEVICE_FOLDERS: Final = (Path("/dev"), Path("/proc"), Path("/sys"))
-"""No output is written below these, whatever the entry is: /dev/stdout may lead to a regular file."""
+"""No output is written below these. Symbolic links are checked too: /dev/stdout may point to a regular file."""
 MEMORY_FOLDERS: Final = (Path("/dev/shm"),)  # noqa: S108 - not used for temporary files
-"""Below a device folder, but for regular files."""
+"""Below a device folder, but contains regular files."""
 
 
 class OutputError(HermesError):
@@ -27,8 +27,8 @@ def check_file(path: Path, inputs: Iterable[Path] = ()) -> Path:
 
     Args:
         path: The file; it may exist.
-        inputs: Files and folders that are read. The output may be none of these files and no file in these folders, under
-            whatever name (symbolic link, hard link).
+        inputs: Files and folders that are read. The output must not be one of these files or a file in one of these
+            folders, also not by a symbolic or hard link.
 
     Returns:
         The file to write: `path` with symbolic links followed.
@@ -86,10 +86,10 @@ def check_folder(path: Path, inputs: Iterable[Path] = (), names: Iterable[str] =
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Write a file whole or not at all: yields a temporary path in the same folder, and renames it to `path` at the end.
+    """Replace a file atomically: yield a temporary path in the same folder, and rename it to `path` at the end.
 
     If the block raises, the temporary file is deleted and `path` keeps its content. A symbolic link is followed and kept.
-    The temporary path ends like `path`.
+    The temporary path has the suffix of `path`.
 
     Raises:
         OutputError: `path` is no regular file.
@@ -115,7 +115,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace a file by UTF-8 text, as `replacing` does.
+    """Replace a file with UTF-8 text, as `replacing` does.
 
     Raises:
         OutputError: `path` is no regular file.
@@ -133,7 +133,7 @@ def _check_place(path: Path) -> None:
     if any(absolute.is_relative_to(folder) for folder in MEMORY_FOLDERS):
         return
     if any(absolute.is_relative_to(folder) for folder in DEVICE_FOLDERS):
-        raise OutputError(f"{path} is a device or lies among devices; give a regular file.")
+        raise OutputError(f"{path} is a device, or in a folder of devices; choose a regular file.")
 
 
 def _check_existing(path: Path, real: Path, inputs: Iterable[Path]) -> None:
@@ -148,13 +148,13 @@ def _check_existing(path: Path, real: Path, inputs: Iterable[Path]) -> None:
 
 def _check_regular(path: Path, real: Path) -> None:
     if real.is_dir():
-        raise OutputError(f"{path} is a folder; give a file.")
+        raise OutputError(f"{path} is a folder; choose a file.")
     if not real.is_file():
-        raise OutputError(f"{path} is a device, a pipe or a socket; give a regular file.")
+        raise OutputError(f"{path} is a device, a pipe or a socket; choose a regular file.")
 
 
 def _check_writable(path: Path, folder: Path) -> None:
-    """Create and delete a file: permissions alone do not tell about read-only file systems and quotas."""
+    """Create and delete a file, because permissions do not reveal read-only file systems and quotas."""
     if not folder.exists():
         raise OutputError(f"There is no folder {folder} to write {path.name} to.")
     if not folder.is_dir():

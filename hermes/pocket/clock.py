@@ -16,9 +16,9 @@ class Clock:
     """Measures how much of its time budget, in seconds, a stage has used, across restarts.
 
     Args:
-        budget: seconds in all.
-        used: seconds used before.
-        timer: what counts seconds; `time.process_time` where other programs take most of the machine.
+        budget: Total time in seconds.
+        used: Seconds used before this run.
+        timer: Clock that counts seconds; `time.process_time` if other programs use most of the machine.
     """
 
     def __init__(self, budget: float, used: float = 0.0, timer: Callable[[], float] = time.monotonic) -> None:
@@ -29,7 +29,7 @@ class Clock:
 
     @property
     def used(self) -> float:
-        """Seconds used so far."""
+        """Time used so far, in seconds."""
         return self._used + self._timer() - self._started
 
     @property

@@ -28,8 +28,8 @@ PATCH: Final = 16
 TOKENS: Final = 16  # per frame, after pooling 8 x 8 patches to 4 x 4
 WIDTH: Final = 128
 LAYERS: Final = 10
-MOST_BYTES: Final = 9_000_000  # of one file of weights; hubs want larger ones in a storage of their own
-# The mean and the spread of pixels that LLaVA-OneVision's processors use.
+MOST_BYTES: Final = 9_000_000  # maximum size of a weight file; hubs require special storage for larger ones
+# Mean and standard deviation of pixels in LLaVA-OneVision's processors.
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 STD: Final = (0.26862954, 0.26130258, 0.27577711)
 
@@ -68,13 +68,13 @@ def build(
 
 @dataclass(frozen=True)
 class Preparation:
-    """How frames become pixel values.
+    """Preprocessing of frames.
 
     Attributes:
-        image: pixels a side.
-        patch: pixels a side of one location of the tower.
-        mean: of red, green and blue, 0 to 1.
-        std: likewise.
+        image: Side of the input in pixels.
+        patch: Side of one location of the tower's output in pixels.
+        mean: Mean of red, green and blue, 0 to 1.
+        std: Standard deviation of red, green and blue, 0 to 1.
     """
 
     image: int = IMAGE

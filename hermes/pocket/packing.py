@@ -130,27 +130,27 @@ class Batch:
 
 
 class Happening(Protocol):
-    """When an event of any world begins and ends, in frames."""
+    """An event of any world: its first frame and its end."""
 
     @property
     def start(self) -> int:
-        """The first frame that shows it."""
+        """Index of the first frame that shows the event."""
 
     @property
     def end(self) -> int:
-        """The first frame that no longer shows it."""
+        """Index of the first frame that no longer shows it."""
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """What the streams of one batch show. B streams of F frames.
+    """Content of the B streams of one batch, with F frames each.
 
     Attributes:
-        tracks: their events.
-        labels: int64 [B, F, 3], what a frame shows, -1 for nothing.
+        tracks: Events of each stream.
+        labels: int64 [B, F, 3], class indices of the frame's content, -1 for none.
         event: int64 [B, F], index of the event shown, -1 for none.
         begins: int64 [B, F], index of the event that begins, -1 for none.
-        previous: int64 [B, F, 2], what the event before showed, as 1 + index, 0 for none.
+        previous: int64 [B, F, 2], classes of the previous event, as 1 + index, 0 for none.
     """
 
     tracks: list[Any]
@@ -161,17 +161,17 @@ class Drawn:
 
     @staticmethod
     def empty(streams: int, frames: int) -> Drawn:
-        """Streams that show nothing yet."""
+        """Return streams without events."""
         nothing = np.full((streams, frames), -1, np.int64)
         labels = np.full((streams, frames, 3), -1, np.int64)
         return Drawn([], labels, nothing, nothing.copy(), np.zeros((streams, frames, 2), np.int64))
 
     def put(self, row: int, index: int, events: Sequence[Happening], shown: tuple[int, int]) -> None:
-        """Enter one event of a stream; `shown` is what later frames know it by."""
+        """Add an event to stream `row`; `shown` are its classes for `previous` of later frames."""
         event = events[index]
         self.event[row, event.start : event.end] = index
         self.begins[row, event.start] = index
-        # "Previous" holds from here on, and through the next event, until the one after that.
+        # It is the previous event from its end to the end of the next event.
         after = events[index + 1].end if index + 1 < len(events) else self.event.shape[1]
         self.previous[row, event.end : after] = shown
 
@@ -234,11 +234,11 @@ def _few_colours(rng: np.random.Generator) -> list[int]:
 
 
 class Packer:
-    """Makes packed batches, the same from the same generator.
+    """Makes packed batches, reproducible from the random generator.
 
     Attributes:
-        shares: how often each kind of question is drawn.
-        lists: phrases that ask for everything shown.
+        shares: Relative frequency of each kind of question.
+        lists: Phrases that ask for everything shown.
     """
 
     shares: Mapping[str, float] = SHARES
@@ -259,7 +259,7 @@ class Packer:
             late = plan.kinds != ("list",) and rng.random() < 0.4
             at = int(rng.integers(plan.frames * 3 // 4, plan.frames)) if late else int(rng.integers(plan.frames))
             kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
-            if kind == "recall":  # only asked for where it looks
+            if kind == "recall":  # has no answer; only supervises attention
                 text = self.lists[int(rng.integers(len(self.lists)))]
                 asked.append((Question("recall", text, "", (0.0, 0.0)), at))
                 continue
@@ -269,7 +269,7 @@ class Packer:
         return asked
 
     def _draw(self, rng: np.random.Generator, plan: Plan) -> Drawn:
-        """What the streams of one batch show."""
+        """Sample the content of a batch's streams."""
         drawn = Drawn.empty(plan.streams, plan.frames)
         for row in range(plan.streams):
             events = make_events(rng, plan.frames, plan.tempo, _few_colours(rng) if rng.random() < plan.few else None)
@@ -290,7 +290,7 @@ class Packer:
         return guess_level(question, track, at)
 
     def make(self, rng: np.random.Generator, plan: Plan) -> Batch:
-        """Draw one batch."""
+        """Sample one batch."""
         streams, frames = plan.streams, plan.frames
         drawn = self._draw(rng, plan)
         tracks, labels, event_of = drawn.tracks, drawn.labels, drawn.event

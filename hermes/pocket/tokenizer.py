@@ -44,19 +44,19 @@ def vocabulary() -> list[str]:
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """The card model's tokenizer."""
+    """Return the card model's tokenizer."""
     return word_tokenizer(vocabulary(), SPELLINGS, CHAT_TEMPLATE)
 
 
 def word_tokenizer(
     words: Sequence[str], spellings: Sequence[tuple[str, str]], chat_template: str
 ) -> PreTrainedTokenizerFast:
-    """A fast tokenizer that lower-cases, splits punctuation off, and joins an answer to readable English.
+    """Return a fast tokenizer that lower-cases text, separates punctuation, and decodes answers to readable English.
 
     Args:
-        words: the vocabulary, special tokens first.
-        spellings: patterns and the words that replace them.
-        chat_template: of the tokenizer.
+        words: Vocabulary, special tokens first.
+        spellings: Patterns and their replacements.
+        chat_template: Chat template of the tokenizer.
     """
     index = {word: number for number, word in enumerate(words)}
     core = Tokenizer(models.WordLevel(index, unk_token="<unk>"))  # noqa: S106 - a token of text, not of access

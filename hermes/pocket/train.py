@@ -32,7 +32,7 @@ REFINING_SHARES: Final = {LONG.name: 0.54, SETTLED.name: 0.46}  # the decoder's 
 POLL: Final = 10.0  # seconds between progress messages
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES pocket",
-    "about": "A LLaVA-OneVision with 2.3 million parameters, trained from nothing in about five hours on two CPU cores, on "
+    "about": "A LLaVA-OneVision with 2.3 million parameters, trained from scratch in about five hours on two CPU cores, on "
     "rendered streams of coloured cards. It knows eight colours, five shapes and nine places, and nothing else.",
     "guidance": {
         "local": "What is shown now?",
@@ -77,7 +77,7 @@ def assemble(
 
 
 Job = Callable[[Path, float, int, "Path | None"], None]
-"""A process beside others: gets the run's folder, its minutes, the seed, and the model that is trained further."""
+"""A training process. Called with the run's folder, the minutes, the seed, and the model to continue from."""
 
 
 def _tower(run: Path, minutes: float, seed: int, begin: Path | None) -> None:
@@ -160,7 +160,7 @@ def _from_nothing(run: Path, minutes: float, seed: int, progress: Progress) -> t
     _side_by_side(run, minutes * SHARES["side"], seed, None, jobs, ("vision", SYNTHETIC.name), progress)
     source, sorted_file = _encoded(run, "bank", minutes, seed, None, progress), run / "aligned.pt"
     if not sorted_file.exists():
-        progress("decoder: sorting the look-ups of the long-term layers")
+        progress("decoder: assigning directions to the lookups of the long-term layers")
         model, tokenizer = start_decoder(seed)
         decoder = PackedDecoder(model)
         decoder.load_state_dict(torch.load(run / f"{SYNTHETIC.name}.pt", weights_only=False)["decoder"])

@@ -136,13 +136,13 @@ def start_decoder(seed: int) -> tuple[LlavaOnevisionForConditionalGeneration, Pr
 
 @dataclass(frozen=True)
 class World:
-    """What the decoder is trained for.
+    """The world for which the decoder is trained.
 
     Attributes:
-        start: makes the model and its tokenizer from a seed.
-        decoder: wraps the model for packed batches.
-        packer: of its batches.
-        timer: what counts the seconds of training.
+        start: Creates the model and its tokenizer from a seed.
+        decoder: Wraps the model for packed batches.
+        packer: Makes the batches.
+        timer: Clock that counts the seconds of training.
     """
 
     start: Callable[[int], tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]]
@@ -172,7 +172,7 @@ def train_decoder(
         seed: Random seed of weights and data.
         source: Source of frame tokens.
         begin: State of the previous stage, a model folder, or None to start from scratch.
-        world: What the decoder is trained for.
+        world: The world for which the decoder is trained.
 
     Returns:
         Path of the trained state.

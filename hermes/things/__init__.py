@@ -1,1 +1,1 @@
-"""The model that recognises everyday objects: its world, its vision tower and its training."""
+"""The world of everyday objects, and training of the model that recognises them."""

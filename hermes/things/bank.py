@@ -1,4 +1,4 @@
-"""Rendered scenes as the tower's frozen feature maps, computed once and kept in shards, so that a stop loses little."""
+"""Rendered scenes, encoded once by the frozen part of the tower and stored in shards, so that encoding can be resumed."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from hermes.things.render import draw, make_look, make_setting
 log = logging.getLogger(__name__)
 
 SHARD: Final = 300  # scenes
-TAKES: Final = 1  # frames of one scene, each with its own shake and noise
-EMPTY: Final = 0.08  # share of scenes that show nothing
-STRANGE: Final = 0.1  # share of scenes that show a thing that is none of the objects
+TAKES: Final = 1  # frames per scene, each with different shake and noise
+EMPTY: Final = 0.08  # share of scenes without any object
+STRANGE: Final = 0.1  # share of scenes that show an unknown object
 WHOLE: Final = 0.14  # share of scenes that are whole photographs without any of the objects
 PORTRAIT: Final = 0.06  # share of scenes that are whole photographs of an object
-PHOTOGRAPHIC: Final = 4.0  # how much more often a cut-out of a photograph is shown than a drawing
+PHOTOGRAPHIC: Final = 4.0  # weight of a cut-out from a photograph relative to a drawing
 
 
 @dataclass(frozen=True)
@@ -36,10 +36,10 @@ class Features:
 
     Attributes:
         features: float16 [S, TAKES, 49, 1280].
-        label: int64 [S], object index, `NOTHING` for none.
-        place: int64 [S], index of `PLACES`.
+        label: int64 [S], index of the object, or `NOTHING`.
+        place: int64 [S], index into `PLACES`.
         cover: float16 [S, TAKES, 49], share of each location that the object covers.
-        strange: bool [S], whether an unknown thing, or a photograph without any of the objects, is shown.
+        strange: bool [S], whether the scene shows an unknown object, or is a photograph without any of the objects.
     """
 
     features: Tensor
@@ -50,19 +50,19 @@ class Features:
 
 
 def to_pixel_values(frames: NDArray[np.uint8]) -> Tensor:
-    """uint8 [N, 224, 224, 3] -> float32 [N, 3, 224, 224], -1 to 1."""
+    """Convert frames, uint8 [N, 224, 224, 3], to float32 [N, 3, 224, 224], -1 to 1."""
     return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @dataclass(frozen=True)
 class Material:
-    """What scenes are made of.
+    """Pictures from which scenes are composed.
 
     Attributes:
-        cutouts: of objects and of unknown things.
-        backgrounds: photographs, uint8 [H, W, 3] RGB.
-        whole: photographs that show none of the objects and fill the frame.
-        portraits: photographs that an object fills, each with its label.
+        cutouts: Cut-outs of known and of unknown objects.
+        backgrounds: Photographs, uint8 [H, W, 3] RGB.
+        whole: Photographs without any of the objects, which fill the frame.
+        portraits: Photographs in which an object fills the frame, each with its label.
     """
 
     cutouts: Sequence[Cutout]
@@ -78,7 +78,7 @@ def _choose(rng: np.random.Generator, cutouts: Sequence[Cutout]) -> Cutout:
 
 @torch.inference_mode()
 def make_shard(network: EfficientNetLite, rng: np.random.Generator, material: Material, scenes: int) -> Features:
-    """Render and encode scenes; every object is as frequent as every other, however many pictures it has."""
+    """Render and encode scenes. All objects are equally frequent, regardless of their number of pictures."""
     of: dict[int, list[Cutout]] = {}
     for cutout in material.cutouts:
         of.setdefault(cutout.label, []).append(cutout)
@@ -104,7 +104,7 @@ def make_shard(network: EfficientNetLite, rng: np.random.Generator, material: Ma
             frames[index, take], masks[index, take] = draw(rng, setting, look)
         if odd:
             masks[index] = 0
-        elif portrait:  # nobody outlined it; it lies in the middle
+        elif portrait:  # there is no outline: assume that the object covers the middle
             masks[index] = cv2.ellipse(np.zeros((224, 224), np.uint8), (112, 112), (85, 85), 0, 0, 360, 255, -1)
         labels.append(label)
         places.append(place)
@@ -126,7 +126,7 @@ def extend_bank(
     seed: int,
     progress: Callable[[str], None],
 ) -> None:
-    """Compute the shards of a bank that are not there yet; each depends on its number and the seed alone."""
+    """Compute the missing shards of a bank. A shard depends only on its number and the seed."""
     torch.set_num_threads(1)
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(shards):
@@ -140,6 +140,6 @@ def extend_bank(
 
 
 def open_bank(folder: Path) -> Features:
-    """All shards of a bank that are there."""
+    """Read all shards of a bank."""
     shards = [torch.load(path, weights_only=True) for path in sorted(folder.glob("*.pt"))]
     return Features(**{key: torch.cat([shard[key] for shard in shards]) for key in shards[0]})

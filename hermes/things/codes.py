@@ -1,8 +1,8 @@
-"""The code book: what a frame token should say, as fixed vectors of the decoder's width.
+"""The code book: fixed vectors of the decoder's width that define the target content of frame tokens.
 
-A token that an object covers says the object, its category and its place; any other token says "nothing". Every token says
-which of the frame's tokens it is. Codes of places and tokens are the card model's; an object's code holds the codes of a
-colour and a shape as well, so that the card model's decoder finds its way among objects before it has learned their own.
+A token that an object covers encodes the object, its category and its place; any other token encodes "nothing". Every token
+also encodes its index in the frame. Codes of places and tokens are those of the card model. An object's code contains the
+codes of a colour and a shape, so that the card model's decoder can distinguish objects before it is trained on them.
 """
 
 from __future__ import annotations
@@ -16,25 +16,25 @@ from torch import Tensor
 from hermes.pocket.codes import code_book as card_codes
 from hermes.things.objects import CATEGORIES, CATEGORY_OF, OBJECTS
 
-SHARED: Final = 0.7  # of the norm that colours and shapes have
+SHARED: Final = 0.7  # norm of the colour and shape in an object's code, relative to those of the card model
 CATEGORY_NORM: Final = 3.0
 OBJECT_NORM: Final = 6.0
 
 
 @dataclass(frozen=True)
 class ObjectCodeBook:
-    """Codes, each row a vector of the decoder's width.
+    """Codes; each row is a vector of the decoder's width.
 
     Attributes:
-        objects: [objects, width], categories included.
-        colour_of: int64 [objects], which colour's code is part of an object's.
-        shape_of: int64 [objects], which shape's.
-        own: [objects, width], what is an object's alone.
-        categories: [categories, width], what the objects of a category share.
-        colour_of_category: int64 [categories].
-        places: [9, width].
-        tokens: [16, width].
-        empty: [width].
+        objects: Complete codes of the objects [objects, width].
+        colour_of: Index of the colour in each object's code, int64 [objects].
+        shape_of: Index of the shape in each object's code, int64 [objects].
+        own: The part of each object's code that no other object shares [objects, width].
+        categories: The part that the objects of a category share [categories, width].
+        colour_of_category: Index of the colour of each category, int64 [categories].
+        places: Codes of the places [9, width].
+        tokens: Codes of the tokens' indices [16, width].
+        empty: Code of a token that no object covers [width].
     """
 
     objects: Tensor
@@ -49,7 +49,7 @@ class ObjectCodeBook:
 
 
 def code_book() -> ObjectCodeBook:
-    """The code book of this model; the same on every machine up to rounding."""
+    """Return the code book, which is the same on every machine up to rounding."""
     cards = card_codes()
     used = torch.cat([cards.colour, cards.shape, cards.place, cards.token, cards.empty[None]])
     free = torch.linalg.svd(used.double()).Vh[len(used) :].float()  # rows orthogonal to all codes of cards

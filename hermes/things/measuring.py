@@ -1,4 +1,4 @@
-"""Photographs of packages that measure the model of everyday objects; training never shows them."""
+"""Photographs for evaluating the model of everyday objects. Training does not use them."""
 
 from __future__ import annotations
 
@@ -54,11 +54,11 @@ _LABELS: Final = {
 
 @dataclass(frozen=True)
 class Photograph:
-    """One photograph with its truth.
+    """One photograph with its ground truth.
 
     Attributes:
-        name: source and file.
-        label: the object it shows, None for none of them.
+        name: Source and file name.
+        label: The object that it shows, or None.
         pixels: uint8 [H, W, 3], RGB.
     """
 
@@ -68,12 +68,12 @@ class Photograph:
 
 
 def measuring_names(source: str) -> frozenset[str]:
-    """Names of the pictures of a source that measure."""
+    """Return the names of the evaluation pictures of a source."""
     return frozenset(name for files in _LABELS[source].values() for name in files.split())
 
 
 def read_photographs(data: Path) -> list[Photograph]:
-    """All photographs, from the unpacked packages.
+    """Return all photographs, from the unpacked packages.
 
     Raises:
         HermesError: A package is missing.
@@ -87,7 +87,7 @@ def read_photographs(data: Path) -> list[Photograph]:
                     raise HermesError(f"{source} in {data} has no picture {file}.")
                 picture = cv2.imdecode(np.frombuffer(contents[file], np.uint8), cv2.IMREAD_COLOR)
                 if picture is None:
-                    raise HermesError(f"{file} of {source} in {data} is no picture that can be read.")
+                    raise HermesError(f"{file} of {source} in {data} is not a readable picture.")
                 pixels = np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
                 found.append(Photograph(f"{source}/{file}", None if label == "nothing" else label, pixels))
     return found

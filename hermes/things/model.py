@@ -1,4 +1,4 @@
-"""The model of everyday objects: LLaVA-OneVision's own classes around the object tower, begun from the card model."""
+"""Construction of the model of everyday objects: LLaVA-OneVision with the object tower and the card model's decoder."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from hermes.things.convert import tower_config
 from hermes.things.objects import CATEGORIES, NAMES, PLACES
 from hermes.things.tokenizer import build_tokenizer
 
-SHIFT: Final = 12.0  # moves the projector's hidden values to where GELU passes them unchanged
+SHIFT: Final = 12.0  # offset of the projector's hidden values, for which GELU is the identity
 LOCATIONS: Final = 49
-# Embedding of an object's word: of the words of its colour and shape, and of its own code, as read and as written.
+# Weights in the embedding of an object's word: the words of its colour and shape, and its own code as input and as output.
 LIKENESS: Final = 0.55
 READ: Final = 0.4
 WRITTEN: Final = 0.8
-COPYING: Final = (0, 1, 2, 7, 8, 9)  # layers that begin to copy objects
+COPYING: Final = (0, 1, 2, 7, 8, 9)  # layers that are initialised to copy objects
 COPY_GAIN: Final = 0.4
-# Words of the card model whose embedding a word of this model starts from.
+# Words of the card model that initialise the embeddings of words of this model.
 LIKE: Final = {"objects": "cards", "object": "card", "everyday": "coloured", "thing": "card", "things": "cards"}
 
 
 def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaOnevisionConfig:
-    """The model's configuration: the card model's decoder behind the object tower."""
+    """Return the model's configuration: the object tower and the card model's decoder."""
     cards = card_config(tokenizer)
     vision = tower_config()
     return LlavaOnevisionConfig(
@@ -46,7 +46,7 @@ def build_config(tokenizer: PreTrainedTokenizerFast) -> LlavaOnevisionConfig:
 
 
 def pool_locations(values: torch.Tensor) -> torch.Tensor:
-    """Float [..., 49, C] -> [..., 16, C], as LLaVA-OneVision pools the tower's locations of a video frame."""
+    """Pool the tower's locations [..., 49, C] to tokens [..., 16, C], as LLaVA-OneVision does for video frames."""
     lead, channels = values.shape[:-2], values.shape[-1]
     grid = values.reshape(-1, 7, 7, channels).permute(0, 3, 1, 2)
     pooled = F.interpolate(grid, size=(4, 4), mode="bilinear")
@@ -54,7 +54,7 @@ def pool_locations(values: torch.Tensor) -> torch.Tensor:
 
 
 def write_projector(model: LlavaOnevisionForConditionalGeneration, book: ObjectCodeBook) -> None:
-    """Make the projector turn the tower's state into codes."""
+    """Set the projector's weights so that it converts the tower's hidden state to codes."""
     pooling = pool_locations(torch.eye(LOCATIONS)[None])[0]  # [16, 49]
     locations = torch.linalg.pinv(pooling.double()).float() @ book.tokens
     rows = torch.cat([book.objects, book.places, book.empty[None], locations])
@@ -69,11 +69,11 @@ def write_projector(model: LlavaOnevisionForConditionalGeneration, book: ObjectC
 def build(
     seed: int = 0, cards: Path = POCKET
 ) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
-    """A model in float32 whose decoder is the card model's, with words and codes of objects, and its tokenizer.
+    """Return an untrained model in float32 with the card model's decoder, and its tokenizer.
 
     Args:
-        seed: of what is new.
-        cards: folder of the card model.
+        seed: Random seed of the new weights.
+        cards: Folder of the card model.
     """
     torch.manual_seed(seed)
     tokenizer = build_tokenizer()
@@ -95,7 +95,7 @@ def build(
 def _embed_words(
     words: torch.Tensor, old: torch.Tensor, tokenizer: PreTrainedTokenizerFast, book: ObjectCodeBook
 ) -> None:
-    """Words that both models know keep their embedding; objects and categories start near their codes."""
+    """Initialise the embeddings: shared words keep theirs, objects and categories start near their codes."""
     known = card_tokenizer()
     words.copy_(torch.randn(words.shape) * old.std())
 
@@ -121,7 +121,7 @@ def _embed_words(
 
 @torch.no_grad()
 def _copy_objects(layers: torch.nn.ModuleList, book: ObjectCodeBook, seed: int) -> None:
-    """Let the layers that copy colours and shapes copy what is an object's own, along random directions."""
+    """Extend the layers that copy colours and shapes to copy the objects' own codes, along random directions."""
     new = torch.cat([book.own, book.categories])
     rank = int(torch.linalg.matrix_rank(new))
     basis = torch.linalg.svd(new, full_matrices=False).Vh[:rank]

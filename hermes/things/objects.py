@@ -1,7 +1,7 @@
-"""The objects that the model knows: their names, categories, ImageNet classes and pictures.
+"""The objects that the model knows: names, categories, ImageNet classes and pictures.
 
-Pictures come from packages of the registries (see `hermes.things.pictures`): emoji are given as characters, stamps of
-Tux Paint as paths below the package's folder, without their ending.
+Pictures come from the packages of `hermes.things.fetch`. Emoji are given as characters, Tux Paint stamps as paths below the
+package's folder, without extension.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ class Object:
     """One object.
 
     Attributes:
-        name: everyday name, one token of the vocabulary; a hyphen is written and read as a space.
-        category: one of `CATEGORIES`.
-        imagenet: indices of the ImageNet classes that show it.
-        emoji: emoji that show it.
-        stamps: stamps of Tux Paint that show it.
-        also: other names, which the tokenizer reads as this one.
+        name: Everyday name, one token of the vocabulary. Text has a space in place of a hyphen.
+        category: One of `CATEGORIES`.
+        imagenet: Indices of the ImageNet classes that show it.
+        emoji: Emoji that show it.
+        stamps: Tux Paint stamps that show it.
+        also: Synonyms, which the tokenizer replaces with the name.
     """
 
     name: str
@@ -35,11 +35,11 @@ class Object:
 
 @dataclass(frozen=True)
 class Category:
-    """A kind of object.
+    """A category of objects.
 
     Attributes:
-        name: one token of the vocabulary.
-        some: how a question asks for one: "Was there an animal?".
+        name: One token of the vocabulary.
+        some: The category with an article, as in "Was there an animal?".
     """
 
     name: str
@@ -65,7 +65,7 @@ CATEGORIES: Final = (
 
 
 def _classes(text: str) -> tuple[int, ...]:
-    """ImageNet classes from "7 8" or "151-268"."""
+    """Parse ImageNet classes: "7 8" or "151-268"."""
     found: list[int] = []
     for part in text.split():
         first, _, last = part.partition("-")
@@ -74,7 +74,7 @@ def _classes(text: str) -> tuple[int, ...]:
 
 
 def _read() -> tuple[Object, ...]:
-    """The objects of `objects.json`, in its order."""
+    """Read `objects.json`."""
     text = Path(__file__).with_name("objects.json").read_text(encoding="utf-8")
     return tuple(
         Object(

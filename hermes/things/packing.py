@@ -1,4 +1,4 @@
-"""Packed training batches of streams of objects; the packing itself is the card model's."""
+"""Packed training batches of streams of objects. The packing is that of the card model."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ SHARES: Final = {
 
 @dataclass(frozen=True)
 class ObjectTrack:
-    """The events of one stream, as questions need them."""
+    """The events of one stream, in the form that questions need."""
 
     events: list[ObjectEvent]
     fps: float = 1.0
 
 
 def evidence_of(question: Question, track: ObjectTrack, at: int) -> list[int]:
-    """Indices of the events that hold the answer; none for "now" (the newest frames hold it) and for refusals."""
+    """Return the indices of the events with the answer; none for "now" (the newest frames contain it) and refusals."""
     seen = [index for index, event in enumerate(track.events) if event.start <= at]
     if question.kind in ("recall", "list", "count"):
         return seen
@@ -41,7 +41,7 @@ def evidence_of(question: Question, track: ObjectTrack, at: int) -> list[int]:
 
 
 def guess_level(question: Question, track: ObjectTrack, at: int) -> float:
-    """Chance that naming something that was shown (or the likelier of yes and no) is right."""
+    """Return the chance that naming something shown so far (or the likelier of yes and no) is correct."""
     names = {event.name for event in track.events if event.start <= at}
     if question.form in ("exists", "category"):
         return 0.5
@@ -51,7 +51,7 @@ def guess_level(question: Question, track: ObjectTrack, at: int) -> float:
 
 
 class ObjectPacker(Packer):
-    """Makes packed batches, the same from the same generator."""
+    """Makes packed batches, reproducible from the random generator."""
 
     shares: Mapping[str, float] = SHARES
     lists: Sequence[str] = PHRASES["list"]

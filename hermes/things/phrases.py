@@ -1,7 +1,6 @@
-"""How people phrase their questions about objects, several ways for each family.
+"""Phrasings of the questions about objects, several per family.
 
-{x} is filled with an object's name, {a} with its name and article, {s} with a category as a question asks for one, {c} with
-a category.
+Placeholders: {x} an object's name, {a} the name with an article, {c} a category, {s} a category with an article.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Cut-outs of objects and photographs for backgrounds, read from unpacked packages of the registries.
+"""Cut-outs of objects and background photographs, read from the packages that `hermes.things.fetch` downloads.
 
-Nothing of them is shipped: `hermes.things.fetch` gets the packages, and this module reads what they hold.
+Only the Fluent Emoji cut-outs and the held-out backgrounds ship with the program (`shipped_pictures`).
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ log = logging.getLogger(__name__)
 SIDE: Final = 256  # pixels of the longer side of a cut-out
 STAMPS: Final = Path("tuxpaint/usr/share/tuxpaint/stamps")
 VECTORS: Final = ("noto", "twemoji")  # sets of emoji that iconify packs as SVG
-HELD_OUT_STYLES: Final = ("twemoji",)  # emoji that training never shows
+HELD_OUT_STYLES: Final = ("twemoji",)  # emoji that are not used in training
 NOTHING: Final = -1
 SHOW_OBJECTS: Final = ("chelsea", "coffee")  # held-out photographs that show a cat and a cup
-# Stamps that show none of the objects: the model shall not name them.
+# Stamps that show none of the objects; the model must not name them.
 UNKNOWN: Final = (
     "plants/flowers/", "symbols/chess/", "symbols/money/", "town/houses/", "symbols/shapes/", "seasonal/halloween/grave",
     "plants/trees/", "space/planets/", "town/flags/", "town/roadsigns/", "household/key", "household/tools/wrench",
@@ -44,14 +44,14 @@ UNKNOWN: Final = (
 
 @dataclass(frozen=True)
 class Cutout:
-    """One picture of an object, or of a thing that the model does not know.
+    """One picture of a known or unknown object.
 
     Attributes:
-        label: index of the object, `NOTHING` for an unknown thing.
-        style: "stamp" or a set of emoji.
-        name: within its style.
-        pixels: uint8 [H, W, 4], RGBA, cropped to what is opaque.
-        photographic: whether it was cut from a photograph.
+        label: Index of the object, or `NOTHING` for an unknown object.
+        style: "stamp" or the name of an emoji set.
+        name: Name within its style.
+        pixels: uint8 [H, W, 4], RGBA, cropped to the opaque part.
+        photographic: Whether it was cut from a photograph.
     """
 
     label: int
@@ -62,7 +62,7 @@ class Cutout:
 
 
 def held_out(cutouts: list[Cutout]) -> tuple[list[Cutout], list[Cutout]]:
-    """Split into training and held-out: the held-out styles, and of each object with several stamps every third one."""
+    """Split into training and held-out pictures: the held-out styles, and every third stamp of each object."""
     training: list[Cutout] = []
     kept: list[Cutout] = []
     stamps: dict[int, int] = {}
@@ -103,7 +103,7 @@ def _vector(svg: str) -> Pillow.Image | None:
     try:
         drawn = resvg_py.svg_to_bytes(svg_string=svg, width=SIDE)
     except ValueError as error:
-        log.warning("A picture is left out: %s", error)
+        log.warning("Skipping a picture: %s", error)
         return None
     return Pillow.open(io.BytesIO(bytes(drawn)))
 
@@ -113,7 +113,7 @@ def _code(emoji: str) -> str:
 
 
 class _Icons:
-    """The SVG pictures of one iconify package."""
+    """Return the SVG pictures of one iconify package."""
 
     def __init__(self, folder: Path) -> None:
         content: dict[str, Any] = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
@@ -143,10 +143,10 @@ def _stamp(file: Path) -> Pillow.Image | None:
 
 
 def read_cutouts(folder: Path) -> list[Cutout]:
-    """All cut-outs of the unpacked packages.
+    """Return all cut-outs of the unpacked packages.
 
     Args:
-        folder: with the packages in folders of their own (see `hermes.things.fetch`).
+        folder: Folder with one folder per package (see `hermes.things.fetch`).
 
     Raises:
         HermesError: A package or the SVG renderer is missing.
@@ -181,7 +181,7 @@ def read_cutouts(folder: Path) -> list[Cutout]:
 
 
 def read_photographs(folders: list[Path], side: int = 480) -> list[tuple[str, Pixels]]:
-    """Photographs below folders, each scaled to `side` pixels on its shorter side, without copies in other sizes.
+    """Read the photographs below folders, scaled to `side` pixels on the shorter side, without copies in other sizes.
 
     Returns:
         Names and pictures uint8 [H, W, 3], RGB.
@@ -189,7 +189,7 @@ def read_photographs(folders: list[Path], side: int = 480) -> list[tuple[str, Pi
     chosen: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(p for p in folder.rglob("*") if p.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp")):
-            # Wallpapers come in several sizes, in a folder of the picture's name.
+            # A wallpaper in several sizes is a folder with the picture's name.
             key = path.parent.parent.parent.name if path.parent.name.startswith("images") else path.stem
             if key not in chosen or path.stat().st_size > chosen[key].stat().st_size:
                 chosen[key] = path
@@ -208,14 +208,14 @@ def read_photographs(folders: list[Path], side: int = 480) -> list[tuple[str, Pi
 
 
 def read_shipped() -> tuple[list[Cutout], list[Pixels]]:
-    """The cut-outs and held-out backgrounds that ship: Fluent Emoji, and photographs that show none of the objects."""
+    """Return the shipped pictures: Fluent Emoji cut-outs, and held-out photographs without any of the objects."""
     cutouts = []
     for path in sorted(SHIPPED.glob("*.webp")):
         name = path.stem.rsplit("-", 1)[0]
         pixels = np.asarray(Pillow.open(path).convert("RGBA"))
         cutouts.append(Cutout(NAMES.index(name), "fluent-3d", path.stem, pixels))
     if not cutouts:
-        raise HermesError(f"The cut-outs of objects are missing: {SHIPPED} holds none.")
+        raise HermesError(f"The cut-outs of objects are missing: there are none in {SHIPPED}.")
     files = sorted(p for p in HELD_OUT_PHOTOGRAPHS.glob("*.jpg") if not p.stem.startswith(SHOW_OBJECTS))
     backgrounds = [np.asarray(Pillow.open(path).convert("RGB")) for path in files]
     return cutouts, backgrounds

@@ -1,4 +1,4 @@
-"""Reads pictures out of Qt's compiled resource files (.rcc), in which GCompris packs its photographs."""
+"""Reader of Qt's compiled resource files (.rcc), which contain GCompris's photographs."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Plain English questions about a stream of objects, with their true answers and where the evidence lies.
+"""Questions about a stream of objects, with their true answers and the location of the evidence.
 
-A question is asked after a frame; only what was shown up to and including that frame counts.
+A question is asked after a frame; only frames up to and including that frame count.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from hermes.things.timeline import ObjectEvent
 REFUSAL: Final = "I only know everyday objects."
 KINDS: Final = ("now", "before", "first", "exists", "category", "after", "place", "count")
 EXTRA_KINDS: Final = ("list", "other")
-LISTED: Final = 8  # the most objects that one list names
+LISTED: Final = 8  # maximum number of objects in a list
 
 
 class ObjectTimeline(Protocol):
-    """What questions need to know of a stream."""
+    """The properties of a stream that questions need."""
 
     @property
     def events(self) -> list[ObjectEvent]:
-        """Everything that is shown, in order."""
+        """Events in order of time."""
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
+        """Frames per second."""
 
 
-def said(name: str) -> str:
-    """A name of an object or place as people write it."""
+def as_text(name: str) -> str:
+    """Return the name of an object or place as it appears in text, with spaces in place of hyphens."""
     return name.replace("-", " ")
 
 
 def with_article(name: str) -> str:
-    """The object's name with its article, as "Was there ...?" asks for it."""
+    """Return the object's name with its article, as in "Was there a cup?"."""
     if name in ("glasses", "jeans", "bread", "corn", "broccoli"):
-        return said(name)
-    return f"{'an' if name[0] in 'aeiou' else 'a'} {said(name)}"
+        return as_text(name)
+    return f"{'an' if name[0] in 'aeiou' else 'a'} {as_text(name)}"
 
 
 def _sentence(name: str | None) -> str:
-    return "Nothing." if name is None else f"{capital(said(name))}."
+    return "Nothing." if name is None else f"{capital(as_text(name))}."
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class _ObjectPast:
     def put(
         self, kind: str, form: str, text: str, answer: str, events: list[ObjectEvent] | None, subject: str = ""
     ) -> Question:
-        # Without an event to point at, the evidence is all that was shown so far.
+        # Without a specific event, the evidence is everything shown so far.
         start = min((e.start for e in events), default=0) if events else 0
         end = max((min(e.end, self.at + 1) for e in events), default=self.at + 1) if events else self.at + 1
         if form.startswith("now"):
@@ -115,10 +115,12 @@ def _ask_exists(past: _ObjectPast) -> Question:
     names = {event.name for event in past.seen}
     if past.seen and past.rng.random() < 0.5:
         event = past.pick(past.seen)
-        return past.ask("exists", "exists", "Yes.", [event], event.name, x=said(event.name), a=with_article(event.name))
+        return past.ask(
+            "exists", "exists", "Yes.", [event], event.name, x=as_text(event.name), a=with_article(event.name)
+        )
     absent = [name for name in NAMES if name not in names]
     name = absent[int(past.rng.integers(len(absent)))]
-    return past.ask("exists", "exists", "No.", None, name, x=said(name), a=with_article(name))
+    return past.ask("exists", "exists", "No.", None, name, x=as_text(name), a=with_article(name))
 
 
 def _ask_category(past: _ObjectPast) -> Question:
@@ -146,7 +148,7 @@ def _ask_after(past: _ObjectPast) -> Question | None:
     following = past.seen[place + 1] if place + 1 < len(past.seen) else None
     evidence = [event, following] if following else [event]
     answer = _sentence(following.name if following else None)
-    return past.ask("after", "after", answer, evidence, event.name, x=said(event.name))
+    return past.ask("after", "after", answer, evidence, event.name, x=as_text(event.name))
 
 
 def _ask_place(past: _ObjectPast) -> Question | None:
@@ -157,7 +159,7 @@ def _ask_place(past: _ObjectPast) -> Question | None:
     if not options:
         return None
     event = past.pick(options)
-    return past.ask("place", "place", _sentence(event.place_at(past.at)), [event], event.name, x=said(event.name))
+    return past.ask("place", "place", _sentence(event.place_at(past.at)), [event], event.name, x=as_text(event.name))
 
 
 def _ask_count(past: _ObjectPast) -> Question:
@@ -168,7 +170,7 @@ def _ask_count(past: _ObjectPast) -> Question:
 def _ask_list(past: _ObjectPast) -> Question | None:
     if len(past.seen) > LISTED:
         return None
-    names = [said(event.name) for event in past.seen]
+    names = [as_text(event.name) for event in past.seen]
     return past.ask("list", "list", capital(", ".join(names)) + "." if names else "Nothing.", past.seen)
 
 
@@ -194,12 +196,12 @@ def _past(stream: ObjectTimeline, at: int, rng: np.random.Generator) -> _ObjectP
 
 
 def ask(stream: ObjectTimeline, at: int, kind: str, rng: np.random.Generator) -> Question | None:
-    """One question of a kind after frame `at`, or None where the stream allows none."""
+    """Return a question of a kind after frame `at`; None if none is well-defined."""
     return _ASK[kind](_past(stream, at, rng))
 
 
 def every_word() -> list[str]:
-    """All words that questions and answers are made of, lower-case, sorted; names are one word each."""
+    """Return all words of questions and answers, lower-case and sorted, for the tokenizer; each name is one word."""
     words: set[str] = set()
     for phrase in (*(p for group in PHRASES.values() for p in group), *UNKNOWN_FRAMES):
         words.update(normal_words(re.sub(r"\{\w\}", " ", phrase)))

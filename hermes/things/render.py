@@ -1,4 +1,4 @@
-"""Draws one frame: a photograph, perhaps an object held before it, light, camera and sensor."""
+"""Renders a frame: background, optional object, light, camera and sensor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hermes.things.objects import PLACES
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
-PROCEDURAL: Final = 0.3  # share of backgrounds that are drawn instead of photographed
+PROCEDURAL: Final = 0.3  # share of procedural backgrounds
 
 
 @dataclass(frozen=True)
@@ -48,16 +48,16 @@ class ObjectSetting:
 
 @dataclass(frozen=True)
 class ObjectLook:
-    """How one object is shown.
+    """Appearance of an object.
 
     Attributes:
-        pixels: uint8 [H, W, 4], its cut-out.
-        centre: of the object, in frame sides.
-        size: longer side of the cut-out, in frame heights.
-        matrix: turn, mirroring and tilt, [2, 2].
-        gain: of its colours.
-        hand: direction from which a hand holds it and its colour, or None.
-        cover: direction, distance and colour of a thing in front of it, or None.
+        pixels: Its cut-out, uint8 [H, W, 4].
+        centre: Centre of the object, in frame sides.
+        size: Longer side of the cut-out, in frame heights.
+        matrix: Rotation, mirroring and tilt [2, 2].
+        gain: Gain of red, green and blue.
+        hand: Direction and colour of a hand that holds the object, or None.
+        cover: Direction, distance and colour of something in front of the object, or None.
     """
 
     pixels: Pixels
@@ -76,14 +76,14 @@ def make_setting(
     drawn: float | None = None,
     zoom: float = 2.0,
 ) -> ObjectSetting:
-    """Draw a background, light and camera.
+    """Sample a background, light and camera.
 
     Args:
-        rng: source of randomness.
-        photographs: uint8 [H, W, 3] RGB.
-        aspect: width over height of the camera's picture; None: drawn.
-        drawn: share of procedural backgrounds; None: the usual one.
-        zoom: how far a photograph is enlarged at most.
+        rng: Source of randomness.
+        photographs: Backgrounds, uint8 [H, W, 3] RGB; if empty, backgrounds are procedural.
+        aspect: Width over height of the scene before it is squeezed to a square; None: random.
+        drawn: Share of procedural backgrounds; None: `PROCEDURAL`.
+        zoom: Maximum magnification of a photograph.
     """
     if rng.random() < (PROCEDURAL if drawn is None else drawn) or not photographs:
         background: Pixels = make_background(rng)
@@ -111,7 +111,7 @@ def make_setting(
 
 
 def make_look(rng: np.random.Generator, pixels: Pixels, place: str, aspect: float = 1.0) -> ObjectLook:
-    """Draw how a cut-out is shown at a place."""
+    """Sample the appearance of a cut-out at a place."""
     row, column = divmod(PLACES.index(place), 3)
     low, high = (0.4, 1.1) if place == "centre" else (0.38, 0.64)
     size = float(rng.uniform(low, high))
@@ -122,7 +122,7 @@ def make_look(rng: np.random.Generator, pixels: Pixels, place: str, aspect: floa
         matrix = matrix @ np.diag([-1.0, 1.0])
     matrix = np.diag([1 / np.sqrt(aspect), np.sqrt(aspect)]) @ matrix
     jitter = np.clip(rng.normal(0, 0.04, 2), -0.08, 0.08)
-    inset = min(0.36 * size, 0.29)  # most of the object is in view, its centre in its own ninth of the frame
+    inset = min(0.36 * size, 0.29)  # most of the object is in view, its centre in the named ninth
     x, y = np.clip((np.array([column, row]) + 0.5) / 3 + jitter, inset, 1 - inset)
     hand = (float(rng.normal(np.pi / 2, 0.7)), skin_tone(rng)) if rng.random() < 0.3 else None
     cover = None
@@ -149,15 +149,15 @@ def draw(
     """Draw one frame.
 
     Args:
-        rng: this frame's shake and noise.
-        setting: background, light and camera.
-        look: the object, or None.
-        height: of the frame, in pixels.
-        width: of the frame, in pixels.
-        shift: how far the object has moved, in frame sides.
+        rng: Source of randomness for shake and noise.
+        setting: Background, light and camera.
+        look: Appearance of the object, or None.
+        height: Height of the frame, in pixels.
+        width: Width of the frame, in pixels.
+        shift: Displacement of the object, in frame sides.
 
     Returns:
-        The frame, uint8 [height, width, 3] RGB, and the object's visible part, uint8 [height, width], 0 to 255.
+        The frame, uint8 [height, width, 3] RGB, and a mask of the object's visible part, uint8 [height, width], 0 to 255.
     """
     left, top, side = setting.crop
     shake = rng.normal(0, 1, 2) * setting.shake
@@ -185,7 +185,7 @@ def draw(
 def _put(
     rng: np.random.Generator, frame: Floats, mask: Floats, look: ObjectLook, shift: NDArray[np.float64], shake: float
 ) -> None:
-    """Lay the object over the frame, then what covers it."""
+    """Draw the object onto the frame, then its hand and cover."""
     height, width = frame.shape[:2]
     turn = rng.normal(0, 3 * shake)
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])

@@ -1,4 +1,4 @@
-"""Where the decoder's frame tokens come from while it trains: codes with noise and doubts, or the tower's own."""
+"""Sources of frame tokens for training the decoder: noisy codes, or features of the trained tower."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MISSED: Final = 0.05  # share of frames in which the tower overlooks an object
 
 
 def _covers() -> Tensor:
-    """Covers of ellipses of many sizes in each place, float [places, COVERS, 16]."""
+    """Return the covers of ellipses of various sizes at each place, float [places, COVERS, 16]."""
     rng = np.random.default_rng(6)
     masks = np.zeros((len(PLACES) * COVERS, 64, 64), np.uint8)
     for index in range(len(masks)):
@@ -35,10 +35,10 @@ def _covers() -> Tensor:
 
 
 class CodeSource:
-    """What a good tower would write, with noise, doubts between objects and overlooked frames."""
+    """Synthetic output of a good tower, with noise, ambiguous objects and missed frames."""
 
     def __init__(self, noise: tuple[float, float] = (0.05, 0.4), doubt: float = 0.35) -> None:
-        """Args: `noise`, range of its spread; `doubt`, share of events whose object is taken for another in part."""
+        """Set the range of the noise's standard deviation, and the share of events mixed with another object (`doubt`)."""
         self._book = code_book()
         self._covers = _covers()
         self._noise = noise
@@ -55,7 +55,7 @@ class CodeSource:
         choice = rng.integers(0, COVERS, (shape[0], event.max() + 2))
         which = torch.from_numpy(np.take_along_axis(choice, index, 1))
         cover = self._covers[safe[..., 2], which] * shown[..., None]
-        # Of some events a share of the evidence, changing from frame to frame, speaks for another object.
+        # In some events, a share of the evidence that varies by frame belongs to another object.
         wrong = rng.integers(0, len(NAMES), (shape[0], event.max() + 2))
         doubt = np.where(rng.random(wrong.shape) < self._doubt, rng.uniform(0, 0.45, wrong.shape), 0)
         share = np.take_along_axis(doubt, index, 1) * rng.uniform(0.5, 1.1, shape)
@@ -72,7 +72,7 @@ class CodeSource:
 
 
 class SeenSource:
-    """Frame tokens as the trained tower writes them: every event one scene of its object and place."""
+    """Frame tokens of the trained tower: each event uses one scene of its object and place."""
 
     def __init__(self, tokens: Tensor, cover: Tensor, label: Tensor, place: Tensor, doubt: float = 0.25) -> None:
         """Sort scenes by object and place.
@@ -80,10 +80,10 @@ class SeenSource:
         Args:
             tokens: float16 [S, takes, 16, width].
             cover: float16 [S, takes, 16].
-            label: int64 [S], object index, -1 for none.
+            label: int64 [S], index of the object, -1 for none.
             place: int64 [S].
-            doubt: share of events into which evidence for another object is mixed, since the tower is less sure of
-                pictures that it was not trained on.
+            doubt: Share of events that are mixed with evidence for another object, because the tower is less certain
+                about pictures that it was not trained on.
         """
         kind = torch.where(label < 0, len(NAMES) * len(PLACES), label * len(PLACES) + place)
         order = kind.argsort(stable=True)
@@ -95,7 +95,7 @@ class SeenSource:
     def frames(
         self, rng: np.random.Generator, labels: NDArray[np.int64], event: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:
-        """See `hermes.pocket.packing.FeatureSource`; what no scene shows comes from `CodeSource`."""
+        """See `hermes.pocket.packing.FeatureSource`. Objects and places without a scene use `CodeSource`."""
         made, made_cover = self._codes.frames(rng, labels, event)
         kind = np.where(event >= 0, labels[..., 0] * len(PLACES) + labels[..., 2], len(NAMES) * len(PLACES))
         start, count = self._first[kind], self._first[kind + 1] - self._first[kind]
@@ -114,5 +114,5 @@ class SeenSource:
 
 
 def made_with_other(tokens: Tensor, rng: np.random.Generator) -> Tensor:
-    """The tokens of another stream of the batch, frame by frame."""
+    """Return the tokens of another stream of the batch for each frame."""
     return tokens[torch.from_numpy(rng.permutation(len(tokens)))]

@@ -1,4 +1,4 @@
-"""What happens in a stream of objects: which object, where, from when to when. No pixels here."""
+"""Timeline of a stream of objects: which object is shown where and when."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ MOVES: Final = 0.25  # share of events of four frames or more in which the objec
 
 @dataclass(frozen=True)
 class ObjectEvent:
-    """One object that is shown for a while.
+    """One appearance of an object.
 
     Attributes:
-        name: one of `NAMES`.
-        place: one of `PLACES`, where it appears.
-        start: index of the first frame that shows it.
-        end: index of the first frame that no longer shows it.
-        moved: from which frame on it is at `later`; `end` if it stays.
-        later: one of `PLACES`.
+        name: One of `NAMES`.
+        place: One of `PLACES`, where it appears first.
+        start: Index of the first frame that shows the object.
+        end: Index of the first frame that no longer shows it.
+        moved: First frame at which it is at `later`; `end` if it does not move.
+        later: One of `PLACES`.
     """
 
     name: str
@@ -42,12 +42,12 @@ class ObjectEvent:
         return CATEGORY_NAMES[CATEGORY_OF[NAMES.index(self.name)]]
 
     def place_at(self, frame: int) -> str:
-        """Where it is, or was when it was last seen."""
+        """Return the place of the object at a frame, or its last place."""
         return self.later if frame >= self.moved else self.place
 
 
 def few_categories(rng: np.random.Generator) -> list[int]:
-    """Indices of the objects of two to four categories."""
+    """Return the indices of the objects of two to four random categories."""
     kinds = set(rng.permutation(len(CATEGORIES))[: int(rng.integers(2, 5))].tolist())
     return [index for index, kind in enumerate(CATEGORY_OF) if kind in kinds]
 
@@ -55,16 +55,16 @@ def few_categories(rng: np.random.Generator) -> list[int]:
 def make_events(
     rng: np.random.Generator, frames: int, tempo: Tempo = TEMPOS["calm"], objects: Sequence[int] | None = None
 ) -> list[ObjectEvent]:
-    """Draw the events of one stream; no object returns before all were shown.
+    """Sample the events of a stream. No object is repeated before all were shown.
 
     Args:
-        rng: source of randomness.
-        frames: length of the stream.
-        tempo: length of events and of the pauses between them.
-        objects: indices of the objects to draw from; None for all.
+        rng: Source of randomness.
+        frames: Length of the stream.
+        tempo: Duration of events and of the pauses between them.
+        objects: Indices of the objects to sample from; None for all.
 
     Returns:
-        Events in order of time, none overlapping, all inside the stream.
+        Events in order of time, without overlap, all inside the stream.
     """
     events: list[ObjectEvent] = []
     deck: list[int] = []
@@ -87,5 +87,5 @@ def make_events(
 
 
 def shown_at(events: Sequence[ObjectEvent], frame: int) -> ObjectEvent | None:
-    """The event that a frame shows, or None."""
+    """Return the event at a frame, or None."""
     return next((event for event in events if event.start <= frame < event.end), None)

@@ -14,7 +14,7 @@ from hermes.things.questions import every_word
 from hermes.things.words import PATTERNS
 
 SYSTEM: Final = "You watch everyday objects and answer questions."
-# Words that people use in prompts to this model beside those of the questions.
+# Words for prompts in addition to those of the questions.
 MORE_WORDS: Final = (
     "you watch and answer questions question system user assistant please every all each shown object objects video scene "
     "now current place places summarise describe remember story far who when order them their about ask me last newest "
@@ -23,13 +23,13 @@ MORE_WORDS: Final = (
 
 
 def vocabulary() -> list[str]:
-    """All tokens, special ones first; words with a capital are only ever written, never read."""
+    """Return all tokens, special ones first; capitalised words occur only in the model's output, never in its input."""
     opening = (*NAMES, *PLACES, "yes", "no", "nothing", "i", "more")
     words = sorted({*every_word(), *MORE_WORDS.split()})
     return [*SPECIAL, *".,?!'", *words, *(capital(word) for word in opening)]
 
 
 def build_tokenizer() -> PreTrainedTokenizerFast:
-    """A fast tokenizer in which every object is one word."""
+    """Return a fast tokenizer in which every object is one word."""
     template = CHAT_TEMPLATE.replace(CARD_SYSTEM, SYSTEM)
     return word_tokenizer(vocabulary(), PATTERNS, template)

@@ -1,4 +1,4 @@
-"""The whole training of the model of everyday objects; every stage can be stopped and goes on where it stopped."""
+"""Training of the model of everyday objects in resumable stages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 # Of the time given; the bank's shards take the rest.
 SHARES: Final = {"tower": 0.12, CODES.name: 0.45, OBJECTS_SEEN.name: 0.28}
 SHARDS_PER_MINUTE: Final = 0.15  # of the whole time, on one core
-# Wallpapers that show one of the objects, so they are no backgrounds.
+# Wallpapers that show one of the objects and are therefore not used as backgrounds.
 WITH_OBJECTS: Final = frozenset(
     ("ColorfulCups", "EveningGlow", "FlyingKonqui", "Kleiber_by_Lukas_Baubkus", "Wine_by_Jakkub_Mede",
      "friends_by_Aitzol_Berasategi", "goldfish", "free_by_Peter_Nerlich", "greentock_by_Peter_Nerlich", "screenshot")
@@ -45,7 +45,7 @@ WITH_OBJECTS: Final = frozenset(
 WHOLE_PHOTOGRAPHS: Final = {"paintings": "resource/image", "explore_monuments": "resource/", "details": "_background"}
 PORTRAITS: Final = {"fish": "fish", "hammer": "hammer", "screwDriver": "screwdriver"}  # by the start of their names
 SMALLEST: Final = 150  # pixels of the shorter side of a photograph
-DOUBTFUL: Final = 0.3  # probability of an object from which on a photograph is not taken to show none
+DOUBTFUL: Final = 0.3  # a photograph counts as showing none of the objects below this probability
 PREPARATION: Final = Preparation(224, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES things",
@@ -69,14 +69,14 @@ Progress = Callable[[str], None]
 
 
 def photographs(data: Path) -> tuple[list[Pixels], list[Pixels]]:
-    """Backgrounds for training, and ones that training never shows."""
+    """Return the backgrounds for training and the held-out ones."""
     found = [(n, p) for n, p in read_photographs([data / name for name in WALLPAPERS]) if n not in WITH_OBJECTS]
     apart = {name for name, _ in found if zlib.crc32(name.encode()) % 5 == 0}
     return [p for n, p in found if n not in apart], [p for n, p in found if n in apart]
 
 
 def _resource_pictures(data: Path, resource: str) -> Iterator[tuple[str, Pixels]]:
-    """Names and pictures of one of GCompris's resource files."""
+    """Return the names and pictures in a resource file of GCompris."""
     path = data / f"gcompris/usr/share/gcompris-qt/rcc/{resource}.rcc"
     if not path.is_file():
         raise HermesError(f"{path} is missing; run python -m hermes train-things --fetch first.")
@@ -88,7 +88,7 @@ def _resource_pictures(data: Path, resource: str) -> Iterator[tuple[str, Pixels]
 
 
 def whole_photographs(data: Path, tower: ObjectTower) -> list[Pixels]:
-    """Photographs and paintings of GCompris in which ImageNet's classifier sees none of the objects."""
+    """Return GCompris's photographs and paintings in which ImageNet's classifier recognises none of the objects."""
     left = []
     for resource, folder in WHOLE_PHOTOGRAPHS.items():
         for name, picture in _resource_pictures(data, resource):
@@ -106,7 +106,7 @@ def whole_photographs(data: Path, tower: ObjectTower) -> list[Pixels]:
 
 
 def portraits(data: Path) -> list[tuple[int, Pixels]]:
-    """GCompris's photographs of objects, but for those that measure."""
+    """Return GCompris's photographs of objects, except those for evaluation."""
     found = []
     for name, picture in _resource_pictures(data, "categorization"):
         stem = Path(name).stem
@@ -117,7 +117,7 @@ def portraits(data: Path) -> list[tuple[int, Pixels]]:
 
 
 def training_material(data: Path, tower: ObjectTower) -> Material:
-    """Cut-outs and photographs that training shows."""
+    """Return the cut-outs and photographs for training."""
     return Material(
         held_out(read_cutouts(data))[0], photographs(data)[0], whole_photographs(data, tower), portraits(data)
     )
@@ -125,7 +125,7 @@ def training_material(data: Path, tower: ObjectTower) -> Material:
 
 @torch.inference_mode()
 def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features) -> SeenSource:
-    """The bank's frames as the decoder reads them."""
+    """Return the bank's frames as frame tokens for the decoder."""
     tower: ObjectTower = model.model.vision_tower
     takes = bank.features.shape[1]
     tokens = []
@@ -139,7 +139,7 @@ def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features) -
 def assemble(
     run: Path, data: Path, seed: int
 ) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
-    """The model that a run has trained so far: readout and newest decoder."""
+    """Return the model that a run has trained so far: its readout and its newest decoder."""
     model, tokenizer = build(seed)
     tower = imagenet_tower(data, seed)
     if (run / "tower.pt").exists():
@@ -154,15 +154,15 @@ def assemble(
 
 
 def train(run: Path, out: Path, data: Path, minutes: float, seed: int, progress: Progress) -> Path:
-    """Train, or go on where a run was stopped, and write the model folder.
+    """Train, or continue a stopped run, and write the model folder.
 
     Args:
-        run: folder of banks, states and logs.
-        out: the model folder to write.
-        data: folder of the unpacked packages (see `hermes.things.fetch`).
-        minutes: of training in all, on one core.
-        seed: of weights and data.
-        progress: gets one line of text now and then.
+        run: Folder of banks, states and logs.
+        out: Model folder to write.
+        data: Folder of the unpacked packages (see `hermes.things.fetch`).
+        minutes: Total training time on one core.
+        seed: Random seed of weights and data.
+        progress: Called from time to time with a one-line message.
 
     Returns:
         `out`.
@@ -184,7 +184,10 @@ def train(run: Path, out: Path, data: Path, minutes: float, seed: int, progress:
     codes = train_decoder(run, CODES, minutes * SHARES[CODES.name], seed, CodeSource(), None, world)
     later = run / f"{OBJECTS_SEEN.name}.pt"
     if later.exists() and later.stat().st_mtime < max(path.stat().st_mtime for path in (codes, run / "tower.pt")):
-        for path in (later, later.with_suffix(".jsonl")):  # it began from what has been trained further since
+        for path in (
+            later,
+            later.with_suffix(".jsonl"),
+        ):  # it started from weights that have been trained further since
             path.unlink(missing_ok=True)
     model, _ = assemble(run, data, seed)
     progress("decoder on the tower's own features")
@@ -194,7 +197,7 @@ def train(run: Path, out: Path, data: Path, minutes: float, seed: int, progress:
 
 
 def write(run: Path, out: Path, data: Path, seed: int, progress: Progress) -> Path:
-    """Write the model folder of what a run has trained so far, with the logs of its stages."""
+    """Write the model folder of a run's current state, with the logs of its stages."""
     model, tokenizer = assemble(run, data, seed)
     save(out, model, tokenizer, ABOUT, PREPARATION)
     for name in ("tower", CODES.name, OBJECTS_SEEN.name):

@@ -1,4 +1,4 @@
-"""The tower's readout learns which locations show an object, which one, and where; the rest of the tower is frozen."""
+"""Training of the tower's readout: which locations show an object, which object, and where. The rest is frozen."""
 
 from __future__ import annotations
 
@@ -22,24 +22,29 @@ log = logging.getLogger(__name__)
 
 BATCH: Final = 48
 RATE: Final = 1.5e-3
-FULL: Final = 0.33  # a location that an object covers so far counts as covered
-DROPPED: Final = 0.2  # share of features that each batch goes without
-SMOOTHING: Final = 0.05  # of labels, so that the readout stays unsure of what it was not shown
-CORRECTION_DECAY: Final = 0.3  # keeps the corrections to ImageNet's classifier small
+FULL: Final = 0.33  # a location covered to this extent counts as covered
+DROPPED: Final = 0.2  # dropout of the features
+SMOOTHING: Final = (
+    0.05  # label smoothing, so that the readout is less confident about pictures that it was not trained on
+)
+CORRECTION_DECAY: Final = 0.3  # weight decay of the corrections to ImageNet's classifier
 
 
 def cover_target(cover: Tensor) -> Tensor:
-    """How far an object counts as covering each location, float [..., 49]: a third is enough, the most covered is."""
+    """Return the target cover of each location, 0 to 1, float [..., 49].
+
+    A location covered by at least a third counts as fully covered, and so does the most covered location.
+    """
     cover = cover.float()
     best = cover.amax(-1, keepdim=True)
     return torch.clamp(torch.maximum(cover / FULL, (cover == best) * (best > 0.02)), 0, 1)
 
 
 def sighting_loss(seen: Sighting, label: Tensor, place: Tensor, cover: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Loss of a batch and its parts.
+    """Return the loss of a batch and its parts.
 
     Args:
-        seen: what the tower says, B frames.
+        seen: Output of the tower for B frames.
         label: int64 [B], `NOTHING` for none.
         place: int64 [B].
         cover: float [B, 49], see `cover_target`.
@@ -56,7 +61,7 @@ def sighting_loss(seen: Sighting, label: Tensor, place: Tensor, cover: Tensor) -
 
     named, placed = mean(seen.objects, safe), mean(seen.places, place)
     covered = F.binary_cross_entropy_with_logits(seen.cover, cover * shown[:, None], reduction="none")
-    # The few covered locations weigh as much as the many others.
+    # Give covered and other locations the same total weight.
     balance = torch.where(cover * shown[:, None] > 0.5, 2.0, 1.0)
     found = (covered * balance).mean()
     parts = {"object": named.item(), "place": placed.item(), "cover": found.item()}
@@ -65,14 +70,14 @@ def sighting_loss(seen: Sighting, label: Tensor, place: Tensor, cover: Tensor) -
 
 @torch.inference_mode()
 def frame_answers(seen: Sighting, doubt: float) -> tuple[Tensor, Tensor, Tensor]:
-    """What the tower says of whole frames.
+    """Return the tower's predictions for whole frames.
 
     Args:
-        seen: of single locations.
-        doubt: of the tower's configuration.
+        seen: Output for single locations.
+        doubt: `doubt` of the tower's configuration.
 
     Returns:
-        Probability that an object is shown [B], of each object given that [B, K], of each place [B, 9].
+        Probability that an object is shown [B], of each object in that case [B, K], and of each place [B, 9].
     """
     cover = seen.shown(doubt)
     weight = cover / cover.sum(1, keepdim=True).clamp(min=1e-6)
@@ -82,7 +87,7 @@ def frame_answers(seen: Sighting, doubt: float) -> tuple[Tensor, Tensor, Tensor]
 
 
 class ReadoutData:
-    """A bank as single frames, with ImageNet's scores of every location computed once."""
+    """The single frames of a bank, with precomputed ImageNet scores of every location."""
 
     def __init__(self, bank: Features, tower: ObjectTower) -> None:
         takes = bank.features.shape[1]
@@ -99,7 +104,7 @@ class ReadoutData:
         return len(self.label)
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Features, scores, label, place and cover of some frames."""
+        """Return features, scores, label, place and cover of the selected frames."""
         return (
             self.features[index].float(), self.scores[index].float(), self.label[index], self.place[index],
             self.cover[index],
@@ -121,12 +126,12 @@ def train_readout(
     """Train the readout of a tower, in place.
 
     Args:
-        folder: of the run; the state is kept in `tower.pt`, the log in `tower.jsonl`.
-        tower: see `hermes.things.convert.imagenet_tower`.
-        data: what to train on.
-        minutes: of processor time, restarts included.
-        seed: of the batches.
-        progress: gets one line of text now and then.
+        folder: Folder of the run; the state is written to `tower.pt`, the log to `tower.jsonl`.
+        tower: See `hermes.things.convert.imagenet_tower`.
+        data: Training data.
+        minutes: CPU time, including that before restarts.
+        seed: Random seed of the batches.
+        progress: Called from time to time with a one-line message.
     """
     torch.set_num_threads(1)
     path = folder / "tower.pt"
@@ -168,7 +173,7 @@ def train_readout(
 
 @torch.inference_mode()
 def measure_readout(tower: ObjectTower, data: ReadoutData, threshold: float = 0.5) -> dict[str, float]:
-    """Shares of frames that are named, placed and left unnamed as they should be."""
+    """Return the shares of frames whose object, place or absence of an object is predicted correctly."""
     right: dict[str, list[Tensor]] = {}
     for index in torch.arange(len(data)).split(100):
         features, scores, label, place, _ = data.batch(index)

@@ -1,6 +1,6 @@
-"""The true answer to any question about a stream of objects that a person types, and where its evidence lies.
+"""True answers, with their evidence, to typed questions about objects.
 
-The phrases that make questions (`hermes.things.phrases`) are read backwards here: text in, kind and object out.
+Parses questions with the phrases that generate them (`hermes.things.phrases`): text in, kind and object out.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from hermes.cards.questions import MOST, capital
 from hermes.cards.truth import Truth
 from hermes.things.objects import CATEGORY_NAMES, NAMES
 from hermes.things.phrases import PHRASES
-from hermes.things.questions import LISTED, said
+from hermes.things.questions import LISTED, as_text
 from hermes.things.timeline import ObjectEvent
 from hermes.things.words import read_words
 
@@ -33,7 +33,7 @@ _SLOTS: Final = MappingProxyType(
 
 @dataclass(frozen=True)
 class _Asked:
-    """What was shown up to and including frame `at`, and the object or category that the question names."""
+    """The events up to and including frame `at`, and the object or category in the question."""
 
     seen: tuple[ObjectEvent, ...]
     at: int
@@ -52,20 +52,20 @@ class _Asked:
 
 
 _Reading = tuple[str, tuple[ObjectEvent, ...]]
-"""A true answer and the events that it rests on."""
+"""A true answer and its evidence."""
 
 
 def truth_of(text: str, events: Iterable[ObjectEvent], at: int, fps: float) -> Truth | None:
-    """The true answer to a question and its evidence.
+    """Return the true answer to a question and its evidence.
 
     Args:
-        text: the question as it was typed; case, punctuation and other names of an object do not matter.
-        events: what the stream shows, in order of time.
-        at: index of the last frame seen when it was asked.
-        fps: frames a second in which `events` and `at` count.
+        text: The question; case and punctuation are ignored, synonyms of objects are understood.
+        events: Events of the stream, in order of time.
+        at: Index of the last frame seen when the question is asked.
+        fps: Frames per second of `events` and `at`.
 
     Returns:
-        None where the question is none of this world's, or has no well-defined answer.
+        None if the question is not about objects, or has no well-defined answer.
     """
     words = " ".join(read_words(text))
     if at < 0:
@@ -94,7 +94,7 @@ def _truth(form: str, answer: str, rests: tuple[ObjectEvent, ...], at: int, fps:
 
 
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
-    """Patterns of all phrases and the families they belong to; phrases without a name first."""
+    """Return the patterns of all phrases and their families; phrases without a name first."""
     names = "|".join(sorted(map(re.escape, NAMES), key=len, reverse=True))
     categories = "|".join(CATEGORY_NAMES)
     found = []
@@ -109,7 +109,7 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
 
 
 def _sentence(event: ObjectEvent | None) -> str:
-    return _NOTHING if event is None else f"{capital(said(event.name))}."
+    return _NOTHING if event is None else f"{capital(as_text(event.name))}."
 
 
 def _now(asked: _Asked) -> _Reading:
@@ -119,7 +119,7 @@ def _now(asked: _Asked) -> _Reading:
 def _now_place(asked: _Asked) -> _Reading:
     if asked.now is None:
         return _NOTHING, ()
-    return f"{capital(said(asked.now.place_at(asked.at)))}.", (asked.now,)
+    return f"{capital(as_text(asked.now.place_at(asked.at)))}.", (asked.now,)
 
 
 def _before(asked: _Asked) -> _Reading:
@@ -151,7 +151,7 @@ def _after(asked: _Asked) -> _Reading | None:
 def _place(asked: _Asked) -> _Reading | None:
     if len(asked.found) != 1:
         return None
-    return f"{capital(said(asked.found[0].place_at(asked.at)))}.", asked.found
+    return f"{capital(as_text(asked.found[0].place_at(asked.at)))}.", asked.found
 
 
 def _count(asked: _Asked) -> _Reading:
@@ -162,7 +162,7 @@ def _count(asked: _Asked) -> _Reading:
 def _list(asked: _Asked) -> _Reading | None:
     if len(asked.seen) > LISTED:
         return None
-    names = ", ".join(said(event.name) for event in asked.seen)
+    names = ", ".join(as_text(event.name) for event in asked.seen)
     return (f"{capital(names)}." if names else _NOTHING), asked.seen
 
 

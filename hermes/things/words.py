@@ -1,4 +1,4 @@
-"""How people write the names of objects: other names, plurals, names of two words. All become one word here."""
+"""Normalisation of objects' names in text: synonyms, plurals and names of two words become one word."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from hermes.things.objects import NAMES, OBJECTS
-from hermes.things.questions import said
+from hermes.things.questions import as_text
 
 SPELLINGS: Final = (
     ("color", "colour"),
@@ -22,11 +22,11 @@ SPELLINGS: Final = (
 
 
 def _names() -> tuple[tuple[str, str], ...]:
-    """Patterns and names, longest first, so that no name is read inside a longer one."""
-    written = {said(name) for name in NAMES if "-" not in name}  # "glasses" are no more than one glass
+    """Return patterns and names, longest first, so that no name is matched inside a longer one."""
+    written = {as_text(name) for name in NAMES if "-" not in name}  # "glasses" is not the plural of "glass"
     found = []
     for item in OBJECTS:
-        names = {said(item.name), *item.also}
+        names = {as_text(item.name), *item.also}
         names |= {name + ("es" if name.endswith(("s", "ch", "sh", "x")) else "s") for name in names}
         found += [(name, item.name) for name in names if name not in written]
     found.sort(key=lambda pair: (-len(pair[0]), pair))
@@ -34,12 +34,12 @@ def _names() -> tuple[tuple[str, str], ...]:
 
 
 PATTERNS: Final = (*SPELLINGS, *_names())
-"""Patterns, to be replaced in this order in lower-case text."""
+"""Replacements to apply in this order to lower-case text."""
 _COMPILED: Final = tuple((re.compile(pattern), target) for pattern, target in PATTERNS)
 
 
 def read_words(text: str) -> list[str]:
-    """Lower-case words of a question, without punctuation, every object's name as one word."""
+    """Return the lower-case words of a question without punctuation; each object's name is one word."""
     text = text.lower()
     for pattern, target in _COMPILED:
         text = pattern.sub(target, text)

@@ -1,4 +1,4 @@
-"""Streams of objects, rendered from a seed, with the truth about every event."""
+"""Rendered streams of objects with their ground truth, reproducible from a seed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from hermes.things.pictures import NOTHING, Cutout, Pixels
 from hermes.things.render import draw, make_look, make_setting
 from hermes.things.timeline import TEMPOS, ObjectEvent, Tempo, make_events, shown_at
 
-MOVING: Final = 2  # frames that a move takes
+MOVING: Final = 2  # duration of a move, in frames
 
 __all__ = ["ObjectStream", "render_stream"]
 
@@ -56,15 +56,15 @@ def render_stream(
     """Render a stream; the same arguments give the same pixels.
 
     Args:
-        seed: of everything random.
-        frames: how many.
-        cutouts: pictures of the objects; only objects that have one are shown.
-        photographs: backgrounds, uint8 [H, W, 3] RGB; without any, they are drawn.
-        fps: frames a second, which only sets `times`.
-        size: height of the frames in pixels (the model itself sees 224 x 224).
-        aspect: width over height of the frames.
-        tempo: how fast objects follow each other: a name of `TEMPOS` or a `Tempo`.
-        events: what happens, instead of events drawn from the seed.
+        seed: Random seed.
+        frames: Number of frames.
+        cutouts: Pictures of the objects; objects without a picture are not shown.
+        photographs: Backgrounds, uint8 [H, W, 3] RGB; if empty, backgrounds are procedural.
+        fps: Frames per second; only affects `times`.
+        size: Height of the frames in pixels (the model sees 224 x 224).
+        aspect: Width over height of the frames.
+        tempo: Duration of events and pauses: a name of `TEMPOS` or a `Tempo`.
+        events: Events to render instead of random ones.
 
     Returns:
         The stream with its events.

@@ -11,16 +11,16 @@ CLASSES = 1000
 
 
 class ObjectTowerConfig(PreTrainedConfig):
-    """What the tower recognises, and its sizes.
+    """Objects and sizes of the tower.
 
     Args:
-        object_names: names of the objects.
-        class_to_object: for each of ImageNet's 1000 classes the index of its object, -1 for none.
-        readout_size: width of the readout.
-        readout_heads: attention heads of the readout.
-        image_size: height and width of the input in pixels; 224, the size the weights were trained for.
-        patch_size: pixels that one location of the output covers, vertically and horizontally.
-        doubt: probability of the likeliest object below which nothing counts as shown.
+        object_names: Names of the objects.
+        class_to_object: Index of the object of each of ImageNet's 1000 classes, -1 for none.
+        readout_size: Width of the readout.
+        readout_heads: Attention heads of the readout.
+        image_size: Height and width of the input in pixels; 224, the size for which the weights were trained.
+        patch_size: Height and width in pixels of one location of the output.
+        doubt: If the most likely object has a lower probability, no object counts as shown.
     """
 
     model_type = "object_tower"

@@ -1,7 +1,7 @@
 """The object tower: EfficientNet-Lite0 (MBConv without squeeze-and-excite, ReLU6), ImageNet's classifier, a readout.
 
-Every location of the 7 x 7 feature map gathers features from the locations that belong to the same object, asks ImageNet's
-classifier about them, and says which object it shows, where that object is, and whether it shows one at all.
+Each location of the 7 x 7 feature map collects features from the locations of the same object by attention and classifies
+them with ImageNet's classifier. The output is the object, its place, and whether the location shows one at all.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from hermes.backbones.object_tower.configuration import CLASSES, PLACES, ObjectTowerConfig
 
 FEATURES: Final = 1280
-STEEP: Final = 16.0  # of the step at which a doubtful object no longer counts as shown
-# Expansion, kernel, stride, output channels, repeats of each stage of EfficientNet-Lite0.
+STEEP: Final = 16.0  # steepness of the threshold `doubt`
+# Expansion, kernel, stride, output channels and repeats of each stage of EfficientNet-Lite0.
 STAGES: Final = (
     (1, 3, 1, 16, 1), (6, 3, 2, 24, 2), (6, 5, 2, 40, 2), (6, 3, 2, 80, 3), (6, 5, 1, 112, 3), (6, 5, 2, 192, 4),
     (6, 3, 1, 320, 1),
@@ -27,7 +27,7 @@ STAGES: Final = (
 
 
 class SameConv(nn.Conv2d):
-    """A convolution with TensorFlow's "same" padding, which puts the odd pixel at the end; batch norm is folded in."""
+    """A convolution with TensorFlow's "same" padding (an odd pixel is added at the end); batch norm is folded in."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, padding=0, groups=groups)
@@ -84,12 +84,12 @@ class EfficientNetLite(nn.Module):
 
 @dataclass(frozen=True)
 class Sighting:
-    """What the tower sees at each location. B frames, N locations, K objects.
+    """The tower's predictions at each location: B frames, N locations, K objects.
 
     Attributes:
-        objects: float [B, N, K], log-probability of each object, given that the location shows one.
-        places: float [B, N, PLACES], log-probability of each place of that object's centre.
-        cover: float [B, N], logit of the location showing an object.
+        objects: float [B, N, K], log-probability of each object if the location shows one.
+        places: float [B, N, PLACES], log-probability of each place of the object's centre.
+        cover: float [B, N], logit of the probability that the location shows an object.
     """
 
     objects: Tensor
@@ -97,23 +97,23 @@ class Sighting:
     cover: Tensor
 
     def shown(self, doubt: float) -> Tensor:
-        """Probability that each location shows one of the objects, near 0 where none is likelier than `doubt`: [B, N]."""
+        """Return the probability that each location shows an object [B, N], near 0 if no object's exceeds `doubt`."""
         sure = self.objects.amax(-1).exp()
         return torch.sigmoid(self.cover) * torch.sigmoid((sure - doubt) * STEEP)
 
 
 def group_classes(config: Any) -> Tensor:
-    """Which object each ImageNet class shows, one-hot [CLASSES, objects + 1]; the last column is for none of them."""
+    """Return the object of each ImageNet class, one-hot [CLASSES, objects + 1]; the last column means none."""
     objects = len(config.object_names)
     index = torch.tensor(config.class_to_object, device="cpu")
     return F.one_hot(torch.where(index < 0, objects, index), objects + 1).float()
 
 
 class Readout(nn.Module):
-    """From feature maps to objects and places.
+    """Predicts objects and places from feature maps.
 
-    ImageNet's classifier stays as it is; what is learned is which locations belong together, whether they show an object,
-    and small corrections to the classifier's evidence.
+    ImageNet's classifier is frozen. Trained are the attention between locations, whether a location shows an object, and
+    small corrections to the classifier's scores.
     """
 
     def __init__(self, config: ObjectTowerConfig) -> None:
@@ -136,20 +136,20 @@ class Readout(nn.Module):
         self.place = nn.Linear(2 * size, PLACES)
 
     def _evidence(self, scores: Tensor) -> Tensor:
-        """Log-probability of each object, and of none of them, from ImageNet's scores without bias."""
+        """Return the log-probability of each object, and of none of them, from ImageNet's scores without bias."""
         probability = ((scores + self.classifier.bias) * self.scale[0]).softmax(-1)
         return (probability @ self.groups + 1e-6).log()
 
     def classify(self, features: Tensor) -> Tensor:
-        """ImageNet's scores of single locations, without its bias: float [B, N, FEATURES] -> [B, N, CLASSES]."""
+        """Return ImageNet's scores of single locations, without bias: float [B, N, FEATURES] -> [B, N, CLASSES]."""
         return F.linear(features, self.classifier.weight)
 
     def forward(self, features: Tensor, scores: Tensor | None = None) -> Sighting:
-        """What each location shows.
+        """Return the predictions at each location.
 
         Args:
             features: float [B, N, FEATURES].
-            scores: of `classify`, where they are known already.
+            scores: Return value of `classify`, if it was computed before.
         """
         scores = self.classify(features) if scores is None else scores
         mixed = self.mix(F.relu(self.enter(features)) + self.position)
@@ -157,7 +157,9 @@ class Readout(nn.Module):
         near = query @ key.transpose(-1, -2) * query.shape[-1] ** -0.5
         attention = (near + self.salience(mixed).transpose(-1, -2)).softmax(-1)
         evidence = self._evidence(attention @ scores)
-        whole = self._evidence(scores.mean(1, keepdim=True)).expand_as(evidence)  # of the frame as ImageNet shows it
+        whole = self._evidence(scores.mean(1, keepdim=True)).expand_as(
+            evidence
+        )  # mean over the frame, as in ImageNet training
         objects = (self.scale[1] * evidence[..., :-1] + attention @ self.correct(features)).log_softmax(-1)
         sure = objects.amax(-1, keepdim=True).detach()
         found = torch.cat([mixed, attention @ mixed], -1)
@@ -166,7 +168,7 @@ class Readout(nn.Module):
 
 
 def _summary(evidence: Tensor) -> Tensor:
-    """Of log-probabilities [..., K + 1]: of any object, of the likeliest one, of none: [..., 3]."""
+    """Return the log-probabilities of any object, of the most likely one, and of none [..., 3], from [..., K + 1]."""
     known = evidence[..., :-1]
     return torch.cat([known.logsumexp(-1, keepdim=True), known.amax(-1, keepdim=True), evidence[..., -1:]], -1)
 
@@ -174,8 +176,8 @@ def _summary(evidence: Tensor) -> Tensor:
 class ObjectTower(PreTrainedModel):
     """The vision tower of the model of everyday objects.
 
-    Its hidden state [B, N, hidden_size] says for each location: the probabilities of objects and of places, both times the
-    probability that it shows an object; the probability that it does not; and which location it is, one-hot.
+    Its hidden state [B, N, hidden_size] contains for each location: the probabilities of objects and of places, both
+    multiplied by the probability that it shows an object; the probability that it does not; and the location, one-hot.
     """
 
     config_class = ObjectTowerConfig
@@ -190,13 +192,13 @@ class ObjectTower(PreTrainedModel):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """Nothing but the table of groups, which no file holds, is left to fill in."""
+        """Initialise the table of classes, the only parameter that is not stored in the weights."""
         if isinstance(module, Readout):
             with torch.no_grad():
                 module.groups.copy_(group_classes(self.config))
 
     def sight(self, pixel_values: Tensor) -> Sighting:
-        """What each location of the frames shows.
+        """Return the predictions at each location of the frames.
 
         Args:
             pixel_values: float [B, 3, image_size, image_size].
@@ -204,7 +206,7 @@ class ObjectTower(PreTrainedModel):
         return self.readout(self.features(pixel_values))
 
     def state(self, sighting: Sighting) -> Tensor:
-        """The hidden state that says what was seen, [B, N, hidden_size]."""
+        """Return the hidden state [B, N, hidden_size] that encodes the predictions."""
         shown = sighting.shown(self.config.doubt)[..., None]
         where = torch.eye(shown.shape[1], dtype=shown.dtype, device=shown.device).expand(len(shown), -1, -1)
         return torch.cat([shown * sighting.objects.exp(), shown * sighting.places.exp(), 1 - shown, where], -1)

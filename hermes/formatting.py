@@ -30,7 +30,7 @@ def format_duration(seconds: float) -> str:
 
 def format_bytes_short(count: float) -> str:
     """Format bytes with three significant digits, as the page does: "512 B", "3.41 MB"."""
-    units = ["B", "KB", "MB", "GB", "TB"]
+    units = list(_UNITS)
     while count >= 1000 and len(units) > 1:
         count /= 1000
         units.pop(0)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, overload
+from types import MappingProxyType
+from typing import Any, Final, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -73,7 +74,7 @@ class Eviction:
         seconds: Stream time, in seconds.
         frames_seen: Frames seen at that time.
         evicted: Number of evicted tokens in each layer [layers].
-        folded: Number of those that were merged into a summary token [layers].
+        merged: Number of those that were merged into a summary token [layers].
         reindexed: Whether positions were compacted in each layer [layers].
     """
 
@@ -81,8 +82,12 @@ class Eviction:
     seconds: float
     frames_seen: int
     evicted: Int
-    folded: Int
+    merged: Int
     reindexed: npt.NDArray[np.bool_]
+
+
+STORED_NAMES: Final = MappingProxyType({"merged": "folded"})
+"""Names of attributes of evictions and score records in run and session files, where they differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +99,7 @@ class Evictions(Sequence[Eviction]):
         seconds: float64 [evictions].
         frames_seen: int64 [evictions].
         evicted: Unsigned 16 bit or int64 [evictions, layers].
-        folded: The same type [evictions, layers].
+        merged: The same type [evictions, layers].
         reindexed: bool [evictions, layers].
     """
 
@@ -102,7 +107,7 @@ class Evictions(Sequence[Eviction]):
     seconds: npt.NDArray[np.float64]
     frames_seen: Int
     evicted: npt.NDArray[Any]
-    folded: npt.NDArray[Any]
+    merged: npt.NDArray[Any]
     reindexed: npt.NDArray[np.bool_]
 
     def __len__(self) -> int:
@@ -120,7 +125,7 @@ class Evictions(Sequence[Eviction]):
             seconds=float(self.seconds[at]),
             frames_seen=int(self.frames_seen[at]),
             evicted=self.evicted[at].astype(np.int64),
-            folded=self.folded[at].astype(np.int64),
+            merged=self.merged[at].astype(np.int64),
             reindexed=self.reindexed[at].copy(),
         )
 

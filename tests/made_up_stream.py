@@ -54,7 +54,7 @@ class MadeUpStream:
         return self.view()
 
     def _evict(self) -> None:
-        evicted, folded, reindexed, before = [], [], [], []
+        evicted, merged, reindexed, before = [], [], [], []
         compact = len(self.evictions) % 3 == 2
         for number, layer in enumerate(self.layers):
             video = layer[PROMPTS:]
@@ -77,11 +77,11 @@ class MadeUpStream:
                 for i, token in enumerate(layer):
                     token["position"] = float(i)
             evicted.append(int((~keep).sum()))
-            folded.append(evicted[-1] if number == LAYERS - 1 else 0)
+            merged.append(evicted[-1] if number == LAYERS - 1 else 0)
             reindexed.append(compact)
         self.evictions += (
             Eviction(
-                self.sequence, self.times[-1], len(self.times), np.array(evicted), np.array(folded), np.array(reindexed)
+                self.sequence, self.times[-1], len(self.times), np.array(evicted), np.array(merged), np.array(reindexed)
             ),
         )
         self._note_scores(before)

@@ -41,7 +41,7 @@ class ScoreRecord:
         patch: Patch of each token, -1 if it has none, int16 [tokens].
         importance: Score of each token, 0 to 254 for 0 to 1; 255: no score, uint8 [tokens].
         kept: Whether each token was retained, bool [tokens].
-        folded: Whether each layer merged the evicted tokens into a new summary token, bool [layers].
+        merged: Whether each layer merged the evicted tokens into a new summary token, bool [layers].
         complete: False for a thinned record, which lists only summary tokens and evicted tokens.
     """
 
@@ -53,7 +53,7 @@ class ScoreRecord:
     patch: npt.NDArray[np.int16]
     importance: Byte
     kept: Bool
-    folded: Bool
+    merged: Bool
     complete: bool = True
 
     @property
@@ -69,7 +69,7 @@ class ScoreRecord:
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        return sum(a.nbytes for a in (self.offsets, self.frame, self.patch, self.importance, self.kept, self.folded))
+        return sum(a.nbytes for a in (self.offsets, self.frame, self.patch, self.importance, self.kept, self.merged))
 
     def thinned(self) -> ScoreRecord:
         """Return the record without the frame tokens that were retained."""
@@ -221,7 +221,7 @@ def token_history_of(records: Sequence[ScoreRecord], frame: int) -> TokenHistory
         gone_at[layer[~stays], patch[~stays]] = m
         gone = np.bincount(layer[~stays], minlength=layers)
         merges.extend(
-            _follow(records, i, int(index), int(gone[index])) for index in np.flatnonzero((gone > 0) & record.folded)
+            _follow(records, i, int(index), int(gone[index])) for index in np.flatnonzero((gone > 0) & record.merged)
         )
     # A token without a record was evicted earlier, unless all records are thinned: then it may have been retained.
     unknown = ~known & any(records[i].complete for i in since) & known.any(axis=0)
@@ -266,7 +266,7 @@ def _follow(records: Sequence[ScoreRecord], created: int, layer: int, tokens: in
             continue  # the record does not list this layer's summary tokens
         if stays[place]:
             place = int(stays[:place].sum())
-        elif record.folded[layer]:
+        elif record.merged[layer]:
             chain.append(record.seconds)
             place = int(stays.sum())
         else:

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
     policies = args.policies or DEFAULT_POLICIES
     unknown = [name for name in policies if name not in hermes.POLICIES]
     if unknown:
-        raise HermesError(f"There is no policy “{unknown[0]}”. There are: {', '.join(hermes.POLICIES)}.")
+        raise HermesError(f"There is no policy “{unknown[0]}”. Available: {', '.join(hermes.POLICIES)}.")
     model = load_model(args)
     about = {
         "model": model.card.name,

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
     names = {recipe.name: recipe for recipe in RECIPES}
     unknown = [name for name in args.only or [] if name not in names]
     if unknown:
-        raise HermesError(f"There is no clip {unknown[0]}. There are: {', '.join(names)}.")
+        raise HermesError(f"There is no clip {unknown[0]}. Available: {', '.join(names)}.")
     if args.only and not args.out_dir.is_dir():
         raise HermesError(f"There is no folder {args.out_dir}.")
     files = [f"{name}{ending}" for name in args.only or names for ending in (".webm", ".json")]

@@ -152,7 +152,7 @@ def _bundled(args: argparse.Namespace) -> int:
     known = [recipe.id for recipe in listed]
     for name in args.only or ():
         if name not in known:
-            raise HermesError(f"There is no bundled run {name}. There are: {', '.join(known)}.")
+            raise HermesError(f"There is no bundled run {name}. Available: {', '.join(known)}.")
     names = [f"{recipe.id}{recipes.ENDING}" for recipe in listed if not args.only or recipe.id in args.only]
     check_folder(folder, model_folders(args.model), names=names)
     model, failed = load_model(args), []

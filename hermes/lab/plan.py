@@ -200,7 +200,7 @@ def make_plan(
     if streams < 2 or frames < 16 or seed < 0:
         raise LabError("The lab needs at least two streams of at least 16 frames, and a seed of at least 0.")
     if tempo not in TEMPOS:
-        raise LabError(f"There is no tempo “{tempo}”. There are: {', '.join(TEMPOS)}.")
+        raise LabError(f"There is no tempo “{tempo}”. Available: {', '.join(TEMPOS)}.")
     if reference is not None and reference not in names:
         raise LabError(f"The reference “{reference}” is not among the compared policies.")
     layout = backbone.layout(SIDE, SIDE)

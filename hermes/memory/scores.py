@@ -24,7 +24,7 @@ class Scores:
     patch: npt.NDArray[np.int16]
     importance: npt.NDArray[np.uint8]
     kept: npt.NDArray[np.bool_]
-    folded: npt.NDArray[np.bool_]
+    merged: npt.NDArray[np.bool_]
 
     def at(self, sequence: int, seconds: float, frames_seen: int) -> ScoreRecord:
         """Return the record of the eviction at a given time."""
@@ -37,7 +37,7 @@ class Scores:
             self.patch,
             self.importance,
             self.kept,
-            self.folded,
+            self.merged,
         )
 
 
@@ -66,5 +66,5 @@ def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], summary: Sequ
         patch=table[1].astype(np.int16),
         importance=to_bytes(table[2]),
         kept=table[3] > 0,
-        folded=np.array([merges and keep is not None for merges, keep in zip(summary, kept, strict=True)], bool),
+        merged=np.array([merges and keep is not None for merges, keep in zip(summary, kept, strict=True)], bool),
     )

@@ -50,7 +50,7 @@ def layers_by_frames(snapshot: Snapshot, mode: str = "kept", *, dark: bool = Fal
         PlotError: The mode is unknown, no frame was seen, or the snapshot holds no such values.
     """
     if mode not in MODES:
-        raise PlotError(f"There is no mode “{mode}”. There are: {', '.join(MODES)}.")
+        raise PlotError(f"There is no mode “{mode}”. Available: {', '.join(MODES)}.")
     if snapshot.frames_seen == 0:
         raise PlotError("No frame was seen yet: push frames before taking the snapshot.")
     values = _cells(snapshot, mode)

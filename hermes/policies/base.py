@@ -101,13 +101,13 @@ class Outcome:
 
     Attributes:
         evicted: Number of tokens that each layer evicted [layers].
-        folded: Number of those that were merged into a summary token [layers].
+        merged: Number of those that were merged into a summary token [layers].
         reindexed: Whether each layer's positions were compacted [layers].
         scores: Scores of all tokens before the eviction; None if nothing was evicted.
     """
 
     evicted: tuple[int, ...]
-    folded: tuple[int, ...]
+    merged: tuple[int, ...]
     reindexed: tuple[bool, ...]
     scores: Scores | None = None
 
@@ -297,14 +297,14 @@ class Policy(ABC):
             What was evicted, for `after_encode` to return.
         """
         summary = [False] * len(kept) if summary is None else summary
-        evicted, folded, compacted = [], [], []
+        evicted, merged, compacted = [], [], []
         prompt_len, backbone = step.prompt_len, step.backbone
         scores = read_scores(step.cache, kept, summary)
         prompt = torch.arange(prompt_len, device=backbone.device)
         for layer, keep, merges in zip(step.cache.layers, kept, summary, strict=True):
             if keep is None:
                 evicted.append(0)
-                folded.append(0)
+                merged.append(0)
                 compacted.append(False)
                 continue
             whole = torch.cat((prompt.to(keep.device), keep + prompt_len)).to(layer.keys.device)
@@ -312,9 +312,9 @@ class Policy(ABC):
             compact = must_compact(newest, self.reindexing, backbone.max_positions)
             count = evict(layer, whole, prompt_len, backbone.rotary, summary=merges, compacted=compact)
             evicted.append(count)
-            folded.append(count if merges else 0)
+            merged.append(count if merges else 0)
             compacted.append(compact)
-        return Outcome(tuple(evicted), tuple(folded), tuple(compacted), scores)
+        return Outcome(tuple(evicted), tuple(merged), tuple(compacted), scores)
 
     def retain_by_head(self, step: Step, kept: Sequence[Tensor | None]) -> Outcome:
         """Retain the chosen video tokens of each head and evict the rest; the prompt always stays.

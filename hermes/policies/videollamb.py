@@ -52,8 +52,8 @@ class VideoLLaMB(Policy):
         "similarities": StateField(("any",)),
         "depths": StateField(("any",)),
         "memory": StateField(("any", "hidden"), "model", -1e6, 1e6, group="memory"),
-        "folded": StateField((), low=1.0, group="memory"),
-        "folded_seconds": StateField(group="memory"),
+        "mass": StateField((), low=1.0, group="memory"),
+        "mass_seconds": StateField(group="memory"),
         **STORE_FIELDS,
     }
     settings: ClassVar[tuple[Setting, ...]] = (
@@ -126,8 +126,8 @@ class VideoLLaMB(Policy):
         tensors["memory"] = evenly(tokens, self.slots) if memory is None else attended(memory, tokens)
         figures = scene.provenance.figures[:, scene.encoded.vision]
         for name, sums in (
-            ("folded", figures[MASS].sum()),
-            ("folded_seconds", (figures[MASS] * figures[SECONDS]).sum()),
+            ("mass", figures[MASS].sum()),
+            ("mass_seconds", (figures[MASS] * figures[SECONDS]).sum()),
         ):
             tensors[name] = tensors.get(name, torch.zeros_like(sums)) + sums
 
@@ -165,8 +165,8 @@ class VideoLLaMB(Policy):
     ) -> tuple[Encoded, Provenance]:
         count, device = len(memory), memory.device
         tensors, nowhere = step.state.tensors, torch.full((count,), -1, device=device)
-        mass = (tensors["folded"] / max(len(tensors["memory"]), 1)).clamp(min=1).expand(count)
-        seconds = (tensors["folded_seconds"] / tensors["folded"]).expand(count)
+        mass = (tensors["mass"] / max(len(tensors["memory"]), 1)).clamp(min=1).expand(count)
+        seconds = (tensors["mass_seconds"] / tensors["mass"]).expand(count)
         summary = pseudo_tokens(SUMMARY, nowhere, torch.zeros_like(nowhere), mass, seconds)
         before = torch.arange(count, device=device).expand(encoded.offsets.shape[0], -1)
         whole = replace(

@@ -38,7 +38,7 @@ from hermes.policies import Policy, make_policy, policy_of
 from hermes.policies.base import reserve
 from hermes.policies.ops.frame_store import STORE_FIELDS
 from hermes.session.record import SessionStats
-from hermes.snapshot import KINDS, PROMPT, VISION, AnswerTrace, Eviction
+from hermes.snapshot import KINDS, PROMPT, STORED_NAMES, VISION, AnswerTrace, Eviction
 from hermes.trace.consistency import check_answer, check_answer_arrays, check_history, check_records
 from hermes.trace.moments import RunHistory
 
@@ -54,10 +54,10 @@ _ANSWER: Final = {
     "attention": np.float32, "attention_heads": np.float32, "attention_rest": np.float32, "attention_patch": np.float32,
     "token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64, "tokens_read": np.int64,
 }  # fmt: skip
-_EVICTION: Final = {"evicted": np.int64, "folded": np.int64, "reindexed": np.bool_}
+_EVICTION: Final = {"evicted": np.int64, "merged": np.int64, "reindexed": np.bool_}
 _RECORD: Final = {
     "offsets": np.int64, "frame": np.int32, "patch": np.int16, "importance": np.uint8, "kept": np.bool_,
-    "folded": np.bool_,
+    "merged": np.bool_,
 }  # fmt: skip
 
 
@@ -323,7 +323,7 @@ def read_evictions(file: SessionFile) -> list[Eviction]:
     """Return every eviction, oldest first; see also `check_history_of`."""
     evictions = []
     for i, value in enumerate(sequence(file.part("evictions"), "evictions", SESSION_LIMITS.parts)):
-        arrays: dict[str, Any] = {name: file.array(f"eviction.{i}.{name}", dtype) for name, dtype in _EVICTION.items()}
+        arrays = _arrays(file, f"eviction.{i}", _EVICTION)
         evictions.append(Eviction(**_moment(value, "eviction"), **arrays))
     return evictions
 
@@ -332,10 +332,14 @@ def read_records(file: SessionFile) -> list[ScoreRecord]:
     """Return the score records, oldest first; see also `check_history_of`."""
     records = []
     for i, value in enumerate(sequence(file.header.get("life", []), "score records", SESSION_LIMITS.parts)):
-        arrays: dict[str, Any] = {name: file.array(f"life.{i}.{name}", dtype) for name, dtype in _RECORD.items()}
+        arrays = _arrays(file, f"life.{i}", _RECORD)
         complete = flag(member(mapping(value, "score record"), "complete", "score record"), "score record")
         records.append(ScoreRecord(**_moment(value, "score record"), **arrays, complete=complete))
     return records
+
+
+def _arrays(file: SessionFile, prefix: str, types: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: file.array(f"{prefix}.{STORED_NAMES.get(name, name)}", dtype) for name, dtype in types.items()}
 
 
 def _moment(value: Any, name: str) -> dict[str, Any]:

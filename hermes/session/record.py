@@ -116,7 +116,7 @@ class EvictionLog:
                 "seconds": GrowingRows(np.float64),
                 "frames_seen": GrowingRows(np.int64),
                 "evicted": GrowingRows(np.uint16, layers),
-                "folded": GrowingRows(np.uint16, layers),
+                "merged": GrowingRows(np.uint16, layers),
                 "reindexed": GrowingRows(np.bool_, layers),
             }
         layers = self._columns["evicted"].rows.shape[1]

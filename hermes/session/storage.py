@@ -31,6 +31,7 @@ from hermes.memory.stream_state import StreamState
 from hermes.session import checks
 from hermes.session.checks import SessionFile
 from hermes.session.record import EvictionLog, Times
+from hermes.snapshot import STORED_NAMES
 
 if TYPE_CHECKING:
     from hermes.session.stream_session import StreamSession
@@ -228,7 +229,7 @@ def _take_arrays(record: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[s
     for item in fields(record):
         value = getattr(record, item.name)
         if isinstance(value, np.ndarray):
-            tensors[f"{prefix}.{item.name}"] = torch.from_numpy(value)
+            tensors[f"{prefix}.{STORED_NAMES.get(item.name, item.name)}"] = torch.from_numpy(value)
         else:
             scalars[item.name] = value
     return scalars

@@ -189,7 +189,7 @@ class StreamSession:
                 seconds=self.seconds,
                 frames_seen=self.stats.frames_seen,
                 evicted=np.asarray(outcome.evicted, np.int64),
-                folded=np.asarray(outcome.folded, np.int64),
+                merged=np.asarray(outcome.merged, np.int64),
                 reindexed=np.asarray(outcome.reindexed, np.bool_),
             )
         )

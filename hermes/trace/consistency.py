@@ -15,7 +15,7 @@ import numpy as np
 from hermes.analysis.token_history import ScoreRecord
 from hermes.files.checks import flag, mapping, number, offsets, seconds, shaped, text, whole, within
 from hermes.files.limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, FileTooLargeError, MemoryBudget
-from hermes.snapshot import KINDS, VISION, AnswerTrace, Snapshot
+from hermes.snapshot import KINDS, STORED_NAMES, VISION, AnswerTrace, Snapshot
 from hermes.trace.block import Array, DamagedError
 from hermes.trace.moments import RunHistory
 from hermes.view import LiveView
@@ -163,10 +163,9 @@ def check_history(history: RunHistory, layers: int) -> None:
     """Check evictions and answers against the number of layers."""
     frames = len(history.frame_times)
     for event in history.evictions:
-        for name in ("evicted", "folded"):
-            within(
-                shaped(getattr(event, name), (layers,), f"“{name}” of an eviction"), 0, LARGEST_NUMBER, "evicted tokens"
-            )
+        for name in ("evicted", "merged"):
+            what = f"“{STORED_NAMES.get(name, name)}” of an eviction"
+            within(shaped(getattr(event, name), (layers,), what), 0, LARGEST_NUMBER, "evicted tokens")
         if event.reindexed.size:
             shaped(event.reindexed, (layers,), "“reindexed” of an eviction")
         if event.frames_seen > frames * MERGED_FRAMES:
@@ -184,7 +183,7 @@ def check_records(records: Sequence[ScoreRecord], layers: int, frames: int, patc
         tokens = len(shaped(record.frame, (None,), "frames of scores"))
         for name in ("patch", "importance", "kept"):
             shaped(getattr(record, name), (tokens,), f"“{name}” of scores")
-        shaped(record.folded, (layers,), "“folded” of scores")
+        shaped(record.merged, (layers,), "“folded” of scores")
         shaped(record.offsets, (layers + 1,), "offsets of scores")
         offsets(record.offsets, tokens, "offsets of scores")
         within(record.frame, -1, frames - 1, "frames of scores")
@@ -205,7 +204,7 @@ def require_histories(
     # A token history follows each summary token into which tokens of the frame were merged through all later records.
     merges = np.zeros(frames, np.int64)
     for record in records:
-        gone = (record.frame >= 0) & (record.patch >= 0) & ~record.kept & record.folded[record.layer_of]
+        gone = (record.frame >= 0) & (record.patch >= 0) & ~record.kept & record.merged[record.layer_of]
         pairs = np.unique(record.layer_of[gone] * frames + record.frame[gone])
         merges += np.bincount(pairs % frames, minlength=frames)
     if int(merges.max(initial=0)) * len(records) > RUN_LIMITS.history_steps:

@@ -13,15 +13,15 @@ import numpy.typing as npt
 from hermes.analysis.token_history import ScoreRecord, to_bytes
 from hermes.files.checks import mapping, member, number, rising, seconds, shaped, text, whole, within
 from hermes.files.limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, MemoryBudget
-from hermes.snapshot import PROMPT, AnswerTrace, Eviction, Snapshot
+from hermes.snapshot import PROMPT, STORED_NAMES, AnswerTrace, Eviction, Snapshot
 from hermes.trace.block import Array, DamagedError, pack, unpack
 from hermes.trace.consistency import check_answer_arrays
 from hermes.trace.moments import RunHistory
 
-_EVICTION = {"evicted": np.int64, "folded": np.int64, "reindexed": np.bool_}
+_EVICTION = {"evicted": np.int64, "merged": np.int64, "reindexed": np.bool_}
 _RECORD = {
     "offsets": np.int64, "frame": np.int32, "patch": np.int16, "importance": np.uint8, "kept": np.bool_,
-    "folded": np.bool_,
+    "merged": np.bool_,
 }  # fmt: skip
 _MOMENT = {"sequence": np.int64, "frames_seen": np.int64, "seconds": np.float64}
 _ATTENTION = ("attention", "attention_heads", "attention_rest", "attention_patch")
@@ -180,9 +180,10 @@ def _columns(rows: Sequence[Any], types: dict[str, Any]) -> dict[str, Array]:
     columns: dict[str, Array] = {}
     for name, dtype in types.items():
         values = [np.atleast_1d(np.asarray(getattr(row, name), dtype)) for row in rows]
-        columns[name] = np.concatenate(values) if values else np.zeros(0, dtype)
+        key = STORED_NAMES.get(name, name)
+        columns[key] = np.concatenate(values) if values else np.zeros(0, dtype)
         if name not in _MOMENT:
-            columns[f"{name}.lengths"] = np.array([len(value) for value in values], np.int64)
+            columns[f"{key}.lengths"] = np.array([len(value) for value in values], np.int64)
     return columns
 
 
@@ -195,7 +196,8 @@ def _rows(
         raise DamagedError(f"There are more than {RUN_LIMITS.events:,} {name}.")
     budget.charge(count * _RECORD_BYTES)
     rows: list[dict[str, Any]] = [{} for _ in range(count)]
-    for key, dtype in types.items():
+    for attribute, dtype in types.items():
+        key = STORED_NAMES.get(attribute, attribute)
         values, what = _array(arrays, key, name), f"“{key}” of the {name}"
         if key in _MOMENT:
             shaped(values, (count,), what)
@@ -220,7 +222,7 @@ def _rows(
                 values = _integers(values, dtype, what, budget)
             parts = np.split(values, np.cumsum(lengths)[:-1]) if count else []
         for row, part in zip(rows, parts, strict=True):
-            row[key] = part
+            row[attribute] = part
     return rows
 
 

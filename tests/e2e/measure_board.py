@@ -164,7 +164,7 @@ def main() -> None:
         f"{LAYERS} layers x {BUDGET} tokens, {given.frames} frames seen before, {os.cpu_count()} CPU cores, "
         f"load {os.getloadavg()[0]:.1f}"
     )
-    say("      mode  upd/s  first KB  mean KB  max KB  encode ms  long ms/s  >50 ms/s    fps  p99 ms    kept")
+    say("      mode  upd/s  first kB  mean kB  max kB  encode ms  long ms/s  >50 ms/s    fps  p99 ms    kept")
     with sync_playwright() as playwright:
         browser = launch(playwright)
         for mode in ("kept", "importance", "guidance"):

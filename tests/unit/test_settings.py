@@ -175,13 +175,13 @@ def test_a_change_takes_hold_at_the_next_eviction_and_can_be_taken_back(tiny_mod
     assert other.policy.budget == 48
 
 
-def test_without_summary_nothing_is_folded(tiny_model, noise):
+def test_without_summary_nothing_is_merged(tiny_model, noise):
     session = hermes.StreamSession(tiny_model, budget=64, changed={"summary": False})
     session.push(*noise(40))
-    assert sum(int(e.folded.sum()) for e in session.snapshot().evictions) == 0
+    assert sum(int(e.merged.sum()) for e in session.snapshot().evictions) == 0
     everywhere = hermes.StreamSession(tiny_model, budget=64, changed={"tiers": "all long-term"})
     everywhere.push(*noise(40))
-    assert all(e.folded.all() for e in everywhere.snapshot().evictions)
+    assert all(e.merged.all() for e in everywhere.snapshot().evictions)
 
 
 def test_eager_reindexing_can_be_set_and_reset(tiny_model, noise):

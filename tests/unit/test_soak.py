@@ -125,7 +125,7 @@ def test_an_eviction_log_gives_back_what_it_was_given():
     for i, found in enumerate(log.view()):
         wanted = eviction(i)
         assert (found.sequence, found.seconds, found.frames_seen) == (i, i / 2, i + 1)
-        for name in ("evicted", "folded", "reindexed"):
+        for name in ("evicted", "merged", "reindexed"):
             assert np.array_equal(getattr(found, name), getattr(wanted, name))
             assert getattr(found, name).dtype == getattr(wanted, name).dtype
     assert [e.sequence for e in log.view()[150:153]] == [150, 151, 152]

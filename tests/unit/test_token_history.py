@@ -33,7 +33,7 @@ def test_a_record_an_eviction(told):
     for record, eviction in zip(records, shots[-1].evictions, strict=True):
         gone = np.bincount(record.layer_of[~record.kept], minlength=record.num_layers)
         assert np.array_equal(gone, eviction.evicted)
-        assert np.array_equal(record.folded, eviction.folded > 0)
+        assert np.array_equal(record.merged, eviction.merged > 0)
         assert (record.frames_seen, record.seconds) == (eviction.frames_seen, eviction.seconds)
 
 
@@ -87,20 +87,20 @@ def test_merges_name_the_layers_that_merge_and_add_up(told):
         assert sum(merge.tokens for merge in merges if merge.layer == layer and merge.held) == mass
 
 
-def record(sequence, frame, kept, *, folded=False, importance=100):
+def record(sequence, frame, kept, *, merged=False, importance=100):
     tokens = len(frame)
     frame = np.array(frame, np.int32)
     return ScoreRecord(
         sequence, sequence / 2, 1 + max(frame), np.array([0, tokens]), frame, np.where(frame < 0, -1, 0).astype(np.int16),
-        np.full(tokens, importance, np.uint8), np.array(kept, bool), np.array([folded]),
+        np.full(tokens, importance, np.uint8), np.array(kept, bool), np.array([merged]),
     )  # fmt: skip
 
 
 def test_a_summary_is_followed_into_the_next():
     records = [
-        record(1, [0, 1, 2], [False, True, True], folded=True),
-        record(2, [1, 2, -1, 3], [True, True, True, False], folded=True),
-        record(3, [1, 2, -1, -1, 4], [True, True, False, True, True], folded=True),
+        record(1, [0, 1, 2], [False, True, True], merged=True),
+        record(2, [1, 2, -1, 3], [True, True, True, False], merged=True),
+        record(3, [1, 2, -1, -1, 4], [True, True, False, True, True], merged=True),
         record(4, [1, 2, 4, -1, -1, 5], [True, True, True, False, True, True]),
     ]
     first, second = token_history_of(records, 0).merges[0], token_history_of(records, 3).merges[0]

@@ -216,7 +216,7 @@ def test_pictures_of_the_filmstrip_come_a_few_at_a_time_and_each_once():
 
 
 def test_messages_stay_small():
-    """28 layers x 600 columns: a key frame below 60 KB, a difference a fraction of it."""
+    """28 layers x 600 columns: a key frame below 60 kB, a difference a fraction of it."""
     layers, frames = 28, 600
     generator = np.random.default_rng(0)
     kept = generator.integers(0, 10, (layers, frames)).astype(np.uint16)

@@ -197,11 +197,11 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
 @pytest.mark.parametrize(
     ("wish", "says"),
     [
-        ({"action": "open", "id": "../secret"}, "not bundled"),
+        ({"action": "open", "id": "../secret"}, "not available here"),
         ({"action": "open", "id": "first-card-side-by-side", "seconds": float("nan")}, "not a number"),
         ({"action": "stop-recording"}, "No recording is in progress"),
         ({"action": "record"}, "nothing to record"),
-        (RUN | {"policies": ["hermes", "full"]}, "not bundled"),
+        (RUN | {"policies": ["hermes", "full"]}, "not available here"),
     ],
 )
 def test_where_memories_cannot_be_run_only_recorded_runs_are_shown(engine, clips, wish, says):
@@ -287,7 +287,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
         (RUN | {"policies": ["hermes"]}, "two to four"),
         (RUN | {"policies": "hermes"}, "two to four"),
         (RUN | {"policies": ["hermes", "<b>"]}, "no policy or preset"),
-        (RUN | {"policies": ["hermes", "full"], "clip": "../secret"}, "not bundled"),
+        (RUN | {"policies": ["hermes", "full"], "clip": "../secret"}, "not available here"),
         (RUN | {"policies": ["hermes", "full"], "budget": 10**9}, "from the lists"),
         (RUN | {"policies": ["hermes", "full"], "speed": "fast"}, "from the lists"),
         ({"action": "ask", "question": "What was first?"}, "Start a run"),

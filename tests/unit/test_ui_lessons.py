@@ -63,25 +63,25 @@ def set_in(data, path, value):
         (("steps", 0, "do", 0, "clip"), "no-such", "step 1: there is no clip “no-such”"),
         (("steps", 0, "do", 0, "settings", "policy"), "magic", "there is no policy “magic”"),
         (("steps", 2, "do", 0, "settings", "alpha"), 2, "no setting “alpha”"),
-        (("steps", 0, "do", 0, "speed"), 3, "a speed is one of 1, 2, 4, 0, not 3"),
-        (("steps", 0, "do", 0, "do"), "jump", "an action does “jump”"),
+        (("steps", 0, "do", 0, "speed"), 3, "the speed 3 is not one of 1, 2, 4, 0"),
+        (("steps", 0, "do", 0, "do"), "jump", "the action “jump” is not one of"),
         (("steps", 0, "do", 0), {"do": "run", "label": "x", "run": "nowhere"}, "there is no run “nowhere”"),
         (("steps", 0, "point", "view"), "moon", "the page has no part “moon”"),
-        (("steps", 0, "point", "mode"), "mood", "the layers cannot show “mood”"),
-        (("steps", 0, "text", 0), "a [[gizmo]]", "the glossary has no “gizmo”"),
-        (("steps", 0, "figures", "held", "of"), "weight", "figure “held” is of “weight”"),
-        (("steps", 0, "figures", "held", "tier"), "upper", "of a tier “upper”"),
-        (("steps", 0, "figures", "held"), {"of": "held"}, "does not say its “event”"),
+        (("steps", 0, "point", "mode"), "mood", "the layers have no mode “mood”"),
+        (("steps", 0, "text", 0), "a [[gizmo]]", "“gizmo” is not in the glossary"),
+        (("steps", 0, "figures", "held", "of"), "weight", "metric “held” has the unknown type “weight”"),
+        (("steps", 0, "figures", "held", "tier"), "upper", "unknown tier “upper”"),
+        (("steps", 0, "figures", "held"), {"of": "held"}, "metric “held” lacks “event”"),
         (("steps", 0, "predict", "choices", 0, "right"), "heldd > 1", "compares “heldd”"),
-        (("steps", 0, "predict", "choices", 0, "right"), "held >> 1", "is no condition"),
+        (("steps", 0, "predict", "choices", 0, "right"), "held >> 1", "is not a valid condition"),
         (("steps", 0, "reveal", 0), "It is {weight}.", "shows “weight”"),
         (("steps", 0, "wait", "seconds"), 5000, "second 5000 of a clip that is 90 s long"),
-        (("steps", 0, "needs"), ["policy:magic"], "does not say what to do without"),
-        (("steps", 0, "extra"), 1, "the step has “extra”, which nobody reads"),
-        (("id",), "other", "its id is “other”"),
+        (("steps", 0, "needs"), ["policy:magic"], "no text for pages without it"),
+        (("steps", 0, "extra"), 1, "the step has the unknown key “extra”"),
+        (("id",), "other", "its id “other” differs from its file name"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(path, value, said, tmp_path, known):
+def test_errors_name_their_location(path, value, said, tmp_path, known):
     data = copy.deepcopy(json.loads((LESSONS / "eviction.json").read_text("utf-8")))
     set_in(data, path, value)
     file = tmp_path / "eviction.json"
@@ -117,7 +117,7 @@ def test_conditions():
 @pytest.mark.parametrize(
     ("value", "unit", "text"),
     [
-        (16, "count", "16"), (14400.0, "count", "14,400"), (5120, "bytes", "5.12 KB"), (40_461_926_400, "bytes", "40.5 GB"),
+        (16, "count", "16"), (14400.0, "count", "14,400"), (5120, "bytes", "5.12 kB"), (40_461_926_400, "bytes", "40.5 GB"),
         (0.823, "share", "82 %"), (0.0213, "share", "2.1 %"), (0.0004, "share", "under 0.1 %"), (36.7, "times", "37 times"),
         (7.43, "ms", "7.4 ms"), (942, "seconds", "15:42"), (math.nan, "ms", "nothing to measure"), ("", "text", "nothing"),
         (0.0, "share", "0 %"), (1.0, "share", "100 %"), (126_000_000, "bytes", "126 MB"),
@@ -128,7 +128,7 @@ def test_figures_are_written_for_people(value, unit, text):
 
 
 def test_figures_are_set_in_bold():
-    assert fill("It is {size}, and {size}.", {"size": "5 KB"}) == "It is **5 KB**, and **5 KB**."
+    assert fill("It is {size}, and {size}.", {"size": "5 kB"}) == "It is **5 kB**, and **5 kB**."
 
 
 def test_the_card_is_read_and_not_repeated_by_hand():

@@ -144,7 +144,7 @@ def token_history_detail(shot: Snapshot, history: TokenHistory, layer: int) -> d
         if moments
         else [],
         "left": [None if np.isnan(at) else round(float(at), 2) for at in history.left[layer]] if moments else [],
-        "folds": [
+        "merges": [
             {
                 "layer": merge.layer,
                 "seconds": round(merge.seconds, 2),

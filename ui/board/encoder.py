@@ -190,7 +190,7 @@ class BoardEncoder:
         message: dict[str, Any] = {}
         history, events = self._history, self._events
         if history is None or events is None:
-            raise RuntimeError("The axis is fitted before changes are told.")
+            raise RuntimeError("The axis must be fitted before changes are encoded.")
         meta = self._describe(snapshot, fps, history)
         if key or meta != self._meta:
             self._meta = message["meta"] = meta
@@ -203,7 +203,7 @@ class BoardEncoder:
             message["history"] = [{"at": row, "values": pack(history.rows[row])} for row in rows]
             changed_bins = events.add(snapshot.evictions, snapshot.tiers)
             if bins := sorted(events.rows) if key else changed_bins:
-                message["events"] = events.told(bins)
+                message["events"] = events.encoded(bins)
             held = [int(count) for count in snapshot.kept_per_layer]
             if held != self._held:
                 self._held = message["held"] = held

@@ -33,19 +33,19 @@ class BoardFeed:
         self._encoder = BoardEncoder()
         self._lock = threading.Lock()
 
-    def begin(self, playing: Source, replay: Replay | None, fps: float, told: BoardFeed | None = None) -> None:
+    def begin(self, playing: Source, replay: Replay | None, fps: float, sent: BoardFeed | None = None) -> None:
         """Reset the board for a new memory.
 
         Args:
             playing: The source that is shown.
             replay: The recorded run, or None for a live stream.
             fps: Sampled frames per second.
-            told: A feed that has already sent this moment of the run to the browser. Only later changes are sent then.
+            sent: A feed that has already sent this moment of the run to the browser. Only later changes are sent then.
         """
         with self._lock:
             self._playing, self._fps = playing, fps
-            if told is not None and replay is not None and told._jumps == replay.jumps:  # noqa: SLF001 - same class
-                self._jumps, self._encoder = replay.jumps, told._encoder.fork()  # noqa: SLF001
+            if sent is not None and replay is not None and sent._jumps == replay.jumps:  # noqa: SLF001 - same class
+                self._jumps, self._encoder = replay.jumps, sent._encoder.fork()  # noqa: SLF001
             else:
                 self._enter(replay)
 

@@ -101,13 +101,13 @@ class EventHistory:
                 mine = event.evicted[tiers == group]
                 row[2 + group] += float(mine.mean()) if len(mine) else 0.0
             row[2 + ALL] += float(event.evicted.mean())
-            folded = event.folded[event.folded > 0]
-            row[6] += float(folded.mean()) if len(folded) else 0.0
+            merged = event.merged[event.merged > 0]
+            row[6] += float(merged.mean()) if len(merged) else 0.0
             row[7] += bool(event.reindexed.any())
-            row[8] += float((event.folded > 0).mean())
+            row[8] += float((event.merged > 0).mean())
             changed.add(at)
         return sorted(changed)
 
-    def told(self, bins: Sequence[int]) -> list[list[float]]:
+    def encoded(self, bins: Sequence[int]) -> list[list[float]]:
         """Return rows for a message, each with its bin number first."""
         return [[at, *(round(value, 2) for value in self.rows[at])] for at in bins]

@@ -109,7 +109,7 @@ class Lab:
     def _start(self, request: Mapping[str, Any]) -> None:
         clip = self._clips.get(str(request.get("clip")))
         if clip is None or not self._live:
-            raise HermesError("This clip is not bundled here. Choose another one.")
+            raise HermesError("This clip is not available here. Choose another one.")
         budget, speed = finite(request.get("budget"), 0), finite(request.get("speed"), -1)
         if budget not in BUDGETS or speed not in SPEEDS:
             raise HermesError("Choose a budget and a speed from the lists.")
@@ -193,7 +193,7 @@ class Lab:
     def _open_bundled(self, request: Mapping[str, Any]) -> None:
         run = self._runs.get(str(request.get("id")))
         if run is None:
-            raise HermesError("This lab run is not bundled here. Choose another one.")
+            raise HermesError("This lab run is not available here. Choose another one.")
         seconds = request.get("seconds")
         at = finite(seconds, math.nan) if isinstance(seconds, int | float) else 0.0
         self.open(run, at, play=request.get("play") is not False)

@@ -90,7 +90,7 @@ class LabQuestion:
     truth: str | None
     replies: tuple[Reply, ...]
 
-    def told(self) -> dict[str, Any]:
+    def payload(self) -> dict[str, Any]:
         """Return the question as a row of the page's table."""
         replies = [None if one.refused else {"said": one.said, "right": one.right} for one in self.replies]
         return {"question": self.question, "at": round(self.at, 2), "truth": self.truth, "replies": replies}
@@ -133,7 +133,7 @@ def lanes_payload(lanes: Sequence[LaneState], duration: float | None, fps: float
 
 
 def _told(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
-    told: dict[str, Any] = {
+    payload: dict[str, Any] = {
         "name": lane.name,
         "title": lane.title,
         "badge": lane.badge,
@@ -146,10 +146,10 @@ def _told(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
     }
     snapshot = lane.snapshot
     if snapshot is None or not snapshot.frames_seen:
-        return told
+        return payload
     verdict = lane.verdict(judge)
     trace = snapshot.answer
-    told |= {
+    payload |= {
         "resident": int(snapshot.kept_per_layer.max()),
         "seen": snapshot.tokens_seen,
         "archive": snapshot.archive_bytes,
@@ -158,18 +158,18 @@ def _told(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
         "tiers": snapshot.tiers.tolist() if snapshot.tiered else None,
     }
     if trace is not None and lane.state == "done":
-        told |= {"moved": trace.moved_bytes, "spots": _bytes(spots(snapshot, axis))}
+        payload |= {"moved": trace.moved_bytes, "spots": _bytes(spots(snapshot, axis))}
         if len(trace.tokens_read):
-            told["read"] = int((trace.tokens_read - snapshot.prompt_len).max())
+            payload["read"] = int((trace.tokens_read - snapshot.prompt_len).max())
     if verdict is not None:
-        told["verdict"] = {
+        payload["verdict"] = {
             "right": verdict.right,
             "truth": verdict.truth,
             "outcome": verdict.outcome,
             "sentence": verdict.sentence,
             "moments": [list(moment.span) for moment in verdict.moments],
         }
-    return told
+    return payload
 
 
 def held(snapshot: Snapshot, axis: Axis) -> npt.NDArray[np.uint8]:

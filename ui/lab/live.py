@@ -110,16 +110,16 @@ class LiveLab:
         view = self._run.view()
         self._settle(view)
         lanes = [_state_of(lane) for lane in view.lanes]
-        told = {
+        payload = {
             "state": view.state,
             "answering": view.answering,
-            "asked": [one.told() for one in self._asked],
+            "asked": [one.payload() for one in self._asked],
             "clock": None if math.isnan(view.clock) else round(view.clock, 2),
             "frames": view.frames,
             "error": view.error,
             **lanes_payload(lanes, view.duration, self._run.settings.fps, self._judge),
         }
-        return told, view.frame_jpeg
+        return payload, view.frame_jpeg
 
     def close(self) -> None:
         """Free the memories."""

@@ -58,9 +58,9 @@ class LabReplay(ReplayClock):
             TraceError: The run is damaged.
         """
         with _fitting(self.run):
-            told = self._poll(bundled=bundled, startable=startable)
-        kept = (self.run.picture(frame) for frame in range(told["frames"] - 1, -1, -1))
-        return told, next((jpeg for jpeg in kept if jpeg), None)
+            payload = self._poll(bundled=bundled, startable=startable)
+        kept = (self.run.picture(frame) for frame in range(payload["frames"] - 1, -1, -1))
+        return payload, next((jpeg for jpeg in kept if jpeg), None)
 
     def _poll(self, *, bundled: bool, startable: str) -> dict[str, Any]:
         run, now = self.run, self.position
@@ -73,7 +73,7 @@ class LabReplay(ReplayClock):
             "clock": round(max(view.clock for view in views), 2),
             "frames": min((one.frames for one in lanes if one.error is None), default=max(one.frames for one in lanes)),
             "error": None,
-            "asked": [one.told() for one in self._asked(now)],
+            "asked": [one.payload() for one in self._asked(now)],
             **lanes_payload(lanes, _length(views[0].duration), run.head.settings.fps, self._judge),
             "run": self._about(bundled=bundled, startable=startable),
         }

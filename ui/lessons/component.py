@@ -33,13 +33,13 @@ def pocket_shape() -> dict[str, Any]:
     heads = int(text["num_attention_heads"])
     return {
         "id": "pocket",
-        "title": "HERMES pocket, the model here",
+        "title": "HERMES pocket, the bundled model",
         "layers": text["num_hidden_layers"],
         "kv_heads": text.get("num_key_value_heads") or heads,
         "head_dim": text.get("head_dim") or text["hidden_size"] // heads,
         "dtype": "float32",
         "tokens_per_frame": 16,
-        "note": "A toy: 16 tokens for a frame. On a processor its cache holds numbers of four bytes.",
+        "note": "A small demonstration model with 16 tokens per frame. On a CPU its cache stores numbers of four bytes.",
     }
 
 

@@ -35,7 +35,7 @@ class ConditionError(ValueError):
 def _comparisons(text: str) -> list[tuple[str, str, str]]:
     found = [_COMPARISON.fullmatch(part) for part in text.split(" and ")]
     if not text.strip() or any(match is None for match in found):
-        raise ConditionError(f"“{text}” is no condition")
+        raise ConditionError(f"“{text}” is not a valid condition")
     return [(match[1], match[2], match[3]) for match in found if match]
 
 

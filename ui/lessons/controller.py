@@ -45,16 +45,16 @@ class LessonController:
 
         A reply has `error` if the request failed, and `waiting` if the result is not available yet.
         """
-        told: Reply = {"id": request.get("id"), "kind": request.get("kind")}
+        reply: Reply = {"id": request.get("id"), "kind": request.get("kind")}
         try:
-            return told | self._do(request, key)
+            return reply | self._do(request, key)
         except NotYetError as problem:
-            return told | {"waiting": str(problem)}
+            return reply | {"waiting": str(problem)}
         except HermesError as problem:
-            return told | {"error": str(problem)}
+            return reply | {"error": str(problem)}
         except Exception:
             logger.exception("a lesson failed")
-            return told | {"error": "This failed because of an internal error. Try again."}
+            return reply | {"error": "This failed because of an internal error. Try again."}
 
     def visitor(self, key: str | None) -> Visitor:
         """Return the active visitor: during a lesson its guest, otherwise the visitor itself."""
@@ -206,10 +206,10 @@ def plan(lesson: Lesson, known: Known) -> Reply:
 
     def step(one: LessonStep) -> Reply:
         missing = [need for need in one.needs if not is_there(need, known)]
-        told: Reply = {"title": one.title, "text": list(one.text)}
+        payload: Reply = {"title": one.title, "text": list(one.text)}
         if missing:
-            return told | {"without": one.without}
-        return told | {
+            return payload | {"without": one.without}
+        return payload | {
             "do": [action(item) for item in one.do],
             "point": dict(one.point),
             "calculator": dict(one.calculator),
@@ -239,17 +239,17 @@ def calculator(
     """
     names = ("id", "title", "tokens_per_frame", "dtype", "note")
 
-    def row(told: Mapping[str, Any]) -> Reply:
-        shape = CacheShape(told["layers"], told["kv_heads"], told["head_dim"])
-        return {name: told[name] for name in names} | {
+    def row(model: Mapping[str, Any]) -> Reply:
+        shape = CacheShape(model["layers"], model["kv_heads"], model["head_dim"])
+        return {name: model[name] for name in names} | {
             "bytes_per_token": {dtype: shape.bytes_per_token(dtype) for dtype in DTYPE_BYTES}
         }
 
-    def state_row(told: Mapping[str, Any]) -> Reply:
-        shape = StateShape(told["layers"], told["heads"], told["head_dim"], told["state"])
-        return {name: told[name] for name in names} | {
+    def state_row(model: Mapping[str, Any]) -> Reply:
+        shape = StateShape(model["layers"], model["heads"], model["head_dim"], model["state"])
+        return {name: model[name] for name in names} | {
             "state_bytes": {dtype: shape.state_bytes(dtype) for dtype in DTYPE_BYTES}
         }
 
-    rows = [row(told) for told in (*models.values(), pocket)]
-    return {"memory": memory, "models": rows + [state_row(told) for told in recurrent.values()]}
+    rows = [row(model) for model in (*models.values(), pocket)]
+    return {"memory": memory, "models": rows + [state_row(model) for model in recurrent.values()]}

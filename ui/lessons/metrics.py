@@ -114,9 +114,9 @@ def tier_of(tier: str | None) -> int | None:
 
 def _event(sight: Sight, event: int) -> Any:
     if sight.clip is None or event >= len(sight.clip.events):
-        raise NotYetError("The clip that plays here does not say when its cards are shown. Start the lesson’s clip.")
-    told = sight.clip.events[event]
-    return metrics.during(sight.shot, float(told["start"]), float(told["end"]))
+        raise NotYetError("The times at which cards are shown are unknown for this clip. Start the lesson’s clip.")
+    times = sight.clip.events[event]
+    return metrics.during(sight.shot, float(times["start"]), float(times["end"]))
 
 
 def _cards(sight: Sight) -> Any:
@@ -137,8 +137,8 @@ def card(folder: Path) -> Mapping[str, Any]:
 def card_newest(sight: Sight, tier: str, ages: int) -> float:
     """Return the share of a tier's attention on frames that the newest `ages` age bins receive, with a full cache."""
     del sight
-    told = card(POCKET)["attention"]
-    rows = [row for row, of in zip(told["share"], told["tiers"], strict=True) if TIERS[of] == tier]
+    attention = card(POCKET)["attention"]
+    rows = [row for row, of in zip(attention["share"], attention["tiers"], strict=True) if TIERS[of] == tier]
     return float(np.mean([sum(row[:ages]) for row in rows])) if rows else math.nan
 
 
@@ -167,16 +167,16 @@ def published() -> Mapping[str, Mapping[str, Any]]:
 @cache
 def recurrent() -> Mapping[str, Mapping[str, Any]]:
     """Return the published recurrent models by id. They have a state instead of a cache."""
-    told = json.loads((PUBLISHED_MODELS).read_text("utf-8"))
-    return MappingProxyType({model["id"]: model | {"note": told["about_recurrent"]} for model in told["recurrent"]})
+    data = json.loads((PUBLISHED_MODELS).read_text("utf-8"))
+    return MappingProxyType({model["id"]: model | {"note": data["about_recurrent"]} for model in data["recurrent"]})
 
 
 def cost(sight: Sight, model: str, frames: int) -> float:
     """Return the cache size of a published model for a number of frames, in bytes."""
     del sight
-    told = published()[model]
-    shape = CacheShape(told["layers"], told["kv_heads"], told["head_dim"])
-    return cache_bytes(shape, frames * told["tokens_per_frame"], told["dtype"])
+    entry = published()[model]
+    shape = CacheShape(entry["layers"], entry["kv_heads"], entry["head_dim"])
+    return cache_bytes(shape, frames * entry["tokens_per_frame"], entry["dtype"])
 
 
 def _first_token(sight: Sight) -> float:
@@ -187,8 +187,8 @@ def _truth(sight: Sight) -> str:
     """Return the correct answer to the last question, from the clip's ground truth at the time of the question."""
     trace, clip = sight.answer, sight.clip
     if clip is not None and not math.isnan(trace.asked_seconds):
-        told = read_events(clip.events, clip.fps)
-        truth = truth_of(trace.question, told, math.floor(trace.asked_seconds * clip.fps + 0.1), clip.fps)
+        events = read_events(clip.events, clip.fps)
+        truth = truth_of(trace.question, events, math.floor(trace.asked_seconds * clip.fps + 0.1), clip.fps)
         if truth is not None:
             return truth.answer
     raise NotYetError("Ask the question with the button above: its true answer is known.")

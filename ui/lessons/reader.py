@@ -44,7 +44,7 @@ def read_lesson(path: Path, known: Known) -> Lesson:
     try:
         data = json.loads(path.read_text("utf-8"))
     except json.JSONDecodeError as problem:
-        raise LessonError(f"Lesson “{path.stem}”: it is no JSON ({problem}).") from None
+        raise LessonError(f"Lesson “{path.stem}”: the file is not valid JSON ({problem}).") from None
     return _Reader(path.stem, known).lesson(data)
 
 
@@ -73,39 +73,39 @@ class _Reader:
 
     def only(self, given: Mapping[str, Any], names: Iterable[str], what: str) -> None:
         if not isinstance(given, Mapping):
-            raise self.fail(f"{what} is no object")
+            raise self.fail(f"{what} is not an object")
         if unknown := sorted(set(given) - set(names)):
-            raise self.fail(f"{what} has “{unknown[0]}”, which nobody reads")
+            raise self.fail(f"{what} has the unknown key “{unknown[0]}”")
 
     def text(self, given: Mapping[str, Any], name: str) -> str:
         value = given.get(name)
         if not isinstance(value, str) or not value.strip():
-            raise self.fail(f"“{name}” is missing or no text")
+            raise self.fail(f"“{name}” is missing or not a text")
         return self.prose(value)
 
     def prose(self, value: str) -> str:
         for term in _TERM.findall(value):
             if term.lower() not in self._known.terms:
-                raise self.fail(f"the glossary has no “{term}”")
+                raise self.fail(f"“{term}” is not in the glossary")
         return value
 
     def whole(self, given: Mapping[str, Any], name: str, least: int) -> int:
         value = given.get(name)
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
-            raise self.fail(f"“{name}” is no whole number from {least} on")
+            raise self.fail(f"“{name}” is not an integer of at least {least}")
         return value
 
     def lesson(self, data: Mapping[str, Any]) -> Lesson:
         self.only(data, ("id", "number", "title", "about", "minutes", "steps"), "the lesson")
         if data.get("id") != self._name:
-            raise self.fail(f"its id is “{data.get('id')}” and not its file’s name")
+            raise self.fail(f"its id “{data.get('id')}” differs from its file name")
         steps = data.get("steps")
         if not isinstance(steps, list) or len(steps) not in _STEPS:
-            raise self.fail(f"a lesson has {_STEPS.start} to {_STEPS.stop - 1} steps")
+            raise self.fail(f"a lesson must have {_STEPS.start} to {_STEPS.stop - 1} steps")
         made = tuple(self.step(i, step) for i, step in enumerate(steps))
         self._where = ""
         if not any(step.choices for step in made):
-            raise self.fail("nothing is left for the learner to predict")
+            raise self.fail("it has no prediction")
         return Lesson(
             self._name,
             self.whole(data, "number", 1),
@@ -120,14 +120,14 @@ class _Reader:
         self.only(data, STEP_PARTS, "the step")
         text = data.get("text")
         if not isinstance(text, list) or not text:
-            raise self.fail("“text” is a list of paragraphs")
+            raise self.fail("“text” is not a list of paragraphs")
         needs = tuple(data.get("needs", ()))
         for need in needs:
             kind, _, name = str(need).partition(":")
             if kind not in ("policy", "run") or not name:
-                raise self.fail(f"it needs “{need}”, which is neither policy:NAME nor run:ID")
+                raise self.fail(f"the requirement “{need}” is neither policy:NAME nor run:ID")
         if needs and not data.get("without"):
-            raise self.fail("it needs something and does not say what to do without (“without”)")
+            raise self.fail("it has a requirement, but no text for pages without it (“without”)")
         figures = self.figures(data.get("figures", {}))
         question, choices = self.prediction(data.get("predict"), figures)
         if choices and not data.get("reveal"):
@@ -137,7 +137,7 @@ class _Reader:
             raise self.fail("a reveal without a prediction before it")
         keep = tuple(data.get("keep", ()))
         if missing := sorted(set(keep) - set(figures)):
-            raise self.fail(f"it keeps “{missing[0]}”, which it does not measure")
+            raise self.fail(f"it keeps “{missing[0]}”, which is not one of its metrics")
         missing_parts = self.missing(needs)
         step = LessonStep(
             title=self.text(data, "title"),
@@ -162,22 +162,22 @@ class _Reader:
 
     def figures(self, data: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
         if not isinstance(data, Mapping):
-            raise self.fail("“figures” is no object")
+            raise self.fail("“figures” is not an object")
         for name, given in data.items():
             of = given.get("of") if isinstance(given, Mapping) else None
             if of not in FIGURES:
-                raise self.fail(f"figure “{name}” is of “{of}”, which cannot be measured")
+                raise self.fail(f"metric “{name}” has the unknown type “{of}”")
             figure, extra = FIGURES[str(of)], set(given) - {"of"}
             if lacking := sorted(set(figure.arguments) - extra):
-                raise self.fail(f"figure “{name}” does not say its “{lacking[0]}”")
+                raise self.fail(f"metric “{name}” lacks “{lacking[0]}”")
             if unknown := sorted(extra - set(figure.arguments) - set(figure.optional)):
-                raise self.fail(f"figure “{name}” has “{unknown[0]}”, which {of} does not read")
+                raise self.fail(f"metric “{name}” has “{unknown[0]}”, which is not an argument of {of}")
             if given.get("tier") not in (None, "sensory", "working", "long-term"):
-                raise self.fail(f"figure “{name}” is of a tier “{given['tier']}”")
+                raise self.fail(f"metric “{name}” has the unknown tier “{given['tier']}”")
             if of == "cost" and given["model"] not in published():
-                raise self.fail(f"figure “{name}” is of a model “{given['model']}” that is not listed")
+                raise self.fail(f"metric “{name}” has the unknown model “{given['model']}”")
             if of in ("card_accuracy", "card_loss") and given["policy"] not in self._known.policies:
-                raise self.fail(f"figure “{name}” is of a policy “{given['policy']}”")
+                raise self.fail(f"metric “{name}” has the unknown policy “{given['policy']}”")
         return {str(name): MappingProxyType(dict(given)) for name, given in data.items()}
 
     def condition(self, text: object, figures: Mapping[str, Any]) -> str:
@@ -195,7 +195,7 @@ class _Reader:
         self.only(data, ("question", "choices"), "the prediction")
         choices = data.get("choices")
         if not isinstance(choices, list) or not 2 <= len(choices) <= 5:
-            raise self.fail("a prediction has two to five choices")
+            raise self.fail("a prediction must have two to five choices")
         made = []
         for item in choices:
             self.only(item, ("text", "right"), "a choice")
@@ -219,16 +219,16 @@ class _Reader:
         more = {"play": ("speed", "settings"), "run": ("seconds",), "show": ("mode", "layer", "frame", "seconds")}
         kind = data.get("do") if isinstance(data, Mapping) else None
         if kind not in needed:
-            raise self.fail(f"an action does “{kind}”, not one of {', '.join(needed)}")
+            raise self.fail(f"the action “{kind}” is not one of {', '.join(needed)}")
         self.only(data, ("do", "label", *needed[kind], *more.get(kind, ())), f"the action “{kind}”")
         if lacking := [name for name in needed[kind] if name not in data]:
-            raise self.fail(f"the action “{kind}” does not say its “{lacking[0]}”")
+            raise self.fail(f"the action “{kind}” lacks “{lacking[0]}”")
         if kind == "play" and data["clip"] not in self._known.clips:
             raise self.fail(f"there is no clip “{data['clip']}”")
         if kind == "run" and not skip and data["run"] not in self._known.runs:
             raise self.fail(f"there is no run “{data['run']}”")
         if data.get("speed", 1) not in SPEEDS:
-            raise self.fail(f"a speed is one of {', '.join(map(str, SPEEDS))}, not {data['speed']}")
+            raise self.fail(f"the speed {data['speed']} is not one of {', '.join(map(str, SPEEDS))}")
         return Action(
             do=kind,
             label=self.text(data, "label"),
@@ -250,9 +250,9 @@ class _Reader:
         own: tuple[Setting, ...] = self._known.policies[policy].settings
         for name, value in data.items():
             if name == "guidance" and value not in ("forward", "embedding"):
-                raise self.fail(f"there is no guidance “{value}”")
+                raise self.fail(f"guidance is “forward” or “embedding”, not “{value}”")
             if name in ("budget", "fps") and not (isinstance(value, int | float) and 0 < value <= 16_384):
-                raise self.fail(f"“{name}” cannot be {value!r}")
+                raise self.fail(f"“{name}” has the invalid value {value!r}")
             if name not in STREAM_SETTINGS:
                 try:
                     setting_of(own, name, policy).checked(value)
@@ -261,30 +261,30 @@ class _Reader:
         return dict(data)
 
     def view(self, data: Mapping[str, Any], *more: str) -> dict[str, Any]:
-        self.only(data, ("view", "mode", "layer", "frame", "seconds", *more), "what is pointed at")
+        self.only(data, ("view", "mode", "layer", "frame", "seconds", *more), "“point”")
         if data.get("view") not in VIEWS:
             raise self.fail(f"the page has no part “{data.get('view')}”")
         if data.get("mode") is not None and data["mode"] not in self._known.modes:
-            raise self.fail(f"the layers cannot show “{data['mode']}”")
+            raise self.fail(f"the layers have no mode “{data['mode']}”")
         return {name: value for name, value in data.items() if name not in more}
 
     def calculator(self, data: Mapping[str, Any]) -> dict[str, Any]:
         self.only(data, ("model", "minutes", "fps"), "the calculator")
         if data.get("model") not in published():
-            raise self.fail(f"the calculator does not list “{data.get('model')}”")
+            raise self.fail(f"the calculator has no model “{data.get('model')}”")
         return dict(data)
 
     def wait(self, data: Mapping[str, Any], *, skip: bool) -> dict[str, Any]:
         self.only(data, ("clip", "seconds", "policy", "question", "state"), "“wait”")
         clip = data.get("clip")
         if clip is not None and clip not in self._known.clips:
-            raise self.fail(f"it waits for a clip “{clip}” that there is not")
+            raise self.fail(f"it waits for the unknown clip “{clip}”")
         if clip is not None and data.get("seconds", 0) > self._known.clips[clip]:
             raise self.fail(
                 f"it waits for second {data['seconds']} of a clip that is {self._known.clips[clip]:g} s long"
             )
         if not skip and data.get("policy", "hermes") not in self._known.policies:
-            raise self.fail(f"it waits for a policy “{data['policy']}”")
+            raise self.fail(f"it waits for the unknown policy “{data['policy']}”")
         if data.get("state", "ended") not in STATES:
-            raise self.fail(f"it waits for a state “{data['state']}”")
+            raise self.fail(f"it waits for the unknown state “{data['state']}”")
         return dict(data)

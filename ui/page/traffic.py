@@ -47,9 +47,9 @@ _SERVED: Final = {
 }
 """What is served, by method. HEAD counts as GET; other methods are refused."""
 MOST_BYTES: Final = 4_000_000
-"""Largest body of a request that is no upload; a camera picture is the largest that the page sends."""
+"""Largest body of a request other than an upload; the largest that the page sends is a camera picture."""
 FORM_BYTES: Final = 65_536
-"""What a form takes beside the file that it uploads."""
+"""Maximum size of an upload's form data without the file."""
 BODY_SECONDS: Final = 30.0
 """Longest wait for the next part of a body."""
 
@@ -75,7 +75,7 @@ class PageTraffic:
             return
         try:
             await self._answer(path, scope, receive, send)
-        except HTTPException as error:  # from `_limited`, outside of Gradio's routes
+        except HTTPException as error:  # raised by `_limited` outside of Gradio's routes
             await _reply(send, error.status_code, error.detail)
 
     async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:

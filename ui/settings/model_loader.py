@@ -44,7 +44,7 @@ class ModelLoader:
         self._one_at_a_time = threading.Lock()
 
     def preload(self, settings: StreamSettings, *, agreed: bool = False) -> None:
-        """Begin to load a model in a thread of its own, then check that `settings` fit it. `state` says how far it is.
+        """Load a model in a background thread, then check that `settings` fit it. `state` reports the progress.
 
         Args:
             settings: The settings of a new visitor, with the model.

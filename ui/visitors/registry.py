@@ -158,7 +158,7 @@ class Sessions:
 
         Args:
             key: Key of the visitor that needs the place.
-            surplus: Receives the visitors that lost their place. The caller closes them without the lock.
+            surplus: Receives the visitors that lose their place. The caller closes them without the lock.
 
         Raises:
             HermesError: There is no free place.

@@ -121,7 +121,7 @@ test("tooltip of a held and of an evicted patch", () => {
 const HISTORY = readHistory({
   frame: 0, layer: 1, seen: 0, now: 3, patches: 2, moments: [1, 2], of: 2, held: [[1, 0], [2, 2]], score: base64([127, 255, 64, 255]),
   cut: [0.25, null], left: [null, 1], thinned: 0, missed: false,
-  folds: [{ layer: 1, seconds: 1, tokens: 1, summaries: [2], held: true }, { layer: 0, seconds: 2, tokens: 3, summaries: [], held: false }],
+  merges: [{ layer: 1, seconds: 1, tokens: 1, summaries: [2], held: true }, { layer: 0, seconds: 2, tokens: 3, summaries: [], held: false }],
 });
 
 test("the small frames and the scores of a token history as tables", () => {

@@ -57,7 +57,7 @@ test("metrics without a value show a dash", () => {
   assert.equal(value(answered, "Tokens read"), "640");
   assert.equal(value(answered, "First token"), "12.3 ms");
   assert.equal(value(answered, "Archive"), "1.5 MB");
-  assert.equal(value(answered, "Moved"), "250 KB");
+  assert.equal(value(answered, "Moved"), "250 kB");
 });
 
 const RUNS = [{ id: "first-card-side-by-side", open_at: 42 }, { id: "other" }];

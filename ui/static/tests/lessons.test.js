@@ -8,9 +8,9 @@ import { leadingPunctuation, parseRich, plain } from "../js/lessons/text.js";
 import { firstTerms, formsOf, pattern } from "../js/lessons/terms.js";
 
 test("words of the glossary and figures are taken out of a text", () => {
-  assert.deepEqual(parseRich("The [[KV cache]] takes **5 KB** here."), [
+  assert.deepEqual(parseRich("The [[KV cache]] takes **5 kB** here."), [
     { kind: "text", text: "The " }, { kind: "term", text: "KV cache" }, { kind: "text", text: " takes " },
-    { kind: "strong", text: "5 KB" }, { kind: "text", text: " here." },
+    { kind: "strong", text: "5 kB" }, { kind: "text", text: " here." },
   ]);
   assert.equal(plain("A [[token]], **16** of them"), "A token, 16 of them");
   assert.deepEqual(parseRich("a [[b"), [{ kind: "text", text: "a [[b" }]);

@@ -108,7 +108,7 @@ test("description of archives and of heads with their own tokens", () => {
   assert.equal(describeOutside({ archive: 0, moved: 0, by_head: false }), "");
   assert.equal(
     describeOutside({ archive: 2_000_000, moved: 1500, by_head: true }),
-    " 2 MB are archived outside the cache. The last question fetched 1.5 KB from the archive. "
+    " 2 MB are archived outside the cache. The last question fetched 1.5 kB from the archive. "
       + "Each head keeps its own tokens; cells show the mean.",
   );
 });

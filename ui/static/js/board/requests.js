@@ -56,7 +56,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     view.tokenHistory = readHistory(reply);
     ui.history.summary.replaceChildren(...describeHistory(view.state, view.tokenHistory).map((line) => h("li", {}, line)));
     const merges = describeMerges(view.tokenHistory);
-    const rest = view.tokenHistory.folds.length - merges.length;
+    const rest = view.tokenHistory.merges.length - merges.length;
     ui.history.merges.replaceChildren(...merges.map((line) => h("li", {}, line)), ...(rest > 0 ? [h("li", {}, `… and ${count(rest, "more merge")}.`)] : []));
     repaint(["life"]);
   }

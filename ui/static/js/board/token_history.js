@@ -116,7 +116,7 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, tokenHis
       const tall = share > 0 ? Math.max(2, share * (row - 3)) : 0;
       if (tall) drawSwatch(ctx, state.meta.tiers[layer], palette, ratio, x(seconds), middle - tall / 2, Math.max(1, x(end) - x(seconds)), tall);
     });
-    for (const merge of history.folds.filter((one) => one.layer === layer)) {
+    for (const merge of history.merges.filter((one) => one.layer === layer)) {
       const at = x(merge.seconds);
       ctx.fillStyle = rgba(palette.ink, 0.9);
       ctx.beginPath();
@@ -259,7 +259,7 @@ export function describeHistory(state, history) {
 
 /** Merges of the frame's tokens into summary tokens, in sentences; the largest first. */
 export function describeMerges(history, most = 6) {
-  return [...history.folds].sort((a, b) => b.tokens - a.tokens || a.seconds - b.seconds).slice(0, most).map((merge) => {
+  return [...history.merges].sort((a, b) => b.tokens - a.tokens || a.seconds - b.seconds).slice(0, most).map((merge) => {
     const head = `Layer ${merge.layer}: ${count(merge.tokens, "token")} merged into the summary token of ${clock(merge.seconds, true)}`;
     const next = merge.summaries.length ? `, which was merged into that of ${clock(merge.summaries[merge.summaries.length - 1], true)}` : "";
     return `${head}${next}${merge.held ? ". It is still held." : ". It was evicted later."}`;

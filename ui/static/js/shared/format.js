@@ -17,7 +17,7 @@ const WHOLE = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 /** Format bytes with about three significant digits in decimal units, as the command line does: 512 B, 3.4 MB. */
 export function bytes(count) {
   if (!Number.isFinite(count)) return "–";
-  const units = ["B", "KB", "MB", "GB", "TB"];
+  const units = ["B", "kB", "MB", "GB", "TB"];
   let value = Math.max(0, count);
   let unit = 0;
   while (value >= 1000 && unit < units.length - 1) {

@@ -14,6 +14,7 @@ from hermes.errors import HermesError
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
 SIGLIP_BASE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 INTERN_VIT = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
+INTERN_VIT |= {"attention_bias": True}
 QWEN3_VIT = {"hidden_size": 1024, "intermediate_size": 4096, "depth": 24, "num_heads": 16}
 QWEN3_VIT_LARGE = {"hidden_size": 1152, "intermediate_size": 4304, "depth": 27, "num_heads": 16}
 QWEN2_ROPE = {"rope_type": "default", "rope_theta": 1e6}
@@ -147,13 +148,13 @@ CATALOGUE: tuple[Listed, ...] = (
     _smol(
         "2.2B", 2_246_784_880, _text(2048, 24, 32, 32, 8192, 49280), SO400M | {"image_size": 384, "patch_size": 14}, 3
     ),
-    _intern("1B", 938_119_296, _text(896, 24, 14, 2, 4864, 151674)),
-    _intern("2B", 2_088_883_712, _text(1536, 28, 12, 2, 8960, 151674)),
-    _intern35("1B", 1_060_824_064, _text(1024, 28, 16, 8, 3072, 151936)),
-    _intern35("2B", 2_348_273_664, _text(2048, 28, 16, 8, 6144, 151936)),
-    _intern35("4B", 4_732_415_488, _text(2560, 36, 32, 8, 9728, 151936)),
-    _intern35("8B", 8_528_244_736, _text(4096, 36, 32, 8, 12288, 151936)),
-    _intern35("14B", 15_119_450_112, _text(5120, 40, 40, 8, 17408, 151936)),
+    _intern("1B", 938_193_024, _text(896, 24, 14, 2, 4864, 151674)),
+    _intern("2B", 2_088_957_440, _text(1536, 28, 12, 2, 8960, 151674)),
+    _intern35("1B", 1_060_897_792, _text(1024, 28, 16, 8, 3072, 151936)),
+    _intern35("2B", 2_348_347_392, _text(2048, 28, 16, 8, 6144, 151936)),
+    _intern35("4B", 4_732_489_216, _text(2560, 36, 32, 8, 9728, 151936)),
+    _intern35("8B", 8_528_318_464, _text(4096, 36, 32, 8, 12288, 151936)),
+    _intern35("14B", 15_119_523_840, _text(5120, 40, 40, 8, 17408, 151936)),
 )
 
 

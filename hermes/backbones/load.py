@@ -122,7 +122,7 @@ def _weights(folder: Path, name: str, family: type[Any], place: placement.Placem
             settings["max_memory"] = placement.room_on_gpus()
     try:
         with BUILDING:
-            model = family.model_class.from_pretrained(folder, **settings)
+            model, report = family.model_class.from_pretrained(folder, output_loading_info=True, **settings)
         tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         if "device_map" not in settings:
             model = model.to(place.device)
@@ -132,6 +132,9 @@ def _weights(folder: Path, name: str, family: type[Any], place: placement.Placem
                 f"Memory ran out on {place.devices} while loading “{name}”. Choose a smaller model, or close other programs."
             ) from error
         raise ModelError(f"The model “{name}” is incomplete or damaged: {first_line(error)}") from error
+    if report["missing_keys"]:  # transformers initialises them at random
+        missing = sorted(report["missing_keys"])
+        raise ModelError(f"The model “{name}” is incomplete: {len(missing)} weights are missing, such as {missing[0]}.")
     if place.spread == "auto" and {"cpu", "disk"} & {str(part) for part in model.hf_device_map.values()}:
         raise placement.MemoryShortError(
             f"The model “{name}” does not fit on {place.devices} together with the memories of the streams."

@@ -12,6 +12,12 @@ from pathlib import Path
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import (
+    Glm4vConfig,
+    Glm4vForConditionalGeneration,
+    Glm4vMoeConfig,
+    Glm4vMoeForConditionalGeneration,
+    Glm46VConfig,
+    Glm46VForConditionalGeneration,
     InternVLConfig,
     InternVLForConditionalGeneration,
     LlavaOnevisionConfig,
@@ -23,9 +29,13 @@ from transformers import (
     Qwen2Config,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
+    Qwen3VLMoeConfig,
+    Qwen3VLMoeForConditionalGeneration,
     SiglipVisionConfig,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
+    VideoLlama3Config,
+    VideoLlama3ForConditionalGeneration,
 )
 
 CHAT_TEMPLATE = (
@@ -34,6 +44,7 @@ CHAT_TEMPLATE = (
     "{% else %}{{ part['text'] }}{% endif %}{% endfor %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+VIDEO_BORDERS = ("<|begin_of_video|>", "<|end_of_video|>")
 SPECIAL = [
     "<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<video>", "<image>", "<|vision_start|>", "<|vision_end|>",
     "<|video_pad|>", "<|image_pad|>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>", "<img>", "</img>",
@@ -41,10 +52,13 @@ SPECIAL = [
 ]  # fmt: skip
 
 
-def tokenizer(video: str = "<video>") -> PreTrainedTokenizerFast:
-    """A byte-level tokenizer: every text can be written with it, and read back. `video` is what a video becomes."""
+def tokenizer(video: str = "<video>", more: tuple[str, ...] = ()) -> PreTrainedTokenizerFast:
+    """A byte-level tokenizer: every text can be written with it, and read back.
+
+    `video` is what a video becomes, `more` are further special tokens.
+    """
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {token: i for i, token in enumerate(SPECIAL + alphabet)}
+    vocabulary = {token: i for i, token in enumerate([*SPECIAL, *alphabet, *more])}
     raw = Tokenizer(models.BPE(vocabulary, merges=[]))
     raw.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     raw.decoder = decoders.ByteLevel()
@@ -53,7 +67,7 @@ def tokenizer(video: str = "<video>") -> PreTrainedTokenizerFast:
         pad_token="<pad>",
         unk_token="<unk>",
         eos_token="<|im_end|>",
-        extra_special_tokens={f"token_{i}": token for i, token in enumerate(SPECIAL[4:])},
+        extra_special_tokens={f"token_{i}": token for i, token in enumerate([*SPECIAL[4:], *more])},
         chat_template=CHAT_TEMPLATE.replace("<video>", video),
     )
 
@@ -134,7 +148,9 @@ def qwen2_5_vl(folder: Path, *, layers: int = 10, max_positions: int = 4096, see
     return _finish(model, words, folder, {"min_pixels": 16 * 16, "max_pixels": 18 * 24, "resample": 3})
 
 
-def qwen3_vl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+def qwen3_vl(
+    folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0, experts: bool = False
+) -> Path:
     """A Qwen3-VL of `layers` layers whose 4:3 frames have 2 x 3 tokens a pair."""
     torch.manual_seed(seed)
     words = tokenizer("<|vision_start|><|video_pad|><|vision_end|>")
@@ -146,7 +162,9 @@ def qwen3_vl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed:
         "depth": 3, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 48, "patch_size": 4,
         "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 64, "deepstack_visual_indexes": [0, 1],
     }  # fmt: skip
-    config = Qwen3VLConfig(
+    if experts:
+        text |= {"moe_intermediate_size": 32, "num_experts": 4, "num_experts_per_tok": 2}
+    config = (Qwen3VLMoeConfig if experts else Qwen3VLConfig)(
         text_config=text,
         vision_config=vision,
         image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
@@ -154,8 +172,13 @@ def qwen3_vl(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed:
         vision_start_token_id=words.convert_tokens_to_ids("<|vision_start|>"),
         vision_end_token_id=words.convert_tokens_to_ids("<|vision_end|>"),
     )
-    model = Qwen3VLForConditionalGeneration(config).eval()
+    model = (Qwen3VLMoeForConditionalGeneration if experts else Qwen3VLForConditionalGeneration)(config).eval()
     return _finish(model, words, folder, {"min_pixels": 2 * 16 * 16, "max_pixels": 2 * 18 * 24, "resample": 3})
+
+
+def qwen3_vl_moe(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+    """A Qwen3-VL with four experts in each layer, two of them active."""
+    return qwen3_vl(folder, layers=layers, max_positions=max_positions, seed=seed, experts=True)
 
 
 def smolvlm(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
@@ -198,6 +221,62 @@ def internvl(
     return _finish(model, words, folder, {"size": {"height": 32, "width": 32}, "resample": 3})
 
 
-FAMILIES = {f.__name__: f for f in (llava_onevision, qwen2_5_vl, qwen3_vl, smolvlm, internvl)}
-VARIANTS = {"internvl3_5": partial(internvl, decoder="qwen3")}
-"""Further decoders of families above."""
+def video_llama_3(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
+    """A VideoLLaMA3 of `layers` layers whose 4:3 frames have 2 x 3 tokens."""
+    torch.manual_seed(seed)
+    words = tokenizer("<|video_pad|>")
+    vision = {
+        "hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 2, "patch_size": 4,
+    }  # fmt: skip
+    config = VideoLlama3Config(
+        text_config={"model_type": "qwen2"} | _text(words, layers, max_positions),
+        vision_config=vision,
+        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+    )
+    model = VideoLlama3ForConditionalGeneration(config).eval()
+    size = {"size": {"shortest_edge": 16 * 16, "longest_edge": 10 * 18 * 24}, "max_frames": 10, "merge_size": 2}
+    return _finish(model, words, folder, size | {"resample": 3})
+
+
+GLM = {
+    "glm4v": (Glm4vConfig, Glm4vForConditionalGeneration),
+    "glm46v": (Glm46VConfig, Glm46VForConditionalGeneration),
+    "glm4v_moe": (Glm4vMoeConfig, Glm4vMoeForConditionalGeneration),
+}
+
+
+def glm4v(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0, family: str = "glm4v") -> Path:
+    """A GLM-V of `layers` layers whose 4:3 frames have 2 x 3 tokens a pair; half of each head is rotated."""
+    torch.manual_seed(seed)
+    images = ("<|image|>", "<|begin_of_image|>", "<|end_of_image|>")
+    words = tokenizer("<|begin_of_video|><|video|><|end_of_video|>", ("<|video|>", *images, *VIDEO_BORDERS))
+    text = _text(words, layers, max_positions)
+    text["rope_parameters"] = {
+        "rope_type": "default", "rope_theta": 10000.0, "mrope_section": [1, 1, 1], "partial_rotary_factor": 0.5,
+    }  # fmt: skip
+    if family == "glm4v_moe":
+        text |= {
+            "moe_intermediate_size": 32, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1,
+        }  # fmt: skip
+    vision = {
+        "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 48, "patch_size": 4,
+        "spatial_merge_size": 2, "temporal_patch_size": 2, "image_size": 32,
+    }  # fmt: skip
+    kind, model_class = GLM[family]
+    names = {"image": "<|image|>", "video": "<|video|>", "image_start": images[1], "image_end": images[2]}
+    names |= {"video_start": VIDEO_BORDERS[0], "video_end": VIDEO_BORDERS[1]}
+    ids = {f"{name}_token_id": words.convert_tokens_to_ids(token) for name, token in names.items()}
+    model = model_class(kind(text_config=text, vision_config=vision, **ids)).eval()
+    size = {"size": {"shortest_edge": 2 * 16 * 16, "longest_edge": 2 * 18 * 24}, "resample": 3}
+    return _finish(model, words, folder, size | {"processor_class": "Glm46VProcessor"})
+
+
+FAMILIES = {f.__name__: f for f in (llava_onevision, qwen2_5_vl, qwen3_vl, smolvlm, internvl, video_llama_3, glm4v)}
+VARIANTS = {
+    "internvl3_5": partial(internvl, decoder="qwen3"),
+    "qwen3_vl_moe": qwen3_vl_moe,
+    "glm46v": partial(glm4v, family="glm46v"),
+    "glm4v_moe": partial(glm4v, family="glm4v_moe"),
+}
+"""Models whose encoder, cache and positions are those of a family above."""

@@ -212,7 +212,8 @@ class Backbone(ABC):
     def fingerprint(self) -> str:
         """Short digest of the configuration and some weights, which identifies the model."""
         digest = hashlib.sha256(str(sorted(self.text_config.to_diff_dict().items())).encode())
-        words, last = self.decoder.embed_tokens, self.decoder.layers[-1].mlp.down_proj
+        words, mlp = self.decoder.embed_tokens, self.decoder.layers[-1].mlp
+        last = mlp.down_proj if hasattr(mlp, "down_proj") else mlp.gate  # a mixture of experts: its router
         for module, every in ((words, max(1, words.weight.shape[0] // 64)), (last, last.weight.shape[0])):
             with align_module_device(module):  # fetches weights that accelerate offloaded
                 digest.update(module.weight[::every].detach().float().cpu().numpy().tobytes())
@@ -243,20 +244,19 @@ class Backbone(ABC):
         """Return an empty cache with room for `capacity` tokens per layer."""
         return MemoryCache.allocate(self.layer_devices, self.kv_heads, self.head_dim, self.axes, capacity, self.dtype)
 
-    def weave(self, features: Tensor, before: list[Tensor], after: Tensor) -> Encoded:
+    def weave(self, features: Tensor, before: Sequence[Tensor], after: Sequence[Tensor]) -> Encoded:
         """Interleave vision tokens with text around each step, on one position axis.
 
         Args:
             features: Vision tokens [steps, patches, hidden].
             before: Token ids of the text before each step.
-            after: Token ids of the text after every step.
+            after: Token ids of the text after each step.
         """
         parts, step, patch = [], [], []
         patches = torch.arange(features.shape[1], device=self.device)
-        closing = self.embed(after)[0]
-        for i, (feature, ids) in enumerate(zip(features, before, strict=True)):
-            parts += [self.embed(ids)[0], feature.to(self.dtype), closing]
-            text = (patches.new_full((len(ids),), -1), patches, patches.new_full((len(after),), -1))
+        for i, (feature, ids, closing) in enumerate(zip(features, before, after, strict=True)):
+            parts += [self.embed(ids)[0], feature.to(self.dtype), self.embed(closing)[0]]
+            text = (patches.new_full((len(ids),), -1), patches, patches.new_full((len(closing),), -1))
             patch.append(torch.cat(text))
             step.append(torch.full_like(patch[-1], i))
         embeddings = torch.cat(parts)[None]

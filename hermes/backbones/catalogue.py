@@ -19,6 +19,14 @@ QWEN3_VIT = {"hidden_size": 1024, "intermediate_size": 4096, "depth": 24, "num_h
 QWEN3_VIT_LARGE = {"hidden_size": 1152, "intermediate_size": 4304, "depth": 27, "num_heads": 16}
 QWEN2_ROPE = {"rope_type": "default", "rope_theta": 1e6}
 MROPE = QWEN2_ROPE | {"mrope_section": [16, 24, 24]}
+GLM_EXPERTS = {
+    "head_dim": 128,
+    "moe_intermediate_size": 1408,
+    "n_routed_experts": 128,
+    "n_shared_experts": 1,
+    "num_experts_per_tok": 8,
+    "first_k_dense_replace": 1,
+}
 MROPE_INTERLEAVED = {
     "rope_type": "default",
     "rope_theta": 5e6,
@@ -67,7 +75,7 @@ class Listed:
         """Return the transformers configuration."""
         from transformers import AutoConfig  # noqa: PLC0415 - heavy, and not needed to list the models
 
-        kinds = {"llava_onevision": "qwen2", "smolvlm": "llama", "internvl": "qwen2"}
+        kinds = {"llava_onevision": "qwen2", "smolvlm": "llama", "internvl": "qwen2", "video_llama_3": "qwen2"}
         towers = {"llava_onevision": "siglip_vision_model"}
         text = {"model_type": kinds[self.family]} | self.text if self.family in kinds else self.text
         vision = {"model_type": towers[self.family], **self.vision} if self.family in towers else self.vision
@@ -100,12 +108,13 @@ def _qwen25(size: str, weights: int, text: dict[str, Any], inner: int = 3420) ->
 
 
 def _qwen3(size: str, weights: int, text: dict[str, Any], vision: dict[str, Any], deep: list[int]) -> Listed:
-    tied = size != "8B"
+    tied = size in ("2B", "4B")
     text = text | {"head_dim": 128, "rope_parameters": MROPE_INTERLEAVED, "max_position_embeddings": 262144}
     text["tie_word_embeddings"] = tied
     vision = vision | {"out_hidden_size": text["hidden_size"], "deepstack_visual_indexes": deep}
     name = f"Qwen/Qwen3-VL-{size}-Instruct"
-    return Listed(name, "qwen3_vl", f"Qwen3-VL {size}", False, weights, text, vision, {"tie_word_embeddings": tied})
+    family = "qwen3_vl_moe" if "num_experts" in text else "qwen3_vl"
+    return Listed(name, family, f"Qwen3-VL {size}", False, weights, text, vision, {"tie_word_embeddings": tied})
 
 
 def _smol(size: str, weights: int, text: dict[str, Any], vision: dict[str, Any], scale: int) -> Listed:
@@ -129,6 +138,20 @@ def _intern35(size: str, weights: int, text: dict[str, Any]) -> Listed:
     return Listed(name, "internvl", title, False, weights, text, vision, {"tie_word_embeddings": False})
 
 
+def _videollama(size: str, weights: int, text: dict[str, Any]) -> Listed:
+    tied = size == "2B"
+    text = text | {"rope_parameters": QWEN2_ROPE, "max_position_embeddings": 32768, "tie_word_embeddings": tied}
+    name, more = f"lkhl/VideoLLaMA3-{size}-Image-HF", {"tie_word_embeddings": tied}
+    return Listed(name, "video_llama_3", f"VideoLLaMA3 {size}", False, weights, text, SO400M | {"patch_size": 14}, more)
+
+
+def _glm(name: str, family: str, weights: int, text: dict[str, Any], inner: int) -> Listed:
+    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [8, 12, 12], "partial_rotary_factor": 0.5}
+    text = text | {"rope_parameters": rope, "max_position_embeddings": 131072, "tie_word_embeddings": False}
+    vision = {"depth": 24, "hidden_size": 1536, "num_heads": 12, "out_hidden_size": 4096, "intermediate_size": inner}
+    return Listed(f"zai-org/{name}", family, name.replace("-Flash", " Flash"), False, weights, text, vision)
+
+
 CATALOGUE: tuple[Listed, ...] = (
     _llava("0.5b", "LLaVA-OneVision 0.5B", 893_675_552, _text(896, 24, 14, 2, 4864, 152000)),
     _llava("7b", "LLaVA-OneVision 7B", 8_030_807_584, _text(3584, 28, 28, 4, 18944, 152128)),
@@ -139,6 +162,13 @@ CATALOGUE: tuple[Listed, ...] = (
     _qwen3("2B", 2_127_532_032, _text(2048, 28, 16, 8, 6144, 151936), QWEN3_VIT, [5, 11, 17]),
     _qwen3("4B", 4_437_815_808, _text(2560, 36, 32, 8, 9728, 151936), QWEN3_VIT, [5, 11, 17]),
     _qwen3("8B", 8_767_123_696, _text(4096, 36, 32, 8, 12288, 151936), QWEN3_VIT_LARGE, [8, 16, 24]),
+    _qwen3(
+        "30B-A3B",
+        31_070_754_032,
+        _text(2048, 48, 32, 4, 6144, 151936, moe_intermediate_size=768, num_experts=128, num_experts_per_tok=8),
+        QWEN3_VIT_LARGE,
+        [8, 16, 24],
+    ),
     _smol(
         "256M", 256_484_928, _text(576, 30, 9, 3, 1536, 49280), SIGLIP_BASE | {"image_size": 512, "patch_size": 16}, 4
     ),
@@ -155,6 +185,16 @@ CATALOGUE: tuple[Listed, ...] = (
     _intern35("4B", 4_732_489_216, _text(2560, 36, 32, 8, 9728, 151936)),
     _intern35("8B", 8_528_318_464, _text(4096, 36, 32, 8, 12288, 151936)),
     _intern35("14B", 15_119_523_840, _text(5120, 40, 40, 8, 17408, 151936)),
+    _videollama("2B", 1_959_993_584, _text(1536, 28, 12, 2, 8960, 151936)),
+    _videollama("7B", 8_044_744_944, _text(3584, 28, 28, 4, 18944, 152064)),
+    _glm("GLM-4.6V-Flash", "glm4v", 10_292_777_472, _text(4096, 40, 32, 2, 13696, 151552), 13696),
+    _glm(
+        "GLM-4.6V",
+        "glm4v_moe",
+        107_710_927_360,
+        _text(4096, 46, 96, 8, 10944, 151552, **GLM_EXPERTS),
+        10944,
+    ),
 )
 
 

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from hermes.backbones.glm4v import Glm4V, Glm4VMoe, Glm46V
 from hermes.backbones.internvl import InternVL
 from hermes.backbones.llava_onevision import LlavaOnevision
 from hermes.backbones.qwen2_5_vl import Qwen25VL
-from hermes.backbones.qwen3_vl import Qwen3VL
+from hermes.backbones.qwen3_vl import Qwen3VL, Qwen3VLMoe
 from hermes.backbones.smolvlm import SmolVLM
+from hermes.backbones.video_llama_3 import VideoLlama3
 
-FAMILIES: Final[dict[str, type[Any]]] = {
-    family.family: family for family in (LlavaOnevision, Qwen25VL, Qwen3VL, SmolVLM, InternVL)
-}
+SUPPORTED: Final = (
+    LlavaOnevision,
+    Qwen25VL,
+    Qwen3VL,
+    Qwen3VLMoe,
+    SmolVLM,
+    InternVL,
+    VideoLlama3,
+    Glm4V,
+    Glm46V,
+    Glm4VMoe,
+)
+FAMILIES: Final[dict[str, type[Any]]] = {family.family: family for family in SUPPORTED}

@@ -49,3 +49,21 @@ class FramePreparation:
             resized.append(np.asarray(picture))
         pixels = torch.from_numpy(np.stack(resized)).to(self._mean.device).permute(0, 3, 1, 2).float()
         return (pixels * self.scale - self._mean) / self._std
+
+
+def flat_patches(pixels: Tensor, patch: int, merge: int, time: int = 1) -> tuple[Tensor, Tensor]:
+    """Flatten frames into patches in the order of the Qwen towers, in which merged patches are neighbours.
+
+    Args:
+        pixels: [T, 3, height, width]; T is a multiple of `time`.
+        patch: Side of a patch in pixels.
+        merge: Patches that are merged, in each direction.
+        time: Frames that are merged.
+
+    Returns:
+        Patches [patches, 3 * time * patch * patch] and the grid [1, 3] (time, height, width).
+    """
+    steps, high, wide = pixels.shape[0] // time, pixels.shape[2] // patch, pixels.shape[3] // patch
+    blocks = pixels.view(steps, time, 3, high // merge, merge, patch, wide // merge, merge, patch)
+    flat = blocks.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(steps * high * wide, 3 * time * patch * patch)
+    return flat, torch.tensor([[steps, high, wide]], device=pixels.device)

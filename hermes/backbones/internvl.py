@@ -66,4 +66,4 @@ class InternVL(Backbone):
         # The processor joins frames with a line break; a stream inserts it before every frame but the first.
         numbers = range(first_step, first_step + len(frames))
         texts = [self.tokenize(("\n" if i else "") + f"Frame{i + 1}: {START}") for i in numbers]
-        return self.weave(features, texts, self.tokenize(END))
+        return self.weave(features, texts, [self.tokenize(END)] * len(frames))

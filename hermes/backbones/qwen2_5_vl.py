@@ -12,7 +12,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.frames import FramePreparation
+from hermes.backbones.frames import FramePreparation, flat_patches
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
@@ -76,13 +76,8 @@ class Qwen25VL(Backbone):
     def patches(self, frames: Sequence[Frames], layout: Layout) -> tuple[Tensor, Tensor]:
         """Preprocess frames for the tower: flattened patches [patches, values] and grid [1, 3] (time, height, width)."""
         vision = self.model.config.vision_config
-        pixels = self._prepare(frames, layout.pixels)
-        patch, merge, time = vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size
-        high, wide = pixels.shape[2] // patch, pixels.shape[3] // patch
-        steps = len(frames) // time
-        blocks = pixels.view(steps, time, 3, high // merge, merge, patch, wide // merge, merge, patch)
-        flat = blocks.permute(0, 3, 6, 4, 7, 2, 1, 5, 8).reshape(steps * high * wide, 3 * time * patch * patch)
-        return flat.to(self.dtype), torch.tensor([[steps, high, wide]], device=self.device)
+        pixels = self._prepare(frames, layout.pixels).to(self.dtype)
+        return flat_patches(pixels, vision.patch_size, vision.spatial_merge_size, vision.temporal_patch_size)
 
     @torch.inference_mode()
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:  # noqa: ARG002

@@ -1,4 +1,4 @@
-"""Qwen3-VL (2B, 4B, 8B): time as text before every pair of frames, interleaved M-RoPE, deepstack features.
+"""Qwen3-VL (2B to 8B, and 30B-A3B with experts): time as text before pairs of frames, interleaved M-RoPE, deepstack.
 
 HERMES was not published for this family; it uses the constants of Qwen2.5-VL.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import Qwen3VLForConditionalGeneration
+from transformers import Qwen3VLForConditionalGeneration, Qwen3VLMoeForConditionalGeneration
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
@@ -30,7 +30,7 @@ class Qwen3VL(Qwen25VL):
     """
 
     family = "qwen3_vl"
-    model_class = Qwen3VLForConditionalGeneration
+    model_class: Any = Qwen3VLForConditionalGeneration
     video_marker = f"{START}<|video_pad|>{END}"
 
     def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
@@ -38,12 +38,10 @@ class Qwen3VL(Qwen25VL):
         super().__init__(model, tokenizer, card, {"image_mean": [0.5] * 3, "image_std": [0.5] * 3} | preprocessor)
         merged = self.model.config.vision_config.temporal_patch_size
         self._least, self._most = self._least // merged, self._most // merged
-        sections = self.text_config.rope_parameters["mrope_section"]
-        index = torch.arange(len(self.frequencies), device=self.device)
-        axis = torch.zeros_like(index)
-        for number in (1, 2):
-            axis[(index % 3 == number) & (index < 3 * sections[number])] = number
-        self._rotary = Rotary(self.frequencies, axis)
+        self._rotary = self._rotation()
+
+    def _rotation(self) -> Rotary:
+        return Rotary.interleaved(self.frequencies, self.decoder.rotary_emb.mrope_section)
 
     def _interval(self, seconds_per_frame: float) -> float:  # noqa: ARG002
         return 1.0
@@ -55,12 +53,15 @@ class Qwen3VL(Qwen25VL):
         output = self.model.model.get_video_features(flat, grid)
         steps = len(frames) // layout.frames_per_step
         features = output.pooler_output[0].unflatten(0, (steps, -1))
-        middle = seconds.reshape(steps, -1)[:, [0, -1]].mean(1)
-        texts = [self.tokenize(f"<{at:.1f} seconds>{START}") for at in middle]
-        woven = self.weave(features, texts, self.tokenize(END))
+        before, after = self.texts(seconds.reshape(steps, -1))
+        woven = self.weave(features, [self.tokenize(text) for text in before], [self.tokenize(text) for text in after])
         offsets = self._offsets(woven, layout)
-        deepstack = tuple(features[0].to(self.dtype) for features in output.deepstack_features)
+        deepstack = tuple(own[0].to(self.dtype) for own in getattr(output, "deepstack_features", None) or ())
         return Encoded(woven.embeddings, woven.step, woven.patch, offsets, deepstack)
+
+    def texts(self, seconds: Seconds) -> tuple[list[str], list[str]]:
+        """Return the texts before and after the vision tokens of each step; `seconds` [steps, frames of a step]."""
+        return [f"<{at:.1f} seconds>{START}" for at in seconds[:, [0, -1]].mean(1)], [END] * len(seconds)
 
     def _offsets(self, woven: Encoded, layout: Layout) -> Tensor:
         """Positions: one per text token; the grid of a step takes as many as its longer side."""
@@ -76,3 +77,10 @@ class Qwen3VL(Qwen25VL):
     def chunk_positions(self, cache: MemoryCache, encoded: Encoded, first_step: int, layout: Layout) -> Tensor:
         """Positions from each layer's largest + 1 on; every chunk ends with text, so a complete clip is counted alike."""
         return Backbone.chunk_positions(self, cache, encoded, first_step, layout)
+
+
+class Qwen3VLMoe(Qwen3VL):
+    """A Qwen3-VL model of transformers with a mixture of experts in each layer."""
+
+    family = "qwen3_vl_moe"
+    model_class = Qwen3VLMoeForConditionalGeneration

@@ -73,7 +73,7 @@ class SmolVLM(Backbone):
         features = torch.cat(list(output.pooler_output)).unflatten(0, (len(frames), -1))
         stamps = [f"{int(at // 60):02d}:{int(at % 60):02d}" for at in seconds]
         texts = [self.tokenize(FRAME_TIMESTAMP_MESSAGE.format(timestamp=at) + AROUND + GLOBAL) for at in stamps]
-        return self.weave(features, texts, self.tokenize(AROUND))
+        return self.weave(features, texts, [self.tokenize(AROUND)] * len(frames))
 
 
 def _even(pixels: int) -> int:

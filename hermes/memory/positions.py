@@ -5,6 +5,7 @@ Pure functions. Positions are `[axes, tokens]`, with one axis for 1D RoPE and th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,23 +23,38 @@ class Rotary:
     """A model's rotary embedding: maps positions to angles.
 
     Attributes:
-        frequencies: Inverse frequencies, float32 [head_dim / 2].
-        axis: Position axis of each frequency, int64 [head_dim / 2]; all 0 for 1D RoPE.
+        frequencies: Inverse frequencies, float32 [rotated / 2], where `rotated` is the number of leading dimensions of a
+            key that are rotated: `head_dim`, or fewer for partial RoPE.
+        axis: Position axis of each frequency, int64 [rotated / 2]; all 0 for 1D RoPE.
+        adjacent: Whether a frequency rotates two adjacent dimensions; otherwise, one dimension of the first half and one
+            of the second half.
     """
 
     frequencies: Tensor
     axis: Tensor
+    adjacent: bool = False
 
     @classmethod
-    def from_sections(cls, frequencies: Tensor, sections: tuple[int, ...] | None = None) -> Rotary:
-        """Create 1D RoPE, or M-RoPE whose axes use consecutive `sections` of the frequencies (their sum: head_dim / 2)."""
+    def from_sections(
+        cls, frequencies: Tensor, sections: tuple[int, ...] | None = None, *, adjacent: bool = False
+    ) -> Rotary:
+        """Create 1D RoPE, or M-RoPE whose axes use consecutive `sections` of the frequencies (their sum: rotated / 2)."""
         if sections is None:
-            return cls(frequencies, torch.zeros_like(frequencies, dtype=torch.long))
+            return cls(frequencies, torch.zeros_like(frequencies, dtype=torch.long), adjacent)
         axes = torch.arange(len(sections), device=frequencies.device)
-        return cls(frequencies, axes.repeat_interleave(torch.tensor(sections, device=frequencies.device)))
+        return cls(frequencies, axes.repeat_interleave(torch.tensor(sections, device=frequencies.device)), adjacent)
+
+    @classmethod
+    def interleaved(cls, frequencies: Tensor, sections: Sequence[int]) -> Rotary:
+        """Create M-RoPE whose three axes take turns, as in Qwen3-VL; the first axis takes what the others leave."""
+        index = torch.arange(len(frequencies), device=frequencies.device)
+        axis = torch.zeros_like(index)
+        for number in (1, 2):
+            axis[(index % 3 == number) & (index < 3 * sections[number])] = number
+        return cls(frequencies, axis)
 
     def angles(self, positions: Tensor) -> Tensor:
-        """Angles of `positions` [axes, tokens]: float32 [tokens, head_dim / 2]."""
+        """Angles of `positions` [axes, tokens]: float32 [tokens, rotated / 2]."""
         device = positions.device  # the layers of a large model are on several devices
         return positions.float()[self.axis.to(device)].T * self.frequencies.to(device)
 
@@ -60,8 +76,12 @@ def rotate(keys: Tensor, old: Tensor, new: Tensor, rotary: Rotary) -> Tensor:
     before, after = rotary.angles(old), rotary.angles(new)
     cos = after.cos() * before.cos() + after.sin() * before.sin()
     sin = after.sin() * before.cos() - after.cos() * before.sin()
-    first, second = keys.float().chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(keys.dtype)
+    turned = 2 * cos.shape[-1]
+    wide, rest = keys[..., :turned].float(), keys[..., turned:]
+    first, second = (wide[..., 0::2], wide[..., 1::2]) if rotary.adjacent else wide.chunk(2, dim=-1)
+    parts = (first * cos - second * sin, second * cos + first * sin)
+    moved = torch.stack(parts, dim=-1).flatten(-2) if rotary.adjacent else torch.cat(parts, dim=-1)
+    return torch.cat((moved.to(keys.dtype), rest), dim=-1) if rest.shape[-1] else moved.to(keys.dtype)
 
 
 def compact(positions: Tensor, prompt_len: int) -> Tensor:

@@ -23,7 +23,7 @@ def test_weights_are_those_of_the_configuration(model):
 
 
 def test_every_family_is_listed_and_those_published_are_marked():
-    assert {model.family for model in CATALOGUE} == set(FAMILIES)
+    assert {model.family for model in CATALOGUE} == set(FAMILIES) - {"glm46v"}  # a second name for glm4v
     assert {model.family for model in CATALOGUE if model.published} == {"llava_onevision", "qwen2_5_vl"}
 
 

@@ -11,6 +11,7 @@ from transformers import AutoModelForImageTextToText
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
+from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import VideoLlama3ImageProcessorPil
 
 import hermes
 from hermes.memory.cache import Provenance
@@ -54,12 +55,19 @@ def transformers_inputs(model, frames, times, answered):
     elif model.family == "internvl":
         video = "\n".join(f"Frame{i + 1}: <img>{'<IMG_CONTEXT>' * 4}</img>" for i in range(count))
         extra = {"pixel_values": model.prepare(frames)}
+    elif model.family == "video_llama_3":
+        flat, grid = model.patches(frames, model.layout(*frames.shape[1:3]))
+        video = ",".join(f"Time {at:.1f}s:{'<|video_pad|>' * 6}" for at in times)
+        extra = {"pixel_values_videos": flat, "video_grid_thw": grid, "video_merge_sizes": torch.tensor([2])}
     else:
         layout = model.layout(*frames.shape[1:3], times[1] - times[0])
         flat, grid = model.patches(frames, layout)
         step = "<|video_pad|>" * (layout.grid[0] * layout.grid[1])
         if model.family == "qwen2_5_vl":
             video = step * (count // 2)
+        elif "glm" in model.family:
+            step = "<|begin_of_image|>" + "<|image|>" * 6 + "<|end_of_image|>"
+            video = "".join(f"{step}{at:.1f} seconds" for at in times[::2])
         else:
             middles = (times[::2] + times[1::2]) / 2
             video = "".join(f"<{at:.1f} seconds><|vision_start|>{step}<|vision_end|>" for at in middles)
@@ -77,7 +85,9 @@ def expected_logits(model, reference, frames, times, positions, answered=()):
         embeddings[ids == reference.config.video_token_id] = features
         return reference(inputs_embeds=embeddings).logits
     if model.axes == 3:
-        types = (ids == reference.config.video_token_id).int() * 2
+        names = ("video_token_id", "image_token_id")  # GLM writes the patches of a video as those of images
+        types = sum((ids == getattr(reference.config, name)).int() * 2 for name in names)
+        types[:, ids.shape[1] - len(answered) :] = 0
         grid = extra["video_grid_thw"]
         seconds = torch.tensor([2 * (times[1] - times[0])])
         counted, _ = reference.model.get_rope_index(ids, types, video_grid_thw=grid, second_per_grid_ts=seconds)
@@ -86,7 +96,7 @@ def expected_logits(model, reference, frames, times, positions, answered=()):
         # HERMES; transformers 5.23 lets it start earlier. Everything up to there is compared.
         until = -tail if model.family == "qwen2_5_vl" else None
         torch.testing.assert_close(positions[:, None, :until].long(), counted[:, :, :until])
-        return reference(input_ids=ids, position_ids=positions[:, None], **extra).logits
+        return reference(input_ids=ids, position_ids=positions[:, None], mm_token_type_ids=types, **extra).logits
     return reference(input_ids=ids, **extra).logits
 
 
@@ -136,12 +146,17 @@ def test_the_answer_is_the_one_that_transformers_decodes_greedily(family, refere
 def test_frames_are_prepared_as_transformers_does(family, size):
     model, _ = family
     frame = pictures(1, *size)[0]
-    if model.family in ("qwen2_5_vl", "qwen3_vl"):
+    if model.axes == 3:
         own = Qwen2VLImageProcessorPil(
             **NUMBERS, patch_size=4, size={"shortest_edge": 16 * 16, "longest_edge": 18 * 24}
         )
         expected = own(frame, return_tensors="np")["pixel_values"]
         prepared, _ = model.patches([frame, frame], model.layout(*size))
+    elif model.family == "video_llama_3":
+        limits = {"shortest_edge": 16 * 16, "longest_edge": 18 * 24}
+        own = VideoLlama3ImageProcessorPil(**NUMBERS, patch_size=4, merge_size=2, size=limits)
+        expected = own(frame, return_tensors="np")["pixel_values"]
+        prepared, _ = model.patches([frame], model.layout(*size))
     elif model.family == "smolvlm":
         limits = {"size": {"longest_edge": 40}, "max_image_size": {"longest_edge": 32}}
         own = SmolVLMImageProcessorPil(**NUMBERS, **limits, resample=1, do_image_splitting=False)

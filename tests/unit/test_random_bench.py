@@ -19,8 +19,12 @@ SIZES = {
     "llava_onevision": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 56},
     "qwen2_5_vl": SMALL_TOWER | {"depth": 2, "num_heads": 2, "out_hidden_size": 64, "fullatt_block_indexes": [1]},
     "qwen3_vl": SMALL_TOWER | {"depth": 3, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1]},
+    "qwen3_vl_moe": SMALL_TOWER
+    | {"depth": 3, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1]},
     "smolvlm": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
     "internvl": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
+    "video_llama_3": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
+    "glm4v": SMALL_TOWER | {"depth": 2, "num_heads": 2, "out_hidden_size": 64},
 }
 
 
@@ -30,7 +34,7 @@ def shrunken(family):
     text = model.text | {"num_hidden_layers": 10, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 64}
     text |= {"intermediate_size": 96, "vocab_size": 400}
     if "mrope_section" in text.get("rope_parameters", {}):
-        half = [6, 5, 5] if family == "qwen2_5_vl" else [24, 20, 20]
+        half = {"qwen2_5_vl": [6, 5, 5], "glm4v": [2, 3, 3]}.get(family, [24, 20, 20])
         text["rope_parameters"] = text["rope_parameters"] | {"mrope_section": half}
     return replace(model, text=text, vision=model.vision | SIZES[family])
 

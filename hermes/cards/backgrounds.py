@@ -9,8 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Image = NDArray[np.uint8]
-Floats = NDArray[np.float32]
+from hermes.worlds.scenery import Floats, Image
 
 SIDE: Final = 192  # side in pixels; frames are cropped from this and scaled
 

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from hermes.cards.backgrounds import CALM, HELD_OUT, make_background
 from hermes.cards.paper import paper_frames
-from hermes.cards.questions import Question, ask
+from hermes.cards.questions import ask
 from hermes.cards.render import draw, make_look, make_setting
 from hermes.cards.timeline import Event, Tempo, make_events, shown_at
 from hermes.errors import HermesError
 from hermes.files.output import replacing, write_text
+from hermes.worlds.questions import Question
 
 Frame = NDArray[np.uint8]
 LICENCE: Final = "MIT, as the project: every picture is drawn by its code"

@@ -7,119 +7,61 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
 from hermes.cards.phrases import PHRASES, UNKNOWN_FRAMES
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES, Event
 from hermes.text import normal_words
+from hermes.worlds.questions import (
+    MOST,
+    NOTHING,
+    Past,
+    Question,
+    Timeline,
+    as_text,
+    capital,
+    count_answer,
+    list_answer,
+    other_text,
+)
 
 REFUSAL: Final = "I only know coloured cards."
-MOST: Final = 9  # above this many cards the true answer is "more than 9"
 KINDS: Final = ("now", "before", "first", "exists", "after", "attribute", "place", "count")
 EXTRA_KINDS: Final = ("when", "list", "other")
 
 
-class Timeline(Protocol):
-    """The properties of a stream that questions need."""
-
-    @property
-    def events(self) -> list[Event]:
-        """Events in order of time."""
-
-    @property
-    def fps(self) -> float:
-        """Frames per second."""
-
-
-@dataclass(frozen=True)
-class Question:
-    """One question with its true answer.
-
-    Attributes:
-        kind: One of `KINDS` or `EXTRA_KINDS`.
-        text: Text of the question.
-        answer: True answer in the model's format.
-        evidence: Start and end of the evidence, in seconds.
-        age: Seconds from the end of the evidence to the question.
-        form: Phrasing family of the text (each family has its own guess level).
-        subject: Words for colour, shape or place in the question.
-    """
-
-    kind: str
-    text: str
-    answer: str
-    evidence: tuple[float, float]
-    age: float = 0.0
-    form: str = ""
-    subject: tuple[str, ...] = ()
-
-
 _SINGULAR: Final = {"cards": "card", "crosses": "cross"} | {shape + "s": shape for shape in SHAPES}
-LISTED: Final = 8  # maximum number of cards in a list
 _ALL = 10**9
 
 
-def capital(text: str) -> str:
-    """Return the text with its first letter in upper case."""
-    return text[:1].upper() + text[1:]
-
-
 def _card(event: Event | None) -> str:
-    return "Nothing." if event is None else f"{capital(event.colour)} {event.shape}."
+    return NOTHING if event is None else f"{capital(event.colour)} {event.shape}."
 
 
 def _where(place: str) -> str:
-    return capital(place).replace("-", " ") + "."
+    return capital(as_text(place)) + "."
 
 
-def _number(count: int) -> str:
-    return f"{count}." if count <= MOST else f"More than {MOST}."
-
-
-@dataclass(frozen=True)
-class _Past:
-    """The stream up to one moment."""
-
-    seen: list[Event]
-    now: Event | None
-    at: int
-    fps: float
-    rng: np.random.Generator
+class _CardsSeen(Past[Event]):
+    """The cards up to one moment."""
 
     def ask(self, kind: str, form: str, answer: str, events: list[Event] | None = None, **words: str) -> Question:
-        phrases = PHRASES[form]
-        text = phrases[int(self.rng.integers(len(phrases)))].format(**words)
-        return self.put(kind, form, text, answer, events, words)
-
-    def put(
-        self, kind: str, form: str, text: str, answer: str, events: list[Event] | None, words: dict[str, str]
-    ) -> Question:
-        # Without a specific event, the evidence is everything shown so far.
-        start = min((e.start for e in events), default=0) if events else 0
-        end = max((min(e.end, self.at + 1) for e in events), default=self.at + 1) if events else self.at + 1
-        if form.startswith("now"):
-            start, end = self.at, self.at + 1
         named = (_SINGULAR.get(word, word) for word in words.get("x", "").split())
         subject = tuple(word for word in named if word != "card")
-        age = (self.at + 1 - end) / self.fps
-        return Question(kind, text, answer, (start / self.fps, end / self.fps), age, form, subject)
-
-    def pick(self, events: list[Event]) -> Event:
-        return events[int(self.rng.integers(len(events)))]
+        return self.question(kind, form, self.phrase(PHRASES[form]).format(**words), answer, events, subject)
 
     def unique(self, key: Callable[[Event], object]) -> list[Event]:
         counts = Counter(key(event) for event in self.seen)
         return [event for event in self.seen if counts[key(event)] == 1]
 
 
-def _ask_now(past: _Past) -> Question:
+def _ask_now(past: _CardsSeen) -> Question:
     form = ("now", "now", "now-colour", "now-shape", "now-place")[int(past.rng.integers(5))]
     if past.now is None:
-        return past.ask("now", form, "Nothing.")
-    where = past.now.place.replace("-", " ")
+        return past.ask("now", form, NOTHING)
+    where = as_text(past.now.place)
     answer = {
         "now": f"{capital(past.now.colour)} {past.now.shape}, {where}.",
         "now-colour": f"{capital(past.now.colour)}.",
@@ -129,15 +71,15 @@ def _ask_now(past: _Past) -> Question:
     return past.ask("now", form, answer, [past.now])
 
 
-def _ask_before(past: _Past) -> Question:
+def _ask_before(past: _CardsSeen) -> Question:
     earlier = past.seen[:-1] if past.now is not None else past.seen
     event = earlier[-1] if earlier else None
     return past.ask("before", "before", _card(event), [event] if event else None)
 
 
-def _ask_first(past: _Past) -> Question:
+def _ask_first(past: _CardsSeen) -> Question:
     if not past.seen:
-        return past.ask("first", "first", "Nothing.")
+        return past.ask("first", "first", NOTHING)
     first = past.seen[0]
     form = ("first", "first", "first-colour", "first-shape", "first-place")[int(past.rng.integers(5))]
     answer = {
@@ -149,7 +91,7 @@ def _ask_first(past: _Past) -> Question:
     return past.ask("first", form, answer, [first])
 
 
-def _ask_exists(past: _Past) -> Question:
+def _ask_exists(past: _CardsSeen) -> Question:
     rng = past.rng
     colours, shapes = {e.colour for e in past.seen}, {e.shape for e in past.seen}
     pairs = {(e.colour, e.shape) for e in past.seen}
@@ -184,7 +126,7 @@ def _ask_exists(past: _Past) -> Question:
     return past.ask("exists", "exists", "No.", None, x=f"{colour} {shape}")
 
 
-def _ask_after(past: _Past) -> Question | None:
+def _ask_after(past: _CardsSeen) -> Question | None:
     options = past.unique(lambda e: (e.colour, e.shape))
     if not options:
         return None
@@ -198,7 +140,7 @@ def _ask_after(past: _Past) -> Question | None:
     return past.ask("after", "after", _card(following), evidence, x=f"{event.colour} {event.shape}")
 
 
-def _ask_attribute(past: _Past) -> Question | None:
+def _ask_attribute(past: _CardsSeen) -> Question | None:
     colour_by_shape = past.unique(lambda e: e.shape)
     by_place = past.unique(lambda e: e.place)
     by_both = past.unique(lambda e: (e.shape, e.place))
@@ -209,10 +151,10 @@ def _ask_attribute(past: _Past) -> Question | None:
         choices += [("colour-of", event.shape, event)] * 3
     if by_both:
         event = past.pick(by_both)
-        choices += [("colour-of", f"{event.shape} at the {event.place.replace('-', ' ')}", event)]
+        choices += [("colour-of", f"{event.shape} at the {as_text(event.place)}", event)]
     if by_place:
         event = past.pick(by_place)
-        choices += [("colour-of", f"card at the {event.place.replace('-', ' ')}", event)]
+        choices += [("colour-of", f"card at the {as_text(event.place)}", event)]
     if shape_by_colour:
         event = past.pick(shape_by_colour)
         choices += [("shape-of", f"{event.colour} card", event)] * 2
@@ -223,7 +165,7 @@ def _ask_attribute(past: _Past) -> Question | None:
     return past.ask("attribute", form, capital(answer) + ".", [event], x=name)
 
 
-def _ask_place(past: _Past) -> Question | None:
+def _ask_place(past: _CardsSeen) -> Question | None:
     options: list[tuple[str, Event]] = []
     pairs, shapes, colours = (
         past.unique(lambda e: (e.colour, e.shape)),
@@ -245,23 +187,23 @@ def _ask_place(past: _Past) -> Question | None:
     return past.ask("place", "place", _where(event.place), [event], x=name)
 
 
-def _ask_count(past: _Past) -> Question:
+def _ask_count(past: _CardsSeen) -> Question:
     choice = int(past.rng.integers(4))
     if choice < 2:
-        return past.ask("count", "count", _number(len(past.seen)), past.seen)
+        return past.ask("count", "count", count_answer(len(past.seen)), past.seen)
     if choice == 2:
         colour = COLOURS[int(past.rng.integers(len(COLOURS)))]
         if past.seen and past.rng.random() < 0.6:
             colour = past.pick(past.seen).colour
         found = [e for e in past.seen if e.colour == colour]
-        return past.ask("count", "count-x", _number(len(found)), found, x=f"{colour} cards")
+        return past.ask("count", "count-x", count_answer(len(found)), found, x=f"{colour} cards")
     shape = past.pick(past.seen).shape if past.seen else SHAPES[0]
     found = [e for e in past.seen if e.shape == shape]
     plural = shape + ("es" if shape == "cross" else "s")
-    return past.ask("count", "count-x", _number(len(found)), found, x=plural)
+    return past.ask("count", "count-x", count_answer(len(found)), found, x=plural)
 
 
-def _ask_when(past: _Past) -> Question | None:
+def _ask_when(past: _CardsSeen) -> Question | None:
     options = past.unique(lambda e: (e.colour, e.shape))
     if not options or past.at < 11:
         return None
@@ -271,40 +213,28 @@ def _ask_when(past: _Past) -> Question | None:
     return past.ask("when", "when", answer, [event], x=f"{event.colour} {event.shape}")
 
 
-def _ask_list(past: _Past) -> Question | None:
-    if len(past.seen) > LISTED:
-        return None
-    names = [f"{e.colour} {e.shape}" for e in past.seen]
-    return past.ask("list", "list", capital(", ".join(names)) + "." if names else "Nothing.", past.seen)
+def _ask_list(past: _CardsSeen) -> Question | None:
+    answer = list_answer([f"{e.colour} {e.shape}" for e in past.seen])
+    return None if answer is None else past.ask("list", "list", answer, past.seen)
 
 
-def _ask_other(past: _Past) -> Question:
-    phrases = PHRASES["other"]
-    if past.rng.random() < 0.5:
-        return past.put("other", "other", phrases[int(past.rng.integers(len(phrases)))], REFUSAL, None, {})
-    text = UNKNOWN_FRAMES[int(past.rng.integers(len(UNKNOWN_FRAMES)))].replace("{u}", "xyzzy")
-    return past.put("other", "other", text, REFUSAL, None, {})
+def _ask_other(past: _CardsSeen) -> Question:
+    return past.question("other", "other", other_text(past, PHRASES["other"], UNKNOWN_FRAMES), REFUSAL, None)
 
 
-_ASK: Final[dict[str, Callable[[_Past], Question | None]]] = {
+_ASK: Final[dict[str, Callable[[_CardsSeen], Question | None]]] = {
     "now": _ask_now, "before": _ask_before, "first": _ask_first, "exists": _ask_exists, "after": _ask_after,
     "attribute": _ask_attribute, "place": _ask_place, "count": _ask_count, "when": _ask_when, "list": _ask_list,
     "other": _ask_other,
 }  # fmt: skip
 
 
-def _past(stream: Timeline, at: int, rng: np.random.Generator) -> _Past:
-    seen = [event for event in stream.events if event.start <= at]
-    now = seen[-1] if seen and at < seen[-1].end else None
-    return _Past(seen, now, at, stream.fps, rng)
-
-
-def ask(stream: Timeline, at: int, kind: str, rng: np.random.Generator) -> Question | None:
+def ask(stream: Timeline[Event], at: int, kind: str, rng: np.random.Generator) -> Question | None:
     """Return a question of a kind after frame `at`; None if none is well-defined, for example without a unique card."""
-    return _ASK[kind](_past(stream, at, rng))
+    return _ASK[kind](_CardsSeen.of(stream, at, rng))
 
 
-def ask_all(stream: Timeline, at: int, rng: np.random.Generator, extra: bool = False) -> list[Question]:
+def ask_all(stream: Timeline[Event], at: int, rng: np.random.Generator, extra: bool = False) -> list[Question]:
     """Return one question of every kind that can be asked after frame `at`.
 
     Args:
@@ -316,14 +246,9 @@ def ask_all(stream: Timeline, at: int, rng: np.random.Generator, extra: bool = F
     Returns:
         Questions in the order of `KINDS`, without the kinds that have no well-defined question.
     """
-    past = _past(stream, at, rng)
+    past = _CardsSeen.of(stream, at, rng)
     asked = [_ASK[kind](past) for kind in (*KINDS, *EXTRA_KINDS)[: None if extra else len(KINDS)]]
     return [question for question in asked if question is not None]
-
-
-def is_correct(question: Question, answer: str) -> bool:
-    """Return whether an answer equals the true answer, ignoring case and punctuation."""
-    return normal_words(answer) == normal_words(question.answer)
 
 
 def every_word() -> list[str]:

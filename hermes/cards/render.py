@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.cards.backgrounds import SIDE, Floats, Image, skin_tone
-from hermes.cards.timeline import PLACES
+from hermes.worlds.scenery import Scenery, arm_outline, direction, rotation, slab_outline
+from hermes.worlds.timeline import PLACES
 
 # Ranges of hue in degrees, saturation and value of each card colour, before lighting.
 HSV: Final[dict[str, tuple[tuple[float, float], ...]]] = {
@@ -23,33 +24,6 @@ HSV: Final[dict[str, tuple[tuple[float, float], ...]]] = {
     "white": ((0, 360), (0, 0.08), (0.9, 1)),
     "black": ((0, 360), (0, 0.35), (0.02, 0.15)),
 }
-
-
-@dataclass(frozen=True)
-class Scenery:
-    """Constant properties of a stream: background crop, light and camera.
-
-    Attributes:
-        background: `SIDE` x `SIDE` RGB.
-        crop: Left, top and side of the visible part, in background pixels.
-        light: Gain at the four corners of the frame, 2 x 2.
-        balance: Gain of red, green and blue.
-        gamma: Exponent of the tone curve.
-        blur: Standard deviation of the lens blur in units of 1/128 frame.
-        noise: Standard deviation of sensor noise, 0 to 255.
-        shake: Standard deviation of camera shake, in frame sides.
-        aspect: Width over height of the scene before it is squeezed to a square.
-    """
-
-    background: Image
-    crop: tuple[float, float, float]
-    light: Floats
-    balance: Floats
-    gamma: float
-    blur: float
-    noise: float
-    shake: float
-    aspect: float
 
 
 @dataclass(frozen=True)
@@ -108,8 +82,7 @@ def _outline(rng: np.random.Generator, shape: str) -> NDArray[np.float64]:
     else:  # cross
         arm, tip = rng.uniform(0.28, 0.4), 1.1
         quarter = np.array([[arm, -tip], [arm, -arm], [tip, -arm]])
-        turns = [np.array([[np.cos(a), -np.sin(a)], [np.sin(a), np.cos(a)]]) for a in np.arange(4) * np.pi / 2]
-        points = np.concatenate([quarter @ turn.T for turn in turns])
+        points = np.concatenate([quarter @ rotation(a).T for a in np.arange(4) * np.pi / 2])
     return np.asarray(points)
 
 
@@ -131,7 +104,7 @@ def make_look(
     if shape == "square":  # limit rotation: squares on a corner are rare
         angle = float(np.clip(angle, -0.5, 0.5))
     tilt = np.eye(2) + rng.normal(0, 0.06, (2, 2))
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = rotation(angle)
     points = points @ (tilt @ turn).T
     points = points / (1 + points @ rng.normal(0, 0.06, (2, 1)))  # a little perspective
     column, row = PLACES.index(place) % 3, PLACES.index(place) // 3
@@ -219,7 +192,7 @@ def _draw_card(
     rng: np.random.Generator, frame: Image, mask: Image, look: Look, shift: NDArray[np.float64], shake: float
 ) -> None:
     turn = rng.normal(0, 3 * shake)
-    spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    spin = rotation(turn)
     centre = np.array(look.centre) - shift + rng.normal(0, shake / 2, 2)
     points = centre + look.radius * look.outline @ spin.T
     if look.border is not None:
@@ -233,16 +206,13 @@ def _draw_card(
         frame[inside] = np.clip(frame[inside].astype(np.float32) * (1 + look.shade), 0, 255).astype(np.uint8)
     if look.hand is not None:
         angle, skin = look.hand
-        away = np.array([np.cos(angle), np.sin(angle)])
+        away = direction(angle)
         across = np.array([-away[1], away[0]]) * look.radius
-        near, far = centre + away * look.radius * 0.92, centre + away * 2.5
-        arm = np.array([near + across * 0.3, near - across * 0.3, far - across * 0.7, far + across * 0.7])
+        arm = arm_outline(centre + away * look.radius * 0.92, centre + away * 2.5, across)
         _fill(frame, arm, skin)
         _fill(mask, arm, np.array([0.0]))
     if look.cover is not None:
         away, reach = look.cover[:2], look.cover[2] * look.radius
-        across = np.array([-away[1], away[0]])
-        edge = centre + away * reach
-        slab = np.array([edge + across, edge - across, edge - across + away * 0.12, edge + across + away * 0.12])
+        slab = slab_outline(centre + away * reach, away)
         _fill(frame, slab, look.cover[3:])
         _fill(mask, slab, np.array([0.0]))

@@ -8,13 +8,12 @@ from typing import Final
 
 import numpy as np
 
+from hermes.worlds.timeline import PLACES, TEMPOS, Tempo, sample_spans, shown_at
+
+__all__ = ["COLOURS", "PLACES", "SHAPES", "TEMPOS", "Event", "Tempo", "make_events", "shown_at"]
+
 COLOURS: Final = ("red", "orange", "yellow", "green", "blue", "purple", "white", "black")
 SHAPES: Final = ("circle", "square", "triangle", "star", "cross")
-PLACES: Final = (
-    "top-left", "top", "top-right",
-    "left", "centre", "right",
-    "bottom-left", "bottom", "bottom-right",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,21 +35,6 @@ class Event:
     end: int
 
 
-@dataclass(frozen=True)
-class Tempo:
-    """Ranges of the duration of cards and of the pauses between them, in frames (inclusive)."""
-
-    shown: tuple[int, int]
-    pause: tuple[int, int]
-
-
-TEMPOS: Final = {
-    "dense": Tempo((1, 3), (0, 2)),
-    "calm": Tempo((3, 6), (2, 5)),
-    "slow": Tempo((4, 10), (6, 30)),
-}
-
-
 def make_events(
     rng: np.random.Generator, frames: int, tempo: Tempo = TEMPOS["calm"], cards: Sequence[int] | None = None
 ) -> list[Event]:
@@ -67,20 +51,8 @@ def make_events(
     Returns:
         Events in order of time, without overlap, all inside the stream.
     """
-    events: list[Event] = []
-    deck: list[int] = []
-    at = int(rng.integers(0, tempo.pause[1] + 1))
-    while at < frames:
-        if not deck:
-            deck = rng.permutation(len(COLOURS) * len(SHAPES) if cards is None else np.asarray(cards)).tolist()
-        card = deck.pop()
-        end = min(at + int(rng.integers(tempo.shown[0], tempo.shown[1] + 1)), frames)
+    events = []
+    for card, start, end in sample_spans(rng, frames, tempo, len(COLOURS) * len(SHAPES) if cards is None else cards):
         place = PLACES[int(rng.integers(len(PLACES)))]
-        events.append(Event(COLOURS[card // len(SHAPES)], SHAPES[card % len(SHAPES)], place, at, end))
-        at = end + int(rng.integers(tempo.pause[0], tempo.pause[1] + 1))
+        events.append(Event(COLOURS[card // len(SHAPES)], SHAPES[card % len(SHAPES)], place, start, end))
     return events
-
-
-def shown_at(events: list[Event], frame: int) -> Event | None:
-    """Return the event at a frame, or None."""
-    return next((event for event in events if event.start <= frame < event.end), None)

@@ -12,11 +12,10 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from hermes.cards.phrases import PHRASES
-from hermes.cards.questions import LISTED, MOST, capital
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES, Event
 from hermes.text import normal_words
-
-Span = tuple[float, float]
+from hermes.worlds.questions import NOTHING, as_text, capital, count_answer, list_answer
+from hermes.worlds.truth import Truth, truth_with
 
 _KINDS: Final = MappingProxyType(
     {"colour-of": "attribute", "shape-of": "attribute", "count-x": "count"}
@@ -26,26 +25,6 @@ _CARD: Final = ("card", "cards", "object", "objects")
 _SINGULAR: Final = MappingProxyType({"crosses": "cross"} | {shape + "s": shape for shape in SHAPES})
 _SPELLING: Final = MappingProxyType({"color": "colour", "center": "centre", "an": "a"})
 _PLACES: Final = MappingProxyType({place.replace("-", " "): place for place in PLACES})
-_NOTHING: Final = "Nothing."
-
-
-@dataclass(frozen=True)
-class Truth:
-    """A parsed question with its true answer.
-
-    Attributes:
-        kind: One of the kinds of `hermes.cards.questions`.
-        answer: True answer in the model's format.
-        evidence: Start and end of the evidence as a whole, in seconds.
-        spans: Start and end of each part of the evidence, in seconds; empty if the answer depends on what was not shown.
-        every: Whether all `spans` are needed; otherwise any one of them is sufficient.
-    """
-
-    kind: str
-    answer: str
-    evidence: Span
-    spans: tuple[Span, ...]
-    every: bool = True
 
 
 @dataclass(frozen=True)
@@ -109,19 +88,8 @@ def truth_of(text: str, events: Iterable[Event], at: int, fps: float) -> Truth |
     reading = _READ[form](past)
     if reading is None:
         return None
-    answer, rests = reading
-    every = form != "exists"
-    spans = tuple((event.start / fps, min(event.end, at + 1) / fps) for event in rests)
-    if form.startswith("now"):
-        spans = ((at / fps, (at + 1) / fps),)
-        whole = spans[0]
-    elif not spans:
-        whole = (0.0, (at + 1) / fps)
-    elif every:
-        whole = (min(start for start, _ in spans), max(end for _, end in spans))
-    else:
-        whole = spans[-1]
-    return Truth(_KINDS.get(form, form), answer, whole, spans, every)
+    answer, evidence = reading
+    return truth_with(_KINDS.get(form, form), form, answer, evidence, at, fps, every=form != "exists")
 
 
 def answer_at(text: str, listed: Iterable[Mapping[str, Any]], fps: float, seconds: float) -> Truth | None:
@@ -208,19 +176,19 @@ def _named() -> list[tuple[list[str], list[str], str]]:
 
 
 def _place(event: Event) -> str:
-    return event.place.replace("-", " ")
+    return as_text(event.place)
 
 
 def _name(event: Event | None) -> str:
-    return _NOTHING if event is None else f"{capital(event.colour)} {event.shape}."
+    return NOTHING if event is None else f"{capital(event.colour)} {event.shape}."
 
 
 def _now(say: Callable[[Event], str]) -> Callable[[_CardPast], _Reading | None]:
-    return lambda past: (_NOTHING, ()) if past.now is None else (say(past.now), (past.now,))
+    return lambda past: (NOTHING, ()) if past.now is None else (say(past.now), (past.now,))
 
 
 def _first(say: Callable[[Event], str]) -> Callable[[_CardPast], _Reading | None]:
-    return lambda past: (say(past.seen[0]), past.seen[:1]) if past.seen else (_NOTHING, ())
+    return lambda past: (say(past.seen[0]), past.seen[:1]) if past.seen else (NOTHING, ())
 
 
 def _of_one(say: Callable[[Event], str]) -> Callable[[_CardPast], _Reading | None]:
@@ -245,8 +213,7 @@ def _after(past: _CardPast) -> _Reading | None:
 
 
 def _count(past: _CardPast) -> _Reading:
-    number = len(past.found)
-    return (f"{number}." if number <= MOST else f"More than {MOST}."), past.found
+    return count_answer(len(past.found)), past.found
 
 
 def _when(past: _CardPast) -> _Reading | None:
@@ -258,10 +225,8 @@ def _when(past: _CardPast) -> _Reading | None:
 
 
 def _list(past: _CardPast) -> _Reading | None:
-    if len(past.seen) > LISTED:
-        return None
-    names = [f"{event.colour} {event.shape}" for event in past.seen]
-    return (capital(", ".join(names)) + "." if names else _NOTHING), past.seen
+    answer = list_answer([f"{event.colour} {event.shape}" for event in past.seen])
+    return None if answer is None else (answer, past.seen)
 
 
 _READ: Final[Mapping[str, Callable[[_CardPast], _Reading | None]]] = MappingProxyType(

@@ -2,33 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
-from numpy.typing import NDArray
 
 from hermes.cards.backgrounds import CALM, Families, Image, make_background
 from hermes.cards.render import draw, make_look, make_setting
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, Tempo, make_events, shown_at
+from hermes.worlds.stream import RenderedStream
 
 __all__ = ["COLOURS", "PLACES", "SHAPES", "TEMPOS", "Event", "Stream", "Tempo", "render_stream"]
 
 
-@dataclass(frozen=True)
-class Stream:
-    """A rendered stream.
-
-    Attributes:
-        frames: uint8 [T, H, W, 3], RGB.
-        times: float64 [T], seconds from the start.
-        events: Ground truth; starts and ends are frame indices.
-        fps: Frames per second.
-    """
-
-    frames: NDArray[np.uint8]
-    times: NDArray[np.float64]
-    events: list[Event] = field(default_factory=list)
-    fps: float = 2.0
+Stream = RenderedStream[Event]
+"""A rendered stream of cards."""
 
 
 def render_stream(

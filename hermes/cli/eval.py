@@ -71,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
     from hermes.cards.backgrounds import SIDE  # noqa: PLC0415
     from hermes.cards.photographs import read_photographs  # noqa: PLC0415
     from hermes.eval.attention import draw_attention, measure_attention  # noqa: PLC0415 - torch only when needed
-    from hermes.eval.pocket import Setup, evaluate  # noqa: PLC0415
+    from hermes.eval.pocket import evaluate  # noqa: PLC0415
+    from hermes.eval.scoring import Setup  # noqa: PLC0415
 
     if args.model == "things" or args.data:
         return _things(args)
@@ -115,7 +116,7 @@ def _things(args: argparse.Namespace) -> int:
     from dataclasses import replace  # noqa: PLC0415
 
     from hermes.assets import THINGS  # noqa: PLC0415
-    from hermes.eval.pocket import Setup  # noqa: PLC0415 - torch only when needed
+    from hermes.eval.scoring import Setup  # noqa: PLC0415
     from hermes.eval.things import StreamPictures, evaluate, held_out_pictures, name_photographs  # noqa: PLC0415
     from hermes.eval.things_report import report, write_card  # noqa: PLC0415
     from hermes.things.measuring import read_photographs  # noqa: PLC0415

@@ -10,7 +10,8 @@ from xml.sax.saxutils import escape
 import numpy as np
 
 from hermes.backbones.base import Backbone
-from hermes.eval.pocket import PUSHED, Setup, draw_questions, make_stream
+from hermes.eval.pocket import draw_questions, make_stream
+from hermes.eval.scoring import PUSHED, Setup
 from hermes.memory.tiers import LONG_TERM, SENSORY
 from hermes.session.stream_session import StreamSession
 

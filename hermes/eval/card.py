@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from hermes.cards.questions import KINDS
+from hermes.eval.markdown import percent, table, verdict, with_guess
 from hermes.eval.report import FIGURE, describe, memory_mean, rows_of
 from hermes.files.output import write_text
 from hermes.pocket.decoder import RECENT as RECENT_LAYERS
@@ -52,38 +53,17 @@ def write_card(folder: Path, found: dict[str, Any], story: str) -> None:
     write_text(folder / CARD, "\n\n".join(part for part in parts if part) + "\n")
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.0f} %" if value in (0, 1) else f"{100 * value:.1f} %"
-
-
 def _full(results: dict[str, Any]) -> str:
     columns = list(rows_of(results, "full"))
-    rows = []
-    for kind in KINDS:
-        row = [NAMES[kind]]
-        for result in columns:
-            found = result["kinds"].get(kind)
-            if found is None:
-                row.append("–")
-                continue
-            low, high = found["interval"]
-            row.append(
-                f"**{_share(found['accuracy'])}** ({100 * low:.0f}–{100 * high:.0f}), guess {_share(found['guess'])}"
-            )
-        rows.append(row)
+    rows = [[NAMES[kind], *(with_guess(result["kinds"].get(kind)) for result in columns)] for kind in KINDS]
     within = ["how many (within one)"]
-    within += [f"**{_share(r['kinds']['count']['within_one'])}**" if "count" in r["kinds"] else "–" for r in columns]
+    within += [f"**{percent(r['kinds']['count']['within_one'])}**" if "count" in r["kinds"] else "–" for r in columns]
     head = ["question", *(f"{r['setup']['frames']} frames ({r['setup']['streams']} streams)" for r in columns)]
     return (
         "## Accuracy with the full cache\n\nExact match, greedy decoding, asked at the end of newly rendered streams; in "
         "brackets the 95 % bootstrap interval, clustered by stream. The guess level is the best accuracy without looking at "
         "the evidence: always the most common answer, or naming what was shown most often. At 256 frames the true answer to "
-        "most counting questions is “more than 9”.\n\n" + _table(head, [*rows, within])
+        "most counting questions is “more than 9”.\n\n" + table(head, [*rows, within])
     )
 
 
@@ -96,29 +76,30 @@ def _goals(results: dict[str, Any]) -> str:
     rows = []
     for kind, goal in GOALS.items():
         value = base["count"]["within_one"] if kind == "count within one" else base[kind]["accuracy"]
-        rows.append([f"{kind}, 64 frames", f"at least {_share(goal)}", _share(value), _verdict(value >= goal)])
+        rows.append([f"{kind}, 64 frames", f"at least {percent(goal)}", percent(value), verdict(value >= goal)])
     for frames in (128, 256):
         for kind in KINDS:
             lost = base[kind]["accuracy"] - columns[frames][kind]["accuracy"]
             if lost > MOST_LOST:
                 rows.append(
-                    [f"{kind}, {frames} frames", f"at most {_share(MOST_LOST)} lost", _share(lost), _verdict(False)]
+                    [f"{kind}, {frames} frames", f"at most {percent(MOST_LOST)} lost", percent(lost), verdict(False)]
                 )
     for result in rows_of(results, "backgrounds"):
         lost = base["now"]["accuracy"] - result["kinds"]["now"]["accuracy"]
         name = f"now, {result['setup']['background']} backgrounds"
         rows.append(
-            [name, f"at most {_share(MOST_LOST_BACKGROUND)} lost", _share(lost), _verdict(lost <= MOST_LOST_BACKGROUND)]
+            [
+                name,
+                f"at most {percent(MOST_LOST_BACKGROUND)} lost",
+                percent(lost),
+                verdict(lost <= MOST_LOST_BACKGROUND),
+            ]
         )
     return (
         "### Goals set before training\n\n"
-        + _table(["question", "goal", "measured", ""], rows)
+        + table(["question", "goal", "measured", ""], rows)
         + "\n\nKinds that are not listed for 128 and 256 frames lost less than the goal allows."
     )
-
-
-def _verdict(reached: bool) -> str:
-    return "reached" if reached else "**not reached**"
 
 
 def _ages(results: dict[str, Any]) -> str:
@@ -126,10 +107,10 @@ def _ages(results: dict[str, Any]) -> str:
     for result in rows_of(results, "full"):
         for age, row in result["age_in_frames"].items():
             rows.append(
-                [str(result["setup"]["frames"]), age, _share(row["accuracy"]), _share(row["guess"]), str(row["n"])]
+                [str(result["setup"]["frames"]), age, percent(row["accuracy"]), percent(row["guess"]), str(row["n"])]
             )
     head = ["frames", "age of the evidence, in frames", "accuracy", "guess", "questions"]
-    return "### By age of the evidence (questions about one past card)\n\n" + _table(head, rows)
+    return "### By age of the evidence (questions about one past card)\n\n" + table(head, rows)
 
 
 def _policies(results: dict[str, Any]) -> str:
@@ -138,16 +119,16 @@ def _policies(results: dict[str, Any]) -> str:
         setup, kinds = result["setup"], result["kinds"]
         name = setup["policy"] + (f" {setup['budget']}" if setup["budget"] else "")
         name += f", {setup['guidance']} guidance" if setup["guidance"] else ""
-        rows.append([name, *(_share(kinds[k]["accuracy"]) if k in kinds else "–" for k in KINDS)])
+        rows.append([name, *(percent(kinds[k]["accuracy"]) if k in kinds else "–" for k in KINDS)])
     if not rows:
         return ""
     setup = next(rows_of(results, "policies"))["setup"]
     guidance = next(rows_of(results, "policies"))["guidance_prompts"]
-    rows.append(["*guess*", *(_share(next(rows_of(results, "policies"))["kinds"][k]["guess"]) for k in KINDS)])
+    rows.append(["*guess*", *(percent(next(rows_of(results, "policies"))["kinds"][k]["guess"]) for k in KINDS)])
     return (
         f"## Memory under a budget\n\n{setup['streams']} streams of {setup['frames']} frames ({16 * setup['frames']:,} "
         f"tokens), seed {setup['seed']}; the number after a policy is its budget in tokens per layer. Guidance prompts: "
-        f"“{guidance['local']}” (local), “{guidance['global']}” (global).\n\n" + _table(["policy", *KINDS], rows)
+        f"“{guidance['local']}” (local), “{guidance['global']}” (global).\n\n" + table(["policy", *KINDS], rows)
     )
 
 
@@ -159,8 +140,8 @@ def _prompts(results: dict[str, Any]) -> str:
     rows = [
         [
             f"“{r['guidance_prompts']['global']}”",
-            _share(memory_mean(r)),
-            *(_share(r["kinds"][k]["accuracy"]) for k in kinds),
+            percent(memory_mean(r)),
+            *(percent(r["kinds"][k]["accuracy"]) for k in kinds),
         ]
         for r in found
     ]
@@ -170,19 +151,19 @@ def _prompts(results: dict[str, Any]) -> str:
         f"hermes, budget {setup['budget']}, {setup['streams']} streams of {setup['frames']} frames, seed {setup['seed']} "
         "(used only here). The column “memory” is the mean of first, exists, after, attribute, place. Best and worst "
         f"differ by {100 * (memory_mean(found[0]) - memory_mean(found[-1])):.1f} points.\n\n"
-        + _table(["global prompt", "memory", *kinds], rows)
+        + table(["global prompt", "memory", *kinds], rows)
     )
 
 
 def _backgrounds(results: dict[str, Any]) -> str:
     rows = [
-        [describe(r["setup"]), *(_share(r["kinds"][k]["accuracy"]) for k in KINDS)]
+        [describe(r["setup"]), *(percent(r["kinds"][k]["accuracy"]) for k in KINDS)]
         for r in rows_of(results, "backgrounds")
     ]
     return (
         "## Other backgrounds\n\nThe tables above use calm backgrounds. This one uses procedural backgrounds with the "
         "statistics of photographs (also used in training), held-out kinds (foliage, bricks), and held-out photographs "
-        "(`assets/photographs/held-out`).\n\n" + _table(["streams", *KINDS], rows)
+        "(`assets/photographs/held-out`).\n\n" + table(["streams", *KINDS], rows)
         if rows
         else ""
     )
@@ -193,8 +174,8 @@ def _attention(found: dict[str, Any]) -> str:
         return ""
     ages, share = found["attention"]["ages"], found["attention"]["share"]
     recent = [sum(v for v, (_, high) in zip(row, ages, strict=True) if high < RECENT) for row in share]
-    listed = ", ".join(f"layer {layer} {_share(value)}" for layer, value in enumerate(recent))
-    even = _share(RECENT / (ages[-1][1] + 1))
+    listed = ", ".join(f"layer {layer} {percent(value)}" for layer, value in enumerate(recent))
+    even = percent(RECENT / (ages[-1][1] + 1))
     shallow = [recent[layer] for layer in RECENT_LAYERS]
     return (
         f"## Attention by layer\n\n![attention by layer and age]({FIGURE})\n\nShare of each layer's attention to "

@@ -7,7 +7,6 @@ import json
 import multiprocessing
 import os
 import platform
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
@@ -23,9 +22,10 @@ from hermes.cards.backgrounds import SIDE
 from hermes.cards.photographs import read_photographs
 from hermes.cards.world import render_stream
 from hermes.eval.attention import draw_attention, measure_attention
-from hermes.eval.pocket import Setup, evaluate
+from hermes.eval.pocket import evaluate
+from hermes.eval.scoring import Setup
+from hermes.eval.speed import measure_speed
 from hermes.files.output import write_text
-from hermes.session.stream_session import StreamSession
 
 RESULTS: Final = "evaluation.json"
 FIGURE: Final = "attention.svg"
@@ -87,25 +87,12 @@ def _measure(folder: Path, job: Job) -> tuple[str, dict[str, Any]]:
     return job.group, evaluate(model, job.setup, pictures)
 
 
-def measure_speed(folder: Path, threads: int = 1) -> dict[str, float]:
-    """Measure the ingest rate (frames per second, with preprocessing) and the time to first token at 4,096 cached tokens."""
+def _measure_speed(folder: Path, threads: int = 1) -> dict[str, float]:
+    """Measure the ingest rate and the time to first token at 4,096 cached tokens."""
     torch.set_num_threads(threads)
     model = hermes.load(folder, device="cpu")
-    stream = render_stream(1, 256, size=384)
-    session = StreamSession(model, policy="full")
-    session.push(stream.frames[:32], stream.times[:32])
-    start = time.perf_counter()
-    session.push(stream.frames[32:], stream.times[32:])
-    seconds = time.perf_counter() - start
-    first = []
-    for _ in range(5):
-        "".join(session.ask("What was the first card?"))
-        first.append(session.stats.first_token_seconds or float("nan"))
-    return {
-        "threads": threads,
-        "frames_per_second": round(224 / seconds, 1),
-        "first_token_ms_at_4096_tokens": round(1000 * float(np.median(first)), 1),
-    }
+    rate, first = measure_speed(model, render_stream(1, 256, size=384), 32, "What was the first card?")
+    return {"threads": threads, "frames_per_second": rate, "first_token_ms_at_4096_tokens": first}
 
 
 def report(
@@ -140,7 +127,7 @@ def report(
     found["attention"] = measure_attention(model, setup)
     title = f"Attention of the pocket model: {setup.streams} streams of {setup.frames} frames, full cache"
     write_text(folder / FIGURE, draw_attention(found["attention"], title))
-    found["speed"] = measure_speed(folder)
+    found["speed"] = _measure_speed(folder)
     write_text(folder / RESULTS, json.dumps(found, indent=1) + "\n")
     return found
 

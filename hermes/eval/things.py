@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 
 from hermes.backbones.base import Backbone
-from hermes.cards.questions import Question
 from hermes.errors import HermesError
-from hermes.eval.pocket import EACH, SEED_BASE, ScoredReply, Setup, ask_at, draw_moment, summarise
+from hermes.eval.scoring import SEED_BASE, Setup, StreamTask, measure_streams, sample_questions
 from hermes.things.measuring import Photograph
 from hermes.things.objects import NAMES
 from hermes.things.pictures import Cutout, Pixels, held_out, read_cutouts
-from hermes.things.questions import KINDS, as_text, ask
+from hermes.things.questions import KINDS, ask
 from hermes.things.timeline import ObjectEvent
 from hermes.things.world import ObjectStream, render_stream
+from hermes.worlds.questions import Question, as_text
 
 SEED_OFFSET: Final = 2_000_000
 
@@ -51,14 +51,7 @@ def make_stream(setup: Setup, index: int, pictures: StreamPictures) -> ObjectStr
 def draw_questions(setup: Setup, stream: ObjectStream, index: int) -> tuple[int, list[Question]]:
     """Return the frame after which to ask, and up to `EACH` different questions of each kind."""
     rng = np.random.default_rng([SEED_BASE, SEED_OFFSET, setup.seed, index])
-    at = draw_moment(rng, setup.frames, [(event.start, event.end) for event in stream.events])
-    questions: dict[str, Question] = {}
-    for kind in KINDS:
-        for _ in range(EACH):
-            question = ask(stream, at, kind, rng)
-            if question is not None:
-                questions.setdefault(question.text, question)
-    return at, list(questions.values())
+    return sample_questions(rng, setup.frames, stream, KINDS, ask)
 
 
 def named_candidates(question: Question, events: Sequence[ObjectEvent], at: int) -> tuple[str, ...]:
@@ -90,17 +83,13 @@ def evaluate(
     Returns:
         JSON-compatible results that the command prints: `setup`, `guidance_prompts`, `kinds`, `age_in_frames`.
     """
-    replies: list[ScoredReply] = []
-    fps = 2.0
-    for done, index in enumerate(only if only is not None else range(setup.streams), 1):
+
+    def make(index: int) -> StreamTask:
         stream = make_stream(setup, index, pictures)
-        fps = stream.fps
         at, questions = draw_questions(setup, stream, index)
-        candidates = [named_candidates(question, stream.events, at) for question in questions]
-        replies += ask_at(model, setup, stream, index, at, questions, candidates)
-        if progress is not None:
-            progress(done)
-    return {"setup": asdict(setup), "guidance_prompts": dict(model.card.guidance), **summarise(replies, fps, KINDS)}
+        return StreamTask(stream, at, questions, [named_candidates(q, stream.events, at) for q in questions])
+
+    return measure_streams(model, setup, make, KINDS, progress, only)
 
 
 @dataclass(frozen=True)

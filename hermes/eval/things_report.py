@@ -6,20 +6,19 @@ import hashlib
 import json
 import os
 import platform
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
 import torch
 
 import hermes
 from hermes.backbones.base import Backbone
-from hermes.eval.pocket import Setup
+from hermes.eval.markdown import percent, table, verdict, with_guess, with_interval
 from hermes.eval.report import RESULTS
+from hermes.eval.scoring import Setup
+from hermes.eval.speed import measure_speed
 from hermes.eval.things import StreamPictures, evaluate, name_photographs
-from hermes.session.stream_session import StreamSession
 from hermes.things.measuring import Photograph
 from hermes.things.objects import CATEGORIES, OBJECTS
 from hermes.things.pictures import read_shipped
@@ -98,29 +97,16 @@ def report(
             keep("policies", evaluate(model, setup, pictures["known"]))
         for name, shown in pictures.items():
             keep(name, evaluate(model, Setup(max(2, round(200 * scale)), 64, 1, background="held-out"), shown))
-    found["speed"] = measure_speed(model)
+    found["speed"] = _measure_speed(model)
     (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return found
 
 
-def measure_speed(model: Backbone) -> dict[str, float]:
-    """Measure the ingest rate (frames per second, with preprocessing) and the time to first token with 64 frames cached."""
+def _measure_speed(model: Backbone) -> dict[str, float]:
+    """Measure the ingest rate and the time to first token with 64 frames cached."""
     stream = render_stream(1, 64, *read_shipped(), size=384)
-    session = StreamSession(model, policy="full")
-    session.push(stream.frames[:16], stream.times[:16])
-    start = time.perf_counter()
-    session.push(stream.frames[16:], stream.times[16:])
-    seconds = time.perf_counter() - start
-    first = []
-    for _ in range(5):
-        "".join(session.ask("What was the first object?"))
-        first.append(session.stats.first_token_seconds or float("nan"))
-    session.close()
-    return {
-        "threads": torch.get_num_threads(),
-        "frames_per_second": round(48 / seconds, 1),
-        "first_token_ms": round(1000 * float(np.median(first)), 1),
-    }
+    rate, first = measure_speed(model, stream, 16, "What was the first object?")
+    return {"threads": torch.get_num_threads(), "frames_per_second": rate, "first_token_ms": first}
 
 
 def write_card(folder: Path, found: dict[str, Any]) -> None:
@@ -131,22 +117,6 @@ def write_card(folder: Path, found: dict[str, Any]) -> None:
     (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
-    lines = ["| " + " | ".join(head) + " |", "| " + " | ".join("---" for _ in head) + " |"]
-    return "\n".join(lines + ["| " + " | ".join(row) + " |" for row in rows])
-
-
-def _share(value: float) -> str:
-    return f"{100 * value:.1f} %"
-
-
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return "–"
-    low, high = row["interval"]
-    return f"**{_share(row['accuracy'])}** ({100 * low:.0f}–{100 * high:.0f}), guess {_share(row['guess'])}"
-
-
 def _accuracy(results: dict[str, Any]) -> str:
     columns = {name: results[name][0] for name in SETS if name in results}
     columns = columns or {"known": results["fixed"][0]}
@@ -154,12 +124,12 @@ def _accuracy(results: dict[str, Any]) -> str:
     for name, result in columns.items():
         setup = result["setup"]
         head.append(f"{SETS[name]} ({setup['streams']} streams of {setup['frames']} frames)")
-    rows = [[NAMES[kind], *(_cell(r["kinds"].get(kind)) for r in columns.values())] for kind in KINDS]
+    rows = [[NAMES[kind], *(with_guess(r["kinds"].get(kind)) for r in columns.values())] for kind in KINDS]
     return (
         "## Accuracy with the full cache\n\nExact match, greedy decoding, asked at the end of rendered streams with "
         "held-out backgrounds; in brackets the 95 % bootstrap interval, clustered by stream. The guess level is the best "
         "accuracy without looking at the evidence. Known cut-outs (`assets/objects`) were used in training, with other "
-        "backgrounds; the others were not.\n\n" + _table(head, rows)
+        "backgrounds; the others were not.\n\n" + table(head, rows)
     )
 
 
@@ -170,11 +140,11 @@ def _budget(results: dict[str, Any]) -> str:
     for result in results["policies"]:
         setup = result["setup"]
         name = setup["policy"] + (f" {setup['budget']}" if setup["budget"] else "")
-        rows.append([name, *(_share(result["kinds"][kind]["accuracy"]) for kind in KINDS)])
+        rows.append([name, *(percent(result["kinds"][kind]["accuracy"]) for kind in KINDS)])
     count = results["policies"][0]["setup"]["streams"]
     return (
         f"## Memory under a budget\n\n{count} streams of 64 frames (1,024 tokens) with known cut-outs; the number after a "
-        "policy is its budget in tokens per layer.\n\n" + _table(["policy", *KINDS], rows)
+        "policy is its budget in tokens per layer.\n\n" + table(["policy", *KINDS], rows)
     )
 
 
@@ -187,13 +157,12 @@ def _photographs(found: dict[str, Any]) -> str:
         ("nothing", "no object named in a photograph without one"),
     ):
         row = found["photographs"][key]
-        low, high = row["interval"]
-        rows.append([name, f"**{_share(row['accuracy'])}** ({100 * low:.0f}–{100 * high:.0f})", str(row["n"])])
+        rows.append([name, with_interval(row), str(row["n"])])
     wrong = [p for p in found["photographs"]["pictures"] if p["label"] and p["named"] not in (None, p["label"])]
     listed = "; ".join(f"{p['label']} → {p['named']}" for p in wrong) or "none"
     return (
         "## Whole photographs\n\nThe tower alone, on photographs of Debian packages (`hermes/things/measuring.py`) that are "
-        f"not used in training.\n\n{_table(['', 'accuracy', 'photographs'], rows)}\n\nNamed wrongly: {listed}."
+        f"not used in training.\n\n{table(['', 'accuracy', 'photographs'], rows)}\n\nNamed wrongly: {listed}."
     )
 
 
@@ -201,28 +170,28 @@ def _goals(found: dict[str, Any]) -> str:
     results, rows = found["results"], []
 
     def add(name: str, goal: str, value: str, reached: bool) -> None:
-        rows.append([name, goal, value, "reached" if reached else "**not reached**"])
+        rows.append([name, goal, value, verdict(reached)])
 
     source = next((name for name in ("photographic", "known") if name in results), "fixed")
     label = SETS.get(source, SETS["known"])
     base = results[source][0]["kinds"]
     for kind, goal in GOALS.items():
         value = base[kind]["accuracy"]
-        add(f"{NAMES[kind]}, {label}", f"at least {_share(goal)}", _share(value), value >= goal)
+        add(f"{NAMES[kind]}, {label}", f"at least {percent(goal)}", percent(value), value >= goal)
     if "policies" in results:
         full, ours, window = (result["kinds"] for result in results["policies"])
         lost = _mean(full, KINDS) - _mean(ours, KINDS)
         name = "hermes at a quarter of the cache"
-        add(name, f"at most {_share(MOST_LOST)} lost", f"{_share(lost)} lost", lost <= MOST_LOST)
+        add(name, f"at most {percent(MOST_LOST)} lost", f"{percent(lost)} lost", lost <= MOST_LOST)
         lead = _mean(ours, MEMORY_KINDS) - _mean(window, MEMORY_KINDS)
-        add("hermes over the sliding window, memory", f"at least {_share(LEAD)}", _share(lead), lead >= LEAD)
+        add("hermes over the sliding window, memory", f"at least {percent(LEAD)}", percent(lead), lead >= LEAD)
     else:
         rows.append(["memory under a budget", "", "not measured yet", ""])
     for key, goal in PHOTOGRAPH_GOALS.items():
         if "photographs" in found:
             value = found["photographs"][key]["accuracy"]
-            add(f"whole photographs: {key}", f"at least {_share(goal)}", _share(value), value >= goal)
-    return "## Targets\n\n" + _table(["", "target", "measured", ""], rows)
+            add(f"whole photographs: {key}", f"at least {percent(goal)}", percent(value), value >= goal)
+    return "## Targets\n\n" + table(["", "target", "measured", ""], rows)
 
 
 def _mean(kinds: dict[str, Any], chosen: Sequence[str]) -> float:

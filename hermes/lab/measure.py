@@ -8,15 +8,16 @@ from typing import Any
 
 from hermes.analysis.evidence import attribute_evidence
 from hermes.backbones.base import Backbone
-from hermes.cards.questions import Question
 from hermes.cards.truth import truth_of
 from hermes.cards.world import Stream
 from hermes.errors import HermesError
-from hermes.eval.pocket import PUSHED, draw_questions, make_stream, named_candidates
+from hermes.eval.pocket import draw_questions, make_stream, named_candidates
+from hermes.eval.scoring import PUSHED
 from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.seen_once import SeenOnce
 from hermes.session.stream_session import StreamSession
 from hermes.snapshot import AnswerTrace, Snapshot
+from hermes.worlds.questions import Question
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.eval.pocket import Setup, make_stream
+from hermes.eval.pocket import make_stream
+from hermes.eval.scoring import Setup
 from hermes.policies import POLICIES, Policy, policy_of, setting_of
 from hermes.policies.presets import Preset, preset_of
 from hermes.trace import LEAST_LANES, MOST_LANES

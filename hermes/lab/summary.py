@@ -10,11 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.analysis.evidence import Outcome
-from hermes.cards.questions import KINDS, Question, is_correct
-from hermes.eval.pocket import AGES, ScoredReply, guess_level, is_near
+from hermes.cards.questions import KINDS
+from hermes.eval.scoring import AGES, ScoredReply, guess_level, is_near
 from hermes.lab.expectations import expectations
 from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
+from hermes.worlds.questions import Question, is_correct
 
 Records = Mapping[tuple[int, Cell], dict[str, Any]]
 Tasks = Mapping[int, dict[str, Any]]
@@ -100,7 +101,7 @@ class AskedQuestion:
         return [group for group in found if group.members.any()]
 
     def guess(self, group: Group) -> float:
-        """Return the guess level of a group (see `hermes.eval.pocket.guess_level`)."""
+        """Return the guess level of a group (see `hermes.eval.scoring.guess_level`)."""
         rows = [
             ScoredReply(
                 int(self.stream[i]), self.questions[i], "", False, False, self.candidates[i]

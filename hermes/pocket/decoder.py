@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 from transformers.models.qwen2.modeling_qwen2 import apply_rotary_pos_emb
 
-from hermes.cards.questions import capital
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.pocket.codes import code_book
 from hermes.pocket.model import LAYERS
 from hermes.pocket.packing import FOREVER, IGNORED, Batch
+from hermes.worlds.questions import capital
 
 FIRST_LAYERS: Final = (0, 2, 4, 7, 8)  # trained first; the others are identities until they are activated
 SENSORY_END: Final = 1

@@ -14,10 +14,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from hermes.cards.phrases import PHRASES
-from hermes.cards.questions import Question, ask
+from hermes.cards.questions import ask
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES, Event, Tempo, make_events
 from hermes.pocket.model import TOKENS
 from hermes.pocket.tokenizer import answer_ids
+from hermes.worlds.questions import Question
+from hermes.worlds.timeline import Occurrence
 
 IGNORED: Final = -100
 FOREVER: Final = 10**6
@@ -129,18 +131,6 @@ class Batch:
     whole: bool
 
 
-class Happening(Protocol):
-    """An event of any world: its first frame and its end."""
-
-    @property
-    def start(self) -> int:
-        """Index of the first frame that shows the event."""
-
-    @property
-    def end(self) -> int:
-        """Index of the first frame that no longer shows it."""
-
-
 @dataclass(frozen=True)
 class Drawn:
     """Content of the B streams of one batch, with F frames each.
@@ -166,7 +156,7 @@ class Drawn:
         labels = np.full((streams, frames, 3), -1, np.int64)
         return Drawn([], labels, nothing, nothing.copy(), np.zeros((streams, frames, 2), np.int64))
 
-    def put(self, row: int, index: int, events: Sequence[Happening], shown: tuple[int, int]) -> None:
+    def put(self, row: int, index: int, events: Sequence[Occurrence], shown: tuple[int, int]) -> None:
         """Add an event to stream `row`; `shown` are its classes for `previous` of later frames."""
         event = events[index]
         self.event[row, event.start : event.end] = index

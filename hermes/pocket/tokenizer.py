@@ -8,8 +8,9 @@ from typing import Final
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from hermes.cards.questions import capital, every_word
+from hermes.cards.questions import every_word
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES
+from hermes.worlds.questions import capital
 
 SPECIAL: Final = ("<pad>", "<unk>", "<|im_start|>", "<|im_end|>", "<image>", "<video>")
 SYSTEM: Final = "You watch coloured cards and answer questions."

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hermes.backbones.object_tower.modeling import EfficientNetLite
-from hermes.things.objects import PLACES
 from hermes.things.pictures import NOTHING, Cutout, Pixels
 from hermes.things.render import draw, make_look, make_setting
+from hermes.worlds.timeline import PLACES
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ import torch.nn.functional as F
 from transformers import LlavaOnevisionConfig, LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from hermes.assets import POCKET
-from hermes.cards.questions import capital
 from hermes.cards.timeline import COLOURS, SHAPES
 from hermes.pocket.model import TOKENS, WIDTH
 from hermes.pocket.model import build_config as card_config
@@ -18,8 +17,10 @@ from hermes.pocket.tokenizer import build_tokenizer as card_tokenizer
 from hermes.pocket.tokenizer import token_id
 from hermes.things.codes import ObjectCodeBook, code_book
 from hermes.things.convert import tower_config
-from hermes.things.objects import CATEGORIES, NAMES, PLACES
+from hermes.things.objects import CATEGORIES, NAMES
 from hermes.things.tokenizer import build_tokenizer
+from hermes.worlds.questions import capital
+from hermes.worlds.timeline import PLACES
 
 SHIFT: Final = 12.0  # offset of the projector's hidden values, for which GELU is the identity
 LOCATIONS: Final = 49

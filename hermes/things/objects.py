@@ -95,8 +95,3 @@ CATEGORY_NAMES: Final = tuple(item.name for item in CATEGORIES)
 BY_NAME: Final = {item.name: item for item in OBJECTS}
 CATEGORY_OF: Final = tuple(CATEGORY_NAMES.index(item.category) for item in OBJECTS)
 """Index of the category of each object."""
-PLACES: Final = (
-    "top-left", "top", "top-right",
-    "left", "centre", "right",
-    "bottom-left", "bottom", "bottom-right",
-)  # fmt: skip

@@ -8,12 +8,13 @@ from typing import Final
 
 import numpy as np
 
-from hermes.cards.questions import Question
 from hermes.pocket.packing import Drawn, Packer, Plan
-from hermes.things.objects import CATEGORY_OF, NAMES, PLACES
+from hermes.things.objects import CATEGORY_OF, NAMES
 from hermes.things.phrases import PHRASES
 from hermes.things.questions import ask
 from hermes.things.timeline import ObjectEvent, few_categories, make_events
+from hermes.worlds.questions import Question
+from hermes.worlds.timeline import PLACES
 
 SHARES: Final = {
     "now": 1.0, "before": 1.2, "first": 1.0, "exists": 1.8, "category": 1.8, "after": 2.2, "place": 2.0, "count": 0.0,

@@ -7,38 +7,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 import numpy as np
 
-from hermes.cards.questions import MOST, Question, capital
 from hermes.text import normal_words
-from hermes.things.objects import CATEGORIES, CATEGORY_NAMES, NAMES, PLACES
+from hermes.things.objects import CATEGORIES, CATEGORY_NAMES, NAMES
 from hermes.things.phrases import PHRASES, UNKNOWN_FRAMES
 from hermes.things.timeline import ObjectEvent
+from hermes.worlds.questions import (
+    MOST,
+    NOTHING,
+    Past,
+    Question,
+    Timeline,
+    as_text,
+    capital,
+    count_answer,
+    list_answer,
+    other_text,
+)
+from hermes.worlds.timeline import PLACES
 
 REFUSAL: Final = "I only know everyday objects."
 KINDS: Final = ("now", "before", "first", "exists", "category", "after", "place", "count")
 EXTRA_KINDS: Final = ("list", "other")
-LISTED: Final = 8  # maximum number of objects in a list
-
-
-class ObjectTimeline(Protocol):
-    """The properties of a stream that questions need."""
-
-    @property
-    def events(self) -> list[ObjectEvent]:
-        """Events in order of time."""
-
-    @property
-    def fps(self) -> float:
-        """Frames per second."""
-
-
-def as_text(name: str) -> str:
-    """Return the name of an object or place as it appears in text, with spaces in place of hyphens."""
-    return name.replace("-", " ")
 
 
 def with_article(name: str) -> str:
@@ -49,18 +42,11 @@ def with_article(name: str) -> str:
 
 
 def _sentence(name: str | None) -> str:
-    return "Nothing." if name is None else f"{capital(as_text(name))}."
+    return NOTHING if name is None else f"{capital(as_text(name))}."
 
 
-@dataclass(frozen=True)
-class _ObjectPast:
-    """The stream up to one moment."""
-
-    seen: list[ObjectEvent]
-    now: ObjectEvent | None
-    at: int
-    fps: float
-    rng: np.random.Generator
+class _ObjectsSeen(Past[ObjectEvent]):
+    """The objects up to one moment."""
 
     def ask(
         self,
@@ -71,47 +57,30 @@ class _ObjectPast:
         subject: str = "",
         **words: str,
     ) -> Question:
-        phrases = PHRASES[form]
-        text = phrases[int(self.rng.integers(len(phrases)))].format(**words)
-        return self.put(kind, form, text, answer, events, subject)
-
-    def put(
-        self, kind: str, form: str, text: str, answer: str, events: list[ObjectEvent] | None, subject: str = ""
-    ) -> Question:
-        # Without a specific event, the evidence is everything shown so far.
-        start = min((e.start for e in events), default=0) if events else 0
-        end = max((min(e.end, self.at + 1) for e in events), default=self.at + 1) if events else self.at + 1
-        if form.startswith("now"):
-            start, end = self.at, self.at + 1
-        age = (self.at + 1 - end) / self.fps
-        return Question(
-            kind, text, answer, (start / self.fps, end / self.fps), age, form, (subject,) if subject else ()
-        )
-
-    def pick(self, events: list[ObjectEvent]) -> ObjectEvent:
-        return events[int(self.rng.integers(len(events)))]
+        text = self.phrase(PHRASES[form]).format(**words)
+        return self.question(kind, form, text, answer, events, (subject,) if subject else ())
 
     def unique(self) -> list[ObjectEvent]:
         names = [event.name for event in self.seen]
         return [event for event in self.seen if names.count(event.name) == 1]
 
 
-def _ask_now(past: _ObjectPast) -> Question:
+def _ask_now(past: _ObjectsSeen) -> Question:
     return past.ask("now", "now", _sentence(past.now.name if past.now else None), [past.now] if past.now else None)
 
 
-def _ask_before(past: _ObjectPast) -> Question:
+def _ask_before(past: _ObjectsSeen) -> Question:
     earlier = past.seen[:-1] if past.now is not None else past.seen
     event = earlier[-1] if earlier else None
     return past.ask("before", "before", _sentence(event.name if event else None), [event] if event else None)
 
 
-def _ask_first(past: _ObjectPast) -> Question:
+def _ask_first(past: _ObjectsSeen) -> Question:
     first = past.seen[0] if past.seen else None
     return past.ask("first", "first", _sentence(first.name if first else None), [first] if first else None)
 
 
-def _ask_exists(past: _ObjectPast) -> Question:
+def _ask_exists(past: _ObjectsSeen) -> Question:
     names = {event.name for event in past.seen}
     if past.seen and past.rng.random() < 0.5:
         event = past.pick(past.seen)
@@ -123,7 +92,7 @@ def _ask_exists(past: _ObjectPast) -> Question:
     return past.ask("exists", "exists", "No.", None, name, x=as_text(name), a=with_article(name))
 
 
-def _ask_category(past: _ObjectPast) -> Question:
+def _ask_category(past: _ObjectsSeen) -> Question:
     kinds = {event.category for event in past.seen}
     if past.seen and past.rng.random() < 0.4:
         once = [e for e in past.seen if sum(o.category == e.category for o in past.seen) == 1]
@@ -137,7 +106,7 @@ def _ask_category(past: _ObjectPast) -> Question:
     return past.ask("category", "category", "Yes." if found else "No.", found[-1:] or None, asked.name, s=asked.some)
 
 
-def _ask_after(past: _ObjectPast) -> Question | None:
+def _ask_after(past: _ObjectsSeen) -> Question | None:
     options = past.unique()
     if not options:
         return None
@@ -151,7 +120,7 @@ def _ask_after(past: _ObjectPast) -> Question | None:
     return past.ask("after", "after", answer, evidence, event.name, x=as_text(event.name))
 
 
-def _ask_place(past: _ObjectPast) -> Question | None:
+def _ask_place(past: _ObjectsSeen) -> Question | None:
     if past.rng.random() < 0.35:
         answer = _sentence(past.now.place_at(past.at) if past.now else None)
         return past.ask("place", "now-place", answer, [past.now] if past.now else None)
@@ -162,42 +131,29 @@ def _ask_place(past: _ObjectPast) -> Question | None:
     return past.ask("place", "place", _sentence(event.place_at(past.at)), [event], event.name, x=as_text(event.name))
 
 
-def _ask_count(past: _ObjectPast) -> Question:
+def _ask_count(past: _ObjectsSeen) -> Question:
     count = len({event.name for event in past.seen})
-    return past.ask("count", "count", f"{count}." if count <= MOST else f"More than {MOST}.", past.seen)
+    return past.ask("count", "count", count_answer(count), past.seen)
 
 
-def _ask_list(past: _ObjectPast) -> Question | None:
-    if len(past.seen) > LISTED:
-        return None
-    names = [as_text(event.name) for event in past.seen]
-    return past.ask("list", "list", capital(", ".join(names)) + "." if names else "Nothing.", past.seen)
+def _ask_list(past: _ObjectsSeen) -> Question | None:
+    answer = list_answer([as_text(event.name) for event in past.seen])
+    return None if answer is None else past.ask("list", "list", answer, past.seen)
 
 
-def _ask_other(past: _ObjectPast) -> Question:
-    phrases = PHRASES["other"]
-    if past.rng.random() < 0.5:
-        text = phrases[int(past.rng.integers(len(phrases)))]
-    else:
-        text = UNKNOWN_FRAMES[int(past.rng.integers(len(UNKNOWN_FRAMES)))].replace("{u}", "xyzzy")
-    return past.put("other", "other", text, REFUSAL, None)
+def _ask_other(past: _ObjectsSeen) -> Question:
+    return past.question("other", "other", other_text(past, PHRASES["other"], UNKNOWN_FRAMES), REFUSAL, None)
 
 
-_ASK: Final[dict[str, Callable[[_ObjectPast], Question | None]]] = {
+_ASK: Final[dict[str, Callable[[_ObjectsSeen], Question | None]]] = {
     "now": _ask_now, "before": _ask_before, "first": _ask_first, "exists": _ask_exists, "category": _ask_category,
     "after": _ask_after, "place": _ask_place, "count": _ask_count, "list": _ask_list, "other": _ask_other,
 }  # fmt: skip
 
 
-def _past(stream: ObjectTimeline, at: int, rng: np.random.Generator) -> _ObjectPast:
-    seen = [event for event in stream.events if event.start <= at]
-    now = seen[-1] if seen and at < seen[-1].end else None
-    return _ObjectPast(seen, now, at, stream.fps, rng)
-
-
-def ask(stream: ObjectTimeline, at: int, kind: str, rng: np.random.Generator) -> Question | None:
+def ask(stream: Timeline[ObjectEvent], at: int, kind: str, rng: np.random.Generator) -> Question | None:
     """Return a question of a kind after frame `at`; None if none is well-defined."""
-    return _ASK[kind](_past(stream, at, rng))
+    return _ASK[kind](_ObjectsSeen.of(stream, at, rng))
 
 
 def every_word() -> list[str]:

@@ -11,39 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hermes.cards.backgrounds import make_background, skin_tone
-from hermes.things.objects import PLACES
+from hermes.worlds.scenery import Floats, Scenery, arm_outline, direction, rotation, slab_outline
+from hermes.worlds.timeline import PLACES
 
 Pixels = NDArray[np.uint8]
-Floats = NDArray[np.float32]
 
 PROCEDURAL: Final = 0.3  # share of procedural backgrounds
-
-
-@dataclass(frozen=True)
-class ObjectSetting:
-    """What stays the same through a stream: background, light and camera.
-
-    Attributes:
-        background: uint8 [H, W, 3], RGB.
-        crop: left, top, side of the part in view, in background pixels.
-        light: gain at the four corners of the frame, [2, 2].
-        balance: gain of red, green and blue.
-        gamma: tone curve.
-        blur: spread of the lens blur, in units of 1/224 frame.
-        noise: spread of the sensor noise, 0 to 255.
-        shake: spread of the camera shake, in frame sides.
-        aspect: width over height of the camera's picture before it is squeezed to a square.
-    """
-
-    background: Pixels
-    crop: tuple[float, float, float]
-    light: Floats
-    balance: Floats
-    gamma: float
-    blur: float
-    noise: float
-    shake: float
-    aspect: float
 
 
 @dataclass(frozen=True)
@@ -75,7 +48,7 @@ def make_setting(
     aspect: float | None = None,
     drawn: float | None = None,
     zoom: float = 2.0,
-) -> ObjectSetting:
+) -> Scenery:
     """Sample a background, light and camera.
 
     Args:
@@ -97,7 +70,7 @@ def make_setting(
     if aspect is None:
         aspect = float(rng.choice([1.0, 4 / 3, 16 / 9]))
     light = np.full((2, 2), rng.uniform(0.7, 1.15)) * rng.uniform(0.85, 1.15, (2, 2))
-    return ObjectSetting(
+    return Scenery(
         background=background,
         crop=(float(left), float(top), float(side)),
         light=light.astype(np.float32),
@@ -116,7 +89,7 @@ def make_look(rng: np.random.Generator, pixels: Pixels, place: str, aspect: floa
     low, high = (0.4, 1.1) if place == "centre" else (0.38, 0.64)
     size = float(rng.uniform(low, high))
     angle = rng.normal(0, 0.2) if rng.random() < 0.85 else rng.uniform(-np.pi, np.pi)
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    turn = rotation(angle)
     matrix = turn @ (np.eye(2) + rng.normal(0, 0.07, (2, 2)))
     if rng.random() < 0.5:
         matrix = matrix @ np.diag([-1.0, 1.0])
@@ -140,7 +113,7 @@ def make_look(rng: np.random.Generator, pixels: Pixels, place: str, aspect: floa
 
 def draw(
     rng: np.random.Generator,
-    setting: ObjectSetting,
+    setting: Scenery,
     look: ObjectLook | None,
     height: int = 224,
     width: int = 224,
@@ -188,7 +161,7 @@ def _put(
     """Draw the object onto the frame, then its hand and cover."""
     height, width = frame.shape[:2]
     turn = rng.normal(0, 3 * shake)
-    spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    spin = rotation(turn)
     rows, columns = look.pixels.shape[:2]
     linear = spin @ look.matrix * (look.size * height / max(rows, columns))
     if width != height:
@@ -202,26 +175,14 @@ def _put(
     reach = look.size * 0.42
     if look.hand is not None:
         angle, skin = look.hand
-        away = np.array([np.cos(angle), np.sin(angle)])
+        away = direction(angle)
         across = np.array([-away[1], away[0]]) * min(reach, 0.25)
         near, far = centre / [width, height] + away * reach * 0.95, centre / [width, height] + away * 2.5
-        _fill(
-            frame,
-            mask,
-            np.array([near + across * 0.3, near - across * 0.3, far - across * 0.7, far + across * 0.7]),
-            skin,
-        )
+        _fill(frame, mask, arm_outline(near, far, across), skin)
     if look.cover is not None:
         angle, distance, colour = look.cover
-        away = np.array([np.cos(angle), np.sin(angle)])
-        across = np.array([-away[1], away[0]])
-        edge = centre / [width, height] + away * distance * reach
-        _fill(
-            frame,
-            mask,
-            np.array([edge + across, edge - across, edge - across + away * 0.12, edge + across + away * 0.12]),
-            colour,
-        )
+        away = direction(angle)
+        _fill(frame, mask, slab_outline(centre / [width, height] + away * distance * reach, away), colour)
 
 
 def _fill(frame: Floats, mask: Floats, points: NDArray[np.float64], colour: Floats) -> None:

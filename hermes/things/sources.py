@@ -12,7 +12,8 @@ from torch import Tensor
 
 from hermes.pocket.codes import cell_cover
 from hermes.things.codes import code_book
-from hermes.things.objects import NAMES, PLACES
+from hermes.things.objects import NAMES
+from hermes.worlds.timeline import PLACES
 
 COVERS: Final = 200  # shapes of each place
 MISSED: Final = 0.05  # share of frames in which the tower overlooks an object

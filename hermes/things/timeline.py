@@ -8,8 +8,8 @@ from typing import Final
 
 import numpy as np
 
-from hermes.cards.timeline import TEMPOS, Tempo
-from hermes.things.objects import CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES, PLACES
+from hermes.things.objects import CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES
+from hermes.worlds.timeline import PLACES, TEMPOS, Tempo, sample_spans, shown_at
 
 __all__ = ["TEMPOS", "ObjectEvent", "Tempo", "few_categories", "make_events", "shown_at"]
 
@@ -66,26 +66,14 @@ def make_events(
     Returns:
         Events in order of time, without overlap, all inside the stream.
     """
-    events: list[ObjectEvent] = []
-    deck: list[int] = []
-    at = int(rng.integers(0, tempo.pause[1] + 1))
-    while at < frames:
-        if not deck:
-            deck = rng.permutation(len(NAMES) if objects is None else np.asarray(objects)).tolist()
-        name = NAMES[deck.pop()]
-        end = min(at + int(rng.integers(tempo.shown[0], tempo.shown[1] + 1)), frames)
+    events = []
+    for index, start, end in sample_spans(rng, frames, tempo, len(NAMES) if objects is None else objects):
         place = int(rng.integers(len(PLACES)))
         moved, later = end, place
-        if end - at >= 4 and rng.random() < MOVES:
-            moved = int(rng.integers(at + 2, end - 1))
+        if end - start >= 4 and rng.random() < MOVES:
+            moved = int(rng.integers(start + 2, end - 1))
             row, column = divmod(place, 3)
             near = [r * 3 + c for r in range(3) for c in range(3) if abs(r - row) + abs(c - column) == 1]
             later = near[int(rng.integers(len(near)))]
-        events.append(ObjectEvent(name, PLACES[place], at, end, moved, PLACES[later]))
-        at = end + int(rng.integers(tempo.pause[0], tempo.pause[1] + 1))
+        events.append(ObjectEvent(NAMES[index], PLACES[place], start, end, moved, PLACES[later]))
     return events
-
-
-def shown_at(events: Sequence[ObjectEvent], frame: int) -> ObjectEvent | None:
-    """Return the event at a frame, or None."""
-    return next((event for event in events if event.start <= frame < event.end), None)

@@ -6,12 +6,13 @@ from typing import Final
 
 from transformers import PreTrainedTokenizerFast
 
-from hermes.cards.questions import capital
 from hermes.pocket.tokenizer import CHAT_TEMPLATE, SPECIAL, word_tokenizer
 from hermes.pocket.tokenizer import SYSTEM as CARD_SYSTEM
-from hermes.things.objects import NAMES, PLACES
+from hermes.things.objects import NAMES
 from hermes.things.questions import every_word
 from hermes.things.words import PATTERNS
+from hermes.worlds.questions import capital
+from hermes.worlds.timeline import PLACES
 
 SYSTEM: Final = "You watch everyday objects and answer questions."
 # Words for prompts in addition to those of the questions.

@@ -11,16 +11,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-from hermes.cards.questions import MOST, capital
-from hermes.cards.truth import Truth
 from hermes.things.objects import CATEGORY_NAMES, NAMES
 from hermes.things.phrases import PHRASES
-from hermes.things.questions import LISTED, as_text
 from hermes.things.timeline import ObjectEvent
 from hermes.things.words import read_words
+from hermes.worlds.questions import NOTHING, as_text, capital, count_answer, list_answer
+from hermes.worlds.truth import Truth, truth_with
 
 _KINDS: Final = MappingProxyType({"now-place": "place", "which": "category"})
-_NOTHING: Final = "Nothing."
 _SLOTS: Final = MappingProxyType(
     {
         "{x}": "(?P<name>{names})",
@@ -75,22 +73,11 @@ def truth_of(text: str, events: Iterable[ObjectEvent], at: int, fps: float) -> T
             named = match.groupdict()
             seen = tuple(event for event in events if event.start <= at)
             reading = _READ[form](_Asked(seen, at, named.get("name"), named.get("category")))
-            return None if reading is None else _truth(form, *reading, at, fps)
+            if reading is None:
+                return None
+            every = form not in ("exists", "category")
+            return truth_with(_KINDS.get(form, form), form, *reading, at, fps, every=every)
     return None
-
-
-def _truth(form: str, answer: str, rests: tuple[ObjectEvent, ...], at: int, fps: float) -> Truth:
-    every = form not in ("exists", "category")
-    spans = tuple((event.start / fps, min(event.end, at + 1) / fps) for event in rests)
-    if form.startswith("now"):
-        spans = ((at / fps, (at + 1) / fps),)
-    if not spans:
-        whole = (0.0, (at + 1) / fps)
-    elif every:
-        whole = (min(start for start, _ in spans), max(end for _, end in spans))
-    else:
-        whole = spans[-1]
-    return Truth(_KINDS.get(form, form), answer, whole, spans, every)
 
 
 def _patterns() -> list[tuple[re.Pattern[str], str]]:
@@ -109,7 +96,7 @@ def _patterns() -> list[tuple[re.Pattern[str], str]]:
 
 
 def _sentence(event: ObjectEvent | None) -> str:
-    return _NOTHING if event is None else f"{capital(as_text(event.name))}."
+    return NOTHING if event is None else f"{capital(as_text(event.name))}."
 
 
 def _now(asked: _Asked) -> _Reading:
@@ -118,7 +105,7 @@ def _now(asked: _Asked) -> _Reading:
 
 def _now_place(asked: _Asked) -> _Reading:
     if asked.now is None:
-        return _NOTHING, ()
+        return NOTHING, ()
     return f"{capital(as_text(asked.now.place_at(asked.at)))}.", (asked.now,)
 
 
@@ -155,15 +142,12 @@ def _place(asked: _Asked) -> _Reading | None:
 
 
 def _count(asked: _Asked) -> _Reading:
-    number = len({event.name for event in asked.seen})
-    return (f"{number}." if number <= MOST else f"More than {MOST}."), asked.seen
+    return count_answer(len({event.name for event in asked.seen})), asked.seen
 
 
 def _list(asked: _Asked) -> _Reading | None:
-    if len(asked.seen) > LISTED:
-        return None
-    names = ", ".join(as_text(event.name) for event in asked.seen)
-    return (f"{capital(names)}." if names else _NOTHING), asked.seen
+    answer = list_answer([as_text(event.name) for event in asked.seen])
+    return None if answer is None else (answer, asked.seen)
 
 
 _READ: Final[Mapping[str, Callable[[_Asked], _Reading | None]]] = MappingProxyType(

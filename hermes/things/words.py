@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from hermes.things.objects import NAMES, OBJECTS
-from hermes.things.questions import as_text
+from hermes.worlds.questions import as_text
 
 SPELLINGS: Final = (
     ("color", "colour"),

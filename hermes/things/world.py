@@ -3,42 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hermes.things.objects import NAMES, PLACES
+from hermes.things.objects import NAMES
 from hermes.things.pictures import NOTHING, Cutout, Pixels
 from hermes.things.render import draw, make_look, make_setting
 from hermes.things.timeline import TEMPOS, ObjectEvent, Tempo, make_events, shown_at
+from hermes.worlds.stream import RenderedStream
+from hermes.worlds.timeline import place_centre
 
 MOVING: Final = 2  # duration of a move, in frames
 
 __all__ = ["ObjectStream", "render_stream"]
 
 
-@dataclass(frozen=True)
-class ObjectStream:
-    """A rendered stream.
-
-    Attributes:
-        frames: uint8 [T, H, W, 3], RGB.
-        times: float64 [T], seconds from the start.
-        events: the truth; starts and ends are frame indices.
-        fps: frames a second.
-    """
-
-    frames: NDArray[np.uint8]
-    times: NDArray[np.float64]
-    events: list[ObjectEvent] = field(default_factory=list)
-    fps: float = 2.0
-
-
-def _centre(place: str) -> NDArray[np.float64]:
-    row, column = divmod(PLACES.index(place), 3)
-    return (np.array([column, row]) + 0.5) / 3
+ObjectStream = RenderedStream[ObjectEvent]
+"""A rendered stream of objects."""
 
 
 def render_stream(
@@ -90,6 +72,6 @@ def render_stream(
             look = looks[events.index(now)]
             if index > now.moved - MOVING and now.moved < now.end:
                 share = min((index - now.moved + MOVING) / MOVING, 1.0)
-                shift = share * (_centre(now.later) - np.array(look.centre))
+                shift = share * (np.array(place_centre(now.later)) - np.array(look.centre))
         shown[index], _ = draw(rng, setting, look, size, shown.shape[2], (float(shift[0]), float(shift[1])))
     return ObjectStream(shown, np.arange(frames) / fps, list(events), fps)

@@ -11,7 +11,6 @@ from small_lab import POLICIES, without_times
 
 import hermes
 from hermes.backbones.base import Backbone
-from hermes.cards.questions import is_correct
 from hermes.errors import HermesError
 from hermes.lab import run as lab_run
 from hermes.lab import table
@@ -24,6 +23,7 @@ from hermes.lab.seen_once import SeenOnce
 from hermes.lab.statistics import bootstrap_weights
 from hermes.lab.store import MEASUREMENTS, Store
 from hermes.lab.summary import several_runs, summarise
+from hermes.worlds.questions import is_correct
 
 
 @pytest.fixture(scope="module")

@@ -11,23 +11,16 @@ import pytest
 
 import hermes
 from hermes.backbones.base import Backbone
-from hermes.cards.questions import KINDS, Question
+from hermes.cards.questions import KINDS
 from hermes.cards.story import STORY
 from hermes.cli import main
 from hermes.eval.attention import draw_attention, measure_attention
 from hermes.eval.card import write_card
-from hermes.eval.pocket import (
-    ScoredReply,
-    Setup,
-    draw_questions,
-    evaluate,
-    guess_level,
-    interval,
-    make_stream,
-    named_candidates,
-)
+from hermes.eval.pocket import draw_questions, evaluate, make_stream, named_candidates
+from hermes.eval.scoring import ScoredReply, Setup, guess_level, interval
 from hermes.pocket.model import build, save
 from hermes.pocket.train import ABOUT
+from hermes.worlds.questions import Question
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hermes.cards.questions import EXTRA_KINDS, KINDS, REFUSAL, Question, ask, ask_all, is_correct
+from hermes.cards.questions import EXTRA_KINDS, KINDS, REFUSAL, ask, ask_all
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES, TEMPOS, Event, make_events
 from hermes.pocket.tokenizer import answer_ids, build_tokenizer, vocabulary
 from hermes.text import normal_words
+from hermes.worlds.questions import Question, is_correct
 
 TOKENIZER = build_tokenizer()
 

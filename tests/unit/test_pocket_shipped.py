@@ -18,7 +18,8 @@ from hermes.cards.questions import REFUSAL
 from hermes.cards.story import STORY
 from hermes.cards.world import Event, render_stream
 from hermes.eval.card import write_card
-from hermes.eval.pocket import Setup, evaluate
+from hermes.eval.pocket import evaluate
+from hermes.eval.scoring import Setup
 
 
 @pytest.fixture(scope="module")

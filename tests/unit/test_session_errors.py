@@ -158,6 +158,11 @@ def test_folders_that_hold_no_model(tmp_path, tiny_folder):
     with pytest.raises(HermesError, match="cannot be read"):
         hermes.load(tmp_path)
     (tmp_path / "config.json").write_bytes((tiny_folder / "config.json").read_bytes())
+    with pytest.raises(HermesError, match=r"no preprocessor_config\.json"):
+        hermes.load(tmp_path)
+    for file in tiny_folder.iterdir():
+        if file.suffix != ".safetensors":
+            (tmp_path / file.name).write_bytes(file.read_bytes())
     with pytest.raises(HermesError, match=r"model\.safetensors is missing"):
         hermes.load(tmp_path)
 

@@ -15,7 +15,7 @@ import hermes
 from hermes.assets import THINGS
 from hermes.backbones.base import Backbone
 from hermes.backbones.object_tower import ObjectTower
-from hermes.eval.pocket import Setup
+from hermes.eval.scoring import Setup
 from hermes.eval.things import StreamPictures, evaluate, recognise
 from hermes.eval.things_report import FIXED, weights_digest, write_card
 from hermes.things.objects import BY_NAME, NAMES

@@ -13,7 +13,7 @@ import pytest
 
 from hermes.errors import HermesError
 from hermes.things.fetch import fetch
-from hermes.things.objects import BY_NAME, CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES, OBJECTS, PLACES
+from hermes.things.objects import BY_NAME, CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES, OBJECTS
 from hermes.things.packing import ObjectTrack, evidence_of
 from hermes.things.pictures import SHIPPED, read_cutouts, read_shipped
 from hermes.things.qt_resources import read_resources
@@ -21,7 +21,8 @@ from hermes.things.questions import EXTRA_KINDS, KINDS, REFUSAL, ask
 from hermes.things.timeline import TEMPOS, ObjectEvent, few_categories, make_events, shown_at
 from hermes.things.tokenizer import build_tokenizer
 from hermes.things.truth import truth_of
-from hermes.things.world import ObjectStream, render_stream
+from hermes.things.world import render_stream
+from hermes.worlds.timeline import PLACES
 
 EVENTS = [
     ObjectEvent("dog", "top-left", 2, 6, 6, "top-left"),
@@ -215,7 +216,6 @@ def test_streams_are_rendered_as_their_events_say() -> None:
     cutouts, photographs = read_shipped()
     stream = render_stream(5, 12, cutouts, photographs, events=[ObjectEvent("apple", "left", 3, 9, 6, "top-left")])
     again = render_stream(5, 12, cutouts, photographs, events=[ObjectEvent("apple", "left", 3, 9, 6, "top-left")])
-    assert isinstance(stream, ObjectStream)
     assert stream.frames.shape == (12, 224, 224, 3)
     assert (stream.frames == again.frames).all()
     assert shown_at(stream.events, 2) is None

@@ -19,6 +19,7 @@ from hermes.cards.truth import answer_at
 from hermes.errors import HermesError
 from hermes.serving.clip_run import AnswerProgress, ClipRequest, PlannedQuestion, run_clip
 from hermes.trace import Head, Recorder, RunTurn
+from hermes.video.errors import printable_name
 from hermes.view import StreamSettings
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ Progress = Callable[[float, float, int], None]
 """Called after each step with the stream time, the length of the video (nan: unknown) and the number of moments so far."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class SourceClip:
     """A video to record.
 
@@ -37,12 +38,27 @@ class SourceClip:
         id: Name of the bundled clip; "" for another video.
         title: Title to display.
         truth: Content of the clip's truth file; empty for another video.
+        opened: The file as `find_clip` opened it, until `open` returns it.
     """
 
     path: Path
     id: str = ""
     title: str = ""
     truth: Mapping[str, Any] = field(default_factory=dict)
+    opened: video.VideoSampler | None = field(default=None, repr=False)
+
+    def open(self, fps: float) -> video.VideoSampler:
+        """Return the frames at a sampling rate. A file that `find_clip` has opened at this rate is not opened again.
+
+        Raises:
+            VideoError: The file cannot be decoded.
+        """
+        opened, self.opened = self.opened, None
+        if opened is not None and opened.fps == fps:
+            return opened
+        if opened is not None:
+            opened.close()
+        return video.sample(self.path, fps)
 
     def true_answer(self, question: str, seconds: float) -> str | None:
         """Return the true answer to a question asked at a stream time; None if it is unknown or not well defined."""
@@ -51,8 +67,12 @@ class SourceClip:
         return known.answer if known else None
 
 
-def find_clip(name: str) -> SourceClip:
-    """Find a bundled clip by name, or another video by path.
+def find_clip(name: str, fps: float) -> SourceClip:
+    """Find a bundled clip by name, or open another video by path.
+
+    Args:
+        name: Name of a bundled clip, or path of a video file.
+        fps: The rate at which its frames will be sampled.
 
     Raises:
         HermesError: There is no such clip, and the path is not a video.
@@ -61,8 +81,7 @@ def find_clip(name: str) -> SourceClip:
     if bundled is not None and not path.is_file():
         truth = json.loads(bundled.with_suffix(".json").read_text("utf-8"))
         return SourceClip(bundled, name, str(truth.get("title", name)), truth)
-    video.probe(path)
-    return SourceClip(path, title=path.name)
+    return SourceClip(path, title=printable_name(path), opened=video.sample(path, fps))
 
 
 def record(
@@ -89,7 +108,7 @@ def record(
     Raises:
         HermesError: The video cannot be played, a setting is invalid, or a question cannot be answered.
     """
-    request = ClipRequest(str(clip.path), clip.title, settings, tuple(questions))
+    request = ClipRequest(str(clip.path), clip.title, settings, tuple(questions), clip.open(settings.fps))
     answers: list[AnswerProgress] = []
     for item in run_clip(model, request, 0.0, scores=True):
         if item.answer is not None and item.answer.done:

@@ -59,7 +59,7 @@ def declared_seconds(request: ClipRequest) -> int:
     """Return the GPU seconds to declare for a run, from its frames and questions, at most `MOST_SECONDS`."""
     from hermes import video  # noqa: PLC0415 - not needed to read the environment
 
-    info = video.probe(request.path)
+    info = request.info or video.probe(request.path)
     rate = min(request.settings.fps, info.fps or request.settings.fps)
     frames = (info.duration or 0.0) * rate
     needed = START_SECONDS + FRAME_SECONDS * frames + ANSWER_SECONDS * len(request.questions)
@@ -94,6 +94,9 @@ def _with_clear_errors(decorated: Run) -> Run:
     import gradio as gr  # noqa: PLC0415
 
     def run(request: ClipRequest) -> Iterator[ClipItem]:
+        if is_zero_gpu() and request.frames is not None:
+            request.frames.close()  # the request is pickled, and the run opens the file in its own process
+            request = replace(request, frames=None)
         try:
             yield from decorated(request)
         except gr.Error as error:

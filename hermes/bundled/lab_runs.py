@@ -68,7 +68,7 @@ def make(
     Raises:
         RunCheckError: The answers do not meet the expectations at any budget; the message lists them.
     """
-    clip = find_clip(recipe.clip)
+    clip = find_clip(recipe.clip, recipe.fps)
 
     def attempt(budget: int) -> tuple[tuple[LabRecorder, tuple[RecordedLane, ...]], list[str]]:
         settings = StreamSettings(budget=budget, fps=recipe.fps, chunk=1, speed=float("inf"))

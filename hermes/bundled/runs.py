@@ -65,7 +65,7 @@ def make(
     Raises:
         RunCheckError: The answers do not meet the expectations at any budget; the message lists them.
     """
-    clip = find_clip(recipe.clip)
+    clip = find_clip(recipe.clip, recipe.fps)
 
     def settings_at(budget: int) -> StreamSettings:
         return StreamSettings(policy=recipe.policy, budget=budget, fps=recipe.fps, chunk=1, speed=float("inf"))

@@ -3,7 +3,8 @@
 At each number of frames: ingest speed (preprocessing included), time to first token, cost of memory management and size
 of the memory, as medians over interleaved rounds. With --visitors N, a server is started and N clients use it over HTTP:
 each streams a clip, polls four times per second and asks a question every ten seconds. With --soak FRAMES, one long stream
-is pushed and the memory of the process is printed at checkpoints. Close other programs for reliable measurements.
+is pushed and the memory of the process is printed at checkpoints. With --decoding, decoding a video in a separate
+process is compared with decoding in this process. Close other programs for reliable measurements.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.bench.machine import load_average
-from hermes.cli import bench_soak, bench_visitors
+from hermes.cli import bench_decoding, bench_soak, bench_visitors
 from hermes.cli.model_option import add_model, load_model
 from hermes.cli.progress import StatusLine
 from hermes.cli.terminal import print_json, print_table
@@ -49,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--budgets", type=_numbers, default=(4000, 6000), help="with --random (default: 4000,6000)")
     bench_visitors.add_arguments(parser)
     bench_soak.add_arguments(parser)
+    bench_decoding.add_arguments(parser)
     parser.add_argument("--rounds", type=int, default=10, help="measured rounds (default: %(default)s)")
     parser.add_argument("--threads", type=int, help="threads of torch (default: torch's choice)")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of a table")
@@ -59,6 +61,8 @@ def run(args: argparse.Namespace) -> int:
     if args.visitors is not None:
         with closing(StatusLine()) as status:
             return bench_visitors.run_visitors(args, status)
+    if args.decoding:
+        return bench_decoding.run_decoding(args)
     import torch  # noqa: PLC0415  (heavy)
 
     import hermes  # noqa: PLC0415

@@ -91,7 +91,8 @@ def _one(args: argparse.Namespace) -> int:
     from hermes.recording import describe, find_clip, record  # noqa: PLC0415  (loads torch)
     from hermes.trace import Recorder  # noqa: PLC0415
 
-    clip, settings = find_clip(args.video), _settings(args)
+    settings = _settings(args)
+    clip = find_clip(args.video, settings.fps)
     questions = [parse_question(text) for text in args.ask]
     out = _out(args, clip)
     model = load_model(args)
@@ -110,7 +111,8 @@ def _lab(args: argparse.Namespace) -> int:
     from hermes.recording import find_clip  # noqa: PLC0415
     from hermes.trace import LabRecorder  # noqa: PLC0415
 
-    clip, settings = find_clip(args.video), _settings(args)
+    settings = _settings(args)
+    clip = find_clip(args.video, settings.fps)
     cells_of(args.policies, settings.budget)
     questions = [parse_question(text) for text in args.ask]
     out = _out(args, clip, "-lab")

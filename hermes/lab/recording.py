@@ -115,7 +115,8 @@ def _stream(
 ) -> tuple[dict[int, AnswerProgress], str | None]:
     """Stream the video into one memory; returns its answers by number of the question, and its error, if any."""
     answers: dict[int, AnswerProgress] = {}
-    for item in run_clip(model, ClipRequest(str(clip.path), clip.title, settings, tuple(questions)), 0.0, scores=True):
+    request = ClipRequest(str(clip.path), clip.title, settings, tuple(questions), clip.open(settings.fps))
+    for item in run_clip(model, request, 0.0, scores=True):
         if item.answer is not None and item.answer.done:
             answers[item.answer.index] = item.answer
         view = item.view

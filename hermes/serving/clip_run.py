@@ -40,12 +40,16 @@ class ClipRequest:
         title: Title to display.
         settings: Settings of the stream; the speed is ignored.
         questions: The questions to ask.
+        frames: The file, opened at the rate of the settings, from its first frame; None: the run opens it.
+        info: Metadata of the file, if it was opened before.
     """
 
     path: str
     title: str
     settings: StreamSettings
     questions: tuple[PlannedQuestion, ...] = ()
+    frames: video.VideoSampler | None = None
+    info: video.VideoInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,9 @@ class _Run:
         settings = request.settings
         settings.check()
         self.request = request
+        self.frames = request.frames or video.sample(request.path, settings.fps)
         self.session = open_session(model, settings)
         self.memory = LiveMemory(self.session)
-        self.frames = video.sample(request.path, settings.fps)
         self._every = every
         self._scores = scores
         self._sent_frames = -1

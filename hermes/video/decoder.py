@@ -6,6 +6,7 @@ packets before the last key frame that is not after the next instant are not dec
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 from collections import deque
@@ -400,7 +401,9 @@ class Decoder:
                 packet.is_corrupt = False  # a gap in the packet numbers of a stream says nothing about this frame
             self._ready.extend(self._context.decode(packet))
             self._failures_in_a_row = 0
-        except av.error.FFmpegError:
+        except av.error.FFmpegError as error:
+            if error.errno == errno.ENOMEM:
+                raise MemoryError from error
             self._failed += 1
             self._failures_in_a_row += 1
 

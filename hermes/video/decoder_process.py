@@ -38,9 +38,14 @@ PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from hermes.video.fork_ser
 
 
 class ForkServer:
-    """Starts decoder processes. The process behind it starts on first use, and again where it has died."""
+    """Starts decoder processes. The process behind it starts on first use, and again where it has died.
+
+    Attributes:
+        requests: Decoder processes requested so far, one for each opening of a file.
+    """
 
     def __init__(self) -> None:
+        self.requests = 0
         self._lock = threading.Lock()
         self._control: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -56,6 +61,8 @@ class ForkServer:
         Raises:
             VideoError: It cannot be started.
         """
+        with self._lock:
+            self.requests += 1
         for attempt in range(2):
             with self._lock:
                 control = self._running()
@@ -180,9 +187,11 @@ class DecoderProcess:
         self._status, status = socket.socketpair()
         self._socket.settimeout(limits.silence_seconds)
         self._status.settimeout(STATUS_SECONDS)
-        memory = shared_memory(self._slot_bytes * limits.slots)
+        self._slots = limits.slots_of(self._slot_bytes)
+        self._read_slots = 0  # slots that were read and are not yet released
+        memory = shared_memory(self._slot_bytes * self._slots)
         try:
-            self._memory = mmap.mmap(memory, self._slot_bytes * limits.slots, prot=mmap.PROT_READ)
+            self._memory = mmap.mmap(memory, self._slot_bytes * self._slots, prot=mmap.PROT_READ)
             server.request([theirs.fileno(), file, memory, status.fileno()])
         except BaseException:
             self.close()
@@ -191,7 +200,9 @@ class DecoderProcess:
             os.close(memory)
             theirs.close()
             status.close()
-        line = json.dumps({**request, "name": name, "limits": asdict(limits), "slot_bytes": self._slot_bytes})
+        line = json.dumps(
+            {**request, "name": name, "limits": asdict(limits), "slot_bytes": self._slot_bytes, "slots": self._slots}
+        )
         with contextlib.suppress(OSError):  # `opened` then tells why it has ended
             self._socket.sendall(line.encode() + b"\n")
 
@@ -239,16 +250,23 @@ class DecoderProcess:
             if message.get("end"):
                 self.close()
                 return None
-            slot, at = _whole(message["frame"], 0, self._limits.slots - 1), _later(message["at"], self._last)
+            slot, at = _whole(message["frame"], 0, self._slots - 1), _later(message["at"], self._last)
         except (KeyError, TypeError, ValueError):
             raise self._broken() from None
         self._last = at
         width, height = self._size
         view = np.frombuffer(self._memory, np.uint8, 3 * width * height, slot * self._slot_bytes)
         frame = view.reshape(height, width, 3).copy()
-        with contextlib.suppress(OSError):  # `_receive` then tells why it has ended
-            self._socket.sendall(b"s")
+        self._release_slot()
         return frame, at
+
+    def _release_slot(self) -> None:
+        """Release half of the slots at a time, so that a decoder that waits is not woken for every frame."""
+        self._read_slots += 1
+        if 2 * self._read_slots >= self._slots:
+            with contextlib.suppress(OSError):  # `_receive` then reports why it has ended
+                self._socket.sendall(b"s" * self._read_slots)
+            self._read_slots = 0
 
     def close(self) -> None:
         """End it. May be called by any thread, and more than once."""

@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from dataclasses import dataclass
+from typing import Final
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Limits:
         index_packets: Reading stops after this many packets where the container states the duration.
         held_bytes: Most bytes of packets held back while looking for a later key frame.
         slots: Decoded frames that wait for the reader; decoding pauses when all are full.
+        ring_bytes: Shared memory of a stream; very large frames have fewer slots, but at least `MIN_SLOTS`.
         threads: Decoder threads.
     """
 
@@ -44,10 +46,16 @@ class Limits:
     index_bytes: int = 16 << 20
     index_packets: int = 10_000
     held_bytes: int = 32 << 20
-    slots: int = 3
+    slots: int = 8
+    ring_bytes: int = 32 << 20
     threads: int = 2
 
+    def slots_of(self, slot_bytes: int) -> int:
+        """Return the number of slots of a stream whose frames take at most `slot_bytes` bytes each."""
+        return max(min(self.slots, self.ring_bytes // slot_bytes), min(self.slots, MIN_SLOTS))
 
+
+MIN_SLOTS: Final = 3
 LIMITS = Limits()
 
 

@@ -19,7 +19,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 from av.filter import Graph
-from av.video.reformatter import ColorRange, Colorspace, VideoReformatter
+from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -34,6 +34,8 @@ REFERENCE_WHITE, PEAK = 203.0, 1000.0
 KNEE: Final = 0.6
 HD_LINES: Final = 720
 SAME_SHAPE: Final = 0.02
+SCALING: Final = Interpolation.AREA | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+FEWEST_PIXELS, LARGEST_RATIO = 16, 32  # of a side that libswscale scales
 MATRIX: Final = struct.Struct("=9i")
 
 TO_BT709: Final = {
@@ -160,20 +162,32 @@ class Painter:
         }
         if not frame.format.is_rgb and not frame.format.has_palette and frame.color_trc in (PQ, HLG):
             return self._from_hdr(frame, size, convert)
-        alpha = any(component.is_alpha for component in frame.format.components) or frame.format.has_palette
-        out = self._reformatter.reformat(frame, format="rgba" if alpha else "rgb24", **convert)
-        picture = _resized(_array(out, 4 if alpha else 3), size)
-        if alpha:
-            picture = _over_white(picture)
+        if any(component.is_alpha for component in frame.format.components) or frame.format.has_palette:
+            out = self._reformatter.reformat(frame, format="rgba", **convert)
+            picture = _over_white(_resized(_array(out, 4), size))
+        else:
+            picture = _resized(_array(self._scaled(frame, size, "rgb24", convert), 3), size)
         if frame.color_primaries in TO_BT709:
             linear = _LINEAR[picture]
             return _encoded(cv2.transform(linear, TO_BT709[frame.color_primaries]))
         return picture
 
+    def _scaled(
+        self, frame: VideoFrame, size: tuple[int, int], pixel_format: str, convert: dict[str, Any]
+    ) -> VideoFrame:
+        """Convert a frame and scale it down to `size` in one step, as far as libswscale can do that precisely.
+
+        Its area filter ignores most source pixels where a side of the result has very few pixels. Such a side, and one
+        that has to grow, keeps a larger or smaller size here, and is resized by OpenCV afterwards.
+        """
+        width, height = (_scaling_step(full, aim) for full, aim in zip((frame.width, frame.height), size, strict=True))
+        if (width, height) != (frame.width, frame.height):
+            convert = {**convert, "width": width, "height": height, "interpolation": SCALING}
+        return self._reformatter.reformat(frame, format=pixel_format, **convert)
+
     def _from_hdr(self, frame: VideoFrame, size: tuple[int, int], convert: dict[str, Any]) -> Picture:
         transfer, primaries = frame.color_trc, frame.color_primaries
-        out = self._reformatter.reformat(frame, *size, format="rgb48le", interpolation="AREA", **convert)
-        code = _array(out, 3, np.uint16)
+        code = _resized(_array(self._scaled(frame, size, "rgb48le", convert), 3, np.uint16), size)
         light = _hdr_table(transfer)[code >> 4]
         if transfer == HLG:  # the system gamma of 1.2 for a peak of 1,000 cd/m², ITU-R BT.2100
             luminance = light @ np.array([0.2627, 0.6780, 0.0593], np.float32)
@@ -212,6 +226,11 @@ def _array(frame: VideoFrame, channels: int, kind: type[np.uint8 | np.uint16] = 
     plane: Any = frame.planes[0]
     rows = np.frombuffer(plane, kind).reshape(frame.height, -1)
     return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
+
+
+def _scaling_step(full: int, aim: int) -> int:
+    """The size in pixels to which libswscale scales a side of `full` pixels on the way to `aim` pixels."""
+    return min(full, max(aim, FEWEST_PIXELS, -(-full // LARGEST_RATIO)))
 
 
 def _resized(picture: Picture, size: tuple[int, int]) -> Picture:

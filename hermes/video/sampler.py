@@ -92,6 +92,7 @@ class VideoSampler:
     Attributes:
         info: What is known of the file; exact about the duration once all frames were read.
         size: Width and height of the frames given.
+        fps: Sampling rate in frames per second.
         step: Seconds between sampling instants.
 
     Raises:
@@ -140,6 +141,7 @@ class VideoSampler:
         except VideoError:
             self.close()
             raise
+        self.fps = fps
         self.step = 1.0 / fps
         self.size = opened.size
         self.info = VideoInfo(

@@ -74,10 +74,10 @@ def serve(connection: int, file: int, memory: int) -> None:
     try:
         request = owner.read_request()
         limits = Limits(**request["limits"])
-        slots = mmap.mmap(memory, request["slot_bytes"] * limits.slots)
+        slots = mmap.mmap(memory, request["slot_bytes"] * request["slots"])
         os.close(memory)
         confine(limits)
-        owner.free = limits.slots
+        owner.free = request["slots"]
         _answer(owner, io.FileIO(file, "rb"), slots, request, limits)
     except _OwnerGoneError:
         return
@@ -105,7 +105,7 @@ def _answer(owner: _Owner, file: io.FileIO, slots: mmap.mmap, request: dict[str,
 
         for at in decoder.sample(canvas):
             owner.send(frame=slot, at=at, **_state(decoder))
-            slot = (slot + 1) % limits.slots
+            slot = (slot + 1) % request["slots"]
         rest()
         owner.send(end=True, ended_early=decoder.ended_early, duration=decoder.duration, **_state(decoder))
     except VideoError as error:

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from hermes.bench.decoding import measure_decoding
 from hermes.bench.stream import Mark, PolicyBench, bench_frames, bench_policy
 from hermes.cli import main
 from hermes.errors import HermesError
@@ -102,3 +103,11 @@ def test_command_as_table(capsys, tiny_folder):
 def test_command_refuses(capsys, tiny_folder, arguments):
     assert main(["bench", "--model", str(tiny_folder), *arguments]) == 2
     assert capsys.readouterr().err.startswith("hermes: error: ")
+
+
+def test_decoding_is_measured_at_two_rates():
+    slow, full = measure_decoding(rounds=1, seconds=1)
+    assert [(result.fps, result.frames) for result in (slow, full)] == [(2.0, 2), (30.0, 30)]
+    for result in (slow, full):
+        assert result.ratio == result.process_seconds / result.here_seconds
+        assert 0 < result.first_frame_ms < 1000 * result.process_seconds

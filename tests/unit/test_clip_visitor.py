@@ -11,6 +11,7 @@ import pytest
 import hermes
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
+from hermes.video.decoder_process import fork_server
 from ui.player.clips import Clip
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.clip_visitor import ClipVisitor, read_questions
@@ -75,6 +76,15 @@ def test_a_run_answers_its_questions_and_fills_the_board(make):
     told = visitor.detail({"id": 1, "kind": "life", "frame": 3, "layer": 0})
     assert "error" not in told
     assert visitor.stream.scores
+
+
+def test_a_run_opens_its_file_once(make):
+    """One decoder process serves the metadata, the preview and the run, also when a second run is refused."""
+    visitor = make()
+    before = fork_server().requests
+    list(visitor.run(WISH))
+    assert fork_server().requests == before + 1
+    assert visitor.poll(None, -1)[0]["frames"] == 40
 
 
 def test_a_second_run_begins_with_an_empty_memory_and_keeps_the_chat(make):

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 
 import pytest
 from made_up_stream import MadeUpStream, recorded
+from videos import DATA
 
 from hermes import trace
 from hermes.assets import RUNS
@@ -16,6 +19,7 @@ from hermes.cli import main
 from hermes.cli.record import parse_question
 from hermes.errors import HermesError
 from hermes.trace import RunTurn
+from hermes.video.decoder_process import fork_server
 from ui.runs.replay import Replay, state
 from ui.runs.runs import card, read_openings, read_runs, usual_speed
 from ui.runs.stream_recorder import StreamRecording
@@ -96,6 +100,18 @@ def test_the_command_records_a_clip_and_names_its_faults(tmp_path, capsys):
     ]:  # fmt: skip
         assert main(arguments) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_video_whose_name_is_not_utf8_is_opened_once(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.fsdecode(b"M\xfcnchen %d.mp4")
+    shutil.copy(DATA / "long_groups.mp4", tmp_path / name)
+    before = fork_server().requests
+    assert main(["record", name, "--policy", "sliding-window", "--fps", "0.2"]) == 0
+    assert fork_server().requests == before + 1
+    assert "4 frames" in capsys.readouterr().out
+    run = trace.read(tmp_path / os.fsdecode(b"M\xfcnchen %d.hermesrun"))
+    assert (run.title, run.frames) == ("M�nchen %d.mp4", 4)
 
 
 # A run on a clock -----------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -139,6 +140,24 @@ def test_colours_are_rgb():
 def test_size(tmp_path, size, max_side, shape):
     path = write_video(tmp_path / "v.avi", frames=2, size=size)
     assert [frame.shape for frame, _ in sample(path, 30, max_side=max_side)] == [shape] * 2
+
+
+@pytest.mark.parametrize(
+    ("size", "max_side"),
+    [((1280, 720), 512), ((1279, 719), 512), ((4000, 4), 512), ((1920, 1080), 1), ((2400, 40), 64)],
+)
+def test_scaling_keeps_the_mean_colour(tmp_path, size, max_side):
+    """Also where few pixels are left: libswscale alone ignores most rows, or returns black."""
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    picture[: size[1] // 2] = (240, 120, 40)
+    picture[size[1] // 2 :, : size[0] // 2] = (20, 200, 100)
+    with av.open(str(tmp_path / "v.mkv"), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = *size, "yuv444p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(picture)))
+        container.mux(stream.encode(None))
+    ((scaled, _),) = sample(tmp_path / "v.mkv", 1, max_side=max_side)
+    assert scaled.mean(axis=(0, 1)) == pytest.approx(picture.mean(axis=(0, 1)), abs=4)
 
 
 def test_odd_size(tmp_path):

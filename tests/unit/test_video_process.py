@@ -104,7 +104,7 @@ def test_a_file_that_needs_too_much_processor_time_is_stopped():
 def test_a_file_that_needs_too_much_memory_is_stopped(large_video):
     used = psutil.Process(fork_server()._process.pid).memory_info().vms
     with pytest.raises(VideoError, match=r"needs more than .* of memory"):
-        drain(VideoSampler(large_video, 30, limits=replace(LIMITS, address_space=used + (90 << 20))))
+        drain(VideoSampler(large_video, 30, limits=replace(LIMITS, address_space=used + (40 << 20))))
 
 
 def test_a_file_that_is_too_large():

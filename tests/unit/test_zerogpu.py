@@ -7,6 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -18,6 +19,7 @@ import hermes
 from hermes import video
 from hermes.errors import HermesError
 from hermes.serving.clip_run import ClipRequest, PlannedQuestion, batches, run_clip
+from hermes.video.decoder_process import fork_server
 from hermes.view import StreamSettings
 from ui import zerogpu
 
@@ -154,6 +156,10 @@ def test_more_to_do_declares_more_seconds(request_of, clip):
     short = zerogpu.declared_seconds(request_of())
     assert short < zerogpu.declared_seconds(request_of(("What?", 1.0))) < zerogpu.MOST_SECONDS
     assert zerogpu.declared_seconds(request_of(*[("What?", 1.0)] * 100)) == zerogpu.MOST_SECONDS
+    before = fork_server().requests
+    known = replace(request_of(), info=video.VideoInfo(Path(clip), 6.0, 8.0, 64, 48, 0, 48))
+    assert zerogpu.declared_seconds(known) == short
+    assert fork_server().requests == before  # the visitor has opened the file already
     with pytest.raises(HermesError):
         zerogpu.declared_seconds(ClipRequest(clip + "x", "gone", SETTINGS))
 

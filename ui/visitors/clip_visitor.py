@@ -148,6 +148,8 @@ class ClipVisitor(Visitor):
             stream.end(str(error))
         finally:
             self._running = False
+            if clip_request.frames is not None:
+                clip_request.frames.close()
             stream.end()
             self.conversation.halt()
         yield self.conversation.message()
@@ -157,17 +159,19 @@ class ClipVisitor(Visitor):
         if source.path is None:
             raise HermesError(NO_CAMERA)
         questions = read_questions(request.get("questions") or [])
-        native = video.probe(source.path).fps
+        settings = self.settings
+        frames = video.sample(source.path, settings.fps)
         with self._lock:
             if self._running:
+                frames.close()
                 raise HermesError("A run is in progress. Stop it or wait until it ends.")
-            stream = ClipStream(self.settings, source.title)
+            stream = ClipStream(settings, source.title)
             self._running = True
             self._chosen = self._playing = source
-            self._native_fps = native
+            self._native_fps = frames.info.fps
             self.stream = stream  # type: ignore[assignment]  # has the interface of a live stream
             self._begin()
-        return stream, ClipRequest(str(source.path), source.title, self.settings, questions)
+        return stream, ClipRequest(str(source.path), source.title, settings, questions, frames, frames.info)
 
     def _update_turn(self, turns: dict[int, ChatTurn], request: ClipRequest, item: ClipItem) -> dict[str, Any]:
         answer = item.answer

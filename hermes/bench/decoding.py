@@ -16,7 +16,7 @@ import numpy as np
 from hermes.video import sample
 from hermes.video.decoder import Decoder, Sampling
 from hermes.video.decoder_process import fork_server
-from hermes.video.kinds import FileKind
+from hermes.video.formats import FileFormat
 from hermes.video.limits import LIMITS
 from hermes.video.sampler import MAX_SIDE
 
@@ -89,7 +89,7 @@ def _decode_here(path: Path, fps: float) -> tuple[float, float, int]:
     began = time.perf_counter()
     first, count = math.nan, 0
     with path.open("rb", buffering=0) as file:
-        decoder = Decoder(file, FileKind("mov"), "", Sampling(fps, 0.0, math.inf, MAX_SIDE), LIMITS, lambda: None)
+        decoder = Decoder(file, FileFormat("mov"), "", Sampling(fps, 0.0, math.inf, MAX_SIDE), LIMITS, lambda: None)
         canvas = np.zeros((decoder.size[1], decoder.size[0], 3), np.uint8)
         for _ in decoder.sample(lambda: canvas):
             canvas.copy()  # as the reader of a decoder process gets its own frames

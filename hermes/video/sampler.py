@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from hermes.video.decoder_process import DecoderProcess, Frame, State, fork_server
 from hermes.video.errors import VideoError, display_name
-from hermes.video.kinds import HEAD_BYTES, recognise
+from hermes.video.formats import HEAD_BYTES, detect_format
 from hermes.video.limits import LIMITS, Limits
 
 if TYPE_CHECKING:
@@ -123,9 +123,9 @@ class VideoSampler:
         name = display_name(path)
         file = _open(path, name, limits)
         try:
-            kind = recognise(_head(file, name), name)
+            file_format = detect_format(_head(file, name), name)
             request = {
-                "demuxer": kind.demuxer,
+                "demuxer": file_format.demuxer,
                 "fps": fps,
                 "start": start,
                 "end": None if end is None or math.isinf(end) else end,

@@ -24,11 +24,11 @@ import numpy as np
 
 from hermes.video.decoder import Decoder, Sampling
 from hermes.video.errors import VideoError
-from hermes.video.kinds import FileKind
+from hermes.video.formats import FileFormat
 from hermes.video.limits import Limits, confine, grant, rest
 
 if TYPE_CHECKING:
-    from hermes.video.pictures import Picture
+    from hermes.video.conversion import Picture
 
 MAX_LINE: Final = 65_536
 BEAT_SECONDS: Final = 1.0
@@ -44,7 +44,7 @@ def warm_up() -> None:
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith(("__main__", "datasets")):
             importlib.import_module(module.name)
-    decoder = Decoder(_tiny_video(), FileKind("mov"), "", Sampling(1000.0, 0.0, math.inf, 16), Limits(), lambda: None)
+    decoder = Decoder(_tiny_video(), FileFormat("mov"), "", Sampling(1000.0, 0.0, math.inf, 16), Limits(), lambda: None)
     canvas = np.zeros((decoder.size[1], decoder.size[0], 3), np.uint8)
     for _ in decoder.sample(lambda: canvas):
         pass
@@ -89,8 +89,8 @@ def _answer(owner: _Owner, file: io.FileIO, slots: mmap.mmap, request: dict[str,
     try:
         grant(limits.open_seconds)
         clock = _Clock(owner, limits)
-        decoder = Decoder(file, FileKind(request["demuxer"]), name, sampling, limits, clock.tick)
-        owner.send(info=asdict(decoder.facts), size=decoder.size)
+        decoder = Decoder(file, FileFormat(request["demuxer"]), name, sampling, limits, clock.tick)
+        owner.send(info=asdict(decoder.metadata), size=decoder.size)
         if request["probe"]:
             return
         width, height = decoder.size

@@ -1,11 +1,12 @@
-"""Decoded frames as RGB pictures of one size: colours, fields, transparency, display matrix and letterbox.
+"""Conversion of decoded frames to RGB pictures of one size.
 
-* Colours: matrix and range as the file says. Where it does not name the matrix: BT.709 from 720 lines on, else BT.601.
-* HDR (PQ and HLG): converted to linear light with a reference white of 203 cd/m² (ITU-R BT.2408) and a peak of 1,000 cd/m²;
-  what is brighter than a knee is compressed by the brightest channel, so that hues stay. Then BT.709 primaries and sRGB.
+* Colours: matrix and range as stated in the file. If the matrix is missing: BT.709 from 720 lines, else BT.601.
+* HDR (PQ and HLG): converted to linear light with a reference white of 203 cd/m² (ITU-R BT.2408) and a peak of 1,000 cd/m².
+  Values above a knee are compressed according to the brightest channel, which keeps the hue. Then BT.709 primaries and sRGB.
 * Wide gamut (BT.2020, Display P3) without HDR: converted to BT.709 primaries, clipped.
 * Interlaced frames: the top field, scaled to the height of the frame; this removes combing without neighbouring frames.
-* Transparency: over white.
+* Transparency: on a white background.
+* Display matrix: rotations by right angles and flips. Frames of another shape are letterboxed.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ TO_BT709: Final = {
 
 @dataclass(frozen=True)
 class Orientation:
-    """What a display matrix does to a picture: swap its axes, then flip it.
+    """The effect of a display matrix on a picture: the axes are swapped, then flipped.
 
     Attributes:
         swaps: Whether rows become columns.
@@ -62,18 +63,18 @@ class Orientation:
 
     @property
     def mirrored(self) -> bool:
-        """Whether the picture is mirrored and not only rotated."""
+        """Whether the picture is mirrored, not only rotated."""
         return self.swaps ^ self.flips_x ^ self.flips_y
 
     @property
     def rotation(self) -> int:
-        """Degrees clockwise by which the picture is rotated, after it was mirrored left to right where it is mirrored."""
+        """Rotation in degrees clockwise, applied after mirroring left to right if `mirrored`."""
         if self.swaps:
             return 90 if self.flips_x else 270
         return 180 if self.flips_y else 0
 
     def apply(self, picture: Picture) -> Picture:
-        """The picture as it is to be shown; a view."""
+        """Return a view of the picture as displayed."""
         if self.swaps:
             picture = picture.swapaxes(0, 1)
         if self.flips_x:
@@ -81,10 +82,10 @@ class Orientation:
         return picture[::-1] if self.flips_y else picture
 
 
-def turn_of(frame: VideoFrame) -> Orientation:
-    """The turn that a frame's display matrix asks for, to the nearest right angle.
+def orientation_of(frame: VideoFrame) -> Orientation:
+    """Return the orientation that a frame's display matrix states, to the nearest right angle.
 
-    `VideoFrame.side_data` makes a reference cycle, which keeps the frame until the garbage collector runs. Call this only
+    `VideoFrame.side_data` creates a reference cycle, which keeps the frame until the garbage collector runs. Call this only
     when `frame.rotation` or the size has changed.
     """
     side_data: Any = frame.side_data  # a mapping whose iterator gives values
@@ -97,32 +98,32 @@ def turn_of(frame: VideoFrame) -> Orientation:
     return Orientation(swaps=True, flips_x=c < 0, flips_y=b < 0)
 
 
-def shown_size(frame: VideoFrame, pixel_ratio: float | None, turn: Orientation) -> tuple[int, int]:
-    """Width and height of a frame as shown, with square pixels."""
+def displayed_size(frame: VideoFrame, pixel_ratio: float | None, orientation: Orientation) -> tuple[int, int]:
+    """Return width and height of a frame as displayed, with square pixels."""
     width, height = frame.width, frame.height
     if pixel_ratio and pixel_ratio != 1 and 0.1 < pixel_ratio < 10:
         width = max(1, round(width * pixel_ratio))
-    return (height, width) if turn.swaps else (width, height)
+    return (height, width) if orientation.swaps else (width, height)
 
 
-class Painter:
-    """Makes RGB pictures of one size from decoded frames. A frame of another shape is letterboxed in black."""
+class FrameConverter:
+    """Converts decoded frames to RGB pictures of one size. A frame of another shape is letterboxed in black."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        """Make pictures of `size`, (width, height)."""
+        """Convert to pictures of `size`, (width, height)."""
         self.size = size
         self._reformatter = VideoReformatter()
         self._graphs: dict[tuple[Any, ...], Graph] = {}
-        self._turn = Orientation()
-        self._turned_as: tuple[int, int, int] | None = None
+        self._orientation = Orientation()
+        self._orientation_key: tuple[int, int, int] | None = None
 
-    def paint(self, frame: VideoFrame, pixel_ratio: float | None, canvas: Picture) -> None:
+    def convert(self, frame: VideoFrame, pixel_ratio: float | None, canvas: Picture) -> None:
         """Write a frame as RGB into `canvas`, uint8 [height, width, 3]."""
-        turn = self._turn_of(frame)
-        shape = shown_size(frame, pixel_ratio, turn)
+        orientation = self._orientation_of(frame)
+        shape = displayed_size(frame, pixel_ratio, orientation)
         width, height = self._fitting(shape)
-        inner = (height, width) if turn.swaps else (width, height)
-        picture = turn.apply(self._rgb(frame, inner))
+        inner = (height, width) if orientation.swaps else (width, height)
+        picture = orientation.apply(self._rgb(frame, inner))
         if (width, height) == self.size:
             np.copyto(canvas, picture)
             return
@@ -130,15 +131,15 @@ class Painter:
         left, top = (self.size[0] - width) // 2, (self.size[1] - height) // 2
         canvas[top : top + height, left : left + width] = picture
 
-    def _turn_of(self, frame: VideoFrame) -> Orientation:
-        """The turn of a frame; looked up where its angle or its size differs from that of the frame before."""
-        turned_as = (frame.rotation, frame.width, frame.height)
-        if turned_as != self._turned_as:
-            self._turn, self._turned_as = turn_of(frame), turned_as
-        return self._turn
+    def _orientation_of(self, frame: VideoFrame) -> Orientation:
+        """The orientation of a frame; read again when its angle or its size has changed."""
+        key = (frame.rotation, frame.width, frame.height)
+        if key != self._orientation_key:
+            self._orientation, self._orientation_key = orientation_of(frame), key
+        return self._orientation
 
     def _fitting(self, shape: tuple[int, int]) -> tuple[int, int]:
-        """The largest size of a shape within the canvas; all of the canvas for nearly the same shape."""
+        """The largest size of a shape within the canvas; the whole canvas if the shapes are nearly equal."""
         across, down = self.size[0] / shape[0], self.size[1] / shape[1]
         scale = min(across, down)
         if abs(across / down - 1) < SAME_SHAPE or min(self.size) == 1:
@@ -146,7 +147,7 @@ class Painter:
         return max(1, round(shape[0] * scale)), max(1, round(shape[1] * scale))
 
     def _rgb(self, frame: VideoFrame, size: tuple[int, int]) -> Picture:
-        """A frame as RGB of a size, not turned."""
+        """Convert a frame to RGB of a size, without applying the orientation."""
         if frame.interlaced_frame and frame.height >= 4:
             frame = self._field(frame)
         matrix = frame.colorspace
@@ -177,8 +178,8 @@ class Painter:
     ) -> VideoFrame:
         """Convert a frame and scale it down to `size` in one step, as far as libswscale can do that precisely.
 
-        Its area filter ignores most source pixels where a side of the result has very few pixels. Such a side, and one
-        that has to grow, keeps a larger or smaller size here, and is resized by OpenCV afterwards.
+        Its area filter ignores most source pixels if a side of the result has very few pixels. The caller resizes such a
+        side, and one that has to grow, with OpenCV.
         """
         width, height = (_scaling_step(full, aim) for full, aim in zip((frame.width, frame.height), size, strict=True))
         if (width, height) != (frame.width, frame.height):
@@ -222,14 +223,14 @@ def _is_full_range(frame: VideoFrame) -> bool:
 
 
 def _array(frame: VideoFrame, channels: int, kind: type[np.uint8 | np.uint16] = np.uint8) -> Any:
-    """A packed frame as an array; a view of the frame's memory."""
+    """Return a view of a packed frame as an array [height, width, channels]."""
     plane: Any = frame.planes[0]
     rows = np.frombuffer(plane, kind).reshape(frame.height, -1)
     return rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels)
 
 
 def _scaling_step(full: int, aim: int) -> int:
-    """The size in pixels to which libswscale scales a side of `full` pixels on the way to `aim` pixels."""
+    """The length in pixels to which libswscale scales a side of `full` pixels that shall have `aim` pixels."""
     return min(full, max(aim, FEWEST_PIXELS, -(-full // LARGEST_RATIO)))
 
 
@@ -263,7 +264,7 @@ _SRGB: Final = _srgb_table()
 
 
 def _encoded(light: Any) -> Picture:
-    """Linear light, 1 being white, as sRGB."""
+    """Convert linear light, where 1 is white, to sRGB."""
     return _SRGB[np.round(np.clip(light, 0, 1) * 4095).astype(np.uint16)]
 
 
@@ -280,7 +281,7 @@ def _hdr_table(transfer: int) -> Floats:
 
 
 def _compressed(light: Floats) -> Floats:
-    """Light above the knee rolled off so that the peak becomes white; below it nothing changes."""
+    """Compress light above the knee so that the peak becomes white. Light below the knee is unchanged."""
     over = np.maximum(light - KNEE, 0) / (1 - KNEE)
     most = (PEAK / REFERENCE_WHITE - KNEE) / (1 - KNEE)
     rolled = KNEE + (1 - KNEE) * np.minimum(over * (1 + over / most**2) / (1 + over), 1)

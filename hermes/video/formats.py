@@ -1,7 +1,7 @@
-"""What a file really is, whatever its name says: recognised by its first bytes before a demuxer sees it.
+"""Detects the format of a video file from its first bytes, regardless of its name, before a demuxer reads it.
 
-Only files of a known kind are decoded, by the one demuxer that belongs to the kind. That gives each wrong file its own
-message, and playlists, which could make a demuxer open other files or addresses, never reach one.
+Only known formats are decoded, each by a single demuxer. Other files get a specific message. Playlists, which could make a
+demuxer open other files or addresses, never reach one.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ SOUND_STARTS: Final = (
     *MPEG_AUDIO_STARTS,
 )
 
-WRONG_KINDS: Final = {
+OTHER_FILES: Final = {
     "picture": "is a still picture, not a video.",
     "webp": "is an animated WebP picture, which cannot be decoded here: convert it to MP4, WebM or GIF.",
     "sound": "holds only sound, no pictures.",
@@ -76,11 +76,11 @@ WRONG_KINDS: Final = {
 
 
 @dataclass(frozen=True)
-class FileKind:
-    """A kind of video file.
+class FileFormat:
+    """A format of video files.
 
     Attributes:
-        demuxer: Name of libavformat's demuxer for it.
+        demuxer: Name of its demuxer in libavformat.
     """
 
     demuxer: str
@@ -92,40 +92,40 @@ class FileKind:
 
     @property
     def wraps(self) -> bool:
-        """Whether timestamps start again from 0 after 2^33 ticks."""
+        """Whether timestamps wrap to 0 after 2^33 ticks."""
         return self.demuxer in WRAPS
 
     @property
     def has_index(self) -> bool:
-        """Whether an index lists every frame, so that none is lost without notice."""
+        """Whether an index lists every frame, so that lost frames are known."""
         return self.demuxer == "mov"
 
     @property
     def true_key_frames(self) -> bool:
-        """Whether what is marked as a key frame can be relied on to be one."""
+        """Whether the container marks key frames reliably."""
         return self.demuxer in ("mov", "matroska")
 
 
-def recognise(head: bytes, name: str) -> FileKind:
-    """The kind of a video file, from its first `HEAD_BYTES` bytes.
+def detect_format(head: bytes, name: str) -> FileFormat:
+    """Return the format of a video file.
 
     Args:
-        head: The first bytes.
+        head: The first `HEAD_BYTES` bytes of the file.
         name: The file's name for messages, see `display_name`.
 
     Raises:
-        VideoError: The file is empty, or something other than a video.
+        VideoError: The file is empty or not a video in a known format.
     """
     if not head:
         raise VideoError(f"{name} is empty: the file has no bytes.")
     demuxer = _demuxer(head)
     if demuxer is None:
-        raise VideoError(f"{name} {WRONG_KINDS[_wrong_kind(head)]}")
-    return FileKind(demuxer)
+        raise VideoError(f"{name} {OTHER_FILES[_other_file(head)]}")
+    return FileFormat(demuxer)
 
 
 def canvas_size(head: bytes) -> tuple[int, int]:
-    """Width and height of an animated picture, from its header; 0 for other files."""
+    """Return width and height of an animated picture from its header; 0 for other files."""
     if head.startswith((b"GIF87a", b"GIF89a")):
         return int.from_bytes(head[6:8], "little"), int.from_bytes(head[8:10], "little")
     if head.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -148,8 +148,8 @@ def _demuxer(head: bytes) -> str | None:
     return "mpegts" if _is_transport_stream(head) else _elementary(head)
 
 
-def _wrong_kind(head: bytes) -> str:
-    """A key of `WRONG_KINDS`, from the first bytes of a file that is no video."""
+def _other_file(head: bytes) -> str:
+    """The key in `OTHER_FILES` for a file that is not a video, from its first bytes."""
     riff = head[8:12] if head.startswith(b"RIFF") else b""
     if riff == b"WEBP":
         return "webp" if head[12:16] == b"VP8X" and len(head) > 20 and head[20] & 2 else "picture"

@@ -1,0 +1,248 @@
+"""Opening a video file with its demuxer and choosing its video track, with an error message for each kind of failure."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Callable
+from fractions import Fraction
+from typing import TYPE_CHECKING, Any, BinaryIO, Final
+
+import av
+import av.error
+
+from hermes.video import explain
+from hermes.video.errors import VideoError
+from hermes.video.formats import HEAD_BYTES, canvas_size
+from hermes.video.tracks import size_of, video_tracks
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
+
+    from hermes.video.formats import FileFormat
+    from hermes.video.limits import Limits
+
+ASSUMED_FPS: Final = 25.0
+"""For files that contain neither times nor a frame rate."""
+MAX_FPS: Final = 480.0
+READ_BYTES: Final = 1 << 18
+
+
+class MediaFile:
+    """An open video file and its video track.
+
+    Attributes:
+        file: The file.
+        format: Its format.
+        name: Its name for messages.
+        limits: The limits that apply to it.
+        size_bytes: Size of the file.
+        head: Its first `HEAD_BYTES` bytes.
+        container: The open container.
+        track: The video track.
+        time_base: Seconds per tick of the track's timestamps.
+        seconds_per_tick: The same as a float.
+        fps: Mean frames per second as the container states them; None if it does not.
+        ignores_edits: Whether the edit list is ignored because it selects no frames.
+    """
+
+    def __init__(
+        self, file: BinaryIO, file_format: FileFormat, name: str, limits: Limits, tick: Callable[[], None]
+    ) -> None:
+        """Open a file.
+
+        Args:
+            file: The file, opened for reading.
+            file_format: Its format, see `hermes.video.formats`.
+            name: Its name for messages.
+            limits: The limits that apply to it.
+            tick: Called before each operation that may take long.
+
+        Raises:
+            VideoError: The file cannot be opened or has no video track that can be decoded.
+        """
+        self.file, self.format, self.name, self.limits = file, file_format, name, limits
+        self.size_bytes = file.seek(0, 2)
+        file.seek(0)
+        self.head = file.read(HEAD_BYTES)
+        self._tick = tick
+        self.ignores_edits = False
+        self.container = self._open()
+        self._select_track()
+
+    @property
+    def max_pixels(self) -> int:
+        """The largest frame that is decoded."""
+        return self.limits.canvas_pixels if self.format.canvas else self.limits.pixels
+
+    @property
+    def has_sound(self) -> bool:
+        """Whether the file has an audio track."""
+        return any(stream.type == "audio" for stream in self.container.streams)
+
+    @property
+    def pixel_ratio(self) -> float | None:
+        """Width of a pixel divided by its height; None if the container does not state it."""
+        ratio = self.track.sample_aspect_ratio
+        return float(ratio) if ratio else None
+
+    def ignore_edits(self) -> None:
+        """Open the container again without its edit list, because that list selects no frame."""
+        self.ignores_edits = True
+        self.container.close()
+        self.container = self._open({"ignore_editlist": "1"})
+        self._select_track()
+
+    def prepare(self, context: VideoCodecContext) -> None:
+        """Set the limits of a decoder before its first packet."""
+        # The Theora decoder cannot take the headers of an appended recording in more than one thread.
+        context.thread_count = 1 if context.name == "theora" else self.limits.threads
+        context.thread_type = "AUTO"
+        context.options = {**context.options, "max_pixels": str(self.max_pixels)}
+
+    def track_at(self, offset: int) -> VideoStream | None:
+        """Return the video track of the recording that begins at an offset, if its codec or its identifier differs.
+
+        A transport stream can contain several recordings. libavformat keeps the decoder and the tracks of the first.
+        """
+        position = self.file.tell()
+        try:
+            container = self._open_container(_Window(self.file, offset), {})
+        except (av.error.FFmpegError, OSError, ValueError):
+            self.file.seek(position)
+            return None
+        track = next(iter(video_tracks(container)), None)
+        if track is not None and track.codec_context is not None:
+            width, height = size_of(track)
+            differs = (track.id, track.codec_context.name) != (self.track.id, self.track.codec_context.name)
+            if differs and width * height <= self.max_pixels:
+                return track
+        container.close()
+        self.file.seek(position)
+        return None
+
+    def switch(self, track: VideoStream) -> None:
+        """Continue with a track that `track_at` returned."""
+        self.track = track
+        self.container = track.container  # type: ignore[assignment]
+
+    def too_large(self, width: int, height: int) -> str:
+        """Return the message for frames that are too large."""
+        if self.format.canvas:
+            reason = (
+                f"an animated picture may have at most {self.max_pixels / 1e6:.1f} million pixels here, because each of "
+                "its frames takes long to decode."
+            )
+        else:
+            reason = "larger than 8K video, the largest that is decoded here."
+        return f"{self.name} is {width} × {height} pixels: {reason}"
+
+    @property
+    def only_cover(self) -> str:
+        """The message for an audio file with a cover picture."""
+        return f"{self.name} holds only sound, with a cover picture but no video."
+
+    def undecodable(self) -> str:
+        """Return the message for a file of which no frame could be decoded."""
+        if explain.is_encrypted(self.file, self.format):
+            return explain.encrypted(self.name)
+        width, height = size_of(self.track)
+        if width * height > self.max_pixels:
+            return self.too_large(width, height)
+        return f"{self.name} is damaged: not one of its frames can be decoded."
+
+    def _open(self, more: dict[str, str] | None = None) -> InputContainer:
+        if self.format.demuxer in ("mov", "matroska", "asf") and explain.is_encrypted(self.file, self.format):
+            raise VideoError(explain.encrypted(self.name))
+        width, height = canvas_size(self.head)
+        if width * height > self.max_pixels:
+            raise VideoError(self.too_large(width, height))
+        self.file.seek(0)
+        try:
+            return self._open_container(self.file, more or {})
+        except (av.error.FFmpegError, OSError, ValueError):
+            raise VideoError(explain.why_unreadable(self.file, self.format, self.name, self.limits)) from None
+
+    def _open_container(self, file: Any, more: dict[str, str]) -> InputContainer:
+        """Open a container. Only the file itself can be read: all protocols and other demuxers are excluded."""
+        options = {
+            "protocol_whitelist": "none",
+            "format_whitelist": self.format.demuxer,
+            "max_streams": str(self.limits.streams),
+            "max_pixels": str(4 * self.limits.pixels),  # so that the message can state the size of larger frames
+            **more,
+        }
+        if self.format.wraps:
+            options["correct_ts_overflow"] = "0"  # `FrameClock` does that, also across appended recordings
+        self._tick()
+        return av.open(
+            file,
+            "r",
+            format=self.format.demuxer,
+            options=options,
+            metadata_errors="ignore",
+            buffer_size=READ_BYTES,
+        )
+
+    def _select_track(self) -> None:
+        self.track = self._choose()
+        self.prepare(self.track.codec_context)
+        self.time_base = self.track.time_base or Fraction(1, 1_000_000)
+        self.seconds_per_tick = float(self.time_base)
+        self.fps = _valid_rate(self.track)
+
+    def _choose(self) -> VideoStream:
+        tracks = video_tracks(self.container)
+        if not tracks:
+            cover = bool(self.container.streams.video)
+            if self.has_sound:
+                raise VideoError(self.only_cover if cover else explain.only_sound(self.name))
+            if cover:
+                raise VideoError(f"{self.name} is a still picture, not a video.")
+            if self.container.streams:
+                raise VideoError(f"{self.name} holds no pictures, only text or data.")
+            raise VideoError(explain.why_unreadable(self.file, self.format, self.name, self.limits))
+        track = tracks[0]
+        if track.codec_context is None:
+            raise VideoError(explain.unsupported(self.file, self.format, self.name))
+        width, height = size_of(track)
+        if width * height > self.max_pixels:
+            raise VideoError(self.too_large(width, height))
+        return track
+
+
+class _Window(io.RawIOBase):
+    """The part of a file from an offset on."""
+
+    def __init__(self, file: BinaryIO, offset: int) -> None:
+        self._file, self._offset = file, offset
+        file.seek(offset)
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        return self._file.seek(offset + self._offset if whence == 0 else offset, whence) - self._offset
+
+    def tell(self) -> int:
+        return self._file.tell() - self._offset
+
+    def close(self) -> None:
+        """Leave the file open."""
+        with contextlib.suppress(ValueError):
+            super().close()
+
+
+def _valid_rate(track: VideoStream) -> float | None:
+    for rate in (track.average_rate, track.guessed_rate):
+        if rate and 0 < rate <= MAX_FPS:
+            return float(rate)
+    return None

@@ -1,6 +1,6 @@
-"""Untrusted video files as frames with their times.
+"""Decoding of untrusted video files into frames with presentation times.
 
-Files are decoded by PyAV in a separate process with limits (`limits`), one process for each stream; see `decoder_process`.
+PyAV decodes each file in a separate process with limits on time and memory (`limits`), see `decoder_process`.
 """
 
 from hermes.video.errors import VideoError

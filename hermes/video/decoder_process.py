@@ -1,6 +1,6 @@
-"""Decoder processes as their owner sees them: the fork server that starts them, and the frames that one of them sends.
+"""Decoder processes from the side of their owner: starting the fork server, requesting a process, receiving frames.
 
-Messages from a decoder process are untrusted, as the file is that it decodes: each is checked before it is used.
+Messages from a decoder process are untrusted, like the file that it decodes. Each is validated before it is used.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.video.errors import VideoError
-from hermes.video.limits import Limits, death_sentence
+from hermes.video.limits import Limits, exit_reason
 
 Frame = npt.NDArray[np.uint8]
 
 MAX_LINE: Final = 65_536
-MAX_SENTENCE: Final = 400
+MAX_TEXT: Final = 400
 STATUS: Final = struct.Struct("=i")
 STATUS_SECONDS: Final = 2.0
 PROGRAM: Final = "import sys; sys.path[:] = {path!r}; from hermes.video.fork_server import main; main({control})"
 
 
 class ForkServer:
-    """Starts decoder processes. The process behind it starts on first use, and again where it has died.
+    """Starts decoder processes. The fork server's process starts on first use, and again if it has died.
 
     Attributes:
         requests: Decoder processes requested so far, one for each opening of a file.
@@ -51,15 +51,15 @@ class ForkServer:
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start the process now, so that the first stream need not wait for it."""
+        """Start the process now, so that the first stream does not wait for it."""
         with self._lock:
             self._running()
 
     def request(self, descriptors: list[int]) -> None:
-        """Have a decoder process started with four descriptors, see `hermes.video.fork_server`.
+        """Request a decoder process with four descriptors, see `hermes.video.fork_server`.
 
         Raises:
-            VideoError: It cannot be started.
+            VideoError: The fork server cannot be started.
         """
         with self._lock:
             self.requests += 1
@@ -75,7 +75,7 @@ class ForkServer:
                 self._forget(control)
 
     def close(self) -> None:
-        """End the process and all decoder processes."""
+        """End the fork server and all decoder processes."""
         with self._lock:
             control, self._control = self._control, None
             process, self._process = self._process, None
@@ -101,7 +101,7 @@ class ForkServer:
             }
             environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "2"}
             try:
-                self._process = subprocess.Popen(  # noqa: S603  (this program alone)
+                self._process = subprocess.Popen(  # noqa: S603  (the fixed program above)
                     [sys.executable, "-I", "-S", "-c", program],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
@@ -121,13 +121,13 @@ class ForkServer:
 
 @cache
 def fork_server() -> ForkServer:
-    """The fork server of this program. Processes that are forked from this one share it."""
+    """Return the fork server of this program. Processes that are forked from this one share it."""
     return ForkServer()
 
 
 @dataclass(frozen=True)
 class Opened:
-    """What a decoder process says of a file once it has decoded the first frame; see `VideoInfo`."""
+    """Metadata that a decoder process sends after decoding the first frame, see `VideoInfo`."""
 
     duration: float | None
     fps: float | None
@@ -141,12 +141,12 @@ class Opened:
 
 @dataclass(frozen=True)
 class State:
-    """What a decoder process has counted so far.
+    """Counters of a decoder process.
 
     Attributes:
         skipped: Frames that could not be decoded.
-        decoded: Frames decoded, whether given or not.
-        notes: Sentences on what was changed about the times.
+        decoded: Frames decoded, returned or not.
+        notes: Sentences for the user about changes to the times.
         duration: Seconds of all presented frames; None until the end.
         ended_early: Whether the file ended well before the duration it states.
     """
@@ -159,21 +159,21 @@ class State:
 
 
 class DecoderProcess:
-    """One decoder process, from its start to its end.
+    """One decoder process.
 
     Attributes:
-        state: What it has counted, as of the frame read last.
+        state: Its counters as of the last frame that was read.
     """
 
     def __init__(self, file: int, name: str, limits: Limits, request: dict[str, Any], server: ForkServer) -> None:
-        """Start it.
+        """Start the process.
 
         Args:
             file: Descriptor of the video file.
             name: The file's name for messages.
-            limits: What it may use.
+            limits: Its limits.
             request: `demuxer`, `fps`, `start`, `end`, `max_side` and `probe`.
-            server: What starts it.
+            server: The fork server.
         """
         self.state = State()
         self._name, self._limits = name, limits
@@ -203,11 +203,11 @@ class DecoderProcess:
         line = json.dumps(
             {**request, "name": name, "limits": asdict(limits), "slot_bytes": self._slot_bytes, "slots": self._slots}
         )
-        with contextlib.suppress(OSError):  # `opened` then tells why it has ended
+        with contextlib.suppress(OSError):  # `opened` then reports why it has ended
             self._socket.sendall(line.encode() + b"\n")
 
     def opened(self) -> Opened:
-        """What it says of the file.
+        """Wait for the first frame and return the metadata of the file.
 
         Raises:
             VideoError: The file cannot be decoded.
@@ -236,10 +236,10 @@ class DecoderProcess:
         return opened
 
     def next_frame(self) -> tuple[Frame, float] | None:
-        """The next sampled frame, uint8 [height, width, 3] RGB, and its time in seconds; None at the end.
+        """Return the next sampled frame, uint8 [height, width, 3] RGB, and its time in seconds; None at the end.
 
         Raises:
-            VideoError: The file cannot be decoded any further.
+            VideoError: The rest of the file cannot be decoded.
         """
         with self._reading:
             return self._frame(self._receive())
@@ -269,16 +269,16 @@ class DecoderProcess:
             self._read_slots = 0
 
     def close(self) -> None:
-        """End it. May be called by any thread, and more than once."""
+        """End the process. Can be called from any thread, more than once."""
         for end in (self._socket, self._status):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)  # wakes a thread that reads
-        with self._reading:  # closed while a thread reads, the descriptor could become another stream's
+        with self._reading:  # otherwise the descriptor could be reused while a thread reads
             self._socket.close()
             self._status.close()
 
     def _receive(self) -> dict[str, Any]:
-        """The next message that is more than a sign of life."""
+        """The next message other than "busy"."""
         deadline = time.monotonic() + self._limits.silence_seconds
         while True:
             while b"\n" not in self._lines:
@@ -297,7 +297,7 @@ class DecoderProcess:
                 continue
             if "error" in message:
                 self.close()
-                raise VideoError(_sentence(message["error"]) or f"{self._name} could not be decoded.")
+                raise VideoError(_text(message["error"]) or f"{self._name} could not be decoded.")
             return message
 
     def _read(self, deadline: float) -> bytes:
@@ -319,7 +319,7 @@ class DecoderProcess:
         except OSError:
             status = b""
         self.close()
-        reason = death_sentence(STATUS.unpack(status)[0] if len(status) == STATUS.size else 0, self._limits)
+        reason = exit_reason(STATUS.unpack(status)[0] if len(status) == STATUS.size else 0, self._limits)
         raise VideoError(f"{self._name} {reason}")
 
     def _broken(self) -> VideoError:
@@ -328,7 +328,7 @@ class DecoderProcess:
 
 
 def shared_memory(size: int) -> int:
-    """A descriptor of memory that two processes can map; where the system can, neither can make it smaller."""
+    """Return a descriptor of memory for two processes. On Linux, neither of them can resize it."""
     if sys.platform == "linux":
         import fcntl  # noqa: PLC0415  (only there)
 
@@ -342,7 +342,7 @@ def shared_memory(size: int) -> int:
 
 
 def _state(message: dict[str, Any]) -> State:
-    notes = tuple(filter(None, map(_sentence, list(message.get("notes", ()))[:20])))
+    notes = tuple(filter(None, map(_text, list(message.get("notes", ()))[:20])))
     return State(
         _whole(message["skipped"], 0, 1 << 40),
         _whole(message["decoded"], 0, 1 << 40),
@@ -374,5 +374,5 @@ def _later(value: Any, last: float) -> float:
     return number
 
 
-def _sentence(value: Any) -> str:
-    return "".join(c for c in value if c.isprintable())[:MAX_SENTENCE] if isinstance(value, str) else ""
+def _text(value: Any) -> str:
+    return "".join(c for c in value if c.isprintable())[:MAX_TEXT] if isinstance(value, str) else ""

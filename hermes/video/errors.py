@@ -1,4 +1,4 @@
-"""The one error that a video file can cause."""
+"""The exception for video files that cannot be decoded."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hermes.errors import HermesError
 
 
 class VideoError(HermesError):
-    """A file that cannot be shown as a video; the message is one sentence that says why."""
+    """A file cannot be decoded as a video. The message is one sentence that states the reason."""
 
 
 def printable_name(path: PurePath) -> str:

@@ -1,7 +1,7 @@
 """The fork server: a small process that forks one decoder process for each stream.
 
-It has imported the decoder, has one thread, and never reads an untrusted file. So a decoder process starts in a few
-milliseconds and contains nothing of any earlier stream.
+It has imported the decoder, has a single thread and never reads an untrusted file. A decoder process therefore starts in a
+few milliseconds and contains no data of earlier streams.
 
 Protocol: each request on the control socket is one byte together with four descriptors: the decoder process's end of its
 socket, the video file, the shared memory, and a status socket. The fork server writes the wait status of the decoder
@@ -46,7 +46,7 @@ class _ForkServer:
         self._children: dict[int, socket.socket] = {}
         self._selector = selectors.DefaultSelector()
         self._selector.register(control, selectors.EVENT_READ)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is for the process that owns this one
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl+C is handled by the parent process
         signal.signal(signal.SIGCHLD, lambda *_: None)
         self._wakeup, write = os.pipe()
         os.set_blocking(self._wakeup, False)
@@ -93,7 +93,7 @@ class _ForkServer:
         return True
 
     def _kill(self, child: int) -> None:
-        """The owner closed the status socket: the stream is not needed any more."""
+        """Kill a decoder process whose owner has closed the status socket."""
         self._selector.unregister(self._children[child])
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, signal.SIGKILL)
@@ -117,14 +117,14 @@ class _ForkServer:
 
 
 def _become_worker(descriptors: list[int]) -> None:
-    """Turn the forked copy into a decoder process; never returns."""
+    """Run a decoder process in the forked child; never returns."""
     code = 1
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         if sys.platform == "linux":
             ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        high = [os.dup(number) for number in descriptors]  # so that none is overwritten before it is moved
+        high = [os.dup(number) for number in descriptors]  # so that none is overwritten before it is copied
         for place, number in enumerate(high, start=FIRST_FREE - len(high)):
             os.dup2(number, place, inheritable=False)
         os.closerange(FIRST_FREE, os.sysconf("SC_OPEN_MAX"))

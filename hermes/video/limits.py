@@ -1,4 +1,4 @@
-"""Limits on what decoding one untrusted video file may cost. This is the only place where they are set."""
+"""Limits on decoding one untrusted video file. They are set here only."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from typing import Final
 
 @dataclass(frozen=True)
 class Limits:
-    """What one decoder process may use.
+    """The limits of one decoder process.
 
     Attributes:
         file_bytes: Largest file.
         pixels: Largest frame; 8K is 33 to 35 million pixels.
-        canvas_pixels: Largest frame of an animated picture (GIF, APNG), which is decoded without compression in time.
-        streams: Most tracks in a file.
+        canvas_pixels: Largest frame of an animated picture (GIF, APNG), each of which is decoded completely.
+        streams: Maximum number of tracks in a file.
         address_space: Bytes of address space of the process, shared libraries included.
         open_seconds: Wall-clock and CPU seconds for opening a file, up to its first frame.
         step_seconds: Wall-clock and CPU seconds for decoding one packet.
-        base_cpu_seconds: CPU seconds that a stream may use at once.
-        cpu_rate: CPU seconds that it may use in addition for each second of video.
+        base_cpu_seconds: CPU seconds that a stream may use regardless of its length.
+        cpu_rate: Additional CPU seconds for each second of video.
         silence_seconds: Seconds without a message after which the process is killed.
-        index_bytes: Files up to this size are read completely on opening, which gives their exact duration.
+        index_bytes: Files up to this size are read completely when opened, to find their exact duration.
         index_packets: Reading stops after this many packets where the container states the duration.
-        held_bytes: Most bytes of packets held back while looking for a later key frame.
-        slots: Decoded frames that wait for the reader; decoding pauses when all are full.
+        held_bytes: Bytes of packets that may be held while looking for a later key frame.
+        slots: Decoded frames in shared memory. Decoding pauses when all slots are full.
         ring_bytes: Shared memory of a stream; very large frames have fewer slots, but at least `MIN_SLOTS`.
         threads: Decoder threads.
     """
@@ -60,7 +60,7 @@ LIMITS = Limits()
 
 
 def confine(limits: Limits) -> None:
-    """Apply the limits of the operating system to this process, for good: no file or socket can be opened afterwards."""
+    """Apply the operating system's limits to this process permanently. It can open no file or socket afterwards."""
     lower(resource.RLIMIT_CORE, 0)
     lower(resource.RLIMIT_FSIZE, 0)
     lower(resource.RLIMIT_NOFILE, 0)
@@ -68,31 +68,31 @@ def confine(limits: Limits) -> None:
 
 
 def lower(kind: int, value: int) -> None:
-    """Lower a limit of this process; one that is already lower stays."""
+    """Lower a limit of this process. A limit that is already lower is kept."""
     _, hard = resource.getrlimit(kind)
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(kind, (value, value))
 
 
 def grant(seconds: float) -> None:
-    """Kill this process unless `grant` or `rest` is called again within `seconds`, of wall-clock or of CPU time."""
+    """Kill this process unless `grant` or `rest` is called again within `seconds` of wall-clock time and of CPU time."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     signal.setitimer(signal.ITIMER_PROF, seconds)
 
 
 def rest() -> None:
-    """Stop the clocks that `grant` started, while this process waits for its reader."""
+    """Stop the timers of `grant` while this process waits for the reader of its frames."""
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def cpu_seconds() -> float:
-    """CPU seconds that this process has used, in all threads."""
+    """Return the CPU seconds that all threads of this process have used."""
     return time.process_time()
 
 
-def death_sentence(status: int, limits: Limits) -> str:
-    """Why a decoder process ended, from its wait status, as the end of a sentence that begins with the file's name."""
+def exit_reason(status: int, limits: Limits) -> str:
+    """Return why a decoder process ended, from its wait status, as the end of a sentence after the file's name."""
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number in (signal.SIGALRM, signal.SIGPROF, signal.SIGXCPU):
         return f"took longer than {limits.step_seconds:g} seconds to decode a single frame, so it was stopped."
@@ -100,5 +100,5 @@ def death_sentence(status: int, limits: Limits) -> str:
         return "could not be decoded any further: the decoder was killed, probably because memory ran out."
     if number:
         name = signal.Signals(number).name if number in signal.valid_signals() else str(number)
-        return f"crashed the video decoder ({name}): it is damaged, or was made to do so."
+        return f"crashed the video decoder ({name}): it is damaged or malicious."
     return "could not be decoded any further: the decoder ended unexpectedly."

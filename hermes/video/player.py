@@ -1,6 +1,6 @@
 """Plays a video file on a clock: a thread samples frames and delivers each one when it is due.
 
-It knows no model. The receiver of the frames sets the pace by blocking: no frame is dropped, the clock waits.
+No frame is dropped. If the receiver blocks, the clock waits.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Player:
         position: Time of the newest frame delivered, in seconds; nan before the first.
         begin_after: Frames up to this time are skipped, in seconds; set before `start`.
         finished: Whether the last frame was delivered.
-        error: Why it ended early, as a sentence; None if it did not.
+        error: The error message if playback failed, as a sentence; None otherwise.
     """
 
     def __init__(
@@ -41,17 +41,17 @@ class Player:
         deliver: Callable[[Frame, float], bool],
         done: Callable[[], None],
     ) -> None:
-        """Open a file; `start` plays it.
+        """Open a file. `start` plays it.
 
         Args:
             path: The file.
             fps: Frames sampled per second of video.
-            speed: Seconds of video per second of wall time; `inf`: as fast as frames are taken.
-            deliver: Takes a frame and its time; may block to slow the clock down; returns False to stop.
-            done: Called when the last frame was delivered or playing failed.
+            speed: Seconds of video per second of wall time; `inf`: as fast as the receiver accepts frames.
+            deliver: Receives a frame and its time. It may block to slow the clock down, and returns False to stop.
+            done: Called after the last frame was delivered or playback failed.
 
         Raises:
-            VideoError: The file cannot be played; the message says why.
+            VideoError: The file cannot be played; the message states the reason.
         """
         self.path = Path(path)
         self.position = float("nan")
@@ -71,7 +71,7 @@ class Player:
 
     @property
     def info(self) -> video.VideoInfo:
-        """What is known of the file."""
+        """The metadata of the file."""
         return self._sampler.info
 
     @property
@@ -81,7 +81,7 @@ class Player:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences for the user about the times of the frames, such as gaps that were shortened."""
+        """Sentences for the user about changes to the times, such as shortened gaps."""
         return self._sampler.notes
 
     @property
@@ -95,11 +95,11 @@ class Player:
         self._moved.set()
 
     def runs_in(self, thread: threading.Thread) -> bool:
-        """Whether `thread` is the one that plays."""
+        """Return whether `thread` is the player's thread."""
         return self._thread is thread
 
     def start(self) -> None:
-        """Begin to play."""
+        """Start playback."""
         self._thread.start()
 
     def pause(self) -> None:
@@ -119,7 +119,7 @@ class Player:
         self._sampler.close()
 
     def _wait_until_due(self, seconds: float) -> bool:
-        """Wait while paused, and until `seconds` of video have passed at the present speed; False if stopped."""
+        """Wait while paused and until `seconds` of video have passed at the current speed; False if stopped."""
         last = time.monotonic()
         left = seconds
         while not self._ended.is_set():

@@ -1,9 +1,8 @@
-"""The frames of an untrusted video file with their times, read lazily at a sampling rate.
+"""Lazy sampling of the frames of an untrusted video file.
 
-Which frame is taken: the **first frame whose presentation time is at or after** each sampling instant
-`start, start + 1/fps, start + 2/fps, …`. Every frame is given at most once and with its own presentation time (not the
-instant's), so that variable frame rates stay true, and a rate above the file's own simply gives every frame. Times are
-seconds from the first frame of the video track.
+For each sampling instant `start, start + 1/fps, start + 2/fps, …`, the **first frame at or after** the instant is returned,
+at most once and with its own presentation time. Variable frame rates therefore keep their times, and a sampling rate above
+the file's rate returns every frame. Times are seconds from the first frame of the video track.
 """
 
 from __future__ import annotations
@@ -32,18 +31,18 @@ MAX_SIDE: Final = 512
 
 @dataclass(frozen=True)
 class VideoInfo:
-    """What is known of a video file.
+    """Metadata of a video file.
 
     Attributes:
         path: The file.
-        duration: Seconds from the first presented frame to the end of the last one; None where that is unknown, as for
-            large files whose container does not state it. Once all frames were read it is exact.
-        fps: Mean frames per second, or None where unknown.
-        width: Pixels as shown, after rotation and with square pixels.
-        height: Pixels as shown.
-        rotation: Degrees clockwise by which frames are turned before they are given: 0, 90, 180 or 270.
-        frame_count: Number of frames, or None where unknown.
-        mirrored: Whether frames are mirrored left to right before they are turned.
+        duration: Seconds from the first presented frame to the end of the last one; None if unknown, as for large
+            files whose container does not state it. It is exact once all frames have been read.
+        fps: Mean frames per second, or None if unknown.
+        width: Displayed width in pixels, after rotation and with square pixels.
+        height: Displayed height in pixels.
+        rotation: Degrees clockwise by which frames were rotated for display: 0, 90, 180 or 270.
+        frame_count: Number of frames, or None if unknown.
+        mirrored: Whether frames were mirrored left to right before the rotation.
     """
 
     path: Path
@@ -57,10 +56,10 @@ class VideoInfo:
 
 
 def probe(path: str | Path) -> VideoInfo:
-    """Look at a video file and decode its first frame.
+    """Open a video file, decode its first frame and return its metadata.
 
     Raises:
-        VideoError: The file is not a readable video; the message is one sentence that says why.
+        VideoError: The file cannot be decoded; the message is one sentence that states the reason.
     """
     sampler = VideoSampler(path, 1.0, max_side=1, _probe=True)
     sampler.close()
@@ -70,34 +69,34 @@ def probe(path: str | Path) -> VideoInfo:
 def sample(
     path: str | Path, fps: float, *, start: float = 0.0, end: float | None = None, max_side: int = MAX_SIDE
 ) -> VideoSampler:
-    """Frames of a video at a sampling rate; an iterator of `(frame, seconds)`, see `VideoSampler`."""
+    """Open a video file and return an iterator of `(frame, seconds)`, see `VideoSampler`."""
     return VideoSampler(path, fps, start=start, end=end, max_side=max_side)
 
 
 class VideoSampler:
     """Iterates over `(frame, seconds)`: uint8 `[height, width, 3]` RGB and the frame's presentation time.
 
-    All frames of one sampler have one size: that of the video's first frame, scaled down so that no side exceeds
-    `max_side` (never scaled up); a frame of another shape is letterboxed. The file is opened once, and decoded in a process
-    of its own that is at most `limits.slots` frames ahead. Can be used as a context manager; it closes itself at the end.
+    All frames have the size of the video's first frame, scaled down so that no side exceeds `max_side` (never scaled up).
+    A frame of another shape is letterboxed. The file is opened once and decoded in a separate process, which is at most
+    `limits.slots` frames ahead. A sampler is a context manager, and closes itself after the last frame.
 
     Args:
         path: The video file.
         fps: Sampling rate in frames per second, above 0 and at most 1,000.
         start: First sampling instant in seconds, 0 or later.
-        end: Frames at or after this time are not given; None for all.
-        max_side: Largest width or height of the frames given, 1 or more.
-        limits: What decoding may cost.
+        end: Frames at or after this time are not returned; None: no limit.
+        max_side: Largest width or height of the returned frames, 1 or more.
+        limits: The limits on time and memory.
 
     Attributes:
-        info: What is known of the file; exact about the duration once all frames were read.
-        size: Width and height of the frames given.
+        info: Metadata of the file. The duration is exact once all frames have been read.
+        size: Width and height of the returned frames.
         fps: Sampling rate in frames per second.
         step: Seconds between sampling instants.
 
     Raises:
-        VideoError: The file is not a readable video, or an argument is out of range. While iterating: it cannot be decoded
-            any further.
+        VideoError: The file cannot be decoded, or an argument is out of range. While iterating: the rest of the file cannot
+            be decoded.
     """
 
     def __init__(
@@ -160,27 +159,27 @@ class VideoSampler:
 
     @property
     def state(self) -> State:
-        """What has been counted up to the frame read last."""
+        """Counters up to the last frame that was read."""
         return self._process.state
 
     @property
     def skipped(self) -> int:
-        """Frames so far that were in the file but could not be decoded, as far as gaps in their times tell."""
+        """Frames so far that could not be decoded, as far as gaps between frame times show them."""
         return self.state.skipped
 
     @property
     def ended_early(self) -> bool:
-        """True once the file has ended well before the duration it states (it was cut short)."""
+        """Whether the file ended well before the duration it states, because it was cut short."""
         return self.state.ended_early
 
     @property
     def decoded(self) -> int:
-        """Frames decoded so far, whether given or not."""
+        """Frames decoded so far, returned or not."""
         return self.state.decoded
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Sentences on what was changed about the times so far: gaps that were shortened."""
+        """Sentences for the user about changes to the times so far, such as shortened gaps."""
         return self.state.notes
 
     def __iter__(self) -> Iterator[tuple[Frame, float]]:
@@ -190,14 +189,14 @@ class VideoSampler:
         if not self._release.alive:
             raise StopIteration
         try:
-            given = self._process.next_frame()
+            item = self._process.next_frame()
         except VideoError:
             if not self._release.alive:  # closed meanwhile by another thread
                 raise StopIteration from None
             self.close()
             raise
-        if given is not None:
-            return given
+        if item is not None:
+            return item
         if self.state.duration is not None:
             self.info = replace(self.info, duration=self.state.duration)
         self.close()
@@ -212,12 +211,12 @@ class VideoSampler:
         self.close()
 
     def close(self) -> None:
-        """End the decoder process; further iteration ends at once."""
+        """End the decoder process. Further iteration stops at once."""
         self._release()
 
 
 def _head(file: int, name: str) -> bytes:
-    """The first bytes of a file.
+    """Return the first bytes of a file.
 
     Raises:
         VideoError: The disk or the file system reports an error.
@@ -229,10 +228,10 @@ def _head(file: int, name: str) -> bytes:
 
 
 def _open(path: Path, name: str, limits: Limits) -> int:
-    """A descriptor of a regular file.
+    """Open a regular file and return its descriptor.
 
     Raises:
-        VideoError: Missing, not a file, not readable, or too large.
+        VideoError: The file is missing, not a regular file, not readable, or too large.
     """
     try:
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -250,4 +249,4 @@ def _open(path: Path, name: str, limits: Limits) -> int:
         raise VideoError(f"{name} is a folder, not a video file.")
     if not stat.S_ISREG(found.st_mode):
         raise VideoError(f"{name} is a device or a pipe, not a video file.")
-    raise VideoError(f"{name} is larger than {limits.file_bytes / 2**30:.0f} GB, the most that is read here.")
+    raise VideoError(f"{name} is larger than {limits.file_bytes / 2**30:.0f} GB, the largest that is read here.")

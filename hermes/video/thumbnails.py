@@ -1,4 +1,4 @@
-"""Small pictures of the frames seen, within a limit however long the stream is."""
+"""JPEG thumbnails of the frames of a stream, limited in number."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ NEWEST = 256
 
 
 class Thumbnails:
-    """JPEG thumbnails by frame number; past the limit every second old one is removed, so that all parts keep pictures."""
+    """JPEG thumbnails by frame number. Beyond the limit, every second old one is removed, so that all parts keep some."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Create an empty store."""
         self._store: dict[int, bytes] = {}
 
     def add(self, first: int, frames: Frame) -> None:
@@ -27,11 +27,11 @@ class Thumbnails:
             self._store[first + i] = jpeg(frame, WIDTH, 75)
         if len(self._store) > LIMIT:
             gone = set(sorted(self._store)[1:-NEWEST:2])
-            # A new mapping, so that other threads may read the old one meanwhile.
+            # A new dictionary, because other threads may be reading the old one.
             self._store = {i: picture for i, picture in self._store.items() if i not in gone}
 
     def get(self, frames: Sequence[int]) -> dict[int, bytes]:
-        """Thumbnails of frames by number; those not kept are left out."""
+        """Return thumbnails by frame number; frames without one are omitted."""
         store = self._store
         return {i: store[i] for i in frames if i in store}
 
@@ -41,7 +41,7 @@ class Thumbnails:
 
 
 def jpeg(frame: Frame, width: int, quality: int) -> bytes:
-    """A frame as JPEG, at most `width` pixels wide."""
+    """Encode a frame as JPEG, at most `width` pixels wide."""
     height = max(1, round(frame.shape[0] * width / frame.shape[1]))
     small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA) if frame.shape[1] > width else frame
     done, data = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, quality])

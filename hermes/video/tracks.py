@@ -1,4 +1,4 @@
-"""Which track of a file holds its pictures."""
+"""Choosing the video track of a file."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
 PICTURE_CODECS: Final = ("mjpeg", "png", "webp", "bmp", "gif")
-"""Codecs of cover pictures that are not marked as such."""
+"""Codecs of cover pictures, which are not always marked as such."""
 NO_VIDEO: Final = Disposition.attached_pic | Disposition.timed_thumbnails | Disposition.dependent
 
 
 def video_tracks(container: InputContainer) -> list[VideoStream]:
-    """The video tracks that are no cover art and no thumbnails, best first.
+    """Return the video tracks except cover art and thumbnails, best first.
 
-    The best one can be decoded, has more than one frame, is no picture that may be a cover, is the largest, and is the
-    default track, in this order.
+    Preferred, in this order: tracks that can be decoded, that have more than one frame, that are not cover pictures by their
+    codec, larger tracks, the default track.
     """
     tracks = [stream for stream in container.streams.video if not stream.disposition & NO_VIDEO]
     return sorted(tracks, key=_rank)
 
 
 def size_of(track: VideoStream) -> tuple[int, int]:
-    """Width and height as the container states them; 0 where it does not, or where there is no decoder."""
+    """Return width and height as the container states them; 0 if it does not or if there is no decoder."""
     context = track.codec_context
     return (0, 0) if context is None else (context.width, context.height)
 

@@ -1,7 +1,7 @@
-"""The decoder process of one stream: takes one request, confines itself, and writes sampled frames to shared memory.
+"""The decoder process of one stream: receives a request, confines itself, and writes sampled frames to shared memory.
 
 Messages are lines of JSON, at most `MAX_LINE` bytes each. After the request, the owner sends one byte for each slot of the
-shared memory that it has read; the process sends what `hermes.video.decoder_process` reads.
+shared memory that it has read. `hermes.video.decoder_process` reads the messages of this process.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from hermes.video.conversion import Picture
 
 MAX_LINE: Final = 65_536
-BEAT_SECONDS: Final = 1.0
+ALIVE_SECONDS: Final = 1.0
 
 
 class _OwnerGoneError(Exception):
@@ -39,7 +39,7 @@ class _OwnerGoneError(Exception):
 
 
 def warm_up() -> None:
-    """Import and initialise what decoder processes need: once confined, they cannot open the files of a module."""
+    """Import and initialise everything that decoder processes need: once confined, they cannot open module files."""
     av.logging.set_level(None)
     for module in pkgutil.walk_packages(av.__path__, "av."):
         if not module.name.endswith(("__main__", "datasets")):
@@ -51,7 +51,7 @@ def warm_up() -> None:
 
 
 def _tiny_video() -> io.BytesIO:
-    """A video of two frames."""
+    """Encode a video of two frames."""
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
         stream = container.add_stream("mpeg4", rate=10)
@@ -63,7 +63,7 @@ def _tiny_video() -> io.BytesIO:
 
 
 def serve(connection: int, file: int, memory: int) -> None:
-    """Answer the request that comes on a socket, then return.
+    """Answer the request from a socket, then return.
 
     Args:
         connection: Descriptor of the socket.
@@ -112,7 +112,7 @@ def _answer(owner: _Owner, file: io.FileIO, slots: mmap.mmap, request: dict[str,
         owner.send(error=str(error))
     except MemoryError:
         owner.send(error=f"{name} needs more than {limits.address_space / 2**30:.0f} GB of memory to decode.")
-    except Exception as error:  # noqa: BLE001  (whatever a file causes ends its own stream only)
+    except Exception as error:  # noqa: BLE001  (an error ends only this stream)
         if "memory" in str(error).lower():
             owner.send(error=f"{name} needs more than {limits.address_space / 2**30:.0f} GB of memory to decode.")
         else:
@@ -124,7 +124,7 @@ def _state(decoder: Decoder) -> dict[str, Any]:
 
 
 class _Clock:
-    """Grants the decoder time packet by packet, and lets the owner know that it is at work."""
+    """Extends the time limit for each packet, and tells the owner at intervals that the decoder is alive."""
 
     def __init__(self, owner: _Owner, limits: Limits) -> None:
         self._owner, self._limits = owner, limits
@@ -133,12 +133,12 @@ class _Clock:
     def tick(self) -> None:
         grant(self._limits.step_seconds)
         now = time.monotonic()
-        if now - self._owner.sent_at > BEAT_SECONDS:
+        if now - self._owner.sent_at > ALIVE_SECONDS:
             self._owner.send(busy=True)
 
 
 class _Owner:
-    """The process that reads the frames."""
+    """The connection to the process that reads the frames."""
 
     def __init__(self, connection: socket.socket) -> None:
         self._connection = connection
@@ -156,7 +156,7 @@ class _Owner:
         return request
 
     def wait_for_slot(self) -> None:
-        """Wait, without using time, until a slot is free."""
+        """Wait until a slot is free. The time limit is suspended."""
         if self.free == 0:
             rest()
             self.free += len(self._receive(64))

@@ -25,6 +25,26 @@ def write_video(path: Path, codec: str = "MJPG", frames: int = 30, fps: float = 
     return path
 
 
+def grey(value, size=(64, 48)) -> av.VideoFrame:
+    """A frame of one brightness."""
+    return av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), value, np.uint8))
+
+
+def video_of(
+    path, codec, frames=30, size=(64, 48), pix_fmt="yuv420p", options=None, times=None, container_options=None
+) -> Path:
+    """A video at 25 frames a second whose frames are grey and grow brighter by 4 a frame, encoded by PyAV."""
+    with av.open(str(path), "w", options=container_options or {}) as container:
+        stream = container.add_stream(codec, rate=25, options=options or {})
+        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+        for number in range(frames):
+            frame = grey(40 + number * 4 % 160, size).reformat(format=pix_fmt)
+            frame.pts = number if times is None else times[number]
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
 def all_frames(path: Path) -> list[tuple[np.ndarray, float]]:
     """Every frame and its time, decoded one after the other without the code under test."""
     with av.open(str(path)) as container:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Final
@@ -47,8 +48,7 @@ class PacketReader:
         self.repeats: deque[int] = deque()
         self._media, self._tick = media, tick
         self._positions: dict[int, int] = {}  # offset in the file by timestamp
-        self._first_position = self._last_position = -1
-        self._count = 0
+        self._steps: deque[int] = deque(maxlen=64)  # between these offsets
         self._offset = 0  # of the container in the file
         self._packets: Iterator[Packet[VideoStream]] = self._read()
 
@@ -67,24 +67,21 @@ class PacketReader:
         """Note the position of a packet that is about to be decoded, see `holds_bytes_for`."""
         if packet.pts is None or packet.pos is None or packet.pos < 0:
             return
-        position = packet.pos
-        self._first_position = position if self._first_position < 0 else self._first_position
-        self._last_position = max(self._last_position, position)
-        self._count += 1
-        self._positions[packet.pts] = position
+        if self._positions:
+            self._steps.append(packet.pos - next(reversed(self._positions.values())))
+        self._positions[packet.pts] = packet.pos
         while len(self._positions) > MAX_POSITIONS:
             del self._positions[next(iter(self._positions))]
 
     def holds_bytes_for(self, frames: int, before: int | None, after: int | None) -> bool:
-        """Whether the file has enough bytes for `frames` lost frames between two timestamps.
+        """Return whether the file has enough bytes for `frames` lost frames between two timestamps.
 
         A pause in the recording or a jump of its clock leaves a gap in the timestamps without losing a frame.
         """
         first, second = (self._positions.get(stamp) if stamp is not None else None for stamp in (before, after))
-        if first is None or second is None or self._count < 2:
+        if first is None or second is None or not self._steps:
             return True
-        mean = (self._last_position - self._first_position) / (self._count - 1)
-        return abs(second - first) > mean * (1 + frames / 2)
+        return abs(second - first) > statistics.median(self._steps) * (1 + frames / 2)
 
     def _read(self) -> Iterator[Packet[VideoStream]]:
         """The packets of all recordings in the file."""

@@ -7,27 +7,9 @@ import io
 import av
 import numpy as np
 import pytest
-from videos import DATA
+from videos import DATA, grey, video_of
 
 from hermes.video import VideoError, probe, sample
-
-
-def grey(value, size=(64, 48)):
-    return av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), value, np.uint8))
-
-
-def video_of(
-    path, codec, frames=30, size=(64, 48), pix_fmt="yuv420p", options=None, times=None, container_options=None
-):
-    with av.open(str(path), "w", options=container_options or {}) as container:
-        stream = container.add_stream(codec, rate=25, options=options or {})
-        stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
-        for number in range(frames):
-            frame = grey(40 + number * 4 % 160, size).reformat(format=pix_fmt)
-            frame.pts = number if times is None else times[number]
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-    return path
 
 
 def cover_picture():

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 from hermes.assets import CLIPS
 from hermes.backbones.downloads import ConsentError
 from hermes.backbones.sources import large_download
-from hermes.cli.model_option import consent
+from hermes.cli.model_options import consent
 from hermes.errors import HermesError
 from hermes.policies.listing import PolicyListing
 from hermes.view import StreamSettings

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from hermes.assets import bundled_clip
-from hermes.cli.model_option import add_model, load_model
+from hermes.cli.model_options import add_model, add_policy_settings, load_model
 from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
 
@@ -66,14 +66,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add_model(parser)
     parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: the policy's)")
-    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how HERMES measures guidance")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="change a setting of the policy, such as smoothing=off; may be given several times",
-    )
+    add_policy_settings(parser)
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the answers alone")
 
 
@@ -149,9 +142,11 @@ def _session(args: argparse.Namespace, changed: dict[str, Any]) -> StreamSession
 
 def _stream(session: StreamSession, frames: VideoSampler, questions: list[TimedQuestion], *, show: bool) -> float:
     """Push all frames and ask each question at its time; returns the seconds spent on pushing."""
+    from hermes.serving.clip_run import batches  # noqa: PLC0415  (heavy)
+
     waiting = sorted(questions, key=lambda asked: float("inf") if asked.at is None else asked.at)
     pushing = 0.0
-    for batch in _batches(frames, [asked.at for asked in waiting if asked.at is not None], session.chunk):
+    for batch in batches(frames, [asked.at for asked in waiting if asked.at is not None], session.chunk):
         while waiting and waiting[0].at is not None and batch[0][1] > waiting[0].at and session.stats.frames_seen:
             _ask(session, waiting.pop(0), show=show, several=len(questions) > 1)
         if not waiting:
@@ -162,18 +157,6 @@ def _stream(session: StreamSession, frames: VideoSampler, questions: list[TimedQ
     for asked in waiting:
         _ask(session, asked, show=show, several=len(questions) > 1)
     return pushing
-
-
-def _batches(frames: VideoSampler, times: list[float], most: int) -> Iterator[list[tuple[np.ndarray[Any, Any], float]]]:
-    """Batch frames: at most `most` per batch, and no batch spans one of the `times`."""
-    batch: list[tuple[np.ndarray[Any, Any], float]] = []
-    for frame, at in frames:
-        if len(batch) == most or (batch and any(batch[-1][1] <= limit < at for limit in times)):
-            yield batch
-            batch = []
-        batch.append((frame, at))
-    if batch:
-        yield batch
 
 
 def _ask(session: StreamSession, asked: TimedQuestion, *, show: bool, several: bool) -> None:

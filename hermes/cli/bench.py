@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hermes.bench.machine import load_average
 from hermes.cli import bench_decoding, bench_soak, bench_visitors
-from hermes.cli.model_option import add_model, load_model
+from hermes.cli.model_options import add_model, load_model
 from hermes.cli.progress import StatusLine
 from hermes.cli.terminal import print_json, print_table
 from hermes.errors import HermesError

@@ -6,7 +6,7 @@ import argparse
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Final
 
-from hermes.cli.model_option import load_model
+from hermes.cli.model_options import load_model
 from hermes.cli.terminal import print_json
 from hermes.errors import HermesError
 from hermes.tables import Column, Table

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hermes.assets import HELD_OUT_PHOTOGRAPHS, POCKET, checkout
-from hermes.cli.model_option import add_yes, load_model, model_folders
+from hermes.cli.model_options import add_guidance, add_yes, load_model, model_folders
 from hermes.cli.progress import progress_bar
 from hermes.cli.terminal import print_json, print_table, text_argument
 from hermes.errors import HermesError
@@ -32,7 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the streams (default: 0)")
     parser.add_argument("--policy", default="full", help="full, sliding-window, hermes, … (default: full)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold")
-    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how HERMES measures guidance")
+    add_guidance(parser)
     parser.add_argument("--prompt", type=text_argument, help="global guidance prompt in place of the model's own")
     parser.add_argument("--tempo", default="calm", choices=("dense", "calm", "slow"), help="how fast the cards change")
     parser.add_argument(

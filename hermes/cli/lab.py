@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hermes.cli.model_option import add_model, load_model, model_folders
+from hermes.cli.model_options import add_model, load_model, model_folders
 from hermes.cli.progress import progress_bar
 from hermes.cli.terminal import print_json, print_table, text_argument
 from hermes.errors import HermesError

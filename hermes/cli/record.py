@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hermes.assets import RUNS, checkout
-from hermes.cli.model_option import add_model, load_model, model_folders
+from hermes.cli.model_options import add_model, add_policy_settings, load_model, model_folders
 from hermes.cli.progress import RecordingProgress
 from hermes.cli.terminal import text_argument
 from hermes.errors import FailedError, HermesError
@@ -57,14 +57,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="a lab run of two to four memories: policies, presets, or policies with settings (hermes:smoothing=off)",
     )  # fmt: skip
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: 512)")
-    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how HERMES measures guidance")
-    parser.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="NAME=VALUE",
-        help="a setting of the policy; may be given several times",
-    )
+    add_policy_settings(parser)
     parser.add_argument("--bundled", action="store_true", help="record the bundled runs and check them")
     parser.add_argument(
         "--only", action="append", metavar="ID", help="with --bundled: only this run; may be given several times"

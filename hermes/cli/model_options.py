@@ -1,4 +1,4 @@
-"""The option `--model`: load a model with progress on a terminal, and ask before a large download."""
+"""Options of model and policy: load a model with progress on a terminal, and ask before a large download."""
 
 from __future__ import annotations
 
@@ -25,6 +25,23 @@ def add_model(parser: argparse.ArgumentParser, default: str = "pocket") -> None:
 def add_yes(parser: argparse.ArgumentParser) -> None:
     """Add `--yes`."""
     parser.add_argument("--yes", action="store_true", help="download a model of more than 1 GB without asking")
+
+
+def add_guidance(parser: argparse.ArgumentParser) -> None:
+    """Add `--guidance`."""
+    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how HERMES measures guidance")
+
+
+def add_policy_settings(parser: argparse.ArgumentParser) -> None:
+    """Add `--guidance` and `--set`."""
+    add_guidance(parser)
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change a setting of the policy, such as smoothing=off; may be given several times",
+    )
 
 
 def model_folders(name: str) -> tuple[Path, ...]:

@@ -1,5 +1,6 @@
 """The examples, notebooks and code blocks of CONTRIBUTING.md run as they are written."""
 
+import json
 import os
 import re
 import subprocess
@@ -7,11 +8,18 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 
 import hermes
+from hermes.assets import ASSETS, CLIPS, LESSONS
+from hermes.backbones.families import FAMILIES
 from hermes.policies import load_plugin, unregister_policy
+from ui.board.cells import MODES
+from ui.lessons.glossary import forms_of, read_glossary
+from ui.lessons.model import Known
+from ui.lessons.reader import read_lesson
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
@@ -92,6 +100,35 @@ def test_the_contributing_guide_s_policy_runs_on_the_command_line(tmp_path):
     printed = _run(*command.split()[1:], "--out", tmp_path / "lab", cwd=tmp_path)
     assert "every-other" in printed
     _run("check.py", cwd=tmp_path)
+
+
+def test_the_contributing_guide_s_family_equals_the_shipped_one(tiny_folder, noise, monkeypatch):
+    names = {}
+    exec(_blocks("python")[2], names)  # noqa: S102
+    frames, times = noise(5, 32, 32)
+
+    def logits():
+        session = hermes.StreamSession(hermes.load(tiny_folder, device="cpu"), policy="full")
+        session.push(frames, times)
+        return "".join(session.ask("What?")), session.snapshot()
+
+    answer, shipped = logits()
+    monkeypatch.setitem(FAMILIES, "llava_onevision", names["MyFamily"])
+    model = hermes.load(tiny_folder, device="cpu")
+    assert type(model) is names["MyFamily"]
+    again, own = logits()
+    assert again == answer
+    assert np.array_equal(own.answer.attention, shipped.answer.attention)
+
+
+def test_the_contributing_guide_s_lesson_is_valid(tmp_path):
+    (text,) = _blocks("json")
+    path = tmp_path / f"{json.loads(text)['id']}.json"
+    path.write_text(text, encoding="utf-8")
+    clips = {clip["name"]: clip["seconds"] for clip in json.loads((CLIPS / "index.json").read_text("utf-8"))["clips"]}
+    known = Known(clips, set(), hermes.POLICIES, MODES, forms_of(read_glossary(ASSETS / "glossary.json")))
+    lesson = read_lesson(path, known)
+    assert lesson.number == len(list(LESSONS.glob("*.json"))) + 1
 
 
 def test_the_files_that_the_contributing_guide_names_exist():

@@ -28,6 +28,9 @@ SIZES = {
     "num_attention_heads": HEADS,
     "num_key_value_heads": 1,
     "max_window_layers": LAYERS,
+    "moe_intermediate_size": INNER,
+    "num_experts": 4,
+    "num_experts_per_tok": 2,
 }
 TOWER_SIZES = {
     "hidden_size": TOWER_WIDTH,

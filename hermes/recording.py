@@ -67,12 +67,12 @@ class SourceClip:
         return known.answer if known else None
 
 
-def find_clip(name: str, fps: float) -> SourceClip:
+def find_clip(name: str, fps: float = StreamSettings.fps) -> SourceClip:
     """Find a bundled clip by name, or open another video by path.
 
     Args:
         name: Name of a bundled clip, or path of a video file.
-        fps: The rate at which its frames will be sampled.
+        fps: The rate in frames per second at which it will be sampled. With another rate, `record` opens the file again.
 
     Raises:
         HermesError: There is no such clip, and the path is not a video.

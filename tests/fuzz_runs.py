@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from fuzzing import mutate_array, mutate_bytes, mutate_json, run_cases
-from made_up_stream import EVENT, MadeUpStream
+from synthetic_stream import EVENT, SyntheticStream
 
 from hermes import trace
 from hermes.trace import Head, LabRecorder, LabRun, Run, RunTurn, block
@@ -32,10 +32,10 @@ block._FILTERS = [
 
 
 def _bases(folder: Path) -> list[Path]:
-    """A run, one with odd fields, and a lab run."""
+    """A run, one with unusual values, and a lab run."""
     made = []
     for number, odd in enumerate((False, True)):
-        stream, recorder = MadeUpStream(number, budget=16, odd=odd), trace.Recorder()
+        stream, recorder = SyntheticStream(number, budget=16, odd=odd), trace.Recorder()
         for frame in range(7):
             view = stream.push()
             recorder.add(view, None, stream.scores)
@@ -45,7 +45,7 @@ def _bases(folder: Path) -> list[Path]:
         turn = RunTurn("What was first?", "Red circle.", view.clock / 2, view.clock, truth="Red circle.")
         recorder.write(path, Head(id="a", title="A run", chat=(turn,), events=(EVENT,)))
         made.append(path)
-    lab, streams = LabRecorder(2), [MadeUpStream(2, budget=16), MadeUpStream(3, budget=24)]
+    lab, streams = LabRecorder(2), [SyntheticStream(2, budget=16), SyntheticStream(3, budget=24)]
     for frame in range(5):
         for stream, recorder in zip(streams, lab.lanes, strict=True):
             recorder.add(stream.push(), None, stream.scores)

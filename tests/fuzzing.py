@@ -50,7 +50,7 @@ def odd_value(rng: Random) -> Any:
 
 
 def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where every value inside a JSON value stands."""
+    """Return the paths of all values inside a JSON value."""
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, inner in items:
         yield (*at, key)
@@ -58,7 +58,7 @@ def paths(value: Any, at: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
 
 
 def mutate_json(value: Any, rng: Random) -> Any:
-    """A copy of a JSON value with one thing odd: a value, or one missing, doubled, swapped or nudged."""
+    """Return a copy of a JSON value with one defect: a value replaced, removed, duplicated, swapped or changed slightly."""
     value = copy.deepcopy(value)
     places = list(paths(value))
     if not places or rng.random() < 0.02:
@@ -88,7 +88,7 @@ def mutate_json(value: Any, rng: Random) -> Any:
 
 
 def mutate_array(values: np.ndarray, rng: Random) -> np.ndarray:  # noqa: PLR0911 - one for each kind
-    """A copy of an array with odd values, another type, or another shape."""
+    """Return a copy of an array with unusual values, another type, or another shape."""
     kind = rng.random()
     if kind < 0.5 and values.size:
         out = values.copy().reshape(-1)
@@ -110,7 +110,7 @@ def mutate_array(values: np.ndarray, rng: Random) -> np.ndarray:  # noqa: PLR091
 
 
 def _fitting(rng: Random, dtype: np.dtype) -> Any:
-    """An odd number that an array of this type can hold."""
+    """Return an unusual number that an array of this type can contain."""
     if dtype.kind == "b":
         return rng.random() < 0.5
     if dtype.kind == "f":
@@ -159,7 +159,7 @@ def peak_resident_bytes() -> int:
 
 
 def run_cases(count: int, seed: int, case: Callable[[Random], str]) -> None:
-    """Run cases with seeds of their own, print what became of them as JSON, and exit with 1 where one failed.
+    """Run cases with different seeds, print their results as JSON, and exit with 1 if one failed.
 
     Args:
         count: How many.
@@ -174,7 +174,7 @@ def run_cases(count: int, seed: int, case: Callable[[Random], str]) -> None:
         try:
             with _limited():
                 outcomes[case(Random(number))] += 1  # noqa: S311 - seeds make cases repeatable
-        except Exception as error:  # noqa: BLE001 - that is what the fuzzer looks for
+        except Exception as error:  # noqa: BLE001 - the fuzzer looks for any exception
             failures.append(f"seed {number}: {type(error).__name__}: {str(error)[:300]}")
         slowest = max(slowest, time.process_time() - began)
     peak = peak_resident_bytes()

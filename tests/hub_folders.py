@@ -46,7 +46,7 @@ TOWER_SIZES = {
 
 @dataclass(frozen=True)
 class Repository:
-    """What is recorded of a repository on the hub."""
+    """Recorded metadata of a repository on the hub."""
 
     id: str
     family: dict[str, Any]

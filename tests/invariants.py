@@ -53,7 +53,7 @@ def check_memory(snapshot, max_positions: int, axes: int = 1) -> None:
 
 
 def check_heads(session) -> None:
-    """Assert, of a memory whose heads keep tokens of their own, what a snapshot can only tell as means over the heads."""
+    """Check a memory whose heads hold different tokens; a snapshot only contains means over the heads."""
     for layer in session.state.cache.layers:
         if layer.heads is None:
             continue

@@ -11,9 +11,9 @@ import subprocess
 from pathlib import Path
 
 DATA = Path(__file__).parent / "data"
-# Left half red, right half blue: says which way up a frame is.
+# Left half red, right half blue: shows the orientation of a frame.
 HALVES = "color=red:s=32x48:r=10:d={seconds},pad=64:48:0:0:blue"
-# Brightness rises by 4 a frame: says which frame it is.
+# Brightness increases by 4 per frame: identifies the frame.
 STEPS = "color=black:s=64x48:r=30:d={seconds},format=yuv420p,geq=lum='16+mod(N*4,216)':cb=128:cr=128"
 H264 = ("-c:v", "libx264", "-preset", "veryslow", "-pix_fmt", "yuv420p")
 

@@ -1,7 +1,7 @@
-"""A training step of a Mamba-2 beside one of the pocket model's decoder: `PYTHONPATH=. python tests/measure_state_space.py`.
+"""Time of a training step: Mamba-2 versus the pocket model's decoder (`PYTHONPATH=. python tests/measure_state_space.py`).
 
-Both are transformers' own classes with fresh weights, as wide and as deep as the decoder that ships, forward and backward
-over the same streams. It says what a pocket state-space model would cost in training, not how well it would see.
+Both are classes of transformers with random weights, of the width and depth of the shipped decoder, forward and backward
+over the same streams. The result estimates the training time of a pocket state-space model, not its quality.
 """
 
 from __future__ import annotations

@@ -95,7 +95,7 @@ def llava_onevision(
 
 
 def _text(words: PreTrainedTokenizerFast, layers: int, max_positions: int) -> dict[str, object]:
-    """What the decoders of all tiny models have in common."""
+    """Return the common settings of all tiny decoders."""
     return {
         "vocab_size": len(words),
         "hidden_size": 48,

@@ -1,4 +1,4 @@
-"""Videos made for tests, and what is in them, read without the code under test."""
+"""Generated test videos, and their content read independently of the code under test."""
 
 from __future__ import annotations
 

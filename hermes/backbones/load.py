@@ -1,4 +1,4 @@
-"""Loads a model by name: the bundled pocket model, a local folder, or a hub id."""
+"""Loads a model by name: a bundled model, a local folder, or a hub id."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def local_folder(name: str) -> Path | None:
         path = Path(name).expanduser()
         if path.is_dir():
             if not (path / "config.json").is_file():
-                raise ModelError(f"The folder {path} holds no model: it has no config.json.")
+                raise ModelError(f"There is no model in {path}: it has no config.json.")
             return path
     except (OSError, ValueError, RuntimeError) as error:  # null byte, name too long, unknown home folder
         raise ModelError(f"There is no model “{name}”: {first_line(error)}") from error
@@ -96,7 +96,7 @@ def _download(name: str, confirm: Confirm | None, progress: Progress | None) -> 
     with _hub_errors(name):
         folder = fetch(name, confirm, progress)
     if not (folder / "config.json").is_file():
-        raise ModelError(f"“{name}” holds no model: it has no config.json.")
+        raise ModelError(f"“{name}” is not a model: it has no config.json.")
     return folder
 
 

@@ -189,7 +189,7 @@ def _warnings(frames: VideoSampler, session: StreamSession, questions: list[Time
     if frames.skipped:
         yield f"{frames.skipped} frames of the video could not be decoded and were skipped."
     if frames.ended_early:
-        yield "the video ends earlier than its header says: it was probably cut short."
+        yield "the video ends earlier than its header states; it was probably cut short."
     yield from frames.notes
     end = session.snapshot().seconds
     rate = 1.5 / (frames.info.fps or DEFAULT_FPS)

@@ -115,7 +115,7 @@ def _numbers(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part.replace("_", "")) for part in text.split(","))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"numbers with commas between them, not {text!r}") from None
+        raise argparse.ArgumentTypeError(f"comma-separated numbers are expected, not {text!r}") from None
 
 
 _COLUMNS: Final = (

@@ -26,9 +26,9 @@ class StateField:
             another name: the same size wherever that name is used.
         kind: "model" (the model's type), "float" (float32), "integer" (int64) or "label" (int32).
         low: Least value.
-        high: Largest value; "newest" stands for the number of the newest frame, "seen" for the number of frames.
+        high: Largest value; "newest" means the number of the newest frame, "seen" the number of frames.
         nan: Whether values may be NaN.
-        group: Fields of one group are all there or none is; "" for a field by itself.
+        group: Either all fields of a group exist or none; "" for a field without a group.
     """
 
     shape: tuple[int | str, ...] = ()
@@ -39,7 +39,7 @@ class StateField:
     group: str = ""
 
     def fits(self, value: Tensor, sizes: Mapping[str, int], frames: int, dtype: torch.dtype) -> bool:
-        """Whether a tensor is as this field says.
+        """Return whether a tensor matches this field.
 
         Args:
             value: The tensor.

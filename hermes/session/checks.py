@@ -107,7 +107,7 @@ class SessionFile:
 def limited(values: Tensor, low: float, high: float, name: str) -> None:
     """Check that every value of a tensor lies within a range."""
     if values.numel() and not (low <= float(values.min()) and float(values.max()) <= high):
-        raise InvalidValueError(f"The {name} must lie from {low:g} to {high:g}.")
+        raise InvalidValueError(f"The {name} must be from {low:g} to {high:g}.")
 
 
 def read_policy(file: SessionFile) -> Policy:
@@ -135,7 +135,7 @@ def _setting(name: str, default: object, value: Any) -> object:
     if isinstance(default, bool):
         return flag(value, what)
     if isinstance(default, int):
-        return whole(value, what, min(default, 0))  # -1 stands for no budget
+        return whole(value, what, min(default, 0))  # -1 means no budget
     if isinstance(default, str) or isinstance(value, str):
         return text(value, what, SESSION_LIMITS.text)
     return value if default is None and isinstance(value, bool) else number(value, what)

@@ -49,9 +49,9 @@ class Parts:
         members = file.infolist()
         self._listed = {part.filename: part for part in members}
         if len(members) > RUN_LIMITS.parts or len(self._listed) != len(members):
-            raise DamagedError("It has too many parts, or one of them twice.")
+            raise DamagedError("It has too many parts, or a duplicate part.")
         if any(part.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for part in members):
-            raise DamagedError("A part is compressed in an unknown way.")
+            raise DamagedError("A part uses an unknown compression.")
         MemoryBudget(budget.limit).require(sum(part.file_size for part in members))
 
     def __contains__(self, name: str) -> bool:

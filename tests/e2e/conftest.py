@@ -1,4 +1,4 @@
-"""A running page and a browser for the browser tests: the real app in a process of its own, headless Chromium."""
+"""Fixtures of the browser tests: the app in a separate process, and headless Chromium."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def until(page, condition, complaint="it did not happen"):
 
 
 def settle(page):
-    """Watch the page for a second before claiming that something did not change. What shall happen needs `until`."""
+    """Watch the page for a second, to check that something does not change. Use `until` for expected changes."""
     page.wait_for_timeout(1000)
 
 
@@ -90,7 +90,7 @@ def free_port() -> int:
 
 
 class App:
-    """The app in a process of its own. `log` is what it wrote."""
+    """The app in a separate process. `log` is its output."""
 
     def __init__(self, folder: Path, *flags: str, port: int | None = None) -> None:
         self.port = port or free_port()
@@ -173,7 +173,7 @@ def browser(playwright):
 
 @pytest.fixture
 def open_page(app, browser):
-    """Opens the page in a tab of its own; at the end no tab may have logged an error or asked another machine."""
+    """Opens the page in a new tab; at the end no tab may have logged an error or sent a request to another machine."""
     troubles, contexts = [], []
 
     def note(message):

@@ -1,4 +1,4 @@
-"""What the board costs while it is fed: `PYTHONPATH=. python tests/e2e/measure_board.py` prints it. It judges nothing.
+"""Cost of updating the board: `PYTHONPATH=. python tests/e2e/measure_board.py` prints measurements, without assertions.
 
 A large model's memory (28 layers, 4,000 tokens each, 196 tokens a frame) that changes four times a second is encoded by the
 real encoder and drawn by the real script in headless Chromium. Printed are the size of every update, the time the encoder

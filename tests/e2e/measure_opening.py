@@ -1,4 +1,4 @@
-"""How soon the page shows something: `PYTHONPATH=. python tests/e2e/measure_opening.py` prints it. It judges nothing.
+"""Time until the page shows content: `PYTHONPATH=. python tests/e2e/measure_opening.py` prints it, without assertions.
 
 The page is opened again and again, each time in a fresh browser profile's tab and then once more with a filled cache. Times
 are milliseconds since navigation began, medians of all rounds: the first answer of the server, the first paint of anything,

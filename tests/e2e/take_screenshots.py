@@ -31,7 +31,7 @@ def small_png(data: bytes) -> bytes:
 
 
 def take(browser, url: str, folder: Path, name: str, *, dark: bool, size: tuple[int, int], part: str = "") -> None:
-    """Open the run about the first card late, and take what fits into a window, or one section of the board."""
+    """Open the run about the first card near its end, and take a screenshot of the window or of one section of the board."""
     context = browser.new_context(viewport={"width": size[0], "height": size[1]})
     page = context.new_page()
     page.goto(f"{url}?__theme={'dark' if dark else 'light'}&run={RUN}&t={SECONDS}")
@@ -49,7 +49,7 @@ def take(browser, url: str, folder: Path, name: str, *, dark: bool, size: tuple[
 
 
 def take_tour(browser, url: str, folder: Path) -> None:
-    """Record an animation: the run plays, a question is asked and answered, and the board shows what the answer read."""
+    """Record an animation: a question is asked and answered, and the board shows the attention of the answer."""
     context = browser.new_context(viewport={"width": TOUR[0], "height": TOUR[1]})
     page = context.new_page()
     page.goto(f"{url}?__theme=light&run={RUN}&t={TOUR_SECONDS}")

@@ -66,7 +66,7 @@ def test_the_wheel_zooms_with_control_and_scrolls_without(streamed):
 
 
 def test_forgotten_patches_of_the_filmstrip_fade(streamed):
-    """The table says what the picture shows: sensory memory lets go of old frames and keeps the newest whole."""
+    """The table has the values of the figure: sensory memory evicts old frames and retains the newest completely."""
     page = streamed
     page.get_by_role("button", name="Table: What is still remembered").click()
     rows = page.get_by_role("region", name="Table: What is still remembered").get_by_role("row").all()[1:]

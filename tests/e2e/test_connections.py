@@ -1,4 +1,4 @@
-"""Coming back: a dropped connection, a restarted server, a closed tab, and a visitor beside one with a hostile file."""
+"""Reconnecting: a lost connection, a restarted server, a closed tab, and a visitor next to one with a hostile file."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def test_a_hostile_file_of_one_visitor_leaves_another_unaffected(app, browser, n
         other.get_by_role("button", name="Start", exact=True).click()
         stream = other.get_by_role("region", name="Stream")
         status = stream.get_by_text(re.compile("^(Streaming|Finished|Stopped by)")).or_(stream.get_by_role("alert"))
-        expect(status.first).to_be_visible()  # it plays, or the page says why not
+        expect(status.first).to_be_visible()  # it plays, or the page shows the reason why it does not
         seen = frames(page)
         ask(page, "What is shown now?")
         assert answered(turns(page).first)

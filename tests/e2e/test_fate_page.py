@@ -58,9 +58,9 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     expect(rows.nth(3)).to_contain_text(
         re.compile(r"Long-term.*layers 7–9.*% of its tokens.*× a typical token", re.DOTALL)
     )
-    turns(page).last.get_by_role("button", name="✓ Right · kept and used").click()  # goes down to the reasons
+    turns(page).last.get_by_role("button", name="✓ Right · kept and used").click()  # scrolls to the reasons
     expect(section).to_be_in_viewport()
-    frames.first.click()  # goes to that moment on the board
+    frames.first.click()  # shows that moment on the board
     expect(page.locator('[data-view="filmstrip"]')).to_be_in_viewport()
 
 
@@ -73,7 +73,7 @@ def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     expect(section.get_by_text("Seen, then forgotten", exact=True)).to_be_visible()
     expect(section.get_by_text(re.compile("no layer still holds one token"))).to_be_visible()
     expect(section.get_by_text("correct: Red triangle.", exact=True)).to_be_visible()
-    expect(section.get_by_role("row").last).to_contain_text("Deep layers")  # this policy tells no tiers apart
+    expect(section.get_by_role("row").last).to_contain_text("Deep layers")  # this policy has no tiers
 
 
 def test_where_nobody_knows_the_truth_the_page_says_so_and_still_shows_what_was_read(open_page):

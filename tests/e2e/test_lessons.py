@@ -20,7 +20,7 @@ def panel(page):
 
 
 def follow(open_page, address, **more):
-    """Open a link to a lesson in a tab of its own."""
+    """Open a link to a lesson in a new tab."""
     page = open_page(query=f"&{address}", **more)
     expect(panel(page)).to_be_visible()
     return page
@@ -50,7 +50,7 @@ def act(page, action):
 
 
 def guess(page, step):
-    """Guess first, then see; returns what the lesson says."""
+    """Make a prediction and reveal the result; return the text of the lesson."""
     see = panel(page).get_by_role("button", name="See what happens")
     expect(see).to_be_disabled()
     panel(page).get_by_role("radio", name=step["predict"]["choices"][0]["text"], exact=True).check()
@@ -101,7 +101,7 @@ def test_what_was_open_comes_back(open_page):
     expect(settings).to_have_text(before)
     expect(turns).to_have_count(1)
     expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
-    expect(page.get_by_role("button", name="Pause")).to_be_visible()  # it goes on where it was
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()  # it continues from the same position
     expect(page.get_by_role("button", name="Lessons", exact=True)).to_be_focused()
 
 

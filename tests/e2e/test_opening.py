@@ -1,4 +1,4 @@
-"""The page before Gradio has started: it shows the opening moment at once, and Gradio takes its parts over as they are."""
+"""The page before Gradio has started: it shows the opening moment, and its parts are moved into Gradio's components."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
     assert frames(page) - seen < 10
     expect(turns(page).first.get_by_role("button").first).to_be_visible()
     page.get_by_role("button", name="Resume").click()
-    expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible()  # it goes on
+    expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible()  # it continues
 
 
 def without_settings(open_page, gate):
@@ -153,7 +153,7 @@ def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(ope
     expect(page.locator("#hl-opening")).not_to_be_attached()
     expect(page.locator(".hl-drop")).not_to_contain_text("Uploading")
     expect(page.locator(".hl-drop")).to_contain_text("variable_rate.mp4")
-    settle(page)  # the server's first news must not choose another source
+    settle(page)  # the server's first update must not select another source
     expect(page.get_by_role("tab", name="Upload")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("alert")).to_have_count(0)
 

@@ -24,7 +24,7 @@ def board(page):
 
 
 def frames(page):
-    """Frames that the board says were seen."""
+    """Number of frames seen according to the board."""
     said = page.get_by_role("region", name="Memory board").get_by_text(re.compile(r"frames? seen, "))
     return int(said.inner_text().split()[0].replace(",", "")) if said.count() else 0
 
@@ -43,7 +43,7 @@ def turns(page):
 
 
 def picture(canvas):
-    """What a canvas shows, as text that changes when a pixel does; figures out of view are not drawn."""
+    """Content of a canvas as text that changes with every pixel; figures out of view are not drawn."""
     canvas.scroll_into_view_if_needed()
     until(canvas.page, lambda: is_drawn(canvas), "the figure was not drawn")
     return canvas.evaluate("node => node.toDataURL()")
@@ -57,7 +57,7 @@ def is_drawn(canvas):
 
 
 def redrawn(canvas, *before):
-    """Wait until a canvas shows none of the pictures before; returns what it shows."""
+    """Wait until a canvas shows none of the previous pictures; return its content."""
     until(canvas.page, lambda: picture(canvas) not in before, "the figure did not change")
     return picture(canvas)
 
@@ -136,7 +136,7 @@ def test_the_cell_cursor_speaks(open_page):
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text(re.compile(r"^Frame 2 at "))).to_have_count(1)
     box = board(page).bounding_box()
-    page.mouse.move(box["x"] + 140, box["y"] + 95)  # hovering tells the same in a tooltip
+    page.mouse.move(box["x"] + 140, box["y"] + 95)  # the tooltip has the same content
     expect(page.locator(".hl-tip")).to_contain_text(re.compile(r"keeps \d+ of \d+ tokens"))
 
 
@@ -259,7 +259,7 @@ def test_bad_uploads_are_explained_and_nothing_is_lost(open_page, name, content)
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("alert")).to_be_visible()
     seen = frames(page)
-    wait_frames(page, seen + 4)  # what ran before goes on
+    wait_frames(page, seen + 4)  # the previous stream continues
 
 
 def test_an_empty_file_is_refused_at_once(open_page):

@@ -25,7 +25,7 @@ def slider(page):
 
 
 def position(page):
-    """Where the run is, in seconds, as the page says."""
+    """Position in the run in seconds, as the page shows it."""
     text = page.get_by_label("Stream clock").locator("span").inner_text()
     whole = 0.0
     for part in text.split(":"):
@@ -119,7 +119,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
     page = open_page(run=f"{LONG.id}&t=1200&layer=2")
     expect(page.get_by_role("heading", name=LONG.title)).to_be_visible()
     page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()  # until then it goes on
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()  # until then it continues
     assert 1200 <= position(page) < 1500
     expect(page.locator(".hl-board select").filter(has_text="Layer 2").first).to_have_value("2")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])

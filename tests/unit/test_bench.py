@@ -1,4 +1,4 @@
-"""The bench measures what really happened. Nothing here asserts a time."""
+"""The bench: its measurements are consistent. No test asserts a time."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ from hermes.errors import HermesError
 
 
 def test_visitors_at_a_real_server():
-    # In a process of its own: a browser test in this one may have left an event loop running.
+    # In a separate process, because a browser test may have left an event loop running in this one.
     bench = ("bench", "--visitors", "3", "--streams", "2", "--minutes", "0.1", "--json")
     done = subprocess.run([sys.executable, "-m", "hermes", *bench], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]

@@ -1,4 +1,4 @@
-"""The cost of a cache that is worked out from a configuration is what a cache of that model takes."""
+"""The computed cost of a cache equals the size of a real cache of that model."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue says of each model what its configuration says."""
+"""The entries of the catalogue agree with the configurations of the models."""
 
 from __future__ import annotations
 

@@ -108,7 +108,7 @@ def test_plain_answers(capsys, model_folder):
 
 
 def test_the_model_decides_the_answer(capsys, model_folder, tmp_path):
-    """Other weights, other answers: nothing is made up on the way."""
+    """Different weights give different answers: answers come from the model."""
     model, tokenizer = build(seed=1)
     save(tmp_path / "other", model, tokenizer, {"name": "other", "about": "random weights", "max_new_tokens": 6})
     answers = set()
@@ -170,7 +170,7 @@ def test_pairs_that_make_no_sense(typed):
         (["--question", "Q", "--at", "nan"], "0 seconds or later"),
         (["--question", "Q", "--fps", "0"], "sampling rate"),
         (["--question", "Q", "--model", "/no/such/folder"], "no model"),
-        (["--question", "Q", "--model", str(DATA)], "holds no model"),
+        (["--question", "Q", "--model", str(DATA)], "There is no model in"),
     ],
 )
 def test_bad_use(capsys, arguments, message):

@@ -1,4 +1,4 @@
-"""A visitor in clip mode, on a real tiny model: a run with its questions, what is refused, and leaving in the middle."""
+"""A visitor in clip mode with a tiny model: a run with questions, rejected actions, and leaving during a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bundled clips: they decode, are small, show what their truth files say, and can be made again."""
+"""The bundled clips: they decode, are small, match their truth files, and can be reproduced."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def test_truth_is_what_the_recipe_gives(recipe):
 def test_shipped_pictures_are_what_the_recipe_draws(recipe):
     drawn = itertools.islice(clip_frames(recipe), 6)
     for picture, (shipped, _) in zip(drawn, sample(CLIPS / f"{recipe.name}.webm", recipe.fps), strict=False):
-        assert np.abs(picture.astype(int) - shipped).mean() < 6  # what compression costs
+        assert np.abs(picture.astype(int) - shipped).mean() < 6  # tolerance for compression
 
 
 @pytest.mark.parametrize("renderer", ["training", "held-out", "paper"])

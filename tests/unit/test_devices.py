@@ -21,10 +21,10 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def differences(tmp_path_factory):
-    """What differs between one device and two, by family and policy."""
+    """Differences between one device and two, by family and policy."""
     folder = tmp_path_factory.mktemp("devices")
     environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
-    program = [sys.executable, str(ROOT / "tests" / "pretend_devices.py"), str(folder)]
+    program = [sys.executable, str(ROOT / "tests" / "simulated_devices.py"), str(folder)]
     done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-3000:]
     return json.loads(done.stdout.splitlines()[-1])

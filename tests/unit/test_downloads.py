@@ -1,4 +1,4 @@
-"""Downloads from a hub of our own: found, announced with size and licence, agreed to or not, told how far they are."""
+"""Downloads from a local hub: lookup, announcement with size and licence, consent, and progress."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import tiny
-from hub import Hub
+from local_hub import Hub
 
 ROOT = Path(__file__).parents[2]
 LOAD = """
@@ -59,7 +59,7 @@ def hub(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run(hub, tmp_path_factory):
-    """Runs a program against the hub, with a cache of its own; gives its exit code, output and errors."""
+    """Runs a program against the hub with a separate cache; returns its exit code, output and errors."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
     environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
     environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
@@ -80,8 +80,8 @@ def run(hub, tmp_path_factory):
     return start
 
 
-def load(run, *wishes, **more):
-    code, out, err = run("-c", LOAD, json.dumps(wishes), **more)
+def load(run, *requests, **more):
+    code, out, err = run("-c", LOAD, json.dumps(requests), **more)
     assert code == 0, err[-3000:]
     return json.loads(out.splitlines()[-1])
 
@@ -95,7 +95,7 @@ def results(run):
     return dict(zip(NAMES, load(run, *[(name, False) for name in NAMES]), strict=True))
 
 
-def test_a_small_model_is_downloaded_unasked_and_told(results):
+def test_a_small_model_is_downloaded_without_consent_and_progress_is_reported(results):
     result = results["team/small"]
     assert (result["model"], result["asked"]) == ("llava_onevision", [])
     assert [share for text, share in result["told"] if text.startswith("Downloading team/small")]
@@ -103,7 +103,7 @@ def test_a_small_model_is_downloaded_unasked_and_told(results):
     assert shares == sorted(shares)
 
 
-def test_a_large_one_is_asked_for_with_size_and_licence_and_not_begun(results, hub):
+def test_a_large_download_without_consent_is_not_started(results, hub):
     (name, size, licence), *more = results["team/large"]["asked"]
     assert (name, licence, more) == ("team/large", "apache-2.0", [])
     assert 15_000_000_000 < size < 15_010_000_000
@@ -112,7 +112,7 @@ def test_a_large_one_is_asked_for_with_size_and_licence_and_not_begun(results, h
     assert not [asked for asked in hub.asked if asked.startswith("GET team/large") and "safetensors" in asked]
 
 
-def test_a_licence_that_is_not_stated_is_said_so(results):
+def test_a_missing_licence_is_reported(results):
     assert "2.0 GB (licence: not stated)" in results["team/unlicensed"]["consent"]
 
 
@@ -125,19 +125,19 @@ def test_a_licence_that_is_not_stated_is_said_so(results):
         ("team/..", "not a valid hub id"),
     ],
 )
-def test_what_cannot_be_had(results, name, words):
+def test_unavailable_models_are_rejected(results, name, words):
     assert words in results[name]["error"]
 
 
-def test_with_consent_the_download_begins(run, hub):
-    # The hub says that the weights are larger than they are; that they are asked for is what counts here.
+def test_with_consent_the_download_starts(run, hub):
+    # The hub reports a larger size of the weights; the test checks that they are requested.
     (agreed,) = load(run, ("team/agreed", True))
     assert [asked for asked in hub.asked if asked.startswith("GET team/agreed") and "safetensors" in asked]
     assert [name for name, _, _ in agreed["asked"]] == ["team/agreed"]
 
 
 @pytest.mark.parametrize("away", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
-def test_without_the_hub_what_lies_here_is_used(run, results, away):
+def test_without_the_hub_cached_models_are_used(run, results, away):
     assert results["team/small"]["model"]
     small, large = load(run, ("team/small", False), ("team/large", True), **away)
     assert small["model"] == "llava_onevision"

@@ -117,7 +117,7 @@ def test_pause_stops_the_clock_and_resume_goes_on(engine, clip):
     stream.pause()
     until(lambda: not stream._source.waits)
     other, seen = engine.open(stream.settings), []
-    for _ in range(2):  # what was due before the pause is read while the other stream plays for the first time
+    for _ in range(2):  # frames due before the pause are read while the other stream plays for the first time
         other.play(clip)
         until(lambda: other.view().state == "ended")
         seen.append(stream.view().snapshot.frames_seen)
@@ -227,7 +227,7 @@ def test_an_answer_in_progress_goes_on_when_no_more_frames_fit(engine, short_ran
         stream.offer(np.zeros((8, 8, 3), np.uint8), seen - 1.0)
         until(lambda n=seen: stream.view().snapshot.frames_seen == n)
     while True:
-        with stream._lock:  # question and frame are there at once, so that they take turns
+        with stream._lock:  # question and frame are pending at the same time, so they alternate
             pieces = stream.ask("What was shown?")
             stream.offer(np.zeros((8, 8, 3), np.uint8), float(seen))
         text = "".join(pieces)

@@ -28,7 +28,7 @@ def snapshot():
 
 
 def trace(held, attention, answer="Red circle.", seen=FRAMES):
-    """`held`: frames of each layer's tokens; `attention`: layer -> {frame: share}; the rest goes to the prompt."""
+    """`held`: frames of each layer's tokens; `attention`: layer -> {frame: share}; the rest is on the prompt."""
     shares = np.zeros((LAYERS, seen), np.float32)
     for layer, of in attention.items():
         for frame, share in of.items():
@@ -219,7 +219,7 @@ def test_what_is_said_where_answer_and_fate_do_not_go_together():
         trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star."
     )
     assert misread.sentence.endswith("the memory kept it, but the model misread it.")
-    span = (0.0, 4.5)  # nine frames, of which one token is left
+    span = (0.0, 4.5)  # one token is left of nine frames
     scant = attribute_evidence(
         trace([[9, 9], [9, 9], [2, 9, 9, 9]], {2: {2: 0.4, 9: 0.1}}), snapshot(), [span], "Blue star."
     )

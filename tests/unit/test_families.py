@@ -1,4 +1,4 @@
-"""Every family: what it reads is what transformers' own model reads, and its memory is as sound as the first family's."""
+"""Every family: its inputs equal those of transformers' own model, and its memory satisfies the invariants."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def pictures(count, height=24, width=32):
 
 
 def transformers_inputs(model, frames, times, answered):
-    """What transformers' own forward takes for the same stream and question, written out by hand for each family."""
+    """Inputs of transformers' own forward pass for the same stream and question, written by hand for each family."""
     count = len(frames)
     if model.family == "llava_onevision":
         video, extra = "<video>" * 4 * count, None

@@ -1,4 +1,4 @@
-"""Faults at every hook of a stream: the answer ends, the stream says why, and the worker and all other streams continue."""
+"""Faults at every hook of a stream: the answer ends, the stream reports the reason, and all other streams continue."""
 
 from __future__ import annotations
 
@@ -202,7 +202,7 @@ def test_a_fault_while_frames_are_read(engine, victim, bystander, monkeypatch, h
     expected = {"refusal": "disk is full", "memory": "Memory ran out"}
     assert hook == "error handler" or expected.get(kind, "failed on these frames") in told
     assert told
-    # What was seen before can still be asked, and the stream can begin again.
+    # Earlier frames can still be asked about, and the stream can be restarted.
     assert isinstance(outcome_of(victim), str)
     assert victim.view().snapshot.frames_seen in (4, 5)
     victim.restart()
@@ -470,7 +470,7 @@ class TestLab:
 
 
 class TestConversation:
-    """A turn always ends, whatever the stream raises, and whether anybody reads it."""
+    """A turn always ends, whatever the stream raises, and also without a reader."""
 
     class Raising:
         def __init__(self, error):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from damaged import with_part
-from made_up_stream import MadeUpStream, recorded
+from synthetic_stream import SyntheticStream, recorded
 
 from hermes import trace
 from hermes.files.limits import RUN_LIMITS
@@ -44,7 +44,7 @@ def test_a_hostile_run_is_rejected_with_a_sentence(name):
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    stream = MadeUpStream(4)
+    stream = SyntheticStream(4)
     views = [stream.push() for _ in range(12)]
     return recorded(tmp_path_factory.mktemp("good"), [*views, stream.ask("What?")], scores=stream.scores)[1]
 
@@ -58,7 +58,7 @@ def test_the_page_says_what_is_wrong_with_an_upload_and_goes_on(good, tmp_path):
     handlers.sessions.get("me")
 
     def upload(path: Path) -> dict:
-        copy = tmp_path / path.stem / path.name  # Gradio puts every upload into a folder of its own
+        copy = tmp_path / path.stem / path.name  # Gradio stores each upload in a separate folder
         copy.parent.mkdir(exist_ok=True)
         shutil.copy(path, copy)
         received = handlers.sessions.receive_upload("me", str(copy))

@@ -71,7 +71,7 @@ def test_every_chunk_leaves_other_memories_sound(tiny_model, policy, chunks, bud
 
 @pytest.mark.parametrize("policy", MERGING)
 def test_merging_counts_no_token_twice(tiny_model, noise, policy):
-    """What merged tokens stand for is never more than what was seen of their frames."""
+    """Merged tokens never represent more tokens than were seen of their frames."""
     session = hermes.StreamSession(tiny_model, policy=policy, budget=64, chunk=8)
     session.push(*noise(40))
     snapshot = session.snapshot()
@@ -128,7 +128,7 @@ def test_tiers_keep_what_their_rule_says(tiny_model, noise):
 
 
 def test_folding_conserves_mass(tiny_model, noise):
-    """In a long-term layer, every token seen is either held or stands in a summary."""
+    """In a long-term layer, every token seen is either held or represented by a summary token."""
     session = hermes.StreamSession(tiny_model, budget=40)
     session.push(*noise(48))
     snapshot = session.snapshot()

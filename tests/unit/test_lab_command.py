@@ -1,4 +1,4 @@
-"""The lab's command: tables, JSON, CSV and the page that stands alone; a killed run goes on; what it refuses."""
+"""The lab command: tables, JSON, CSV and the standalone report; resuming a killed run; rejected arguments."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_the_page_stands_alone_and_holds_the_numbers(folder):
     page = Page()
     page.feed(text)
     assert page.open == []
-    assert page.tags.count("script") == 3  # the plotting library once, the figures, and what draws them
+    assert page.tags.count("script") == 3  # the plotting library once, the figures, and the code that draws them
     assert not {"link", "img", "iframe"} & set(page.tags)
     assert not re.search(r"<[^>]+\b(src|href)=", text.partition("<script>")[0])
     assert text.count("plotly.js v") == 1

@@ -1,4 +1,4 @@
-"""Recorded lab runs: several memories in one file, read back as they were; damaged files say so; what ships is checked."""
+"""Recorded lab runs: several memories in one file are read back unchanged; damaged files are rejected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damaged import DAMAGES, with_part
-from made_up_stream import MadeUpStream, assert_same
+from synthetic_stream import SyntheticStream, assert_same
 
 from hermes import trace
 from hermes.assets import RUNS
@@ -30,9 +30,9 @@ RECIPES = read_recipes()
 
 
 def recorded_lab(path: Path, *, lanes: int = 3, moments: int = 24, limit: int = trace.LIMIT, **head):
-    """A made-up lab run of `lanes` memories, and the views that it was made of [lanes][moments]."""
+    """A synthetic lab run of `lanes` memories, and the views from which it was recorded [lanes][moments]."""
     recorder = LabRecorder(lanes, limit)
-    streams = [MadeUpStream(7, budget=30 + 20 * i) for i in range(lanes)]
+    streams = [SyntheticStream(7, budget=30 + 20 * i) for i in range(lanes)]
     views = [[] for _ in streams]
     for number in range(moments):
         for stream, seen, recording in zip(streams, views, recorder.lanes, strict=True):
@@ -79,7 +79,7 @@ def look_at_everything(path: Path) -> None:
         run.picture(frame)
 
 
-# What is read is what was recorded ------------------------------------------------------------------------------------
+# Reading a recording -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("lanes", [2, 3, 4])
@@ -123,7 +123,7 @@ def test_a_long_run_stays_below_its_limit(tmp_path):
 def test_the_two_kinds_of_files_are_told_apart(good, tmp_path):
     single = tmp_path / "single.hermesrun"
     recorder = trace.Recorder()
-    recorder.add(MadeUpStream(1).push())
+    recorder.add(SyntheticStream(1).push())
     recorder.write(single, Head(title="One"))
     assert (trace.is_lab(good), trace.is_run(good)) == (True, False)
     assert (trace.is_lab(single), trace.is_run(single)) == (False, True)
@@ -201,7 +201,7 @@ def test_an_answer_of_another_stream_is_refused(good, tmp_path):
 def test_a_clip_of_impossible_length_counts_as_of_unknown_length(tmp_path):
     recorder = LabRecorder(2)
     for lane in recorder.lanes:
-        lane.add(replace(MadeUpStream(1).push(), duration=1e300))
+        lane.add(replace(SyntheticStream(1).push(), duration=1e300))
     policy = {"name": "full", "title": "Full", "badge": "", "about": ""}
     path = tmp_path / "x.hermesrun"
     recorder.write(path, Head(), [Head(policy=policy), Head(policy=policy)])
@@ -221,7 +221,7 @@ def test_what_is_no_lab_run_is_said(tmp_path, content):
 
 def test_a_memory_that_saw_nothing_cannot_be_written(tmp_path):
     recorder = LabRecorder(2)
-    recorder.lanes[0].add(MadeUpStream(1).push())
+    recorder.lanes[0].add(SyntheticStream(1).push())
     with pytest.raises(trace.TraceError, match="no frame has been seen"):
         recorder.write(tmp_path / "x.hermesrun", Head(), [Head(), Head()])
     assert list(tmp_path.iterdir()) == []

@@ -1,4 +1,4 @@
-"""Loading: where models run, whether they fit, and what is said of folders that are not whole."""
+"""Loading: placement of models, memory checks, and messages about incomplete folders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_weights_are_counted_from_headers(tiny_folder, tiny_model):
 
 
 def test_models_that_are_loaded_at_the_same_time_are_whole(tiny_folder):
-    """transformers exchanges methods of its classes while it loads; two loads at once used to leave one behind."""
+    """transformers patches methods of its classes while it loads; two concurrent loads used to leave a patch behind."""
     ties, models = PreTrainedModel.tie_weights, []
 
     def load():

@@ -1,4 +1,4 @@
-"""Output files: what is refused before any work, and that a file is replaced whole or not at all."""
+"""Output files: paths rejected before any work, and atomic replacement."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_a_file_is_replaced_and_keeps_its_permissions(there):
     assert (there / "file").read_text("utf-8") == "new – neu"
     assert stat.S_IMODE((there / "file").stat().st_mode) == 0o640
     assert (there / "link").is_symlink()
-    assert (there / "hard").read_text() == "precious"  # an inode of its own now
+    assert (there / "hard").read_text() == "precious"  # a new inode
 
 
 def test_a_new_file_has_the_permissions_of_any_other(tmp_path):

@@ -115,7 +115,7 @@ def _run(installed, folder, *arguments):
 
 
 def _tracked(*folders):
-    """The files of the checkout below its folders, without what Python and the tools leave there."""
+    """The files of the checkout below its folders, without caches of Python and of the tools."""
     found = (file for folder in folders for file in (ROOT / folder).rglob("*") if file.is_file())
     return {file.relative_to(ROOT).as_posix() for file in found if "__pycache__" not in file.parts}
 

@@ -21,7 +21,7 @@ def reference(tiny_folder):
 
 
 def whole_prompt(model, reference, frames):
-    """Embeddings of head, frames, question: what a one-shot forward reads."""
+    """Embeddings of head, frames and question: the input of a single forward pass."""
     head, tail = model.tokenize(model.head_text()), model.tokenize(model.tail_text(QUESTION))
     with torch.inference_mode():
         video = reference.model.get_video_features(model.prepare(frames)[None]).pooler_output[0, :-1]
@@ -57,13 +57,13 @@ def test_frames_are_prepared_as_transformers_does(tiny_model):
     own = LlavaOnevisionImageProcessorPil(
         size={"height": 32, "width": 32}, image_mean=[0.48, 0.45, 0.40], image_std=[0.26, 0.25, 0.27]
     )
-    # The first of the patches is the whole picture, resized: that is what a video frame is.
+    # The first patch is the whole resized picture, which equals a video frame.
     expected = np.stack([own(frame, return_tensors="np")["pixel_values"][0, 0] for frame in frames])
     np.testing.assert_allclose(tiny_model.prepare(frames).numpy(), expected, atol=1e-5)
 
 
 def test_recorded_attention_is_the_attention(tiny_folder, tiny_model, noise):
-    """What the trace says the first token read is what transformers' eager attention gives."""
+    """The recorded attention of the first token equals transformers' eager attention."""
     frames, times = noise(6)
     eager = LlavaOnevisionForConditionalGeneration.from_pretrained(tiny_folder, attn_implementation="eager").eval()
     embeddings = whole_prompt(tiny_model, eager, frames)

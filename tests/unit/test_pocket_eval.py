@@ -1,4 +1,4 @@
-"""The evaluation itself: guess levels, intervals, questions, and what it prints."""
+"""The evaluation: guess levels, intervals, questions and output."""
 
 from __future__ import annotations
 

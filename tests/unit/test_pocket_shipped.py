@@ -1,4 +1,4 @@
-"""The model that ships does what its card says, and its folder is complete."""
+"""The shipped pocket model matches its card, and its folder is complete."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_suggested_questions_are_answered_from_a_stream(model: Backbone) -> None
 
 
 def test_memory_outlives_a_sliding_window(card: dict[str, Any]) -> None:
-    """What the demo exists to show, in the shipped measurements."""
+    """The shipped measurements show the main claim of the demo."""
     by_policy = {
         (r["setup"]["policy"], r["setup"]["budget"]): r["kinds"]
         for r in card["results"]["policies"]

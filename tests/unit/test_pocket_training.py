@@ -1,4 +1,4 @@
-"""Training from nothing, in seconds: the loss falls, a stop costs nothing, and the folder that comes out loads."""
+"""Training from scratch in seconds: the loss decreases, training can be resumed, and the written folder loads."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ def test_a_trained_model_is_trained_further(tmp_path: Path) -> None:
     (tmp_path / "before" / "training_vision.jsonl").write_text("{}\n")
     train(tmp_path / "run", tmp_path / "out", 0.1, 0, list[str]().append, tmp_path / "before")
     for name in ("vision", "refined_vision", "long", "settled"):
-        assert (tmp_path / "out" / f"training_{name}.jsonl").exists(), "what came before stays told"
+        assert (tmp_path / "out" / f"training_{name}.jsonl").exists(), "logs of earlier stages are kept"
     again = LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)
     for name, before in model.state_dict().items():
         if name.endswith("q_proj.weight"):

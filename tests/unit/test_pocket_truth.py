@@ -1,4 +1,4 @@
-"""The truth about typed questions: what the generator asks is understood, answered and located as it says itself."""
+"""True answers to typed questions: generated questions are parsed, and answer and evidence equal the generator's."""
 
 from __future__ import annotations
 

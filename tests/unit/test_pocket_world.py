@@ -1,4 +1,4 @@
-"""The world of cards: deterministic, true to its events, and drawn where it says."""
+"""The card world: deterministic, and rendered according to its events."""
 
 from __future__ import annotations
 

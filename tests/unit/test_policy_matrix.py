@@ -1,4 +1,4 @@
-"""Every policy on every family: the invariants hold, an answer can be read, a saved stream goes on as it was."""
+"""Every policy on every family: invariants, answers, and continuing a saved stream."""
 
 from __future__ import annotations
 

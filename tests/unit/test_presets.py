@@ -32,7 +32,7 @@ def test_every_ablation_keeps_the_budget_and_keeps_something_else(tiny_model, no
 
 def test_presets_have_names_of_their_own():
     assert len(PRESETS) == len(ABLATIONS)
-    assert set(PRESETS) & set(POLICIES) == {"random-keep"}  # which is a policy as it is
+    assert set(PRESETS) & set(POLICIES) == {"random-keep"}  # a policy without changed settings
     assert preset_of("hermes-no-summary").make(100).summary is False
     assert preset_of("hermes-embedding").make().guidance == "embedding"
     assert preset_of("full").make(100).name == "full"
@@ -64,7 +64,7 @@ def test_lots_once_a_token_hold_all_moments_alike_and_new_lots_forget_the_old(ti
 
 
 def test_a_longer_stream_only_takes_away(tiny_model, noise):
-    """With lots drawn once, what is evicted never comes back and what is held was held before."""
+    """If random numbers are drawn once per token, evicted tokens never return."""
     session = hermes.StreamSession(tiny_model, "random-keep", BUDGET)
     frames, times = noise(64)
     session.push(frames[:32], times[:32])

@@ -7,7 +7,7 @@ import os
 import shutil
 
 import pytest
-from made_up_stream import MadeUpStream, recorded
+from synthetic_stream import SyntheticStream, recorded
 from videos import DATA
 
 from hermes import trace
@@ -119,7 +119,7 @@ def test_a_video_whose_name_is_not_utf8_is_opened_once(tmp_path, capsys, monkeyp
 
 @pytest.fixture
 def run(tmp_path):
-    stream, views = MadeUpStream(1), []
+    stream, views = SyntheticStream(1), []
     for number in range(30):
         views.append(stream.push())
         if number == 14:
@@ -182,11 +182,11 @@ def test_questions_come_at_their_times(run):
 
 
 def test_runs_that_cannot_be_read_are_left_out(tmp_path, caplog):
-    stream = MadeUpStream(0)
+    stream = SyntheticStream(0)
     (tmp_path / "good").mkdir()
     source = recorded(tmp_path / "good", [stream.push()], id="good")[1]
     (tmp_path / f"good{ENDING}").write_bytes(source.read_bytes())
-    (tmp_path / f"other{ENDING}").write_bytes(source.read_bytes())  # says that it is another
+    (tmp_path / f"other{ENDING}").write_bytes(source.read_bytes())  # claims to be another
     (tmp_path / f"bad{ENDING}").write_bytes(b"nothing")
     names = ("bad", "missing", "other", "good")
     (tmp_path / "index.json").write_text(json.dumps({"runs": [{"id": name} for name in names]}))
@@ -221,7 +221,7 @@ def test_openings_that_make_no_sense_are_the_beginning(tmp_path, caplog):
 def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
     class Stream:
         scores = ()
-        source = MadeUpStream(2)
+        source = SyntheticStream(2)
 
         def view(self):
             return self.source.push()
@@ -233,7 +233,7 @@ def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
     recording = StreamRecording(stream)
     assert recording.capture()
     assert recording.capture()
-    stream.source = MadeUpStream(3)
+    stream.source = SyntheticStream(3)
     assert not recording.capture()
     recording.cut_short = True
     recording._thread.start()

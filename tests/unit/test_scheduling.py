@@ -101,7 +101,7 @@ def test_an_idle_stream_collects_no_credit():
 
 
 def test_answers_that_ended_leave_no_debt():
-    """After answers and frames competed, a later answer again goes first, and frames again receive their share."""
+    """After answers and frames competed, a later answer again has priority, and frames again receive their share."""
     load = Load(answers={"q": 200}, frames={"s": 10**6})
     load.run(400)
     assert load.answers["q"] == 0

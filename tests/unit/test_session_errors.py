@@ -1,4 +1,4 @@
-"""What a session refuses: each with a message of its own, and nothing lost."""
+"""Invalid input of a session: each has a specific message, and the session is unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Settings of a policy: what they take, and that a changed one takes hold of a running stream at its next eviction."""
+"""Settings of a policy: valid values, and changes that apply to a running stream at its next eviction."""
 
 from __future__ import annotations
 

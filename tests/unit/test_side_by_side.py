@@ -1,4 +1,4 @@
-"""Several policies on the same frames: each sees what it would see alone, and one question goes to all."""
+"""Several policies on the same frames: each gives the same result as alone, and all answer the same question."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a stream holds stays bounded: bytes are counted, not the memory of the process, so that the test is exact."""
+"""The memory of a stream is bounded. Bytes of objects are counted instead of the process's memory, so the test is exact."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHARED = (
     torch.nn.Module,
     Backbone,
 )
-"""What sessions share, and what belongs to the interpreter."""
+"""Objects that sessions share, and objects of the interpreter."""
 
 
 def held_bytes(root):
@@ -80,7 +80,7 @@ def test_what_a_stream_holds_per_frame(tiny_model, monkeypatch, chunk):
         memory.publish(force=True)
         assert 0 < memory.session.token_history.nbytes <= memory.session.token_history.limit
         assert 0 < len(memory.thumbnails.get(range(seen))) <= 128
-        # What has a limit of its own is set aside: the rest is counted to the byte.
+        # Parts with a separate limit are excluded; the rest is counted exactly.
         memory.session.token_history, life = TokenHistoryLog(), memory.session.token_history
         memory.thumbnails.clear()
         held.append((seen, len(memory.snapshot.evictions), held_bytes(memory)))

@@ -1,4 +1,4 @@
-"""The shipped model of everyday objects: complete, as its card says, equal to transformers and to its tower's source."""
+"""The shipped things model: complete, matches its card, and equals transformers and the source of its tower."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def test_the_card_is_written_from_the_measurements(card: dict[str, Any], tmp_pat
 
 
 def reference_pixels() -> torch.Tensor:
-    """A picture of waves that any machine computes alike, float32 [1, 3, 224, 224], -1 to 1."""
+    """Return a picture of waves, the same on every machine, float32 [1, 3, 224, 224], -1 to 1."""
     y, x = np.mgrid[0:224, 0:224] / 224
     waves = [np.sin(2 * np.pi * (3 * x + k * y)) * np.cos(2 * np.pi * (k * x - 2 * y)) for k in range(3)]
     return torch.tensor(np.stack(waves)[None], dtype=torch.float32)

@@ -1,4 +1,4 @@
-"""Recorded runs: what is read is what was recorded; files stay small; nothing of torch."""
+"""Recorded runs: they are read back unchanged, files are small, and reading needs no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from made_up_stream import EVENT, MadeUpStream, assert_same, recorded
+from synthetic_stream import EVENT, SyntheticStream, assert_same, recorded
 
 from hermes import trace
 from hermes.analysis.token_history import token_history_of
@@ -23,7 +23,7 @@ from hermes.view import StreamSettings
 @pytest.mark.parametrize("odd", [False, True], ids=["usual", "odd"])
 @pytest.mark.parametrize("seed", range(4))
 def test_reading_gives_back_every_moment_field_by_field(tmp_path, seed, odd):
-    stream = MadeUpStream(seed, odd=odd)
+    stream = SyntheticStream(seed, odd=odd)
     views = []
     for number in range(45):
         views.append(stream.push())
@@ -40,7 +40,7 @@ def test_reading_gives_back_every_moment_field_by_field(tmp_path, seed, odd):
 
 
 def test_fields_that_are_filled_only_from_some_moment_on_come_back(tmp_path):
-    stream = MadeUpStream(0, odd=True)
+    stream = SyntheticStream(0, odd=True)
     views = [stream.push() for _ in range(20)]
     for number in range(5):
         bare = replace(views[number].snapshot, held_by=np.zeros(0, np.float32), archived=np.zeros((0, 0), np.uint16))
@@ -51,7 +51,7 @@ def test_fields_that_are_filled_only_from_some_moment_on_come_back(tmp_path):
 
 
 def test_rounding_is_as_documented():
-    stream = MadeUpStream(1)
+    stream = SyntheticStream(1)
     for _ in range(12):
         shot = stream.push().snapshot
     told = rounded(shot)
@@ -59,13 +59,13 @@ def test_rounding_is_as_documented():
         wrong = np.abs(getattr(told, name) - getattr(shot, name))
         assert np.nanmax(wrong) <= 0.5 / 254 + 1e-6
     values = shot.guidance_attention
-    known = values > 1e-4  # below, float16 has steps of its own
+    known = values > 1e-4  # below, float16 has larger steps
     assert np.abs(told.guidance_attention[known] / values[known] - 1).max() <= 0.032
     assert_same(rounded(told), told)
 
 
 def test_the_first_moments_do_not_depend_on_later_ones(tmp_path):
-    stream = MadeUpStream(3)
+    stream = SyntheticStream(3)
     views = [stream.push() for _ in range(40)]
     short, _ = recorded(tmp_path, views[:20])
     whole, _ = recorded(tmp_path, views)
@@ -74,7 +74,7 @@ def test_the_first_moments_do_not_depend_on_later_ones(tmp_path):
 
 
 def test_what_shows_nothing_new_is_passed_over_and_another_memory_is_refused():
-    stream, recorder = MadeUpStream(0), trace.Recorder()
+    stream, recorder = SyntheticStream(0), trace.Recorder()
     assert recorder.add(view_without_memory())
     first = stream.push()
     assert recorder.add(first)
@@ -84,20 +84,20 @@ def test_what_shows_nothing_new_is_passed_over_and_another_memory_is_refused():
     assert recorder.moments == 2
     second = stream.push()
     assert recorder.add(second)
-    assert not recorder.add(MadeUpStream(0).push())  # it began again
+    assert not recorder.add(SyntheticStream(0).push())  # it began again
     assert not recorder.add(first)
     assert recorder.frames == 2
 
 
 def test_a_view_with_a_newer_frame_than_its_snapshot_is_recorded(tmp_path):
-    stream = MadeUpStream(0)
+    stream = SyntheticStream(0)
     views = [replace(view, frame_index=view.frame_index + 3) for view in (stream.push(), stream.push())]
     run, _ = recorded(tmp_path, views)
     assert [run.moment(i).frame_index for i in range(2)] == [run.moment(i).snapshot.frames_seen - 1 for i in range(2)]
 
 
 def view_without_memory():
-    view = MadeUpStream(9).push()
+    view = SyntheticStream(9).push()
     return replace(view, snapshot=None, frame_jpeg=None, clock=math.nan, frame_index=-1)
 
 
@@ -109,7 +109,7 @@ def test_nothing_recorded_is_nothing_to_write(tmp_path):
 
 def test_a_folder_that_is_not_there_is_said(tmp_path):
     recorder = trace.Recorder()
-    recorder.add(MadeUpStream(0).push())
+    recorder.add(SyntheticStream(0).push())
     with pytest.raises(trace.TraceError, match="could not be written"):
         recorder.write(tmp_path / "no" / "x.hermesrun", trace.Head())
 
@@ -118,7 +118,7 @@ def test_a_folder_that_is_not_there_is_said(tmp_path):
 
 
 def test_a_file_stays_below_its_limit_and_keeps_every_answer(tmp_path):
-    stream, views = MadeUpStream(5), []
+    stream, views = SyntheticStream(5), []
     for number in range(400):
         views.append(stream.push())
         if number % 50 == 7:
@@ -139,7 +139,7 @@ def test_a_file_stays_below_its_limit_and_keeps_every_answer(tmp_path):
 
 
 def test_pictures_shrink_together_and_come_back_as_thumbnails(tmp_path):
-    stream, rng = MadeUpStream(6), np.random.default_rng(0)
+    stream, rng = SyntheticStream(6), np.random.default_rng(0)
     recorder = trace.Recorder(300_000)
     for _ in range(90):
         view = stream.push()
@@ -158,11 +158,11 @@ def _width(picture: bytes) -> int:
     return cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape[1]
 
 
-# What else a run tells --------------------------------------------------------------------------------------------------
+# Other data of a run -----------------------------------------------------------------------------------------------------
 
 
 def test_a_life_is_that_of_the_live_stream(tmp_path):
-    stream = MadeUpStream(7)
+    stream = SyntheticStream(7)
     views = [stream.push() for _ in range(40)]
     run, _ = recorded(tmp_path, views, scores=stream.scores)
     assert len(run.records) == len(stream.scores)
@@ -179,7 +179,7 @@ def test_a_life_is_that_of_the_live_stream(tmp_path):
 
 
 def test_the_past_is_what_was_held_then(tmp_path):
-    stream = MadeUpStream(8)
+    stream = SyntheticStream(8)
     views = [stream.push() for _ in range(60)]
     run, _ = recorded(tmp_path, views)
     past = run.past(views[30].clock)
@@ -199,7 +199,7 @@ def test_the_head_comes_back(tmp_path):
         "policy": {"name": "hermes", "title": "HERMES", "badge": "b", "about": "a"}, "chat": (turn,),
         "events": (EVENT,),
     }  # fmt: skip
-    run, _ = recorded(tmp_path, [MadeUpStream(0).push()], **head)
+    run, _ = recorded(tmp_path, [SyntheticStream(0).push()], **head)
     for name, value in head.items():
         assert getattr(run.head, name) == value, name
     assert (run.id, run.title, run.clip_id, run.chat) == ("a-run", "A run", "first-card", (turn,))
@@ -208,13 +208,13 @@ def test_the_head_comes_back(tmp_path):
 def test_equal_runs_are_equal_files(tmp_path):
     (tmp_path / "1").mkdir()
     (tmp_path / "2").mkdir()
-    one = recorded(tmp_path / "1", [MadeUpStream(2).push()])[1]
-    two = recorded(tmp_path / "2", [MadeUpStream(2).push()])[1]
+    one = recorded(tmp_path / "1", [SyntheticStream(2).push()])[1]
+    two = recorded(tmp_path / "2", [SyntheticStream(2).push()])[1]
     assert one.read_bytes() == two.read_bytes()
 
 
 def test_a_run_is_read_without_torch(tmp_path):
-    stream = MadeUpStream(4)
+    stream = SyntheticStream(4)
     views = [stream.push() for _ in range(20)]
     _, path = recorded(tmp_path, [*views, stream.ask("What?")], scores=stream.scores)
     code = (

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from damaged import DAMAGES, with_part
-from made_up_stream import EVENT, MadeUpStream, recorded
+from synthetic_stream import EVENT, SyntheticStream, recorded
 
 from hermes import trace
 from hermes.files.limits import RUN_LIMITS
@@ -20,7 +20,7 @@ from hermes.trace.block import pack, unpack
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory):
-    stream = MadeUpStream(4)
+    stream = SyntheticStream(4)
     views = [stream.push() for _ in range(20)]
     views.append(stream.ask("What?"))
     return recorded(tmp_path_factory.mktemp("good"), views, scores=stream.scores)[1]

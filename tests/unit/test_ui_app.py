@@ -99,7 +99,7 @@ def test_an_invalid_variable_is_refused(no_environment, name, value):
 
 
 def refused(capsys, *arguments):
-    """Start the app with arguments that it must refuse; returns what it said, which must be one line."""
+    """Start the app with invalid arguments; return its message, which must be one line."""
     assert app.main([*arguments]) == 2
     said = capsys.readouterr()
     assert said.out == ""
@@ -173,7 +173,7 @@ def test_addresses_are_written_as_urls():
 
 
 def test_a_port_in_use_ends_the_process_quietly(taken):
-    """In a process of its own: nothing may crash at exit either."""
+    """In a separate process, to check that nothing crashes at exit."""
     command = [sys.executable, app.__file__, "--port", str(taken)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2

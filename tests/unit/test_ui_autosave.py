@@ -1,4 +1,4 @@
-"""Saved streams: what is written, who may read it, and that a hostile or damaged file is never resumed."""
+"""Saved streams: content, file permissions, and rejection of hostile or damaged files."""
 
 from __future__ import annotations
 

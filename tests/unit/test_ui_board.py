@@ -23,7 +23,7 @@ def everything(_layer, _frame):
 
 
 def snapshot(frames, sequence, keep=everything, answer=None):
-    """A snapshot of `frames` frames in which `keep` says how many tokens of each frame a layer holds."""
+    """A snapshot of `frames` frames; `keep` returns how many tokens of each frame a layer holds."""
     kept = np.array([[keep(layer, f) for f in range(frames)] for layer in range(LAYERS)], np.uint16).reshape(
         LAYERS, frames
     )
@@ -43,7 +43,7 @@ def snapshot(frames, sequence, keep=everything, answer=None):
 
 
 class Browser:
-    """What the browser would hold: applies messages as `static/js/board/codec.js` does."""
+    """The state in the browser: applies messages as `static/js/board/codec.js` does."""
 
     def __init__(self):
         self.seq = None
@@ -84,7 +84,7 @@ def encode(encoder, shot, acknowledged, duration=None, thumbnails=lambda _frames
 
 
 def forgetful(now):
-    """A layer keeps what is newest, deeper layers longer."""
+    """A layer retains the newest frames; deeper layers retain them longer."""
     return lambda layer, frame: max(0, PER_FRAME - max(0, now - frame - 4 * (layer + 1)))
 
 

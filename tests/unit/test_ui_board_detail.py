@@ -1,4 +1,4 @@
-"""What the board sends only when looked at or asked: scores, filmstrip, a frame's tokens, its life, a saved page."""
+"""Parts of the board sent only if visible or requested: scores, filmstrip, a frame's tokens and history, a saved page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ FRAMES, BUDGET, LAYERS, PATCHES = 60, 128, 10, 16
 
 
 class Source:
-    """A stream that has been seen: what a live stream and a recorded run both offer."""
+    """A processed stream with the common interface of live streams and recorded runs."""
 
     def __init__(self) -> None:
         self.session = hermes.StreamSession(hermes.load("pocket"), "hermes", budget=BUDGET, chunk=4)
@@ -212,7 +212,7 @@ def test_a_saved_page_holds_the_moment_and_asks_nobody(source):
     assert "<clip>" not in page
     markup = re.sub(r"<script.*?</script>", "", page, flags=re.DOTALL)
     assert not re.search(r'(?:src|href)="(?!data:)', markup)
-    # The board itself goes on from where it was.
+    # The board itself continues from its previous state.
     assert encoder.encode(source.shot, acknowledged=before["seq"], **given) is None
     with pytest.raises(HermesError, match="nothing to save"):
         standalone.page(source, replace(source.view(), snapshot=None), encoder, fps=2.0, meters={})

@@ -1,4 +1,4 @@
-"""The document as it is served: our script and the opening moment stand in it, and everything else passes unchanged."""
+"""The served document contains our script and the opening moment; everything else passes unchanged."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ GRADIO = (
 
 
 def finish(coroutine):
-    """Run it in a thread of its own: the browser tests of this process may have left a running loop in this one."""
+    """Run it in a separate thread, because browser tests may have left a running event loop in this one."""
     with ThreadPoolExecutor(1) as thread:
         return thread.submit(asyncio.run, coroutine).result()
 
 
 def get(document, path="/", method="GET", **headers):
-    """What a browser gets: status, headers, body."""
+    """Return the response: status, headers, body."""
     sent = []
 
     async def send(message):

@@ -1,4 +1,4 @@
-"""The lab of a visitor, on the real engine: what the browser receives, and what is rejected."""
+"""The lab of a visitor with the real engine: messages to the browser, and rejected requests."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def test_one_question_goes_to_all(lab):
 
 
 def saved(lab):
-    """Where the file of a lab's last recording lies."""
+    """Path of a lab's last recording."""
     return Path(unquote(lab.poll(-1)["recorded"]["url"].removeprefix("gradio_api/file=")))
 
 
@@ -227,7 +227,7 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
     contents = {"lab": BUNDLED.read_bytes(), "run": window.read_bytes(), "bad": BUNDLED.read_bytes()[:100_000]}
 
     def upload(name):
-        folder = tmp_path / f"hash-{name}"  # Gradio puts every upload into a folder of its own
+        folder = tmp_path / f"hash-{name}"  # Gradio stores each upload in a separate folder
         folder.mkdir(exist_ok=True)
         (folder / f"{name}{ENDING}").write_bytes(contents[name])
         return handlers.sessions.receive_upload("me", str(folder / f"{name}{ENDING}"))
@@ -274,7 +274,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
     assert board["meters"]["kept"] == 128
     life = handlers.sessions.get("me").detail({"kind": "life", "frame": 3, "layer": 2, "id": 1})
     assert life["of"] == life["moments"].__len__() > 0, "its scores were recorded too"
-    assert lab.poll(-1)["run"]["title"] == run.title  # the lab stays as it was
+    assert lab.poll(-1)["run"]["title"] == run.title  # the lab is unchanged
     handlers.leave("me")
 
 

@@ -147,9 +147,9 @@ def test_odd_requests_are_refused(request_, said, sessions, known):
 
 def test_a_policy_that_is_missing_is_explained(known):
     without = replace(known, policies={name: policy for name, policy in POLICIES.items() if name != "rekv"})
-    told = plan(read_lesson(ASSETS / "lessons" / "retrieval.json", without), without)
-    assert "not available here" in told["steps"][0]["without"]
-    assert "choices" not in told["steps"][0]
+    payload = plan(read_lesson(ASSETS / "lessons" / "retrieval.json", without), without)
+    assert "not available here" in payload["steps"][0]["without"]
+    assert "choices" not in payload["steps"][0]
 
 
 def test_the_browser_is_not_told_which_choice_is_right(known):

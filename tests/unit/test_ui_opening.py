@@ -1,4 +1,4 @@
-"""The opening moment: served with the page, and gone on from by the visitor whose browser shows it."""
+"""The opening moment: served with the page, and continued by the visitor whose browser shows it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def opened(engine, bundled, tmp_path):
 
 
 def poll(handlers, opening, key="tab", **wish):
-    """The first question of a browser; what the player and the board hear."""
+    """The first request of a browser; return the messages for player and board."""
     told = opening.payload
     data = {
         "open": {"n": 1, "id": told["run"], "seconds": told["seconds"], "play": False, **wish},

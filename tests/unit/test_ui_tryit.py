@@ -1,4 +1,4 @@
-"""The panel of a policy's settings: made from what the policy lists, honest about what was changed."""
+"""The panel of policy settings: built from the policy's list, with changes marked."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_only_a_few_wait_at_once():
 
     arrivals = [lambda i=i: turns._waiting == i + 1 for i in range(MOST_WAITING)] + [lambda: done]
     in_threads([lambda n=n: press(n) for n in range(10, 11 + MOST_WAITING)], arrivals)
-    # the one too many went at once, and those before it need not wait on
+    # the surplus action did not wait, and earlier ones need not wait any longer
     assert sorted(done) == list(range(10, 11 + MOST_WAITING))
     assert done[0] == 10 + MOST_WAITING
 

@@ -1,4 +1,4 @@
-"""The update stream over HTTP: a real server on 127.0.0.1, a recorded run that plays, and what a page receives of it."""
+"""The update stream over HTTP: a server on 127.0.0.1 plays a recorded run, and a client receives its updates."""
 
 from __future__ import annotations
 

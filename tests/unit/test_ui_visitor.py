@@ -1,4 +1,4 @@
-"""What a visitor can do, on the real engine with a tiny model: no browser, no Gradio."""
+"""Actions of a visitor on the real engine with a tiny model, without browser and Gradio."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Clip mode: one call streams a clip and asks its questions, also in a process of its own with everything pickled."""
+"""Clip mode: one call streams a clip and asks its questions, also in a separate process with pickled data."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_stretches_end_where_questions_are():
 
 
 def in_a_fork(function, argument):
-    """What ZeroGPU does with a decorated generator: a forked process, pickled argument, pickled items, no memory shared."""
+    """Run a generator as ZeroGPU does: a forked process, pickled arguments and items, no shared memory."""
     fork = multiprocessing.get_context("fork")
     arguments, items = fork.SimpleQueue(), fork.SimpleQueue()
 
@@ -165,7 +165,7 @@ def test_more_to_do_declares_more_seconds(request_of, clip):
 
 
 def test_zero_gpu_without_the_package_says_what_to_install(tmp_path):
-    """In a Python of its own that cannot see the package."""
+    """In a separate Python process without the package."""
     code = (
         "import sys, importlib.util as util; real = util.find_spec\n"
         "util.find_spec = lambda name, *more: None if name == 'spaces' else real(name, *more)\n"

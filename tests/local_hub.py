@@ -1,6 +1,6 @@
-"""A hub of one's own: the endpoints of huggingface.co that a model's download needs, over folders on this machine.
+"""A local hub: the endpoints of huggingface.co that a model download needs, serving folders of this machine.
 
-Sizes may be pretended, so that a large download can be announced without being made.
+Reported sizes can be larger than the files, to test the announcement of large downloads.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Hub:
-    """Serves `models`: hub id -> (folder, licence, bytes by which its weights are said to be larger, gated or not)."""
+    """Serves `models`: hub id -> (folder, licence, bytes added to the reported size of its weights, whether it is gated)."""
 
     def __init__(self, models: dict[str, tuple[Path, str | None, int, bool]]) -> None:
         self.models = models

@@ -1,5 +1,5 @@
-"""Two devices where there is only a CPU: tensors that say they lie on `pretended:0` or `pretended:1`, hold their numbers in
-CPU memory, and refuse to be mixed, as tensors of two GPUs do. The arithmetic is real; only the place is pretended.
+"""Simulated devices on a CPU: tensors report the device `pretended:0` or `pretended:1`, are stored in
+CPU memory, and cannot be combined, like tensors of two GPUs. The arithmetic is real; only the device is simulated.
 
 Run as a program (it renames a backend of torch, which lasts as long as the process), it streams through every family and
 policy that way and prints what differs from a run on the CPU.
@@ -124,7 +124,7 @@ def move(module: torch.nn.Module, place: str) -> None:
 
 
 def compare(folder: Path, policy: str) -> str:
-    """Stream and ask on the CPU and on two pretended devices; "" if both do the same, else what went wrong."""
+    """Stream and ask on the CPU and on two simulated devices; "" if the results are equal, else the difference."""
     model = hermes.load(folder, device="cpu")
     expected = _stream(model, policy)
     with torch.inference_mode(), PretendedDevices():

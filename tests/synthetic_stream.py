@@ -1,4 +1,4 @@
-"""A made-up stream whose memory changes in every way that a recorded run must keep, without a model."""
+"""A synthetic stream without a model, whose memory changes in every way that a recorded run must reproduce."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ LAYERS, PER_FRAME, PROMPTS = 4, 9, 5
 EVENT = {"what": "red circle", "colour": "red", "shape": "circle", "where": "left", "start": 0.0, "end": 2.5}
 
 
-class MadeUpStream:
-    """A memory that grows, evicts by chance, folds, and compacts positions: every kind of change that a run must keep."""
+class SyntheticStream:
+    """A memory that grows, evicts random tokens, merges them into summaries, and compacts positions."""
 
     def __init__(self, seed: int, *, budget: int = 40, odd: bool = False) -> None:
         self.rng = np.random.default_rng(seed)
         self.budget = budget
-        self.odd = odd  # figures outside 0 to 1, positions that are no whole numbers, fields that few policies fill
+        self.odd = odd  # scores outside 0 to 1, positions that are not integers, fields that few policies use
         self.layers = [[self._token(-1, -1, PROMPT, i) for i in range(PROMPTS)] for _ in range(LAYERS)]
         self.times: list[float] = []
         self.evictions: tuple[Eviction, ...] = ()

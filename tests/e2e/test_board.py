@@ -188,7 +188,7 @@ def saved(page, name, folder: Path) -> Path:
     return target
 
 
-def test_exports_hold_what_is_shown(streamed, browser, tmp_path):
+def test_exports_contain_the_shown_data(streamed, browser, tmp_path):
     page = streamed
     page.evaluate("HermesLive.boardView({ frame: 4, layer: 8 })")
     expect(page.get_by_role("heading", name="Frame 5, seen at")).to_be_visible()

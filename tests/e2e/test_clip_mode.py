@@ -55,7 +55,7 @@ def test_a_run_with_its_questions(page):
     expect(page.get_by_label("Stream clock")).to_have_text(re.compile(r"^0:\d\d\.\d / 0:\d\d$"))
 
 
-def test_the_webcam_says_why_it_is_not_there(page):
+def test_the_webcam_panel_explains_why_it_is_unavailable(page):
     page.get_by_role("tab", name="Webcam").first.click()
     expect(page.get_by_text("The webcam is not available here")).to_be_visible()
     page.get_by_role("button", name="Run", exact=True).click()

@@ -76,7 +76,7 @@ def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     expect(section.get_by_role("row").last).to_contain_text("Deep layers")  # this policy has no tiers
 
 
-def test_where_nobody_knows_the_truth_the_page_says_so_and_still_shows_what_was_read(open_page):
+def test_without_ground_truth_the_page_reports_it_and_shows_the_attention(open_page):
     page = open_page()
     watched_then_asked(page, "Tell me a joke.", 12)
     section = fate(page)

@@ -231,7 +231,7 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     expect(lab.get_by_text(run.title, exact=True)).to_be_visible()
 
 
-def test_what_is_no_lab_run_is_explained(open_page):
+def test_other_files_are_rejected_with_an_explanation(open_page):
     lab = lab_of(open_page(run=None, query="&lab=no-such-run"))
     expect(lab.get_by_role("alert")).to_have_text("The lab run in this link is not available here.")
     data = RECORDED.path.read_bytes()

@@ -80,7 +80,7 @@ def test_a_lesson_from_its_link_to_its_end(name, open_page):
     assert json.loads(page.evaluate("localStorage.getItem('hermes-lessons')"))[name]["done"]
 
 
-def test_what_was_open_comes_back(open_page):
+def test_the_open_stream_is_restored(open_page):
     page = open_page()
     page.get_by_role("tab", name="Clips").click()
     page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2).click()
@@ -105,7 +105,7 @@ def test_what_was_open_comes_back(open_page):
     expect(page.get_by_role("button", name="Lessons", exact=True)).to_be_focused()
 
 
-def test_a_step_waits_for_what_it_shows_and_then_shows_it(open_page):
+def test_a_step_waits_for_its_result(open_page):
     page = follow(open_page, "lesson=eviction&step=1")
     step = LESSONS["eviction"]["steps"][0]
     panel(page).get_by_role("radio", name=step["predict"]["choices"][2]["text"], exact=True).check()
@@ -118,7 +118,7 @@ def test_a_step_waits_for_what_it_shows_and_then_shows_it(open_page):
     expect(panel(page).get_by_text("Correct.", exact=True)).to_be_visible()
 
 
-def test_a_word_explains_itself_and_goes_with_escape(open_page):
+def test_a_term_shows_its_definition_and_closes_with_escape(open_page):
     page = follow(open_page, "lesson=kv-cache&step=2")
     word = panel(page).get_by_role("button", name="KV cache")
     word.focus()
@@ -156,7 +156,7 @@ def test_the_calculator_multiplies(open_page):
     expect(group).to_contain_text("17.3 GB")
 
 
-def test_on_a_phone_the_lesson_lies_below_what_it_points_at(open_page):
+def test_on_a_phone_the_lesson_is_below_the_highlighted_part(open_page):
     page = follow(open_page, "lesson=kv-cache&step=2", width=390, height=844)
     sheet = panel(page).bounding_box()
     assert (sheet["x"], sheet["width"]) == (0, 390)

@@ -122,7 +122,7 @@ def test_light_and_dark_can_be_switched_and_are_remembered(open_page, app):
     assert page.evaluate(dark)
 
 
-def test_the_cell_cursor_speaks(open_page):
+def test_the_cell_cursor_is_announced(open_page):
     page = open_page()
     start(page)
     wait_frames(page, 6)
@@ -177,7 +177,7 @@ def test_settings_apply_or_say_why_not(open_page):
     wait_frames(page, seen + 4)  # the stream went on
 
 
-def test_an_unknown_model_is_refused_and_the_stream_goes_on(open_page):
+def test_an_unknown_model_is_rejected_and_the_stream_continues(open_page):
     page = open_page()
     start(page)
     wait_frames(page, 4)
@@ -262,7 +262,7 @@ def test_bad_uploads_are_explained_and_nothing_is_lost(open_page, name, content)
     wait_frames(page, seen + 4)  # the previous stream continues
 
 
-def test_an_empty_file_is_refused_at_once(open_page):
+def test_an_empty_file_is_rejected_immediately(open_page):
     page = open_page()
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files({"name": "nothing.mp4", "mimeType": "video/mp4", "buffer": b""})

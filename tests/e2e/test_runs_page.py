@@ -90,7 +90,7 @@ def test_pause_seek_and_speed(open_page):
     assert position(page) < FIRST.seconds / 2
 
 
-def test_a_live_question_is_refused_with_what_to_do(open_page):
+def test_a_live_question_is_rejected_with_a_hint(open_page):
     page = open_page(run=FIRST.id)
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     ask(page, "What is shown now?")

@@ -40,7 +40,7 @@ def test_a_budget_is_reached_and_held(tiny_model, frames, policy):
     assert (result.guidance is None) == (policy == "sliding-window")
 
 
-def test_a_policy_that_cannot_go_on_says_where_and_why(short_range_model, frames):
+def test_a_policy_that_cannot_continue_reports_where_and_why(short_range_model, frames):
     most = short_range_model.max_positions // short_range_model.tokens_per_frame
     result = bench_policy(short_range_model, "full", frames, marks=(16, 10 * most), chunk=16, rounds=1)
     assert [mark.frames for mark in result.marks] == [16]

@@ -71,7 +71,7 @@ def test_command_refuses(capsys, arguments):
     assert capsys.readouterr().err.startswith("hermes: error: ")
 
 
-def test_a_server_that_does_not_start_says_why(monkeypatch, tmp_path):
+def test_a_server_that_does_not_start_reports_the_reason(monkeypatch, tmp_path):
     program = tmp_path / "app.py"
     program.write_text("raise SystemExit('the model is damaged')")
     monkeypatch.setattr(server, "find_app", lambda: program)

@@ -25,7 +25,7 @@ PUBLISHED = {
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_it_is_what_the_tensors_of_a_real_cache_take(family, tmp_path):
+def test_the_cost_equals_the_tensors_of_a_real_cache(family, tmp_path):
     folder = getattr(tiny, family)(tmp_path)
     shape = CacheShape.of_config(json.loads((folder / "config.json").read_text("utf-8")))
     model = hermes.load(folder, device="cpu")
@@ -44,13 +44,13 @@ def test_the_model_that_ships():
     assert shape.bytes_per_token("float32") == hermes.load("pocket", device="cpu").bytes_per_token
 
 
-def test_published_models_take_what_their_papers_say():
+def test_published_models_have_the_sizes_in_their_papers():
     listed = json.loads((ROOT / "assets" / "published_models.json").read_text("utf-8"))["models"]
     found = {m["id"]: CacheShape(m["layers"], m["kv_heads"], m["head_dim"]).bytes_per_token(m["dtype"]) for m in listed}
     assert PUBLISHED.items() <= found.items()
 
 
-def test_a_state_is_what_the_tensors_of_a_recurrent_model_take():
+def test_the_state_size_equals_the_tensors_of_a_recurrent_model():
     shape = StateShape(layers=3, heads=4, head_dim=16, state=24, groups=2, kernel=4)
     config = Mamba2Config(
         hidden_size=32, expand=2, num_hidden_layers=3, num_heads=4, head_dim=16, state_size=24, n_groups=2, conv_kernel=4,
@@ -86,7 +86,7 @@ def test_a_head_count_that_is_missing_is_named():
     assert CacheShape.of_config(shared) == CacheShape(3, 4, 8)
 
 
-def test_what_makes_no_sense_is_refused():
+def test_invalid_requests_are_rejected():
     with pytest.raises(ShapeError, match="at least one layer"):
         CacheShape(0, 2, 64)
     with pytest.raises(ShapeError, match="at least one layer, head"):

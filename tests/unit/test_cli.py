@@ -444,7 +444,7 @@ def test_interrupt_exits_with_130(capsys, monkeypatch):
     assert "interrupted" in capsys.readouterr().err
 
 
-def test_a_reader_that_goes_away_is_no_error(model_folder):
+def test_a_closed_pipe_is_not_an_error(model_folder):
     call = f"'{sys.executable}' -m hermes ask '{CLIP}' --fps 0.2 --model '{model_folder}' --question 'What is it?'"
     script = f"{call} | true; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)

@@ -129,7 +129,7 @@ def test_leaving_ends_the_call(make, loader, tiny_folder):
     assert closed.is_set()
 
 
-def test_a_call_that_fails_is_told(make):
+def test_a_call_that_fails_is_reported(make):
     def no_gpu(request):
         raise HermesError("The GPU could not be used for this run. Quota exceeded.")
         yield request
@@ -156,7 +156,7 @@ def test_a_call_that_fails_is_told(make):
         (WISH | {"questions": "all"}, "at most"),
     ],
 )
-def test_bad_wishes_are_told(make, wish, words):
+def test_bad_requests_are_reported(make, wish, words):
     visitor = make()
     assert list(visitor.run(wish)) == []
     assert words in visitor.poll(None, -1)[0]["notice"]["text"]
@@ -180,7 +180,7 @@ def test_questions_are_read_as_they_are():
     ]  # fmt: skip
 
 
-def test_a_setting_is_tried_for_the_next_run_and_another_policy_begins_afresh(make):
+def test_a_setting_applies_to_the_next_run_and_another_policy_starts_with_defaults(make):
     visitor = make()
     told = visitor.try_it({"name": "smoothing", "value": False})
     assert (told["said"], visitor.settings.changed) == ("Applies to the next run.", (("smoothing", False),))

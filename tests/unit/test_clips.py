@@ -64,7 +64,7 @@ def test_truth_is_well_formed(name):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_pictures_show_what_the_truth_says(name):
+def test_pictures_match_the_truth(name):
     """Where a frame differs most from the clip's background, there the card is."""
     about = truth(name)
     picture_of = {
@@ -82,7 +82,7 @@ def test_pictures_show_what_the_truth_says(name):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_truth_is_what_the_recipe_gives(recipe):
+def test_truth_files_match_the_recipe(recipe):
     about = truth(recipe.name)
     events = [(e.colour, e.shape, e.place, e.start / recipe.fps) for e in clip_events(recipe).events]
     assert events == [(e["colour"], e["shape"], e["where"], e["start"]) for e in about["events"]]
@@ -91,7 +91,7 @@ def test_truth_is_what_the_recipe_gives(recipe):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_shipped_pictures_are_what_the_recipe_draws(recipe):
+def test_shipped_pictures_equal_the_recipe(recipe):
     drawn = itertools.islice(clip_frames(recipe), 6)
     for picture, (shipped, _) in zip(drawn, sample(CLIPS / f"{recipe.name}.webm", recipe.fps), strict=False):
         assert np.abs(picture.astype(int) - shipped).mean() < 6  # tolerance for compression

@@ -76,7 +76,7 @@ def test_a_clip_is_seen_whole(engine, clip, tiny_model):
     stream.close()
 
 
-def test_answers_come_while_frames_go_on(engine, clip):
+def test_answers_arrive_while_frames_continue(engine, clip):
     stream = engine.open(SETTINGS)
     stream.play(clip)
     until(lambda: stream.view().snapshot is not None and stream.view().snapshot.frames_seen > 0)
@@ -110,7 +110,7 @@ def test_questions_before_the_first_frame(engine):
         stream.restart()
 
 
-def test_pause_stops_the_clock_and_resume_goes_on(engine, clip):
+def test_pause_stops_the_clock_and_resume_continues(engine, clip):
     stream = engine.open(StreamSettings(model="tiny", budget=40, fps=4, speed=8))
     stream.play(clip)
     until(lambda: stream.view().snapshot.frames_seen >= 3)
@@ -218,7 +218,7 @@ def test_a_full_cache_fails_in_words_and_can_be_asked(engine, short_range_model)
     check_answer_of(stream, "What was shown?")
 
 
-def test_an_answer_in_progress_goes_on_when_no_more_frames_fit(engine, short_range_model):
+def test_an_answer_in_progress_continues_when_no_more_frames_fit(engine, short_range_model):
     engine.load("short")
     stream = engine.open(StreamSettings(model="short", policy="full"))
     stream.camera()
@@ -298,7 +298,7 @@ def test_switching_the_model_does_not_disturb_others(tiny_model, tmp_path, clip)
     engine.close()
 
 
-def test_answers_go_before_frames_and_no_stream_starves(engine, clip, monkeypatch):
+def test_answers_have_priority_and_no_stream_starves(engine, clip, monkeypatch):
     """Everything waits while the worker is held; then the order of the steps is observed."""
     streams = [engine.open(replace(SETTINGS, chunk=16)) for _ in range(2)]
     for stream in streams:

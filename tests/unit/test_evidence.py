@@ -112,7 +112,7 @@ def test_in_a_part_of_memory_that_the_answer_did_not_read():
     assert "is in the memory of all layers" in verdict.sentence
 
 
-def test_what_was_fetched_is_held_and_no_layer_evicted_it():
+def test_fetched_tokens_count_as_held():
     reading = trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3, 9: 0.1}})
     verdict = attribute_evidence(reading, archiving({2: 2, 3: 2}), [SPAN], "x")
     assert verdict.outcome == "read"
@@ -179,7 +179,7 @@ def test_of_several_moments_the_worst_off_counts_where_all_are_needed_else_the_b
     )
 
 
-def test_nothing_to_point_at_and_nobody_knows():
+def test_without_evidence_or_truth():
     reading = trace([NEWEST] * 3, {1: {9: 0.9}}, answer="Yes.")
     absent = attribute_evidence(reading, snapshot(), [], "No.")
     assert (absent.outcome, absent.right, absent.moments) == ("absent", False, ())
@@ -214,7 +214,7 @@ def test_a_remnant_that_is_attended_to_is_held():
     assert gone.outcome == "evicted"
 
 
-def test_what_is_said_where_answer_and_fate_do_not_go_together():
+def test_remarks_if_answer_and_evidence_disagree():
     misread = attribute_evidence(
         trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star."
     )

@@ -64,7 +64,7 @@ def test_hermes_holds_and_reads_the_first_card_and_a_sliding_window_has_evicted_
     assert "Seen, then forgotten" in verdict.sentence
 
 
-def test_what_the_page_is_told(pocket, clip):
+def test_messages_to_the_page(pocket, clip):
     session = watched(pocket, clip, "hermes", budget=512)
     _, verdict = verdict_on(session, clip, "What was the first card?")
     told = encode_verdict(verdict, session.snapshot(), lambda frames: dict.fromkeys(frames, b"jpeg"))
@@ -76,7 +76,7 @@ def test_what_the_page_is_told(pocket, clip):
     assert len(json.dumps(told)) < 20_000
 
 
-def test_the_board_carries_the_verdict_and_says_where_nobody_knows(pocket, clip):
+def test_the_board_contains_the_verdict_or_reports_that_it_is_unknown(pocket, clip):
     session = watched(pocket, clip, "hermes", budget=512, seconds=20.0)
     list(session.ask("What was the first card?"))
     for judge, outcome in ((judge_of(clip.events, clip.fps), "read"), (None, "unknown")):

@@ -197,7 +197,7 @@ def test_positions_stay_inside_a_short_range(family, tmp_path, policy):
     check_answer(session.snapshot(), said, QUESTION)
 
 
-def test_a_loaded_session_goes_on_as_the_saved_one(family, tmp_path):
+def test_a_loaded_session_continues_as_the_saved_one(family, tmp_path):
     model, _ = family
     session = hermes.StreamSession(model, budget=60)
     session.push(pictures(21), np.arange(21) / 2)  # an odd number: a frame may be waiting for its partner

@@ -277,7 +277,7 @@ def test_a_stream_whose_own_handling_fails_is_not_scheduled_any_more(engine, bys
     until(lambda: broken not in engine._streams)
 
 
-def test_a_slow_retrieval_blocks_nobody(engine, bystander, monkeypatch):
+def test_a_slow_retrieval_does_not_block_others(engine, bystander, monkeypatch):
     """Retrieval runs in the worker; views, actions and questions of all visitors return meanwhile."""
     slow = engine.open(replace(SETTINGS, model="victim", policy="rekv"))
     slow.camera()
@@ -329,7 +329,7 @@ def test_a_consumer_that_disappears(engine, victim, bystander):
     check_alive(engine, bystander)
 
 
-def test_closing_ends_the_answer_at_once(engine, bystander, monkeypatch):
+def test_closing_ends_the_answer_immediately(engine, bystander, monkeypatch):
     stream = engine.open(replace(SETTINGS, model="victim"))
     stream.camera()
     see(stream, 0.0)

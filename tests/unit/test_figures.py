@@ -82,7 +82,7 @@ def test_the_edge_of_a_frame(asked):
     assert metrics.answer_border_ratio(asked, trace) == pytest.approx(np.mean(edge) / np.mean(inside), rel=1e-4)
 
 
-def test_what_an_answer_read(asked):
+def test_attention_of_an_answer(asked):
     every = np.ones(48, bool)
     assert metrics.answer_on(asked, asked.answer, every) == pytest.approx(1)
     newest = np.arange(48) >= 36

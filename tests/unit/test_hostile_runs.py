@@ -49,7 +49,7 @@ def good(tmp_path_factory):
     return recorded(tmp_path_factory.mktemp("good"), [*views, stream.ask("What?")], scores=stream.scores)[1]
 
 
-def test_the_page_says_what_is_wrong_with_an_upload_and_goes_on(good, tmp_path):
+def test_the_page_reports_a_bad_upload_and_continues(good, tmp_path):
     engine = Engine()
     handlers = Handlers(
         Sessions(lambda: Visitor(StreamSettings(), ModelLoader(engine), {}, POLICIES), Quota(), tmp_path)

@@ -100,7 +100,7 @@ def test_positions_stay_in_range_for_ten_thousand_frames(short_range_model, poli
     check_memory(session.snapshot(), model.max_positions)
 
 
-def test_the_full_cache_says_when_it_is_full_and_loses_nothing(short_range_model, noise):
+def test_the_full_cache_reports_when_it_is_full_and_loses_nothing(short_range_model, noise):
     session = hermes.StreamSession(short_range_model, policy="full")
     frames, times = noise(400)
     with pytest.raises(ContextFullError, match="policy with a budget"):
@@ -115,7 +115,7 @@ def test_the_full_cache_says_when_it_is_full_and_loses_nothing(short_range_model
     check_memory(session.snapshot(), short_range_model.max_positions)
 
 
-def test_tiers_keep_what_their_rule_says(tiny_model, noise):
+def test_tiers_follow_their_rule(tiny_model, noise):
     """Sensory layers hold the newest tokens; long-term layers hold one summary token for all evicted ones."""
     session = hermes.StreamSession(tiny_model, budget=40)
     session.push(*noise(64))
@@ -206,7 +206,7 @@ def test_embedding_guidance_is_another_measurement(tiny_model, noise):
 
 
 @pytest.mark.parametrize("policy", OWN)
-def test_a_loaded_session_goes_on_as_the_saved_one(tiny_model, noise, tmp_path, policy):
+def test_a_loaded_session_continues_as_the_saved_one(tiny_model, noise, tmp_path, policy):
     session = hermes.StreamSession(tiny_model, policy=policy, budget=40)
     session.push(*noise(32))
     list(session.ask("What was first?", max_new_tokens=4))

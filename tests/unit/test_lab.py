@@ -69,7 +69,7 @@ def test_a_policy_without_a_budget_is_measured_once(pocket):
     assert plan.budgets == [64, 128]
 
 
-def test_a_policy_can_have_a_budget_of_its_own(pocket):
+def test_a_policy_can_have_its_own_budget(pocket):
     plan = make_plan(pocket, "pocket", ["hermes", "rekv@25%", "full@6%"], ["6%", "32"], streams=2, frames=24)
     assert plan.cells == (Cell("hermes", 23), Cell("hermes", 32), Cell("rekv", 96), Cell("full", None))
     assert plan.reference == "hermes"
@@ -101,7 +101,7 @@ def test_a_policy_can_be_named_with_settings():
         ({"reference": "full"}, "not among the compared policies"),
     ],
 )
-def test_what_cannot_be_planned_is_said(pocket, change, says):
+def test_invalid_plans_are_rejected(pocket, change, says):
     asked = {"policies": ["hermes"], "budgets": ["64"], "streams": 2, "frames": 16} | change
     with pytest.raises(HermesError, match=says):
         make_plan(pocket, "pocket", **asked)
@@ -110,7 +110,7 @@ def test_what_cannot_be_planned_is_said(pocket, change, says):
 # Measurements ---------------------------------------------------------------------------------------------------------
 
 
-def test_memory_is_what_the_session_held(plan, pocket):
+def test_reported_memory_equals_the_session(plan, pocket):
     task = make_task(plan, 0)
     full, window = (measure(pocket, task, cell) for cell in (Cell("full", None), Cell("sliding-window", 48)))
     assert full["resident"] == [16 * (task.at + 1)] * pocket.num_layers == full["read"]
@@ -132,7 +132,7 @@ def test_frames_that_were_encoded_for_another_memory_give_the_same_answers(plan,
     assert seen.take_seconds_saved() == 0
 
 
-def test_a_run_that_was_stopped_goes_on(plan, pocket, summary, tmp_path, monkeypatch):
+def test_a_run_that_was_stopped_continues(plan, pocket, summary, tmp_path, monkeypatch):
     calls = []
     whole = measure
 
@@ -163,7 +163,7 @@ def test_worker_processes_measure_the_same(plan, pocket, summary, tmp_path):
     assert without_times(measured(plan, pocket, tmp_path, workers=2)) == without_times(summary)
 
 
-def test_more_streams_and_policies_are_added_to_what_is_there(pocket, plan, tmp_path):
+def test_more_streams_and_policies_are_added_to_a_measurement(pocket, plan, tmp_path):
     first = make_plan(pocket, "pocket", ["full"], ["25%"], streams=2, frames=24)
     measured(first, pocket, tmp_path)
     store = Store(tmp_path, identity(plan, pocket))
@@ -219,7 +219,7 @@ def test_comparisons_add_up(summary):
         assert row["p"] <= row["p_holm"] <= 1
 
 
-def test_the_fate_of_wrong_answers_adds_up(summary):
+def test_the_outcomes_of_wrong_answers_add_up(summary):
     questions = summary["groups"][0]["n"]
     for cell in summary["cells"]:
         wrong = round((1 - cell["accuracy"]["all"]["value"]) * questions)

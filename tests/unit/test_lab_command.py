@@ -59,7 +59,7 @@ def folder(tmp_path_factory) -> Path:
     return path
 
 
-def test_the_page_stands_alone_and_holds_the_numbers(folder):
+def test_the_report_is_self_contained_and_has_the_numbers(folder):
     text, found = (folder / "lab.html").read_text(), json.loads((folder / "lab.json").read_text())
     page = Page()
     page.feed(text)
@@ -115,7 +115,7 @@ def test_the_command_prints_tables_or_json(folder, capsys):
     assert json.loads(capsys.readouterr().out)["setup"]["full_tokens"] == 24 * 16
 
 
-def test_a_killed_command_goes_on(folder, tmp_path, capsys):
+def test_a_killed_command_continues(folder, tmp_path, capsys):
     process = subprocess.Popen(
         [sys.executable, "-m", "hermes", "lab", *SMALL, "--out", str(tmp_path)],
         stdout=subprocess.DEVNULL,
@@ -154,7 +154,7 @@ def test_names_that_stand_for_many():
     assert lab_command._policies(["ablations@25%", "rekv@64"]) == [*(f"{name}@25%" for name in PRESETS), "rekv@64"]
 
 
-def test_a_folder_that_cannot_be_written_is_said(capsys, tmp_path):
+def test_a_folder_that_cannot_be_written_is_reported(capsys, tmp_path):
     (tmp_path / "file").write_text("")
     assert main(["lab", *SMALL, "--out", str(tmp_path / "file")]) == 2
     assert "cannot be used" in capsys.readouterr().err

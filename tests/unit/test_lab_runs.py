@@ -120,7 +120,7 @@ def test_a_long_run_stays_below_its_limit(tmp_path):
         assert all(lane.view(turns[0].done).snapshot.answer.question == turns[0].question for lane in run.lanes)
 
 
-def test_the_two_kinds_of_files_are_told_apart(good, tmp_path):
+def test_the_two_kinds_of_files_are_distinguished(good, tmp_path):
     single = tmp_path / "single.hermesrun"
     recorder = trace.Recorder()
     recorder.add(SyntheticStream(1).push())
@@ -160,7 +160,7 @@ def test_memories_that_were_asked_different_questions_are_refused(good, tmp_path
         trace.read_lab(with_part(good, tmp_path / "x.hermesrun", "lanes/1/run.json", forget))
 
 
-def test_a_newer_version_is_said(good, tmp_path):
+def test_a_newer_version_is_reported(good, tmp_path):
     with pytest.raises(trace.TraceError, match="newer version"):
         trace.read_lab(lab_head(good, tmp_path / "x.hermesrun", version=3))
 
@@ -170,7 +170,7 @@ PARTS = ("lab.json", "pictures.xz", "lanes/0/run.json", "lanes/1/history.xz", "l
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("part", PARTS)
-def test_a_part_that_is_gone_cut_or_overwritten_is_refused(good, tmp_path, part, damage):
+def test_a_missing_truncated_or_overwritten_part_is_rejected(good, tmp_path, part, damage):
     path = with_part(good, tmp_path / "x.hermesrun", part, DAMAGES[damage])
     with pytest.raises(trace.TraceError, match=r"^x\.hermesrun "):
         look_at_everything(path)
@@ -212,7 +212,7 @@ def test_a_clip_of_impossible_length_counts_as_of_unknown_length(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"\0" * 26 + b"lab.json", b"no zip at all" * 99])
-def test_what_is_no_lab_run_is_said(tmp_path, content):
+def test_other_files_are_not_lab_runs(tmp_path, content):
     path = tmp_path / "x.hermesrun"
     path.write_bytes(content)
     with pytest.raises(trace.TraceError, match="not a recorded run"):
@@ -248,7 +248,7 @@ def test_a_lab_run_is_read_and_replayed_without_torch(good):
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.id)
-def test_a_bundled_lab_run_shows_what_its_title_says(recipe):
+def test_a_bundled_lab_run_matches_its_title(recipe):
     path = RUNS / f"{recipe.id}{ENDING}"
     assert path.stat().st_size < 3_000_000
     run = trace.read_lab(path)
@@ -285,7 +285,7 @@ RIGHT, WRONG = RunTurn("Red?", "yes", 1, 1, truth="Yes."), RunTurn("Red?", "No."
         ({"a": [replace(WRONG, truth=None)]}, [{"a": "wrong"}], 1),
     ],
 )
-def test_answers_are_checked_against_what_was_expected(turns, expected, problems):
+def test_answers_are_checked_against_the_expectations(turns, expected, problems):
     assert len(check(turns, expected)) == problems
 
 

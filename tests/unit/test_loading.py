@@ -101,7 +101,7 @@ def test_a_folder_without_a_preprocessor(folder):
         hermes.load(folder)
 
 
-def test_progress_is_told(tiny_folder):
+def test_progress_is_reported(tiny_folder):
     told = []
     hermes.load(tiny_folder, progress=lambda text, share: told.append((text, share)))
     assert [share for _, share in told] == sorted(share for _, share in told)

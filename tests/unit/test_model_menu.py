@@ -17,7 +17,7 @@ from ui.settings.model_loader import ModelLoader
 from ui.visitors.visitor import Visitor
 
 
-def test_the_list_says_what_each_needs_and_whether_it_fits():
+def test_the_list_states_memory_and_fit_of_each_model():
     listed = choices(("pocket",), hub=True)
     assert [name for _, name in listed] == ["pocket", *(model.id for model in CATALOGUE)]
     labels = {name: text for text, name in listed}
@@ -46,7 +46,7 @@ def loader(tiny_folder):
     engine.close()
 
 
-def test_nobody_agrees_unless_asked(loader):
+def test_consent_is_only_given_when_asked(loader):
     with pytest.raises(ConsentError, match=r"15\.0 GB \(licence: apache-2\.0\)"):
         loader.ensure("team/large")
     with pytest.raises(ConsentError):
@@ -62,7 +62,7 @@ def test_loading_is_followed_to_its_end(loader, tiny_folder):
     assert list(loader.follow(str(tiny_folder))) == []
 
 
-def test_a_model_that_cannot_fit_says_so_before_any_download_and_nothing_changes(tiny_folder, monkeypatch):
+def test_a_model_that_does_not_fit_is_rejected_before_a_download(tiny_folder, monkeypatch):
     name = "Qwen/Qwen2.5-VL-7B-Instruct"
     free = 3 * 2**30
     monkeypatch.setattr(placement, "free_bytes", lambda _device: free)

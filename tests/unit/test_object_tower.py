@@ -54,7 +54,7 @@ def test_it_is_registered_with_transformers(tower: ObjectTower, tmp_path: Path) 
         assert torch.allclose(loaded(pixels).last_hidden_state, tower(pixels).last_hidden_state, atol=1e-5)
 
 
-def test_the_state_says_what_and_where(tower: ObjectTower) -> None:
+def test_the_state_encodes_object_and_place(tower: ObjectTower) -> None:
     with torch.inference_mode():
         state = tower(torch.randn(2, 3, 224, 224)).last_hidden_state
     assert state.shape == (2, 49, 61)
@@ -76,7 +76,7 @@ def test_convolutions_pad_like_tensorflow() -> None:
     assert odd.tolist() == [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
 
 
-def test_folding_keeps_what_batch_norm_computes() -> None:
+def test_folded_batch_norm_computes_the_same() -> None:
     torch.manual_seed(1)
     conv = torch.nn.Conv2d(4, 6, 1, bias=False)
     norm = torch.nn.BatchNorm2d(6, eps=1e-3).eval()
@@ -126,7 +126,7 @@ def perfect(label: Tensor, place: Tensor, cover: Tensor, sharp: float) -> Sighti
     return Sighting(objects.log_softmax(-1), places.log_softmax(-1), (2 * cover - 1) * sharp)
 
 
-def test_the_loss_falls_with_what_is_right_and_ignores_objects_where_there_is_none() -> None:
+def test_the_loss_decreases_for_correct_predictions_and_ignores_objects_of_empty_frames() -> None:
     label, place = torch.tensor([0, 1, NOTHING]), torch.tensor([4, 8, 0])
     cover = torch.zeros(3, 49)
     cover[0, 24] = cover[1, 48] = 1
@@ -146,7 +146,7 @@ def bank(tower: ObjectTower) -> Features:
     return make_shard(tower.features, np.random.default_rng(2), material, 12)
 
 
-def test_shards_hold_what_was_rendered(bank: Features) -> None:
+def test_shards_contain_the_rendered_scenes(bank: Features) -> None:
     assert bank.features.shape[2:] == (49, 1280)
     assert set(bank.label.tolist()) <= {NOTHING, 0, 1}
     empty = bank.label == NOTHING

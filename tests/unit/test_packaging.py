@@ -56,11 +56,11 @@ TRAINING = _declared(PROJECT["optional-dependencies"]["training"])
 PINS = _pinned(ROOT / "requirements.txt")
 
 
-def test_the_library_declares_what_it_imports_and_nothing_else():
+def test_the_library_declares_exactly_its_imports():
     assert _imported(ROOT / "hermes") == {*LIBRARY, *TRAINING}
 
 
-def test_the_page_declares_what_it_imports_and_nothing_else():
+def test_the_page_declares_exactly_its_imports():
     imported = _imported(ROOT / "ui", ROOT / "app.py")
     assert imported - set(LIBRARY) == {*PAGE, *ZERO_GPU}
 
@@ -183,7 +183,7 @@ def test_bundled_clips_are_found_by_name():
         assert assets.bundled_clip(name) is None
 
 
-def test_the_page_says_what_is_missing_where_only_the_library_is_installed(tmp_path):
+def test_the_page_names_the_missing_package_if_only_the_library_is_installed(tmp_path):
     code = "import runpy, sys; sys.modules['gradio'] = None; runpy.run_path(sys.argv[1], run_name='__main__')"
     done = _run(ROOT, tmp_path, "-c", code, ROOT / "app.py")
     assert done.returncode == 1

@@ -41,7 +41,7 @@ def reply(
     return ScoredReply(stream, Question("place", "?", answer, (0, 1), form=form), "", correct, correct, candidates)
 
 
-def test_the_guess_level_is_the_commonest_answer_or_naming_what_was_shown() -> None:
+def test_the_guess_level_is_the_most_common_answer_or_naming_something_shown() -> None:
     blind = [reply(0, "Left."), reply(1, "Left."), reply(2, "Top."), reply(3, "Right.")]
     assert guess_level(blind) == 0.5
     naming = [reply(i, answer, ("left", "left", "top")) for i, answer in enumerate(("Left.", "Left.", "Left.", "Top."))]
@@ -62,7 +62,7 @@ def test_intervals_draw_whole_streams() -> None:
     assert high - low > 0.4
 
 
-def test_questions_come_at_the_end_and_name_only_what_was_seen() -> None:
+def test_questions_are_asked_at_the_end_about_seen_frames() -> None:
     setup = Setup(frames=40, seed=3)
     for index in range(6):
         stream = make_stream(setup, index)
@@ -90,7 +90,7 @@ def test_photographs_and_held_out_families_change_the_frames() -> None:
     assert not np.array_equal(plain.frames, photo.frames)
 
 
-def test_a_model_that_knows_nothing_scores_at_most_a_guess(model: Backbone) -> None:
+def test_an_untrained_model_does_not_exceed_the_guess_level(model: Backbone) -> None:
     result = evaluate(model, Setup(streams=3, frames=20, policy="hermes", budget=64))
     assert set(result["kinds"]) <= set(KINDS)
     for row in result["kinds"].values():

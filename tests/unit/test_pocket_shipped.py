@@ -39,7 +39,7 @@ def test_the_measurements_belong_to_these_weights(card: dict[str, Any]) -> None:
     assert (POCKET / "model.safetensors").stat().st_size < 10_000_000
 
 
-def test_accuracy_on_fixed_streams_is_what_the_card_says(card: dict[str, Any], model: Backbone) -> None:
+def test_accuracy_on_fixed_streams_matches_the_card(card: dict[str, Any], model: Backbone) -> None:
     (said,) = card["results"]["fixed"]
     setup = Setup(**said["setup"])
     assert (setup.streams, setup.policy) == (24, "full")
@@ -107,7 +107,7 @@ def test_memory_outlives_a_sliding_window(card: dict[str, Any]) -> None:
         )
 
 
-def test_the_folder_is_what_transformers_reads() -> None:
+def test_transformers_reads_the_folder() -> None:
     config = AutoConfig.from_pretrained(POCKET)
     tokenizer = AutoTokenizer.from_pretrained(POCKET)
     assert config.model_type == "llava_onevision"

@@ -111,7 +111,7 @@ def test_only_streams_seen_whole_are_counted(
     assert torch.equal(first_frames[..., 0], first_frames[..., 1]), "a card begins in a frame, not in a token"
 
 
-def test_counting_wants_the_same_attention_on_every_card_that_counts(
+def test_counting_targets_equal_attention_on_every_counted_card(
     started: tuple[LlavaOnevisionForConditionalGeneration, Packer],
 ) -> None:
     _, packer = started
@@ -196,7 +196,7 @@ def test_a_saved_folder_loads_and_sees_the_same(tmp_path: Path) -> None:
     assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 10e6
 
 
-def test_a_short_training_writes_a_folder_that_loads_and_goes_on_where_it_stopped(tmp_path: Path) -> None:
+def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(tmp_path: Path) -> None:
     lines: list[str] = []
     train(tmp_path / "run", tmp_path / "out", 0.1, 0, lines.append)
     for name in ("vision", "decoder", "real", "grown", "long", "settled"):

@@ -91,7 +91,7 @@ def test_questions_that_the_generator_does_not_ask_but_people_do():
     assert answer("What came after the star?") == "Green circle."
 
 
-def test_what_has_no_defined_answer_has_no_truth():
+def test_undefined_answers_have_no_truth():
     for text in (
         "Where was the circle?",
         "What came after the white star?",

@@ -102,7 +102,7 @@ def test_uniform_frames_reads_evenly_spread_frames_and_holds_none(tiny_model, no
     assert (snapshot.archived[0] > 0).nonzero()[0].tolist() == list(range(0, 31, 2)), "every second one is stored"
 
 
-def test_token_drop_leaves_out_what_stands_still(tiny_model):
+def test_token_drop_drops_static_patches(tiny_model):
     session = session_of(tiny_model, "token-drop")
     for seed, start in ((1, 0), (2, 3)):
         session.push(*still(6, seed, start))
@@ -132,7 +132,7 @@ def test_rekv_reads_the_frames_closest_to_the_question(tiny_model, noise):
     assert snapshot.archive_bytes == 12 * P * tiny_model.bytes_per_token
 
 
-def test_an_archive_beyond_its_memory_lies_on_disk_until_the_stream_is_closed(tiny_model, noise):
+def test_an_archive_beyond_its_limit_is_on_disk_until_the_stream_is_closed(tiny_model, noise):
     sessions = [session_of(tiny_model, "rekv", budget=12) for _ in range(2)]
     sessions[1].state.policy_state.archive = Archive(limit=20_000)
     frames, times = noise(12)
@@ -179,7 +179,7 @@ def test_livevlm_reads_some_of_its_pages_and_all_that_is_new(tiny_model, noise):
         assert {23, 22} <= set(read_frames(snapshot.answer, layer))
 
 
-def test_streammem_merges_alike_frames_and_leaves_prototypes(tiny_model, noise):
+def test_streammem_merges_similar_frames_and_leaves_prototypes(tiny_model, noise):
     session = session_of(tiny_model, "streammem", budget=20)
     session.push(*still(4, 3))
     snapshot = session.snapshot()
@@ -240,7 +240,7 @@ def test_later_frames_of_memstream_see_only_novel_patches(tiny_model, noise):
     assert (session.snapshot().archived == P).all(), "everything is archived"
 
 
-def test_videoscan_keeps_one_carrier_a_frame_and_drops_the_older_of_two_alike(tiny_model):
+def test_videoscan_keeps_one_carrier_per_frame_and_drops_the_older_of_two_similar_ones(tiny_model):
     session = session_of(tiny_model, "videoscan", budget=8, chunk=2, patches=1)
     for seed, start in ((1, 0), (1, 1), (2, 2), (3, 3), (4, 4)):
         session.push(*still(1, seed, start))

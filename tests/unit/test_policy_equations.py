@@ -82,7 +82,7 @@ class TestByHead:
         score = temporal_redundancy(past, torch.tensor([[0, 1]]), now)
         assert score.tolist() == [[-1.0, 0.0]]
 
-    def test_values_fill_what_change_leaves(self):
+    def test_values_fill_the_rest_after_changed_patches(self):
         change, norm = tensor([5, 4, 0, 0]), tensor([1, 9, 2, 3])
         assert two_rules(change, norm, budget=3, share=1 / 3).tolist() == [[0, 1, 3]]
         assert value_norm(tensor([[3, 4], [0, 0]])).tolist() == [[5, 0]]
@@ -96,7 +96,7 @@ class TestBuckets:
         scores = tensor(8, 9, 1, 2, 7, 6)
         assert bucketed(scores, bucket, capacity=1, first=1, total=3).tolist() == [1, 3, 4]
 
-    def test_what_is_placed_freely_may_crowd_a_bucket(self):
+    def test_free_tokens_may_exceed_the_share_of_a_bucket(self):
         bucket = torch.tensor([0, 0, 0, 1])
         assert bucketed(tensor(9, 8, 7, 1), bucket, capacity=1, first=2, total=4).tolist() == [0, 1, 3]
 
@@ -111,7 +111,7 @@ class TestBuckets:
 
 
 class TestRetrieval:
-    def test_what_rekv_retrieves(self):
+    def test_rekv_retrieval(self):
         # Two key heads of two dimensions; four query heads, two rows each.
         queries = torch.zeros(4, 2, 2)
         queries[0] = tensor([2, 0], [0, 0])  # mean (1, 0); its partner's is (0, 0): together (0.5, 0)
@@ -124,7 +124,7 @@ class TestRetrieval:
         assert best_blocks(scores, 2).tolist() == [0, 2]
         assert best_blocks(scores, 9).tolist() == [0, 1, 2, 3]
 
-    def test_layers_that_know_what_they_want_read_less(self):
+    def test_layers_with_concentrated_attention_read_less(self):
         sure, unsure = tensor(0.97, 0.01, 0.01, 0.01), tensor(0.25, 0.25, 0.25, 0.25)
         assert block_counts([sure, unsure], total=5, least=1, most=4) == [1, 4]
         assert block_counts([unsure, unsure], total=4, least=1, most=4) == [2, 2]
@@ -175,7 +175,7 @@ class TestScenes:
         assert left_depth([0.2, 0.9, 0.8, 0.4]) == pytest.approx(0.25)
         assert left_depth([0.4, 0.9]) == 0.0
 
-    def test_a_scene_is_cut_where_the_dip_stands_out(self):
+    def test_a_scene_is_cut_at_a_pronounced_dip(self):
         depths = tensor(0, 0, 0, 0.3)  # mean 0.075, deviation 0.13: the bar is at 0.14
         assert is_cut(0.3, depths, alpha=0.5)
         assert not is_cut(0.1, tensor(0, 0.3, 0.3, 0.1), alpha=0.5)
@@ -189,7 +189,7 @@ class TestScenes:
 
 
 class TestFeatures:
-    def test_what_looks_as_before_is_similar(self):
+    def test_unchanged_patches_are_similar(self):
         features = tensor([[1, 0], [0, 1]], [[2, 0], [1, 0]])
         assert patch_similarity(features, None).tolist() == [[1, 1], [1, 0]]
         assert patch_similarity(features, tensor([0, 1], [0, 1]))[0].tolist() == [0, 1]
@@ -238,7 +238,7 @@ class TestFeatures:
 
 
 class TestMerging:
-    def test_a_group_left_open_goes_on(self):
+    def test_an_open_group_is_continued(self):
         state = StreamState()
         frames = tensor([[1.0]], [[3.0]], [[8.0]])[None]
         first = grouped(frames, torch.tensor([0, 0, 1]), torch.arange(3), tensor(0, 1, 2), state)
@@ -249,7 +249,7 @@ class TestMerging:
         assert (more.count.tolist(), more.first.tolist()) == ([2, 1], [2, 4])
         assert more.seconds.tolist() == [2.5, 4.0]
 
-    def test_a_group_that_is_not_touched_is_not_told(self):
+    def test_an_unchanged_group_is_not_reported(self):
         state = StreamState()
         grouped(tensor([[1.0]])[None], torch.tensor([0]), torch.tensor([0]), tensor(0), state)
         more = grouped(tensor([[5.0]])[None], torch.tensor([1]), torch.tensor([1]), tensor(1), state)

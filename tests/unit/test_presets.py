@@ -52,7 +52,7 @@ def test_lots_are_even_and_differ_by_layer_seed_and_draw():
         assert abs(correlation) < 0.07
 
 
-def test_lots_once_a_token_hold_all_moments_alike_and_new_lots_forget_the_old(tiny_model, noise):
+def test_random_numbers_per_token_retain_all_moments_equally_and_new_ones_forget_old_moments(tiny_model, noise):
     held = {}
     for way in ("once a token", "at every eviction"):
         session = hermes.StreamSession(tiny_model, "random-keep", BUDGET, changed={"lots": way})

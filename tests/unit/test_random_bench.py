@@ -40,7 +40,7 @@ def shrunken(family):
 
 
 @pytest.mark.parametrize("family", list(tiny.FAMILIES))
-def test_every_family_is_measured_beside_its_bounds(family):
+def test_every_family_is_measured_with_its_bounds(family):
     model = random_model(shrunken(family), torch.device("cpu"), torch.float32)
     frames = np.random.default_rng(0).integers(0, 256, (4, 28, 42, 3), np.uint8)
     budget = 2 * max(model.tokens_per_frame, model.layout(28, 42).grid[0] * model.layout(28, 42).grid[1])
@@ -58,7 +58,7 @@ def test_bandwidth_is_bytes_a_second():
     assert 1e8 < bandwidth(torch.device("cpu")) < 1e13
 
 
-def test_what_is_not_listed_or_does_not_fit_is_refused(capsys):
+def test_unlisted_models_and_models_that_do_not_fit_are_rejected(capsys):
     assert main(["bench", "--random", "gpt"]) == 2
     assert "The catalogue has no model" in capsys.readouterr().err
     if not torch.cuda.is_available():

@@ -28,7 +28,7 @@ RECIPES = read_recipes()
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.id)
-def test_a_bundled_run_shows_what_its_title_says(recipe):
+def test_a_bundled_run_matches_its_title(recipe):
     path = RUNS / f"{recipe.id}{ENDING}"
     assert path.stat().st_size < trace.LIMIT
     run = trace.read(path)
@@ -242,7 +242,7 @@ def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
     assert trace.read(path).frames == 2
 
 
-def test_a_list_of_runs_that_lacks_them_is_said(tmp_path):
+def test_a_list_of_runs_that_lacks_them_is_reported(tmp_path):
     (tmp_path / "index.json").write_text('{"labs": []}')
     with pytest.raises(HermesError, match="cannot be read"):
         read_recipes(tmp_path)

@@ -48,7 +48,7 @@ def test_nothing_waits():
     assert Scheduler().choose({"a": Work()}) is None
 
 
-def test_an_answer_goes_before_all_frames():
+def test_an_answer_has_priority_over_frames():
     load = Load(frames={f"s{i}": 100 for i in range(8)})
     load.run(20)
     load.answers["s3"] = 1

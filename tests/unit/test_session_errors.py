@@ -55,7 +55,7 @@ def test_frames_that_cannot_be_pushed(tiny_model, frames, times, message):
     assert session.stats.frames_seen == 1
 
 
-def test_times_may_not_go_back_between_pushes(tiny_model, noise):
+def test_times_must_not_decrease_between_pushes(tiny_model, noise):
     session = hermes.StreamSession(tiny_model, budget=64)
     session.push(*noise(2, start=10.0))
     with pytest.raises(HermesError, match="frames seen before"):
@@ -104,7 +104,7 @@ def test_a_refused_change_changes_nothing(tiny_model, noise):
     assert session.snapshot().kept_per_layer.max() <= 32
 
 
-def test_closing_an_answer_early_keeps_what_was_said(tiny_model, noise):
+def test_closing_an_answer_early_keeps_its_text(tiny_model, noise):
     session = hermes.StreamSession(tiny_model, budget=64)
     session.push(*noise(20))
     pieces = session.ask("Now?", max_new_tokens=20)

@@ -46,7 +46,7 @@ ALL = (SWITCH, SHARE, WHOLE, CHOICE, TEXT)
         (TEXT, "  what \n was\x00 there  ", "what was there"),
     ],
 )
-def test_what_a_person_types_becomes_a_value(setting, typed, value):
+def test_typed_text_becomes_a_value(setting, typed, value):
     parsed = setting.parse(typed)
     assert parsed == value
     assert type(parsed) is type(value)
@@ -65,7 +65,7 @@ def test_what_a_person_types_becomes_a_value(setting, typed, value):
         (TEXT, "x" * 21, "21 characters; at most 20"),
     ],
 )
-def test_what_does_not_fit_is_said(setting, typed, said):
+def test_models_that_do_not_fit_are_rejected(setting, typed, said):
     with pytest.raises(SettingError, match=said):
         setting.parse(typed)
 
@@ -195,7 +195,7 @@ def test_eager_reindexing_can_be_set_and_reset(tiny_model, noise):
     assert kept_over.policy.reindexing == "eager"
 
 
-def test_typed_prompts_are_what_the_snapshot_says_and_are_limited(tiny_model, noise):
+def test_typed_prompts_appear_in_the_snapshot_and_are_limited(tiny_model, noise):
     session = hermes.StreamSession(tiny_model, budget=64, changed={"prompt_local": "Is a cat here?"})
     session.push(*noise(20))
     assert session.snapshot().guidance_prompts == {"local": "Is a cat here?", "global": "What was there?"}
@@ -209,7 +209,7 @@ def test_prompts_must_leave_room_for_a_question(short_range_model):
         hermes.StreamSession(short_range_model, budget=64, changed={"prompt_local": "x" * 240})
 
 
-def test_a_saved_session_goes_on_with_its_settings(tiny_model, noise, tmp_path):
+def test_a_saved_session_continues_with_its_settings(tiny_model, noise, tmp_path):
     frames, times = noise(48)
     session = hermes.StreamSession(tiny_model, budget=64, changed={"smoothing": False, "alpha_sensory": 0.5})
     session.push(frames[:32], times[:32])
@@ -284,7 +284,7 @@ OURS = {
 """Of those the ones that no released code says either."""
 
 
-def test_no_setting_says_that_a_paper_says_what_none_does():
+def test_no_setting_claims_a_source_without_one():
     source = {(name, s.name): s.source for name, policy in POLICIES.items() for s in policy.settings}
     for name, settings in NOT_FROM_A_PAPER.items():
         assert {setting: source[name, setting] for setting in settings if source[name, setting] == "paper"} == {}

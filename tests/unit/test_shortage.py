@@ -93,23 +93,23 @@ def told(tmp_path_factory):
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def test_a_stream_that_runs_out_of_memory_says_so_and_can_be_asked(told):
+def test_a_stream_that_runs_out_of_memory_reports_it_and_can_be_asked(told):
     assert "Memory ran out" in told["victim"]
     assert told["victim answers"]
 
 
-def test_other_streams_go_on(told):
+def test_other_streams_continue(told):
     assert told["bystander"] is None
     assert told["bystander still"] is None
 
 
-def test_loading_that_runs_out_of_memory_says_so_and_keeps_the_model(told):
+def test_running_out_of_memory_while_loading_is_reported_and_keeps_the_model(told):
     assert "Memory ran out on cpu while" in told["loading"]
     assert told["models"] == 1
     assert told["other"] == 2
 
 
-def test_a_shortage_is_told_from_a_fault():
+def test_out_of_memory_is_distinguished_from_a_fault():
     with pytest.raises(RuntimeError) as too_much:
         torch.empty(1 << 60, dtype=torch.uint8)
     assert is_shortage(too_much.value)

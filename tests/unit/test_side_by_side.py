@@ -35,7 +35,7 @@ def side(engine):
     made.close()
 
 
-def test_every_policy_sees_what_it_would_see_alone(engine, side):
+def test_every_policy_gives_the_same_result_as_alone(engine, side):
     side.play(CLIP)
     until(lambda: side.view().state == "ended" and not side.has_work())
     view = side.view()
@@ -98,7 +98,7 @@ def test_a_question_that_is_too_long_is_refused_in_words(side):
     assert {lane.state for lane in side.view().lanes} == {"done"}
 
 
-def test_a_memory_that_cannot_go_on_leaves_the_others_alone(engine, monkeypatch):
+def test_a_failed_memory_does_not_affect_the_others(engine, monkeypatch):
     made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf")), POLICIES)
     engine.enter(made)
 

@@ -62,7 +62,7 @@ def held_bytes(root):
 
 
 @pytest.mark.parametrize("chunk", [1, 16])
-def test_what_a_stream_holds_per_frame(tiny_model, monkeypatch, chunk):
+def test_bytes_per_frame_of_a_stream(tiny_model, monkeypatch, chunk):
     """After the bounded parts are full, a frame costs a few bytes, and an eviction under a hundred."""
     monkeypatch.setattr(thumbnails, "LIMIT", 128)
     monkeypatch.setattr(thumbnails, "NEWEST", 32)
@@ -112,7 +112,7 @@ def test_rows_are_widened_where_a_value_does_not_fit():
     assert rows.rows.tolist() == [[1, 65535], [70_000, 0]]
 
 
-def test_an_eviction_log_gives_back_what_it_was_given():
+def test_an_eviction_log_returns_its_evictions():
     def eviction(i):
         evicted = np.array([i, 80_000 if i == 150 else 2 * i, 0], np.int64)
         return Eviction(i, i / 2, i + 1, evicted, evicted // 2, np.array([True, False, i % 2 == 0]))

@@ -42,7 +42,7 @@ def listing(folder: Path) -> set[str]:
     return {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
 
 
-def test_holds_what_the_space_needs_and_nothing_else(project, tmp_path):
+def test_the_folder_contains_exactly_the_files_of_a_space(project, tmp_path):
     count, size = build_space(project, tmp_path / "space")
     assert listing(tmp_path / "space") == {
         "app.py", "requirements.txt", "LICENSE", "README.md", "hermes/__init__.py", "ui/static/board.js",

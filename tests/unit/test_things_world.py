@@ -95,7 +95,7 @@ def test_true_answers(kind: str, at: int, answers: set[str]) -> None:
     assert set(true_answers(kind, at).values()) == answers
 
 
-def test_existence_names_what_was_and_what_was_not_there() -> None:
+def test_existence_questions_name_shown_and_absent_objects() -> None:
     said = true_answers("exists", 21, 200)
     assert set(said.values()) == {"Yes.", "No."}
     for text, answer in said.items():
@@ -104,7 +104,7 @@ def test_existence_names_what_was_and_what_was_not_there() -> None:
             assert shown, text
 
 
-def test_categories_of_what_was_shown() -> None:
+def test_categories_of_shown_objects() -> None:
     said = true_answers("category", 21, 300)
     for text, answer in said.items():
         if text.startswith(("Which", "What")):
@@ -160,7 +160,7 @@ def test_the_truth_of_a_typed_question_is_that_of_the_drawn_one(kind: str) -> No
         ("What came after the kitten?", "Hot dog."),
     ],
 )
-def test_truth_reads_what_people_type(text: str, answer: str) -> None:
+def test_truth_parses_typed_questions(text: str, answer: str) -> None:
     truth = truth_of(text, EVENTS, 21, 2.0)
     assert truth is not None
     assert truth.answer == answer
@@ -239,7 +239,7 @@ def test_missing_packages_are_named(tmp_path: Path) -> None:
         read_cutouts(tmp_path)
 
 
-def test_fetching_says_which_client_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_names_the_missing_client(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HermesError, match="pip is needed"):
         fetch(tmp_path / "data", lambda _: None)

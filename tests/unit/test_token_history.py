@@ -65,7 +65,7 @@ def test_scores_are_those_of_the_snapshot(told):
         assert np.isnan(newest.left[layer]).any()
 
 
-def test_what_left_scored_below_the_cut_and_what_stayed_did_not(told):
+def test_evicted_tokens_scored_below_the_cut_and_retained_ones_did_not(told):
     session, _ = told
     seen = 0
     for frame in range(FRAMES):
@@ -125,7 +125,7 @@ def test_thinning_keeps_who_left_and_the_limit_holds(told):
         assert np.array_equal(thin.score[:, ~thin.thinned], full.score[:, ~thin.thinned], equal_nan=True)
 
 
-def test_far_past_the_limit_the_oldest_go_and_it_says_so(told):
+def test_far_past_the_limit_the_oldest_records_are_dropped_and_counted(told):
     session, _ = told
     log = TokenHistoryLog(limit=max(r.nbytes for r in session.token_history.records) * 2)
     for known in session.token_history.records:

@@ -73,7 +73,7 @@ def test_the_first_moments_do_not_depend_on_later_ones(tmp_path):
         assert_same(short.moment(number).snapshot, whole.moment(number).snapshot)
 
 
-def test_what_shows_nothing_new_is_passed_over_and_another_memory_is_refused():
+def test_unchanged_views_are_skipped_and_another_memory_is_rejected():
     stream, recorder = SyntheticStream(0), trace.Recorder()
     assert recorder.add(view_without_memory())
     first = stream.push()
@@ -107,7 +107,7 @@ def test_nothing_recorded_is_nothing_to_write(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there_is_said(tmp_path):
+def test_a_folder_that_is_not_there_is_reported(tmp_path):
     recorder = trace.Recorder()
     recorder.add(SyntheticStream(0).push())
     with pytest.raises(trace.TraceError, match="could not be written"):
@@ -178,7 +178,7 @@ def test_a_life_is_that_of_the_live_stream(tmp_path):
     assert half.seconds.max() <= views[15].clock
 
 
-def test_the_past_is_what_was_held_then(tmp_path):
+def test_the_past_contains_the_earlier_moments(tmp_path):
     stream = SyntheticStream(8)
     views = [stream.push() for _ in range(60)]
     run, _ = recorded(tmp_path, views)

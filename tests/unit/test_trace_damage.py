@@ -43,7 +43,7 @@ def look_at_everything(path: Path) -> None:
     [(b"", "not a recorded run"), (b"no zip at all" * 99, "not a recorded run"), (None, "no file")],
     ids=["empty", "text", "missing"],
 )
-def test_what_is_no_run_is_said(tmp_path, content, words):
+def test_other_files_are_not_runs(tmp_path, content, words):
     path = tmp_path / "x.hermesrun"
     if content is not None:
         path.write_bytes(content)
@@ -60,7 +60,7 @@ def test_another_zip_is_no_run(tmp_path):
     assert not trace.is_run(path)
 
 
-def test_a_newer_version_is_said(good, tmp_path):
+def test_a_newer_version_is_reported(good, tmp_path):
     with pytest.raises(trace.TraceError, match="newer version"):
         trace.read(with_head(good, tmp_path / "x.hermesrun", version=trace.VERSION + 1))
     assert trace.is_run(good)
@@ -90,7 +90,7 @@ PARTS = ("history.xz", "past.xz", "pictures.xz", "pictures.bin", "moments/0001.x
     ("name", "damage"),
     [(name, damage) for name in PARTS for damage in DAMAGES if (name, damage) != ("pictures.bin", "zeros")],
 )
-def test_a_part_that_is_gone_cut_or_overwritten_is_refused(good, tmp_path, name, damage):
+def test_a_missing_truncated_or_overwritten_part_is_rejected(good, tmp_path, name, damage):
     change = DAMAGES[damage]
     with pytest.raises(trace.TraceError, match=r"damaged|missing"):
         look_at_everything(with_part(good, tmp_path / "x.hermesrun", name, change))

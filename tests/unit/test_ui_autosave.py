@@ -153,7 +153,7 @@ def test_the_oldest_makes_room_and_a_visitor_who_leaves_is_forgotten(paused, tmp
     assert list((tmp_path / "saved").iterdir()) == []
 
 
-def test_what_was_saved_long_ago_is_deleted_at_start(paused, tmp_path):
+def test_old_saved_streams_are_deleted_at_start(paused, tmp_path):
     saved(tmp_path / "saved", paused)
     old = time.time() - KEPT_HOURS * 3600 - 60
     for path in (tmp_path / "saved").iterdir():

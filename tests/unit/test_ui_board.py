@@ -88,7 +88,7 @@ def forgetful(now):
     return lambda layer, frame: max(0, PER_FRAME - max(0, now - frame - 4 * (layer + 1)))
 
 
-def test_differences_build_what_a_key_frame_builds():
+def test_differences_give_the_same_state_as_a_key_frame():
     encoder, browser = BoardEncoder(), Browser()
     for sequence, frames in enumerate(range(1, 90, 4)):
         shot = snapshot(frames, sequence, forgetful(frames))
@@ -185,7 +185,7 @@ def trace(frames):
     )  # fmt: skip
 
 
-def test_an_answer_is_told_once_and_again_in_key_frames():
+def test_an_answer_is_reported_once_and_again_in_key_frames():
     encoder = BoardEncoder()
     first = encode(encoder, snapshot(4, 0), None)
     assert "answer" not in first

@@ -75,7 +75,7 @@ def test_scores_of_a_column_are_those_of_its_tokens(source):
     assert np.allclose(told, sums, atol=most[9] / 200)
 
 
-def test_the_filmstrip_counts_what_each_tier_holds_of_each_patch(source):
+def test_the_filmstrip_counts_held_patches_per_tier(source):
     shot = source.shot
     strip = film(shot, Wanted(pictures=15), FRAMES)
     assert (strip.first, strip.size, strip.masks.shape) == (0, 4, (15, 3, PATCHES))
@@ -90,7 +90,7 @@ def test_the_filmstrip_counts_what_each_tier_holds_of_each_patch(source):
     assert np.array_equal(one.masks[0, 0], held)
 
 
-def test_a_picture_shows_the_frame_of_which_most_is_held_and_does_not_flicker(source):
+def test_a_picture_shows_the_best_preserved_frame_and_does_not_flicker(source):
     shot = source.shot
     strip = film(shot, Wanted(pictures=15), FRAMES)
     held = shot.kept.sum(0, dtype=int)
@@ -118,7 +118,7 @@ def test_a_policy_without_tiers_is_one_group(source):
     assert message["meta"]["tiers"] == [3] * LAYERS
 
 
-def test_only_what_is_looked_at_is_sent_and_only_its_changes(source):
+def test_only_visible_parts_and_their_changes_are_sent(source):
     encoder, shots = BoardEncoder(), [source.shot, replace(source.shot, sequence=source.shot.sequence + 1)]
     given = {"duration": 40.0, "fps": 2.0, "meters": {}, "thumbnails": source.thumbnails}
     plain = encoder.encode(shots[0], acknowledged=None, **given)
@@ -134,7 +134,7 @@ def test_only_what_is_looked_at_is_sent_and_only_its_changes(source):
     assert np.frombuffer(base64.b64decode(told["scores"]["index"]), "<u2").tolist() == [59]
 
 
-def test_evictions_are_summed_by_bin_and_told_once(source):
+def test_evictions_are_summed_by_bin_and_sent_once(source):
     shot, history = source.shot, EventHistory(8)
     bins = history.add(shot.evictions, shot.tiers)
     assert sum(history.rows[at][0] for at in bins) == len(shot.evictions)
@@ -146,7 +146,7 @@ def test_evictions_are_summed_by_bin_and_told_once(source):
     assert history.add(shot.evictions[:1], shot.tiers) == bins[:1]  # another stream has begun
 
 
-def test_a_frame_is_told_patch_by_patch(source):
+def test_a_frame_is_described_patch_by_patch(source):
     reply = detail(source, {"id": 4, "kind": "frame", "frame": 58})
     shot, part = source.shot, source.shot.layer(9)
     mine = part["frame"] == 58
@@ -191,13 +191,13 @@ def test_odd_requests_get_an_answer(source, request_):
     assert json.dumps(detail(source, request_))
 
 
-def test_what_a_browser_wants_is_checked():
+def test_browser_requests_are_validated():
     assert Wanted.read("x") == Wanted()
     assert Wanted.read({"mode": "evil", "first": -1, "stop": True, "pictures": 10**6}) == Wanted(pictures=MAX_PICTURES)
     assert Wanted.read({"mode": "recency", "first": 3, "stop": 9, "pictures": 5}) == Wanted("recency", 3, 9, 5)
 
 
-def test_a_saved_page_holds_the_moment_and_asks_nobody(source):
+def test_a_saved_page_contains_the_moment_and_sends_no_requests(source):
     encoder = BoardEncoder()
     given = {"duration": 40.0, "fps": 2.0, "meters": {}, "thumbnails": source.thumbnails}
     before = encoder.encode(source.shot, acknowledged=None, **given)

@@ -105,7 +105,7 @@ def test_script_and_style_can_be_kept_for_ever_and_come_compressed():
     assert get(document, "/hermes-live-unknown")[2] != b""  # the application's own answer
 
 
-def test_what_is_not_http_is_left_alone():
+def test_other_protocols_pass_unchanged():
     seen = []
 
     async def app(scope, receive, send):

@@ -61,7 +61,7 @@ def wait(lab, condition):
     return seen["state"]
 
 
-def test_one_question_goes_to_all(lab):
+def test_one_question_is_asked_of_all(lab):
     assert lab.poll(-1)["state"] == "empty"
     lab.do(RUN | {"policies": ["hermes", "sliding-window", "full"]})
     state = wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
@@ -99,7 +99,7 @@ def saved(lab):
     return Path(unquote(lab.poll(-1)["recorded"]["url"].removeprefix("gradio_api/file=")))
 
 
-def test_what_was_recorded_replays_as_it_was_live(lab, engine, clips, tmp_path):
+def test_a_recording_replays_like_the_live_stream(lab, engine, clips, tmp_path):
     lab._downloads = tmp_path
     lab.do(RUN | {"policies": ["hermes", "sliding-window", "full"]})
     lab.do({"action": "record"})
@@ -293,7 +293,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
         ({"action": "ask", "question": "What was first?"}, "Start a run"),
     ],
 )
-def test_what_cannot_be_done_is_told(lab, wish, says):
+def test_impossible_requests_are_reported(lab, wish, says):
     lab.do(wish)
     assert says in lab.poll(-1)["notice"]["text"]
     assert lab.poll(-1)["state"] == "empty"
@@ -315,7 +315,7 @@ def test_columns_are_frames_until_there_are_too_many():
     assert long.of_frames(3600)[[0, 22, 23, 3599]].tolist() == [0, 0, 1, MOST_COLUMNS - 1]
 
 
-def test_what_is_held_and_read_by_column(tiny_model, noise):
+def test_tokens_held_and_read_by_column(tiny_model, noise):
     session = StreamSession(tiny_model, policy="sliding-window", budget=3 * tiny_model.tokens_per_frame)
     session.push(*noise(8))
     "".join(session.ask("What?", max_new_tokens=2))
@@ -330,7 +330,7 @@ def test_what_is_held_and_read_by_column(tiny_model, noise):
     assert not looked[4:].any()
 
 
-def test_what_is_offered(clips):
+def test_available_choices(clips):
     names = [row["name"] for row in choices(POLICIES)]
     assert len(set(names)) == len(names)
     assert {"hermes", "full", "hermes-no-smoothing"} <= set(names)

@@ -61,7 +61,7 @@ def lesson_of(name, known):
 
 
 @pytest.mark.parametrize("name", SHORT)
-def test_every_reveal_measures_what_it_says(name, sessions, known):
+def test_every_reveal_can_be_measured(name, sessions, known):
     """Each step is done in turn; every reveal then has a choice that is right, and sentences without gaps."""
     lesson = lesson_of(name, known)
     controller = LessonController(sessions, [lesson], known)
@@ -89,7 +89,7 @@ def test_every_reveal_measures_what_it_says(name, sessions, known):
         assert not [line for line in reply["text"] if "{" in line or "nothing to measure" in line]
 
 
-def test_a_lesson_runs_beside_what_its_reader_had(sessions, known):
+def test_a_lesson_does_not_change_the_readers_stream(sessions, known):
     own = sessions.get(KEY)
     own.start(own.source({"kind": "clip", "id": "quick-tour"}))
     until(lambda: own.stream.view().frame_index >= 2)
@@ -109,7 +109,7 @@ def test_a_lesson_runs_beside_what_its_reader_had(sessions, known):
     assert own.poll(None, -1)[0]["restarted"]
 
 
-def test_what_is_not_there_yet_is_said(sessions, known):
+def test_unavailable_metrics_are_explained(sessions, known):
     controller = LessonController(sessions, [lesson_of("eviction", known)], known)
     ask = {"id": 1, "kind": "reveal", "lesson": "eviction"}
     assert controller.answer({**ask, "step": 0}, KEY)["waiting"] == "Start the clip with the button above first."
@@ -152,7 +152,7 @@ def test_a_policy_that_is_missing_is_explained(known):
     assert "choices" not in payload["steps"][0]
 
 
-def test_the_browser_is_not_told_which_choice_is_right(known):
+def test_the_browser_does_not_receive_the_right_choice(known):
     for name in NAMES:
         for step in plan(lesson_of(name, known), known)["steps"]:
             assert all(isinstance(choice, str) for choice in step.get("choices", ()))

@@ -35,7 +35,7 @@ def known():
 
 
 @pytest.mark.parametrize("path", FILES, ids=[path.stem for path in FILES])
-def test_every_lesson_names_only_what_there_is(path, known):
+def test_every_lesson_refers_to_existing_parts(path, known):
     lesson = read_lesson(path, known)
     for step in lesson.steps:
         for name, given in step.figures.items():
@@ -91,7 +91,7 @@ def test_errors_name_their_location(path, value, said, tmp_path, known):
     assert said in str(problem.value)
 
 
-def test_what_is_missing_here_may_be_named_by_a_step_that_needs_it(tmp_path, known):
+def test_a_step_may_refer_to_a_missing_part_that_it_requires(tmp_path, known):
     data = json.loads((LESSONS / "eviction.json").read_text("utf-8"))
     data["steps"][2] |= {"needs": ["policy:magic"], "without": "There is no magic here."}
     data["steps"][2]["do"][0]["settings"] = {"policy": "magic", "wand": 3}

@@ -73,7 +73,7 @@ def test_it_tells_the_run_where_it_opens(opened):
     assert board["answer"]["fate"]["outcome"]
 
 
-def test_a_browser_that_shows_it_is_told_only_what_follows(opened):
+def test_a_browser_that_shows_it_receives_only_later_changes(opened):
     handlers, opening = opened
     player, board = poll(handlers, opening, shown=opening.key)
     assert player["opened"] == 1
@@ -91,7 +91,7 @@ def test_a_browser_that_shows_it_is_told_only_what_follows(opened):
     assert message["base"] == opening.payload["board"]["seq"]
 
 
-def test_two_browsers_go_on_from_it_by_themselves(opened):
+def test_two_browsers_continue_from_it_independently(opened):
     handlers, opening = opened
     for key in ("one", "two"):
         assert poll(handlers, opening, key, shown=opening.key)[1] is None
@@ -102,7 +102,7 @@ def test_two_browsers_go_on_from_it_by_themselves(opened):
 
 
 @pytest.mark.parametrize("shown", [None, "of another server"])
-def test_a_browser_that_shows_something_else_is_told_everything(opened, shown):
+def test_a_browser_that_shows_something_else_receives_everything(opened, shown):
     handlers, opening = opened
     player, board = poll(handlers, opening, shown=shown)
     assert player["restarted"] is True

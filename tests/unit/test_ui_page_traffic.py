@@ -74,7 +74,7 @@ def open_tab(served):
         tab.client.close()
 
 
-def test_equal_uploads_are_apart_and_gone_when_their_visitor_leaves(open_tab):
+def test_equal_uploads_are_separate_and_deleted_when_their_visitor_leaves(open_tab):
     first, second = open_tab(), open_tab()
     data = FILM.read_bytes()
     (one,), (two,) = first.upload(data).json(), second.upload(data).json()
@@ -89,7 +89,7 @@ def test_equal_uploads_are_apart_and_gone_when_their_visitor_leaves(open_tab):
     assert left == []
 
 
-def test_a_recording_is_gone_when_its_visitor_leaves(open_tab, served):
+def test_a_recording_is_deleted_when_its_visitor_leaves(open_tab, served):
     tab, handlers = open_tab(), served[1]
     (path,) = tab.upload(FILM.read_bytes()).json()
 
@@ -118,7 +118,7 @@ def test_a_visitor_cannot_play_the_upload_of_another(open_tab, served):
 
 
 @pytest.mark.parametrize("headers", [{}, {TAB_HEADER: "0" * 32}, {TAB_HEADER: "../../x"}])
-def test_uploads_of_nobody_are_refused(served, headers, monkeypatch):
+def test_uploads_without_a_visitor_are_rejected(served, headers, monkeypatch):
     monkeypatch.setattr(registry, "CONNECTION_SECONDS", 0.1)
     address, handlers = served
     before = len(handlers.sessions)
@@ -148,7 +148,7 @@ def test_only_a_token_closes_a_tab(served, body):
     assert httpx.post(f"{served[0]}{LEAVE}", content=body).status_code == 400
 
 
-def test_a_tab_that_leaves_frees_its_place_at_once(open_tab, served):
+def test_a_closed_tab_frees_its_place_immediately(open_tab, served):
     tab = open_tab()
     assert json.loads(tab.first.removeprefix("data: "))["player"]["state"] == "empty"
     assert tab.key in served[1].sessions.visitors()

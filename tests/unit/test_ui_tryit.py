@@ -63,7 +63,7 @@ def test_a_preset_takes_the_place_of_other_changes():
         ({"preset": "best"}, "no such preset"),
     ],
 )
-def test_what_the_browser_may_not_wish(wanted, said):
+def test_requests_that_the_browser_must_not_send(wanted, said):
     with pytest.raises(hermes.HermesError, match=said):
         wish(**wanted)
 

@@ -36,7 +36,7 @@ def in_threads(calls, arrivals):
         assert not thread.is_alive()
 
 
-def test_what_comes_too_early_waits_until_those_before_it_are_done():
+def test_an_early_action_waits_for_the_ones_before_it():
     turns, done = Turns(patience=PATIENCE), []
 
     def press(number):
@@ -63,7 +63,7 @@ def test_one_that_was_lost_is_waited_for_only_once_and_one_that_failed_not_at_al
 
 
 @pytest.mark.parametrize("number", [None, "2", 2.0, True, [2]])
-def test_what_has_no_number_goes_at_once(number):
+def test_actions_without_a_number_do_not_wait(number):
     with Turns(patience=FOREVER).take(number):
         pass
 

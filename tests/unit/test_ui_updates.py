@@ -220,7 +220,7 @@ def test_a_slow_visitor_does_not_delay_the_others(client, served):
         assert [answer.result().status_code for answer in asked] == [200] * len(pages)
 
 
-def test_without_a_place_the_page_is_told_so(client, served, monkeypatch):
+def test_without_a_place_the_page_shows_a_message(client, served, monkeypatch):
     _, handlers, _ = served
     monkeypatch.setattr(handlers.sessions, "quota", Quota(visitors=0))
     with client.stream("POST", UPDATES, json=shows("one-too-many")) as response:

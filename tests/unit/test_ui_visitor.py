@@ -138,7 +138,7 @@ def test_an_answer_grows_and_is_stamped(make):
     assert lengths == sorted(lengths)
 
 
-def test_a_stopped_answer_keeps_what_was_said(make):
+def test_a_stopped_answer_keeps_its_text(make):
     visitor = playing(make)
     pieces = visitor.ask("What is shown?")
     next(pieces)
@@ -167,7 +167,7 @@ def test_bad_questions_say_why(make, question):
     assert last["question"] == question
 
 
-def test_settings_say_what_applies(make):
+def test_settings_report_what_applies(make):
     visitor = playing(make)
     assert visitor.change() == []
     assert "next chunk" in " ".join(visitor.change(policy="sliding-window"))
@@ -213,7 +213,7 @@ def test_camera_pictures_are_checked(make):
     assert visitor.poll(None, -1)[0]["received"] == 5
 
 
-def test_a_missing_model_is_told(engine):
+def test_a_missing_model_is_reported(engine):
     loader = ModelLoader(engine)
     loader.preload(StreamSettings(model="/nowhere/at-all"))
     until(lambda: loader.state("/nowhere/at-all").error)
@@ -298,7 +298,7 @@ def test_equal_uploads_of_two_visitors_are_independent(make, tmp_path):
     assert not Path(taken["b"]).exists()
 
 
-def test_files_of_nobody_are_not_accepted(make, tmp_path):
+def test_files_without_an_owner_are_not_accepted(make, tmp_path):
     registry = sessions(make, tmp_path)
     with pytest.raises(HermesError, match="from the page"):
         registry.receive_upload("nobody", uploaded(tmp_path, "clip.mp4"))
@@ -385,7 +385,7 @@ def test_another_policy_begins_with_its_own_defaults(make):
     assert visitor.try_it({})["policy"]["name"] == "sliding-window"
 
 
-def test_a_fault_in_the_board_is_told_and_the_next_update_recovers(make, monkeypatch):
+def test_a_fault_in_the_board_is_reported_and_the_next_update_recovers(make, monkeypatch):
     visitor = playing(make)
     message = visitor._board.message
 

@@ -194,7 +194,7 @@ def test_paths_are_no_addresses(canary, tmp_path, monkeypatch, name):
         sample(asked, 1)
 
 
-def test_a_link_that_leads_nowhere_or_in_a_circle(tmp_path):
+def test_a_dangling_or_circular_link(tmp_path):
     (tmp_path / "round.mp4").symlink_to("round.mp4")
     (tmp_path / "gone.mp4").symlink_to("nothing")
     for name in ("round.mp4", "gone.mp4"):

@@ -69,7 +69,7 @@ def test_appended_recordings_are_reported_by_nothing():
     assert sampler.notes == ()
 
 
-def test_mirrored_as_the_display_matrix_says():
+def test_frames_are_mirrored_by_the_display_matrix():
     path = DATA / "c29-mirrored-selfie.mp4"
     data = path.read_bytes()
     at = data.index(b"tkhd") + 44

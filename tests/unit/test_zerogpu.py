@@ -82,13 +82,13 @@ def test_questions_are_asked_in_the_order_of_their_times(tiny_model, request_of)
     ("change", "words"),
     [({"budget": 1}, "too small"), ({"policy": "magic"}, "no policy"), ({"fps": 0.0}, "frame rate")],
 )
-def test_bad_settings_are_told_not_raised(tiny_model, request_of, change, words):
+def test_bad_settings_are_reported_not_raised(tiny_model, request_of, change, words):
     (item,) = run_clip(tiny_model, request_of(("What?", 1.0), **change))
     assert item.view.state == "failed"
     assert words in item.view.error
 
 
-def test_a_bad_file_and_a_bad_question_are_told(tiny_model, request_of, tmp_path):
+def test_a_bad_file_and_a_bad_question_are_reported(tiny_model, request_of, tmp_path):
     text = tmp_path / "text.mp4"
     text.write_text("not a video")
     (item,) = run_clip(tiny_model, ClipRequest(str(text), "text", SETTINGS))
@@ -128,7 +128,7 @@ def in_a_fork(function, argument):
     assert process.exitcode == 0
 
 
-def test_a_process_of_its_own_gives_the_same(tiny_model, request_of):
+def test_a_separate_process_gives_the_same(tiny_model, request_of):
     request = request_of(("What is shown?", 2.0), ("And at the end?", None))
     here, there = list(run_clip(tiny_model, request)), list(in_a_fork(zerogpu.clip_runner(tiny_model), request))
     assert [said.text for said in finals(there).values()] == [said.text for said in finals(here).values()]
@@ -164,7 +164,7 @@ def test_more_to_do_declares_more_seconds(request_of, clip):
         zerogpu.declared_seconds(ClipRequest(clip + "x", "gone", SETTINGS))
 
 
-def test_zero_gpu_without_the_package_says_what_to_install(tmp_path):
+def test_zero_gpu_without_the_package_names_what_to_install(tmp_path):
     """In a separate Python process without the package."""
     code = (
         "import sys, importlib.util as util; real = util.find_spec\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,7 +12,26 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from hermes.errors import HermesError
+
 Frame = npt.NDArray[np.uint8]
+
+
+def square_side(most: int, unit: int, largest: int) -> int:
+    """Return the side of the largest square frame of at most `most` pixels.
+
+    Args:
+        most: Pixels of the frame.
+        unit: The side is a multiple of this, in pixels.
+        largest: The model's own side, in pixels.
+
+    Raises:
+        HermesError: The frame would be smaller than `unit` x `unit`.
+    """
+    if most < unit * unit:
+        raise HermesError(f"A frame of this model has at least {unit * unit:,} pixels; the limit cannot be {most:,}.")
+    side = math.isqrt(most)
+    return largest if side >= largest else side // unit * unit
 
 
 class FramePreparation:

@@ -14,7 +14,7 @@ from transformers import InternVLForConditionalGeneration
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.frames import FramePreparation
+from hermes.backbones.frames import FramePreparation, square_side
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
 
@@ -49,6 +49,17 @@ class InternVL(Backbone):
         patch = config.vision_config.patch_size
         columns, rows = (int(s // p * config.downsample_ratio) for s, p in zip(self.size, patch[::-1], strict=True))
         return Layout((rows, columns), self.size)
+
+    def limit_pixels(self, most: int) -> None:
+        """Use smaller frames of at most `most` pixels. The tower interpolates its position embeddings.
+
+        Raises:
+            HermesError: The limit is below the smallest frame.
+        """
+        config = self.model.config
+        unit = int(config.vision_config.patch_size[0] / config.downsample_ratio)
+        side = square_side(most, unit, self.size[0])
+        self.size = (side, side)
 
     def prepare(self, frames: Sequence[Frames] | Frames) -> Tensor:
         """Preprocess frames for the tower: T frames uint8 [H, W, 3] -> [T, 3, height, width] in the model's dtype."""

@@ -12,7 +12,8 @@ from transformers import LlavaOnevisionForConditionalGeneration
 import hermes.backbones.object_tower  # noqa: F401 - registers the tower of the model “things” with transformers
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.frames import FramePreparation
+from hermes.backbones.frames import FramePreparation, square_side
+from hermes.errors import HermesError
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
 
@@ -50,6 +51,23 @@ class LlavaOnevision(Backbone):
         side = -(-(vision.image_size // vision.patch_size) // 2)
         return Layout((side, side), self.size)
 
+    def limit_pixels(self, most: int) -> None:
+        """Use smaller frames of at most `most` pixels. The position embeddings of the tower are interpolated.
+
+        Raises:
+            HermesError: The limit is below the smallest frame, or the tower has no SigLIP position embeddings.
+        """
+        tower, vision = self.model.model.vision_tower, self.model.config.vision_config
+        embeddings = getattr(tower, "embeddings", None)
+        if not hasattr(embeddings, "interpolate_pos_encoding"):
+            raise HermesError(f"The frame size of the model “{self.card.name}” cannot be changed.")
+        side = square_side(most, 2 * vision.patch_size, self.size[0])  # pooling joins patches in pairs
+        if side == self.size[0]:
+            return
+        resize_positions(embeddings, side)
+        vision.image_size = side
+        self.size = (side, side)
+
     def prepare(self, frames: Sequence[Frames] | Frames) -> Tensor:
         """Preprocess frames for the tower: T frames uint8 [H, W, 3] -> [T, 3, height, width] in the model's dtype."""
         return self._prepare(frames, self.size).to(self.dtype)
@@ -60,3 +78,16 @@ class LlavaOnevision(Backbone):
         output = self.model.model.get_video_features(self.prepare(frames)[None])
         features = output.pooler_output[0, :-1]  # without the image_newline
         return Encoded.of_vision(features.unflatten(0, (len(frames), -1)))
+
+
+@torch.no_grad()
+def resize_positions(embeddings: Any, side: int) -> None:
+    """Interpolate the position embeddings of a SigLIP tower for square frames of `side` pixels, as transformers does."""
+    count = (side // embeddings.patch_size) ** 2
+    table = embeddings.interpolate_pos_encoding(
+        embeddings.position_embedding.weight[None, :1].expand(1, count, -1), side, side
+    )
+    embeddings.position_embedding = torch.nn.Embedding.from_pretrained(table[0].clone(), freeze=True)
+    embeddings.position_ids = torch.arange(count, device=table.device)[None]
+    embeddings.image_size = side
+    embeddings.num_patches = embeddings.num_positions = count

@@ -20,7 +20,7 @@ from transformers.models.smolvlm.processing_smolvlm import (
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.frames import FramePreparation
+from hermes.backbones.frames import FramePreparation, square_side
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
 
@@ -55,6 +55,15 @@ class SmolVLM(Backbone):
         config = self.model.config
         side = self._side // config.vision_config.patch_size // config.scale_factor
         return Layout((side, side), (self._side, self._side))
+
+    def limit_pixels(self, most: int) -> None:
+        """Use smaller frames of at most `most` pixels. The tower picks the nearest of its position embeddings.
+
+        Raises:
+            HermesError: The limit is below the smallest frame.
+        """
+        config = self.model.config
+        self._side = square_side(most, config.vision_config.patch_size * config.scale_factor, self._side)
 
     def prepare(self, frames: Sequence[Frames] | Frames) -> Tensor:
         """Preprocess frames for the tower: resize by the longer side, then to a square, as the model's processor does."""

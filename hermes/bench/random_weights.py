@@ -23,6 +23,7 @@ from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
 from hermes.backbones.card import Card
 from hermes.backbones.load import FAMILIES
+from hermes.bench.machine import rss_bytes
 from hermes.bench.stream import Frames
 from hermes.memory.cache import Provenance
 from hermes.memory.watched_attention import NAME as ATTENTION
@@ -34,6 +35,8 @@ TEMPLATE = (
     "{% if part['type'] == 'video' %}MARKER{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endfor %}"
 )
 REPEATS = 5
+ENOUGH_SECONDS = 10.0
+"""A measurement is not repeated after this time."""
 BANDWIDTH_BYTES = 2**28
 
 
@@ -49,6 +52,7 @@ class Row:
         first_token_bound_ms: Bytes to read divided by the bandwidth, in milliseconds.
         ingest_fps: Frames per second of one more chunk, everything included.
         prefill_fps: Frames per second of a bare prefill of the same number of tokens.
+        rss_bytes: Resident memory of the process.
     """
 
     frames: int
@@ -58,6 +62,7 @@ class Row:
     first_token_bound_ms: float
     ingest_fps: float
     prefill_fps: float
+    rss_bytes: int
 
     @property
     def first_token_ratio(self) -> float:
@@ -146,7 +151,7 @@ def measure(
 def _measure_here(model: Backbone, session: StreamSession, frames: Frames, chunk: int, speed: float) -> Row:
     seen = session.stats.frames_seen
     firsts = [_first_token(session) for _ in range(REPEATS)]
-    snapshot = session.snapshot()
+    snapshot, resident = session.snapshot(), rss_bytes()
     bare = _bare_prefill(model, session, chunk)
     ingest = _median_seconds(lambda: _push(session, frames, chunk), model.device)
     return Row(
@@ -157,6 +162,7 @@ def _measure_here(model: Backbone, session: StreamSession, frames: Frames, chunk
         first_token_bound_ms=1000 * (_decoder_bytes(model) + snapshot.cache_bytes) / speed,
         ingest_fps=chunk / ingest,
         prefill_fps=chunk / bare,
+        rss_bytes=resident,
     )
 
 
@@ -192,6 +198,8 @@ def _bare_prefill(model: Backbone, session: StreamSession, chunk: int) -> float:
 
 
 def _median_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """Return the median duration of a few runs after a first one; slow work is run twice."""
+
     def once() -> float:
         _wait(device)
         began = time.perf_counter()
@@ -199,8 +207,11 @@ def _median_seconds(work: Callable[[], object], device: torch.device) -> float:
         _wait(device)
         return time.perf_counter() - began
 
+    began, durations = time.perf_counter(), []
     once()
-    return median(once() for _ in range(REPEATS))
+    while len(durations) < REPEATS and (not durations or time.perf_counter() - began < ENOUGH_SECONDS):
+        durations.append(once())
+    return median(durations)
 
 
 def _wait(device: torch.device) -> None:

@@ -47,6 +47,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help="instead: a listed model (see the command models) with random weights, compared with two bounds",
     )
+    parser.add_argument(
+        "--max-pixels", type=int, metavar="N", help="with --random: largest number of pixels of a frame"
+    )
     parser.add_argument("--budgets", type=_numbers, default=(4000, 6000), help="with --random (default: 4000,6000)")
     bench_visitors.add_arguments(parser)
     bench_soak.add_arguments(parser)

@@ -234,7 +234,9 @@ def read_layout(file: SessionFile, *, seen: bool) -> Layout | None:
     if (layout.grid, layout.pixels, layout.frames_per_step) != (
         expected.grid, expected.pixels, expected.frames_per_step,
     ):  # fmt: skip
-        raise InvalidValueError("The layout is not one of this model.")
+        raise InvalidValueError(
+            f"The layout, with frames of {pixels[0]} x {pixels[1]} pixels, is not one of this model at its frame size."
+        )
     return layout
 
 

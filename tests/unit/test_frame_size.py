@@ -1,0 +1,94 @@
+"""Smaller frames of models with one frame size: the tower gets interpolated position embeddings."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from invariants import check_answer, check_memory
+
+import hermes
+from hermes.backbones.frames import square_side
+from hermes.errors import HermesError
+
+SQUARE = ["llava_onevision", "smolvlm", "internvl"]
+
+
+@pytest.fixture(scope="module", params=SQUARE)
+def folder(request, tmp_path_factory):
+    return tiny.FAMILIES[request.param](tmp_path_factory.mktemp(request.param))
+
+
+@pytest.fixture
+def model(folder):
+    """Frames of 32 x 32 pixels and 2 x 2 tokens."""
+    return hermes.load(folder, device="cpu")
+
+
+def test_the_side_is_the_largest_multiple_within_the_limit():
+    assert square_side(384 * 384, 28, 384) == 384
+    assert square_side(10**9, 28, 384) == 384
+    assert square_side(383 * 383, 28, 384) == 364
+    assert square_side(28 * 28, 28, 384) == 28
+    with pytest.raises(HermesError, match="at least 784 pixels"):
+        square_side(28 * 28 - 1, 28, 384)
+
+
+def test_fewer_tokens_stream_and_answer(model, noise):
+    model.limit_pixels(20 * 20)
+    layout = model.layout(48, 64)
+    assert layout.pixels == (16, 16)
+    assert layout.grid == (1, 1)
+    session = hermes.StreamSession(model, budget=8, chunk=4)
+    session.push(*noise(16))
+    check_memory(session.snapshot(), model.max_positions, model.axes)
+    said = "".join(session.ask("Now?", max_new_tokens=3))
+    check_answer(session.snapshot(), said, "Now?")
+
+
+def test_a_large_limit_changes_nothing(folder, noise):
+    frames, times = noise(4)
+    answers = []
+    for most in (None, 32 * 32, 10**7):
+        model = hermes.load(folder, device="cpu")
+        if most:
+            model.limit_pixels(most)
+        session = hermes.StreamSession(model, budget=64)
+        session.push(frames, times)
+        answers.append(model.encode(list(frames), np.asarray(times), 0, session.layout).embeddings)
+    torch.testing.assert_close(answers[1], answers[0])
+    torch.testing.assert_close(answers[2], answers[0])
+
+
+def test_a_limit_below_the_smallest_frame(model):
+    before = model.layout(48, 64)
+    with pytest.raises(HermesError, match="at least 256 pixels; the limit cannot be 255"):
+        model.limit_pixels(255)
+    assert model.layout(48, 64) == before
+
+
+def test_a_siglip_tower_interpolates_as_transformers_does(tmp_path):
+    folder = tiny.llava_onevision(tmp_path)
+    model, reference = hermes.load(folder, device="cpu"), hermes.load(folder, device="cpu")
+    model.limit_pixels(16 * 16)
+    pixels = torch.randn(2, 3, 16, 16)
+    tower, own = reference.model.model.vision_tower, model.model.model.vision_tower
+    with torch.inference_mode():
+        expected = tower(pixels, interpolate_pos_encoding=True).last_hidden_state
+        torch.testing.assert_close(own(pixels).last_hidden_state, expected)
+
+
+def test_a_session_of_another_frame_size_is_refused(folder, noise, tmp_path):
+    model = hermes.load(folder, device="cpu")
+    session = hermes.StreamSession(model, budget=64)
+    session.push(*noise(4))
+    session.save(tmp_path / "session")
+    model.limit_pixels(16 * 16)
+    with pytest.raises(HermesError, match="frames of 32 x 32 pixels, is not one of this model at its frame size"):
+        hermes.StreamSession.load(tmp_path / "session", model)
+
+
+def test_the_tower_of_things_has_one_size():
+    with pytest.raises(HermesError, match="cannot be changed"):
+        hermes.load("things", device="cpu").limit_pixels(64 * 64)

@@ -19,6 +19,7 @@ from torch import Tensor
 
 from hermes.backbones.card import Card
 from hermes.backbones.sources import ModelError
+from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.positions import Rotary
@@ -75,6 +76,14 @@ class Backbone(ABC):
     @abstractmethod
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:
         """Return the token layout for frames of `height` x `width` pixels; pass `seconds_per_frame` if known."""
+
+    def limit_pixels(self, most: int) -> None:
+        """Limit the pixels of a resized frame, for families whose frames keep their aspect ratio. Call before streaming.
+
+        Raises:
+            HermesError: The family has one frame size, or the limit is below its smallest frame.
+        """
+        raise HermesError(f"Models of the family “{self.family}” have one frame size; {most:,} pixels cannot be set.")
 
     @abstractmethod
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:

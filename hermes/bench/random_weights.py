@@ -207,7 +207,8 @@ def _median_seconds(work: Callable[[], object], device: torch.device) -> float:
         _wait(device)
         return time.perf_counter() - began
 
-    began, durations = time.perf_counter(), []
+    durations: list[float] = []
+    began = time.perf_counter()
     once()
     while len(durations) < REPEATS and (not durations or time.perf_counter() - began < ENOUGH_SECONDS):
         durations.append(once())

@@ -183,6 +183,6 @@ def test_questions_are_read_as_they_are():
 def test_a_setting_applies_to_the_next_run_and_another_policy_starts_with_defaults(make):
     visitor = make()
     told = visitor.try_it({"name": "smoothing", "value": False})
-    assert (told["said"], visitor.settings.changed) == ("Applies to the next run.", (("smoothing", False),))
+    assert (told["notice"], visitor.settings.changed) == ("Applies to the next run.", (("smoothing", False),))
     visitor.change(policy="sliding-window")
     assert visitor.settings.changed == ()

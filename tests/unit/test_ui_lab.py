@@ -76,8 +76,8 @@ def test_one_question_is_asked_of_all(lab):
     assert len(asked["replies"]) == 3
     for lane, reply in zip(state["lanes"], asked["replies"], strict=True):
         assert lane["state"] == "done"
-        assert lane["answer"] == reply["said"]
-        assert lane["verdict"]["right"] == reply["right"] == (reply["said"] == "Red circle.")
+        assert lane["answer"] == reply["answer"]
+        assert lane["verdict"]["right"] == reply["right"] == (reply["answer"] == "Red circle.")
         assert lane["verdict"]["sentence"]
         assert lane["moved"] == lane["archive"] == 0
         assert lane["first_ms"] > 0

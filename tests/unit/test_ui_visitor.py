@@ -361,17 +361,17 @@ def test_a_small_file_that_unfolds_into_a_huge_picture_is_not_decoded(make):
 def test_a_setting_is_tried_before_and_while_a_clip_plays(make):
     visitor = make()
     told = visitor.try_it({"name": "smoothing", "value": False})
-    assert told["said"] == "Applies when you press Start."
+    assert told["notice"] == "Applies when you press Start."
     assert [setting["name"] for setting in told["settings"] if setting["changed"]] == ["smoothing"]
     visitor.start(visitor.source({"kind": "clip", "id": "film"}))
     until(lambda: visitor.poll(None, -1)[0]["frames"] >= 4)
     assert visitor.poll(None, -1)[0]["about"]["policy"]["badge"] == "1 setting changed"
     told = visitor.try_it({"name": "tiers", "value": "all sensory"})
-    assert told["said"] == "The change applies at the next eviction. Evicted tokens are not restored."
+    assert told["notice"] == "The change applies at the next eviction. Evicted tokens are not restored."
     assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
     refused = visitor.try_it({"name": "alpha_sensory", "value": 9})
     assert refused["bad"]
-    assert "at most 1" in refused["said"]
+    assert "at most 1" in refused["notice"]
     assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
     assert visitor.try_it({"reset": True})["changed"] == []
     assert visitor.poll(None, -1)[0]["about"]["policy"]["badge"] == "original method, no training"

@@ -62,13 +62,13 @@ class Reply:
     """One memory's answer to a question put to all memories.
 
     Attributes:
-        said: The answer; if `refused`, the reason.
+        answer: The answer; if `refused`, the reason.
         right: Whether it is correct; None without ground truth.
         first_ms: Time to first token, in milliseconds; None if not measured.
         refused: Whether the memory could not answer.
     """
 
-    said: str
+    answer: str
     right: bool | None = None
     first_ms: float | None = None
     refused: bool = False
@@ -92,7 +92,7 @@ class LabQuestion:
 
     def payload(self) -> dict[str, Any]:
         """Return the question as a row of the page's table."""
-        replies = [None if one.refused else {"said": one.said, "right": one.right} for one in self.replies]
+        replies = [None if one.refused else {"answer": one.answer, "right": one.right} for one in self.replies]
         return {"question": self.question, "at": round(self.at, 2), "truth": self.truth, "replies": replies}
 
 

@@ -130,7 +130,7 @@ class LabRecording:
         known = [asked for asked in self._asked if asked.at <= self._recorder.seconds]
         replies = [(asked, asked.replies[index]) for asked in known]
         return tuple(
-            RunTurn(asked.question, reply.said, asked.at, asked.at, "error" if reply.refused else "done", reply.first_ms,
+            RunTurn(asked.question, reply.answer, asked.at, asked.at, "error" if reply.refused else "done", reply.first_ms,
                  lane.policy["title"], asked.truth)
             for asked, reply in replies
         )  # fmt: skip

@@ -104,7 +104,7 @@ class LessonController:
         elif action.do == "run":
             visitor.open_run(action.run, action.seconds)
         elif action.do == "set":
-            return {"said": " ".join(self._set(visitor, action.settings))}
+            return {"notice": " ".join(self._set(visitor, action.settings))}
         return {}
 
     def _play(self, visitor: Visitor, action: Action) -> None:
@@ -146,8 +146,8 @@ class LessonController:
         written = {name: write(value, units[name]) for name, value in measured.items()}
         try:
             right = [bool(choice.right) and holds(choice.right, measured) for choice in step.choices]
-            said = [say for say in step.reveal if not say.condition or holds(say.condition, measured)]
-            text = [fill(say.text, written) for say in said]
+            sentences = [say for say in step.reveal if not say.condition or holds(say.condition, measured)]
+            text = [fill(say.text, written) for say in sentences]
         except KeyError as missing:
             step_number = self._kept_by(lesson, str(missing.args[0]))
             raise NotYetError(

@@ -186,7 +186,7 @@ def _policy_description(policy: Any) -> str:
     needs = f" Needs {policy.needs}." if policy.needs else ""
     citation = f" ({html.escape(policy.citation)})" if policy.citation else ""
     return (
-        f'<p class="hl-said"><strong>{html.escape(policy.title)}</strong> ({html.escape(policy.badge)}). '
+        f'<p class="hl-message"><strong>{html.escape(policy.title)}</strong> ({html.escape(policy.badge)}). '
         f"{html.escape(policy.about + needs)}{citation}</p>"
     )
 
@@ -194,4 +194,4 @@ def _policy_description(policy: Any) -> str:
 def status_line(message: str, *, is_error: bool = False) -> str:
     """Return the HTML of a message below the settings, announced by screen readers."""
     style = ' style="color: var(--hl-danger)"' if is_error else ""
-    return f'<p class="hl-said" role="status"{style}>{html.escape(message)}</p>'
+    return f'<p class="hl-message" role="status"{style}>{html.escape(message)}</p>'

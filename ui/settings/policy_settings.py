@@ -126,7 +126,7 @@ def panel(
             for setting in settings
             if setting.name in changed
         ],
-        "said": message,
+        "notice": message,
         "bad": is_error,
     }
 

@@ -241,7 +241,7 @@ test("a saved page answers from its file and reports what it does not contain", 
   assert.match(answerFrom(details, { id: 8, kind: "life", frame: 4, layer: 2 }).error, /not one of them/);
 });
 
-test("the ramp's lightness changes one way only", () => {
+test("the ramp's lightness is monotonic", () => {
   for (const ramp of [[[240, 226, 174], [185, 216, 180], [85, 173, 180], [37, 102, 163], [20, 35, 92]], [[35, 48, 76], [43, 95, 146], [63, 160, 166], [166, 213, 154], [253, 241, 180]]]) {
     const light = [...Array(21).keys()].map((i) => rampColour(ramp, i / 20)).map(([r, g, b]) => 0.2126 * r + 0.7152 * g + 0.0722 * b);
     const steps = light.slice(1).map((value, i) => Math.sign(value - light[i]));
@@ -249,7 +249,7 @@ test("the ramp's lightness changes one way only", () => {
   }
 });
 
-test("a slot shows its frame, or the nearest picture that is there", () => {
+test("a slot shows its frame, or the nearest available picture", () => {
   assert.equal(nearestPicture([0, 3, 5, 9], 3, 6, 5), 5);
   assert.equal(nearestPicture([0, 3, 7, 9], 3, 6, 6), 7);
   assert.equal(nearestPicture([0, 9], 3, 6, 6), undefined);

@@ -11,7 +11,7 @@ test("memories are chosen once each, gaps left out", () => {
   assert.deepEqual(chosen(["hermes", "", "full", "hermes", ""]), ["hermes", "full"]);
 });
 
-test("the main button pauses what plays and starts what is over", () => {
+test("the main button pauses a playing run and restarts an ended one", () => {
   assert.equal(mainAction("playing").action, "pause");
   assert.equal(mainAction("paused").action, "resume");
   assert.deepEqual([mainAction("ended").action, mainAction("ended").label], ["start", "Run again"]);
@@ -20,9 +20,9 @@ test("the main button pauses what plays and starts what is over", () => {
 
 test("the score of a memory leaves out unscored and failed answers", () => {
   const asked = [
-    { replies: [{ said: "Red.", right: true }, { said: "Blue.", right: false }, null] },
-    { replies: [{ said: "Yes.", right: true }, { said: "Yes.", right: true }, null] },
-    { replies: [{ said: "?", right: null }, { said: "?", right: null }, null] },
+    { replies: [{ answer: "Red.", right: true }, { answer: "Blue.", right: false }, null] },
+    { replies: [{ answer: "Yes.", right: true }, { answer: "Yes.", right: true }, null] },
+    { replies: [{ answer: "?", right: null }, { answer: "?", right: null }, null] },
   ];
   assert.deepEqual(score(asked, 3), [{ right: 2, of: 2 }, { right: 1, of: 2 }, { right: 0, of: 0 }]);
 });
@@ -89,7 +89,7 @@ test("a question of a run leads to its answers, and while it plays to shortly be
   assert.equal(stopOf(45, "playing"), 43);
 });
 
-test("lines say what is shown", () => {
+test("status lines describe the content", () => {
   assert.equal(replayLine({ state: "paused", frames: 91 }), "Paused · 91 frames seen");
   assert.equal(liveLine({ state: "empty", clock: undefined }), "");
   assert.equal(liveLine({ state: "failed", error: "No memory is left.", clock: null }), "No memory is left.");

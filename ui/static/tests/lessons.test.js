@@ -7,7 +7,7 @@ import { address, finished, linked, reached, statusOf } from "../js/lessons/prog
 import { leadingPunctuation, parseRich, plain } from "../js/lessons/text.js";
 import { firstTerms, formsOf, pattern } from "../js/lessons/terms.js";
 
-test("words of the glossary and figures are taken out of a text", () => {
+test("glossary terms and values are extracted from a text", () => {
   assert.deepEqual(parseRich("The [[KV cache]] takes **5 kB** here."), [
     { kind: "text", text: "The " }, { kind: "term", text: "KV cache" }, { kind: "text", text: " takes " },
     { kind: "strong", text: "5 kB" }, { kind: "text", text: " here." },
@@ -27,7 +27,7 @@ const TERMS = [
   { term: "key", forms: ["keys"], meaning: "k", auto: false },
 ];
 
-test("terms are found whole, the longest first, each once, and some never of themselves", () => {
+test("terms match whole words, the longest first, each once; some are never marked automatically", () => {
   const forms = formsOf(TERMS);
   const seen = new Set();
   const found = firstTerms("Summary token beats Tokens and tokens; tokenizer, keys.", forms, pattern(TERMS), seen);
@@ -45,7 +45,7 @@ test("a guess is judged by what was measured", () => {
 
 const LESSONS = [{ id: "a", minutes: 5, steps: [1, 2, 3] }, { id: "b", minutes: 7, steps: [1, 2] }];
 
-test("a link names a lesson and a step, and odd ones are made to fit", () => {
+test("a link names a lesson and a step; invalid steps are clamped", () => {
   assert.deepEqual(linked("?lesson=b&step=2", LESSONS), { lesson: LESSONS[1], step: 1 });
   assert.deepEqual(linked("?lesson=a", LESSONS), { lesson: LESSONS[0], step: 0 });
   assert.equal(linked("?lesson=a&step=99", LESSONS).step, 2);
@@ -66,7 +66,7 @@ test("the list shows the progress", () => {
   assert.equal(progress.a.done, true);
 });
 
-test("what a stream costs", () => {
+test("cost of a stream", () => {
   const model = { bytes_per_token: { float16: 57_344, float32: 114_688 } };
   const hour = cacheCost(model, { dtype: "float16", tokens: 196, minutes: 60, fps: 1 }, 8e9);
   assert.equal(hour.bytes, 57_344 * 196 * 3600);
@@ -84,7 +84,7 @@ test("what a stream costs", () => {
   assert.equal(span(Infinity), "never");
 });
 
-test("what is pointed at", () => {
+test("selectors of highlighted parts", () => {
   assert.deepEqual(placeOf("layers"), ['[data-view="layers"]', ".hl-board"]);
   assert.deepEqual(placeOf("chat"), ['[data-view="chat"]', ".hl-chat"]);
 });

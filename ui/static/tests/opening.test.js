@@ -16,7 +16,7 @@ test("the parts are found by their names, and only all together", () => {
 const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 3 }];
 const MOMENT = { key: "k", run: "one", seconds: 57, player: { state: "paused", clock: 57 }, board: { seq: 4 } };
 
-test("the moment is shown where the address opens the page there, and nowhere else", () => {
+test("the moment is shown where the address opens the page there only", () => {
   assert.equal(matchingMoment(MOMENT, "", RUNS, false).player.state, "playing");
   assert.equal(matchingMoment(MOMENT, "?run=one", RUNS, true).player.state, "paused");
   assert.equal(matchingMoment(MOMENT, "?__theme=dark&run=one&layer=2", RUNS, false).key, "k");

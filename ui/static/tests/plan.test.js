@@ -16,7 +16,7 @@ test("a plan is read as it was typed; no time means the end", () => {
   ]);
 });
 
-test("a planned run is run or stopped, nothing else", () => {
+test("a planned run can only be run or stopped", () => {
   assert.equal(mainButton("empty", true, true).label, "Run");
   assert.equal(mainButton("playing", false, true).action, "stop");
   assert.equal(mainButton("ended", false, true).action, "start");

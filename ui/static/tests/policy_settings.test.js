@@ -17,7 +17,7 @@ test("settings are grouped: choices, numbers by symbol, texts", () => {
   assert.deepEqual(groups([]), []);
 });
 
-test("the closed box says what is changed", () => {
+test("the closed box lists the changed settings", () => {
   const policy = { title: "HERMES" };
   assert.equal(summary({ policy, settings: [], changed: [] }), "HERMES has no settings");
   assert.equal(summary({ policy, settings: SETTINGS, changed: [], defaults: "the paper’s values" }), "HERMES with the paper’s values");

@@ -8,11 +8,11 @@ import { mainButton, stateLine } from "../js/player/transport.js";
 const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 34 }];
 
 test("an address names a run, a moment and a layer", () => {
-  assert.deepEqual(readLink("?run=first-card&t=61.5&layer=2"), { run: "first-card", said: "first-card", seconds: 61.5, layer: 2 });
-  assert.deepEqual(readLink(""), { run: null, said: null, seconds: null, layer: null });
+  assert.deepEqual(readLink("?run=first-card&t=61.5&layer=2"), { run: "first-card", name: "first-card", seconds: 61.5, layer: 2 });
+  assert.deepEqual(readLink(""), { run: null, name: null, seconds: null, layer: null });
 });
 
-test("what makes no sense in an address counts as not said", () => {
+test("invalid parameters of an address are ignored", () => {
   for (const search of ["?run=../etc&t=-1&layer=1.5", "?run=A%22B&t=soon&layer=x", "?run=&t=&layer=", "?run=x%00&t=Infinity&layer=-2"]) {
     const { run, seconds, layer } = readLink(search);
     assert.deepEqual({ run, seconds, layer }, { run: null, seconds: null, layer: null }, search);
@@ -36,7 +36,7 @@ test("the page opens on the run of the address, else on the first, else on none"
 test("a link opens what is shown, and keeps the rest of the address", () => {
   const href = linkTo("http://host:7860/app/?__theme=dark&lesson=x&t=3#top", { id: "two", seconds: 12.3456, layer: 4 });
   assert.equal(href, "http://host:7860/app/?__theme=dark&run=two&t=12.3&layer=4");
-  assert.deepEqual(readLink(new URL(href).search), { run: "two", said: "two", seconds: 12.3, layer: 4 });
+  assert.deepEqual(readLink(new URL(href).search), { run: "two", name: "two", seconds: 12.3, layer: 4 });
   assert.equal(new URL(linkTo("http://host/", { id: "one", seconds: 0, layer: null })).search, "?run=one&t=0");
 });
 
@@ -52,13 +52,13 @@ test("buttons and lines of a run", () => {
   assert.equal(mainButton("ended", false).action, "restart");
 });
 
-test("a recording says how far it is, and when it ended by itself", () => {
+test("the progress of a recording, and why it ended early", () => {
   assert.equal(recordingLine(null), "");
   assert.equal(recordingLine({ moments: 1, seconds: 61, ended: false }), "Recording · 1 moment, up to 1:01");
   assert.match(recordingLine({ moments: 5, seconds: 2, ended: true }), /ended.*Save it now/);
 });
 
-test("while a run is shown, the settings say that they are not its own", () => {
+test("while a run is shown, the settings state that they do not apply to it", () => {
   assert.equal(runSettingsNote(null), "");
   assert.equal(runSettingsNote({ settings: "HERMES, 512 tokens per layer" }), "For live streams only. This recording: HERMES, 512 tokens per layer");
 });

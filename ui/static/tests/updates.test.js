@@ -9,7 +9,7 @@ test("events are read once they are complete", () => {
   assert.deepEqual(splitEvents(""), { events: [], rest: "" });
 });
 
-test("wherever the text is cut, the same events come out", () => {
+test("the text may be split anywhere without changing the events", () => {
   const sent = [{ due: 1.5, player: { state: "playing" }, board: null }, { due: 2, player: {}, board: { seq: 3 } }];
   const text = sent.map((event) => `data: ${JSON.stringify(event)}\n\n`).join("");
   for (let cut = 0; cut <= text.length; cut += 1) {

@@ -8,7 +8,7 @@ import { parseColour, shareAlpha } from "../js/shared/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/shared/pulse.js";
 import { describeCell, describeOutside, describeReading, frameTime, speakNote } from "../js/board/descriptions.js";
 
-test("times, sizes and shares as people write them", () => {
+test("formatting of times, sizes and shares", () => {
   assert.equal(clock(7.46, true), "0:07.5");
   assert.equal(clock(59.97, true), "1:00.0");
   assert.equal(clock(3723), "1:02:03");
@@ -52,7 +52,7 @@ test("the main button follows the stream", () => {
   assert.equal(stateLine({ state: "playing", behind: 2.34 }), "Streaming · the model is 2.3 s behind");
 });
 
-test("camera troubles are explained", () => {
+test("camera errors are explained", () => {
   assert.match(cameraProblem({ name: "NotAllowedError" }), /denied/);
   assert.match(cameraProblem({ name: "NotFoundError" }), /No camera/);
   assert.match(cameraProblem(null, false), /https/);
@@ -113,7 +113,7 @@ test("description of archives and of heads with their own tokens", () => {
   );
 });
 
-test("what the board tells of an answer finds its turn, and waits for one that is not there yet", () => {
+test("the verdict on an answer finds its turn, and waits for one that has not arrived", () => {
   const turn = (id, more) => ({ id, question: "First? ", answer: "Red.", state: "done", ...more });
   const told = { question: "First?", answer: " Red." };
   const none = () => undefined;

@@ -155,10 +155,10 @@ export function makeLanes(open) {
       h("caption", {}, "All questions of this run"),
       h("thead", {}, h("tr", {}, ["at", "question", "correct answer", ...state.lanes.map((lane) => lane.title)].map((name) => h("th", { scope: "col" }, name)))),
       h("tbody", {}, state.asked.map((one) => h("tr", {}, h("td", {}, clock(one.at)), h("td", {}, one.question), h("td", {}, one.truth ?? "unknown"),
-        one.replies.map((reply) => h("td", { "data-right": String(reply?.right ?? "") }, reply ? `${MARKS[reply.right]}${reply.said}` : "–"))))),
+        one.replies.map((reply) => h("td", { "data-right": String(reply?.right ?? "") }, reply ? `${MARKS[reply.right]}${reply.answer}` : "–"))))),
       h("tfoot", {}, h("tr", {}, h("td"), h("td", {}, "correct"), h("td"), points.map(({ right, of }) => h("td", {}, of ? `${right} of ${of}` : "–")))));
     const last = state.asked.at(-1);
-    setText(spoken, state.lanes.map((lane, i) => `${lane.title}: ${last.replies[i]?.said ?? "no answer"}`).join(". "));
+    setText(spoken, state.lanes.map((lane, i) => `${lane.title}: ${last.replies[i]?.answer ?? "no answer"}`).join(". "));
   }
 
   return {

@@ -144,7 +144,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     shown.note("", "");
     request("act", { action: which }, (reply) => {
       shown.busy(which, false);
-      shown.note(reply.error ?? reply.said ?? "", reply.error ? "error" : "info");
+      shown.note(reply.error ?? reply.notice ?? "", reply.error ? "error" : "info");
       bus.publish("settings", null);
     });
   }

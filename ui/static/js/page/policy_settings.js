@@ -32,7 +32,7 @@ export function summary({ policy, settings, changed, defaults }) {
 export function mountPolicySettings(element, bus, send) {
   const line = h("span", { class: "hl-try-line" }, "Loading …");
   const mark = h("span", { class: "hl-changed", hidden: true });
-  const status = h("p", { class: "hl-said", role: "status" }, "Changes apply at the next eviction. Evicted tokens do not come back.");
+  const status = h("p", { class: "hl-message", role: "status" }, "Changes apply at the next eviction. Evicted tokens do not come back.");
   const presets = h("div", { class: "hl-chips", role: "group", "aria-label": "Presets" });
   const reset = h("button", { type: "button", class: "hl-button", onclick: () => send({ reset: true }) }, "Reset to the defaults");
   const fields = h("div", { class: "hl-try-fields" });
@@ -128,7 +128,7 @@ export function mountPolicySettings(element, bus, send) {
       presets.hidden = message.presets.length === 0;
       presets.replaceChildren(...message.presets.map((preset) => h("button", { type: "button", class: "hl-chip", title: preset.about, "aria-pressed": String(preset.on),
         onclick: () => send(preset.on ? { reset: true } : { preset: preset.name }) }, preset.title)));
-      if (message.said) setText(status, message.said);
+      if (message.notice) setText(status, message.notice);
       status.dataset.kind = message.bad ? "error" : "";
     },
   };

@@ -8,7 +8,7 @@ const LEAD_SECONDS = 2;
 const SEEK_MS = 150;
 const ID = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
-/** Parameters of an address: {run, said, seconds, layer}; missing or invalid ones are null. `said` is the unchecked name of the run. Pure. */
+/** Parameters of an address: {run, name, seconds, layer}; missing or invalid ones are null. `name` is the unchecked name of the run. Pure. */
 export function readLink(search) {
   const params = new URLSearchParams(search);
   const number = (name, whole) => {
@@ -17,7 +17,7 @@ export function readLink(search) {
     return Number.isFinite(value) && value >= 0 && (!whole || Number.isInteger(value)) ? value : null;
   };
   const run = params.get("run");
-  return { run: run !== null && ID.test(run) ? run : null, said: run, seconds: number("t"), layer: number("layer", true) };
+  return { run: run !== null && ID.test(run) ? run : null, name: run, seconds: number("t"), layer: number("layer", true) };
 }
 
 /**
@@ -39,9 +39,9 @@ export function linkTo(href, { id, seconds, layer, kind = "run" }) {
 export function firstRun(search, runs) {
   const link = readLink(search);
   const params = new URLSearchParams(search);
-  if (link.said === "none" || !runs.length || (link.said === null && (params.has("lesson") || params.has("lab")))) return null;
+  if (link.name === "none" || !runs.length || (link.name === null && (params.has("lesson") || params.has("lab")))) return null;
   const known = runs.find((run) => run.id === link.run);
-  const problem = link.said !== null && !known ? "The run in this link is not available here. This is a different one." : null;
+  const problem = link.name !== null && !known ? "The run in this link is not available here. This is a different one." : null;
   const first = known ?? runs[0];
   const seconds = known ? link.seconds : null;
   return { id: first.id, seconds: seconds ?? first.open_at ?? 0, layer: known ? link.layer : null, problem };
@@ -84,7 +84,7 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
   const copy = h("button", { type: "button", class: "hl-link" }, icon("link"), h("span", {}, "Copy link to this moment"));
   const start = h("button", { type: "button", class: "hl-link", title: words.why }, icon("play"), h("span", {}, words.live));
   const address = h("input", { type: "text", class: "hl-address", readonly: true, hidden: true, "aria-label": "Link to this moment" });
-  const message = h("span", { class: "hl-run-said", role: "status" });
+  const message = h("span", { class: "hl-run-message", role: "status" });
   const root = h("div", { class: "hl-run", hidden: true }, label, title, about, hint, h("div", { class: "hl-run-buttons" }, copy, start, message), address);
   let dragging = false;
   let sentAt = 0;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -16,6 +17,13 @@ import pytest
 import tiny
 
 import hermes
+from hermes.policies import registry
+
+
+def pytest_collection_finish():
+    """Spare the garbage collector what was imported: half a million objects that it would visit in vain."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")
@@ -44,3 +52,15 @@ def noise():
         return frames, start + np.arange(count) / 2
 
     return make
+
+
+@pytest.fixture
+def own_plugins():
+    """Unregisters what a test registers and unloads the plugins that it loads."""
+    policies, plugins = dict(registry._policies), dict(registry._plugins)
+    yield
+    for plugin in registry._plugins.keys() - plugins.keys():
+        sys.modules.pop(Path(plugin).stem if plugin.endswith(".py") else plugin, None)
+    for current, before in ((registry._policies, policies), (registry._plugins, plugins)):
+        current.clear()
+        current.update(before)

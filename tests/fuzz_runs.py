@@ -112,12 +112,12 @@ def sent(message: Any) -> None:
 
 
 def use_run(run: Run, rng: Random) -> None:
-    """Make every view and answer every request that a page can make of a run."""
+    """Make every kind of view and answer every kind of request that a page can make of a run, at four moments."""
     replay = Replay(run)
     feed = BoardFeed({}, run.settings.fps)
     feed.begin(Source("run", run.title), replay, run.settings.fps)
     sent(card(run, 1.0))
-    for seconds in (0.0, *run.times[:: max(1, len(run.times) // 4)], run.seconds):
+    for seconds in {0.0, *rng.sample(run.times, min(2, len(run.times))), run.seconds}:
         replay.seek(seconds)
         view = replay.view()
         sent([stream_state(view, -1), state(replay, bundled=False, startable="")])

@@ -123,6 +123,7 @@ def _finish(
     (folder / "preprocessor_config.json").write_text(json.dumps(numbers | preprocessor))
     guidance = {"local": "What is here?", "global": "What was there?"}
     card = {"name": f"tiny {folder.name}", "about": "Random weights, for tests.", "guidance": guidance}
+    card |= {"max_new_tokens": 64}  # random weights end no answer by themselves
     (folder / "hermes.json").write_text(json.dumps(card))
     return folder
 

@@ -11,6 +11,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -171,9 +172,9 @@ def browser(playwright):
     running.close()
 
 
-@pytest.fixture
-def open_page(app, browser):
-    """Opens the page in a new tab; at the end no tab may have logged an error or sent a request to another machine."""
+@contextmanager
+def tabs(app, browser):
+    """Opens pages in tabs of their own, and lists errors that they log and requests to other machines."""
     troubles, contexts = [], []
 
     def note(message):
@@ -197,7 +198,32 @@ def open_page(app, browser):
         page.get_by_role("tab", name="Clips").wait_for()
         return page
 
-    yield make
-    for context in contexts:
-        context.close()
+    try:
+        yield make, troubles
+    finally:
+        for context in contexts:
+            context.close()
+
+
+@pytest.fixture
+def open_page(app, browser):
+    """Opens the page in a new tab; at the end no tab may have logged an error or sent a request to another machine."""
+    with tabs(app, browser) as (make, troubles):
+        yield make
     assert troubles == []
+
+
+LOOKS = [(width, dark) for width in (390, 1440) for dark in (False, True)]
+"""Widths of the window, of a phone and of a desktop, in the light and in the dark theme."""
+
+
+def look(page, width, dark):
+    """Give a page another width and theme, and wait until it has changed."""
+    page.set_viewport_size({"width": width, "height": 844})
+    if page.evaluate("document.body.classList.contains('dark')") != dark:
+        page.get_by_role("button", name="Switch between light and dark").click()
+    page.wait_for_function(
+        """([width, dark]) => innerWidth === width && document.body.classList.contains('dark') === dark
+        && !document.getAnimations().some((animation) => animation instanceof CSSTransition)""",
+        arg=[width, dark],
+    )

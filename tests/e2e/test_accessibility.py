@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from importlib import resources
 
-import pytest
+from conftest import LOOKS, look
 from playwright.sync_api import expect
 from test_page import answered, ask, start, turns, wait_frames
 
+DESKTOP = [(1440, False), (1440, True)]
 AXE = (resources.files("axe_playwright_python") / "axe.min.js").read_text("utf-8")
 
 
@@ -16,25 +17,29 @@ ROWS = 24
 """Rows looked at in each table (enough for it to scroll): a cell is as any other, and axe takes minutes over thousands."""
 
 
-def findings(page):
-    """Serious and critical findings of axe-core, as readable lines."""
-    page.evaluate(f"""document.querySelectorAll('tbody').forEach((body) => {{
-        [...body.rows].slice({ROWS}).forEach((row) => row.remove());
-    }})""")
-    page.evaluate(AXE)
-    result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
-    return [
-        f"{rule['id']} ({rule['impact']}): {node['html'][:160]} {node['failureSummary'][:200]}"
-        for rule in result["violations"]
-        if rule["impact"] in ("serious", "critical")
-        for node in rule["nodes"][:4]
-    ]
+def findings(page, looks=LOOKS):
+    """Serious and critical findings of axe-core in every width and theme, as readable lines."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    lines = []
+    for width, dark in looks:
+        look(page, width, dark)
+        page.evaluate(f"""document.querySelectorAll('tbody').forEach((body) => {{
+            [...body.rows].slice({ROWS}).forEach((row) => row.remove());
+        }})""")
+        result = page.evaluate("axe.run(document, { resultTypes: ['violations'] })")
+        lines += [
+            f"{width} {'dark' if dark else 'light'}: {rule['id']} ({rule['impact']}): "
+            f"{node['html'][:160]} {node['failureSummary'][:200]}"
+            for rule in result["violations"]
+            if rule["impact"] in ("serious", "critical")
+            for node in rule["nodes"][:4]
+        ]
+    return lines
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_no_serious_finding_before_and_while_a_stream_runs(open_page, width, dark):
-    page = open_page(width=width, dark=dark)
+def test_no_serious_finding_before_and_while_a_stream_runs(open_page):
+    page = open_page(width=390)
     assert findings(page) == []
     start(page)
     wait_frames(page, 12)
@@ -50,36 +55,31 @@ def test_no_serious_finding_before_and_while_a_stream_runs(open_page, width, dar
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page, dark):
-    page = open_page(dark=dark, run=None)  # the page as it opens: a recorded run
+def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page):
+    page = open_page(run=None)  # the page as it opens: a recorded run
     page.locator(".hl-board [data-view=fate]").scroll_into_view_if_needed()
     page.get_by_text("The lab", exact=True).click()
     page.get_by_text("Experiment", exact=True).click()
-    assert findings(page) == []
+    assert findings(page, DESKTOP) == []
     page.get_by_role("button", name="Lessons", exact=True).click()
     lessons = page.get_by_role("complementary", name="Lessons")
     lessons.wait_for()
-    assert findings(page) == []
+    assert findings(page, DESKTOP) == []
     lessons.get_by_role("button").filter(has_text="KV cache").first.click()
     page.get_by_role("button", name="See what happens").wait_for()
-    assert findings(page) == []
+    assert findings(page, DESKTOP) == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_no_serious_finding_in_a_recorded_lab_run(open_page, width, dark):
-    page = open_page(dark=dark, width=width, run=None, query="&lab=first-card-side-by-side&t=62")
+def test_no_serious_finding_in_a_recorded_lab_run(open_page):
+    page = open_page(width=390, run=None, query="&lab=first-card-side-by-side&t=62")
     lab = page.get_by_role("region", name="The lab")
     lab.get_by_role("table").wait_for()
     lab.get_by_role("button", name="Table: what each layer holds").click()
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1440])
-def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings_tried(open_page, width, dark):
-    page = open_page(run=None, width=width, dark=dark)
+def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings_tried(open_page):
+    page = open_page(run=None, width=390)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     page.evaluate("HermesLive.boardView({ frame: 3, layer: 8, mode: 'guidance', view: 'life' })")
@@ -99,25 +99,23 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
     assert findings(page) == []
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_serious_finding_in_the_other_runs_and_sources(open_page, dark):
-    page = open_page(run="first-card-window&t=61", dark=dark)  # a wrong answer, and why
+def test_no_serious_finding_in_the_other_runs_and_sources(open_page):
+    page = open_page(run="first-card-window&t=61")  # a wrong answer, and why
     page.get_by_role("button", name="Pause").click()
     expect(
         page.get_by_role("region", name="Why this answer was right or wrong").get_by_text("Wrong", exact=True)
     ).to_be_visible()
-    assert findings(page) == []
+    assert findings(page, DESKTOP) == []
     for tab in ("Upload", "Webcam", "Recorded"):
         page.get_by_role("tab", name=tab).click()
-        assert findings(page) == [], tab
+        assert findings(page, DESKTOP) == [], tab
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_no_serious_finding_in_a_guess_and_its_reveal(open_page, dark):
-    page = open_page(query="&lesson=kv-cache&step=4", dark=dark)
+def test_no_serious_finding_in_a_guess_and_its_reveal(open_page):
+    page = open_page(query="&lesson=kv-cache&step=4")
     lesson = page.get_by_role("complementary", name=re.compile("KV cache"))
     expect(lesson).to_be_visible()
     lesson.get_by_role("radio").first.check()
     lesson.get_by_role("button", name="See what happens").click()
     expect(lesson.locator(".hl-lesson-outcome")).not_to_be_empty()
-    assert findings(page) == []
+    assert findings(page, DESKTOP) == []

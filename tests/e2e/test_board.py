@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import new_context, steady
+from conftest import new_context, steady, tabs
 from playwright.sync_api import expect
 from test_page import answered, ask, board, frames, picture, redrawn, start, turns, wait_frames
 
@@ -21,14 +21,27 @@ def film(page):
     return page.get_by_role("application", name=re.compile("^Filmstrip of memory"))
 
 
+@pytest.fixture(scope="module")
+def finished(app, browser):
+    """A page whose clip ran to its end, past several evictions, and what it logged. The tests share its stream."""
+    with tabs(app, browser) as (make, troubles):
+        page = make()
+        start(page, speed="Max")
+        expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
+        steady(page, lambda: frames(page))
+        yield page, frames(page), troubles
+
+
 @pytest.fixture
-def streamed(open_page):
-    """A page whose clip ran to its end, past several evictions."""
-    page = open_page()
-    start(page, speed="Max")
+def streamed(finished):
+    """The page, loaded anew: the stream and its memory stay, what a test opened does not."""
+    page, seen, troubles = finished
+    with page.expect_navigation():
+        page.evaluate("location.reload()")
     expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
-    steady(page, lambda: frames(page))
-    return page
+    wait_frames(page, seen)
+    yield page
+    assert troubles == []
 
 
 def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):

@@ -7,6 +7,7 @@ import re
 import pytest
 from conftest import App, new_context, settle, until
 from playwright.sync_api import expect
+from test_lab_page import LAB_ID, RECORDED, lab_of, lanes_of, shows
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +61,18 @@ def test_the_webcam_panel_explains_why_it_is_unavailable(page):
     expect(page.get_by_text("The webcam is not available here")).to_be_visible()
     page.get_by_role("button", name="Run", exact=True).click()
     expect(page.get_by_role("alert").get_by_text("Choose a clip or upload a video")).to_be_visible()
+
+
+def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(clip_app, browser):
+    context = new_context(browser)
+    page = context.new_page()
+    page.goto(f"{clip_app.url}?lab={LAB_ID}&t=62")
+    lab = lab_of(page)
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
+    shows(lab, 62)
+    expect(lab.get_by_role("button", name="Run this comparison live")).to_be_hidden()
+    expect(lab.get_by_label("Memory 1")).to_have_count(0)
+    lab.get_by_role("button", name="Close").click()
+    expect(lanes_of(lab)).to_have_count(0)
+    context.close()

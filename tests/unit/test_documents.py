@@ -3,7 +3,7 @@
 import json
 import os
 import re
-import subprocess
+import runpy
 import sys
 from pathlib import Path
 
@@ -15,7 +15,8 @@ from nbclient import NotebookClient
 import hermes
 from hermes.assets import ASSETS, CLIPS, LESSONS
 from hermes.backbones.families import FAMILIES
-from hermes.policies import load_plugin, unregister_policy
+from hermes.cli import main
+from hermes.policies import load_plugin
 from ui.board.cells import MODES
 from ui.lessons.glossary import forms_of, read_glossary
 from ui.lessons.model import Known
@@ -27,54 +28,62 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
 
-def _run(*command, cwd):
-    done = subprocess.run(
-        [sys.executable, *map(str, command)], cwd=cwd, env=ENVIRONMENT, capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+def _run_program(monkeypatch, *command):
+    """Do what `python FILE ARGUMENT...` does, but in this process, which has imported torch already."""
+    monkeypatch.setattr(sys, "argv", [str(part) for part in command])
+    runpy.run_path(sys.argv[0], run_name="__main__")
 
 
-def test_stream_a_file(tmp_path):
-    printed = _run(EXAMPLES / "stream_a_file.py", cwd=tmp_path)
+def test_stream_a_file(monkeypatch, capsys):
+    _run_program(monkeypatch, EXAMPLES / "stream_a_file.py")
+    printed = capsys.readouterr().out
     assert "What was the first card?" in printed
     assert "tokens a layer seen, 256 held" in printed
 
 
-def test_record_and_read(tmp_path):
-    printed = _run(EXAMPLES / "record_and_read.py", tmp_path / "run.hermesrun", cwd=tmp_path)
-    assert re.search(r"60 s: What was the first card\? .+ \(true answer: .+\)", printed)
+def test_record_and_read(tmp_path, monkeypatch, capsys):
+    _run_program(monkeypatch, EXAMPLES / "record_and_read.py", tmp_path / "run.hermesrun")
+    assert re.search(r"60 s: What was the first card\? .+ \(true answer: .+\)", capsys.readouterr().out)
     assert (tmp_path / "run.hermesrun").stat().st_size < 9e6
 
 
+@pytest.mark.usefixtures("own_plugins")
 def test_the_custom_policy_stays_under_its_budget():
     from hermes.cards.world import render_stream  # noqa: PLC0415
 
-    try:
-        load_plugin(str(EXAMPLES / "custom_policy.py"))
-        stream = render_stream(seed=1, frames=40)
-        session = hermes.StreamSession(hermes.load("pocket", device="cpu"), policy="first-and-thinned", budget=128)
-        session.push(stream.frames, stream.times)
-        snapshot = session.snapshot()
-        assert (snapshot.kept_per_layer <= 128).all()
-        assert (snapshot.kept[:, :4] == snapshot.tokens_per_frame).all()  # the first 64 tokens, four frames
-        assert snapshot.kept[:, -1].all()
-    finally:
-        unregister_policy("first-and-thinned")
-        sys.modules.pop("custom_policy", None)
+    load_plugin(str(EXAMPLES / "custom_policy.py"))
+    stream = render_stream(seed=1, frames=40)
+    session = hermes.StreamSession(hermes.load("pocket", device="cpu"), policy="first-and-thinned", budget=128)
+    session.push(stream.frames, stream.times)
+    snapshot = session.snapshot()
+    assert (snapshot.kept_per_layer <= 128).all()
+    assert (snapshot.kept[:, :4] == snapshot.tokens_per_frame).all()  # the first 64 tokens, four frames
+    assert snapshot.kept[:, -1].all()
 
 
-@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
-def test_notebooks_run(path, monkeypatch):
-    for name, value in ENVIRONMENT.items():
-        monkeypatch.setenv(name, value)
-    notebook = nbformat.read(path, as_version=4)
-    nbformat.validate(notebook)
-    assert all(not cell.get("outputs") for cell in notebook.cells)  # they ship without outputs
-    NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(path.parent)}}).execute()
+@pytest.fixture(scope="module")
+def notebooks():
+    """Cells of the executed notebooks. One kernel runs both, because each imports torch; names are reset between them."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
+        read = [nbformat.read(path, as_version=4) for path in NOTEBOOKS]
+        whole, parts = nbformat.v4.new_notebook(metadata=read[0].metadata), {}
+        for path, notebook in zip(NOTEBOOKS, read, strict=True):
+            nbformat.validate(notebook)
+            assert all(not cell.get("outputs") for cell in notebook.cells)  # they ship without outputs
+            first = len(whole.cells)
+            whole.cells += [*notebook.cells, nbformat.v4.new_code_cell("%reset -f")]
+            parts[path.stem] = slice(first, len(whole.cells) - 1)
+        NotebookClient(whole, timeout=None, resources={"metadata": {"path": str(ROOT / "notebooks")}}).execute()
+        return {name: whole.cells[part] for name, part in parts.items()}
+
+
+@pytest.mark.parametrize("name", [path.stem for path in NOTEBOOKS])
+def test_notebooks_run(notebooks, name):
     figures = [
         output.data["application/vnd.plotly.v1+json"]
-        for cell in notebook.cells
+        for cell in notebooks[name]
         for output in cell.get("outputs", ())
         if "application/vnd.plotly.v1+json" in output.get("data", {})
     ]
@@ -91,15 +100,18 @@ def _blocks(language):
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
 
 
-def test_the_contributing_guide_s_policy_runs_on_the_command_line(tmp_path):
+@pytest.mark.usefixtures("own_plugins")
+def test_the_contributing_guide_s_policy_runs_on_the_command_line(tmp_path, monkeypatch, capsys):
     code, check = _blocks("python")[:2]
     (tmp_path / "every_other.py").write_text(code, encoding="utf-8")
     (tmp_path / "check.py").write_text(check, encoding="utf-8")
     command = next(line for block in _blocks("sh") for line in block.splitlines() if "--plugin every_other.py" in line)
     assert command.startswith("python -m hermes lab ")
-    printed = _run(*command.split()[1:], "--out", tmp_path / "lab", cwd=tmp_path)
-    assert "every-other" in printed
-    _run("check.py", cwd=tmp_path)
+    monkeypatch.chdir(tmp_path)
+    assert main([*command.split()[3:], "--out", "lab"]) == 0, capsys.readouterr().err
+    assert "every-other" in capsys.readouterr().out
+    monkeypatch.syspath_prepend(tmp_path)
+    _run_program(monkeypatch, "check.py")
 
 
 def test_the_contributing_guide_s_family_equals_the_shipped_one(tiny_folder, noise, monkeypatch):

@@ -86,13 +86,22 @@ def load(run, *requests, **more):
     return json.loads(out.splitlines()[-1])
 
 
-NAMES = ("team/small", "team/large", "team/unlicensed", "team/nothing", "team/gated", "team/empty", "team/..")
+NAMES = (
+    "team/small",
+    "team/large",
+    "team/unlicensed",
+    "team/nothing",
+    "team/gated",
+    "team/empty",
+    "team/..",
+    "team/agreed",
+)
 
 
 @pytest.fixture(scope="module")
 def results(run):
-    """The result for each model, without consent to a download."""
-    return dict(zip(NAMES, load(run, *[(name, False) for name in NAMES]), strict=True))
+    """The result for each model, without consent to a download except of the last."""
+    return dict(zip(NAMES, load(run, *[(name, name == "team/agreed") for name in NAMES]), strict=True))
 
 
 def test_a_small_model_is_downloaded_without_consent_and_progress_is_reported(results):
@@ -129,11 +138,10 @@ def test_unavailable_models_are_rejected(results, name, words):
     assert words in results[name]["error"]
 
 
-def test_with_consent_the_download_starts(run, hub):
+def test_with_consent_the_download_starts(results, hub):
     # The hub reports a larger size of the weights; the test checks that they are requested.
-    (agreed,) = load(run, ("team/agreed", True))
     assert [asked for asked in hub.asked if asked.startswith("GET team/agreed") and "safetensors" in asked]
-    assert [name for name, _, _ in agreed["asked"]] == ["team/agreed"]
+    assert [name for name, _, _ in results["team/agreed"]["asked"]] == ["team/agreed"]
 
 
 @pytest.mark.parametrize("away", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
@@ -147,20 +155,42 @@ def test_without_the_hub_cached_models_are_used(run, results, away):
 
 CLIP = str(ROOT / "assets" / "clips" / "quick-tour.webm")
 COMMANDS = {
-    "ask": ("-m", "hermes", "ask", CLIP, "--question", "What?", "--model", "team/large"),
-    "record": ("-m", "hermes", "record", CLIP, "--model", "team/large"),
-    "lab": ("-m", "hermes", "lab", "--streams", "1", "--model", "team/large"),
-    "eval": ("-m", "hermes", "eval", "team/large"),
-    "page": ("app.py", "--model", "team/large"),
+    "ask": ("ask", CLIP, "--question", "What?", "--model", "team/large"),
+    "record": ("record", CLIP, "--model", "team/large"),
+    "lab": ("lab", "--streams", "1", "--model", "team/large"),
+    "eval": ("eval", "team/large"),
+    "page": ("--model", "team/large"),
 }
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_the_command_line_asks_and_without_a_terminal_refuses(run, hub, command, tmp_path):
+PROGRAM = """
+import contextlib, io, json, sys
+import app
+import hermes.cli
+
+results = {}
+for name, arguments in json.loads(sys.argv[1]).items():
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = app.main(arguments) if name == "page" else hermes.cli.main(arguments)
+    results[name] = [code, said.getvalue()]
+print(json.dumps(results))
+"""
+
+
+@pytest.fixture(scope="module")
+def refusals(run, hub, tmp_path_factory):
+    """Exit code and error of each command, and requests to the hub. One process runs all: each would import torch."""
     before = len(hub.asked)
-    first, *more = COMMANDS[command]
-    code, _, err = run(str(ROOT / first) if first.endswith(".py") else first, *more, cwd=tmp_path)
+    code, out, err = run("-c", PROGRAM, json.dumps(COMMANDS), cwd=tmp_path_factory.mktemp("refusals"))
+    assert code == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1]), hub.asked[before:]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_command_line_asks_and_without_a_terminal_refuses(refusals, command):
+    results, asked = refusals
+    code, err = results[command]
     assert code in (1, 2)
     assert "15.0 GB (licence: apache-2.0)" in err
     assert "--yes" in err
-    assert not [asked for asked in hub.asked[before:] if asked.startswith("GET") and "safetensors" in asked]
+    assert not [line for line in asked if line.startswith("GET") and "safetensors" in line]

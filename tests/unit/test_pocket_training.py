@@ -11,13 +11,14 @@ import torch
 from transformers import AutoConfig, AutoTokenizer, LlavaOnevisionForConditionalGeneration
 
 from hermes.cards.timeline import TEMPOS
+from hermes.pocket import train as pocket_train
 from hermes.pocket.bank import BankSource, keep_bank, make_bank, open_bank
 from hermes.pocket.codes import cell_cover, code_book
 from hermes.pocket.decoder import FIRST_LAYERS, SINK, PackedDecoder, answer_loss, count_loss, draw_lives, old_share
 from hermes.pocket.model import LAYERS, TOKENS, WIDTH, build, save
 from hermes.pocket.packing import FOREVER, IGNORED, Packer, Plan
 from hermes.pocket.sources import SyntheticSource
-from hermes.pocket.train import ABOUT, train
+from hermes.pocket.train import ABOUT, Job, train
 from hermes.pocket.train_decoder import start_decoder
 from hermes.pocket.train_vision import encode, make_backgrounds, make_pictures, to_pixel_values
 
@@ -196,15 +197,30 @@ def test_a_saved_folder_loads_and_sees_the_same(tmp_path: Path) -> None:
     assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 10e6
 
 
-def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(tmp_path: Path) -> None:
+SHORT = 0.02
+"""Minutes of training: every stage takes at least one step."""
+
+
+def one_after_the_other(
+    run: Path, minutes: float, seed: int, begin: Path | None, jobs: tuple[Job, ...], *_: object
+) -> None:
+    """Run in this process what would run in parallel: starting two more processes takes ten seconds."""
+    for job in jobs:
+        job(run, minutes, seed, begin)
+
+
+def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     lines: list[str] = []
-    train(tmp_path / "run", tmp_path / "out", 0.1, 0, lines.append)
+    train(tmp_path / "run", tmp_path / "out", SHORT, 0, lines.append)
     for name in ("vision", "decoder", "real", "grown", "long", "settled"):
         assert (tmp_path / "out" / f"training_{name}.jsonl").exists()
     assert LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "hermes.json").read_text())["suggested"]
     steps = torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"]
-    train(tmp_path / "run", tmp_path / "out", 0.1, 0, lines.append)
+    monkeypatch.setattr(pocket_train, "_side_by_side", one_after_the_other)
+    train(tmp_path / "run", tmp_path / "out", SHORT, 0, lines.append)
     assert torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"] == steps, "nothing was left to do"
 
 
@@ -212,7 +228,7 @@ def test_a_trained_model_is_trained_further(tmp_path: Path) -> None:
     model, tokenizer = build(3)
     save(tmp_path / "before", model, tokenizer, ABOUT)
     (tmp_path / "before" / "training_vision.jsonl").write_text("{}\n")
-    train(tmp_path / "run", tmp_path / "out", 0.1, 0, list[str]().append, tmp_path / "before")
+    train(tmp_path / "run", tmp_path / "out", SHORT, 0, list[str]().append, tmp_path / "before")
     for name in ("vision", "refined_vision", "long", "settled"):
         assert (tmp_path / "out" / f"training_{name}.jsonl").exists(), "logs of earlier stages are kept"
     again = LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "out", dtype=torch.float32)

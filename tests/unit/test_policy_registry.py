@@ -1,16 +1,16 @@
 """Policies written by users: by instance, registered by name, loaded from a plugin file."""
 
-import os
-import subprocess
+import json
 import sys
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import pytest
+from small_lab import without_times
 
 import hermes
+from hermes.cli import main
 from hermes.policies import PolicyError, load_plugin, make_policy, unregister_policy
 
 PLUGIN = '''
@@ -148,16 +148,13 @@ def test_unusable_policies_are_refused_with_the_reason(make, message):
     assert dict(hermes.POLICIES) == before
 
 
+@pytest.mark.usefixtures("own_plugins")
 def test_a_plugin_file_registers_its_policy(tmp_path):
     path = tmp_path / "newest_of_all.py"
     path.write_text(PLUGIN.format(name="NewestOfAll"))
-    try:
-        load_plugin(str(path))
-        load_plugin(str(path))  # a second time changes nothing
-        assert hermes.POLICIES["newest-of-all"].about == "Retain the newest tokens."
-    finally:
-        unregister_policy("newest-of-all")
-        sys.modules.pop("newest_of_all", None)
+    load_plugin(str(path))
+    load_plugin(str(path))  # a second time changes nothing
+    assert hermes.POLICIES["newest-of-all"].about == "Retain the newest tokens."
 
 
 @pytest.mark.parametrize(
@@ -180,39 +177,35 @@ def test_plugins_that_cannot_be_used_say_why(tmp_path, name, content, message):
         del sys.modules["empty_plugin"]
 
 
-def test_the_command_line_and_its_workers_know_a_plugin(tmp_path):
+@pytest.mark.usefixtures("own_plugins")
+def test_the_command_line_and_its_workers_know_a_plugin(tmp_path, capsys):
+    """Worker processes measure what this process measures, and load the plugin too."""
     path = tmp_path / "newest_by_plugin.py"
     path.write_text(PLUGIN.format(name="NewestByPlugin"))
-    command = [sys.executable, "-m", "hermes", "lab", "--plugin", str(path), "--policies", "newest-by-plugin",
-               "sliding-window", "--budgets", "25%", "--streams", "2", "--frames", "16", "--workers", "2",
-               "--reference", "sliding-window", "--out", str(tmp_path / "lab"), "--json"]  # fmt: skip
-    root = Path(__file__).parents[2]
-    done = subprocess.run(
-        command, check=False, cwd=root, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
-    assert done.returncode == 0, done.stderr
-    lab = (tmp_path / "lab" / "lab.csv").read_text().splitlines()
+    command = ["lab", "--plugin", str(path), "--policies", "newest-by-plugin", "sliding-window", "hermes", "--json",
+               "--budgets", "25%", "--streams", "2", "--frames", "16", "--reference", "sliding-window"]  # fmt: skip
+    found = []
+    for workers in ("2", "1"):
+        folder = tmp_path / f"lab-{workers}"
+        assert main([*command, "--workers", workers, "--out", str(folder)]) == 0, capsys.readouterr().err
+        found.append(json.loads((folder / "lab.json").read_text()))
+    assert without_times(found[0]["cells"]) == without_times(found[1]["cells"])
+    assert found[0]["comparisons"] == found[1]["comparisons"]
+    lab = (folder / "lab.csv").read_text().splitlines()
     rows = {line.split(",")[0]: line.split(",")[5] for line in lab if ",all," in line}
     assert rows["newest-by-plugin"] == rows["sliding-window"]  # the same rule, the same answers
-    bad = subprocess.run(
-        [*command[:4], "--plugin", str(tmp_path / "none.py")], check=False, cwd=root, capture_output=True, text=True
-    )
-    assert bad.returncode == 2
-    assert bad.stderr.startswith("hermes: error: There is no plugin file")
+    capsys.readouterr()
+    assert main(["lab", "--plugin", str(tmp_path / "none.py")]) == 2
+    assert capsys.readouterr().err.startswith("hermes: error: There is no plugin file")
 
 
+@pytest.mark.usefixtures("own_plugins")
 def test_the_page_offers_a_plugin(tmp_path):
     from ui.flags import parse  # noqa: PLC0415
     from ui.lab.choices import choices  # noqa: PLC0415
 
     path = tmp_path / "newest_in_page.py"
     path.write_text(PLUGIN.format(name="NewestInPage"))
-    try:
-        flags = parse(["--plugin", str(path), "--policy", "newest-in-page"])
-        assert flags.policy == "newest-in-page"
-        assert {"name": "newest-in-page", "title": "Newest in page", "badge": "custom policy"} in choices(
-            hermes.POLICIES
-        )
-    finally:
-        unregister_policy("newest-in-page")
-        sys.modules.pop("newest_in_page", None)
+    flags = parse(["--plugin", str(path), "--policy", "newest-in-page"])
+    assert flags.policy == "newest-in-page"
+    assert {"name": "newest-in-page", "title": "Newest in page", "badge": "custom policy"} in choices(hermes.POLICIES)

@@ -204,11 +204,20 @@ def test_settings_apply_from_the_next_chunk_on(engine, clip):
     until(lambda: stream.view().state == "ended")
 
 
-def test_a_full_cache_fails_in_words_and_can_be_asked(engine, short_range_model):
+def almost_full(engine, model):
+    """A camera stream that retains all tokens, and the number of frames that it has seen: a few more fit."""
     engine.load("short")
     stream = engine.open(StreamSettings(model="short", policy="full"))
     stream.camera()
-    for i in range(short_range_model.max_positions // short_range_model.tokens_per_frame + 1):
+    seen = (model.max_positions - reserve(model) // 2) // model.tokens_per_frame - 7
+    with stream._lock:
+        stream._memory.push([(np.zeros((8, 8, 3), np.uint8), float(i)) for i in range(seen)])
+    return stream, seen
+
+
+def test_a_full_cache_fails_in_words_and_can_be_asked(engine, short_range_model):
+    stream, seen = almost_full(engine, short_range_model)
+    for i in range(seen, short_range_model.max_positions // short_range_model.tokens_per_frame + 1):
         stream.offer(np.zeros((8, 8, 3), np.uint8), float(i))
         until(lambda n=i: stream.view().error or stream.view().snapshot.frames_seen == n + 1)
         if stream.view().error:
@@ -219,13 +228,8 @@ def test_a_full_cache_fails_in_words_and_can_be_asked(engine, short_range_model)
 
 
 def test_an_answer_in_progress_continues_when_no_more_frames_fit(engine, short_range_model):
-    engine.load("short")
-    stream = engine.open(StreamSettings(model="short", policy="full"))
-    stream.camera()
-    most = (short_range_model.max_positions - reserve(short_range_model) // 2) // short_range_model.tokens_per_frame
-    for seen in range(1, most - 6):
-        stream.offer(np.zeros((8, 8, 3), np.uint8), seen - 1.0)
-        until(lambda n=seen: stream.view().snapshot.frames_seen == n)
+    stream, seen = almost_full(engine, short_range_model)
+    most = seen + 7
     while True:
         with stream._lock:  # question and frame are pending at the same time, so they alternate
             pieces = stream.ask("What was shown?")

@@ -102,26 +102,34 @@ class MediaFile:
         context.thread_type = "AUTO"
         context.options = {**context.options, "max_pixels": str(self.max_pixels)}
 
-    def track_at(self, offset: int) -> VideoStream | None:
-        """Return the video track of the recording that begins at an offset, if its codec or its identifier differs.
+    def track_at(self, offset: int, end: int | None) -> VideoStream | None:
+        """Return the video track of the recording that begins at an offset; None if the current track continues there.
 
         A transport stream can contain several recordings. libavformat keeps the decoder and the tracks of the first.
+
+        Args:
+            offset: Offset in the file.
+            end: Offset of the next packet of the current track; None if there is none, or if it follows at once.
         """
         position = self.file.tell()
-        try:
-            container = self._open_container(_Window(self.file, offset), {})
-        except (av.error.FFmpegError, OSError, ValueError):
-            self.file.seek(position)
-            return None
-        track = next(iter(video_tracks(container)), None)
-        if track is not None and track.codec_context is not None:
-            width, height = size_of(track)
-            differs = (track.id, track.codec_context.name) != (self.track.id, self.track.codec_context.name)
-            if differs and width * height <= self.max_pixels:
-                return track
-        container.close()
+        tracks = self._tracks_at(offset, end)
+        current = (self.track.id, self.track.codec_context.name)
+        if tracks and current not in [(track.id, track.codec_context.name) for track in tracks]:
+            width, height = size_of(tracks[0])
+            if width * height <= self.max_pixels:
+                found = [track for track in self._tracks_at(offset, None) if track.id == tracks[0].id]
+                if found:
+                    return found[0]
         self.file.seek(position)
         return None
+
+    def _tracks_at(self, offset: int, end: int | None) -> list[VideoStream]:
+        """The video tracks in a part of the file, best first."""
+        try:
+            container = self._open_container(_Window(self.file, offset, end), {})
+        except (av.error.FFmpegError, OSError, ValueError):
+            return []
+        return [track for track in video_tracks(container) if track.codec_context is not None]
 
     def switch(self, track: VideoStream) -> None:
         """Continue with a track that `track_at` returned."""
@@ -214,11 +222,12 @@ class MediaFile:
 
 
 class _Window(io.RawIOBase):
-    """The part of a file from an offset on."""
+    """The part of a file between two offsets."""
 
-    def __init__(self, file: BinaryIO, offset: int) -> None:
-        self._file, self._offset = file, offset
-        file.seek(offset)
+    def __init__(self, file: BinaryIO, start: int, end: int | None) -> None:
+        self._file, self._start = file, start
+        self._end = file.seek(0, 2) if end is None else end
+        file.seek(start)
 
     def readable(self) -> bool:
         return True
@@ -227,13 +236,15 @@ class _Window(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        return self._file.read(size)
+        left = max(self._end - self._file.tell(), 0)
+        return self._file.read(left if size < 0 else min(size, left))
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        return self._file.seek(offset + self._offset if whence == 0 else offset, whence) - self._offset
+        base = (self._start, self._file.tell(), self._end)[whence]
+        return self._file.seek(max(base + offset, self._start)) - self._start
 
     def tell(self) -> int:
-        return self._file.tell() - self._offset
+        return self._file.tell() - self._start
 
     def close(self) -> None:
         """Leave the file open."""

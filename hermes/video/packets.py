@@ -100,14 +100,14 @@ class PacketReader:
             if last is not None and (packet.dts is None or packet.pos is None) and len(undated) < MAX_UNDATED:
                 undated.append(packet)
                 continue
-            if last is not None and self._jumps(last, packet) and self._switch(last):
+            if last is not None and self._jumps(last, packet) and self._switch(last, packet):
                 return True
             yield from undated
             undated.clear()
             yield packet
             if packet.dts is not None and packet.pos is not None:
                 last = packet
-        if last is not None and self._has_rest(last) and self._switch(last):
+        if last is not None and self._has_rest(last) and self._switch(last, None):
             return True
         yield from undated
         return False
@@ -150,17 +150,21 @@ class PacketReader:
         position = self._offset + max(last.pos or 0, 0)
         return self._media.size_bytes - position - 2 * last.size > MIN_REST_BYTES
 
-    def _switch(self, last: Packet[VideoStream]) -> bool:
-        """Continue with the track of the recording that follows a packet; False if it is the same track."""
+    def _switch(self, last: Packet[VideoStream], following: Packet[VideoStream] | None) -> bool:
+        """Continue with another recording between two packets of the track; False if there is none."""
         if last.pos is None or last.pos < 0:
             return False
-        offset = self._offset + last.pos + TS_PACKET
-        track = self._media.track_at(offset)
+        start, end = self._offset + last.pos + TS_PACKET, None
+        if following is not None and following.pos is not None:
+            before = following.pos - MIN_REST_BYTES  # the tables of the recording that follows precede its first packet
+            if before - last.pos > 2 * last.size + MIN_REST_BYTES:
+                end = self._offset + before
+        track = self._media.track_at(start, end)
         if track is None:
             return False
         self._media.switch(track)
         self._media.prepare(track.codec_context)
-        self._offset = offset
+        self._offset = start
         return True
 
 

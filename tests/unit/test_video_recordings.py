@@ -7,7 +7,7 @@ import struct
 import av
 import numpy as np
 import pytest
-from videos import turned, video_of
+from videos import grey, turned, video_of
 
 from hermes.video import VideoError, sample
 
@@ -63,6 +63,30 @@ def test_a_recording_with_another_codec_or_track_is_appended(tmp_path, codec, op
     assert sampler.skipped <= 2
     brightness = [mean for mean, _ in pictures[-40:]]
     assert brightness == pytest.approx([40 + number * 4 % 160 for number in range(10, 50)], abs=4)
+
+
+def test_the_chosen_track_is_kept_where_the_clock_jumps(tmp_path):
+    """Two video tracks: the larger one continues, although the other one could be taken for a new recording."""
+    parts = []
+    for start in ("0", "20"):
+        with av.open(str(tmp_path / "part.ts"), "w", options={"output_ts_offset": start}) as container:
+            sizes = ((64, 48), (160, 120))
+            streams = [container.add_stream("libx264", rate=25, options=FAST) for _ in sizes]
+            for stream, (stream.width, stream.height) in zip(streams, sizes, strict=True):
+                stream.pix_fmt = "yuv420p"
+            for number in range(30):
+                for stream, size in zip(streams, sizes, strict=True):
+                    frame = grey(40 + number * 4, size).reformat(format="yuv420p")
+                    frame.pts = number
+                    container.mux(stream.encode(frame))
+            for stream in streams:
+                container.mux(stream.encode(None))
+        parts.append((tmp_path / "part.ts").read_bytes())
+    (tmp_path / "all.ts").write_bytes(b"".join(parts))
+    sampler = sample(tmp_path / "all.ts", 1000)
+    assert sampler.size == (160, 120)
+    assert len(list(sampler)) == 60
+    assert sampler.skipped == 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])

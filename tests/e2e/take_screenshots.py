@@ -14,7 +14,7 @@ from playwright.sync_api import sync_playwright
 RUN = "first-card-hermes"  # a bundled run: nothing depends on how fast this machine is
 SECONDS = 76
 LIMIT = 400_000
-TOUR, TOUR_SECONDS, TOUR_FRAMES = (1280, 1480), 57, 20
+TOUR, TOUR_SECONDS, TOUR_FRAMES = (1280, 720), 57, 20
 
 
 def small_png(data: bytes) -> bytes:
@@ -57,7 +57,7 @@ def take_tour(browser, url: str, folder: Path) -> None:
     frames = []
     for _ in range(TOUR_FRAMES):
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
-        frames.append(picture.resize((TOUR[0] * 2 // 3, TOUR[1] * 2 // 3), Image.Resampling.LANCZOS))
+        frames.append(picture)
         page.wait_for_timeout(500)
     frames[0].save(
         folder / "tour.webp", save_all=True, append_images=frames[1:], duration=500, loop=0, quality=60, method=6
@@ -73,8 +73,8 @@ def main() -> None:
         app = App(Path(folder)).wait()
         try:
             browser = launch(playwright)
-            take(browser, app.url, out, "light", dark=False, size=(1440, 1980))
-            take(browser, app.url, out, "dark", dark=True, size=(1440, 1980))
+            take(browser, app.url, out, "light", dark=False, size=(1440, 900))
+            take(browser, app.url, out, "dark", dark=True, size=(1440, 900))
             take(browser, app.url, out, "phone", dark=False, size=(390, 1800))
             take(browser, app.url, out, "fate", dark=False, size=(1440, 1000), part="fate")
             take_tour(browser, app.url, out)

@@ -38,6 +38,12 @@ def findings(page, looks=LOOKS):
     return lines
 
 
+def open_tables(page):
+    for menu in page.locator(".hl-board .hl-menu").filter(visible=True).all():
+        menu.locator("summary").click()
+        menu.get_by_role("button", name="Table: ").click()
+
+
 def test_no_serious_finding_before_and_while_a_stream_runs(open_page):
     page = open_page(width=390)
     assert findings(page) == []
@@ -48,9 +54,7 @@ def test_no_serious_finding_before_and_while_a_stream_runs(open_page):
     page.get_by_role("button", name="Pause").click()
     page.evaluate("HermesLive.boardView({ frame: 3, layer: 2, mode: 'importance' })")
     page.get_by_role("heading", name="Frame 4, seen at").wait_for()
-    for button in page.get_by_role("button", name="Table: ").all():
-        if button.is_visible():
-            button.click()
+    open_tables(page)
     page.get_by_text("What do these terms mean?").click()
     assert findings(page) == []
 
@@ -85,17 +89,18 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
     page.evaluate("HermesLive.boardView({ frame: 3, layer: 8, mode: 'guidance', view: 'life' })")
     expect(page.get_by_role("heading", name="Frame 4, seen at")).to_be_visible()
     expect(page.locator('[data-view="life"]')).to_contain_text("Frame 4 was seen at")
-    for button in (
-        page.locator(".hl-board").get_by_role("button", name=re.compile("^Table: ")).filter(visible=True).all()
-    ):
-        button.click()
+    open_tables(page)
+    assert findings(page) == []
+    page.get_by_role("tab", name="Evictions").click()
+    assert findings(page) == []
+    page.get_by_role("tab", name="Why this answer").click()
     page.get_by_label("Rows of the figure").select_option("8")  # heads of a layer
     assert findings(page) == []
     panel = page.locator('[data-view="try"]')
     panel.locator("summary").click()
     panel.get_by_role("switch", name="Smoothing across layers").click()
     expect(panel.locator("summary")).to_contain_text("1 of 17 changed")
-    page.get_by_role("button", name=re.compile("^Memory settings")).click()
+    page.get_by_role("button", name=re.compile("^More settings")).click()
     assert findings(page) == []
 
 

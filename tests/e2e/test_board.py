@@ -8,9 +8,9 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import new_context, steady, tabs
+from conftest import new_context, steady, tabs, until
 from playwright.sync_api import expect
-from test_page import answered, ask, board, frames, picture, redrawn, start, turns, wait_frames
+from test_page import answered, ask, board, export, frames, picture, redrawn, start, turns, wait_frames
 
 
 def view(page, name):
@@ -81,11 +81,18 @@ def test_the_wheel_zooms_with_control_and_scrolls_without(streamed):
 def test_forgotten_patches_of_the_filmstrip_fade(streamed):
     """The table has the values of the figure: sensory memory evicts old frames and retains the newest completely."""
     page = streamed
-    page.get_by_role("button", name="Table: What is still remembered").click()
-    rows = page.get_by_role("region", name="Table: What is still remembered").get_by_role("row").all()[1:]
-    shares = [float(row.get_by_role("cell").nth(1).inner_text().replace("under ", "").rstrip(" %")) for row in rows]
-    assert shares[-1] == 100
-    assert min(shares) < 50
+    export(page, "Table", "What is still remembered")
+    assert min(sensory_shares(page)) < 50
+    film(page).focus()
+    page.keyboard.press("End")
+    for _ in range(5):
+        page.keyboard.press("+")
+    until(page, lambda: sensory_shares(page)[-1] == 100, "the newest frame is not whole")
+
+
+def sensory_shares(page):
+    rows = page.get_by_role("region", name="Table: What is still remembered").locator("tbody tr")
+    return [float(text.split("\t")[2].replace("under ", "").rstrip(" %")) for text in rows.all_inner_texts()]
 
 
 def test_layers_can_be_shown_by_every_score_and_say_their_scale(streamed):
@@ -119,20 +126,19 @@ def test_a_click_opens_the_frame_as_the_layer_remembers_it(streamed):
     redrawn(canvas, first)
     panel.get_by_role("button", name="Close the frame").click()
     expect(panel).to_be_hidden()
-    box = board(page).bounding_box()
-    page.mouse.click(box["x"] + 150, box["y"] + 40)
+    board(page).click(position={"x": 150, "y": 34})
     expect(panel).to_be_visible()
 
 
 def test_the_token_history_of_a_frame(streamed):
     page = streamed
-    expect(view(page, "life")).to_contain_text("Click a cell")
+    expect(view(page, "life")).to_contain_text("Click a picture or a cell")
     page.evaluate("HermesLive.boardView({ frame: 4, layer: 8, view: 'life' })")
     history = view(page, "life")
     expect(history).to_contain_text("Frame 5 was seen at 0:02.0 as 16 tokens in each of 10 layers.")
     expect(history).to_contain_text(re.compile(r"Layer \d+: \d+ tokens? merged into the summary token of 0:\d\d"))
-    expect(history.get_by_role("img")).to_be_visible()
-    page.get_by_role("button", name="Table: Token history of one frame").click()
+    expect(history.get_by_role("img", name=re.compile("^Tokens of the frame held by each layer"))).to_be_visible()
+    export(page, "Table", "Token history of one frame")
     rows = page.get_by_role("region", name="Table: Token history of one frame").get_by_role("row").all()
     held = [[int(cell.inner_text()) for cell in row.get_by_role("cell").all()[:10]] for row in rows[1:]]
     assert all(a >= b for one, two in itertools.pairwise(held) for a, b in zip(one, two, strict=True))
@@ -145,11 +151,12 @@ def test_retention_shows_survival_and_evictions(open_page):
     wait_frames(page, 70)
     page.get_by_role("button", name="Pause").click()
     steady(page, lambda: frames(page))
-    page.get_by_role("button", name="Table: How much survives").click()
+    page.get_by_role("tab", name="Evictions").click()
+    export(page, "Table", "How much survives")
     rows = page.get_by_role("region", name="Table: How much survives").get_by_role("row")
     expect(rows.first).to_contain_text("Sensory: still held")
     expect(rows.nth(1)).to_contain_text("100 %")
-    page.get_by_role("button", name="Table: Evictions").click()
+    export(page, "Table", "Evictions")
     expect(page.get_by_role("region", name="Table: Evictions").get_by_role("row").nth(1)).to_contain_text("0:")
 
 
@@ -160,29 +167,32 @@ def test_every_figure_has_its_table(open_page):
     page.evaluate("HermesLive.boardView({ frame: 8, layer: 8 })")
     expect(page.get_by_role("heading", name="Frame 9, seen at")).to_be_visible()
     expect(view(page, "life")).to_contain_text("Frame 9 was seen at")
-    figures = page.locator(".hl-board figure:has(canvas)").filter(visible=True)
-    expect(figures).to_have_count(11)  # strip, layers, answer; a frame twice; five of retention; a token history
     names = set()
-    for figure in figures.all():
-        button = figure.get_by_role("button", name=re.compile("^Table: "))
-        name = button.get_attribute("aria-label")
-        button.click()
-        table = page.get_by_role("region", name=name, exact=True).get_by_role("table")
-        assert table.get_by_role("row").count() > 2, name
-        assert table.get_by_role("columnheader").count() > 1, name
-        names.add(name)
-        button.click()
-        expect(table).to_be_hidden()
-    assert len(names) == 11
+    for tab in ("Why this answer", "Evictions", "Token history"):
+        page.get_by_role("tab", name=tab).click()
+        for figure in page.locator(".hl-board figure:has(canvas)").filter(visible=True).all():
+            title = figure.locator("summary").get_attribute("aria-label").removeprefix("Export: ")
+            if title not in names:
+                table_opens_and_closes(page, figure, title)
+            names.add(title)
+    assert len(names) == 12  # strip, layers, timeline; answer; five of retention; a frame twice, and its token history
+
+
+def table_opens_and_closes(page, figure, title):
+    export(page, "Table", title, within=figure)
+    region = page.get_by_role("region", name=f"Table: {title}", exact=True)
+    table = region.get_by_role("table")
+    assert table.get_by_role("row").count() > 2, title
+    assert table.get_by_role("columnheader").count() > 1, title
+    export(page, "Table", title, within=figure)
+    expect(region).to_be_hidden()
 
 
 def test_a_policy_without_tiers_is_not_shown_in_tiers(open_page):
     page = open_page()
     start(page, speed="4×")
     wait_frames(page, 4)
-    page.get_by_role("button", name=re.compile("Memory settings")).click()
-    page.get_by_label("Policy", exact=True).click()
-    page.get_by_role("option", name=re.compile("^Sliding window ·")).click()
+    page.get_by_label("Policy", exact=True).select_option("sliding-window")
     legend = page.locator(".hl-legend")
     expect(legend).to_contain_text("Every layer")
     expect(legend).not_to_contain_text("Sensory")
@@ -194,8 +204,13 @@ def test_a_policy_without_tiers_is_not_shown_in_tiers(open_page):
 
 
 def saved(page, name, folder: Path) -> Path:
+    kind, _, title = name.partition(": ")
     with page.expect_download() as waiting:
-        page.get_by_role("button", name=name).click()
+        if title:
+            export(page, kind, title)
+        else:
+            page.get_by_role("tab", name="Export").click()
+            page.get_by_role("button", name=name).click()
     target = folder / waiting.value.suggested_filename
     waiting.value.save_as(target)
     return target

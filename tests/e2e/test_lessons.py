@@ -86,7 +86,7 @@ def test_the_open_stream_is_restored(open_page):
     page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2).click()
     page.get_by_role("button", name="Start", exact=True).click()
     wait_frames(page, 4)
-    settings = page.get_by_role("button", name=re.compile("^Memory settings")).locator("span").first
+    settings = page.get_by_role("button", name=re.compile("^More settings")).locator("span").first
     before = settings.inner_text()
     page.get_by_label("Your question").fill("What is shown now?")
     page.keyboard.press("Enter")
@@ -100,6 +100,7 @@ def test_the_open_stream_is_restored(open_page):
     page.get_by_role("button", name="Close the lessons").click()
     expect(settings).to_have_text(before)
     expect(turns).to_have_count(1)
+    page.get_by_role("tab", name="Clips").click()
     expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()  # it continues from the same position
     expect(page.get_by_role("button", name="Lessons", exact=True)).to_be_focused()
@@ -137,13 +138,10 @@ def test_a_term_shows_its_definition_and_closes_with_escape(open_page):
 
 def test_captions_and_settings_explain_their_words(open_page):
     page = open_page(run=None)  # a recorded run, so that the board shows something
+    page.get_by_role("button", name="About: Layer by layer").click()
     caption = page.get_by_role("region", name="Layer by layer").get_by_role("button", name="layer", exact=True)
     caption.click()
     expect(page.get_by_role("tooltip")).to_contain_text("Each layer has its own cache")
-    page.get_by_role("button", name=re.compile("^Memory settings")).click()
-    word = page.locator("#hl-settings").get_by_role("button", name="Budget", exact=True)
-    word.hover()
-    expect(page.get_by_role("tooltip")).to_contain_text("How many video tokens a layer may hold")
 
 
 def test_the_calculator_multiplies(open_page):

@@ -67,7 +67,7 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
     board = page.get_by_role("region", name="Memory board")
     nodes = "[...document.querySelectorAll('.hl-player, .hl-board, .hl-board canvas')]"
     page.evaluate(f"{nodes}.forEach((node) => {{ node.kept = 1; }})")
-    places = """['.hl-head h1', '.hl-player', '.hl-chat', '.hl-board']
+    places = """['.hl-head h1', '.hl-player', '.hl-quick', '.hl-chat', '.hl-memory', '.hl-below']
         .map((name) => document.querySelector(name).getBoundingClientRect().top)"""
     page.evaluate(
         "document.fonts.load('1em \"Inter Variable\"').then(() => document.fonts.ready)"
@@ -101,7 +101,7 @@ def without_settings(open_page, gate):
             route.fulfill(response=reply)
 
     page = open_page(run=None, before=lambda page: page.route(re.compile(r"/assets/.*\.js"), script))
-    for part in ("#hl-head", "#hl-player", "#hl-chat", "#hl-board", "#hl-lessons"):
+    for part in ("#hl-head", "#hl-player", "#hl-quick", "#hl-chat", "#hl-memory", "#hl-board", "#hl-lessons"):
         expect(page.locator(f"gradio-app {part}")).to_be_attached()
     until(page, lambda: gate.held, "the settings box was not requested")
     expect(page.locator("gradio-app #hl-settings")).to_have_count(0)
@@ -111,7 +111,7 @@ def without_settings(open_page, gate):
 def test_the_board_waits_for_the_box_above_it(open_page, gate):
     page = without_settings(open_page, gate)
     expect(page.locator("#hl-opening")).to_be_attached()
-    place = "document.querySelector('.hl-board').getBoundingClientRect().top"
+    place = "document.querySelector('.hl-below').getBoundingClientRect().top"
     page.evaluate("document.fonts.load('1em \"Inter Variable\"').then(() => document.fonts.ready)")
     before = page.evaluate(place)
     gate.lift()

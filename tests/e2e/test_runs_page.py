@@ -204,7 +204,7 @@ def test_all_figures_are_on_paper(open_page):
     drawn = "[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((c) => c.checkVisibility()).length"
     expect(page.get_by_role("region", name="Why this answer was right or wrong").get_by_role("table")).to_be_attached()
     settle(page)
-    assert page.evaluate(blank) > 2
+    assert page.evaluate(blank) == 0
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(drawn) > 5
     assert page.evaluate(blank) == 0

@@ -25,6 +25,7 @@ from ui.opening import Opening, make_opening
 from ui.options import Options
 from ui.page.document import Document
 from ui.page.handlers import Handlers
+from ui.page.memory_controls import MemoryControls
 from ui.page.settings_row import SettingsRow
 from ui.page.theme import theme
 from ui.page.traffic import PageTraffic
@@ -108,7 +109,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
             elem_id="hl-head",
         )
         with gr.Row(elem_id="hl-top", equal_height=True):
-            with gr.Column(scale=7):
+            with gr.Column():
                 player = part(
                     "player",
                     ("hello", "act", "shot", "back"),
@@ -117,13 +118,16 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
                     planned=options.clip_mode,
                     runs=cards,
                 )
-            with gr.Column(scale=5):
+                memory_controls = MemoryControls(policies, options.settings)
+            with gr.Column():
                 chat = part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
+            with gr.Column():
+                part("memory", ())
+        part("board", ())
         policy_panel = part("tryit", ("wish",), render=False)  # placed below the settings, and updated with them
-        controls = SettingsRow(handlers, policies, options, policy_panel)
+        controls = SettingsRow(handlers, policies, options, policy_panel, memory_controls)
         policy_panel.render()
         wire_try_it(handlers, policy_panel)
-        part("board", ())
         detail = part("detail", ("detail",))
         wire_page(page, handlers, player, chat, detail, controls)
         offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)

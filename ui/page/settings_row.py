@@ -1,4 +1,4 @@
-"""The row of stream settings: policy, budget, importance probe, frame rate, model."""
+"""The stream settings: policy and budget next to the player; importance probe, frame rate and model in a drawer."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ from hermes.view import StreamSettings
 from ui.component import LIVE
 from ui.options import Options
 from ui.page.handlers import Handlers
+from ui.page.memory_controls import MemoryControls
 from ui.page.model_menu import choices, consent_row
+from ui.untrusted import event_data
 from ui.visitors.connections import key_of
 from ui.visitors.visitor import Visitor
 
@@ -33,7 +35,12 @@ class SettingsRow:
     """
 
     def __init__(
-        self, handlers: Handlers, policies: Mapping[str, Any], options: Options, policy_panel: gr.HTML
+        self,
+        handlers: Handlers,
+        policies: Mapping[str, Any],
+        options: Options,
+        policy_panel: gr.HTML,
+        memory_controls: MemoryControls,
     ) -> None:
         """Build the components inside the current Gradio block.
 
@@ -42,11 +49,13 @@ class SettingsRow:
             policies: The policies by name.
             options: Launch options.
             policy_panel: The panel of policy-specific settings, which depends on the policy and the model.
+            memory_controls: Policy and budget, next to the stream.
         """
         self._handlers = handlers
         self._policies = policies
         self._options = options
         self._policy_panel = policy_panel
+        self._memory = memory_controls
         now = options.settings
         with gr.Accordion(self._summary(now), open=False, elem_id="hl-settings") as self._box:
             with gr.Row(elem_id="hl-controls"):
@@ -55,28 +64,13 @@ class SettingsRow:
             self._status = gr.HTML(status_line("Changes apply from the next chunk of frames."), apply_default_css=False)
             self._consent, self._requested_model = consent_row(handlers, self._status, self._model, status_line, LIVE)
         self.parts: tuple[Any, ...] = (
-            self._box, self._policy, self._budget, self._guidance, self._rate, self._model, self._about,
+            self._box, self._memory.part, self._guidance, self._rate, self._model, self._about,
         )  # fmt: skip
         self._add_events()
 
     def _add_inputs(self, now: StreamSettings) -> None:
         policies, options = self._policies, self._options
         policy = policies[now.policy]
-        self._policy = gr.Dropdown(
-            [(f"{p.title} · {p.kind_of()}" if p.kind_of() else p.title, name) for name, p in policies.items()],
-            value=now.policy,
-            label="Policy",
-            info="which tokens are kept",
-        )
-        self._budget = gr.Slider(
-            0,
-            max(4096, 2 * now.budget),
-            value=now.budget,
-            step=16,
-            label="Budget",
-            info="tokens per layer",
-            interactive=policy.has_budget,
-        )
         self._guidance = gr.Dropdown(
             GUIDANCE,
             value=now.guidance,
@@ -94,8 +88,15 @@ class SettingsRow:
         )
 
     def _add_events(self) -> None:
-        self._on_change(self._policy.input, self._policy, "policy")
-        self._on_change(self._budget.release, self._budget, "budget")
+        self._memory.part.setting(
+            self._change_memory,
+            None,
+            [self._memory.part, self._box, self._about, self._guidance, self._policy_panel],
+            concurrency_limit=None,
+            concurrency_id="settings",
+            trigger_mode="multiple",
+            **LIVE,
+        )
         self._on_change(self._guidance.input, self._guidance, "guidance")
         self._on_change(self._rate.input, self._rate, "fps")
         self._on_change(self._model.input, self._model, "model")
@@ -117,8 +118,8 @@ class SettingsRow:
             yield from self._change(component, name, value, key_of(request))
 
         outputs = [
-            self._status, self._box, self._about, component, self._budget, self._guidance, self._policy_panel,
-            self._consent, self._requested_model,
+            self._status, self._box, component, self._memory.part, self._policy_panel, self._consent,
+            self._requested_model,
         ]  # fmt: skip
         event(change, component, outputs, concurrency_limit=None, concurrency_id="settings", **LIVE)
 
@@ -145,20 +146,30 @@ class SettingsRow:
         updates: Updates = {self._box: gr.update(label=self._summary(visitor.settings))}
         if message:  # a dropdown reports the same choice twice; the second time nothing changes
             updates[self._status] = status_line(message)
-        if name == "policy":
-            updates |= self._show_policy(value)
-        if name in ("policy", "model"):
+        if name == "model":
             updates[self._policy_panel] = self._handlers.try_it({}, key)
+            updates[self._memory.part] = self._memory.message(visitor.settings)
         yield updates
 
-    def _show_policy(self, name: str) -> Updates:
-        """Describe a policy, and disable the settings that it does not have."""
-        policy = self._policies[name]
-        return {
-            self._about: _policy_description(policy),
-            self._budget: gr.update(interactive=policy.has_budget),
-            self._guidance: gr.update(interactive=policy.has_guidance),
+    def _change_memory(self, event: gr.EventData, request: gr.Request) -> Updates:
+        """Change policy or budget; on failure show the reason and the settings that still apply."""
+        key = key_of(request)
+        visitor = self._handlers.sessions.get(key)
+        try:
+            name, value = self._memory.read(event_data(event))
+            message = self._handlers.settings(key, **{name: value})
+        except HermesError as error:
+            return {self._memory.part: self._memory.message(visitor.settings, str(error), is_error=True)}
+        updates: Updates = {
+            self._memory.part: self._memory.message(visitor.settings, message),
+            self._box: gr.update(label=self._summary(visitor.settings)),
         }
+        if name == "policy":
+            policy = self._policies[value]
+            updates[self._about] = _policy_description(policy)
+            updates[self._guidance] = gr.update(interactive=policy.has_guidance)
+            updates[self._policy_panel] = self._handlers.try_it({}, key)
+        return updates
 
     def show(self, visitor: Visitor) -> Updates:
         """Return the updates that show the settings of a visitor."""
@@ -166,8 +177,7 @@ class SettingsRow:
         policy = self._policies[now.policy]
         return {
             self._box: gr.update(label=self._summary(now)),
-            self._policy: gr.update(value=now.policy),
-            self._budget: gr.update(value=now.budget, interactive=policy.has_budget),
+            self._memory.part: self._memory.message(now),
             self._guidance: gr.update(value=now.guidance, interactive=policy.has_guidance),
             self._rate: gr.update(value=now.fps),
             self._model: gr.update(value=now.model),
@@ -176,9 +186,7 @@ class SettingsRow:
 
     def _summary(self, settings: StreamSettings) -> str:
         """Return the settings in one line, for the header of the closed box."""
-        policy = self._policies[settings.policy]
-        budget = f", {settings.budget:,} tokens per layer" if policy.has_budget else ", no budget"
-        return f"Memory settings · {policy.title}{budget}, {settings.fps:g} frames per second"
+        return f"More settings · {self._policies[settings.policy].title}, {settings.fps:g} frames per second"
 
 
 def _policy_description(policy: Any) -> str:

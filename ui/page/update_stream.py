@@ -132,11 +132,10 @@ class Updates:
             await _reply(send, 400)
         elif name == UPDATES:
             await self._serve(key, _Page(asked), receive, send)
-        elif page := self._pages.get(key):
-            page.ask(asked)
-            await _reply(send, 204)
         else:
-            await _reply(send, 409)  # no response is running; the next request contains everything
+            if page := self._pages.get(key):  # otherwise no response is running, and the next request contains everything
+                page.ask(asked)
+            await _reply(send, 204)
 
     async def _serve(self, key: str, page: _Page, receive: Receive, send: Send) -> None:
         """Send one response. A newer response of the same page ends the previous one."""

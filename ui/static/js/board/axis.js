@@ -1,7 +1,8 @@
 // Shared parts of the figures over stream time: margins, time axis, and the swatches and names of the tiers.
-import { TIERS, secondsOf, tierRuns } from "./codec.js";
+import { TIERS, seenColumns, secondsOf, tierRuns } from "./codec.js";
 import { clock } from "../shared/format.js";
 import { rgba, tierPattern } from "../shared/palette.js";
+import { nearestColumn } from "./scales.js";
 import { windowTicks } from "./zoom.js";
 
 /** Margins of the figures that share a time axis. */
@@ -68,4 +69,25 @@ export function drawTierLabel(ctx, tier, range, left, top, height, { palette, ra
   ctx.fillStyle = rgba(palette.quiet, 1);
   ctx.font = `500 11.5px ${palette.font}`;
   ctx.fillText(range, left - 20, top + height / 2 + 9);
+}
+
+/** Frames [first, stop) of the evidence of the last answer, in stream order. Pure. */
+export function evidenceSpans(state) {
+  const moments = state.answer?.fate?.moments ?? [];
+  const seen = seenColumns(state);
+  const { bin } = state.meta;
+  return moments.map(({ start, end }) => [nearestColumn(state.times, seen, start), nearestColumn(state.times, seen, end)])
+    .filter(([first]) => first >= 0)
+    .map(([first, last]) => [first * bin, Math.min(state.frames, (last + 1) * bin)]);
+}
+
+/** Outline the evidence of the last answer between `top` and `top + height`. */
+export function outlineEvidence(ctx, scale, top, height, { state, palette }) {
+  ctx.strokeStyle = rgba(palette.read, 1);
+  ctx.lineWidth = 1.5;
+  for (const [first, stop] of evidenceSpans(state)) {
+    const from = Math.max(scale.left, scale.x(first));
+    const to = Math.min(scale.left + scale.width, scale.x(stop));
+    if (to > from) ctx.strokeRect(from - 0.75, top - 0.75, Math.max(3, to - from) + 1.5, height + 1.5);
+  }
 }

@@ -15,21 +15,30 @@ import { readPalette } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
 import { connectTables } from "./tables.js";
 import { TIER_WORDS, describeBoard, describeReading, frameTime } from "./descriptions.js";
-import { describeWindow, fitWindow, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
+import { describeWindow, fitWindow, grownAxis, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
 
 /** Parts of a message that require a repaint. */
 const DRAWN = ["meta", "columns", "held", "history", "events", "answer", "thumbs", "scores", "film"];
-/** Figures within this many pixels of the window are drawn, so that they are ready when scrolled into view. */
+/** The server sends scores and pictures for figures within this many pixels of the window. */
 const NEAR = 300;
+/** Screens of at least this height show all strips of the filmstrip and taller figures. */
+const TALL_SCREEN = "(min-height: 800px)";
 const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
-/** Build the board inside `element`. `send(request)` requests details. Returns {receive, acknowledged, wanted, detail, show, layer}. */
-export function mountBoard(element, bus, send) {
-  const ui = buildBoard(bus);
+/**
+ * Build the board: the memory's figures for the first screen in `beside`, their details in `element`. `send(request)` requests details.
+ * Returns {receive, acknowledged, wanted, detail, show, layer}.
+ */
+export function mountBoard(element, beside, bus, send) {
+  const tallScreen = matchMedia(TALL_SCREEN);
+  let mounted = false;
+  const ui = buildBoard(bus, () => mounted && repaint());
   element.replaceChildren(ui.root);
+  beside.replaceChildren(ui.memory);
   const view = {
-    state: emptyState(), palette: readPalette(ui.root), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
+    state: emptyState(), palette: readPalette(ui.memory), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
     frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, images,
+    tall: tallScreen.matches,
   };
   const pictures = new Map();
   let scheduled = false;
@@ -68,7 +77,7 @@ export function mountBoard(element, bus, send) {
 
   function paint() {
     const empty = !view.state.meta || !view.state.frames;
-    ui.root.classList.toggle("is-empty", empty);
+    for (const part of [ui.root, ui.memory]) part.classList.toggle("is-empty", empty);
     if (empty) return;
     ui.answer.empty.hidden = Boolean(view.state.answer);
     for (const figure of figures) figure.inView ??= isNear(figure.ui.box); // measured for all before any layout
@@ -77,7 +86,7 @@ export function mountBoard(element, bus, send) {
       figure.ui.box.hidden = !shown;
       if (!shown) continue;
       if (figure.dirty) paintFigure(figure);
-      if (figure.at && figure.inView) paintOverlay(figure);
+      if (figure.at) paintOverlay(figure);
     }
   }
 
@@ -93,7 +102,6 @@ export function mountBoard(element, bus, send) {
     view.ratio = Math.min(3, window.devicePixelRatio || 1);
     const tall = figure.height(figure.at);
     figure.ui.canvas.style.height = `${tall}px`; // reserves the space, to avoid layout shifts
-    if (!figure.inView) return; // drawn when it comes into view
     figure.dirty = false;
     const ctx = fit(figure.ui.canvas, width, tall);
     figure.draw(ctx, figure.at, view);
@@ -129,11 +137,11 @@ export function mountBoard(element, bus, send) {
     setText(ui.zoom.description, describeWindow(view.window, state.film?.size ?? 1));
     const m = state.meters;
     if (m) {
-      ui.meter("tokens", whole(m.kept), `of ${whole(m.seen)} seen, per layer`);
-      ui.meter("cache", bytes(m.cache), `full cache: ${bytes(m.full)}`);
-      ui.meter("ingest", m.fps > 0 ? shortNumber(m.fps) : "–", "frames per second");
-      ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "to the first token");
-      ui.meter("dropped", whole(m.dropped), m.skipped ? `and ${whole(m.skipped)} unreadable` : "camera frames missed");
+      ui.meter("tokens", `${whole(m.kept)} / ${whole(m.seen)}`, "tokens kept of those seen, per layer");
+      ui.meter("cache", bytes(m.cache), `a full cache would take ${bytes(m.full)}`);
+      ui.meter("ingest", m.fps > 0 ? `${shortNumber(m.fps)} fps` : "–", "frames that the model processes per second");
+      ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "from the last question to the first token of its answer");
+      ui.meter("dropped", whole(m.dropped), m.skipped ? `camera frames missed, and ${whole(m.skipped)} frames unreadable` : "camera frames missed");
     }
     setText(ui.answer.text, state.answer ? describeReading(state) : "");
     if (shownAnswer === state.answer) return;
@@ -158,9 +166,10 @@ export function mountBoard(element, bus, send) {
     const { meta } = view.state;
     if (!meta) return;
     ui.legend.replaceChildren(...meta.groups.map((tier) => h("li", {}, h("span", { class: `hl-swatch hl-swatch-${tier}` }),
-      h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), ` ${TIER_WORDS[tier]}`))));
+      h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), h("small", {}, ` ${TIER_WORDS[tier]}`)))));
     const ends = view.mode === "kept" ? ["1 token", `all ${meta.tokens_per_frame * meta.bin}`]
       : ["importance", "recency"].includes(view.mode) ? ["0", "1"] : ["0", "the layer’s maximum"];
+    ui.layers.scale.title = MODES[view.mode].unit;
     ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${view.mode}` }), ends[1],
       h("span", { class: "hl-unit" }, MODES[view.mode].unit));
     ui.layers.panel.layer.replaceChildren(...[...Array(meta.layers).keys()].map((layer) => h("option", { value: layer },
@@ -171,13 +180,23 @@ export function mountBoard(element, bus, send) {
       node.hidden = !meta.groups.includes(tier);
       if (node.hidden && !table.hidden) tools.table.click();
     });
-    ui.root.classList.toggle("is-untiered", !meta.tiered);
+    for (const part of [ui.root, ui.memory]) part.classList.toggle("is-untiered", !meta.tiered);
   }
 
   // Cursor, selection, zoom ----------------------------------------------------------------------------------------
 
+  /** Move the cursor, and tell the player and the chat its moment. */
   function point(next) {
+    const moved = next?.frame !== view.cursor?.frame;
     view.cursor = next;
+    if (moved) bus.publish("cursor", next ? frameTime(view.state, next.frame) : null);
+    schedule();
+  }
+
+  /** Move the cursor to a moment that another part of the page points at; null removes it. */
+  function pointAt(seconds) {
+    const column = Number.isFinite(seconds) ? nearestColumn(view.state.times, seenColumns(view.state), seconds) : -1;
+    view.cursor = column < 0 ? null : { frame: column * view.state.meta.bin, column, layer: null };
     schedule();
   }
 
@@ -191,6 +210,7 @@ export function mountBoard(element, bus, send) {
     };
     requests.opened();
     repaint(["layers", "film"]);
+    ui.tabs.select("history");
   }
 
   function pickLayer(layer) {
@@ -200,7 +220,7 @@ export function mountBoard(element, bus, send) {
   function setWindow(next) {
     view.window = next;
     setText(ui.zoom.description, describeWindow(next, view.state.film?.size ?? 1));
-    repaint(["film", "layers"]);
+    repaint(["film", "layers", "timeline"]);
     reportWanted();
   }
 
@@ -220,7 +240,7 @@ export function mountBoard(element, bus, send) {
     reportWanted();
   }
 
-  const axis = () => (view.state.meta ? axisFrames(view.state.meta) : 1);
+  const axis = () => (view.state.meta ? grownAxis(view.state.frames, axisFrames(view.state.meta)) : 1);
   const zoomBy = (factor, frame = (view.window.first + view.window.stop) / 2) => setWindow(zoomAt(view.window, factor, frame, axis()));
 
   connectInput(figures, view, ui, { point, open, schedule, zoomBy, setWindow, axis });
@@ -235,22 +255,22 @@ export function mountBoard(element, bus, send) {
   panel.layer.addEventListener("change", () => pickLayer(Number(panel.layer.value)));
   panel.before.addEventListener("click", () => open(view.selected.frame - 1));
   panel.after.addEventListener("click", () => open(view.selected.frame + 1));
-  panel.history.addEventListener("click", () => scrollTo("life"));
   panel.close.addEventListener("click", () => {
     requests.closed();
     repaint();
-    ui.layers.figure.canvas.focus();
+    ui.layers.figure.input.focus({ preventScroll: true });
   });
-  for (const button of ui.jumps) button.addEventListener("click", () => scrollTo(button.dataset.jump));
   const tables = connectTables(figures, view);
   connectExports(figures, view, ui, requests.ask);
 
   // Interface to the page ------------------------------------------------------------------------------------------
 
   function scrollTo(name) {
+    const tab = ui.tabs.tabOf(name);
+    if (tab) ui.tabs.select(tab);
     const target = document.querySelector(`[data-view="${CSS.escape(name)}"]`);
     if (target instanceof HTMLDetailsElement) target.open = true;
-    target?.scrollIntoView({ block: "start", behavior: reducedMotion() ? "auto" : "smooth" });
+    target?.scrollIntoView({ block: ui.memory.contains(target) ? "nearest" : "start", behavior: reducedMotion() ? "auto" : "smooth" });
   }
 
   /** Show a view, mode, layer, frame or moment. Before the first frame, the request is kept until then. */
@@ -288,7 +308,14 @@ export function mountBoard(element, bus, send) {
     point({ frame, column, layer: null });
     ui.film.node.scrollIntoView({ block: "nearest", behavior: reducedMotion() ? "auto" : "smooth" });
   });
-  new ResizeObserver(() => repaint()).observe(ui.root);
+  bus.on("point", pointAt);
+  bus.on("why", () => scrollTo("fate"));
+  const resized = new ResizeObserver(() => repaint());
+  for (const part of [ui.root, ui.memory]) resized.observe(part);
+  tallScreen.addEventListener("change", () => {
+    view.tall = tallScreen.matches;
+    repaint();
+  });
   const observer = new IntersectionObserver((entries) => {
     for (const entry of entries) figures.find((figure) => figure.ui.canvas === entry.target).inView = entry.isIntersecting;
     schedule();
@@ -296,18 +323,26 @@ export function mountBoard(element, bus, send) {
   }, { rootMargin: `${NEAR}px` });
   figures.forEach((figure) => observer.observe(figure.ui.canvas));
   new MutationObserver(() => {
-    view.palette = readPalette(ui.root);
+    view.palette = readPalette(ui.memory);
     repaint();
   }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.addEventListener("visibilitychange", () => document.hidden || schedule());
-  addEventListener("beforeprint", () => { // print all figures
-    for (const figure of figures) figure.inView = true;
+  addEventListener("beforeprint", () => { // print all figures, those of all tabs
+    document.body.classList.add("hl-printing");
+    for (const figure of figures) {
+      figure.inView = true;
+      figure.dirty = true;
+    }
     paint();
   });
-  addEventListener("afterprint", () => figures.forEach((figure) => { // check again which ones are in view
-    observer.unobserve(figure.ui.canvas);
-    observer.observe(figure.ui.canvas);
-  }));
+  addEventListener("afterprint", () => { // check again which ones are in view
+    document.body.classList.remove("hl-printing");
+    for (const { ui: { canvas } } of figures) {
+      observer.unobserve(canvas);
+      observer.observe(canvas);
+    }
+  });
+  mounted = true;
 
   return {
     receive(message) {
@@ -315,10 +350,8 @@ export function mountBoard(element, bus, send) {
       if (next && message.base === null) pictures.clear();
       const before = view.state.meta;
       view.state = next ?? { ...view.state, seq: null };
-      if (next?.meta && next.meta !== before) {
-        view.window = fitWindow(view.window, axis());
-        updateLegends();
-      }
+      if (next?.meta && next.meta !== before) updateLegends();
+      if (next && (next.meta !== before || view.window.whole)) view.window = fitWindow(view.window, axis());
       if (view.cursor && view.cursor.frame >= view.state.frames) view.cursor = null;
       updateText();
       if (DRAWN.some((part) => message[part] !== undefined)) repaint();
@@ -334,8 +367,9 @@ export function mountBoard(element, bus, send) {
     acknowledged: () => view.state.seq,
     wanted() {
       const film = figures.find((figure) => figure.ui.name === "film");
-      const { first, stop } = view.window.whole ? { first: 0, stop: 0 } : view.window;
-      const width = film.ui.box.clientWidth || ui.root.clientWidth - 48; // it has no width before the first frame
+      const covered = view.window.whole && (!view.state.meta || view.window.stop >= axisFrames(view.state.meta));
+      const { first, stop } = covered ? { first: 0, stop: 0 } : view.window;
+      const width = film.ui.box.clientWidth || ui.memory.clientWidth - 30; // it has no width before the first frame
       const span = view.state.meta ? view.window : { first: 0, stop: Infinity };
       return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span) };
     },

@@ -17,24 +17,61 @@ const GLOSSARY = [
   ["Re-indexing", "Renumbering the positions of the remaining tokens without gaps, so that they stay below the model’s limit."],
 ];
 
-/** A figure: title, caption, tools (table, PNG, SVG), a canvas, and an overlay canvas for the cursor. */
-function makeFigure(name, { title, text, label, focusable, before = [], after = [], wide = true }) {
-  const canvas = h("canvas", {
-    role: focusable ? "application" : "img", "aria-label": label, tabindex: focusable ? "0" : null,
-    "aria-roledescription": focusable ? "memory board" : null, "aria-describedby": focusable ? "hl-board-help" : null,
-  });
-  const overlay = h("canvas", { class: "hl-overlay", "aria-hidden": "true" });
-  const caption = h("p", {}, text);
+/**
+ * A figure: title, caption, an export menu, a canvas, and an overlay canvas for the cursor. `label` names the image. With `keys`, the
+ * overlay takes pointer and keyboard input and has that name. With `brief`, the caption is shown on request.
+ */
+function makeFigure(name, { title, text, label, keys = null, before = [], after = [], brief = false, heading = "h3" }) {
+  const canvas = h("canvas", { role: "img", "aria-label": label });
+  const overlay = keys
+    ? h("canvas", { class: "hl-overlay is-input", role: "application", "aria-label": keys, tabindex: "0",
+      "aria-roledescription": "memory board", "aria-describedby": "hl-board-help" })
+    : h("canvas", { class: "hl-overlay", "aria-hidden": "true" });
+  const caption = h("p", { class: "hl-figure-text" }, text);
   const tool = (toolName, kind) => h("button", { type: "button", class: "hl-tool", "aria-label": `${toolName}: ${title}`, "data-tool": kind }, toolName);
   const tools = { table: tool("Table", "table"), png: tool("PNG", "png"), svg: tool("SVG", "svg") };
   tools.table.setAttribute("aria-pressed", "false");
+  const menu = makeMenu("Export", `Export: ${title}`, Object.values(tools));
   const table = h("div", { class: "hl-table", role: "region", tabindex: "0", "aria-label": `Table: ${title}`, hidden: true });
   const box = h("div", { class: "hl-canvas" }, canvas, overlay);
-  const node = h("figure", { class: `hl-figure${wide ? "" : " is-half"}` },
-    h("figcaption", {}, h("div", { class: "hl-figure-head" }, h("h3", {}, title),
-      h("div", { class: "hl-tools" }, Object.values(tools))), caption),
+  const node = h("figure", { class: "hl-figure" },
+    h("figcaption", {}, h("div", { class: "hl-figure-head" }, h(heading, {}, title),
+      ...(brief ? [makeInfo(title, caption)] : []), menu), caption),
     ...before, box, table, ...after);
-  return { name, title, node, canvas, overlay, box, caption, tools, table };
+  return { name, title, node, canvas, overlay, input: keys ? overlay : canvas, box, caption, tools, table };
+}
+
+/** A menu of buttons that opens below its own button and closes after a choice, on Escape and on a click elsewhere. */
+function makeMenu(text, label, buttons) {
+  const menu = /** @type {HTMLDetailsElement} */ (h("details", { class: "hl-menu" }, h("summary", { class: "hl-tool", "aria-label": label }, text),
+    h("div", { class: "hl-menu-list", role: "group", "aria-label": label }, buttons)));
+  menu.addEventListener("click", (event) => {
+    if (/** @type {Element} */ (event.target).closest(".hl-menu-list button")) menu.open = false;
+  });
+  menu.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" || !menu.open) return;
+    menu.open = false;
+    /** @type {HTMLElement} */ (menu.firstChild).focus();
+    event.stopPropagation();
+  });
+  menu.addEventListener("focusout", (event) => {
+    if (event.relatedTarget && !menu.contains(/** @type {Node} */ (event.relatedTarget))) menu.open = false;
+  });
+  document.addEventListener("pointerdown", (event) => {
+    if (!menu.contains(/** @type {Node} */ (event.target))) menu.open = false;
+  });
+  return menu;
+}
+
+/** A button that shows and hides a figure's caption. */
+function makeInfo(title, caption) {
+  caption.hidden = true;
+  const button = h("button", { type: "button", class: "hl-info", "aria-expanded": "false", "aria-label": `About: ${title}`, title: caption.textContent,
+    onclick: () => {
+      caption.hidden = !caption.hidden;
+      button.setAttribute("aria-expanded", String(!caption.hidden));
+    } }, "?");
+  return button;
 }
 
 function makeMeters() {
@@ -42,24 +79,55 @@ function makeMeters() {
   const meter = (name, label) => {
     const value = h("dd", { class: "hl-meter-value" }, "–");
     const note = h("dd", { class: "hl-meter-note" }, " ");
-    nodes.set(name, [value, note]);
-    return h("div", { class: "hl-meter" }, h("dt", {}, label), value, note);
+    const node = h("div", { class: "hl-meter" }, h("dt", {}, label), value, note);
+    nodes.set(name, [value, note, node]);
+    return node;
   };
   const list = h("dl", { class: "hl-meters" }, meter("tokens", "Tokens kept"), meter("cache", "Cache"), meter("ingest", "Ingest"),
     meter("first", "First token"), meter("dropped", "Dropped"));
   return { list, set: (name, value, note) => {
     setText(nodes.get(name)[0], value);
     setText(nodes.get(name)[1], note);
+    nodes.get(name)[2].title = note;
   } };
 }
 
-/** Sections of the board: [view, name in the navigation, accessible name if different]. */
-const VIEWS = [["filmstrip", "Filmstrip"], ["layers", "Layer by layer"], ["answer", "Last answer"],
-  ["fate", "Why this answer", "Why this answer was right or wrong"], ["retention", "Retention"], ["life", "Token history"]];
+/** Sections of the board: view -> accessible name. */
+const VIEWS = {
+  filmstrip: "Filmstrip", layers: "Layer by layer", timeline: "Retention timeline", answer: "Last answer",
+  fate: "Why this answer was right or wrong", retention: "Retention", life: "Token history",
+};
+
+/** The tabs below the first screen: [tab, name, views]. @type {[string, string, string[]][]} */
+const TABS = [["why", "Why this answer", ["fate", "answer"]], ["evictions", "Evictions", ["retention"]], ["history", "Token history", ["life"]],
+  ["export", "Export", []]];
 
 function section(view, ...children) {
-  const [, name, label = name] = VIEWS.find(([id]) => id === view);
-  return h("section", { class: "hl-section", "data-view": view, "aria-label": label }, children);
+  return h("section", { class: "hl-section", "data-view": view, "aria-label": VIEWS[view] }, children);
+}
+
+/** Build the tabs. `panels`: tab -> nodes. Returns {node, select(tab), tabOf(view)}. */
+function makeTabs(panels, changed) {
+  const tabs = TABS.map(([id, name]) => h("button", { type: "button", role: "tab", id: `hl-tab-${id}`, class: "hl-jump", "aria-controls": `hl-panel-${id}`, onclick: () => select(id) }, name));
+  const nodes = TABS.map(([id]) => h("div", { class: "hl-tabpanel", role: "tabpanel", id: `hl-panel-${id}`, "aria-labelledby": `hl-tab-${id}`, tabindex: "0" }, panels[id]));
+  const list = h("div", { class: "hl-jumps", role: "tablist", "aria-label": "Details of the memory" }, tabs);
+  function select(id) {
+    TABS.forEach(([other], i) => {
+      tabs[i].setAttribute("aria-selected", String(other === id));
+      tabs[i].tabIndex = other === id ? 0 : -1;
+      nodes[i].classList.toggle("is-on", other === id);
+    });
+    changed();
+  }
+  list.addEventListener("keydown", (event) => {
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (!step) return;
+    event.preventDefault();
+    const at = (tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length;
+    select(TABS[at][0]);
+    tabs[at].focus();
+  });
+  return { list, nodes, select, tabOf: (view) => TABS.find(([, , views]) => views.includes(view))?.[0] ?? null };
 }
 
 function makeFilm() {
@@ -71,23 +139,25 @@ function makeFilm() {
   const bar = h("div", { class: "hl-zoom" }, h("div", { class: "hl-tools", role: "group", "aria-label": "Zoom of the time axis" },
     zoom.earlier, zoom.zoomOut, zoom.zoomIn, zoom.later, zoom.fit), zoom.description);
   const film = makeFigure("film", {
-    title: "What is still remembered", label: "Filmstrip of memory: the patches of each picture that each tier still holds", focusable: true,
+    title: "What is still remembered", label: "Filmstrip", brief: true,
+    keys: "Filmstrip of memory: the patches of each picture that each tier still holds",
     text: "Each column is a moment of the stream, each strip a tier of the model’s memory. Bright patches are still held; faded ones were evicted. The bar below a picture shows how much of it is left.",
-    before: [bar],
   });
+  film.node.querySelector(".hl-figure-head").insertBefore(bar, film.node.querySelector(".hl-menu"));
   return { film, zoom };
 }
 
 function makeLayers() {
-  const modes = Object.entries(MODES).map(([mode, { label }]) => h("button", {
-    type: "button", role: "radio", "aria-checked": String(mode === "kept"), "data-mode": mode }, label));
+  const modes = Object.entries(MODES).map(([mode, { label, short }]) => h("button", {
+    type: "button", role: "radio", "aria-checked": String(mode === "kept"), "data-mode": mode, "aria-label": label, title: label }, short));
   const modeGroup = h("div", { class: "hl-segments is-small hl-modes", role: "radiogroup", "aria-label": "What the cells show" }, modes);
   const scale = h("p", { class: "hl-scale" });
   const figure = makeFigure("layers", {
-    title: "Layer by layer", label: "What each layer still holds of each frame", focusable: true,
+    title: "Layer by layer", label: "Layer heatmap", keys: "What each layer still holds of each frame", brief: true,
     text: "Each column is a frame, each row a layer of the model; layer 0 is at the top. Click a cell (or press Enter) to open the frame as that layer holds it.",
-    before: [h("div", { class: "hl-mode-row" }, modeGroup, scale)],
+    before: [h("div", { class: "hl-mode-row" }, modeGroup)],
   });
+  figure.node.querySelector(".hl-figure-head").insertBefore(scale, figure.node.querySelector(".hl-menu"));
   const panel = makePanel();
   return { figure, modes, modeGroup, scale, panel };
 }
@@ -96,18 +166,18 @@ function makePanel() {
   const heading = h("h4", { tabindex: "-1" }, "");
   const layer = h("select", { class: "hl-select", "aria-label": "Layer" });
   const step = (label, text) => h("button", { type: "button", class: "hl-tool", "aria-label": label, title: label }, text);
-  const controls = { layer, before: step("Previous frame", "◀"), after: step("Next frame", "▶"), history: step("Show the token history", "Token history ↓"), close: step("Close the frame", "✕") };
+  const controls = { layer, before: step("Previous frame", "◀"), after: step("Next frame", "▶"), close: step("Close the frame", "✕") };
   const text = h("p", { class: "hl-caption" });
   const picture = makeFigure("picture", {
-    title: "The frame in this layer", label: "The frame with the patches that the layer still holds", focusable: true, wide: false,
+    title: "The frame in this layer", label: "The frame in this layer", keys: "The frame with the patches that the layer still holds",
     text: "Bright patches are held; faded ones were evicted. Point at a patch for its scores.",
   });
   const minis = makeFigure("minis", {
-    title: "The same frame in every layer", label: "Patches of the frame that each layer holds", focusable: false, wide: false,
+    title: "The same frame in every layer", label: "Patches of the frame that each layer holds",
     text: "Coloured patches are held. Click a layer to show it on the left.",
   });
   const node = h("div", { class: "hl-panel", hidden: true, role: "group", "aria-label": "One frame" },
-    h("div", { class: "hl-panel-head" }, heading, h("div", { class: "hl-tools" }, controls.before, controls.after, layer, controls.life, controls.close)),
+    h("div", { class: "hl-panel-head" }, heading, h("div", { class: "hl-tools" }, controls.before, controls.after, layer, controls.close)),
     text, h("div", { class: "hl-panel-body" }, picture.node, minis.node));
   return { node, heading, text, picture, minis, ...controls };
 }
@@ -119,7 +189,7 @@ function makeAnswer() {
   const empty = h("p", { class: "hl-figure-empty" }, "Ask a question. This shows which frames the answer attended to.");
   const rows = h("select", { class: "hl-select", "aria-label": "Rows of the figure" });
   const figure = makeFigure("reading", {
-    title: "Attention of the last answer", label: "Attention of the last answer, by layer and frame", focusable: false,
+    title: "Attention of the last answer", label: "Attention of the last answer, by layer and frame",
     text: "The model’s attention while it generated the answer. The curve is the mean over all layers. Below is one row per layer, scaled to its most attended frame.",
     before: [asked, peaks, text, h("label", { class: "hl-rows" }, "Rows ", rows)],
   });
@@ -127,17 +197,24 @@ function makeAnswer() {
   return { figure, peaks, asked, text, empty, rows };
 }
 
+function makeTimeline() {
+  return makeFigure("timeline", {
+    title: "Retention timeline", label: "Retention timeline", brief: true,
+    text: "For each moment of the stream, the share of its tokens that each tier still holds now. A full column keeps everything; where a lane is empty, the tier has forgotten the moment. Outlined: the evidence of the last answer.",
+  });
+}
+
 function makeRetention() {
   const survival = makeFigure("survival", {
-    title: "How much survives", label: "Survival curves: share of a frame's tokens still held, by the frame's age", focusable: false, wide: false,
+    title: "How much survives", label: "Survival curves: share of a frame's tokens still held, by the frame's age",
     text: "Left: frames just seen. Right: frames seen long ago. The line is the mean share of their tokens still held. Fainter means fewer frames. The band covers the middle half of the frames.",
   });
   const evictions = makeFigure("evictions", {
-    title: "Evictions", label: "Tokens held against the budget, and tokens removed at each eviction", focusable: false, wide: false,
+    title: "Evictions", label: "Tokens held against the budget, and tokens removed at each eviction",
     text: "Each new chunk fills the layers beyond their budget; an eviction brings them back to it. Bars: tokens evicted; stripes: merged into a summary token; ◆: positions re-indexed.",
   });
   const fade = TIERS.map((name, tier) => makeFigure(`fade${tier}`, {
-    title: `Retention, ${name}`, text: "", focusable: false,
+    title: `Retention, ${name}`, text: "",
     label: `How much of each frame ${["sensory memory", "working memory", "long-term memory", "every layer"][tier]} held over stream time`,
   }));
   fade.forEach((figure, tier) => {
@@ -154,17 +231,17 @@ function makeRetention() {
 function makeHistory() {
   const summary = h("ul", { class: "hl-sentences" });
   const merges = h("ul", { class: "hl-sentences" });
-  const empty = h("p", { class: "hl-figure-empty is-flat" }, "Click a cell in “Layer by layer” above to see what became of that frame’s tokens.");
+  const empty = h("p", { class: "hl-figure-empty is-flat" }, "Click a picture or a cell of the heatmap above to see what became of that frame’s tokens.");
   const figure = makeFigure("life", {
-    title: "Token history of one frame", label: "Tokens of the frame held by each layer over stream time, and their importance", focusable: false,
+    title: "Token history of one frame", label: "Tokens of the frame held by each layer over stream time, and their importance",
     text: "Top: one ribbon per layer, as thick as the share of the frame’s tokens that it holds; ▼ marks tokens merged into a summary token. Bottom: the importance of these tokens in the selected layer at each eviction. Tokens below the mark (—) are evicted (✕).",
     before: [empty, summary], after: [merges],
   });
   return { figure, summary, merges, empty };
 }
 
-/** Build all elements. Returns the nodes that the board updates. */
-export function buildBoard(bus) {
+/** Build all elements. `tabChanged()` is called when another tab is shown. Returns the nodes that the board updates. */
+export function buildBoard(bus, tabChanged) {
   const caption = h("p", { class: "hl-caption" }, "No frames yet.");
   const meters = makeMeters();
   const legend = h("ul", { class: "hl-legend" });
@@ -178,24 +255,25 @@ export function buildBoard(bus) {
   const tip = h("div", { class: "hl-tip", hidden: true, "aria-hidden": "true" });
   const action = (label, text) => h("button", { type: "button", class: "hl-tool", title: label, "aria-label": label }, text);
   const saves = { csv: action("Save the retention table as CSV", "Retention as CSV"), page: action("Save the board as a page that works offline", "Board as a page") };
-  const jumps = VIEWS.map(([view, name]) => h("button", { type: "button", class: "hl-jump", "data-jump": view }, name));
-  const root = h("section", { class: "hl-board is-empty", "aria-labelledby": "hl-board-title" },
-    h("header", { class: "hl-board-head" }, h("div", {}, h("h2", { id: "hl-board-title" }, "Memory board"), caption), meters.list),
+  const timeline = makeTimeline();
+  const memory = h("section", { class: "hl-board hl-memory is-empty", "aria-labelledby": "hl-board-title" },
+    h("header", { class: "hl-board-head" }, h("h2", { id: "hl-board-title" }, "Memory board"), caption, meters.list),
     h("div", { class: "hl-board-empty" }, h("p", {}, "Press ", h("strong", {}, "Start"),
       ". Each frame becomes a column, each layer of the model a row. What the model still holds stays bright; what was evicted fades.")),
-    h("div", { class: "hl-board-bar" }, h("nav", { class: "hl-jumps", "aria-label": "Views of the board" }, jumps),
-      h("div", { class: "hl-tools", role: "group", "aria-label": "Save" }, saves.csv, saves.page)),
-    legend,
-    section("filmstrip", film.node),
-    section("layers", layers.figure.node, layers.panel.node),
-    section("answer", answer.figure.node),
-    section("fate", evidence.node),
-    section("retention", h("div", { class: "hl-pair" }, retention.survival.node, retention.evictions.node), retention.fadeBox),
-    section("life", history.figure.node),
-    h("details", { class: "hl-glossary" }, h("summary", {}, "What do these terms mean?"),
-      h("dl", {}, GLOSSARY.map(([term, meaning]) => h("div", {}, h("dt", {}, term), h("dd", {}, meaning))))),
+    legend, section("filmstrip", film.node), section("layers", layers.figure.node), section("timeline", timeline.node),
     h("p", { id: "hl-board-help", class: "hl-hidden" },
       "Use the arrow keys to move over frames and layers, with Shift for larger steps. Home and End go to the first and the newest frame. Enter opens the frame. Plus and minus zoom; zero shows the whole stream. Escape leaves the figure."),
     live, tip);
-  return { root, caption, meter: meters.set, legend, film, zoom, layers, answer, retention, history, evidence, live, tip, saves, jumps };
+  const tabs = makeTabs({
+    why: [section("fate", evidence.node), section("answer", answer.figure.node)],
+    evictions: [section("retention", h("div", { class: "hl-pair" }, retention.survival.node, retention.evictions.node), retention.fadeBox)],
+    history: [section("life", layers.panel.node, history.figure.node)],
+    export: [h("div", { class: "hl-exports" }, h("p", { class: "hl-caption" }, "Each figure has its own Export menu: a table, PNG and SVG."),
+      h("div", { class: "hl-tools", role: "group", "aria-label": "Save" }, saves.csv, saves.page))],
+  }, () => tabChanged());
+  const root = h("section", { class: "hl-board hl-below is-empty", "aria-label": "Details of the memory" }, tabs.list, ...tabs.nodes,
+    h("details", { class: "hl-glossary" }, h("summary", {}, "What do these terms mean?"),
+      h("dl", {}, GLOSSARY.map(([term, meaning]) => h("div", {}, h("dt", {}, term), h("dd", {}, meaning))))));
+  tabs.select("why");
+  return { root, memory, caption, meter: meters.set, legend, film, zoom, layers, timeline, answer, retention, history, evidence, live, tip, saves, tabs };
 }

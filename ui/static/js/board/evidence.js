@@ -69,7 +69,6 @@ export function makeEvidence(bus) {
       h("p", {}, "The evidence is the part of the video that shows the correct answer. Was it sampled, is it still kept, and did the answer use it?")),
     empty, body);
 
-  bus.on("why", () => node.scrollIntoView({ block: "start", behavior: matchMedia("(prefers-reduced-motion: reduce)").matches ? "auto" : "smooth" }));
   const goto = (seconds) => bus.publish("goto", seconds);
   const picture = ({ seconds, jpeg }, share = null) => h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => goto(seconds) },
     jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: `Frame at ${clock(seconds, true)}` }) : h("span", { class: "hl-clip-blank" }),

@@ -7,6 +7,7 @@ import { describePatch, drawMinis, drawPicture, heldPatches, hitMinis, hitPictur
 import { describeRead, drawReading, hitReading, layoutReading, markReading, tableReading } from "./answer_attention.js";
 import { describeRetention, drawRetention, hitRetention, layoutRetention, markRetention, tableRetention } from "./retention.js";
 import { describeAge, drawSurvival, hitSurvival, layoutSurvival, tableSurvival } from "./survival.js";
+import { describeTimeline, drawTimeline, hitTimeline, layoutTimeline, markTimeline, tableTimeline } from "./timeline.js";
 import { noteOfCell } from "./descriptions.js";
 
 /** Return the figures. Clicks call `open(frame, layer)`, `pickLayer(layer)` or `pickPatch(patch)`. */
@@ -24,6 +25,10 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
     figure(ui.layers.figure, {
       layout: layoutLayers, draw: drawLayers, mark: markLayers, hit: hitLayers, table: tableLayers, points: true,
       note: (hit) => noteOfCell(view, hit), click: (hit) => open(hit.frame, hit.layer),
+    }),
+    figure(ui.timeline, {
+      layout: layoutTimeline, draw: drawTimeline, mark: markTimeline, hit: hitTimeline, table: tableTimeline, points: true,
+      note: (hit) => describeTimeline(view.state, hit), click: (hit) => open(hit.frame, null),
     }),
     figure(panel.picture, {
       layout: layoutPicture, draw: drawPicture, mark: markPicture, hit: hitPicture, table: tablePatches, ready: frameOpen,

@@ -1,13 +1,12 @@
 // The filmstrip: one strip of thumbnails per tier. A patch fades as the tier's layers evict its tokens.
 import { axisFrames, secondsOf } from "./codec.js";
-import { drawTierLabel, drawTimeAxis, layerRange, margins, tierName } from "./axis.js";
+import { drawTierLabel, layerRange, margins, outlineEvidence, tierName } from "./axis.js";
 import { cellPicture, putCell } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
 import { frameScale } from "./zoom.js";
 
-const AXIS = 22;
-const GAP = 14;
+const GAP = 8;
 const BAR = 4;
 const FADE = 0.88;
 const ASPECT = 4 / 3;
@@ -19,15 +18,17 @@ export function picturesThatFit(width, window) {
   return Math.max(1, Math.min(24, fit, window.stop - window.first));
 }
 
-/** Geometry of the figure at a width. */
-export function layoutFilm(width, { state, window }) {
+/** Geometry of the figure at a width. A low screen shows only the strip of the deepest tier, which remembers longest. */
+export function layoutFilm(width, { state, window, tall: tallScreen = true }) {
   const { left, right, narrow } = margins(width);
   const scale = frameScale(window, left, width - left - right);
   const slot = scale.width / picturesThatFit(width, window);
-  const tall = Math.round(Math.max(36, Math.min(slot / ASPECT, narrow ? 96 : 132)));
-  const rows = state.meta.groups.map((group, i) => ({ group, top: 4 + i * (tall + BAR + GAP) }));
+  const tall = Math.round(Math.max(tallScreen ? 40 : 36, Math.min(slot / ASPECT, narrow ? 96 : 132)));
+  const { groups } = state.meta;
+  const shown = groups.map((group, row) => ({ group, row })).slice(tallScreen ? 0 : -1);
+  const rows = shown.map(({ group, row }, i) => ({ group, row, top: 4 + i * (tall + BAR + GAP) }));
   const bottom = rows.length ? rows[rows.length - 1].top + tall + BAR : 0;
-  return { left, right, narrow, scale, tall, rows, bottom, width, height: bottom + AXIS };
+  return { left, right, narrow, scale, tall, rows, bottom, width, height: bottom + 3 };
 }
 
 /** Share of a thumbnail's patches that a tier still holds, 0 to 1; null if unknown. */
@@ -50,7 +51,7 @@ export function hitFilm(layout, { state }, x, y) {
   const picture = Math.floor((at - film.first) / film.size);
   if (!film.masks.has(picture)) return null;
   const row = layout.rows.findIndex((r) => y >= r.top && y < r.top + layout.tall + BAR);
-  return { picture, frame: film.first + picture * film.size, row: row < 0 ? null : row };
+  return { picture, frame: film.first + picture * film.size, row: row < 0 ? null : layout.rows[row].row };
 }
 
 /** Tooltip of a thumbnail. */
@@ -85,8 +86,8 @@ export function drawFilm(ctx, layout, view) {
     ctx.fillStyle = rgba(palette.ink, 0.03);
     ctx.fillRect(scale.left, top, scale.width, tall);
     drawTierLabel(ctx, group, layerRange(meta, group), left, top, tall, view, narrow);
+    if (narrow) drawTierName(ctx, group, scale.left + scale.width + 6, top + tall / 2, view);
   }
-  drawTimeAxis(ctx, scale, layout.bottom + 2, view, narrow ? 4 : 10);
   if (!film) return;
   const axis = axisFrames(meta);
   const keys = [...state.thumbs.keys()].sort((a, b) => a - b);
@@ -99,6 +100,15 @@ export function drawFilm(ctx, layout, view) {
     const image = thumb === undefined ? null : images(thumb);
     drawPicture(ctx, layout, view, { picture, x, slot, image });
   }
+  outlineEvidence(ctx, scale, 2, layout.bottom - 2, view);
+}
+
+function drawTierName(ctx, group, left, middle, { palette }) {
+  ctx.font = `600 11px ${palette.font}`;
+  ctx.textAlign = "left";
+  ctx.textBaseline = "middle";
+  ctx.fillStyle = rgba(palette.ink, 1);
+  ctx.fillText(tierName(group), left, middle);
 }
 
 function drawPicture(ctx, { rows, tall, scale }, { state, palette }, { picture, x, slot, image }) {
@@ -107,7 +117,7 @@ function drawPicture(ctx, { rows, tall, scale }, { state, palette }, { picture, 
   const wide = Math.max(2, Math.min(slot - 2, tall * (image ? image.width / image.height : ASPECT)));
   const from = Math.max(x, scale.left);
   const mask = state.film.masks.get(picture);
-  rows.forEach(({ group, top }, row) => {
+  rows.forEach(({ group, row, top }) => {
     if (image) ctx.drawImage(image, 0, 0, image.width, image.height, from, top, wide, tall);
     else {
       ctx.fillStyle = rgba(palette.ink, 0.12);

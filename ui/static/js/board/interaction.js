@@ -11,15 +11,14 @@ export function connectInput(figures, view, ui, { point, open, schedule, zoomBy,
   function tip(canvas, x, y, note) {
     ui.tip.replaceChildren(h("strong", {}, note.title), ...note.lines.map((line) => h("span", {}, line)));
     ui.tip.hidden = false;
-    const root = ui.root.getBoundingClientRect();
     const frame = canvas.getBoundingClientRect();
-    const left = Math.max(8, Math.min(root.width - ui.tip.offsetWidth - 8, frame.left - root.left + x - ui.tip.offsetWidth / 2));
-    const above = frame.top - root.top + y - ui.tip.offsetHeight - 14;
-    ui.tip.style.transform = `translate(${left}px, ${above < 8 ? frame.top - root.top + y + 18 : above}px)`;
+    const left = Math.max(8, Math.min(document.documentElement.clientWidth - ui.tip.offsetWidth - 8, frame.left + x - ui.tip.offsetWidth / 2));
+    const above = frame.top + y - ui.tip.offsetHeight - 14;
+    ui.tip.style.transform = `translate(${left}px, ${above < 8 ? frame.top + y + 18 : above}px)`;
   }
 
   for (const figure of figures) {
-    const { canvas } = figure.ui;
+    const canvas = figure.ui.input;
     const at = (event) => (figure.at && view.state.frames ? figure.hit?.(figure.at, view, event.offsetX, event.offsetY) ?? null : null);
     const hover = (event) => {
       const hit = at(event);
@@ -47,18 +46,18 @@ export function connectInput(figures, view, ui, { point, open, schedule, zoomBy,
     });
   }
 
-  for (const [name, canvas] of [["layers", ui.layers.figure.canvas], ["film", ui.film.canvas]]) {
+  for (const [name, canvas] of [["layers", ui.layers.figure.input], ["film", ui.film.input]]) {
     canvas.addEventListener("keydown", (event) => keys(name, canvas, event));
     canvas.addEventListener("wheel", (event) => {
       if (!(event.ctrlKey || event.metaKey) || !view.state.meta) return; // without Ctrl or Cmd the page scrolls
       event.preventDefault();
-      const figure = figures.find((f) => f.ui.canvas === canvas);
+      const figure = figures.find((f) => f.ui.input === canvas);
       zoomBy(event.deltaY > 0 ? 1.35 : 1 / 1.35, figure.at.scale.frame(event.offsetX));
     }, { passive: false });
   }
 
   const picture = figures.find((figure) => figure.ui.name === "picture");
-  picture.ui.canvas.addEventListener("keydown", (event) => {
+  picture.ui.input.addEventListener("keydown", (event) => {
     if (!picture.at || !view.frame) return;
     const patch = movePatch(view.hoverPatch, event.key, view.frame.grid);
     if (event.key === "Enter" && view.hoverPatch !== null) picture.click(view.hoverPatch);
@@ -99,7 +98,7 @@ export function connectInput(figures, view, ui, { point, open, schedule, zoomBy,
     point({ frame, column: next.column, layer: name === "film" ? null : next.layer });
     const note = noteOfCell(view, next);
     setText(ui.live, speakNote(note));
-    const figure = figures.find((f) => f.ui.canvas === canvas);
+    const figure = figures.find((f) => f.ui.input === canvas);
     if (figure.at) tip(canvas, figure.at.scale.x(frame), name === "film" ? 20 : figure.at.rows.top(next.layer), note);
     return true;
   }

@@ -1,6 +1,6 @@
 // The heatmap of layers by frames: tokens kept, scores or the answer's attention, with a budget bar per layer.
 import { axisFrames, framesIn, keptShare, keptTokens, readShare, scoreAt, seenColumns, secondsOf, tierRuns } from "./codec.js";
-import { drawTierLabel, drawTimeAxis, layerRange, margins, overlayPattern } from "./axis.js";
+import { drawTierLabel, drawTimeAxis, layerRange, margins, outlineEvidence, overlayPattern } from "./axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
 import { clock, whole } from "../shared/format.js";
 import { rampColour, rgba, shareAlpha } from "../shared/palette.js";
@@ -9,25 +9,26 @@ import { frameScale } from "./zoom.js";
 const AXIS = 24;
 const GAP = 7;
 
-/** Modes of the heatmap, with the label of the switch and the unit in the legend. */
+/** Modes of the heatmap: name, label of the switch, and the unit in the legend. */
 export const MODES = {
-  kept: { label: "Tokens kept", unit: "tokens of a frame that the layer still holds" },
-  importance: { label: "Importance", unit: "score at the last eviction, mean over the tokens still held" },
-  recency: { label: "Recency", unit: "first part of the score: 1 is newest; mean over the tokens still held" },
-  guidance: { label: "Guidance attention", unit: "second part of the score: share of the guidance prompts’ attention" },
-  answer: { label: "Answer attention", unit: "share of the last answer’s attention" },
+  kept: { label: "Tokens kept", short: "Kept", unit: "tokens of a frame that the layer still holds" },
+  importance: { label: "Importance", short: "Importance", unit: "score at the last eviction, mean over the tokens still held" },
+  recency: { label: "Recency", short: "Recency", unit: "first part of the score: 1 is newest; mean over the tokens still held" },
+  guidance: { label: "Guidance attention", short: "Guidance", unit: "second part of the score: share of the guidance prompts’ attention" },
+  answer: { label: "Answer attention", short: "Answer", unit: "share of the last answer’s attention" },
 };
 
-/** Height of a layer's row; models of any depth fit on a screen. */
-export function rowHeight(layers, narrow) {
-  return Math.max(narrow ? 7 : 8, Math.min(narrow ? 18 : 22, Math.floor(320 / layers)));
+/** Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small. */
+export function rowHeight(layers, width, tall = true) {
+  const room = width < 420 ? 110 : tall ? 240 : 170;
+  return Math.max(width < 620 ? 5 : 8, Math.min(width < 620 ? 17 : 22, Math.floor(room / layers)));
 }
 
 /** Geometry of the figure at a width. */
-export function layoutLayers(width, { state, window }) {
+export function layoutLayers(width, { state, window, tall }) {
   const { left, right, narrow } = margins(width);
   const runs = tierRuns(state.meta.tiers);
-  const rows = rowLayout(runs, AXIS, rowHeight(state.meta.layers, narrow), GAP);
+  const rows = rowLayout(runs, AXIS, rowHeight(state.meta.layers, width, tall), width < 420 ? 3 : GAP);
   const scale = frameScale(window, left, width - left - right);
   return { narrow, left, right, runs, rows, scale, width, height: rows.bottom + 8, gutter: width - right + (narrow ? 8 : 20) };
 }
@@ -64,6 +65,7 @@ export function drawLayers(ctx, layout, view) {
     drawTierLabel(ctx, run.tier, layerRange(view.state.meta, run.tier), layout.left, top, height, view, layout.narrow);
   }
   drawBudget(ctx, layout, view);
+  outlineEvidence(ctx, layout.scale, layout.rows.top(0), layout.rows.bottom - layout.rows.top(0), view);
 }
 
 function paintCells(data, { state, palette, mode }) {

@@ -16,7 +16,9 @@ export function answerFrom(details, request) {
 export function openSaved(element, { message, scores, details }) {
   element.classList.add("hl-board-mount");
   const bus = makeBus();
-  const board = mountBoard(element, bus, (request) => queueMicrotask(() => board.detail(answerFrom(details, request))));
+  const [beside, below] = [document.createElement("div"), document.createElement("div")];
+  element.replaceChildren(beside, below);
+  const board = mountBoard(below, beside, bus, (request) => queueMicrotask(() => board.detail(answerFrom(details, request))));
   board.receive(message);
   let mode = "kept";
   bus.on("wanted", () => {

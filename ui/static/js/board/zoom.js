@@ -1,5 +1,12 @@
 // The window of frames shown by filmstrip and heatmap, from the whole stream down to one frame. Pure functions.
 
+/** Length of the shown time axis: it grows in steps with the frames seen, so that little space stands empty. Pure. */
+export function grownAxis(frames, axis) {
+  let length = 24;
+  for (let step = 0; length < frames; step += 1) length = step % 2 ? length * 4 / 3 : length * 3 / 2;
+  return Math.min(axis, length);
+}
+
 /** A window over the whole axis of `axis` frames; it grows with the stream. */
 export function wholeWindow(axis) {
   return { first: 0, stop: Math.max(1, axis), whole: true };

@@ -65,6 +65,7 @@ export function makeLabReplay({ act, again }) {
   const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab run", hidden: true });
   const labels = { badge: "Recorded lab run", position: "Position in the lab run", live: "Run this comparison live", why: "Close the recording and run the same memories on the same clip now" };
   const strip = makeStrip({
+    titled: true,
     seek: (seconds) => act("seek", { seconds }), live: () => again(state.run),
     link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, kind: "lab" }), words: labels,
   });
@@ -89,7 +90,7 @@ export function makeLabReplay({ act, again }) {
         picture.hidden = true;
         return;
       }
-      if (!root.childElementCount) root.append(h("div", { class: "hl-lab-show" }, picture, strip.root), strip.slider, transport.controls, line, stops);
+      if (!root.childElementCount) root.append(h("div", { class: "hl-lab-show" }, picture, strip.root), h("div", { class: "hl-time" }, transport.time, strip.slider), transport.controls, line, stops);
       const now = JSON.stringify([state.run.label, state.run.title, state.run.stops]);
       if (key !== now) {
         key = now;

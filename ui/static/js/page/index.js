@@ -11,6 +11,7 @@ import { mountPlayer } from "../player/player.js";
 import { makePost } from "../shared/post.js";
 import { giveIdentity } from "./identity.js";
 import { showRunSettings } from "./run_settings.js";
+import { mountMemoryControls } from "./memory_controls.js";
 import { mountPolicySettings } from "./policy_settings.js";
 import { openSaved as openSavedBoard } from "../board/saved.js";
 
@@ -23,6 +24,7 @@ let held = false; // while true, events are queued until the server knows this p
 let giveUpload = (_upload) => {};
 const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload function, once its player exists
 let board = null;
+let beside = null; // element of the part "memory", in which the board shows its figures for the first screen
 let player = null;
 let giveAsking = (_ask) => {};
 const askingComes = new Promise((resolve) => { giveAsking = resolve; }); // requests details, once their part exists
@@ -77,8 +79,13 @@ function build(part, element, props, shown = null) {
   const post = makePost();
   const { send } = post;
   let receive;
-  if (part === "board") {
-    board = mountBoard(element, bus, askServer);
+  if (part === "memory") {
+    if (beside) element.replaceChildren(...beside.childNodes);
+    beside = element;
+    receive = () => {};
+  } else if (part === "board") {
+    beside ??= document.createElement("div");
+    board = mountBoard(element, beside, bus, askServer);
     bus.on("board", (request) => request && board.show(request));
     bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
     receive = board.receive;
@@ -92,6 +99,10 @@ function build(part, element, props, shown = null) {
     }).receive;
   } else if (part === "tryit") {
     receive = mountPolicySettings(element, bus, (request) => send("wish", request)).receive;
+  } else if (part === "quick") {
+    ({ receive } = mountMemoryControls(element, bus, { policies: props.policies, low: props.low, high: props.high, send: (request) => send("setting", request) }));
+    const first = message(props);
+    if (first) receive(first);
   } else if (part === "lessons") {
     lessons = mountLessons(element, {
       lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,

@@ -8,7 +8,7 @@ const PATIENCE_MS = 20_000;
 /** How long to wait for the settings accordion after all other parts were created. */
 const SETTINGS_TIMEOUT_MS = 5_000;
 /** The parts in the pane. */
-export const EARLY = ["player", "chat", "tryit", "board"];
+export const EARLY = ["player", "quick", "chat", "memory", "tryit", "board"];
 
 /** Properties of the page's components by `elem_id`, from Gradio's configuration; null if any is missing. Pure. */
 export function readParts(config) {
@@ -56,10 +56,13 @@ export function layOut(place, parts, build) {
   const settings = h("div", { id: "hl-settings" }, h("div", { class: "label-wrap" }, h("span", {}, parts.get("hl-settings").label)));
   place.className = "gradio-container hl-opening";
   place.replaceChildren(h("div", { class: "hl-opening-page" }, head,
-    h("div", { id: "hl-top" }, h("div", {}, holders.get("player")), h("div", {}, holders.get("chat"))),
-    settings, holders.get("tryit"), holders.get("board")));
+    h("div", { id: "hl-top" }, h("div", {}, holders.get("player"), holders.get("quick")), h("div", {}, holders.get("chat")), h("div", {}, holders.get("memory"))),
+    holders.get("board"), settings, holders.get("tryit")));
   cover(true);
-  for (const [name, holder] of holders) build(name, holder, parts.get(`hl-${name}`).props);
+  for (const [name, holder] of holders) {
+    const { props, value } = parts.get(`hl-${name}`);
+    build(name, holder, { ...props, value });
+  }
   const timeout = setTimeout(cover, PATIENCE_MS, false);
   return {
     head,

@@ -42,7 +42,9 @@ export function pickChips(chips, seconds, past = 3, ahead = 1) {
 /** Build the chat inside `element`; `send(type, data)` calls the server. `planned`: questions are set before a run.
  * Returns {receive(message)}. */
 export function mountChat(element, bus, send, planned = false) {
-  const model = h("p", { class: "hl-about-model" }, "Loading the model …");
+  const model = h("p", { class: "hl-about-model", id: "hl-about-model" }, "Loading the model …");
+  const more = h("button", { type: "button", class: "hl-info", "aria-expanded": "false", "aria-controls": "hl-about-model", "aria-label": "About the model", title: "About the model",
+    onclick: () => more.setAttribute("aria-expanded", String(about.classList.toggle("is-open"))) }, "?");
   const policy = h("p", { class: "hl-about-policy" });
   const log = h("ol", { class: "hl-log", "aria-label": "Questions and answers", tabindex: "0" });
   const invitation = h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything that the stream has shown so far.");
@@ -55,9 +57,10 @@ export function mountChat(element, bus, send, planned = false) {
   const halt = h("button", { type: "button", class: "hl-round", "aria-label": "Stop the answer", title: "Stop the answer", hidden: true }, icon("stop"));
   const hint = h("p", { class: "hl-hint", role: "status" });
   const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });
+  const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, more), model);
   const form = h("form", { class: "hl-ask" }, input, go, halt);
-  element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat with the stream" },
-    h("header", { class: "hl-about" }, model, policy),
+  element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat" },
+    about,
     h("div", { class: "hl-log-wrap" }, empty, log), ...(planned ? [plan().root] : [chips, form, hint]), spoken));
 
   let turns = [];
@@ -114,8 +117,9 @@ export function mountChat(element, bus, send, planned = false) {
     let node = nodes.get(turn.id);
     if (!node) {
       const stamp = h("button", { type: "button", class: "hl-stamp", title: "Show this moment on the board", onclick: () => bus.publish("goto", turn.at) });
-      node = { stamp, question: h("p", { class: "hl-q" }), answer: h("p", { class: "hl-a" }), foot: h("p", { class: "hl-foot" }) };
-      node.root = h("li", { class: "hl-turn" }, h("div", { class: "hl-turn-q" }, stamp, node.question), node.answer, node.foot);
+      node = { stamp, question: h("p", { class: "hl-q" }), answer: h("p", { class: "hl-a" }), foot: h("p", { class: "hl-foot" }), last: h("div", { class: "hl-turn-foot" }) };
+      node.last.append(node.foot);
+      node.root = h("li", { class: "hl-turn", onpointerenter: () => bus.publish("point", turn.at), onpointerleave: () => bus.publish("point", null) }, h("div", { class: "hl-turn-q" }, stamp, node.question), node.answer, node.last);
       nodes.set(turn.id, node);
       log.append(node.root);
     }
@@ -127,8 +131,10 @@ export function mountChat(element, bus, send, planned = false) {
     node.root.dataset.state = turn.state;
     const foot = { writing: "", error: "", stopped: "Stopped.", done: "" }[turn.state] ?? "";
     const verdict = turn.right === true ? "right" : turn.right === false ? `wrong, correct answer: ${turn.truth}` : "";
-    const speed = turn.first_ms === null || turn.first_ms === undefined ? "" : `first token after ${whole(turn.first_ms)} ms`;
-    const rest = [foot, speed, turn.policy].filter(Boolean).join(" · ");
+    const speed = turn.first_ms === null || turn.first_ms === undefined ? "" : `${whole(turn.first_ms)} ms to first token`;
+    const previous = turns[turns.findIndex(({ id }) => id === turn.id) - 1];
+    const policy = turn.policy === previous?.policy ? "" : turn.policy; // stated where it changes
+    const rest = [foot, speed, policy].filter(Boolean).join(" · ");
     if (node.foot.textContent === [verdict, rest].filter(Boolean).join(" · ")) return;
     node.foot.replaceChildren(...(verdict ? [h("span", { "data-right": String(turn.right) }, verdict), rest ? " · " : ""] : []), rest);
   }
@@ -144,7 +150,7 @@ export function mountChat(element, bus, send, planned = false) {
     const node = nodes.get(turn.id);
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     node.answerKey = key;
-    node.why ??= node.root.appendChild(h("button", { type: "button", class: "hl-why", title: "Show the reasons on the board", onclick: () => bus.publish("why", null) }));
+    node.why ??= node.last.appendChild(h("button", { type: "button", class: "hl-why", title: "Show the reasons on the board", onclick: () => bus.publish("why", null) }));
     node.why.dataset.right = String(fate.right);
     const known = turn.right === true || turn.right === false; // already shown above
     setText(node.why, `${known ? "Why" : fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(fate).toLowerCase()} ↓`);
@@ -169,6 +175,10 @@ export function mountChat(element, bus, send, planned = false) {
     }
   });
 
+  bus.on("cursor", (seconds) => { // highlight the last question before the moment under the cursor
+    const before = seconds === null ? null : turns.findLast(({ at }) => at !== null && at <= seconds + 0.25);
+    for (const [id, { root }] of nodes) root.classList.toggle("is-pointed", id === before?.id);
+  });
   bus.on("ask", (question) => question && ask(question)); // from a lesson
   bus.on("view", (view) => {
     if (view.restarted) pendingVerdict = null;
@@ -181,7 +191,7 @@ export function mountChat(element, bus, send, planned = false) {
     const key = `${about.policy.name} ${about.policy.badge}`;
     if (policy.dataset.key !== key) {
       policy.dataset.key = key;
-      policy.replaceChildren(h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge), ` Memory: ${about.policy.title}`);
+      policy.replaceChildren(`Memory: ${about.policy.title} `, h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge));
     }
     if (asked !== null && !view.answering && performance.now() - askedAt > LOST_MS && turns.at(-1)?.state !== "writing") {
       asked = null;

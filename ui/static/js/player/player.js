@@ -78,6 +78,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     opening = { n: lastOpened, shown: null, id, seconds: seconds ?? run.open_at ?? 0, play };
     source.chosen().run = id;
     if (source.kind() !== "run") source.choose("run");
+    else source.show();
     return updates.now();
   }
 
@@ -111,7 +112,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const big = h("button", { type: "button", class: "hl-big", "aria-label": "Start the stream", onclick: () => press() }, icon("play"));
     const loading = h("div", { class: "hl-loading", hidden: true, role: "status" }, h("p"), h("div", { class: "hl-bar" }, h("i")));
     const tag = h("p", { class: "hl-tag", hidden: true }, "Model’s view");
-    const strip = makeStrip({ seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
+    const strip = makeStrip({ point: (seconds) => bus.publish("point", seconds), seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
     const record = makeRecord((action) => {
       act(action);
       soon();
@@ -119,9 +120,9 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
       returning.root,
-      h("div", { class: "hl-top-row" }, source.tabs, h("div", { class: "hl-top-right" }, transport.line, record.button)),
-      h("div", { class: "hl-stage" }, h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading), h("div", { class: "hl-side" }, source.panel)),
-      transport.progress, strip.slider, transport.controls, record.line, notes, strip.root);
+      h("div", { class: "hl-top-row" }, source.tabs, record.button), source.current,
+      h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading, transport.line, source.panel),
+      h("div", { class: "hl-time" }, transport.time, transport.progress, strip.slider), transport.controls, record.line, notes, strip.root);
     return { root, picture, poster, self, big, loading, tag, notes, strip, record };
   }
 
@@ -142,6 +143,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const kind = source.kind();
     const action = what ?? mainButton(source.is(view) ? view.state : "empty", false, planned && kind !== "run").action;
     ui.notes.hidden = true;
+    source.close();
     if (kind === "run") {
       if (action === "start") return openRun(source.chosen().run ?? runs[0]?.id);
       act(action);
@@ -226,6 +228,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   draw();
   if (first?.problem) notice({ id: "link", kind: "info", text: first.problem });
   if (first && first.layer !== null) bus.publish("layer", first.layer);
+  bus.on("cursor", (seconds) => ui.strip.mark(seconds));
   bus.on("seek", (seconds) => Number.isFinite(seconds) && seek(seconds));
   bus.on("open-run", (request) => request && openRun(request.id, request.seconds));
   bus.on("source", (request) => request && source.put(request.kind, { [request.kind]: request.id })); // from a lesson

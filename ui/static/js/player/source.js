@@ -1,5 +1,5 @@
 // The source of the stream: one tab per kind of source, with the selection of each.
-import { h, icon, radioKeys } from "../shared/dom.js";
+import { h, icon, radioKeys, setText } from "../shared/dom.js";
 import { clock, whole } from "../shared/format.js";
 import { runPanel } from "../runs/replay.js";
 
@@ -10,14 +10,20 @@ const SOURCES = [["run", "Recorded"], ["clip", "Clips"], ["upload", "Upload"], [
  *
  * `kit`: {clips, runs, limitMb, planned, upload(file), first (id of the run that opens, or null), filming() (whether the
  *   camera is on), on: {run(id), clip(), file(recorded), moved(before), changed(), problem(text)}}.
- * Returns {tabs, panel, kind(), chosen(), is(view), target(), choose(kind), put(kind, chosen), show()}.
+ * The panel covers the picture while the visitor chooses. Returns {tabs, current, panel, kind(), chosen(), is(view), target(),
+ * choose(kind), put(kind, chosen), show(), close()}.
  */
 export function makeSource({ clips, runs, limitMb, planned, upload, first, filming, on }) {
   let kind = first ? "run" : clips.length ? "clip" : "upload";
   let chosen = { clip: clips[0]?.id ?? null, upload: null, run: first };
-  const buttons = SOURCES.map(([name, label]) => h("button", { type: "button", role: "tab", id: `hl-tab-${name}`, "aria-controls": "hl-source", onclick: () => choose(name) }, label));
+  const buttons = SOURCES.map(([name, label]) => h("button", { type: "button", role: "tab", id: `hl-tab-${name}`, "aria-controls": "hl-source", onclick: () => {
+    if (name !== kind) choose(name);
+    open(true);
+  } }, label));
   const tabs = h("div", { class: "hl-segments hl-tabs", role: "tablist", "aria-label": "Source" }, buttons);
-  const panel = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel" });
+  const panel = h("div", { class: "hl-source", id: "hl-source", role: "tabpanel", hidden: true });
+  const current = h("button", { type: "button", class: "hl-current", "aria-expanded": "false", "aria-controls": "hl-source", title: "Choose another one",
+    onclick: () => open(panel.hidden) }, h("span", {}, ""), h("b", { "aria-hidden": "true" }, "▾"));
   const panels = { run: () => runPanel(runs, chosen.run, on.run), clip: clipPanel, upload: uploadPanel, camera: cameraPanel };
 
   buttons[0].hidden = !runs.length;
@@ -27,10 +33,34 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     const offered = SOURCES.filter(([name]) => name !== "run" || runs.length);
     const at = offered.findIndex(([name]) => name === kind);
     choose(offered[(at + step + offered.length) % offered.length][0]);
+    open(true);
     buttons.find((tab) => tab.tabIndex === 0).focus();
   });
 
+  panel.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape" && !(event.key === "Enter" && /** @type {Element} */ (event.target).matches('[role="radio"]'))) return;
+    open(false);
+    current.focus();
+  });
+  panel.addEventListener("click", (event) => { // a click by pointer closes the panel; arrow keys, which also click, do not
+    if (event.detail && /** @type {Element} */ (event.target).closest('[role="radio"]')) open(false);
+  });
+
+  function open(on) {
+    panel.hidden = !on;
+    current.setAttribute("aria-expanded", String(on));
+  }
+
+  /** What is selected, for the button that opens the panel. */
+  function titleOfChoice() {
+    if (kind === "camera") return filming() ? "Webcam is on" : "Webcam";
+    if (kind === "upload") return chosen.upload?.name ?? "Choose a video file";
+    const list = kind === "run" ? runs : clips;
+    return list.find((one) => one.id === chosen[kind])?.title ?? (kind === "run" ? "Recording" : "Choose a clip");
+  }
+
   function show() {
+    setText(current.firstChild, titleOfChoice());
     SOURCES.forEach(([name], i) => {
       buttons[i].setAttribute("aria-selected", name === kind);
       buttons[i].tabIndex = name === kind ? 0 : -1;
@@ -42,6 +72,7 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
   function choose(name) {
     const before = kind;
     kind = name;
+    open(false);
     on.moved(before);
     show();
     on.changed();
@@ -61,6 +92,7 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
         chosen.clip = clip.id;
         cards.forEach((card, i) => card.setAttribute("aria-checked", clips[i].id === clip.id));
         updateTabStops();
+        setText(current.firstChild, titleOfChoice());
         on.changed();
         on.clip();
       },
@@ -120,8 +152,10 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
 
   return {
     tabs,
+    current,
     panel,
     show,
+    close: () => open(false),
     choose,
     target,
     kind: () => kind,
@@ -131,6 +165,7 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     put(name, more) {
       kind = name;
       chosen = { ...chosen, ...more };
+      open(false);
       show();
       on.changed();
     },

@@ -19,7 +19,7 @@ export function stateLine(view, planned = false) {
   if (view.run) return { playing: "Playing", paused: "Paused", ended: "End of the recording" }[view.state] ?? "Ready";
   if (planned) return { playing: "Running", ended: "Finished. Change the questions and run again", failed: "Stopped by an error" }[view.state] ?? "Ready";
   if (view.loading) return "Starts when the model is ready";
-  const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
+  const behind = view.behind >= 1 && view.speed !== 0 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
   const lines = {
     empty: "Ready", playing: `Streaming${behind}`, paused: "Paused. You can still ask questions", ended: "Finished. You can still ask questions",
     failed: "Stopped by an error",
@@ -29,17 +29,17 @@ export function stateLine(view, planned = false) {
 
 /**
  * Build the controls. `kit`: {planned, press(action), pace(speed, run)}; `press` without an action means the main button.
- * Returns {line, progress, controls, draw(view, {kind, here})}.
+ * Returns {time, line, progress, controls, draw(view, {kind, here})}.
  */
 export function makeTransport({ planned, press, pace }) {
   const line = h("p", { class: "hl-state", role: "status" }, "Ready");
   const progress = h("div", { class: "hl-progress", "aria-hidden": "true" }, h("i"));
   const time = h("p", { class: "hl-clock", "aria-label": "Stream clock" }, h("span", {}, "–:––"), h("small", {}, ""));
   const main = h("button", { type: "button", class: "hl-button is-main", onclick: () => press() }, icon("play"), h("span", {}, "Start"));
-  const stop = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => press("stop") }, icon("stop"), h("span", {}, "Stop"));
-  const restart = h("button", { type: "button", class: "hl-button", disabled: true, title: "Clear the memory and start from the beginning", onclick: () => press("restart") }, icon("restart"), h("span", {}, "Restart"));
+  const stop = h("button", { type: "button", class: "hl-button is-icon", disabled: true, "aria-label": "Stop", title: "Stop", onclick: () => press("stop") }, icon("stop"));
+  const restart = h("button", { type: "button", class: "hl-button is-icon", disabled: true, "aria-label": "Restart", title: "Restart: clear the memory and start from the beginning", onclick: () => press("restart") }, icon("restart"));
   const speed = h("div", { class: "hl-segments is-small", role: "radiogroup", "aria-label": "Speed" });
-  const controls = h("div", { class: "hl-controls" }, h("div", { class: "hl-when" }, time), h("div", { class: "hl-buttons" }, main, stop, restart), speed);
+  const controls = h("div", { class: "hl-controls" }, h("div", { class: "hl-buttons" }, main, stop, restart), speed);
   const updateTabStops = radioKeys(speed);
   let speeds = null;
 
@@ -57,6 +57,7 @@ export function makeTransport({ planned, press, pace }) {
   }
 
   return {
+    time,
     line,
     progress,
     controls,

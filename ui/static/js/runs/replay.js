@@ -6,6 +6,8 @@ export const RUN_SPEEDS = [1, 2, 8, 30];
 /** Seconds before a question to which a click on it seeks. */
 const LEAD_SECONDS = 2;
 const SEEK_MS = 150;
+/** Width of the slider's thumb in pixels. */
+const THUMB = 16;
 const ID = /^[a-z0-9][a-z0-9-]{0,63}$/;
 
 /** Parameters of an address: {run, name, seconds, layer}; missing or invalid ones are null. `name` is the unchecked name of the run. Pure. */
@@ -72,20 +74,31 @@ const STRIP_WORDS = {
   badge: "Recorded run", position: "Position in the run", live: "Run it live", why: "Close the recording and stream the same clip through the model now",
 };
 
-/** Build the strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words}. Returns {root, slider, draw(view)}. */
-export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
+/**
+ * Build the strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words, titled, point(seconds)}; with
+ * `titled` title and description are visible; `point` is called with the moment under the pointer, or null. Returns {root, slider, draw(view), mark(seconds)}.
+ */
+export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = false, point = (_seconds) => {} }) {
   const range = h("input", { type: "range", min: "0", step: "0.5", value: "0", class: "hl-seek", "aria-label": words.position });
   const marks = h("div", { class: "hl-marks", "aria-hidden": "true" });
-  const slider = h("div", { class: "hl-slider", hidden: true }, range, marks);
-  const label = h("p", { class: "hl-run-label" }, h("span", { class: "hl-badge" }, words.badge), h("span"));
-  const title = h("h2", { class: "hl-run-title" });
+  const cursor = h("i", { class: "hl-cursor", hidden: true, "aria-hidden": "true" });
+  const slider = h("div", { class: "hl-slider", hidden: true }, range, marks, cursor);
+  const secondsAt = (event) => ((event.offsetX - THUMB / 2) / Math.max(1, range.clientWidth - THUMB)) * Number(range.max);
+  range.addEventListener("pointermove", (event) => point(Math.max(0, secondsAt(event))));
+  range.addEventListener("pointerleave", () => point(null));
+  const badge = h("span", { class: "hl-badge hl-run-badge" }, words.badge);
+  const label = h("p", { class: "hl-run-label" }, titled ? badge : null, h("span"));
+  const title = h("h2", { class: `hl-run-title${titled ? "" : " hl-hidden"}` });
   const about = h("p", { class: "hl-run-about" });
   const hint = h("p", { class: "hl-run-look" });
-  const copy = h("button", { type: "button", class: "hl-link" }, icon("link"), h("span", {}, "Copy link to this moment"));
+  const copy = h("button", { type: "button", class: "hl-link", "aria-label": "Copy link to this moment", title: "Copy link to this moment" }, icon("link"), h("span", {}, "Copy link"));
   const start = h("button", { type: "button", class: "hl-link", title: words.why }, icon("play"), h("span", {}, words.live));
   const address = h("input", { type: "text", class: "hl-address", readonly: true, hidden: true, "aria-label": "Link to this moment" });
   const message = h("span", { class: "hl-run-message", role: "status" });
-  const root = h("div", { class: "hl-run", hidden: true }, label, title, about, hint, h("div", { class: "hl-run-buttons" }, copy, start, message), address);
+  const buttons = h("div", { class: "hl-run-buttons" }, titled ? null : badge, copy, start, message);
+  const more = h("details", { class: "hl-run-more" }, h("summary", { class: "hl-link" }, "About this recording"), h("div", {}, about, label));
+  const root = h("div", { class: "hl-run", hidden: true },
+    titled ? [label, title, about, hint, buttons, address] : [title, hint, buttons, address, more]);
   let dragging = false;
   let sentAt = 0;
   let timer = null;
@@ -128,6 +141,11 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS }) {
   return {
     root,
     slider,
+    /** Mark a moment on the slider; null removes the mark. */
+    mark(seconds) {
+      cursor.hidden = seconds === null || !run;
+      if (!cursor.hidden) cursor.style.left = `calc(${THUMB / 2}px + (100% - ${THUMB}px) * ${Math.min(1, seconds / Math.max(run.seconds, 1e-9))})`;
+    },
     draw(view) {
       const next = view?.run ?? null;
       root.hidden = slider.hidden = next === null;

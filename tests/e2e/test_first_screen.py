@@ -1,0 +1,154 @@
+"""The first screen: stream, chat and memory are visible together without scrolling, and one cursor links them."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from test_page import ask, board, start, turns, wait_frames
+
+SIZES = [(1440, 900), (1280, 720)]
+
+
+def parts(page):
+    return {
+        "stream": page.get_by_role("region", name="Stream", exact=True),
+        "chat": page.get_by_role("region", name="Chat", exact=True),
+        "question": page.get_by_label("Your question"),
+        "filmstrip": page.get_by_role("img", name="Filmstrip", exact=True),
+        "heatmap": page.get_by_role("img", name="Layer heatmap", exact=True),
+        "modes": page.get_by_role("radiogroup", name="What the cells show"),
+        "timeline": page.get_by_role("img", name="Retention timeline", exact=True),
+        "meters": page.locator(".hl-meters"),
+        "controls": page.get_by_role("group", name="Memory of the stream"),
+    }
+
+
+def assert_on_first_screen(page, width, height):
+    for name, part in parts(page).items():
+        box = part.bounding_box()
+        assert box, name
+        assert box["width"] > 40, name
+        assert box["height"] > 12, name
+        assert box["x"] >= 0, name
+        assert box["y"] >= 0, name
+        assert box["x"] + box["width"] <= width, name
+        assert box["y"] + box["height"] <= height, name
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_recording_fits_the_first_screen(open_page, width, height, dark):
+    page = open_page(run="first-card-hermes&t=76", width=width, height=height, dark=dark)
+    page.get_by_role("button", name="Pause").click()
+    expect(turns(page).nth(3)).to_be_attached()
+    assert_on_first_screen(page, width, height)
+    log = page.get_by_role("list", name="Questions and answers").bounding_box()
+    shown = [turn.bounding_box() for turn in turns(page).all()]
+    whole = [
+        box for box in shown if box["y"] >= log["y"] - 1 and box["y"] + box["height"] <= log["y"] + log["height"] + 1
+    ]
+    assert len(whole) >= 4
+
+
+@pytest.mark.parametrize(("width", "height"), SIZES)
+def test_a_live_stream_fits_the_first_screen(open_page, width, height):
+    page = open_page(width=width, height=height)
+    start(page)
+    wait_frames(page, 12)
+    ask(page, "What is shown now?")
+    expect(turns(page).first).to_have_attribute("data-state", "done")
+    assert_on_first_screen(page, width, height)
+
+
+def test_a_tablet_shows_two_columns(open_page):
+    page = open_page(run="first-card-hermes&t=76", width=768, height=1024)
+    stream, chat = (parts(page)[name].bounding_box() for name in ("stream", "chat"))
+    memory = page.get_by_role("region", name="Memory board").bounding_box()
+    assert memory["x"] >= stream["x"] + stream["width"]
+    assert memory["y"] == pytest.approx(stream["y"], abs=2)
+    assert chat["x"] == pytest.approx(stream["x"], abs=2)
+    assert chat["y"] >= stream["y"] + stream["height"]
+
+
+def test_on_a_phone_the_heatmap_stays_while_the_chat_scrolls(open_page):
+    page = open_page(run="first-card-hermes&t=76", width=390, height=844)
+    page.get_by_role("button", name="Pause").click()
+    order = [parts(page)[name].bounding_box()["y"] for name in ("stream", "heatmap", "chat", "timeline")]
+    assert order == sorted(order)
+    page.get_by_label("Your question").scroll_into_view_if_needed()
+    page.mouse.wheel(0, 300)
+    heatmap = parts(page)["heatmap"]
+    expect(heatmap).to_be_in_viewport()
+    assert heatmap.bounding_box()["y"] < 200
+
+
+def test_no_target_on_a_phone_is_too_small_for_a_finger(open_page):
+    page = open_page(run="first-card-hermes&t=76", width=390, height=844)
+    page.get_by_role("button", name="Pause").click()
+    small = page.evaluate(
+        """() => [...document.querySelectorAll('.hl-player, .hl-quick, .hl-chat, .hl-memory')].flatMap((part) =>
+        [...part.querySelectorAll('button, summary, select, [role="radio"]')])
+        .filter(node => node.checkVisibility() && !node.closest('.hl-hidden'))
+        .filter(node => {
+          const after = getComputedStyle(node, '::after');
+          const grown = after.position === 'absolute' ? -2 * parseFloat(after.inset || 0) : 0;
+          const box = node.getBoundingClientRect();
+          return box.width + grown < 28 || box.height + grown < 28;
+        }).map(node => node.outerHTML.slice(0, 120))"""
+    )
+    assert small == []
+
+
+def test_one_cursor_links_figures_player_and_chat(open_page):
+    page = open_page(run="first-card-hermes&t=76")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    heatmap = board(page)
+    box = heatmap.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
+    mark = page.locator(".hl-cursor")
+    expect(mark).to_be_visible()
+    at = mark.bounding_box()["x"]
+    page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
+    assert mark.bounding_box()["x"] < at
+    slider = page.get_by_role("slider", name="Position in the run").bounding_box()
+    page.mouse.move(slider["x"] + slider["width"] * 0.3, slider["y"] + slider["height"] / 2)
+    marked = """(() => {
+        const overlay = document.querySelector('[data-view=timeline] .hl-overlay');
+        const blank = Object.assign(document.createElement('canvas'), { width: overlay.width, height: overlay.height });
+        return overlay.toDataURL() !== blank.toDataURL();
+    })()"""
+    page.wait_for_function(marked)
+    page.mouse.move(5, 5)
+    page.wait_for_function(f"!({marked})")
+    expect(mark).to_be_hidden()
+
+
+def test_an_answer_shows_what_it_read(open_page):
+    page = open_page(run="first-card-hermes&t=76")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    turns(page).get_by_role("button", name=re.compile("^Why")).last.click()
+    expect(page.get_by_role("tab", name="Why this answer")).to_have_attribute("aria-selected", "true")
+    expect(page.get_by_role("region", name="Why this answer was right or wrong")).to_be_in_viewport()
+
+
+def test_the_source_panel_covers_the_picture_and_closes(open_page):
+    page = open_page()
+    panel = page.locator("#hl-source")
+    expect(panel).to_be_hidden()
+    opener = page.locator(".hl-current")
+    opener.click()
+    expect(panel).to_be_visible()
+    page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(1).click()
+    expect(panel).to_be_hidden()
+    expect(opener).to_have_attribute("aria-expanded", "false")
+    page.get_by_role("tab", name="Clips").click()
+    page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(1).focus()
+    page.keyboard.press("ArrowDown")
+    expect(panel).to_be_visible()  # arrow keys move through the list
+    page.keyboard.press("Escape")
+    expect(panel).to_be_hidden()
+    expect(opener).to_be_focused()

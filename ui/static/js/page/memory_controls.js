@@ -1,0 +1,71 @@
+// Policy and budget of the stream, next to it. A recorded run has its own, which are shown instead.
+import { h, setText } from "../shared/dom.js";
+import { whole } from "../shared/format.js";
+
+const STEPS = 100;
+/** Budgets are multiples of this number of tokens. */
+const MULTIPLE = 16;
+
+/** Budget at a position of the slider, 0 to 100, on a logarithmic scale from `low` to `high`. Pure. */
+export function budgetAt(position, low, high) {
+  const exact = low * (high / low) ** (position / STEPS);
+  return Math.max(low, Math.min(high, MULTIPLE * Math.round(exact / MULTIPLE)));
+}
+
+/** Position of a budget on the slider, 0 to 100. Pure. */
+export function positionOf(budget, low, high) {
+  const share = Math.log(Math.max(low, Math.min(high, budget)) / low) / Math.log(high / low);
+  return Math.round(STEPS * share);
+}
+
+/** Policies by group, in the order of the first policy of each group. Pure. */
+export function grouped(policies) {
+  const groups = new Map();
+  for (const policy of policies) groups.set(policy.group, [...(groups.get(policy.group) ?? []), policy]);
+  return groups;
+}
+
+/** Build the controls inside `element`. `kit`: {policies, low, high, send({name, value})}. Returns {receive(message)}. */
+export function mountMemoryControls(element, bus, { policies, low, high, send }) {
+  const policy = /** @type {HTMLSelectElement} */ (h("select", { class: "hl-select", id: "hl-policy", onchange: () => send({ name: "policy", value: policy.value }) },
+    [...grouped(policies)].map(([group, members]) => h("optgroup", { label: group }, members.map(({ name, title }) => h("option", { value: name }, title))))));
+  const slider = h("input", { type: "range", min: "0", max: String(STEPS), step: "1", "aria-label": "Budget slider" });
+  const number = h("input", { type: "number", id: "hl-budget", inputmode: "numeric", min: "1", step: String(MULTIPLE) });
+  const unit = h("span", {}, "tokens per layer");
+  const status = h("p", { class: "hl-message", role: "status" }, "");
+  const fields = h("div", { class: "hl-quick-fields" },
+    h("div", { class: "hl-quick-field" }, h("label", { for: "hl-policy" }, "Policy"), policy),
+    h("div", { class: "hl-quick-field" }, h("label", { for: "hl-budget" }, "Budget"), slider, number, unit));
+  const recorded = h("p", { class: "hl-quick-recorded", hidden: true });
+  const root = h("div", { class: "hl-quick", role: "group", "aria-label": "Memory of the stream" }, fields, recorded, status);
+  element.replaceChildren(root);
+
+  slider.addEventListener("input", () => {
+    number.value = String(budgetAt(Number(slider.value), low, high));
+    slider.setAttribute("aria-valuetext", `${whole(Number(number.value))} tokens per layer`);
+  });
+  slider.addEventListener("change", () => send({ name: "budget", value: Number(number.value) }));
+  number.addEventListener("change", () => number.value.trim() !== "" && send({ name: "budget", value: Number(number.value) }));
+
+  bus.on("view", (view) => {
+    fields.hidden = status.hidden = Boolean(view.run);
+    recorded.hidden = !view.run;
+    if (view.run) setText(recorded, `This recording: ${view.run.settings}`);
+  });
+
+  return {
+    receive(message) {
+      policy.value = message.policy;
+      root.dataset.budget = String(message.budget);
+      const busy = document.activeElement === number || document.activeElement === slider;
+      if (!busy || message.error) {
+        number.value = String(message.budget);
+        slider.value = String(positionOf(message.budget, low, high));
+      }
+      number.disabled = slider.disabled = !message.has_budget;
+      setText(unit, message.has_budget ? "tokens per layer" : "no budget");
+      setText(status, message.message);
+      status.dataset.kind = message.error ? "error" : "";
+    },
+  };
+}

@@ -133,7 +133,9 @@ class Updates:
         elif name == UPDATES:
             await self._serve(key, _Page(asked), receive, send)
         else:
-            if page := self._pages.get(key):  # otherwise no response is running, and the next request contains everything
+            if page := self._pages.get(
+                key
+            ):  # otherwise no response is running, and the next request contains everything
                 page.ask(asked)
             await _reply(send, 204)
 

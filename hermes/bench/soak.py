@@ -21,7 +21,7 @@ from hermes.serving.stream_memory import LiveMemory, open_session
 from hermes.view import StreamSettings
 
 REFERENCE = 5_000
-"""Frames after which the memory of the process should not grow any more."""
+"""Frames after which the memory of the process should stay constant."""
 
 
 @dataclass(frozen=True)

@@ -70,7 +70,7 @@ _COLUMNS: Final = (
 
 
 def _print(at: Checkpoint) -> None:
-    """Print one checkpoint at once, since a soak takes hours."""
+    """Print one checkpoint immediately, because a soak test takes hours."""
     row = (
         f"{at.frames:,}",
         f"{at.rss_bytes / 1e6:.1f}",

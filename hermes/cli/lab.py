@@ -1,6 +1,6 @@
 """Compare policies on the same streams of the pocket world, with statistics: accuracy, memory, time to first token.
 
-Every policy sees each stream once and answers all its questions. Measurements are saved at once: the same command with the
+Every policy sees each stream once and answers all its questions. Measurements are saved immediately: the same command with the
 same folder continues an interrupted measurement and adds new policies, budgets and streams to it.
 
   python -m hermes lab --policies hermes sliding-window full --budgets 12% 25% --streams 40 --out lab
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _policies(names: Sequence[str]) -> list[str]:
-    """Expand “all” to every policy and “ablations” to every preset, each with the budget behind “@”, if any."""
+    """Expand “all” to every policy and “ablations” to every preset, each with the budget after “@”, if any."""
     from hermes.policies import POLICIES  # noqa: PLC0415
     from hermes.policies.presets import PRESETS  # noqa: PLC0415
 

@@ -50,9 +50,9 @@ def member(value: dict[str, Any], key: str, name: str) -> Any:
 
 
 def text(value: Any, name: str, most: int) -> str:
-    """A text that can be encoded as UTF-8, cut to `most` characters."""
+    """A string that can be encoded as UTF-8, cut to `most` characters."""
     if not isinstance(value, str):
-        raise InvalidValueError(f"The {name} is not a text.")
+        raise InvalidValueError(f"The {name} is not a string.")
     cut = value[:most]
     try:
         cut.encode()

@@ -21,7 +21,7 @@ class FileLimits:
 
     Attributes:
         file_bytes: Size of the file.
-        memory_bytes: Everything that the file expands to, whether it is read at once or later, and the largest reply that
+        memory_bytes: Everything that the file expands to, whether it is read immediately or later, and the largest reply that
             the page builds from it.
         parts: Members of a zip file, or tensors of a session file.
         block_bytes: One compressed block of a run once it is decompressed.
@@ -32,7 +32,7 @@ class FileLimits:
         frames: Frames of a stream.
         patches: Tokens of one frame.
         events: Evictions, answers or score records of a stream.
-        earlier_moments: Moments of which a run keeps what each layer held, apart from its blocks.
+        earlier_moments: Moments for which a run stores the tokens of each layer outside its blocks.
         picture_width: Width of a picture in pixels.
         picture_height: Height of a picture in pixels.
         picture_pixels: Pixels of all pictures together.

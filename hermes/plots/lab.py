@@ -132,7 +132,7 @@ def _line(cells: Sequence[Mapping[str, Any]], group: str) -> dict[str, Any]:
             for cell, v in zip(cells, values, strict=True)
         ],
         "hovertemplate": (
-            "%{customdata[0]}<br>budget %{customdata[2]} tokens a layer (%{x:.0f} %)<br>accuracy %{y:.1f} % "
+            "%{customdata[0]}<br>budget %{customdata[2]} tokens per layer (%{x:.0f} %)<br>accuracy %{y:.1f} % "
             "(%{customdata[1]})<extra></extra>"
         ),
     }
@@ -146,7 +146,7 @@ def differences(summary: Summary, budget: int | None, group: str = "memory", *, 
 
     Args:
         summary: What `lab.json` holds.
-        budget: Budget of the comparison in tokens a layer; None: policies without one.
+        budget: Budget of the comparison in tokens per layer; None: policies without one.
         group: Id of the group of questions, "all" or "memory".
         dark: Draw for a dark background.
 
@@ -206,7 +206,7 @@ def wrong_answers(summary: Summary, budget: int | None, *, dark: bool = False) -
 
     Args:
         summary: What `lab.json` holds.
-        budget: Budget of the policies in tokens a layer; None: policies without one.
+        budget: Budget of the policies in tokens per layer; None: policies without one.
         dark: Draw for a dark background.
 
     Raises:

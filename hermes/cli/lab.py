@@ -1,7 +1,7 @@
 """Compare policies on the same streams of the pocket world, with statistics: accuracy, memory, time to first token.
 
-Every policy sees each stream once and answers all its questions. Measurements are saved immediately: the same command with the
-same folder continues an interrupted measurement and adds new policies, budgets and streams to it.
+Every policy sees each stream once and answers all its questions. Measurements are saved immediately: the same command with
+the same folder continues an interrupted measurement and adds new policies, budgets and streams to it.
 
   python -m hermes lab --policies hermes sliding-window full --budgets 12% 25% --streams 40 --out lab
 """

@@ -21,8 +21,8 @@ class FileLimits:
 
     Attributes:
         file_bytes: Size of the file.
-        memory_bytes: Everything that the file expands to, whether it is read immediately or later, and the largest reply that
-            the page builds from it.
+        memory_bytes: Everything that the file expands to, whether it is read immediately or later, and the largest reply
+            that the page builds from it.
         parts: Members of a zip file, or tensors of a session file.
         block_bytes: One compressed block of a run once it is decompressed.
         json_bytes: One JSON value: a header or the metadata of a block.

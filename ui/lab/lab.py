@@ -103,8 +103,10 @@ class Lab:
             self._open_bundled(request)
         elif self._replay is not None:
             _steer(self._replay, action, request)
-        elif self._run is not None and action in ("pause", "resume"):
-            getattr(self._run, action)()
+        elif self._run is not None and action == "pause":
+            self._run.pause()
+        elif self._run is not None and action == "resume":
+            self._run.resume()
 
     def _start(self, request: Mapping[str, Any]) -> None:
         clip = self._clips.get(str(request.get("clip")))
@@ -252,5 +254,9 @@ def _steer(replay: LabReplay, action: str, request: Mapping[str, Any]) -> None:
         replay.seek(finite(seconds, math.nan))
     elif action == "pace" and speed in REPLAY_SPEEDS:
         replay.pace(speed)
-    elif action in ("pause", "resume", "restart"):
-        getattr(replay, action)()
+    elif action == "pause":
+        replay.pause()
+    elif action == "resume":
+        replay.resume()
+    elif action == "restart":
+        replay.restart()

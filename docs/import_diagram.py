@@ -53,7 +53,7 @@ def imports(path: Path, known: dict[str, Path], *, typing_only: bool = True) -> 
 
 
 def package(module: str) -> str:
-    """Return the package of a module: `hermes.memory` for `hermes.memory.cache`; top-level modules stand for themselves."""
+    """Return the package of a module: `hermes.memory` for `hermes.memory.cache`; top-level modules are listed separately."""
     parts = module.split(".")
     inner = ROOT.joinpath(*parts[:2])
     return ".".join(parts[:2]) if len(parts) > 1 and inner.is_dir() else parts[0] if parts[0] == "ui" else module

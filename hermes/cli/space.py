@@ -91,7 +91,7 @@ def build_space(root: Path, out: Path) -> tuple[int, int]:
         raise HermesError(f"Larger than the 10 MB that the hub accepts in a Space: {', '.join(sorted(too_large))}.")
     root, out = root.resolve(), check_folder(out)
     if out == root or out in root.parents or (root in out.parents and out.relative_to(root).parts[0] in PARTS):
-        raise HermesError("The folder for the Space must lie outside the project's own folders.")
+        raise HermesError("The folder for the Space must be outside the project's own folders.")
     _check_replaceable(out)
     readme = front_matter(root) + "\n" + (root / "README.md").read_text(encoding="utf-8")
     out.mkdir(parents=True, exist_ok=True)

@@ -141,8 +141,8 @@ def _line(cells: Sequence[Mapping[str, Any]], group: str) -> dict[str, Any]:
 def differences(summary: Summary, budget: int | None, group: str = "memory", *, dark: bool = False) -> go.Figure:
     """Draw each policy's accuracy minus the reference's on the same questions, with 95 % bootstrap intervals.
 
-    `x` is in percentage points, one row for each policy. A triangle points up where the whole interval lies above zero and
-    down where it lies below.
+    `x` is in percentage points, one row for each policy. A triangle points up where the whole interval is above zero and
+    down where it is below.
 
     Args:
         summary: What `lab.json` holds.

@@ -69,7 +69,7 @@ class Scheduler(Generic[K]):
             ValueError: The share is not between 0 and 1.
         """
         if not 0 < frame_share < 1:
-            raise ValueError(f"The share of frames must lie between 0 and 1, not {frame_share}.")
+            raise ValueError(f"The share of frames must be between 0 and 1, not {frame_share}.")
         self._owed_per_second = frame_share / (1 - frame_share)
         self._credit = 0.0  # seconds that answers owe to frames; negative: frames have had more than their share
         self._turn = 0

@@ -80,7 +80,7 @@ def score_columns(snapshot: Snapshot, mode: str, size: int) -> tuple[Bytes, list
     attention that the column's tokens received together, relative to the layer's largest.
 
     Returns:
-        uint8 [layers, columns] from 0 to 254, or 255 where no token is held or scored; and the value that 254 stands for
+        uint8 [layers, columns] from 0 to 254, or 255 where no token is held or scored; and the value that 254 represents
         in each layer.
     """
     name = {"importance": "importance", "recency": "recency", "guidance": "guidance_attention"}[mode]

@@ -48,7 +48,7 @@ test("a window pans inside the axis, follows a frame, and grows with the stream 
   assert.ok(reveal(near, 60, 100).first <= 60 && reveal(near, 60, 100).stop > 60);
   assert.equal(fitWindow(wholeWindow(100), 200).stop, 200);
   assert.deepEqual(fitWindow(near, 200), near);
-  assert.match(describeWindow(near, 4), /frames 11–20.*Each picture stands for 4 frames/);
+  assert.match(describeWindow(near, 4), /frames 11–20.*Each picture represents 4 frames/);
 });
 
 test("frames to pixels and back, and ticks at round times", () => {

@@ -1,6 +1,6 @@
 // The window of frames shown by filmstrip and heatmap, from the whole stream down to one frame. Pure functions.
 
-/** Length of the shown time axis: it grows in steps with the frames seen, so that little space stands empty. Pure. */
+/** Length of the shown time axis: it grows in steps with the frames seen, so that little space is empty. Pure. */
 export function grownAxis(frames, axis) {
   let length = 24;
   for (let step = 0; length < frames; step += 1) length = step % 2 ? length * 4 / 3 : length * 3 / 2;
@@ -85,5 +85,5 @@ export function windowTicks(window, secondsOf, most) {
 export function describeWindow(window, size) {
   const span = window.stop - window.first;
   const range = window.whole ? "the whole stream" : span === 1 ? `frame ${window.first + 1}` : `frames ${window.first + 1}–${window.stop}`;
-  return `Showing ${range}.${size > 1 ? ` Each picture stands for ${size} frames and shows the one that is best preserved.` : ""}`;
+  return `Showing ${range}.${size > 1 ? ` Each picture represents ${size} frames and shows the one that is best preserved.` : ""}`;
 }

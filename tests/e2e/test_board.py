@@ -49,7 +49,7 @@ def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):
     said = view(page, "filmstrip").locator(".hl-window")
     expect(said).to_have_text(
         re.compile(
-            r"^Showing the whole stream\. Each picture stands for \d+ frames and shows the one that is best preserved\.$"
+            r"^Showing the whole stream\. Each picture represents \d+ frames and shows the one that is best preserved\.$"
         )
     )
     before = picture(film(page))

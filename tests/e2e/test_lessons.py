@@ -100,10 +100,10 @@ def test_the_open_stream_is_restored(open_page):
     page.get_by_role("button", name="Close the lessons").click()
     expect(settings).to_have_text(before)
     expect(turns).to_have_count(1)
-    page.get_by_role("tab", name="Clips").click()
-    expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
     expect(page.get_by_role("button", name="Pause")).to_be_visible()  # it continues from the same position
     expect(page.get_by_role("button", name="Lessons", exact=True)).to_be_focused()
+    page.get_by_role("tab", name="Clips").click()
+    expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
 
 
 def test_a_step_waits_for_its_result(open_page):

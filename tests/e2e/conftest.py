@@ -28,6 +28,8 @@ QUIET = [
     "--disable-sync",
 ]
 CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
+ENDED_STREAM = ("BodyStreamBuffer was aborted", "Connection errored out")
+"""What Gradio's client logs on a busy machine when it ends the stream of its queue while another event starts."""
 PATIENCE = 120.0
 """Seconds for which a test waits for an event before it fails: a deadline, not a duration; busy machines need it."""
 expect.set_options(timeout=PATIENCE * 1000)
@@ -178,7 +180,7 @@ def tabs(app, browser):
     troubles, contexts = [], []
 
     def note(message):
-        if message.type in ("error", "warning"):
+        if message.type in ("error", "warning") and not any(text in message.text for text in ENDED_STREAM):
             troubles.append(f"{message.type}: {message.text}")
 
     def other(request):

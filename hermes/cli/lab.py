@@ -54,21 +54,26 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--out", type=Path, default=Path("lab"), help="folder for measurements and reports (default: lab)"
     )
     parser.add_argument(
+        "--merge", nargs="+", type=Path, metavar="FOLDER",
+        help="measure nothing: add the results in the other folders to the report in the first one, on the same streams; a "
+        "policy that was measured again replaces its older rows",
+    )  # fmt: skip
+    parser.add_argument(
         "--workers", type=int, default=1, help="number of processes, with one thread each (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Measure, summarise and write the reports."""
+    """Measure, summarise and write the reports; or merge reports."""
     from hermes.bench.machine import describe_machine  # noqa: PLC0415
     from hermes.lab.plan import identity, make_plan  # noqa: PLC0415
-    from hermes.lab.report import report  # noqa: PLC0415
     from hermes.lab.run import run_plan  # noqa: PLC0415
     from hermes.lab.store import MEASUREMENTS, Store  # noqa: PLC0415
     from hermes.lab.summary import summarise  # noqa: PLC0415
-    from hermes.lab.table import as_csv, sections  # noqa: PLC0415
 
+    if args.merge:
+        return _merge(args)
     if args.workers < 1:
         raise HermesError(f"At least one worker is needed, not {args.workers}.")
     check_folder(args.out, model_folders(args.model), names=(MEASUREMENTS, *REPORTS))
@@ -93,13 +98,46 @@ def run(args: argparse.Namespace) -> int:
         store.close()
     machine = describe_machine() | {"model": model.card.name, "layers": model.num_layers}
     summary = summarise(plan, store.tasks, store.found) | {"machine": machine, "command": _command(args)}
-    contents = (
-        json.dumps(summary, ensure_ascii=False, indent=1) + "\n",
-        as_csv(summary),
-        report(summary),
-    )
+    _write(summary, args.out, args)
+    return 0
+
+
+def _merge(args: argparse.Namespace) -> int:
+    """Add the results of other reports to the first one."""
+    from hermes.lab.merge import merge_all  # noqa: PLC0415
+
+    first = args.merge[0]
+    check_folder(first, names=REPORTS)
+    _write(merge_all([_read(folder) for folder in args.merge]), first, args)
+    return 0
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """Read the report in a folder.
+
+    Raises:
+        HermesError: There is none, or it is damaged.
+    """
+    try:
+        found = json.loads((folder / REPORTS[0]).read_text("utf-8"))
+    except OSError as error:
+        raise HermesError(f"There is no report in {folder}: {error.strerror}.") from error
+    except ValueError as error:
+        raise HermesError(f"{folder / REPORTS[0]} is damaged: it is not JSON.") from error
+    wanted = {"setup", "groups", "cells", "comparisons", "expectations"}
+    if not isinstance(found, dict) or not wanted <= set(found):
+        raise HermesError(f"{folder / REPORTS[0]} is not a report of the lab.")
+    return found
+
+
+def _write(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> None:
+    """Write the reports into a folder and print the summary."""
+    from hermes.lab.report import report  # noqa: PLC0415
+    from hermes.lab.table import as_csv, sections  # noqa: PLC0415
+
+    contents = (json.dumps(summary, ensure_ascii=False, indent=1) + "\n", as_csv(summary), report(summary))
     for name, content in zip(REPORTS, contents, strict=True):
-        write_text(args.out / name, content)
+        write_text(folder / name, content)
     if args.json:
         print_json(summary)
     else:
@@ -109,8 +147,7 @@ def run(args: argparse.Namespace) -> int:
             else:
                 print(section)
             print()
-        print(f"wrote {', '.join(REPORTS)} in {args.out}")
-    return 0
+        print(f"wrote {', '.join(REPORTS)} in {folder}")
 
 
 def _policies(names: Sequence[str]) -> list[str]:

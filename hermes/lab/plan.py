@@ -13,6 +13,7 @@ from hermes.errors import HermesError
 from hermes.eval.pocket import make_stream
 from hermes.eval.scoring import Setup
 from hermes.policies import POLICIES, Policy, policy_of, setting_of
+from hermes.policies.fidelity import Fidelity
 from hermes.policies.presets import Preset, preset_of
 from hermes.trace import LEAST_LANES, MOST_LANES
 
@@ -105,6 +106,21 @@ class Cell:
     def badge(self) -> str:
         """How faithful the policy is to its publication; for a preset, which policy it varies."""
         return POLICIES[self.preset.policy].badge if self.policy in POLICIES else f"variant of {self.preset.policy}"
+
+    @property
+    def fidelity(self) -> Fidelity:
+        """The group in which the policy's results are listed; a preset is listed with its policy."""
+        return POLICIES[self.preset.policy].fidelity_of()
+
+    @property
+    def description(self) -> dict[str, Any]:
+        """Description of a row of results: `title`, `badge`, `fidelity` and `window`, the tokens that a layer may hold."""
+        return {
+            "title": self.preset.title,
+            "badge": self.badge,
+            "fidelity": self.fidelity,
+            "window": self.make().held_limit,
+        }
 
     @property
     def facts(self) -> dict[str, str]:

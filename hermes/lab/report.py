@@ -14,8 +14,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hermes import plots
 from hermes.formatting import format_bytes
+from hermes.lab.merge import sources_of
 from hermes.lab.summary import several_runs
 from hermes.plots.lab import OUTCOMES
+from hermes.policies.fidelity import GROUPS
 
 Cell = dict[str, Any]
 
@@ -36,7 +38,8 @@ def report(summary: dict[str, Any]) -> str:
 
     Args:
         summary: Content of `lab.json`: from `hermes.lab.summary.summarise`, with `machine` (see
-            `hermes.bench.machine.describe_machine`) and `command` (the command that repeats the measurement).
+            `hermes.bench.machine.describe_machine`) and `command` (the command that repeats the measurement), or from
+            `hermes.lab.merge.merge_all`.
 
     Returns:
         The HTML page, about 5 MB, most of it the plotting library.
@@ -55,8 +58,9 @@ def report(summary: dict[str, Any]) -> str:
     context = {
         "summary": summary,
         "setup": summary["setup"],
-        "machine": summary["machine"],
-        "command": summary["command"],
+        "sources": sources_of(summary),
+        "groups": _grouped(measured),
+        "described": {cell["policy"]: cell for cell in summary["cells"]},
         "measured": measured,
         "failed": [cell for cell in summary["cells"] if "error" in cell],
         "several_runs": several_runs(summary),
@@ -73,6 +77,11 @@ def report(summary: dict[str, Any]) -> str:
     template = environment.get_template("report.html")
     size = len(template.render(context, size="").encode())
     return template.render(context, size=format_bytes(size))
+
+
+def _grouped(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
+    """Return the cells of each group with its title."""
+    return [(title, [cell for cell in cells if cell["fidelity"] == name]) for name, title in GROUPS.items()]
 
 
 def _percent(value: float, digits: int = 1) -> str:
@@ -118,7 +127,7 @@ def _tables_by_budget(summary: dict[str, Any], measured: Sequence[Cell]) -> list
             if groups:
                 totals = [g for g in summary["groups"] if g["sort"] == "total"] if sort == "kind" else []
                 parts.append({"title": title, "groups": totals + groups})
-        cells = [cell for cell in measured if cell["budget"] in (budget, None)]
+        cells = _grouped([cell for cell in measured if cell["budget"] in (budget, None)])
         tables.append({"budget": budget, "share": _share(summary, budget), "parts": parts, "cells": cells})
     return tables
 

@@ -15,6 +15,8 @@ from hermes.eval.scoring import AGES, ScoredReply, guess_level, is_near
 from hermes.lab.expectations import expectations
 from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
+from hermes.policies.base import PUBLISHED_CHUNK
+from hermes.policies.fidelity import GROUPS
 from hermes.worlds.questions import Question, is_correct
 
 Records = Mapping[tuple[int, Cell], dict[str, Any]]
@@ -120,14 +122,15 @@ def summarise(plan: LabPlan, tasks: Tasks, found: Records) -> dict[str, Any]:
         found: Measurements by stream and cell, complete for the plan.
 
     Returns:
-        For JSON: `setup`, `groups`, `cells`, `comparisons`, `expectations`. Everything except `times` is deterministic.
+        For JSON: `setup`, `groups`, `cells`, `comparisons`, `expectations`. Cells are in the order of
+        `hermes.policies.fidelity.GROUPS`. Everything except `times` is deterministic.
     """
     asked = AskedQuestion.of(tasks, plan.streams)
     groups = asked.groups()
     weights = bootstrap_weights(plan.streams)
     right: dict[Cell, Bools] = {}
     cells = []
-    for cell in plan.cells:
+    for cell in sorted(plan.cells, key=lambda cell: tuple(GROUPS).index(cell.fidelity)):
         records = [found[index, cell] for index in range(plan.streams)]
         said = _answers(records)
         if said is not None:
@@ -146,6 +149,7 @@ def summarise(plan: LabPlan, tasks: Tasks, found: Records) -> dict[str, Any]:
             "full_tokens": plan.full,
             "questions": len(asked.questions),
             "reference": plan.reference,
+            "frames_per_chunk": PUBLISHED_CHUNK,
         },
         "groups": [
             {"id": g.id, "title": g.title, "sort": g.sort, "n": int(g.members.sum()), "guess": _round(asked.guess(g))}
@@ -209,8 +213,7 @@ def _evidence(records: Sequence[dict[str, Any]], right: Bools | None) -> dict[st
 def _cell(plan: LabPlan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:
     about = {
         "policy": cell.policy,
-        "title": cell.preset.title,
-        "badge": cell.badge,
+        **cell.description,
         "budget": cell.budget,
         "share": _round(cell.budget / plan.full) if cell.budget is not None else 1.0,
     }

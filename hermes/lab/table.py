@@ -11,7 +11,11 @@ from hermes.formatting import format_bytes
 from hermes.lab.summary import several_runs
 from hermes.tables import Column, Table
 
-COLUMNS = ("policy", "budget", "share", "group", "questions", "accuracy", "low", "high", "guess")
+ABOUT = ("policy", "title", "fidelity", "badge", "window", "budget", "share")
+COLUMNS = (*ABOUT, "group", "questions", "accuracy", "low", "high", "guess")
+
+
+WIDTH = 38  # of the column of policies
 
 
 def sections(summary: dict[str, Any]) -> list[str | Table]:
@@ -36,20 +40,23 @@ def as_csv(summary: dict[str, Any]) -> str:
         for group in summary["groups"]:
             if (row := cell["accuracy"].get(group["id"])) is not None:
                 numbers = (row["value"], row["low"], row["high"], group["guess"])
-                writer.writerow([cell["policy"], cell["budget"], cell["share"], group["id"], group["n"], *numbers])
+                about = [cell[name] for name in ABOUT]
+                writer.writerow([*about, group["id"], group["n"], *numbers])
     return file.getvalue()
 
 
 def label(cell: dict[str, Any]) -> str:
-    """Label of a cell: its policy and its share of the full cache."""
-    return cell["policy"] if cell["budget"] is None else f"{cell['policy']} {100 * cell['share']:.0f} %"
+    """Label of a cell: its policy, whether it is untrained or a surrogate, and its share of the full cache."""
+    name = cell["policy"] if cell["fidelity"] == "re-implemented" else f"{cell['policy']} ({cell['fidelity']})"
+    return name if cell["budget"] is None else f"{name} {100 * cell['share']:.0f} %"
 
 
 def _setup(summary: dict[str, Any]) -> str:
     setup = summary["setup"]
     return (
         f"{setup['streams']} streams of {setup['frames']} frames ({setup['frames_per_second']:g} per second, "
-        f"{setup['tempo']}), seed {setup['seed']}, {setup['questions']} questions, model {setup['model']}\n"
+        f"{setup['tempo']}), seed {setup['seed']}, chunks of {setup['frames_per_chunk']} frames, {setup['questions']} "
+        f"questions, model {setup['model']}\n"
         f"The full cache holds {setup['full_tokens']} video tokens per layer at the end of a stream."
     )
 
@@ -60,24 +67,29 @@ def _percent(row: dict[str, float] | None) -> str:
 
 def _cells(summary: dict[str, Any]) -> Table:
     columns = [
-        Column("", 34, "left"), Column("all", 7), Column("memory", 9), Column("  95 % interval", 17, "left"),
-        Column("resident", 9), Column("read", 7), Column("archive", 10), Column("moved", 9), Column("first token", 13),
+        Column("", WIDTH, "left"), Column("fidelity", 16, "left"), Column("all", 7), Column("memory", 9),
+        Column("  95 % interval", 17, "left"), Column("window", 8), Column("resident", 9), Column("read", 7),
+        Column("archive", 10), Column("moved", 9), Column("first token", 13),
     ]  # fmt: skip
     guess = {group["id"]: group["guess"] for group in summary["groups"]}
     levels = (f"{100 * guess['all']:.1f}", f"{100 * guess.get('memory', 0):.1f}")
-    rows: list[Sequence[str]] = [["guess level", *levels, *[""] * 6]]
+    rows: list[Sequence[str]] = [["guess level", "", *levels, *[""] * 7]]
     for cell in summary["cells"]:
         if "error" in cell:
-            rows.append([label(cell), f"not measured on {cell['streams_failed']} streams: {cell['error']}"])
+            rows.append(
+                [label(cell), cell["fidelity"], f"not measured on {cell['streams_failed']} streams: {cell['error']}"]
+            )
             continue
         accuracy, memory, times = cell["accuracy"], cell["memory"], cell["times"]
         row = accuracy.get("memory") or accuracy["all"]
         rows.append(
             [
                 label(cell),
+                cell["fidelity"],
                 _percent(accuracy["all"]),
                 _percent(accuracy.get("memory")),
                 f"  {100 * row['low']:5.1f} – {100 * row['high']:5.1f}",
+                "–" if cell["window"] is None else str(cell["window"]),
                 f"{memory['resident_tokens']:.0f}",
                 f"{memory['read_tokens']:.0f}",
                 format_bytes(memory["archive_bytes"]),
@@ -85,7 +97,10 @@ def _cells(summary: dict[str, Any]) -> Table:
                 f"{times['first_token_ms']:.1f} ms",
             ]
         )
-    notes = ["Accuracy in %. Resident and read: video tokens per layer, mean. First token: median."]
+    notes = [
+        "Accuracy in %. Window: tokens that a layer may hold. Resident, read: tokens per layer, mean. First token: median.",
+        "Fidelity: re-implemented methods and baselines; untrained: published parts without their training; surrogate.",
+    ]
     if several_runs(summary):
         notes.append(
             "Times come from several runs of the command under different loads; lab.json lists the run of each."
@@ -98,7 +113,7 @@ def _groups(summary: dict[str, Any], sort: str) -> Table | None:
     if not groups:
         return None
     first = "kind of question" if sort == "kind" else "age of the evidence, in frames"
-    columns = [Column(first, 34, "left"), *(Column(group["id"].removeprefix("age "), 11) for group in groups)]
+    columns = [Column(first, WIDTH, "left"), *(Column(group["id"].removeprefix("age "), 11) for group in groups)]
     rows = [["guess level", *(f"{100 * group['guess']:.1f}" for group in groups)]]
     rows += [
         [label(cell), *(_percent(cell["accuracy"].get(group["id"])) for group in groups)]
@@ -121,7 +136,7 @@ def _evidence(summary: dict[str, Any]) -> Table | None:
     if not cells:
         return None
     outcomes = list(cells[0]["fate"])
-    columns = [Column("wrong answers, by their evidence", 34, "left"), *(Column(word, 15) for word in outcomes)]
+    columns = [Column("wrong answers, by their evidence", WIDTH, "left"), *(Column(word, 15) for word in outcomes)]
     return Table(columns, [[label(cell), *(str(cell["fate"][word]) for word in outcomes)] for cell in cells])
 
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
+from hermes.backbones.base import Backbone
 from hermes.memory.archive import Archive
 from hermes.memory.cache import LayerMemory
 from hermes.memory.chunk import Chunk
-from hermes.policies.base import Recall, Step
-from hermes.policies.ops.retrieval import recall_by_layer
+from hermes.policies.base import BudgetError, Recall, Step, largest_budget
+from hermes.policies.ops.retrieval import recall_by_layer, similarity
 from hermes.policies.settings import Setting
 
 ARCHIVE_MEMORY = Setting(
@@ -26,7 +27,33 @@ ARCHIVE_MEMORY = Setting(
     step=1,
     source="ours",
 )
+WINDOW = Setting(
+    "window",
+    "Local window",
+    "Tokens that the cache holds, and that new frames see while they are encoded. 0: as many as the budget. The publication "
+    "uses 15,000 tokens, whatever a question reads.",
+    "number",
+    0,
+    low=0,
+    high=1_000_000,
+    step=1,
+    source="ours",
+)
 NEEDS = "an archive of every frame outside the cache, in host memory and on disk"
+
+
+def check_window(backbone: Backbone, window: int) -> None:
+    """Check a local window.
+
+    Raises:
+        BudgetError: The window is not 0, and smaller than one frame or larger than the model's positions allow.
+    """
+    least, most = backbone.tokens_per_frame, largest_budget(backbone)
+    if window and not least <= window <= most:
+        raise BudgetError(
+            f"A local window of {window} tokens is not possible: this model needs at least one frame ({least} tokens) and "
+            f"has room for at most {most}. 0 makes the window as large as the budget."
+        )
 
 
 def archive_chunk(step: Step, megabytes: float) -> None:
@@ -63,12 +90,17 @@ def frames_within(budget: int, archive: Archive, most: int) -> int:
     return max(min(most, budget * layer.blocks // max(layer.tokens, 1)), 1)
 
 
+def own_tokens(step: Step, ids: Tensor) -> Tensor:
+    """Token ids with which a question retrieves: those of the question alone; `ids` if they are unknown [tokens]."""
+    return ids if step.question is None else step.question
+
+
 def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tensor]) -> Recall | None:
     """Recall archived blocks for a question; None if nothing is archived yet.
 
     Args:
         step: The current step.
-        ids: Token ids of the question [tokens].
+        ids: Token ids of the question in the chat template [tokens]; only those of the question alone retrieve.
         choose: Layer index and its raw queries -> blocks to read, int64, ascending.
     """
     archive = step.state.archive
@@ -77,7 +109,7 @@ def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tenso
     before = archive.bytes_read
     memory = recall_by_layer(
         step.backbone,
-        ids,
+        own_tokens(step, ids),
         step.prompt_len,
         lambda index, queries: archive.recall(
             index, choose(index, queries), prompt_of(step, index), step.backbone.rotary
@@ -87,15 +119,27 @@ def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tenso
 
 
 def block_shares(query: Tensor, representatives: Tensor) -> Tensor:
-    """Softmax over blocks of the cosine of a query [kv_heads, dim] and mean keys [blocks, kv_heads, dim]: [blocks]."""
-    likeness = torch.nn.functional.cosine_similarity(representatives.flatten(1), query.flatten()[None], dim=-1)
-    return torch.softmax(likeness, dim=0)
+    """Score blocks as StreamKV's released code does: softmax over blocks of the z-scores of dot products.
+
+    Args:
+        query: Mean raw query [kv_heads, dim].
+        representatives: Mean raw key of each block [blocks, kv_heads, dim].
+
+    Returns:
+        Scores with sum 1 [blocks].
+    """
+    products = similarity(query, representatives)
+    if len(products) < 2:
+        return torch.ones_like(products)
+    deviation = products.std().clamp(min=torch.finfo(products.dtype).tiny)
+    return torch.softmax((products - products.mean()) / deviation, dim=0)
 
 
 def block_counts(mass: Sequence[Tensor], total: int, least: int, most: int) -> list[int]:
     """Distribute `total` blocks over the layers (StreamKV's layer-adaptive budgets).
 
-    Each layer keeps the fewest best blocks whose scores sum to a share p; bisection finds p, the same for all layers.
+    Each layer keeps the fewest best blocks whose scores sum to a share p; bisection finds p, the same for all layers. Then
+    the counts are mapped to the range from `least` to `most`, see `rescaled`.
 
     Args:
         mass: Scores of each layer's blocks, with sum 1 [blocks of that layer].
@@ -110,7 +154,7 @@ def block_counts(mass: Sequence[Tensor], total: int, least: int, most: int) -> l
 
     def counts(share: float) -> list[int]:
         found = torch.stack([(own < share).sum() for own in cumulative]) + 1
-        return [min(max(n, least), most, len(own)) for n, own in zip(found.tolist(), cumulative, strict=True)]
+        return [min(n, len(own)) for n, own in zip(found.tolist(), cumulative, strict=True)]
 
     low, high = 0.0, 1.0
     for _ in range(20):
@@ -119,4 +163,29 @@ def block_counts(mass: Sequence[Tensor], total: int, least: int, most: int) -> l
             low = middle
         else:
             high = middle
-    return counts(low)
+    return rescaled(counts(low), least, most)
+
+
+def rescaled(counts: Sequence[int], least: int, most: int) -> list[int]:
+    """Map counts affinely so that they range from `least` to `most`, with the same sum (as StreamKV's released code).
+
+    The mapped counts are scaled to the sum of `counts`, rounded and limited to the range. What then is missing from the sum
+    is added one at a time from the smallest count on; what is too much is subtracted from the largest on. The released code
+    does this once; here it is repeated until the sum is reached, so that the budget holds. Equal counts are only limited.
+    """
+    low, high, total = min(counts), max(counts), sum(counts)
+    if low == high:
+        mapped = [min(max(count, least), most) for count in counts]
+    else:
+        spread = [least + (count - low) / (high - low) * (most - least) for count in counts]
+        ratio = total / sum(spread)
+        mapped = [min(max(round(value * ratio), least), most) for value in spread]
+    while (missing := total - sum(mapped)) != 0:
+        sign = 1 if missing > 0 else -1
+        order = sorted(range(len(mapped)), key=lambda index: sign * mapped[index])
+        able = [index for index in order if (mapped[index] < most if sign > 0 else mapped[index] > least)]
+        if not able:
+            break
+        for index in able[: abs(missing)]:
+            mapped[index] += sign
+    return mapped

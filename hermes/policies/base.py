@@ -23,6 +23,7 @@ from hermes.memory.scores import Scores, read_scores
 from hermes.memory.stream_state import StateField, StreamState
 from hermes.memory.tiers import FamilyConstants
 from hermes.memory.watched_attention import AttentionRecorder
+from hermes.policies.fidelity import Fidelity, fidelity_of_kind
 from hermes.policies.settings import Setting, Value
 
 DEFAULT_BUDGET = 4000
@@ -30,12 +31,14 @@ DEFAULT_BUDGET = 4000
 PUBLISHED_CHUNK = 16
 """Frames per chunk in the publication."""
 BASELINE = "baseline"
-TRAINING_FREE = "re-implemented from the paper, no training"
+UPPER_BOUND = "upper bound, not a streaming method"
+TRAINING_FREE = "re-implemented, no training"
 UNTRAINED = "trained in the paper; shown untrained"
 SURROGATE = "approximation, not the original"
 CUSTOM = "custom policy"
 KINDS = {
     BASELINE: "baseline",
+    UPPER_BOUND: "upper bound",
     TRAINING_FREE: "re-implemented",
     UNTRAINED: "untrained",
     SURROGATE: "surrogate",
@@ -65,6 +68,7 @@ class Step:
         grid: Rows and columns of a frame's tokens.
         chunk: The chunk that was encoded, as the decoder read it; None if there is no new chunk.
         attention: Recorded attention of the rows from `Policy.watched_rows`; None if there are none.
+        question: Token ids of the question alone, without the chat template [tokens]; None outside `Policy.before_answer`.
     """
 
     backbone: Backbone
@@ -74,6 +78,7 @@ class Step:
     grid: tuple[int, int] = (0, 0)
     chunk: Chunk | None = None
     attention: AttentionRecorder | None = None
+    question: Tensor | None = None
 
     @property
     def patches(self) -> int:
@@ -186,6 +191,16 @@ class Policy(ABC):
         return KINDS.get(cls.badge, "")
 
     @classmethod
+    def fidelity_of(cls) -> Fidelity:
+        """Return the group in which results of this policy are listed."""
+        return fidelity_of_kind(cls.kind_of())
+
+    @property
+    def held_limit(self) -> int | None:
+        """Maximum number of video tokens that a layer holds after a chunk: the budget; None if there is no limit."""
+        return self.budget if self.has_budget else None
+
+    @classmethod
     def settings_for(cls, constants: FamilyConstants) -> tuple[Setting, ...]:  # noqa: ARG003 - some policies need it
         """Return the settings with their defaults for a model family."""
         return cls.settings
@@ -268,7 +283,7 @@ class Policy(ABC):
         most = step.backbone.max_positions - reserve(step.backbone) // 2
         if _last_position(step) + tokens <= most:
             return None
-        if not self.has_budget:
+        if self.held_limit is None:
             raise ContextFullError(
                 f"The memory is full: this policy keeps every token, and the model was trained on "
                 f"{step.backbone.max_positions} positions. Choose a policy with a budget to continue."
@@ -343,18 +358,18 @@ class Policy(ABC):
         return Outcome(tuple(evicted), (0,) * len(evicted), tuple(compacted))
 
     def retain_newest(self, step: Step, first: int = 0) -> Outcome | None:
-        """Retain `budget` video tokens of each layer: the `first` oldest ones and the newest.
+        """Retain `held_limit` video tokens of each layer: the `first` oldest ones and the newest.
 
         Returns:
-            What was evicted; None if no layer was over budget.
+            What was evicted; None if no layer was over the limit.
         """
-        counts = step.video_tokens()
-        if max(counts) <= self.budget:
+        counts, limit = step.video_tokens(), self.held_limit
+        if limit is None or max(counts) <= limit:
             return None
         device = step.backbone.device
         kept = [
-            torch.cat((torch.arange(first, device=device), torch.arange(n - self.budget + first, n, device=device)))
-            if n > self.budget
+            torch.cat((torch.arange(first, device=device), torch.arange(n - limit + first, n, device=device)))
+            if n > limit
             else None
             for n in counts
         ]

@@ -20,7 +20,9 @@ from hermes.policies.registry import register_policy
 from hermes.policies.rekv import ReKV
 from hermes.policies.sliding_window import SlidingWindow
 from hermes.policies.snapkv import SnapKV
+from hermes.policies.snapkv_question import SnapKVQuestion
 from hermes.policies.storm import Storm
+from hermes.policies.streamingvlm import StreamingVLM
 from hermes.policies.streamkv import StreamKV
 from hermes.policies.streammem import StreamMem
 from hermes.policies.token_drop import TokenDrop
@@ -38,6 +40,7 @@ BUILTIN: Final[tuple[type[Policy], ...]] = (
     TokenDrop,
     H2O,
     SnapKV,
+    SnapKVQuestion,
     InfiniPotV,
     RandomKeep,
     ReKV,
@@ -45,6 +48,7 @@ BUILTIN: Final[tuple[type[Policy], ...]] = (
     StreamMem,
     StreamKV,
     MemStream,
+    StreamingVLM,
     VideoScan,
     Quicksviewer,
     Storm,

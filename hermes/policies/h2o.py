@@ -42,7 +42,6 @@ class H2O(Policy):
             low=0.05,
             high=0.95,
             step=0.05,
-            source="ours",
         ),
         OUR_REINDEXING,
     )

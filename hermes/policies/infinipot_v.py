@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from hermes.memory.cache import FRAME, LayerMemory
-from hermes.memory.positions import Reindexing
-from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Step
 from hermes.policies.by_head import note, patches_of, split
 from hermes.policies.ops.attention_scores import mean_direction, temporal_redundancy, two_rules, value_norm
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import OUR_REINDEXING, Setting
+
+PARTS = 24
+"""Frames that the released code keeps of 32; the shares are counted in these parts."""
 
 
 @dataclass
@@ -22,59 +24,60 @@ class InfiniPotV(Policy):
 
     Attributes:
         target: Share of the budget left after compression.
-        recent: Share of that for the newest frames, which are kept whole.
-        changed_share: Share of the remaining tokens selected because their patch has changed since.
+        newest: Of 24 tokens left, those of the newest frames, which are kept whole.
+        changed: Of 24 tokens left, those selected because their patch has changed since (TaR); the rest have the largest
+            values (VaN).
     """
 
     name: ClassVar[str] = "infinipot-v"
     title: ClassVar[str] = "InfiniPot-V"
-    badge: ClassVar[str] = BASELINE
+    badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
         "Each head keeps the newest frames whole, older patches that have changed since, and tokens with large values."
     )
-    citation: ClassVar[str] = "InfiniPot-V, arXiv 2506.15745; values are not pooled, keys are compared unrotated"
+    citation: ClassVar[str] = "InfiniPot-V, arXiv 2506.15745; keys are compared unrotated"
     spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
             "target",
             "Compress to",
-            "Share of the budget left after compression; 24 of 32 frames in the publication.",
+            "Share of the budget left after compression. The released code cuts 32 frames to 24 and then takes 8 more; "
+            "here, as for the other policies, new frames do not count towards the budget.",
             "number",
-            0.75,
+            1.0,
             low=0.1,
-            high=1.0,
-            step=0.05,
-            source="released code",
-        ),
-        Setting(
-            "recent",
-            "Newest frames",
-            "Share of the remaining tokens for the newest frames, which are kept whole.",
-            "number",
-            0.25,
-            low=0.05,
-            high=0.9,
-            step=0.05,
-            source="released code",
-        ),
-        Setting(
-            "changed_share",
-            "Selected by change",
-            "Share of the older tokens selected because their patch has changed since; the rest have the largest values.",
-            "number",
-            0.5,
-            low=0.0,
             high=1.0,
             step=0.05,
             source="ours",
         ),
-        replace(REINDEXING, default="eager", source="released code"),
+        Setting(
+            "newest",
+            "Newest frames, of 24",
+            "Of 24 tokens left, those of the newest frames, which are kept whole.",
+            "number",
+            8,
+            low=1,
+            high=22,
+            step=1,
+            source="released code",
+        ),
+        Setting(
+            "changed",
+            "Selected by change, of 24",
+            "Of 24 tokens left, those selected because their patch has changed since. The rest have the largest values.",
+            "number",
+            4,
+            low=0,
+            high=22,
+            step=1,
+            source="released code",
+        ),
+        OUR_REINDEXING,
     )
 
-    target: float = 0.75
-    recent: float = 0.25
-    changed_share: float = 0.5
-    reindexing: Reindexing = "eager"
+    target: float = 1.0
+    newest: int = 8
+    changed: int = 4
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Compress every layer that is over budget, each head independently."""
@@ -101,9 +104,10 @@ class InfiniPotV(Policy):
         # Text between frames has no patch to compare: it counts as unchanged, and can only be kept for its values.
         changed = temporal_redundancy(keys[:, :older], patch[:, :older].clamp(min=0), now)
         changed = changed.masked_fill(patch[:, :older] < 0, -1.0)
-        chosen = two_rules(
-            changed, value_norm(layer.values[:, start : start + older]), left - newest, self.changed_share
-        )
+        # Newest frames are whole: where they take more or less than their part, the part by change makes up for it.
+        by_change = min(max(round(left * (self.newest + self.changed) / PARTS) - newest, 0), left - newest)
+        norms = value_norm(layer.values[:, start : start + older])
+        chosen = two_rules(changed, norms, left - newest, by_change)
         note(layer, start, changed)
         whole = torch.arange(older, older + newest, device=chosen.device).expand(len(chosen), -1)
         return torch.cat((chosen, whole), dim=1)
@@ -111,5 +115,5 @@ class InfiniPotV(Policy):
     def _newest(self, step: Step, layer: LayerMemory, left: int) -> int:
         """Number of tokens of the newest whole frames, at least one frame."""
         frame = split(layer).labels[0, FRAME, step.prompt_len : layer.length]
-        frames = max(round(left * self.recent) // max(step.patches, 1), 1)
+        frames = max(left * self.newest // (PARTS * max(step.patches, 1)), 1)
         return int((frame > frame.max() - frames).sum())

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.errors import HermesError
+from hermes.policies.fidelity import Fidelity
 from hermes.policies.settings import Setting
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class PolicyInfo:
     title: str
     badge: str
     kind: str
+    fidelity: Fidelity
     about: str
     citation: str
     needs: str
@@ -47,6 +49,7 @@ class PolicyInfo:
             title=policy.title,
             badge=policy.badge,
             kind=policy.kind_of(),
+            fidelity=policy.fidelity_of(),
             about=policy.about,
             citation=policy.citation,
             needs=policy.needs,
@@ -59,6 +62,10 @@ class PolicyInfo:
     def kind_of(self) -> str:
         """Return the short form of the badge for menus; empty if there is none."""
         return self.kind
+
+    def fidelity_of(self) -> Fidelity:
+        """Return the group in which results of this policy are listed."""
+        return self.fidelity
 
     def settings_for(self, constants: FamilyConstants) -> tuple[Setting, ...]:
         """Return the settings with their defaults for a model family; loads the policy."""

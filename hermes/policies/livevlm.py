@@ -1,6 +1,7 @@
 """LiveVLM v2: vision-to-vision attention with temporal buckets, and retrieval of pages within the memory.
 
-arXiv 2505.15269 v2, re-implemented from the publication; training-free.
+arXiv 2505.15269 v2, re-implemented from third-party descriptions that agree; training-free. With `read_share=1` a question
+reads everything that is held.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from torch import Tensor
 from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, LayerMemory
 from hermes.memory.chunk import Chunk
 from hermes.memory.importance import normalise
+from hermes.policies.archiving import own_tokens
 from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
 from hermes.policies.ops.buckets import bucket_of, bucketed, page_scores
 from hermes.policies.ops.retrieval import recall_by_layer
@@ -81,7 +83,7 @@ class LiveVLM(Policy):
         Setting(
             "read_share",
             "Pages read",
-            "Share of the pages that a question reads.",
+            "Share of the pages that a question reads; at 1 it reads everything that is held.",
             "number",
             0.4,
             low=0.05,
@@ -148,4 +150,4 @@ class LiveVLM(Policy):
                 torch.cat((whole[:start], whole[start : start + older][pages], whole[start + older :]))
             )
 
-        return Recall(recall_by_layer(step.backbone, ids, start, choose))
+        return Recall(recall_by_layer(step.backbone, own_tokens(step, ids), start, choose))

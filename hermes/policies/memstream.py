@@ -16,7 +16,7 @@ from torch import Tensor
 from hermes.memory.cache import FRAME, IMPORTANCE, Provenance
 from hermes.memory.chunk import Chunk
 from hermes.memory.stream_state import StateField
-from hermes.policies.archiving import local_window
+from hermes.policies.archiving import WINDOW, local_window
 from hermes.policies.base import TRAINING_FREE, Step
 from hermes.policies.ops.features import novelty_rank, patch_similarity
 from hermes.policies.rekv import ReKV
@@ -32,12 +32,12 @@ class MemStream(ReKV):
     """
 
     name: ClassVar[str] = "memstream"
-    title: ClassVar[str] = "MemStream"
+    title: ClassVar[str] = "MemStream-style, one expert"
     badge: ClassVar[str] = TRAINING_FREE
     about: ClassVar[str] = (
         "Like ReKV, but frames see only the novel patches of earlier frames; everything is still archived."
     )
-    citation: ClassVar[str] = "MemStream, arXiv 2602.18434; internal expert only"
+    citation: ClassVar[str] = "after MemStream, arXiv 2602.18434; internal expert only, share of visible patches ours"
     state_fields: ClassVar[Mapping[str, StateField]] = {
         "previous": StateField(("patches", "hidden"), "model", -1e6, 1e6)
     }
@@ -54,7 +54,8 @@ class MemStream(ReKV):
             source="ours",
         ),
         # The publication does not state window or positions; for frames read it states 64 pairs for one model.
-        *(replace(setting, source="ours") for setting in ReKV.settings),
+        replace(WINDOW, about=WINDOW.about.partition(" The publication")[0]),
+        *(replace(setting, source="ours") for setting in ReKV.settings if setting != WINDOW),
     )
 
     visible_share: float = 0.25
@@ -73,7 +74,7 @@ class MemStream(ReKV):
 
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
         """Let tokens see the prompt, their own frame, and the novel patches of earlier frames in the window."""
-        window = local_window(step, chunk, self.budget)
+        window = local_window(step, chunk, self.held_limit)
         views: list[Tensor | None] = []
         hidden_of_chunk = chunk.provenance.figures[IMPORTANCE] <= 1 - self.visible_share
         for index, layer in enumerate(step.cache.layers):

@@ -35,7 +35,7 @@ class Quicksviewer(Policy):
     """
 
     name: ClassVar[str] = "quicksviewer"
-    title: ClassVar[str] = "Quicksviewer"
+    title: ClassVar[str] = "Quicksviewer-style"
     badge: ClassVar[str] = UNTRAINED
     about: ClassVar[str] = (
         "Splits the stream where it changes and averages the frames between two boundaries; keeps the newest averages."

@@ -29,7 +29,7 @@ class RecurrentState(Policy):
     """
 
     name: ClassVar[str] = "recurrent-state"
-    title: ClassVar[str] = "Recurrent state"
+    title: ClassVar[str] = "Recurrent-state surrogate"
     badge: ClassVar[str] = SURROGATE
     about: ClassVar[str] = (
         "Blends every frame into one slot per patch and layer, so that older frames fade. A surrogate for the constant "

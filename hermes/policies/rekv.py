@@ -1,6 +1,7 @@
 """ReKV: encode with a sliding window, archive every frame, and retrieve frames per layer for a question.
 
-arXiv 2503.00540 (ICLR 2025), re-implemented from the publication; training-free.
+arXiv 2503.00540 (ICLR 2025), re-implemented and checked against the released code; training-free. Deviation: the window
+keeps its positions, where the released code gives the prompt one fixed distance.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from hermes.backbones.base import Backbone
 from hermes.memory.chunk import Chunk
 from hermes.memory.positions import Reindexing
 from hermes.policies.archiving import (
     ARCHIVE_MEMORY,
     NEEDS,
+    WINDOW,
     archive_chunk,
+    check_window,
     frames_within,
     local_window,
     recall_blocks,
@@ -43,6 +47,7 @@ class ReKV(Policy):
     """Keeps a local window; a question is answered from archived frames, retrieved per layer.
 
     Attributes:
+        window: Tokens that the cache holds; 0: the budget. The budget limits what a question reads.
         frames_read: Frames that each layer reads for a question.
         archive_memory: Megabytes of the archive in host memory.
     """
@@ -57,18 +62,30 @@ class ReKV(Policy):
     citation: ClassVar[str] = "ReKV, arXiv 2503.00540"
     needs: ClassVar[str] = NEEDS
     settings: ClassVar[tuple[Setting, ...]] = (
+        WINDOW,
         FRAMES_READ,
         ARCHIVE_MEMORY,
         replace(REINDEXING, default="eager", source="released code"),
     )
 
+    window: int = 0
     frames_read: int = 64
     archive_memory: int = 1024
     reindexing: Reindexing = "eager"
 
+    @property
+    def held_limit(self) -> int:
+        """The local window."""
+        return self.window or self.budget
+
+    def check(self, backbone: Backbone) -> None:
+        """Check the window, too."""
+        super().check(backbone)
+        check_window(backbone, self.window)
+
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
         """Let tokens see the prompt and the local window."""
-        return local_window(step, chunk, self.budget)
+        return local_window(step, chunk, self.held_limit)
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Archive the new frames and retain the window."""

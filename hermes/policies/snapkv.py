@@ -1,7 +1,7 @@
-"""SnapKV: per head, keeps the tokens that the last queries attend to, pooled over neighbours (arXiv 2404.14469).
+"""Last-patches vote: per head, keeps the tokens that the last patches of each chunk attend to, in the style of SnapKV.
 
-The publication observes the attention of the question at the end of the prompt. A stream has no question yet, so here the
-observation window is the last tokens of each chunk.
+SnapKV (arXiv 2404.14469) observes the attention of the question. A stream has no question yet, so here the last patches of
+each chunk vote. `hermes.policies.snapkv_question` runs SnapKV at the question.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
@@ -17,6 +18,18 @@ from hermes.policies.by_head import chunk_attention, note
 from hermes.policies.ops.attention_scores import heavy_and_recent, pooled
 from hermes.policies.settings import OUR_REINDEXING, Setting
 
+POOLING = Setting(
+    "pooling",
+    "Pooling width",
+    "Number of neighbouring tokens over which attention scores are averaged.",
+    "number",
+    5,
+    low=1,
+    high=15,
+    step=2,
+    source="released code",
+)
+
 
 @dataclass
 class SnapKV(Policy):
@@ -24,16 +37,16 @@ class SnapKV(Policy):
 
     Attributes:
         window: Number of newest tokens that are observed and always kept.
-        pooling: Width of the max pooling over neighbouring tokens.
+        pooling: Width of the average pooling over neighbouring tokens.
     """
 
     name: ClassVar[str] = "snapkv"
-    title: ClassVar[str] = "SnapKV"
+    title: ClassVar[str] = "Last-patches vote (SnapKV-style)"
     badge: ClassVar[str] = BASELINE
     about: ClassVar[str] = (
-        "Each head keeps the last tokens of each chunk and the tokens that they attend to, pooled over neighbours."
+        "Each head keeps the last patches of each chunk and the tokens that they attend to, averaged over neighbours."
     )
-    citation: ClassVar[str] = "SnapKV, arXiv 2404.14469; here the chunk is observed, not the question"
+    citation: ClassVar[str] = "after SnapKV, arXiv 2404.14469, where the question votes instead of the last patches"
     spreads: ClassVar[bool] = True
     settings: ClassVar[tuple[Setting, ...]] = (
         Setting(
@@ -48,17 +61,7 @@ class SnapKV(Policy):
             step=1,
             source="ours",
         ),
-        Setting(
-            "pooling",
-            "Pooling width",
-            "Number of neighbouring tokens that share their largest attention score.",
-            "number",
-            5,
-            low=1,
-            high=15,
-            step=2,
-            source="released code",
-        ),
+        POOLING,
         OUR_REINDEXING,
     )
 
@@ -83,7 +86,9 @@ class SnapKV(Policy):
             if not over:
                 kept.append(None)
                 continue
-            votes = pooled(chunk_attention(step, index)[:, start:], self.pooling | 1)
+            attention, observed = chunk_attention(step, index)[:, start:], self._observed()
+            # As in the released code, the observed tokens themselves are not pooled: they are kept anyway.
+            votes = torch.cat((pooled(attention[:, :-observed], self.pooling | 1), attention[:, -observed:]), dim=1)
             note(layer, start, votes)
-            kept.append(heavy_and_recent(votes, self.budget, self._observed()))
+            kept.append(heavy_and_recent(votes, self.budget, observed))
         return self.retain_by_head(step, kept) if any(keep is not None for keep in kept) else None

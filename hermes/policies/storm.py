@@ -24,7 +24,7 @@ class Storm(Policy):
     """
 
     name: ClassVar[str] = "storm"
-    title: ClassVar[str] = "STORM"
+    title: ClassVar[str] = "STORM-style temporal pooling"
     badge: ClassVar[str] = UNTRAINED
     about: ClassVar[str] = (
         "Averages groups of frames before the decoder and keeps the newest averages within the budget."

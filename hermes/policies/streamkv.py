@@ -1,6 +1,8 @@
 """StreamKV: segments compressed by a fixed prompt, and frame retrieval with layer-adaptive budgets.
 
-arXiv 2511.07278 (AAAI 2026), re-implemented from the publication; training-free.
+arXiv 2511.07278 (AAAI 2026), re-implemented and checked against the released code; training-free. Deviations: the prompt
+that compresses is the model's global guidance prompt, not the released six-point one, and there is no streaming system
+prompt; long segments are split by the window.
 """
 
 from __future__ import annotations
@@ -12,16 +14,20 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from hermes.backbones.base import Backbone
 from hermes.memory.cache import FRAME, KIND, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.positions import Reindexing
 from hermes.memory.stream_state import StateField
 from hermes.policies.archiving import (
     ARCHIVE_MEMORY,
+    WINDOW,
     block_counts,
     block_shares,
+    check_window,
     frames_within,
     local_window,
+    own_tokens,
     prompt_of,
 )
 from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
@@ -45,6 +51,7 @@ class StreamKV(Policy):
         most: Maximum number of frames per segment.
         kept_share: Share of a segment's frames that are archived.
         frames_read: Frames that a question reads, mean over layers.
+        window: Tokens that the cache holds; 0: the budget. The budget limits what a question reads.
         archive_memory: Megabytes of the archive in host memory.
     """
 
@@ -98,6 +105,7 @@ class StreamKV(Policy):
             step=0.05,
             source="released code",
         ),
+        WINDOW,
         FRAMES_READ,
         ARCHIVE_MEMORY,
         replace(REINDEXING, default="eager", source="released code"),
@@ -107,9 +115,20 @@ class StreamKV(Policy):
     least: int = 4
     most: int = 64
     kept_share: float = 0.6
+    window: int = 0
     frames_read: int = 64
     archive_memory: int = 1024
     reindexing: Reindexing = "eager"
+
+    @property
+    def held_limit(self) -> int:
+        """The local window."""
+        return self.window or self.budget
+
+    def check(self, backbone: Backbone) -> None:
+        """Check the window, too."""
+        super().check(backbone)
+        check_window(backbone, self.window)
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
         """Insert the mean frame of each segment that ends in this chunk after its last frame."""
@@ -118,7 +137,7 @@ class StreamKV(Policy):
         tensors["previous"] = features[-1].float().mean(0)
         held, number = state.number("held"), frame_times(chunk)[0]
         # A segment is archived from the cache, so its frames from before this chunk must still be in the window.
-        most = max(min(self.most, self.budget * len(features) // chunk.tokens - 1), 1)
+        most = max(min(self.most, self.held_limit * len(features) // chunk.tokens - 1), 1)
         ends = segment_ends(likeness.tolist(), held, self.alike, min(self.least, most), most)
         # The end of a segment at the end of the previous chunk is detected only now: its mean frame precedes this chunk.
         segments, held, total = ended_segments(features, int(number[0]), ends, held, tensors.get("sum"))
@@ -144,7 +163,7 @@ class StreamKV(Policy):
 
     def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
         """Let tokens see the prompt and the local window."""
-        return local_window(step, chunk, self.budget)
+        return local_window(step, chunk, self.held_limit)
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Archive the selected frames and the mean frame of each completed segment; retain the window."""
@@ -168,7 +187,8 @@ class StreamKV(Policy):
                 for query, (_, means), own in zip(queries, known, inside, strict=True)
             ]
             frames = len(shares[0])
-            counts = block_counts(shares, round(len(shares) * frames * self.kept_share), 1, frames)
+            mean = frames * self.kept_share
+            counts = block_counts(shares, int(len(shares) * mean), 1, max(min(frames, int(2 * mean)), 1))
             for chosen, (frame, _), own, share, count in zip(stays, known, inside, shares, counts, strict=True):
                 chosen.append(frame[own][best_blocks(share, count)])
         means_of = torch.tensor([last for _, last in segments])
@@ -195,13 +215,16 @@ class StreamKV(Policy):
         archive = step.state.archive
         if archive is None or not archive.layers:
             return None
+        ids = own_tokens(step, ids)
         queries = [group_queries(q, step.backbone.kv_heads) for q in probe_queries(step.backbone, step.cache, ids)]
         shares = [
             block_shares(query, layer.representatives.rows)
             for query, layer in zip(queries, archive.layers, strict=True)
         ]
         mean = max(frames_within(self.budget, archive, self.frames_read) - step.state.number("held"), 1)
-        counts = block_counts(shares, len(shares) * mean, max(mean // 2, 1), max(mean * 3 // 2, 1))
+        fewest = min(len(share) for share in shares)
+        most = max(min(mean * 3 // 2, fewest), 1)
+        counts = block_counts(shares, len(shares) * mean, min(max(mean // 2, 1), most), most)
         before, rotary = archive.bytes_read, step.backbone.rotary
 
         def choose(index: int, queries: Tensor) -> LayerMemory:  # noqa: ARG001 - blocks are already scored

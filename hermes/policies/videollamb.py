@@ -41,7 +41,7 @@ class VideoLLaMB(Policy):
     """
 
     name: ClassVar[str] = "videollamb"
-    title: ClassVar[str] = "VideoLLaMB"
+    title: ClassVar[str] = "VideoLLaMB-style"
     badge: ClassVar[str] = UNTRAINED
     about: ClassVar[str] = (
         "Splits the stream into scenes; keeps a few memory tokens for earlier scenes, and frames of the current one."

@@ -35,7 +35,7 @@ class VideoScan(Policy):
     """
 
     name: ClassVar[str] = "videoscan"
-    title: ClassVar[str] = "VideoScan"
+    title: ClassVar[str] = "VideoScan-style"
     badge: ClassVar[str] = UNTRAINED
     about: ClassVar[str] = (
         "Keeps one averaged token and a few patches per frame; if the bank is full, evicts the older of the two most "

@@ -58,7 +58,7 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         sequence=history.sequence,
         model=model.card.name,
         policy=policy.name,
-        budget=policy.budget if policy.has_budget else -1,
+        budget=-1 if policy.held_limit is None else policy.held_limit,
         guidance=str(getattr(policy, "guidance", "none")),
         guidance_prompts=policy.guidance_prompts(model.card.guidance),
         seconds=history.times.newest,

@@ -94,7 +94,7 @@ class StreamSession:
     # The stream ---------------------------------------------------------------------------------------------------
 
     def push(self, frames: Frames, times: Sequence[float] | npt.NDArray[np.floating]) -> None:
-        """Encode frames in chunks; after each chunk no layer exceeds its budget.
+        """Encode frames in chunks; after each chunk no layer exceeds `Policy.held_limit`.
 
         Args:
             frames: uint8 [T, H, W, 3] RGB.
@@ -267,7 +267,8 @@ class StreamSession:
             raise QuestionError(f"The question is too long: it has {len(ids)} tokens, and there is room for {room}.")
         longest = min(longest, reserve(self.model) // 4)
         memory = self._opened_cache()
-        recall = self.policy.before_answer(self._step(memory, self.layout), ids) or Recall(memory)
+        step = replace(self._step(memory, self.layout), question=self.model.tokenize(question))
+        recall = self.policy.before_answer(step, ids) or Recall(memory)
         answer = Answer(self.model, recall.memory, ids, longest, asked, recall.moved_bytes)
         return self._answering(question, answer, self.seconds, self.steps_seen)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import max_pool1d, normalize
+from torch.nn.functional import avg_pool1d, normalize
 
 
 def by_kv_head(attention: Tensor, kv_heads: int) -> Tensor:
@@ -16,8 +16,8 @@ def by_kv_head(attention: Tensor, kv_heads: int) -> Tensor:
 
 
 def pooled(scores: Tensor, width: int) -> Tensor:
-    """Each slot's largest neighbour within `width` slots (odd), itself included (SnapKV): [heads, slots], same shape."""
-    return max_pool1d(scores[:, None], width, stride=1, padding=width // 2)[:, 0]
+    """Mean of each slot and its neighbours within `width` slots (odd), 0 beyond the ends (SnapKV): [heads, slots]."""
+    return avg_pool1d(scores[:, None], width, stride=1, padding=width // 2)[:, 0]
 
 
 def heavy_and_recent(scores: Tensor, budget: int, recent: int) -> Tensor:
@@ -69,19 +69,18 @@ def value_norm(values: Tensor) -> Tensor:
     return values.float().norm(dim=-1)
 
 
-def two_rules(first: Tensor, second: Tensor, budget: int, share: float) -> Tensor:
-    """Select slots by two scores: the first fills `share` of the budget, the second the rest.
+def two_rules(first: Tensor, second: Tensor, budget: int, count: int) -> Tensor:
+    """Select slots by two scores: the first selects `count` slots, the second the rest of the budget.
 
     Args:
         first: [heads, slots].
         second: [heads, slots].
         budget: Number of slots to keep in each head, at most the number of slots.
-        share: Share of the budget that the first score fills, 0 to 1.
+        count: Number of slots that the first score selects, at most `budget`.
 
     Returns:
         int64 [heads, budget], ascending.
     """
-    count = round(budget * share)
     chosen = first.topk(count, dim=1).indices
     rest = second.float().clone().scatter_(1, chosen, -torch.inf)
     return torch.cat((chosen, rest.topk(budget - count, dim=1).indices), dim=1).sort(dim=1).values

@@ -11,22 +11,31 @@ from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies.ops.retrieval import recall_by_layer
 
 
-@torch.inference_mode()
 def probe_attention(backbone: Backbone, cache: MemoryCache, ids: Tensor) -> list[Tensor]:
     """Attention of the prompt `ids` on every cached token, mean over heads and over the prompt's tokens.
 
     Returns:
         For each layer float32 [cached tokens, prompt included].
     """
+    return [attention.mean(0) for attention in probe_heads(backbone, cache, ids, slice(None))]
+
+
+@torch.inference_mode()
+def probe_heads(backbone: Backbone, cache: MemoryCache, ids: Tensor, rows: slice) -> list[Tensor]:
+    """Attention of the tokens `rows` of the prompt `ids` on every cached token, mean over these rows.
+
+    Returns:
+        For each layer float32 [heads, cached tokens, prompt included].
+    """
     branch = cache.branch()
     try:
         lengths = [layer.length for layer in branch.layers]
-        recorder = AttentionRecorder(lengths, [slice(None)] * len(lengths))
+        recorder = AttentionRecorder(lengths, [rows] * len(lengths))
         positions = backbone.text_positions(branch.next_positions(), len(ids))
         backbone.prefill(backbone.embed(ids), positions, None, branch, recorder)
     finally:
         cache.release(branch)
-    return [recorder.mean(index).mean(0) for index in range(len(lengths))]
+    return [recorder.mean(index) for index in range(len(lengths))]
 
 
 @torch.inference_mode()

@@ -25,7 +25,7 @@ class InfiniPotV(Policy):
     Attributes:
         target: Share of the budget left after compression.
         newest: Of 24 tokens left, those of the newest frames, which are kept whole.
-        changed: Of 24 tokens left, those selected because their patch has changed since (TaR); the rest have the largest
+        by_change: Of 24 tokens left, those selected because their patch has changed since (TaR); the rest have the largest
             values (VaN).
     """
 
@@ -62,7 +62,7 @@ class InfiniPotV(Policy):
             source="released code",
         ),
         Setting(
-            "changed",
+            "by_change",
             "Selected by change, of 24",
             "Of 24 tokens left, those selected because their patch has changed since. The rest have the largest values.",
             "number",
@@ -77,7 +77,7 @@ class InfiniPotV(Policy):
 
     target: float = 1.0
     newest: int = 8
-    changed: int = 4
+    by_change: int = 4
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Compress every layer that is over budget, each head independently."""
@@ -105,7 +105,7 @@ class InfiniPotV(Policy):
         changed = temporal_redundancy(keys[:, :older], patch[:, :older].clamp(min=0), now)
         changed = changed.masked_fill(patch[:, :older] < 0, -1.0)
         # Newest frames are whole: where they take more or less than their part, the part by change makes up for it.
-        by_change = min(max(round(left * (self.newest + self.changed) / PARTS) - newest, 0), left - newest)
+        by_change = min(max(round(left * (self.newest + self.by_change) / PARTS) - newest, 0), left - newest)
         norms = value_norm(layer.values[:, start : start + older])
         chosen = two_rules(changed, norms, left - newest, by_change)
         note(layer, start, changed)

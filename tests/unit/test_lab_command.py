@@ -6,6 +6,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,9 @@ from small_lab import POLICIES, without_times
 import hermes
 from hermes.cli import lab as lab_command
 from hermes.cli import main
+from hermes.lab.statistics import holm
 from hermes.lab.store import MEASUREMENTS
+from hermes.policies.fidelity import GROUPS
 from hermes.policies.presets import PRESETS
 
 SMALL = ["--streams", "2", "--frames", "24", "--budgets", "25%", "--policies", *POLICIES]
@@ -103,6 +106,75 @@ def test_the_csv_holds_every_accuracy(folder):
     assert len(rows) == sum(len(cell["accuracy"]) for cell in found["cells"])
     first = next(row for row in rows if row["policy"] == "hermes" and row["group"] == "first")
     assert float(first["accuracy"]) == found["cells"][0]["accuracy"]["first"]["value"]
+    assert (first["title"], first["fidelity"], first["badge"], first["window"]) == (
+        "HERMES", "re-implemented", "original method, no training", "96",
+    )  # fmt: skip
+
+
+def test_reports_of_the_same_streams_are_merged(folder, tmp_path, capsys):
+    """A policy with other results replaces its rows; policies are listed in groups; Holm's correction covers everything."""
+    older, newer = tmp_path / "older", tmp_path / "newer"
+    shutil.copytree(folder, older)
+    found = json.loads((older / "lab.json").read_text())
+    (window,) = (cell for cell in found["cells"] if cell["policy"] == "sliding-window")
+    measured = window["accuracy"]["all"]["value"]
+    window["accuracy"]["all"]["value"] = 0.123  # as if an earlier version had given other answers
+    window["title"] = "Old name"
+    (older / "lab.json").write_text(json.dumps(found))
+    more = [*SMALL[:-3], "hermes", "sliding-window", "recurrent-state", "storm"]
+    assert main(["lab", *more, "--out", str(newer)]) == 0
+    assert main(["lab", "--merge", str(older), str(newer)]) == 0
+    merged = json.loads((older / "lab.json").read_text())
+    assert [(cell["policy"], cell["fidelity"]) for cell in merged["cells"]] == [
+        ("hermes", "re-implemented"), ("sliding-window", "re-implemented"), ("full", "re-implemented"),
+        ("storm", "untrained"), ("recurrent-state", "surrogate"),
+    ]  # fmt: skip
+    window = merged["cells"][1]
+    assert (window["accuracy"]["all"]["value"], window["title"]) == (measured, "Sliding window")
+    runs = {cell["policy"]: cell["times"]["runs"] for cell in merged["cells"]}
+    assert (runs["hermes"], runs["storm"], runs["sliding-window"]) == ("A", "B", "B")
+    assert [source["runs"] for source in merged["sources"]] == [["A"], ["B"]]
+    assert merged["sources"][1]["command"].endswith("--streams 2 --frames 24 --seed 0")
+    compared = merged["comparisons"]
+    assert {row["policy"] for row in compared} == {"sliding-window", "full", "storm", "recurrent-state"}
+    assert [row["p_holm"] for row in compared] == holm([row["p"] for row in compared])
+    text = (older / "lab.html").read_text()
+    assert text.count("To repeat the measurement:") == 2
+    assert "Old name" not in text
+    assert all(title in text for title in GROUPS.values())
+    assert '<small class="badge">approximation, not the original</small>' in text
+    printed = capsys.readouterr().out
+    assert "storm (untrained) 25 %" in printed
+    assert "recurrent-state (surrogate) 25 %" in printed
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda report: report["setup"].update(seed=7), "differ in seed"),
+        (lambda report: report["cells"][0]["accuracy"]["all"].update(value=0.5), "reference “hermes” gave different"),
+        (lambda report: report["groups"][0].update(n=1), "different questions"),
+        (lambda report: report.pop("cells"), "not a report of the lab"),
+    ],
+)
+def test_reports_that_do_not_fit_are_not_merged(folder, tmp_path, change, says, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    report = json.loads((other / "lab.json").read_text())
+    change(report)
+    (other / "lab.json").write_text(json.dumps(report))
+    before = (folder / "lab.json").read_bytes()
+    assert main(["lab", "--merge", str(folder), str(other)]) == 2
+    assert says in capsys.readouterr().err
+    assert (folder / "lab.json").read_bytes() == before
+
+
+def test_a_missing_or_damaged_report_is_named(tmp_path, capsys):
+    assert main(["lab", "--merge", str(tmp_path)]) == 2
+    assert "no report" in capsys.readouterr().err
+    (tmp_path / "lab.json").write_text("{")
+    assert main(["lab", "--merge", str(tmp_path)]) == 2
+    assert "not JSON" in capsys.readouterr().err
 
 
 def test_the_command_prints_tables_or_json(folder, capsys):

@@ -9,8 +9,10 @@ import pytest
 import torch
 
 import hermes
+from hermes.errors import HermesError
 from hermes.memory.archive import Archive
-from hermes.memory.cache import FRAME, KIND
+from hermes.memory.cache import FRAME, KIND, PATCH
+from hermes.policies.ops.probe import probe_heads
 from hermes.session import storage
 from hermes.session.storage import SessionFileError
 from hermes.snapshot import SUMMARY, VISION
@@ -83,12 +85,112 @@ def test_heads_of_h2o_keep_tokens_of_their_own(tiny_model, noise):
     assert not torch.equal(table.labels[0, :, :30], table.labels[1, :, :30])
 
 
-def test_infinipot_cuts_to_three_quarters_and_keeps_the_newest_frames_whole(tiny_model, noise):
-    session = session_of(tiny_model, "infinipot-v", budget=64, chunk=17)
-    session.push(*noise(17))
+def test_infinipot_fills_the_budget_with_the_released_shares_and_keeps_positions(tiny_model, noise):
+    """The released code keeps 24 frames of 32: the 8 newest whole, 4 by change, 12 by the norm of their values."""
+    frames, times = noise(32)
+    full, session = (session_of(tiny_model, name, budget=24 * P, chunk=32) for name in ("full", "infinipot-v"))
+    for one in (full, session):
+        one.push(frames, times)
     snapshot = session.snapshot()
-    assert (snapshot.kept_per_layer == 48).all()
-    assert (snapshot.kept[:, -3:] == P).all(), "a quarter of 48 tokens is three frames"
+    assert (snapshot.kept_per_layer == 24 * P).all()
+    assert (snapshot.kept[:, -8:] == P).all(), "the 8 newest frames are whole"
+    prompt = snapshot.prompt_len
+    layer, whole = session.state.cache.layers[2], full.state.cache.layers[2]
+    table = layer.heads
+    for head in range(len(table.labels)):
+        labels, positions = (
+            table.labels[head, :, prompt : layer.length],
+            table.positions[head, 0, prompt : layer.length],
+        )
+        origin = labels[FRAME].long() * P + labels[PATCH].long()
+        assert torch.equal(positions, whole.positions[0, prompt : whole.length][origin]), (
+            "positions are the original ones"
+        )
+        # From the definition: 4 frames' worth of the old tokens that differ most from the newest frames at their patch ...
+        keys = torch.nn.functional.normalize(whole.raw_keys(tiny_model.rotary, prompt)[head], dim=-1).view(32, P, -1)
+        change = -torch.einsum("fpd,npd->fp", keys[:24], keys[24:]) / 8
+        by_change = set(change.flatten().topk(4 * P).indices.tolist())
+        # ... and 12 frames' worth of the largest values among the rest.
+        norm = whole.values[head, prompt : prompt + 24 * P].norm(dim=-1)
+        norm[list(by_change)] = -1
+        expected = by_change | set(norm.topk(12 * P).indices.tolist())
+        assert set(origin[origin < 24 * P].tolist()) == expected
+
+
+def test_snapkv_averages_the_votes_of_the_last_patches(tiny_model, noise):
+    frames, times = noise(10)
+    session = session_of(tiny_model, "snapkv", budget=16, chunk=10, window=4, pooling=3)
+    seen = {}
+    after = type(session.policy).after_encode
+
+    def watch(step):
+        seen["sums"] = {index: sums.clone() for index, sums in step.attention.sums.items()}
+        return after(session.policy, step)
+
+    session.policy.after_encode = watch
+    session.push(frames, times)
+    prompt, layer = session.snapshot().prompt_len, session.state.cache.layers[1]
+    votes = seen["sums"][1].view(2, 2, -1).mean(1)[:, prompt:-4]  # four heads on two key heads; without the voters
+    padded = torch.nn.functional.pad(votes, (1, 1))
+    means = (padded[:, :-2] + padded[:, 1:-1] + padded[:, 2:]) / 3
+    for head, expected in enumerate(means.topk(12, dim=1).indices.sort(dim=1).values):
+        labels = layer.heads.labels[head, :, prompt : layer.length].long()
+        assert (labels[FRAME] * P + labels[PATCH]).tolist() == [*expected.tolist(), 36, 37, 38, 39]
+
+
+def test_snapkv_at_the_question_holds_everything_and_reads_what_the_question_attends_to(tiny_model, noise):
+    frames, times = noise(12)
+    full, session = session_of(tiny_model, "full"), session_of(tiny_model, "snapkv-question", budget=16, pooling=1)
+    for one in (full, session):
+        one.push(frames, times)
+        list(one.ask("What?", max_new_tokens=1))
+    snapshot = session.snapshot()
+    assert (snapshot.kept == P).all(), "nothing is evicted"
+    assert snapshot.budget == -1, "what is held has no limit"
+    assert (snapshot.answer.tokens_read == snapshot.prompt_len + 16).all()
+    ids = tiny_model.tokenize(tiny_model.tail_text("What?"))[-32:]
+    attention = probe_heads(tiny_model, full.state.cache, ids, slice(None))
+    read = read_frames(snapshot.answer, 3)
+    votes = attention[3].view(2, 2, -1).mean(1)[:, snapshot.prompt_len :]
+    assert read == sorted({token // P for own in votes.topk(16, dim=1).indices.tolist() for token in own})
+
+
+def test_streamingvlm_keeps_sixteen_seconds_of_video(tiny_model, noise):
+    session = session_of(tiny_model, "streamingvlm", budget=400)
+    session.push(*noise(50))  # two frames a second
+    assert frames_of(session) == list(range(50 - 32, 50))
+    layer, prompt = session.snapshot().layer(2), session.snapshot().prompt_len
+    np.testing.assert_array_equal(layer["position"], np.arange(prompt + 32 * P))
+
+
+@pytest.mark.parametrize("policy", ["rekv", "memstream", "streamkv"])
+def test_the_window_is_set_apart_from_what_a_question_reads(tiny_model, noise, policy):
+    session = session_of(tiny_model, policy, budget=16, window=48)
+    session.push(*noise(20))
+    list(session.ask("What?", max_new_tokens=1))
+    snapshot = session.snapshot()
+    assert (snapshot.kept_per_layer == 48).all(), "the window is held"
+    assert snapshot.budget == 48
+    if policy != "streamkv":  # which also reads the open segment
+        assert (snapshot.answer.tokens_read - snapshot.prompt_len == 16).all(), "the budget is read"
+    for window in (3, 1_000_000):
+        with pytest.raises(HermesError, match="local window"):
+            session_of(tiny_model, policy, window=window)
+
+
+@pytest.mark.parametrize("policy", ["rekv", "memstream", "streamkv", "livevlm"])
+def test_a_question_retrieves_with_its_own_tokens_only(tiny_model, noise, policy, monkeypatch):
+    asked = []
+    embed = tiny_model.embed
+    monkeypatch.setattr(tiny_model, "embed", lambda ids: asked.append(ids.tolist()) or embed(ids))
+    session = session_of(tiny_model, policy, budget=40, **({"alike": 1.0} if policy == "streamkv" else {}))
+    session.push(*noise(16))
+    asked.clear()
+    list(session.ask("Where was it?", max_new_tokens=1))
+    bare = tiny_model.tokenize("Where was it?").tolist()
+    prompt = tiny_model.tokenize(tiny_model.tail_text("Where was it?")).tolist()
+    assert asked[-1] == prompt, "the answer reads the whole prompt"
+    assert asked[:-1] == [bare] * (2 if policy == "streamkv" else 1)
 
 
 def test_uniform_frames_reads_evenly_spread_frames_and_holds_none(tiny_model, noise):
@@ -119,7 +221,7 @@ def test_rekv_reads_the_frames_closest_to_the_question(tiny_model, noise):
     snapshot = session.snapshot()
 
     layer = tiny_model.decoder.layers[0]
-    question = layer.input_layernorm(tiny_model.embed(tiny_model.tokenize(tiny_model.tail_text("What?")))[0])
+    question = layer.input_layernorm(tiny_model.embed(tiny_model.tokenize("What?"))[0])
     with torch.inference_mode():
         encoded = tiny_model.encode(list(frames), times, 0, session.layout).embeddings[0]
         queries = layer.self_attn.q_proj(question).mean(0).view(2, 2, -1).mean(1)  # four heads on two key heads

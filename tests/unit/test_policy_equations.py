@@ -9,7 +9,7 @@ import torch
 
 from hermes.memory.importance import protect_newest, retain
 from hermes.memory.stream_state import StreamState
-from hermes.policies.archiving import block_counts, block_shares
+from hermes.policies.archiving import block_counts, block_shares, rescaled
 from hermes.policies.ops.attention_scores import (
     by_kv_head,
     heavy_and_recent,
@@ -36,6 +36,7 @@ from hermes.policies.ops.retrieval import best_blocks, group_queries, similarity
 from hermes.policies.ops.scenes import attended, evenly, is_cut, left_depth
 from hermes.policies.ops.segments import ended_segments, segment_ends
 from hermes.policies.ops.slots import blended, slot_weights
+from hermes.policies.streamingvlm import scheduled
 from hermes.policies.videoscan import top_of_frames
 
 
@@ -70,8 +71,10 @@ class TestByHead:
     def test_query_heads_share_a_key_head(self):
         assert by_kv_head(tensor([1, 3], [3, 5], [0, 2], [0, 0]), 2).tolist() == [[2, 4], [0, 1]]
 
-    def test_a_vote_lifts_its_neighbours(self):
-        assert pooled(tensor([0, 0, 5, 0, 0, 1]), 3).tolist() == [[0, 5, 5, 5, 1, 1]]
+    def test_votes_are_averaged_over_neighbours(self):
+        # As SnapKV's released avg_pool1d: places beyond the ends count as 0.
+        assert pooled(tensor([0, 0, 6, 0, 0, 3]), 3).tolist() == [[0, 2, 2, 2, 1, 1]]
+        assert pooled(tensor([5, 0, 0, 0, 0, 10]), 5).tolist() == [[1, 1, 1, 2, 2, 2]]
 
     def test_a_patch_that_looks_different_now_is_kept(self):
         # Patch 0 looked east in the past and looks east now; patch 1 looked east and looks north now.
@@ -84,7 +87,7 @@ class TestByHead:
 
     def test_values_fill_the_rest_after_changed_patches(self):
         change, norm = tensor([5, 4, 0, 0]), tensor([1, 9, 2, 3])
-        assert two_rules(change, norm, budget=3, share=1 / 3).tolist() == [[0, 1, 3]]
+        assert two_rules(change, norm, budget=3, count=1).tolist() == [[0, 1, 3]]
         assert value_norm(tensor([[3, 4], [0, 0]])).tolist() == [[5, 0]]
 
 
@@ -130,9 +133,38 @@ class TestRetrieval:
         assert block_counts([unsure, unsure], total=4, least=1, most=4) == [2, 2]
         assert block_counts([sure, unsure], total=5, least=2, most=3) == [2, 3]
 
-    def test_shares_are_a_softmax_of_cosines(self):
-        shares = block_shares(tensor([1, 0]), tensor([[5, 0]], [[0, 2]]))
-        torch.testing.assert_close(shares, torch.softmax(tensor(1, 0), 0))
+    def test_counts_are_mapped_to_their_range_with_the_same_sum(self):
+        # 2, 4, 6 become 3, 4, 5: the same sum.
+        assert rescaled([2, 6, 4], least=3, most=5) == [3, 5, 4]
+        # 1, 9, 2 become 2, 6, 2.5; times 12 / 10.5: 2.29, 6.86, 2.86; rounded and limited 2, 6, 3; 1 is missing.
+        assert rescaled([1, 9, 2], least=2, most=6) == [3, 6, 3]
+        # 1, 1, 10 become 2, 2, 6; times 12 / 10 this is 2.4, 2.4, 7.2; limited 2, 2, 6; 2 are missing.
+        assert rescaled([1, 1, 10], least=2, most=6) == [3, 3, 6]
+        assert rescaled([4, 4, 4], least=2, most=6) == [4, 4, 4]
+        assert rescaled([1, 1], least=2, most=3) == [2, 2]  # no smaller counts are possible
+
+    def test_shares_are_a_softmax_of_standardised_dot_products(self):
+        # Products 5, 0, 1: mean 2, deviation sqrt(7).
+        shares = block_shares(tensor([1, 0]), tensor([[5, 0]], [[0, 2]], [[1, 7]]))
+        torch.testing.assert_close(shares, torch.softmax(tensor(3, -2, -1) / math.sqrt(7), 0))
+        assert block_shares(tensor([1, 0]), tensor([[5, 0]])).tolist() == [1.0]
+        assert block_shares(tensor([1, 0]), tensor([[5, 0]], [[5, 1]])).tolist() == [0.5, 0.5]
+
+
+class TestSchedule:
+    TEXT = torch.tensor([1, 0, 0, 1, 1, 0, 0, 1, 0, 0], dtype=torch.bool)
+    SECONDS = torch.tensor([0, 0, 0, 1, 1, 1, 1, 2, 2, 2.0])
+
+    def test_first_text_newest_text_and_the_last_seconds_of_video_stay(self):
+        assert scheduled(self.TEXT, self.SECONDS, 1, 2, span=1.0, budget=9).tolist() == [0, 4, 7, 8, 9]
+        assert scheduled(self.TEXT, self.SECONDS, 1, 1, span=1.5, budget=9).tolist() == [0, 5, 6, 7, 8, 9]
+
+    def test_within_the_budget_the_newest_video_stays(self):
+        assert scheduled(self.TEXT, self.SECONDS, 1, 1, span=9.0, budget=5).tolist() == [0, 6, 7, 8, 9]
+
+    def test_a_stream_without_text_is_a_window(self):
+        video = torch.zeros(6, dtype=torch.bool)
+        assert scheduled(video, torch.arange(6.0), 4, 4, span=3.0, budget=9).tolist() == [3, 4, 5]
 
 
 class TestStreamMem:

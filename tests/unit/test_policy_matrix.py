@@ -9,11 +9,12 @@ import torch
 from invariants import check_answer, check_heads, check_memory
 
 import hermes
+from hermes.policies import make_policy
 
 BUDGET, QUESTION = 60, "What?"
 EXACT = [
-    "hermes", "hermes+", "full", "sliding-window", "attention-sink", "random-keep", "h2o", "snapkv", "infinipot-v", "rekv",
-    "uniform-frames",
+    "hermes", "hermes+", "full", "sliding-window", "attention-sink", "random-keep", "h2o", "snapkv", "snapkv-question",
+    "infinipot-v", "rekv", "uniform-frames",
 ]  # fmt: skip
 """Policies that answer as the full cache does while everything fits under the budget."""
 LIKE_ANOTHER = ["video_llama_3"]
@@ -84,7 +85,7 @@ def test_while_everything_fits_nothing_is_lost(family, policy):
     np.testing.assert_allclose(reads[0].attention, reads[1].attention, atol=1e-5)
 
 
-@pytest.mark.parametrize("policy", [name for name, kind in hermes.POLICIES.items() if kind.has_budget])
+@pytest.mark.parametrize("policy", [name for name in hermes.POLICIES if make_policy(name).held_limit is not None])
 def test_positions_stay_in_a_short_range(short_range_model, policy):
     model = short_range_model
     session = hermes.StreamSession(model, policy=policy, budget=40, chunk=50)

@@ -13,6 +13,7 @@ from patience import until
 from test_side_by_side import CLIP
 
 from hermes.policies import POLICIES
+from hermes.policies.fidelity import GROUPS
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.session.stream_session import StreamSession
 from hermes.trace import read_lab
@@ -334,6 +335,10 @@ def test_available_choices(clips):
     names = [row["name"] for row in choices(POLICIES)]
     assert len(set(names)) == len(names)
     assert {"hermes", "full", "hermes-no-smoothing"} <= set(names)
+    groups = {row["name"]: row["group"] for row in choices(POLICIES)}
+    assert list(dict.fromkeys(groups.values())) == list(GROUPS.values()), "in the order of the results"
+    assert (groups["rekv"], groups["hermes-no-smoothing"]) == (GROUPS["re-implemented"],) * 2
+    assert (groups["storm"], groups["recurrent-state"]) == (GROUPS["untrained"], GROUPS["surrogate"])
     made = offer(clips, POLICIES)
     json.dumps(made)
     assert made["clips"][0]["questions"]

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from hermes.policies.fidelity import GROUPS
 from hermes.trace import LabRun
 from ui.player.clips import Clip
 from ui.runs.runs import lab_card
@@ -14,15 +15,26 @@ BUDGETS = (64, 128, 256, 512, 1024)
 
 
 def choices(policies: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return what can be compared: every policy, and the presets of the ablations."""
+    """Return what can be compared, in groups by fidelity: every policy, and the presets of the ablations."""
     from hermes.policies.presets import PRESETS  # noqa: PLC0415 - imports torch, only needed for live runs
 
     listed = [
-        {"name": name, "title": str(policy.title), "badge": str(policy.badge)} for name, policy in policies.items()
+        {"name": name, "title": str(policy.title), "badge": str(policy.badge), "group": GROUPS[policy.fidelity_of()]}
+        for name, policy in policies.items()
     ]
     names = {row["name"] for row in listed}
-    variants = [preset for preset in PRESETS.values() if preset.name not in names]
-    return listed + [{"name": one.name, "title": one.title, "badge": f"variant of {one.policy}"} for one in variants]
+    listed += [
+        {
+            "name": preset.name,
+            "title": preset.title,
+            "badge": f"variant of {preset.policy}",
+            "group": GROUPS[policies[preset.policy].fidelity_of()],
+        }
+        for preset in PRESETS.values()
+        if preset.name not in names
+    ]
+    order = list(GROUPS.values())
+    return sorted(listed, key=lambda row: order.index(row["group"]))
 
 
 def offer(

@@ -2,13 +2,19 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { heldTable } from "../js/lab/held_table.js";
 import { answerOf, heldShare, metrics, score, UNSEEN } from "../js/lab/lanes.js";
-import { chosen, liveLine, mainAction } from "../js/lab/live.js";
+import { chosen, grouped, liveLine, mainAction } from "../js/lab/live.js";
 import { firstLabRun, replayLine, stopOf } from "../js/lab/recorded.js";
 import { recordingLine } from "../js/player/record.js";
 import { firstRun, linkTo } from "../js/runs/replay.js";
 
 test("memories are chosen once each, gaps left out", () => {
   assert.deepEqual(chosen(["hermes", "", "full", "hermes", ""]), ["hermes", "full"]);
+});
+
+test("policies are offered in the groups of the results", () => {
+  const [first, second, third] = [{ name: "a", group: "Methods" }, { name: "b", group: "Surrogates" }, { name: "c", group: "Methods" }];
+  assert.deepEqual(grouped([first, second, third]), [["Methods", [first, third]], ["Surrogates", [second]]]);
+  assert.deepEqual(grouped([]), []);
 });
 
 test("the main button pauses a playing run and restarts an ended one", () => {
@@ -37,6 +43,7 @@ test("the table shows what each layer holds, from when, and the most attended mo
   const hermes = { title: "HERMES", layers: 2, tiers: [0, 2], held: base64(0, 127, UNSEEN, UNSEEN, 254, 254, UNSEEN, UNSEEN), spots: base64(9, 255, 0, 0) };
   const other = { title: "Other", layers: 1, tiers: null, held: base64(0, 0, UNSEEN, UNSEEN) };
   const waiting = { title: "Waits", first_ms: null };
+  assert.deepEqual(heldTable({ lanes: [{ ...other, badge: "surrogate" }], columns: 4, duration: null }).head, ["layer", "Other (surrogate)"]);
   const { head, rows } = heldTable({ lanes: [hermes, other, waiting], columns: 4, duration: 40 });
   assert.deepEqual(head, ["layer", "HERMES", "Other", "Waits"]);
   assert.deepEqual(rows, [

@@ -34,7 +34,7 @@ export function heldTable({ lanes, columns, duration }) {
   }
   return {
     caption: "Share of the tokens seen so far that each layer holds, and the oldest moment of which it holds any. Layer 0 is the shallowest.",
-    head: ["layer", ...lanes.map((lane) => lane.title)], rows,
+    head: ["layer", ...lanes.map((lane) => (lane.badge ? `${lane.title} (${lane.badge})` : lane.title))], rows,
   };
 }
 

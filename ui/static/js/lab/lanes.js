@@ -146,14 +146,15 @@ export function makeLanes(open) {
 
   function drawTable() {
     scroll.hidden = !state.asked.length;
-    const key = JSON.stringify([state.asked, state.lanes.map((lane) => lane.title)]);
+    const key = JSON.stringify([state.asked, state.lanes.map((lane) => [lane.title, lane.badge])]);
     if (table.dataset.key === key) return;
     table.dataset.key = key;
     if (scroll.hidden) return;
     const points = score(state.asked, state.lanes.length);
     table.replaceChildren(
       h("caption", {}, "All questions of this run"),
-      h("thead", {}, h("tr", {}, ["at", "question", "correct answer", ...state.lanes.map((lane) => lane.title)].map((name) => h("th", { scope: "col" }, name)))),
+      h("thead", {}, h("tr", {}, ["at", "question", "correct answer"].map((name) => h("th", { scope: "col" }, name)),
+        state.lanes.map((lane) => h("th", { scope: "col" }, lane.title, h("span", { class: "hl-badge" }, lane.badge))))),
       h("tbody", {}, state.asked.map((one) => h("tr", {}, h("td", {}, clock(one.at)), h("td", {}, one.question), h("td", {}, one.truth ?? "unknown"),
         one.replies.map((reply) => h("td", { "data-right": String(reply?.right ?? "") }, reply ? `${MARKS[reply.right]}${reply.answer}` : "–"))))),
       h("tfoot", {}, h("tr", {}, h("td"), h("td", {}, "correct"), h("td"), points.map(({ right, of }) => h("td", {}, of ? `${right} of ${of}` : "–")))));

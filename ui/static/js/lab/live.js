@@ -28,6 +28,11 @@ export function liveLine(state) {
 
 const option = (value, text) => h("option", { value }, text);
 
+/** The policies in the groups in which results are listed: [[title, policies]]. Pure. */
+export function grouped(policies) {
+  return [...new Set(policies.map((policy) => policy.group))].map((title) => [title, policies.filter((policy) => policy.group === title)]);
+}
+
 function select(label, options, value) {
   const node = h("select", {}, options);
   node.value = value;
@@ -41,7 +46,7 @@ function select(label, options, value) {
 export function makeLive({ clips, policies, budgets, act, showError }) {
   let state = { state: "empty", lanes: [] };
   const picks = Array.from({ length: LANES }, (_, i) => select(`Memory ${i + 1}`, [
-    ...(i < 2 ? [] : [option("", "none")]), ...policies.map((policy) => option(policy.name, policy.title)),
+    ...(i < 2 ? [] : [option("", "none")]), ...grouped(policies).map(([label, members]) => h("optgroup", { label }, members.map((policy) => option(policy.name, policy.title)))),
   ], policies.some((policy) => policy.name === START[i]) ? START[i] : ""));
   const [clipLabel, clip] = select("Clip", clips.map((one) => option(one.id, `${one.title} (${clock(one.seconds)})`)), clips[0]?.id);
   const [budgetLabel, budget] = select("Budget", budgets.map((count) => option(String(count), `${whole(count)} tokens per layer`)), "128");

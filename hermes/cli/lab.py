@@ -59,6 +59,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "policy that was measured again replaces its older rows",
     )  # fmt: skip
     parser.add_argument(
+        "--drop", nargs="+", default=[], metavar="NAME",
+        help="with --merge: leave out the older rows of these policies, for example because the policy changed",
+    )  # fmt: skip
+    parser.add_argument(
         "--workers", type=int, default=1, help="number of processes, with one thread each (default: %(default)s)"
     )
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
@@ -74,6 +78,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.merge:
         return _merge(args)
+    if args.drop:
+        raise HermesError("--drop needs --merge.")
     if args.workers < 1:
         raise HermesError(f"At least one worker is needed, not {args.workers}.")
     check_folder(args.out, model_folders(args.model), names=(MEASUREMENTS, *REPORTS))
@@ -108,7 +114,7 @@ def _merge(args: argparse.Namespace) -> int:
 
     first = args.merge[0]
     check_folder(first, names=REPORTS)
-    _write(merge_all([_read(folder) for folder in args.merge]), first, args)
+    _write(merge_all([_read(folder) for folder in args.merge], args.drop), first, args)
     return 0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from hermes.lab.plan import Cell, LabError
@@ -13,16 +13,42 @@ from hermes.policies.fidelity import GROUPS
 Row = dict[str, Any]
 
 
-def merge_all(reports: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def merge_all(reports: Sequence[Mapping[str, Any]], drop: Sequence[str] = ()) -> dict[str, Any]:
     """Merge reports from the oldest to the newest, see `merge`; of one report, only titles and badges are updated.
 
+    Args:
+        reports: Contents of `lab.json`.
+        drop: Policies whose rows in all reports but the last are left out; of a single report, in that one.
+
     Raises:
-        LabError: The reports cannot be merged.
+        LabError: The reports cannot be merged, or a policy to leave out is the reference or in none of them.
     """
+    older = reports[:-1] or reports
+    for name in drop:
+        if name in {report["setup"]["reference"] for report in reports}:
+            raise LabError(f"The reference “{name}” cannot be left out.")
+        if not any(cell["policy"] == name for report in older for cell in report["cells"]):
+            raise LabError(f"The older reports have no policy “{name}”.")
+    reports = [*(_without(report, drop) for report in older), *reports[len(older) :]]
     merged = refreshed(reports[0])
     for newer in reports[1:]:
         merged = merge(merged, refreshed(newer))
     return merged
+
+
+def _without(summary: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """Return a report without the rows of some policies; Holm's correction is repeated over the other comparisons."""
+    cells = [cell for cell in summary["cells"] if cell["policy"] not in names]
+    return {**summary, "cells": cells, "comparisons": _corrected(_others(summary["comparisons"], names))}
+
+
+def _others(rows: Sequence[Row], names: Collection[str]) -> list[Row]:
+    return [row for row in rows if row["policy"] not in names]
+
+
+def _corrected(rows: Sequence[Row]) -> list[Row]:
+    """Return comparisons with Holm's correction over all of them."""
+    return [row | {"p_holm": p} for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True)]
 
 
 def refreshed(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -132,9 +158,8 @@ def _comparisons(
     older: Mapping[str, Any], newer: Mapping[str, Any], changed: set[str], cells: Sequence[Row]
 ) -> list[Row]:
     """Return the comparisons of the merged cells with the reference, with Holm's correction over all of them."""
-    rows = [row for row in older["comparisons"] if row["policy"] not in changed]
+    rows = _others(older["comparisons"], changed)
     known = {(*_key(row), row["group"]) for row in rows}
     rows += [row for row in newer["comparisons"] if (*_key(row), row["group"]) not in known]
     order = list(dict.fromkeys(cell["policy"] for cell in cells))
-    rows = sorted(rows, key=lambda row: (row["budget"] or 0, order.index(row["policy"])))
-    return [row | {"p_holm": p} for row, p in zip(rows, holm([row["p"] for row in rows]), strict=True)]
+    return _corrected(sorted(rows, key=lambda row: (row["budget"] or 0, order.index(row["policy"]))))

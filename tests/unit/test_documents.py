@@ -4,6 +4,7 @@ import json
 import os
 import re
 import runpy
+import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import hermes
 from hermes.assets import ASSETS, CLIPS, LESSONS
 from hermes.backbones.families import FAMILIES
 from hermes.cli import main
+from hermes.lab.plan import Cell
 from hermes.policies import load_plugin
 from ui.board.cells import MODES
 from ui.lessons.glossary import forms_of, read_glossary
@@ -148,3 +150,39 @@ def test_the_files_that_the_contributing_guide_names_exist():
     named = set(re.findall(r"`((?:hermes|ui|tests|assets|examples|notebooks)/[\w./-]+)`", text))
     assert len(named) > 8
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+
+
+def test_the_tables_of_results_hold_the_lab_s_figures():
+    command = [sys.executable, ROOT / "docs" / "results_tables.py", "--check"]
+    assert subprocess.run(command, check=False).returncode == 0
+    summary = json.loads((ROOT / "assets" / "lab" / "lab.json").read_text())
+    page = (ROOT / "docs" / "benchmarks.md").read_text()
+    for cell in summary["cells"]:
+        (row,) = (line for line in page.splitlines() if f" `{cell['policy']}` |" in line and f"| {cell['badge']} |" in line)
+        assert row.startswith(f"| {cell['title']} `")
+        if cell["budget"] is not None:
+            assert f"{100 * cell['accuracy']['all']['value']:.1f}" in row
+
+
+def test_published_results_name_policies_as_they_are_named_now():
+    """No report shows a policy under a name or badge that it no longer has."""
+    for path in (ROOT / "assets" / "lab").rglob("lab.json"):
+        summary = json.loads(path.read_text())
+        for cell in summary["cells"]:
+            current = Cell(cell["policy"], cell["budget"]).description
+            assert {name: cell[name] for name in current} == current
+        text = path.with_suffix(".html").read_text()
+        rows = path.with_suffix(".csv").read_text()
+        for cell in summary["cells"]:
+            assert cell["badge"] in text
+            assert f"{cell['policy']},{cell['title']},{cell['fidelity']}," in rows
+
+
+def test_every_policy_is_described_in_the_docs_with_its_badge():
+    page = (ROOT / "docs" / "policies.md").read_text()
+    for name, policy in hermes.POLICIES.items():
+        (row,) = (line for line in page.splitlines() if line.startswith(f"| `{name}`"))
+        if policy.fidelity_of() == "re-implemented":
+            assert policy.badge in row
+        if "style" in policy.title or policy.fidelity_of() != "re-implemented":
+            assert policy.title.lower() in row.lower()

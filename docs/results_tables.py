@@ -60,7 +60,7 @@ def whole_table(summary: dict[str, Any], first: dict[str, float]) -> str:
         listed.sort(key=lambda item: -item[1]["accuracy"]["all"]["value"] if item[1] else 0)
         lines = [
             f"**{title}**\n",
-            "| policy | badge | all, at 6 % | 12 % | 25 % | 50 % | memory, at 25 % | window | read | archive | first token |",
+            "| policy | badge | all, at 6 % | 12 % | 25 % | 50 % | memory at 25 % | window | read | archive | first token |",
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
         ]
         for cells, quarter in listed:

@@ -1,5 +1,6 @@
 """The examples, notebooks and code blocks of CONTRIBUTING.md run as they are written."""
 
+import csv
 import json
 import os
 import re
@@ -27,6 +28,7 @@ from ui.lessons.reader import read_lesson
 ROOT = Path(__file__).parents[2]
 EXAMPLES = ROOT / "examples"
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+NAMES = ("policy", "title", "fidelity", "badge")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
 
 
@@ -158,7 +160,9 @@ def test_the_tables_of_results_hold_the_lab_s_figures():
     summary = json.loads((ROOT / "assets" / "lab" / "lab.json").read_text())
     page = (ROOT / "docs" / "benchmarks.md").read_text()
     for cell in summary["cells"]:
-        (row,) = (line for line in page.splitlines() if f" `{cell['policy']}` |" in line and f"| {cell['badge']} |" in line)
+        (row,) = (
+            line for line in page.splitlines() if f" `{cell['policy']}` |" in line and f"| {cell['badge']} |" in line
+        )
         assert row.startswith(f"| {cell['title']} `")
         if cell["budget"] is not None:
             assert f"{100 * cell['accuracy']['all']['value']:.1f}" in row
@@ -172,10 +176,10 @@ def test_published_results_name_policies_as_they_are_named_now():
             current = Cell(cell["policy"], cell["budget"]).description
             assert {name: cell[name] for name in current} == current
         text = path.with_suffix(".html").read_text()
-        rows = path.with_suffix(".csv").read_text()
-        for cell in summary["cells"]:
-            assert cell["badge"] in text
-            assert f"{cell['policy']},{cell['title']},{cell['fidelity']}," in rows
+        with path.with_suffix(".csv").open(newline="") as file:
+            listed = {tuple(row[name] for name in NAMES) for row in csv.DictReader(file)}
+        assert listed == {tuple(cell[name] for name in NAMES) for cell in summary["cells"]}
+        assert all(f'<small class="badge">{cell["badge"]}</small>' in text for cell in summary["cells"])
 
 
 def test_every_policy_is_described_in_the_docs_with_its_badge():

@@ -65,7 +65,7 @@ class TierEvidence:
     """The evidence in one tier; all shares are means over the tier's layers.
 
     Attributes:
-        tier: Index into `TIERS`, by depth, also if the policy treats all layers alike.
+        tier: Index into `TIERS`, by depth, also if the policy treats all layers the same.
         layers: First and last layer of the tier, inclusive.
         held: Share of the evidence's tokens that the tier held, 0 to 1; nan without evidence.
         attention: Share of the tier's attention on the evidence, 0 to 1; nan without evidence.

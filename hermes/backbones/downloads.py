@@ -126,7 +126,7 @@ def _bars(text: str, progress: Progress) -> type[Any]:
     """Return a tqdm class for huggingface_hub that calls `progress` instead of drawing."""
     furthest = 0.0
 
-    class Told(tqdm):
+    class ReportingBar(tqdm):
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             # One bar counts the bytes written; others count files, or bytes in transfer.
             self._told = settings.get("unit") == "B" and not str(settings.get("desc")).startswith("Downloading")
@@ -143,4 +143,4 @@ def _bars(text: str, progress: Progress) -> type[Any]:
         def close(self) -> None:
             self.disable = True  # stop reporting, also when the bar is garbage-collected
 
-    return Told
+    return ReportingBar

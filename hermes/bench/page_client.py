@@ -1,7 +1,7 @@
 """A client for the page's protocol, which replaces the browser in load tests.
 
 Questions and buttons use Gradio's queue; the state of the stream and the board arrives by the update stream (see the page's
-script `updates.js`); a heartbeat connection tells the server that the tab is open.
+script `updates.js`); a heartbeat connection indicates that the tab is open.
 """
 
 from __future__ import annotations
@@ -169,14 +169,14 @@ class PageClient:
             raise _failure(error) from error
 
     async def _beat(self) -> None:
-        """Keep the connection open that tells the server that the tab is open."""
+        """Keep the connection open by which the server knows that the tab is open."""
         path = f"{self._config.prefix}/heartbeat/{self._session}"
         try:
             async with self._client.stream("GET", path, timeout=None) as answer:
                 async for _ in answer.aiter_raw():
                     pass
         except httpx2.HTTPError:
-            return  # the server is gone: every other request reports it
+            return  # the server has ended: all other requests report it
 
     async def _read(self) -> None:
         """Dispatch the queue's messages to the waiting events until the server closes the stream."""

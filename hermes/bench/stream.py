@@ -2,7 +2,7 @@
 
 A stream is pushed once; at each mark (200, 1,000, 10,000 frames …) the memory of the process is measured and the session is
 saved. Then, in every round, each saved session pushes one more chunk and answers one question, both timed. Because the
-marks are interleaved, other load on the machine affects all of them alike, so that their ratios are reliable even if single
+marks are interleaved, other load on the machine affects all of them equally: their ratios are reliable even if single
 times are not. The results are medians over the rounds.
 """
 

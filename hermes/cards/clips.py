@@ -187,14 +187,14 @@ def _write_video(path: Path, frames: Iterator[Frame], recipe: ClipRecipe) -> Non
 @contextmanager
 def _silent_stderr() -> Iterator[None]:
     """Silence the standard error of C code. It affects the whole process, so use it only in commands."""
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, 2)
     try:
         yield
     finally:
         os.dup2(kept, 2)
         os.close(kept)
-        os.close(nowhere)
+        os.close(null)
 
 
 def _with_fixed_track_id(data: bytes, name: str) -> bytes:

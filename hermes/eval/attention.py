@@ -29,7 +29,7 @@ def measure_attention(model: Backbone, setup: Setup, progress: Callable[[int], N
 
     Returns:
         `ages`: first and last age of each class; `share`: [layers][classes], distribution of a layer's attention to
-        frames (sums to 1); `on_frames`: [layers], fraction of a layer's attention that goes to frames; `answers`: number
+        frames (sums to 1); `on_frames`: [layers], fraction of a layer's attention on frames; `answers`: number
         of answers.
     """
     borders = [age for age in AGES if age < setup.frames] + [setup.frames]

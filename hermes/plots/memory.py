@@ -132,7 +132,7 @@ def _cells(snapshot: Snapshot, mode: str) -> Array:
 
 
 def _mark_tiers(figure: go.Figure, snapshot: Snapshot, colours: Palette) -> None:
-    """Name each run of layers of one tier beside the heatmap, with a bar in the tier's colour."""
+    """Name each run of layers of one tier next to the heatmap, with a bar in the tier's colour."""
     edges = [0, *(np.flatnonzero(np.diff(snapshot.tiers)) + 1).tolist(), snapshot.num_layers]
     for start, stop in itertools.pairwise(edges):
         tier = int(snapshot.tiers[start])
@@ -255,7 +255,7 @@ def token_history(history: TokenHistory, layer: int | None = None, *, dark: bool
     """Draw what became of one frame's tokens at every eviction since the frame was seen.
 
     Without a layer, a heatmap whose `z` is [layers, evictions]: tokens of the frame that each layer held after the eviction,
-    nan where none. With a layer, the score of each patch before every eviction (one line a patch, 0 to 1), beside the lowest
+    nan where none. With a layer, the score of each patch before every eviction (one line per patch, 0 to 1), and the lowest
     score that the layer retained.
 
     Args:

@@ -274,7 +274,7 @@ def look_loss(weights: Tensor, batch: Batch, visible: Tensor) -> Tensor:
 
 
 def old_share(weights: Tensor, old: Tensor) -> Tensor:
-    """Return the fraction of the attention to frames that goes to old ones, mean over all words.
+    """Return the fraction of the attention to frames that falls on old ones, mean over all words.
 
     Args:
         weights: float [B, Q * L, N], attention of words to frame tokens, mean over heads.

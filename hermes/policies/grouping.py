@@ -16,7 +16,7 @@ from hermes.policies.ops.merging import frame_times, grouped, merged, tokens_of_
 
 OPEN_GROUP: Mapping[str, StateField] = {
     "open.sum": StateField(("streams", "patches", "hidden"), "float", -1e9, 1e9),
-    "open.told": StateField((3,), low=0.0),
+    "open.totals": StateField((3,), low=0.0),
     "open.tokens": StateField((), "integer", 0, 1e6),
 }
 """State of a group that is still open."""

@@ -124,7 +124,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
             with gr.Column():
                 part("memory", ())
         part("board", ())
-        policy_panel = part("tryit", ("wish",), render=False)  # placed below the settings, and updated with them
+        policy_panel = part("tryit", ("apply",), render=False)  # placed below the settings, and updated with them
         controls = SettingsRow(handlers, policies, options, policy_panel, memory_controls)
         policy_panel.render()
         wire_try_it(handlers, policy_panel)

@@ -55,7 +55,7 @@ Send = Callable[[Message], Awaitable[None]]
 HEADERS: Final = [
     (b"content-type", b"text/event-stream; charset=utf-8"),
     (b"cache-control", b"no-store, no-transform"),
-    (b"x-accel-buffering", b"no"),  # tells proxies not to buffer
+    (b"x-accel-buffering", b"no"),  # disables buffering in proxies
 ]
 
 
@@ -151,7 +151,7 @@ class Updates:
             await self._send_updates(key, page, send)
             await send({"type": "http.response.body", "body": b""})
         except OSError:
-            pass  # the page is gone
+            pass  # the page was closed
         finally:
             leaving.cancel()
             with suppress(asyncio.CancelledError):

@@ -70,7 +70,7 @@ def wire_try_it(handlers: Handlers, part: gr.HTML) -> None:
     def change(event: gr.EventData, request: gr.Request) -> Any:
         return handlers.try_it(event_data(event), key_of(request))
 
-    part.wish(change, None, part, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
+    part.apply(change, None, part, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
 
 
 def wire_lab(handlers: Handlers, part: gr.HTML) -> None:

@@ -52,12 +52,12 @@ def grouped(features: Tensor, group: Tensor, frame: Tensor, seconds: Tensor, sta
     if state is not None:
         if "open.sum" in state.tensors and count[0] > 0:
             sums[:, 0] += state.tensors["open.sum"]
-            known = state.tensors["open.told"].to(count.device)  # count, total seconds, first frame
+            known = state.tensors["open.totals"].to(count.device)  # count, total seconds, first frame
             count[0] += known[0]
             times[0] += known[1]
             first[0] = known[2]
         state.tensors["open.sum"] = sums[:, -1].clone()
-        state.tensors["open.told"] = torch.stack((count[-1], times[-1], first[-1]))
+        state.tensors["open.totals"] = torch.stack((count[-1], times[-1], first[-1]))
     touched = torch.unique(group)
     last = torch.searchsorted(group, touched, right=True) - 1
     means = (sums[:, touched] / count[touched, None, None]).to(features.dtype)

@@ -30,14 +30,14 @@ test("the moment is shown where the address opens the page there only", () => {
 test("events from before Gradio has started are sent in their order, once the server knows the page", () => {
   const post = makePost();
   const out = [];
-  post.send("wish", 1);
+  post.send("apply", 1);
   post.connect((type, data) => out.push([type, data]));
-  post.send("wish", 3);
+  post.send("apply", 3);
   assert.deepEqual(out, []);
   post.release();
-  post.send("wish", 5);
+  post.send("apply", 5);
   post.release();
-  assert.deepEqual(out, [["wish", 1], ["wish", 3], ["wish", 5]]);
+  assert.deepEqual(out, [["apply", 1], ["apply", 3], ["apply", 5]]);
 });
 
 test("actions are numbered as they are sent, also queued ones", () => {
@@ -53,11 +53,11 @@ test("actions are numbered as they are sent, also queued ones", () => {
 
 test("a part that is not connected sends nothing", () => {
   const post = makePost();
-  post.send("wish", 1);
+  post.send("apply", 1);
   post.release();
   const out = [];
   post.connect((type, data) => out.push([type, data]));
   assert.deepEqual(out, []);
   post.release();
-  assert.deepEqual(out, [["wish", 1]]);
+  assert.deepEqual(out, [["apply", 1]]);
 });

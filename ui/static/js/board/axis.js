@@ -55,7 +55,7 @@ export function layerRange(meta, tier) {
   return run.first === run.last ? `layer ${run.first}` : `layers ${run.first}–${run.last}`;
 }
 
-/** Draw a tier's swatch and name beside its rows. */
+/** Draw a tier's swatch and name next to its rows. */
 export function drawTierLabel(ctx, tier, range, left, top, height, { palette, ratio }, narrow) {
   drawSwatch(ctx, tier, palette, ratio, left - 10, top, 5, height);
   if (narrow) return;

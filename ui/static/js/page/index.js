@@ -98,7 +98,7 @@ function build(part, element, props, shown = null) {
       clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus,
     }).receive;
   } else if (part === "tryit") {
-    receive = mountPolicySettings(element, bus, (request) => send("wish", request)).receive;
+    receive = mountPolicySettings(element, bus, (request) => send("apply", request)).receive;
   } else if (part === "quick") {
     ({ receive } = mountMemoryControls(element, bus, { policies: props.policies, low: props.low, high: props.high, send: (request) => send("setting", request) }));
     const first = message(props);

@@ -75,7 +75,7 @@ class Qwen3VL(Qwen25VL):
         return torch.stack((start, start + row, start + column))
 
     def chunk_positions(self, cache: MemoryCache, encoded: Encoded, first_step: int, layout: Layout) -> Tensor:
-        """Positions from each layer's largest + 1 on, which is exact for a complete clip because every chunk ends with text."""
+        """Positions from each layer's largest + 1 on; exact for a complete clip, because every chunk ends with text."""
         return Backbone.chunk_positions(self, cache, encoded, first_step, layout)
 
 

@@ -102,7 +102,7 @@ def test_play_ask_and_see_the_memory(open_page):
     redrawn(board(page), before)
     expect(page.get_by_role("list", name="Most attended frames", exact=True).get_by_role("listitem")).to_have_count(3)
     expect(page.get_by_text(re.compile(r"^Share of the answer’s attention, mean over all layers\. \d"))).to_be_visible()
-    expect(page.get_by_text("full cache:")).to_be_visible()
+    expect(page.get_by_text("a full cache would take")).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
 

@@ -20,6 +20,9 @@ from hermes.serving.scheduling import Choice, Kind, Scheduler, Work
 from hermes.view import LiveView, StreamSettings
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from hermes.backbones.base import Backbone
     from hermes.backbones.downloads import Confirm, Progress
     from hermes.serving.stream import LiveStream
@@ -119,6 +122,7 @@ class Engine:
         self._loader = loader
         self._models: dict[str, Backbone] = {}
         self._infos: dict[str, ModelInfo] = {}
+        self._rates: dict[tuple[str, tuple[int, ...]], float] = {}
         self._loading = threading.Lock()
         self._streams: list[TurnTaker] = []
         self._guard = threading.Lock()  # guards `_streams` and `_closed`; never held during a step
@@ -195,6 +199,44 @@ class Engine:
 
         settings.check()
         open_session(self.model(settings.model), settings).close()
+
+    def achievable_fps(
+        self, settings: StreamSettings, read_frames: Callable[[], npt.NDArray[np.uint8]]
+    ) -> float | None:
+        """Estimate how many frames per second a new stream can process, from a short measurement.
+
+        The result is kept for the model and the size to which it resizes frames.
+
+        Args:
+            settings: Settings of the stream; the model must be loaded.
+            read_frames: Returns the first frames of the source, uint8 [T, H, W, 3].
+
+        Returns:
+            Frames per second; None if it cannot be measured, because all places are taken or the settings do not fit.
+
+        Raises:
+            HermesError: The model is not loaded, or the frames cannot be read.
+        """
+        model = self.model(settings.model)
+        wide, tall = model.layout(336, 448).pixels, model.layout(448, 336).pixels
+        frames = read_frames() if wide != tall else None
+        key = settings.model, model.layout(*frames.shape[1:3]).pixels if frames is not None else wide
+        if key not in self._rates:
+            from hermes.serving.rate import RateProbe  # noqa: PLC0415 - loads torch
+
+            probe = RateProbe(model, settings, read_frames() if frames is None else frames)
+            try:
+                self.enter(probe)
+            except HermesError:
+                return None
+            try:
+                rate = probe.wait()
+            finally:
+                self.forget(probe)
+            if rate is None:
+                return None
+            self._rates[key] = rate
+        return self._rates[key]
 
     def enter(self, stream: TurnTaker) -> None:
         """Schedule a stream until `forget` is called.
@@ -290,3 +332,4 @@ class Engine:
         attempt(*(stream.close for stream in streams))
         self._models.clear()
         self._infos.clear()
+        self._rates.clear()

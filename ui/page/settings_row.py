@@ -16,12 +16,13 @@ from ui.options import Options
 from ui.page.handlers import Handlers
 from ui.page.memory_controls import MemoryControls
 from ui.page.model_menu import choices, consent_row
+from ui.settings.rate import FRAME_RATES
 from ui.untrusted import event_data
 from ui.visitors.connections import key_of
 from ui.visitors.visitor import Visitor
 
 GUIDANCE = [("Forward pass (paper)", "forward"), ("Embeddings (released code)", "embedding")]
-RATES = [("0.5 fps", 0.5), ("1 fps", 1.0), ("2 fps", 2.0), ("4 fps", 4.0), ("8 fps", 8.0)]
+RATES = [(f"{rate:g} fps", rate) for rate in FRAME_RATES]
 
 Updates = dict[Any, Any]
 """New values of components, as Gradio event handlers return them."""

@@ -32,6 +32,7 @@ from ui.runs.recordings import Recordings
 from ui.runs.replay import Replay
 from ui.settings import policy_settings
 from ui.settings.model_loader import Loading, ModelLoader
+from ui.settings.rate import achievable_rate
 from ui.visitors.autosave import SavedStream
 from ui.visitors.files import VisitorFiles
 from ui.visitors.streams import check_restorable, open_stream, play_source, restore_stream, saveable_state
@@ -101,6 +102,8 @@ class Visitor:
         self._playing = Source("")
         self._native_fps: float | None = None
         self._starting = False
+        self._rate_chosen = False
+        self._usual_fps: float | None = None  # the frame rate before it was lowered
         self._lab_opened = 0
         self._paused_for_guest = False
         self._paused_by_disconnect = False
@@ -133,10 +136,15 @@ class Visitor:
         self._starting = True
         try:
             self._loader.ensure(self.settings.model)
+            settings, message = self._with_achievable_rate(source)
             with self._lock:
                 if self._closed:
                     return
                 stream = self.stream
+                if stream is not None and not isinstance(stream, Replay) and settings != self.settings:
+                    stream.change(settings)
+                self._returned += settings != self.settings  # the page shows the new frame rate
+                self.settings = settings
                 if stream is None or isinstance(stream, Replay):
                     stream = open_stream(self._loader, self.settings, source)
                 else:
@@ -144,8 +152,30 @@ class Visitor:
                 self.stream = stream
                 self._playing, self._native_fps = source, stream.file_fps
                 self._begin()
+                if message:
+                    self.notify("info", message)
         finally:
             self._starting = False
+
+    def _with_achievable_rate(self, source: Source) -> tuple[StreamSettings, str]:
+        """Return the settings with a frame rate that the model achieves here, and a message if it is not the usual one.
+
+        A rate that the visitor chose is kept; the message then says that the stream will fall behind.
+        """
+        settings = self.settings if self._usual_fps is None else replace(self.settings, fps=self._usual_fps)
+        self._usual_fps = None
+        if math.isinf(settings.speed):
+            return settings, ""
+        found = achievable_rate(self._loader.engine, settings, source.path)
+        if found is None:
+            return settings, ""
+        measured, rate = found
+        about = f"This machine processes about {measured:.2g} frames per second with this model"
+        if self._rate_chosen:
+            return settings, f"{about}, so a stream of {settings.fps:g} frames per second falls behind."
+        more = "You can change the frame rate in the memory settings."
+        self._usual_fps = settings.fps
+        return replace(settings, fps=rate), f"{about}, so {rate:g} frames per second are sampled. {more}"
 
     def restart(self) -> None:
         """Play the same source from the start, with an empty memory."""
@@ -262,6 +292,8 @@ class Visitor:
                     self._begin()
             elif math.isclose(settings.speed, self.settings.speed):
                 messages = ["Applies when you press Start."]
+            if "fps" in changes:
+                self._rate_chosen, self._usual_fps = True, None
             self.settings = settings
         return messages
 

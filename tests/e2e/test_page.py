@@ -192,7 +192,7 @@ def test_an_unknown_model_is_rejected_and_the_stream_continues(open_page):
     start(page)
     wait_frames(page, 4)
     page.get_by_role("button", name=re.compile("More settings")).click()
-    model = page.get_by_label("Model")
+    model = page.get_by_label("Model", exact=True)
     model.fill("/nowhere/no-model")
     model.press("Enter")
     expect(page.locator("#hl-settings").get_by_role("status")).to_have_attribute("style", re.compile("danger"))

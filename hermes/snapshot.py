@@ -179,6 +179,9 @@ class Snapshot:
         held_by: Share of the heads that hold each token, in (0, 1], if heads hold different tokens [tokens]. In that case
             the flat arrays list every token held by any head, and `kept` is the rounded mean over heads, at least 1 for
             a frame that any head holds. Empty if all heads hold the same tokens.
+        state_layers: Decoder layers that hold no tokens, by number from 0: they use linear attention, with a state of
+            constant size that no policy manages. All fields that count layers leave them out.
+        state_bytes: Bytes of these states.
     """
 
     sequence: int
@@ -213,6 +216,8 @@ class Snapshot:
     archived: npt.NDArray[np.uint16] = field(default_factory=lambda: np.zeros((0, 0), np.uint16))
     first_frame: npt.NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     held_by: Float = field(default_factory=lambda: np.zeros(0, np.float32))
+    state_layers: tuple[int, ...] = ()
+    state_bytes: int = 0
 
     @property
     def row(self) -> npt.NDArray[np.int16]:
@@ -231,8 +236,13 @@ class Snapshot:
 
     @property
     def num_layers(self) -> int:
-        """Number of decoder layers."""
+        """Number of decoder layers that hold tokens."""
         return len(self.tiers)
+
+    @property
+    def layer_numbers(self) -> tuple[int, ...]:
+        """Number in the decoder, from 0, of each layer that holds tokens [layers]."""
+        return tuple(i for i in range(self.num_layers + len(self.state_layers)) if i not in self.state_layers)
 
     @property
     def frames_seen(self) -> int:

@@ -127,6 +127,8 @@ class SyntheticStream:
                 "archived": (self.rng.random((LAYERS, frames)) * 9).astype(np.uint16),
                 "first_frame": np.maximum(frame - 1, -1).astype(np.int32),
                 "held_by": self.rng.choice(np.array([0.5, 1], np.float32), len(frame)),
+                "state_layers": (0, 1, LAYERS),
+                "state_bytes": 4096,
             }
             kept = kept + 1
         known = {item.name for item in fields(Snapshot)}

@@ -27,6 +27,10 @@ from transformers import (
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
     Qwen2Config,
+    Qwen3_5Config,
+    Qwen3_5ForConditionalGeneration,
+    Qwen3_5MoeConfig,
+    Qwen3_5MoeForConditionalGeneration,
     Qwen3VLConfig,
     Qwen3VLForConditionalGeneration,
     Qwen3VLMoeConfig,
@@ -182,6 +186,38 @@ def qwen3_vl_moe(folder: Path, *, layers: int = 10, max_positions: int = 4096, s
     return qwen3_vl(folder, layers=layers, max_positions=max_positions, seed=seed, experts=True)
 
 
+def qwen3_5(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0, experts: bool = False) -> Path:
+    """A Qwen3.5 with `layers` layers of full attention and one of linear attention before each; 2 x 3 tokens a pair."""
+    torch.manual_seed(seed)
+    words = tokenizer("<|vision_start|><|video_pad|><|vision_end|>")
+    text = _text(words, 2 * layers, max_positions) | {"head_dim": 24, "full_attention_interval": 2}
+    text["initializer_range"] = 0.1
+    text |= {
+        "linear_key_head_dim": 8, "linear_value_head_dim": 12, "linear_num_key_heads": 2, "linear_num_value_heads": 4,
+    }  # fmt: skip
+    text["rope_parameters"] = {
+        "rope_type": "default", "rope_theta": 10000.0, "mrope_section": [2, 2, 2], "mrope_interleaved": True,
+        "partial_rotary_factor": 0.5,
+    }  # fmt: skip
+    if experts:
+        text |= {"moe_intermediate_size": 32, "shared_expert_intermediate_size": 32, "num_experts": 4}
+        text |= {"num_experts_per_tok": 2}
+    vision = {
+        "depth": 2, "hidden_size": 32, "intermediate_size": 48, "num_heads": 2, "out_hidden_size": 48, "patch_size": 4,
+        "spatial_merge_size": 2, "temporal_patch_size": 2, "num_position_embeddings": 64,
+    }  # fmt: skip
+    config = (Qwen3_5MoeConfig if experts else Qwen3_5Config)(
+        text_config=text,
+        vision_config=vision,
+        image_token_id=words.convert_tokens_to_ids("<|image_pad|>"),
+        video_token_id=words.convert_tokens_to_ids("<|video_pad|>"),
+        vision_start_token_id=words.convert_tokens_to_ids("<|vision_start|>"),
+        vision_end_token_id=words.convert_tokens_to_ids("<|vision_end|>"),
+    )
+    model = (Qwen3_5MoeForConditionalGeneration if experts else Qwen3_5ForConditionalGeneration)(config).eval()
+    return _finish(model, words, folder, {"min_pixels": 2 * 16 * 16, "max_pixels": 2 * 18 * 24, "resample": 3})
+
+
 def smolvlm(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: int = 0) -> Path:
     """A SmolVLM of `layers` layers and 4 tokens a frame."""
     torch.manual_seed(seed)
@@ -273,11 +309,14 @@ def glm4v(folder: Path, *, layers: int = 10, max_positions: int = 4096, seed: in
     return _finish(model, words, folder, size | {"processor_class": "Glm46VProcessor"})
 
 
-FAMILIES = {f.__name__: f for f in (llava_onevision, qwen2_5_vl, qwen3_vl, smolvlm, internvl, video_llama_3, glm4v)}
+FAMILIES = {
+    f.__name__: f for f in (llava_onevision, qwen2_5_vl, qwen3_vl, smolvlm, internvl, video_llama_3, glm4v, qwen3_5)
+}
 VARIANTS = {
     "internvl3_5": partial(internvl, decoder="qwen3"),
     "qwen3_vl_moe": qwen3_vl_moe,
     "glm46v": partial(glm4v, family="glm46v"),
     "glm4v_moe": partial(glm4v, family="glm4v_moe"),
+    "qwen3_5_moe": partial(qwen3_5, experts=True),
 }
 """Models whose encoder, cache and positions are those of a family above."""

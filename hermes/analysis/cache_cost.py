@@ -1,6 +1,6 @@
 """Size of a KV cache, and of the state of a recurrent model, computed from a configuration without loading weights.
 
-Each decoder layer stores one key and one value per token and KV head:
+Each decoder layer with full attention stores one key and one value per token and KV head:
 bytes per token = 2 · layers · KV heads · head dimension · bytes per number.
 """
 
@@ -59,9 +59,16 @@ class CacheShape:
             heads = int(text["num_attention_heads"])
             head_dim = text.get("head_dim") or int(text["hidden_size"]) // heads
             kv_heads = text.get("num_key_value_heads") or heads
-            return cls(int(text["num_hidden_layers"]), int(kv_heads), int(head_dim))
+            return cls(_token_layers(text), int(kv_heads), int(head_dim))
         except KeyError as missing:
             raise ShapeError(f"The configuration has no “{missing.args[0]}”.") from None
+
+
+def _token_layers(text: Mapping[str, Any]) -> int:
+    """Number of decoder layers that store keys and values; those with linear attention have a state of constant size."""
+    if types := text.get("layer_types"):
+        return sum(kind != "linear_attention" for kind in types)
+    return int(text["num_hidden_layers"]) // int(text.get("full_attention_interval") or 1)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from hermes.backbones.sources import ModelError
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
+from hermes.memory.linear_state import LinearState, StateTensors
 from hermes.memory.positions import Rotary
 from hermes.memory.tiers import FamilyConstants, tier_of_layers
 from hermes.memory.watched_attention import AttentionRecorder, attention_mask
@@ -42,7 +43,9 @@ class Backbone(ABC):
         model: The transformers model, in evaluation mode.
         tokenizer: Tokenizer of the model.
         device: Device of the token embeddings and of tensors that belong to no layer.
-        layer_devices: Device of each decoder layer and its part of the memory.
+        token_layers: Decoder layers that hold tokens, by number. The others use linear attention and have a state of
+            constant size; policies, snapshots and everything below that counts layers only know the former.
+        layer_devices: Device of each layer that holds tokens, and of its part of the memory.
         constants: The paper's constants for this family.
     """
 
@@ -56,7 +59,9 @@ class Backbone(ABC):
         self.card = card
         parameter = next(model.parameters())
         self.device: torch.device = place_of(self.decoder.embed_tokens)
-        self.layer_devices: tuple[torch.device, ...] = tuple(place_of(layer) for layer in self.decoder.layers)
+        layers = self.decoder.layers
+        self.token_layers: tuple[int, ...] = tuple(i for i, layer in enumerate(layers) if hasattr(layer, "self_attn"))
+        self.layer_devices: tuple[torch.device, ...] = tuple(place_of(layers[i]) for i in self.token_layers)
         self.dtype: torch.dtype = parameter.dtype
         self.frequencies: Tensor = self.decoder.rotary_emb.inv_freq.float().to(self.device)
         self._template  # noqa: B018 - reject an unsuitable template now, not at the first question
@@ -141,6 +146,7 @@ class Backbone(ABC):
                 chat_template=template,
                 tokenize=False,
                 add_generation_prompt=True,
+                enable_thinking=False,  # for templates that ask for a chain of thought by default
             )
         except (
             TemplateError,
@@ -173,12 +179,30 @@ class Backbone(ABC):
     @property
     def is_spread(self) -> bool:
         """Whether the decoder layers are on several devices."""
-        return len(set(self.layer_devices)) > 1
+        return len({place_of(layer) for layer in self.decoder.layers}) > 1
 
     @property
     def num_layers(self) -> int:
-        """Number of decoder layers."""
-        return len(self.decoder.layers)
+        """Number of decoder layers that hold tokens."""
+        return len(self.token_layers)
+
+    @property
+    def state_layers(self) -> tuple[int, ...]:
+        """Decoder layers that hold no tokens but a state of constant size, by number."""
+        return tuple(i for i in range(len(self.decoder.layers)) if i not in self.token_layers)
+
+    def state_shapes(self) -> dict[int, tuple[tuple[int, ...], tuple[int, ...], torch.device]]:
+        """Shapes of the convolution's and the recurrent state, and the device, of each layer that holds no tokens."""
+        shapes: dict[int, tuple[tuple[int, ...], tuple[int, ...], torch.device]] = {}
+        for number in self.state_layers:
+            layer = self.decoder.layers[number]
+            own = layer.linear_attn
+            conv, recurrent = (
+                (1, own.conv_dim, own.conv_kernel_size),
+                (1, own.num_v_heads, own.head_k_dim, own.head_v_dim),
+            )
+            shapes[number] = conv, recurrent, place_of(layer)
+        return shapes
 
     @property
     def tokens_per_frame(self) -> int:
@@ -193,7 +217,7 @@ class Backbone(ABC):
 
     @property
     def tiers(self) -> tuple[int, ...]:
-        """Tier of every layer."""
+        """Tier of every layer that holds tokens."""
         return tier_of_layers(self.num_layers)
 
     @property
@@ -214,7 +238,7 @@ class Backbone(ABC):
 
     @property
     def bytes_per_token(self) -> int:
-        """Bytes of one token's keys and values, all layers."""
+        """Bytes of one token's keys and values, all layers that hold tokens."""
         return 2 * self.num_layers * self.kv_heads * self.head_dim * torch.finfo(self.dtype).bits // 8
 
     @property
@@ -251,7 +275,10 @@ class Backbone(ABC):
 
     def new_cache(self, capacity: int) -> MemoryCache:
         """Return an empty cache with room for `capacity` tokens per layer."""
-        return MemoryCache.allocate(self.layer_devices, self.kv_heads, self.head_dim, self.axes, capacity, self.dtype)
+        states = {number: LinearState(kernel=conv[-1]) for number, (conv, _, _) in self.state_shapes().items()}
+        return MemoryCache.allocate(
+            self.layer_devices, self.kv_heads, self.head_dim, self.axes, capacity, self.dtype, states
+        )
 
     def weave(self, features: Tensor, before: Sequence[Tensor], after: Sequence[Tensor]) -> Encoded:
         """Interleave vision tokens with text around each step, on one position axis.
@@ -286,6 +313,7 @@ class Backbone(ABC):
         recorder: AttentionRecorder | None = None,
         encoded: Encoded | None = None,
         visible: Sequence[Tensor | None] | None = None,
+        open_tokens: int = 0,
     ) -> Tensor:
         """Run the decoder over `embeddings` on top of `cache` and add the new tokens to it.
 
@@ -298,6 +326,7 @@ class Backbone(ABC):
             encoded: The chunk of the embeddings, if it has deepstack features.
             visible: For each layer, a mask of the keys that each new token sees, bool [tokens, past + tokens]; None: all
                 past tokens, and a causal mask among the new ones.
+            open_tokens: Number of the newest of these tokens that `MemoryCache.retract` may remove before the next ones.
 
         Returns:
             Last hidden states before the final norm [1, tokens, hidden].
@@ -307,23 +336,30 @@ class Backbone(ABC):
         cos, sin = self.rotary_embeddings(embeddings, positions)
         hidden = embeddings
         masks: dict[tuple[int, torch.device], Tensor | None] = {}
-        kwargs = {} if recorder is None else {"recorder": recorder}
+        held: dict[int, StateTensors | None] = {}
+        index = -1
         for i, layer in enumerate(self.decoder.layers):
-            device, past = self.layer_devices[i], cache.layers[i].length
-            own = visible[i] if visible is not None else None
+            if i not in self.token_layers:
+                hidden, held[i] = read_into_state(
+                    layer, hidden.to(place_of(layer)), cache, cache.states[i], open_tokens
+                )
+                continue
+            index += 1
+            device, past = self.layer_devices[index], cache.layers[index].length
+            own = visible[index] if visible is not None else None
             if own is None and (past, device) not in masks:
                 masks[past, device] = attention_mask(tokens, past, device)
             hidden = layer(
                 hidden.to(device),
                 attention_mask=masks[past, device] if own is None else own[None, None].to(device),
-                position_embeddings=(cos[i : i + 1].to(device), sin[i : i + 1].to(device)),
+                position_embeddings=(cos[index : index + 1].to(device), sin[index : index + 1].to(device)),
                 past_key_values=cache,
-                **kwargs,
+                **({} if recorder is None else {"recorder": recorder, "memory_layer": index}),
             )
             if encoded is not None and i < len(encoded.deepstack):
                 vision = encoded.vision.nonzero()[:, 0].to(device)
                 hidden = hidden.index_add(1, vision, encoded.deepstack[i][None].to(device))
-        cache.commit(tokens)
+        cache.commit(tokens, held)
         return hidden
 
     @torch.inference_mode()
@@ -332,6 +368,30 @@ class Backbone(ABC):
         hidden = self.decoder.norm(hidden.to(place_of(self.decoder.norm)))
         # All families have their head here.
         return self.model.lm_head(hidden.to(place_of(self.model.lm_head))).float().to(self.device)
+
+
+def read_into_state(
+    layer: Any, hidden: Tensor, cache: MemoryCache, state: LinearState, open_tokens: int = 0
+) -> tuple[Tensor, StateTensors | None]:
+    """Run a layer with linear attention on its state in `cache`, without committing it.
+
+    Args:
+        layer: The decoder layer.
+        hidden: Its input [1, tokens, hidden].
+        cache: The memory or a branch of it.
+        state: The layer's state in it.
+        open_tokens: Number of the newest tokens that may be replaced later.
+
+    Returns:
+        Its output [1, tokens, hidden], and the state before the newest `open_tokens`; None if there are none.
+    """
+    parts = [part for part in hidden.split((hidden.shape[1] - open_tokens, open_tokens), dim=1) if part.shape[1]]
+    outputs, held = [], None
+    for part in parts:
+        if open_tokens and part is parts[-1]:
+            held = state.pending()
+        outputs.append(layer(part, position_embeddings=None, attention_mask=None, past_key_values=cache))
+    return torch.cat(outputs, dim=1), held
 
 
 def place_of(module: Any) -> torch.device:

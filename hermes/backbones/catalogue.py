@@ -9,16 +9,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from hermes.analysis.cache_cost import CacheShape
 from hermes.errors import HermesError
 
 SO400M = {"hidden_size": 1152, "intermediate_size": 4304, "num_hidden_layers": 27, "num_attention_heads": 16}
 SIGLIP_BASE = {"hidden_size": 768, "intermediate_size": 3072, "num_hidden_layers": 12, "num_attention_heads": 12}
 INTERN_VIT = {"hidden_size": 1024, "intermediate_size": 4096, "num_hidden_layers": 24, "num_attention_heads": 16}
 INTERN_VIT |= {"attention_bias": True}
+QWEN3_VIT_SMALL = {"hidden_size": 768, "intermediate_size": 3072, "depth": 12, "num_heads": 12}
 QWEN3_VIT = {"hidden_size": 1024, "intermediate_size": 4096, "depth": 24, "num_heads": 16}
 QWEN3_VIT_LARGE = {"hidden_size": 1152, "intermediate_size": 4304, "depth": 27, "num_heads": 16}
 QWEN2_ROPE = {"rope_type": "default", "rope_theta": 1e6}
 MROPE = QWEN2_ROPE | {"mrope_section": [16, 24, 24]}
+QWEN35_EXPERTS = {
+    "moe_intermediate_size": 512,
+    "shared_expert_intermediate_size": 512,
+    "num_experts": 256,
+    "num_experts_per_tok": 8,
+}
 GLM_EXPERTS = {
     "head_dim": 128,
     "moe_intermediate_size": 1408,
@@ -83,9 +91,8 @@ class Listed:
 
     @property
     def cache_bytes_per_token(self) -> int:
-        """Bytes of one token's keys and values in bfloat16, all layers."""
-        size = self.text.get("head_dim") or self.text["hidden_size"] // self.text["num_attention_heads"]
-        return int(2 * 2 * self.text["num_hidden_layers"] * self.text["num_key_value_heads"] * size)
+        """Bytes of one token's keys and values in bfloat16, all layers that hold tokens."""
+        return CacheShape.of_config(self.text).bytes_per_token("bfloat16")
 
 
 def _llava(size: str, title: str, weights: int, text: dict[str, Any]) -> Listed:
@@ -115,6 +122,19 @@ def _qwen3(size: str, weights: int, text: dict[str, Any], vision: dict[str, Any]
     name = f"Qwen/Qwen3-VL-{size}-Instruct"
     family = "qwen3_vl_moe" if "num_experts" in text else "qwen3_vl"
     return Listed(name, family, f"Qwen3-VL {size}", False, weights, text, vision, {"tie_word_embeddings": tied})
+
+
+def _qwen35(size: str, weights: int, text: dict[str, Any], vision: dict[str, Any], value_heads: int) -> Listed:
+    tied = size in ("0.8B", "2B", "4B")
+    rope = MROPE_INTERLEAVED | {"rope_theta": 1e7, "mrope_section": [11, 11, 10], "partial_rotary_factor": 0.25}
+    text = text | {"head_dim": 256, "rope_parameters": rope, "max_position_embeddings": 262144}
+    text |= {"tie_word_embeddings": tied, "full_attention_interval": 4}
+    text |= {"linear_num_key_heads": 16, "linear_num_value_heads": value_heads}
+    vision = vision | {"out_hidden_size": text["hidden_size"]}
+    family = "qwen3_5_moe" if "num_experts" in text else "qwen3_5"
+    return Listed(
+        f"Qwen/Qwen3.5-{size}", family, f"Qwen3.5 {size}", False, weights, text, vision, {"tie_word_embeddings": tied}
+    )
 
 
 def _smol(size: str, weights: int, text: dict[str, Any], vision: dict[str, Any], scale: int) -> Listed:
@@ -169,6 +189,12 @@ CATALOGUE: tuple[Listed, ...] = (
         QWEN3_VIT_LARGE,
         [8, 16, 24],
     ),
+    _qwen35("0.8B", 852_985_920, _text(1024, 24, 8, 2, 3584, 248320), QWEN3_VIT_SMALL, 16),
+    _qwen35("2B", 2_213_241_664, _text(2048, 24, 8, 2, 6144, 248320), QWEN3_VIT, 16),
+    _qwen35("4B", 4_539_265_536, _text(2560, 32, 16, 4, 9216, 248320), QWEN3_VIT, 32),
+    _qwen35("9B", 9_409_813_744, _text(4096, 32, 16, 4, 12288, 248320), QWEN3_VIT_LARGE, 32),
+    _qwen35("27B", 27_356_728_560, _text(5120, 64, 24, 4, 17408, 248320), QWEN3_VIT_LARGE, 48),
+    _qwen35("35B-A3B", 35_107_181_936, _text(2048, 40, 16, 2, 512, 248320, **QWEN35_EXPERTS), QWEN3_VIT_LARGE, 32),
     _smol(
         "256M", 256_484_928, _text(576, 30, 9, 3, 1536, 49280), SIGLIP_BASE | {"image_size": 512, "patch_size": 16}, 4
     ),

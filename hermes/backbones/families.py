@@ -8,6 +8,7 @@ from hermes.backbones.glm4v import Glm4V, Glm4VMoe, Glm46V
 from hermes.backbones.internvl import InternVL
 from hermes.backbones.llava_onevision import LlavaOnevision
 from hermes.backbones.qwen2_5_vl import Qwen25VL
+from hermes.backbones.qwen3_5 import Qwen35, Qwen35Moe
 from hermes.backbones.qwen3_vl import Qwen3VL, Qwen3VLMoe
 from hermes.backbones.smolvlm import SmolVLM
 from hermes.backbones.video_llama_3 import VideoLlama3
@@ -17,6 +18,8 @@ SUPPORTED: Final = (
     Qwen25VL,
     Qwen3VL,
     Qwen3VLMoe,
+    Qwen35,
+    Qwen35Moe,
     SmolVLM,
     InternVL,
     VideoLlama3,

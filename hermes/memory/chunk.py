@@ -25,12 +25,14 @@ class Chunk:
         provenance: Provenance of the tokens, in frames of the stream.
         first_step: Number of frames seen before this chunk.
         retract: Number of newest cached tokens that this chunk replaces, such as a group of frames that was still open.
+        open_tokens: Number of this chunk's newest tokens that a later chunk may replace.
     """
 
     encoded: Encoded
     provenance: Provenance
     first_step: int
     retract: int = 0
+    open_tokens: int = 0
 
     @classmethod
     def of(cls, encoded: Encoded, first_step: int, seconds: Tensor) -> Chunk:

@@ -24,6 +24,7 @@ class GuidanceModel(Protocol):
     """The parts of a model that the guidance pass needs; `hermes.backbones.base.Backbone` provides them."""
 
     device: torch.device
+    token_layers: tuple[int, ...]
     layer_devices: tuple[torch.device, ...]
 
     @property
@@ -32,7 +33,7 @@ class GuidanceModel(Protocol):
 
     @property
     def tiers(self) -> tuple[int, ...]:
-        """Tier of each layer."""
+        """Tier of each layer that holds tokens."""
 
     def tokenize(self, text: str) -> Tensor:
         """Return the token ids of `text`, int64 [tokens]."""
@@ -75,7 +76,8 @@ def measure(
 ) -> list[Tensor | None]:
     """Measure the attention of the guidance prompts on every video token, `a_l(i)`: mean over heads and prompt tokens.
 
-    All required prompts run in one pass and cannot attend to each other.
+    All required prompts run in one pass and cannot attend to each other. Layers with linear attention have no mask that
+    separates prompts, so a forward pass through them runs each prompt by itself, on copies of their states.
 
     Args:
         backbone: The model.
@@ -92,6 +94,13 @@ def measure(
     needed = sorted({tiers[i] for i, want in enumerate(wanted) if want})
     if not needed:
         return [None] * len(tiers)
+    if cache.states and mode == "forward" and len(needed) > 1:
+        found: list[Tensor | None] = [None] * len(tiers)
+        for tier in needed:
+            own = [want and tiers[i] == tier for i, want in enumerate(wanted)]
+            part = measure(backbone, cache, prompts, own, mode, tiers)
+            found = [mean if known is None else known for known, mean in zip(found, part, strict=True)]
+        return found
     segments = [backbone.tokenize(prompts[tier]) for tier in needed]
     lengths = [len(segment) for segment in segments]
     starts = {tier: sum(lengths[:i]) for i, tier in enumerate(needed)}
@@ -129,14 +138,20 @@ def _attend(
 ) -> None:
     """Run the prompts through the decoder, up to the last layer whose attention is recorded.
 
-    `begins` has the first row that each layer, or a deeper one, still needs [layers].
+    `begins` has the first row that each layer, or a deeper one, still needs [layers that hold tokens].
     """
     branch.begin(positions, None)
     cos, sin = backbone.rotary_embeddings(embeddings, positions)
     last = max(i for i, window in enumerate(recorder.windows) if window is not None)
     hidden, left = embeddings, 0
     masks: dict[tuple[int, torch.device], Tensor | None] = {}
-    for i, layer in enumerate(backbone.decoder.layers[: last + 1]):
+    numbers = {number: index for index, number in enumerate(backbone.token_layers)}
+    for number, layer in enumerate(backbone.decoder.layers[: backbone.token_layers[last] + 1]):
+        if number not in numbers:
+            if mode == "forward":
+                hidden = layer(hidden, position_embeddings=None, attention_mask=None, past_key_values=branch)
+            continue
+        i = numbers[number]
         if begins[i] > left:
             skip, left, masks = begins[i] - left, begins[i], {}
             hidden, cos, sin, visible = hidden[:, skip:], cos[:, skip:], sin[:, skip:], visible[skip:, skip:]
@@ -149,6 +164,7 @@ def _attend(
             "attention_mask": masks[past, device],
             "past_key_values": branch,
             "recorder": recorder,
+            "memory_layer": i,
         }
         if mode == "forward" and i < last:
             hidden = layer(hidden, **arguments)

@@ -69,13 +69,17 @@ def watched_attention(
     scaling: float | None = None,
     dropout: float = 0.0,
     recorder: AttentionRecorder | QueryRecorder | None = None,
+    memory_layer: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute attention with the signature of transformers; with a recorder, compute probabilities and record them."""
+    """Compute attention with the signature of transformers; with a recorder, compute probabilities and record them.
+
+    `memory_layer` is the number of the layer among those that hold tokens; None: its number in the decoder.
+    """
     if isinstance(recorder, QueryRecorder):
         recorder.query = query[0]
         return query.transpose(1, 2), None
-    layer = int(module.layer_idx)  # type: ignore[arg-type]
+    layer = int(module.layer_idx if memory_layer is None else memory_layer)  # type: ignore[arg-type]
     if recorder is None or recorder.windows[layer] is None:
         kwargs.pop("is_causal", None)
         return sdpa_attention_forward(

@@ -110,7 +110,7 @@ def recall_blocks(step: Step, ids: Tensor, choose: Callable[[int, Tensor], Tenso
     memory = recall_by_layer(
         step.backbone,
         own_tokens(step, ids),
-        step.prompt_len,
+        step.cache,
         lambda index, queries: archive.recall(
             index, choose(index, queries), prompt_of(step, index), step.backbone.rotary
         ),

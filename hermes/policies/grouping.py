@@ -41,8 +41,9 @@ def open_groups(step: Step, chunk: Chunk, group: Tensor, side: int | None = None
         patch = pooled_places(step.grid, side, group.device)
     small = merged(chunk, groups, patch)
     retract = step.state.number("open.tokens") if continues else 0
-    step.state.count("open.tokens", tokens_of_last_frame(small))
-    return replace(small, retract=retract)
+    open_tokens = tokens_of_last_frame(small)
+    step.state.count("open.tokens", open_tokens)
+    return replace(small, retract=retract, open_tokens=open_tokens)
 
 
 def pooled_places(grid: tuple[int, int], side: int, device: torch.device) -> Tensor:

@@ -150,4 +150,4 @@ class LiveVLM(Policy):
                 torch.cat((whole[:start], whole[start : start + older][pages], whole[start + older :]))
             )
 
-        return Recall(recall_by_layer(step.backbone, own_tokens(step, ids), start, choose))
+        return Recall(recall_by_layer(step.backbone, own_tokens(step, ids), step.cache, choose))

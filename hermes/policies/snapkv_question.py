@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import LayerMemory, MemoryCache
+from hermes.memory.cache import LayerMemory
 from hermes.policies.base import UPPER_BOUND, Outcome, Policy, Recall, Step
 from hermes.policies.ops.attention_scores import by_kv_head, pooled
 from hermes.policies.ops.probe import probe_heads
@@ -75,7 +75,7 @@ class SnapKVQuestion(Policy):
             self._read(layer, by_kv_head(votes.to(layer.keys.device), step.backbone.kv_heads), step.prompt_len)
             for layer, votes in zip(step.cache.layers, attention, strict=True)
         ]
-        return Recall(MemoryCache(layers, step.prompt_len))
+        return Recall(step.cache.with_layers(layers))
 
     def _read(self, layer: LayerMemory, votes: Tensor, start: int) -> LayerMemory:
         """Return a new layer with the prompt and the tokens that each head reads; `votes` are [kv_heads, tokens]."""

@@ -231,7 +231,7 @@ class StreamKV(Policy):
             blocks = best_blocks(shares[index], counts[index])
             return archive.recall(index, blocks, prompt_of(step, index), rotary, self._open(step, index))
 
-        memory = recall_by_layer(step.backbone, ids, step.prompt_len, choose)
+        memory = recall_by_layer(step.backbone, ids, step.cache, choose)
         return Recall(memory, archive.bytes_read - before)
 
     @staticmethod

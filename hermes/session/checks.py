@@ -33,6 +33,7 @@ from hermes.files.limits import LARGEST_NUMBER, SESSION_LIMITS
 from hermes.memory.archive_layer import STRIDE
 from hermes.memory.cache import FIRST, FRAME, KIND, MASS, PATCH, SECONDS
 from hermes.memory.encoded import Layout
+from hermes.memory.linear_state import StateTensors
 from hermes.memory.tiers import FamilyConstants, Ramp
 from hermes.policies import Policy, make_policy, policy_of
 from hermes.policies.base import reserve
@@ -287,6 +288,28 @@ def check_memory(file: SessionFile, frames: int, patches: int) -> None:
         _check_provenance(labels, figures, prompt, frames, patches)
         if any(f"heads.{i}.{name}" in file.tensors for name in ("positions", "labels", "figures")):
             _check_heads(file, i, tokens, prompt, frames, patches)
+
+
+def read_linear_states(file: SessionFile) -> dict[int, dict[str, StateTensors]]:
+    """Return the states of the layers that hold no tokens, by number of the layer and by name, on the layer's device."""
+    model, tensors = file.model, file.tensors
+    names = {name.rsplit(".", 1)[0] for name in tensors if name.startswith("linear.")}
+    moments = ["now", "prompt"] + ["held"] * any(name.endswith(".held") for name in names)
+    if names != {f"linear.{layer}.{moment}" for layer in model.state_layers for moment in moments}:
+        raise InvalidValueError("The states of layers are not those of this model.")
+    found: dict[int, dict[str, StateTensors]] = {}
+    for layer, (conv, recurrent, device) in model.state_shapes().items():
+        found[layer] = {}
+        for moment in moments:
+            name = f"linear.{layer}.{moment}"
+            parts = (
+                file.tensor(f"{name}.conv", conv, model.dtype),
+                file.tensor(f"{name}.recurrent", recurrent, torch.float32),
+            )
+            for part in parts:
+                limited(part, -LARGEST_STATE, LARGEST_STATE, "states of layers")
+            found[layer][moment] = StateTensors(*(part.to(device) for part in parts))
+    return found
 
 
 def _check_heads(file: SessionFile, layer: int, tokens: int, prompt: int, frames: int, patches: int) -> None:

@@ -87,6 +87,8 @@ def take_snapshot(session: StreamSession) -> Snapshot:
         archived=state.archived(model.num_layers, frames).cpu().numpy().astype(np.uint16),
         first_frame=labels[FIRST].astype(np.int32),
         held_by=held_by.astype(np.float32) if by_head else np.zeros(0, np.float32),
+        state_layers=model.state_layers,
+        state_bytes=cache.state_bytes,
     )
 
 

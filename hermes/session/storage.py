@@ -62,6 +62,7 @@ def save(session: StreamSession, path: Path) -> None:
         tensors |= {f"layer.{i}.{name}": getattr(held, name).contiguous().clone() for name in LAYER_FIELDS}
         if held.heads is not None:
             tensors |= {f"heads.{i}.{name}": getattr(held.heads, name).contiguous().clone() for name in HEAD_FIELDS}
+    tensors |= _linear_tensors(cache)
     tensors |= _state_tensors(session.state.policy_state)
     for i, (frame, _) in enumerate(session.state.pending):
         tensors[f"pending.{i}"] = torch.from_numpy(np.ascontiguousarray(frame))
@@ -193,6 +194,16 @@ def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
     return session
 
 
+def _linear_tensors(cache: MemoryCache | None) -> dict[str, Tensor]:
+    """Tensors of the states of layers that hold no tokens, by name."""
+    return {
+        f"linear.{number}.{name}.{item.name}": getattr(moment, item.name).contiguous().clone()
+        for number, state in (cache.states if cache else {}).items()
+        for name, moment in state.moments().items()
+        for item in fields(moment)
+    }
+
+
 def _state_tensors(state: StreamState) -> dict[str, Tensor]:
     """Tensors of a policy's state outside the cache, by name."""
     tensors = {f"state.{name}": value.contiguous().clone() for name, value in state.tensors.items()}
@@ -220,6 +231,8 @@ def _cache(file: SessionFile) -> MemoryCache:
         if f"heads.{i}.labels" in tensors:
             heads = HeadTable(*(tensors[f"heads.{i}.{name}"].to(layer.keys.device) for name in HEAD_FIELDS))
             layer.heads = heads.reallocated(layer.length, layer.capacity)
+    for number, moments in checks.read_linear_states(file).items():
+        cache.states[number].restore(moments)
     return cache
 
 

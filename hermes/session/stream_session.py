@@ -176,7 +176,9 @@ class StreamSession:
             keys = [layer.length + chunk.tokens for layer in cache.layers]
             recorder = AttentionRecorder(keys, [rows] * len(keys), past_visible=visible is None)
         embeddings, encoded = chunk.encoded.embeddings, chunk.encoded
-        self.model.prefill(embeddings, positions, chunk.provenance, cache, recorder, encoded, visible)
+        self.model.prefill(
+            embeddings, positions, chunk.provenance, cache, recorder, encoded, visible, chunk.open_tokens
+        )
         return replace(step, chunk=chunk, attention=recorder)
 
     def _note(self, outcome: Outcome | None) -> None:

@@ -76,7 +76,15 @@ def _checked_snapshot(snapshot: Snapshot) -> Snapshot:
         raise DamagedError("The grid of a moment is not two numbers.")
     if whole(grid[0], "grid", 1) * whole(grid[1], "grid", 1) > RUN_LIMITS.patches:
         raise FileTooLargeError(f"A frame has more than {RUN_LIMITS.patches:,} tokens.")
-    for name in ("sequence", "prompt_len", "tokens_seen", "cache_bytes", "full_cache_bytes", "archive_bytes"):
+    for name in (
+        "sequence",
+        "prompt_len",
+        "tokens_seen",
+        "cache_bytes",
+        "full_cache_bytes",
+        "archive_bytes",
+        "state_bytes",
+    ):
         whole(getattr(snapshot, name), f"“{name}” of a moment")
     whole(snapshot.budget, "budget of a moment", -1)
     seconds(snapshot.seconds, "time of a moment")
@@ -84,6 +92,14 @@ def _checked_snapshot(snapshot: Snapshot) -> Snapshot:
     prompts = mapping(snapshot.guidance_prompts, "guidance prompts")
     if len(prompts) > MOST_PROMPTS:
         raise DamagedError("A moment has too many guidance prompts.")
+    if not isinstance(snapshot.state_layers, tuple) or len(snapshot.state_layers) > RUN_LIMITS.layers:
+        raise DamagedError("The layers without tokens of a moment are not a list.")
+    numbers = [
+        whole(number, "layer without tokens", 0, snapshot.num_layers + len(snapshot.state_layers) - 1)
+        for number in snapshot.state_layers
+    ]
+    if any(before >= after for before, after in itertools.pairwise(numbers)):
+        raise DamagedError("The layers without tokens of a moment are not in order.")
     _check_tokens(snapshot)
     if snapshot.answer is not None:
         check_answer(snapshot.answer, snapshot.num_layers, snapshot.frames_seen, snapshot.tokens_per_frame)

@@ -28,6 +28,8 @@ MOST_MOMENTS = 1024
 _SHARED = ("frame_times", "evictions", "answer")
 _LEFT_OUT = ("snapshot", "frame_jpeg", "notes")
 _VIEW = tuple(item.name for item in fields(LiveView) if item.name not in _LEFT_OUT)
+_ADDED = {"snapshot.state_layers": [], "snapshot.state_bytes": 0}
+"""Values of fields that older files lack."""
 _SNAPSHOT = tuple(item.name for item in fields(Snapshot) if item.name not in (*_SHARED, *tokens.FIELDS))
 
 
@@ -105,7 +107,7 @@ def _join(
     evictions = whole(member(plain, "evictions", "moment"), "number of evictions", 0, len(history.evictions))
     answer = whole(member(plain, "answer", "moment"), "number of an answer", -1, len(history.answers) - 1)
     snapshot = Snapshot(
-        **{name: _tupled(member(plain, f"snapshot.{name}", "moment")) for name in _SNAPSHOT},
+        **{name: _tupled(member(_ADDED | plain, f"snapshot.{name}", "moment")) for name in _SNAPSHOT},
         **arrays,
         frame_times=history.frame_times[: plain["frames"]],
         evictions=history.evictions[:evictions],

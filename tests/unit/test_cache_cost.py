@@ -15,7 +15,7 @@ import hermes
 from hermes.analysis.cache_cost import CacheShape, ShapeError, StateShape, cache_bytes
 
 ROOT = Path(__file__).parents[2]
-FAMILIES = ("llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl", "video_llama_3", "glm4v")
+FAMILIES = ("llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl", "video_llama_3", "glm4v", "qwen3_5")
 PUBLISHED = {
     "llava-onevision-0.5b": 12_288,
     "llava-onevision-7b": 57_344,

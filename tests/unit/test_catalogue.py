@@ -18,7 +18,9 @@ def test_weights_are_those_of_the_configuration(model):
     config = model.config()
     text = config.get_text_config()
     size = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
-    assert model.cache_bytes_per_token == 4 * text.num_hidden_layers * text.num_key_value_heads * size
+    kinds = getattr(text, "layer_types", None) or ["full_attention"] * text.num_hidden_layers
+    layers = sum(kind == "full_attention" for kind in kinds)
+    assert model.cache_bytes_per_token == 4 * layers * text.num_key_value_heads * size
     assert model.family in FAMILIES
 
 

@@ -50,7 +50,8 @@ def layers_on_disk(model):
         for name, part in module.named_children():
             full = f"{prefix}{name}"
             if full == root:
-                places.update({f"{full}.{i}": "cpu" if i < 5 else "disk" for i in range(10)})
+                layers = len(model.decoder.layers)
+                places.update({f"{full}.{i}": "cpu" if i < layers // 2 else "disk" for i in range(layers)})
             elif root.startswith(f"{full}."):
                 place(f"{full}.", part)
             else:
@@ -69,7 +70,7 @@ def test_layers_that_accelerate_keeps_on_disk(family, tmp_path):
     tiny.FAMILIES[family](folder)
     model = hermes.load(folder, device="cpu")
     spread = hermes.load(folder, device=layers_on_disk(model))
-    assert next(spread.decoder.layers[9].parameters()).device.type == "meta"
+    assert next(spread.decoder.layers[-1].parameters()).device.type == "meta"
     assert set(spread.layer_devices) == {torch.device("cpu")}
     assert spread.fingerprint == model.fingerprint
     frames = np.random.default_rng(0).integers(0, 256, (24, 24, 32, 3), dtype=np.uint8)

@@ -117,7 +117,9 @@ def test_streaming_equals_transformers(family, reference, policy, chunk):
     session.state.cache.release(branch)
     with torch.inference_mode():
         expected = expected_logits(model, reference, frames, times, held)[:, -len(ids) :]
-    torch.testing.assert_close(model.logits(hidden), expected, atol=1e-4, rtol=1e-4)
+    # With linear attention, transformers' own forward in pieces differs by up to 1e-4 from the one over the whole sequence.
+    tolerance = 3e-4 if model.state_layers else 1e-4
+    torch.testing.assert_close(model.logits(hidden), expected, atol=tolerance, rtol=tolerance)
 
 
 def test_the_answer_is_the_one_that_transformers_decodes_greedily(family, reference):

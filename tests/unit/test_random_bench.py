@@ -24,6 +24,7 @@ SIZES = {
     "smolvlm": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
     "internvl": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
     "video_llama_3": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
+    "qwen3_5": SMALL_TOWER | {"depth": 2, "num_heads": 2},
     "glm4v": SMALL_TOWER | {"depth": 2, "num_heads": 2, "out_hidden_size": 64},
 }
 
@@ -33,8 +34,10 @@ def shrunken(family):
     model = next(model for model in catalogue.CATALOGUE if model.family == family)
     text = model.text | {"num_hidden_layers": 10, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 64}
     text |= {"intermediate_size": 96, "vocab_size": 400}
+    if "linear_num_key_heads" in text:
+        text |= {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "num_hidden_layers": 12}
     if "mrope_section" in text.get("rope_parameters", {}):
-        half = {"qwen2_5_vl": [6, 5, 5], "glm4v": [2, 3, 3]}.get(family, [24, 20, 20])
+        half = {"qwen2_5_vl": [6, 5, 5], "glm4v": [2, 3, 3], "qwen3_5": [11, 11, 10]}.get(family, [24, 20, 20])
         text["rope_parameters"] = text["rope_parameters"] | {"mrope_section": half}
     return replace(model, text=text, vision=model.vision | SIZES[family])
 

@@ -230,6 +230,9 @@ class BoardEncoder:
     def _describe(self, snapshot: Snapshot, fps: float, history: RetentionHistory) -> dict[str, Any]:
         return {
             "layers": snapshot.num_layers,
+            "numbers": list(snapshot.layer_numbers) if snapshot.state_layers else None,
+            "state_layers": len(snapshot.state_layers),
+            "state_bytes": snapshot.state_bytes,
             "tiers": groups_of(snapshot)[1].tolist(),
             "tiered": snapshot.tiered,
             "groups": groups_of(snapshot)[0],

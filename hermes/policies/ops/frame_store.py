@@ -101,7 +101,7 @@ class FrameStore:
     def prefilled(self, backbone: Backbone, cache: MemoryCache) -> MemoryCache:
         """Return a new memory: the prompt of `cache`, followed by these frames, prefilled at consecutive positions."""
         prompt = torch.arange(cache.prompt_len, device=backbone.device)
-        memory = MemoryCache([layer.copy_of(prompt) for layer in cache.layers], cache.prompt_len)
+        memory = cache.with_layers([layer.copy_of(prompt) for layer in cache.layers], from_prompt=True)
         own = strided_positions(self.encoded.offsets, self.provenance.labels[FRAME])
         whole = compact(torch.cat((memory.layers[0].positions, own), dim=1), cache.prompt_len)
         positions = whole[:, None, cache.prompt_len :].expand(-1, backbone.num_layers, -1)

@@ -48,7 +48,7 @@ def probe_queries(backbone: Backbone, cache: MemoryCache, ids: Tensor) -> list[T
         return branch.layers[index]
 
     try:
-        recall_by_layer(backbone, ids, cache.prompt_len, watch)
+        recall_by_layer(backbone, ids, branch, watch)
     finally:
         cache.release(branch)
     return queries

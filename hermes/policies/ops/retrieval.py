@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Backbone
+from hermes.backbones.base import Backbone, place_of, read_into_state
 from hermes.memory.cache import LayerMemory, MemoryCache
 from hermes.memory.watched_attention import QueryRecorder, attention_mask
 
@@ -22,7 +22,7 @@ Choose = Callable[[int, Tensor], LayerMemory]
 @torch.inference_mode()
 def raw_queries(backbone: Backbone, index: int, hidden: Tensor) -> Tensor:
     """Queries of a layer without rotation, from its input [1, rows, hidden]: float32 [heads, rows, head_dim]."""
-    layer, rows = backbone.decoder.layers[index], hidden.shape[1]
+    layer, rows = backbone.decoder.layers[backbone.token_layers[index]], hidden.shape[1]
     recorder = QueryRecorder()
     still = hidden.new_ones(1, rows, backbone.head_dim), hidden.new_zeros(1, rows, backbone.head_dim)
     layer.self_attn(
@@ -36,7 +36,7 @@ def raw_queries(backbone: Backbone, index: int, hidden: Tensor) -> Tensor:
 
 
 @torch.inference_mode()
-def recall_by_layer(backbone: Backbone, ids: Tensor, prompt_len: int, choose: Choose) -> MemoryCache:
+def recall_by_layer(backbone: Backbone, ids: Tensor, cache: MemoryCache, choose: Choose) -> MemoryCache:
     """Run a question through the decoder once, each layer reading the tokens selected by its queries.
 
     The queries of deeper layers therefore depend on what the shallower layers retrieved.
@@ -44,20 +44,27 @@ def recall_by_layer(backbone: Backbone, ids: Tensor, prompt_len: int, choose: Ch
     Args:
         backbone: The model.
         ids: Token ids of the question [rows].
-        prompt_len: Number of prompt tokens at the start of every layer.
+        cache: The memory of the stream, for its prompt length and the states of layers that hold no tokens.
         choose: Selects the tokens to read.
 
     Returns:
         A new memory for answering the question, without the question itself.
     """
-    hidden, layers = backbone.embed(ids), []
-    for index, layer in enumerate(backbone.decoder.layers):
+    hidden, layers = backbone.embed(ids), list[LayerMemory]()
+    copied = cache.with_layers([])  # the question's tokens must not change the states
+    for number, layer in enumerate(backbone.decoder.layers):
+        if number in copied.states:
+            hidden = hidden.to(place_of(layer))
+            hidden, _ = read_into_state(layer, hidden, copied, copied.states[number])
+            continue
+        index = len(layers)
         hidden = hidden.to(backbone.layer_devices[index])
         memory = choose(index, raw_queries(backbone, index, hidden))
         layers.append(memory)
-        if index + 1 < backbone.num_layers:
-            hidden = _read(backbone, layer, memory, hidden)
-    return MemoryCache(layers, prompt_len)
+        if index + 1 == backbone.num_layers:
+            break
+        hidden = _read(backbone, layer, memory, hidden)
+    return cache.with_layers(layers)
 
 
 class _OneLayer:

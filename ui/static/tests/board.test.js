@@ -112,10 +112,10 @@ const FRAME = readFrame({
 test("tooltip of a held and of an evicted patch", () => {
   assert.equal(heldPatches(FRAME, 0), 1);
   assert.deepEqual(patchValues(FRAME, 0, 0), { held: true, importance: 1, recency: 0, guidance: 0.25, answer: null });
-  const { title, lines } = describePatch(FRAME, [0, 2], 0, 0, null);
+  const { title, lines } = describePatch(FRAME, { tiers: [0, 2] }, 0, 0, null);
   assert.equal(title, "Patch in row 1, column 1");
   assert.match(lines.join("; "), /held since 0:01\.5, through 2 evictions; importance 1\.00 at the eviction at 0:04\.0/);
-  assert.deepEqual(describePatch(FRAME, [0, 2], 0, 1, 2.5).lines, ["Layer 0 · sensory", "evicted at 0:02.5"]);
+  assert.deepEqual(describePatch(FRAME, { tiers: [0, 2] }, 0, 1, 2.5).lines, ["Layer 0 · sensory", "evicted at 0:02.5"]);
 });
 
 const HISTORY = readHistory({
@@ -177,8 +177,8 @@ test("a token history in steps and sentences", () => {
   assert.match(said[2], /^Long-term memory still holds 2 of 2 tokens, in 1 layer of 1\./);
   assert.match(describeHistory(state, { ...HISTORY, moments: [], untold: 3 })[1], /3 evictions since then, but this policy does not record evictions per token/);
   assert.match(describeHistory(state, { ...HISTORY, moments: [], untold: 0 })[1], /No evictions since then/);
-  assert.match(describeMerges(HISTORY)[0], /^Layer 0: 3 tokens merged into the summary token of 0:02\.0\. It was evicted later\./);
-  assert.match(describeMerges(HISTORY)[1], /merged into that of 0:02\.0\. It is still held\./);
+  assert.match(describeMerges(HISTORY, {})[0], /^Layer 0: 3 tokens merged into the summary token of 0:02\.0\. It was evicted later\./);
+  assert.match(describeMerges(HISTORY, {})[1], /merged into that of 0:02\.0\. It is still held\./);
 });
 
 test("CSV quotes what it must and defuses formulas", () => {

@@ -6,7 +6,7 @@ import { mergeTurns, pickChips, turnOf } from "../js/player/chat.js";
 import { mainButton, stateLine } from "../js/player/transport.js";
 import { parseColour, shareAlpha } from "../js/shared/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/shared/pulse.js";
-import { describeCell, describeOutside, describeReading, frameTime, speakNote } from "../js/board/descriptions.js";
+import { describeBoard, describeCell, describeOutside, describeReading, frameTime, speakNote } from "../js/board/descriptions.js";
 
 test("formatting of times, sizes and shares", () => {
   assert.equal(clock(7.46, true), "0:07.5");
@@ -34,6 +34,13 @@ test("tooltip of a cell: frame, time, layer, tier and tokens kept", () => {
   assert.equal(title, "Frame 1 · 0:00.0");
   assert.deepEqual(lines, ["Layer 1 · long-term", "keeps 3 of 9 tokens"]);
   assert.equal(speakNote(describeCell(STATE, { column: 1, layer: 0 })), "Frame 2 at 0:00.5. Layer 0 · sensory, keeps 9 of 9 tokens.");
+});
+
+test("layers keep their number in the decoder, and the board says which ones hold no tokens", () => {
+  const meta = { ...STATE.meta, numbers: [3, 7], state_layers: 6, state_bytes: 48_000_000 };
+  assert.equal(describeCell({ ...STATE, meta }, { column: 0, layer: 1 }).lines[0], "Layer 7 · long-term");
+  assert.equal(describeBoard({ ...STATE, meta, meters: null }), "2 frames seen, 9 tokens each, in 2 layers. The 6 other layers of the decoder hold no tokens: they use linear attention, with a state of fixed size (48 MB) that takes in every frame and is not managed.");
+  assert.equal(describeBoard({ ...STATE, meters: null }), "2 frames seen, 9 tokens each, in 2 layers.");
 });
 
 test("description of an answer's attention, also without attention on frames", () => {

@@ -1,5 +1,5 @@
 // The attention of the last answer on the frames, by layer or by head, with the mean over all layers above.
-import { axisFrames, fromBase64, readProfile, readShare, secondsOf, tierRuns } from "./codec.js";
+import { axisFrames, fromBase64, layerNumber, readProfile, readShare, secondsOf, tierRuns } from "./codec.js";
 import { drawSwatch, drawTimeAxis } from "./axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
@@ -14,13 +14,13 @@ export function readingRows(state, heads) {
   const { meta, answer } = state;
   if (!heads) {
     return {
-      count: meta.layers, tier: (row) => meta.tiers[row], name: (row) => `Layer ${row}`, bin: meta.bin,
+      count: meta.layers, tier: (row) => meta.tiers[row], name: (row) => `Layer ${layerNumber(meta, row)}`, bin: meta.bin,
       columns: answer?.columns ?? 0, share: (row, c) => readShare(state, row, c) ?? 0, largest: (row) => answer?.largest[row] || 1,
     };
   }
   const values = heads.bytes ?? fromBase64(heads.values);
   return {
-    count: heads.heads, tier: () => meta.tiers[heads.layer], name: (row) => `Layer ${heads.layer}, head ${row}`, bin: 1,
+    count: heads.heads, tier: () => meta.tiers[heads.layer], name: (row) => `Layer ${layerNumber(meta, heads.layer)}, head ${row}`, bin: 1,
     columns: heads.frames, largest: (row) => heads.largest[row] || 1,
     share: (row, c) => {
       const raw = values[row * heads.frames + c];

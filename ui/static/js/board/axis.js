@@ -1,5 +1,5 @@
 // Shared parts of the figures over stream time: margins, time axis, and the swatches and names of the tiers.
-import { TIERS, seenColumns, secondsOf, tierRuns } from "./codec.js";
+import { TIERS, layerNumber, secondsOf, seenColumns, tierRuns } from "./codec.js";
 import { clock } from "../shared/format.js";
 import { rgba, tierPattern } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
@@ -52,7 +52,8 @@ export function tierName(tier) {
 export function layerRange(meta, tier) {
   const run = tierRuns(meta.tiers).find((r) => r.tier === tier);
   if (!run) return "";
-  return run.first === run.last ? `layer ${run.first}` : `layers ${run.first}–${run.last}`;
+  const [first, last] = [layerNumber(meta, run.first), layerNumber(meta, run.last)];
+  return first === last ? `layer ${first}` : `layers ${first}–${last}`;
 }
 
 /** Draw a tier's swatch and name next to its rows. */

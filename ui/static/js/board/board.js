@@ -1,7 +1,7 @@
 // The memory board: keeps the state, lays out the figures and redraws them when something changed. A figure is {ui, layout,
 // height, draw, mark?, hit?, note?, click?, table?, ready?}. `draw` paints the figure; `mark` paints cursor and selection on an
 // overlay canvas, so that hovering does not repaint the figure.
-import { TIERS, apply, axisFrames, emptyState, seenColumns } from "./codec.js";
+import { TIERS, apply, axisFrames, emptyState, layerNumber, seenColumns } from "./codec.js";
 import { buildBoard } from "./elements.js";
 import { makeRequests } from "./requests.js";
 import { connectExports } from "./export_buttons.js";
@@ -173,7 +173,7 @@ export function mountBoard(element, beside, bus, send) {
     ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${view.mode}` }), ends[1],
       h("span", { class: "hl-unit" }, MODES[view.mode].unit));
     ui.layers.panel.layer.replaceChildren(...[...Array(meta.layers).keys()].map((layer) => h("option", { value: layer },
-      `Layer ${layer}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
+      `Layer ${layerNumber(meta, layer)}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
     if (view.selected) ui.layers.panel.layer.value = String(view.selected.layer);
     requests.fillRows();
     ui.retention.fade.forEach(({ node, table, tools }, tier) => {

@@ -185,6 +185,11 @@ export function readProfile(state) {
   return out;
 }
 
+/** Number of a layer in the decoder: layers without tokens are not shown, but counted. */
+export function layerNumber(meta, layer) {
+  return meta.numbers?.[layer] ?? layer;
+}
+
 /** Runs of consecutive layers of one tier: [{tier, first, last}]. */
 export function tierRuns(tiers) {
   const runs = [];

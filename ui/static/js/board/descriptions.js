@@ -1,6 +1,6 @@
 // Text about the board's state: captions, tooltips and spoken notes. Pure functions.
 import { bytes, clock, count, percent, whole } from "../shared/format.js";
-import { TIERS, framesIn, keptTokens, readShare, scoreAt, secondsOf } from "./codec.js";
+import { TIERS, framesIn, keptTokens, layerNumber, readShare, scoreAt, secondsOf } from "./codec.js";
 
 /** Purpose of each tier. */
 export const TIER_WORDS = [
@@ -19,7 +19,7 @@ export function describeCell(state, cursor) {
   const name = inside > 1 ? `Frames ${first + 1}–${first + inside}` : `Frame ${first + 1}`;
   const { kept, of, exact } = keptTokens(state, layer, column);
   const lines = [
-    `Layer ${layer} · ${TIERS[meta.tiers[layer]]}`,
+    `Layer ${layerNumber(meta, layer)} · ${TIERS[meta.tiers[layer]]}`,
     `keeps ${exact ? "" : "about "}${whole(kept)} of ${count(of, "token")}`,
   ];
   const read = readShare(state, layer, column);
@@ -62,7 +62,14 @@ export function frameTime(state, frame) {
 export function describeBoard(state) {
   const { meta, frames } = state;
   const binned = meta.bin > 1 ? ` Each column shows ${meta.bin} frames.` : "";
-  return `${count(frames, "frame")} seen, ${whole(meta.tokens_per_frame)} tokens each, in ${meta.layers} layers.${binned}${describeOutside(state.meters)}`;
+  return `${count(frames, "frame")} seen, ${whole(meta.tokens_per_frame)} tokens each, in ${meta.layers} layers.${describeStates(meta)}${binned}${describeOutside(state.meters)}`;
+}
+
+/** Layers that hold no tokens, and why; empty if there are none. */
+export function describeStates(meta) {
+  if (!meta.state_layers) return "";
+  const [layers, verbs] = meta.state_layers === 1 ? ["layer", ["holds", "it uses"]] : ["layers", ["hold", "they use"]];
+  return ` The ${whole(meta.state_layers)} other ${layers} of the decoder ${verbs[0]} no tokens: ${verbs[1]} linear attention, with a state of fixed size (${bytes(meta.state_bytes)}) that takes in every frame and is not managed.`;
 }
 
 /** Size of a policy's archive, bytes fetched from it for the last question, and whether each head keeps its own tokens. */

@@ -1,5 +1,5 @@
 // Exports: figures as PNG or SVG with title and time, the retention table as CSV, and file downloads.
-import { framesIn, keptTokens, seenColumns, secondsOf } from "./codec.js";
+import { framesIn, keptTokens, layerNumber, secondsOf, seenColumns } from "./codec.js";
 import { rgba } from "../shared/palette.js";
 import { svgPen } from "./svg.js";
 
@@ -22,7 +22,7 @@ export function csv(rows) {
 export function retentionRows(state) {
   const { meta } = state;
   const layers = [...Array(meta.layers).keys()];
-  const rows = [["first_frame", "last_frame", "seconds", "tokens", ...layers.map((layer) => `layer_${layer}`)]];
+  const rows = [["first_frame", "last_frame", "seconds", "tokens", ...layers.map((layer) => `layer_${layerNumber(meta, layer)}`)]];
   for (let c = 0; c < seenColumns(state); c += 1) {
     const inside = framesIn(state, c);
     const first = c * meta.bin;

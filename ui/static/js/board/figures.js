@@ -9,6 +9,7 @@ import { describeRetention, drawRetention, hitRetention, layoutRetention, markRe
 import { describeAge, drawSurvival, hitSurvival, layoutSurvival, tableSurvival } from "./survival.js";
 import { describeTimeline, drawTimeline, hitTimeline, layoutTimeline, markTimeline, tableTimeline } from "./timeline.js";
 import { noteOfCell } from "./descriptions.js";
+import { layerNumber } from "./codec.js";
 
 /** Return the figures. Clicks call `open(frame, layer)`, `pickLayer(layer)` or `pickPatch(patch)`. */
 export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
@@ -33,12 +34,12 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
     figure(panel.picture, {
       layout: layoutPicture, draw: drawPicture, mark: markPicture, hit: hitPicture, table: tablePatches, ready: frameOpen,
       over: (patch) => { view.hoverPatch = patch; }, click: pickPatch,
-      note: (patch) => describePatch(view.frame, view.state.meta.tiers, view.selected.layer, patch,
+      note: (patch) => describePatch(view.frame, view.state.meta, view.selected.layer, patch,
         view.tokenHistory?.layer === view.selected.layer ? view.tokenHistory.left[patch] : null),
     }),
     figure(panel.minis, {
       layout: layoutMinis, draw: drawMinis, hit: hitMinis, table: tableMinis, ready: frameOpen, click: pickLayer,
-      note: (layer) => ({ title: `Layer ${layer}`, lines: [`holds ${heldPatches(view.frame, layer)} of ${view.frame.patches} patches`] }),
+      note: (layer) => ({ title: `Layer ${layerNumber(view.state.meta, layer)}`, lines: [`holds ${heldPatches(view.frame, layer)} of ${view.frame.patches} patches`] }),
     }),
     figure(ui.answer.figure, { layout: layoutReading, draw: drawReading, mark: markReading, hit: hitReading, table: tableReading, points: true }),
     figure(ui.retention.survival, {

@@ -1,5 +1,5 @@
 // The heatmap of layers by frames: tokens kept, scores or the answer's attention, with a budget bar per layer.
-import { axisFrames, framesIn, keptShare, keptTokens, readShare, scoreAt, seenColumns, secondsOf, tierRuns } from "./codec.js";
+import { axisFrames, framesIn, keptShare, keptTokens, layerNumber, readShare, scoreAt, secondsOf, seenColumns, tierRuns } from "./codec.js";
 import { drawTierLabel, drawTimeAxis, layerRange, margins, outlineEvidence, overlayPattern } from "./axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
 import { clock, whole } from "../shared/format.js";
@@ -172,7 +172,7 @@ export function tableLayers({ state, window, mode }) {
     rows.push([name, clock(secondsOf(state, c * meta.bin), true), ...layers.map((layer) => cellText(state, mode, layer, c))]);
   }
   const budget = meta.budget > 0 ? ` Budget: ${whole(meta.budget)} tokens per layer.` : "";
-  return { caption: `${MODES[mode].label}: ${MODES[mode].unit}. All frames: tokens held by the layer.${budget}`, head: ["Frames", "Seen at", ...layers.map((layer) => `Layer ${layer}`)], rows };
+  return { caption: `${MODES[mode].label}: ${MODES[mode].unit}. All frames: tokens held by the layer.${budget}`, head: ["Frames", "Seen at", ...layers.map((layer) => `Layer ${layerNumber(meta, layer)}`)], rows };
 }
 
 function cellText(state, mode, layer, column) {

@@ -1,5 +1,5 @@
 // One opened frame: its picture with the patches that a layer still holds, and small views of the frame in every layer.
-import { NO_SCORE, TIERS, fromBase64 } from "./codec.js";
+import { NO_SCORE, TIERS, fromBase64, layerNumber } from "./codec.js";
 import { overlayPattern } from "./axis.js";
 import { clock, count, percent } from "../shared/format.js";
 import { rampColour, rgba } from "../shared/palette.js";
@@ -35,11 +35,11 @@ export function heldPatches(frame, layer) {
 }
 
 /** Tooltip of a patch in a layer. `left`: when it was evicted, in seconds, if known. */
-export function describePatch(frame, tiers, layer, patch, left) {
+export function describePatch(frame, meta, layer, patch, left) {
   const columns = frame.grid[1];
   const title = `Patch in row ${Math.floor(patch / columns) + 1}, column ${(patch % columns) + 1}`;
   const values = patchValues(frame, layer, patch);
-  const where = `Layer ${layer} · ${TIERS[tiers[layer]]}`;
+  const where = `Layer ${layerNumber(meta, layer)} · ${TIERS[meta.tiers[layer]]}`;
   if (!values.held) {
     return { title, lines: [where, left === null || left === undefined ? "evicted" : `evicted at ${clock(left, true)}`] };
   }
@@ -168,7 +168,7 @@ export function tableMinis({ state, frame }) {
   if (!frame) return { head: [], rows: [] };
   const layers = [...Array(state.meta.layers).keys()];
   return {
-    head: ["Row, column", ...layers.map((layer) => `Layer ${layer}`)],
+    head: ["Row, column", ...layers.map((layer) => `Layer ${layerNumber(state.meta, layer)}`)],
     rows: [[`Held of ${frame.patches}`, ...layers.map((layer) => `${heldPatches(frame, layer)}`)],
       ...[...Array(frame.patches).keys()].map((p) => [`${Math.floor(p / frame.grid[1]) + 1}, ${(p % frame.grid[1]) + 1}`,
         ...layers.map((layer) => (frame.held[layer * frame.patches + p] === 1 ? "held" : "–"))])],

@@ -5,7 +5,7 @@ import { clock, count } from "../shared/format.js";
 import { h, setText } from "../shared/dom.js";
 import { describeHistory, describeMerges, readHistory } from "./token_history.js";
 import { heldPatches, readFrame } from "./patches.js";
-import { secondsOf } from "./codec.js";
+import { layerNumber, secondsOf } from "./codec.js";
 
 /** Least time between two requests for the opened frame while the stream runs. */
 export const REFRESH_MS = 1000;
@@ -55,7 +55,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     if (!reply || view.selected?.frame !== reply.frame) return;
     view.tokenHistory = readHistory(reply);
     ui.history.summary.replaceChildren(...describeHistory(view.state, view.tokenHistory).map((line) => h("li", {}, line)));
-    const merges = describeMerges(view.tokenHistory);
+    const merges = describeMerges(view.tokenHistory, view.state.meta);
     const rest = view.tokenHistory.merges.length - merges.length;
     ui.history.merges.replaceChildren(...merges.map((line) => h("li", {}, line)), ...(rest > 0 ? [h("li", {}, `… and ${count(rest, "more merge")}.`)] : []));
     repaint(["life"]);
@@ -107,7 +107,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
       panel.before.disabled = selected.frame <= 0;
       panel.after.disabled = selected.frame >= view.state.frames - 1;
       updatePanel();
-      announce(`Frame ${selected.frame + 1} opened, layer ${selected.layer}.`);
+      announce(`Frame ${selected.frame + 1} opened, layer ${layerNumber(view.state.meta, selected.layer)}.`);
       fetchFrame();
       fetchHistory();
       repaint(["picture", "minis", "life"]);
@@ -136,7 +136,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     fillRows() {
       const { layers } = view.state.meta;
       const options = [h("option", { value: "" }, "all layers"), ...[...Array(layers).keys()].map((layer) =>
-        h("option", { value: layer }, `heads of layer ${layer}`))];
+        h("option", { value: layer }, `heads of layer ${layerNumber(view.state.meta, layer)}`))];
       ui.answer.rows.replaceChildren(...options);
       ui.answer.rows.value = layerOfHeads === null ? "" : String(layerOfHeads);
     },

@@ -1,6 +1,6 @@
 // The token history of one frame: how many of its tokens each layer held over stream time, and for one layer the importance of
 // each token at every eviction next to the lowest importance kept.
-import { NO_SCORE, TIERS, fromBase64 } from "./codec.js";
+import { NO_SCORE, TIERS, fromBase64, layerNumber } from "./codec.js";
 import { drawSwatch } from "./axis.js";
 import { clock, count, whole } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
@@ -76,8 +76,8 @@ export function hitHistory(layout, { state, tokenHistory: history }, px, py) {
 /** Tooltip of an eviction in a layer. */
 export function describeMoment(state, history, { layer, moment }, patch) {
   const per = state.meta.tokens_per_frame;
-  if (moment < 0) return { title: `Seen at ${clock(history.seen, true)}`, lines: [`Layer ${layer} received all ${count(per, "token")}`] };
-  const lines = [`Layer ${layer} · ${TIERS[state.meta.tiers[layer]]} still held ${history.held[layer][moment]} of ${count(per, "token")}`];
+  if (moment < 0) return { title: `Seen at ${clock(history.seen, true)}`, lines: [`Layer ${layerNumber(state.meta, layer)} received all ${count(per, "token")}`] };
+  const lines = [`Layer ${layerNumber(state.meta, layer)} · ${TIERS[state.meta.tiers[layer]]} still held ${history.held[layer][moment]} of ${count(per, "token")}`];
   if (layer === history.layer) {
     const cut = history.cut[moment];
     if (cut !== null) lines.push(`lowest importance kept: ${scoreText(cut)}`);
@@ -107,7 +107,7 @@ function drawRibbons(ctx, { left, width, row, x, to, narrow }, { state, tokenHis
     ctx.font = `${on ? 650 : 500} 11px ${palette.font}`;
     ctx.fillStyle = rgba(on ? palette.ink : palette.quiet, 1);
     ctx.textAlign = "right";
-    if (row >= 11 || on) ctx.fillText(narrow ? `${layer}` : `layer ${layer}`, left - 12, middle);
+    if (row >= 11 || on) ctx.fillText(narrow ? `${layerNumber(state.meta, layer)}` : `layer ${layerNumber(state.meta, layer)}`, left - 12, middle);
     ctx.fillStyle = rgba(palette.ink, 0.08);
     ctx.fillRect(left, middle, width, 1);
     const steps = history.untold && !history.moments.length ? [] : heldSteps(history, layer, per);
@@ -141,7 +141,7 @@ function drawScores(ctx, { left, width, x, y, chart, top }, { state, tokenHistor
   ctx.textAlign = "left";
   ctx.textBaseline = "alphabetic";
   const what = width < 420 ? "importance in" : "importance of the frame’s tokens in";
-  ctx.fillText(`${what} layer ${history.layer} at each eviction`, left, chart.top - 14);
+  ctx.fillText(`${what} layer ${layerNumber(state.meta, history.layer)} at each eviction`, left, chart.top - 14);
   ctx.textBaseline = "middle";
   ctx.textAlign = "right";
   for (const score of [0, top / 2, top]) {
@@ -258,9 +258,9 @@ export function describeHistory(state, history) {
 }
 
 /** Merges of the frame's tokens into summary tokens, in sentences; the largest first. */
-export function describeMerges(history, most = 6) {
+export function describeMerges(history, meta, most = 6) {
   return [...history.merges].sort((a, b) => b.tokens - a.tokens || a.seconds - b.seconds).slice(0, most).map((merge) => {
-    const head = `Layer ${merge.layer}: ${count(merge.tokens, "token")} merged into the summary token of ${clock(merge.seconds, true)}`;
+    const head = `Layer ${layerNumber(meta, merge.layer)}: ${count(merge.tokens, "token")} merged into the summary token of ${clock(merge.seconds, true)}`;
     const next = merge.summaries.length ? `, which was merged into that of ${clock(merge.summaries[merge.summaries.length - 1], true)}` : "";
     return `${head}${next}${merge.held ? ". It is still held." : ". It was evicted later."}`;
   });
@@ -275,8 +275,8 @@ export function tableHistory({ state, tokenHistory: history, selected }) {
     history.cut[m] === null ? "" : scoreText(history.cut[m]), ...drawn.map((patch) => (patchScore(history, m, patch) === null ? "" : scoreText(patchScore(history, m, patch))))]);
   const [, columns] = state.meta.grid;
   return {
-    caption: `Tokens of the frame held after each eviction; then the importance of each patch (row, column) in layer ${history.layer}`,
-    head: ["Eviction at", ...layers.map((layer) => `Layer ${layer}: held`), `Lowest importance kept, layer ${history.layer}`,
+    caption: `Tokens of the frame held after each eviction; then the importance of each patch (row, column) in layer ${layerNumber(state.meta, history.layer)}`,
+    head: ["Eviction at", ...layers.map((layer) => `Layer ${layerNumber(state.meta, layer)}: held`), `Lowest importance kept, layer ${layerNumber(state.meta, history.layer)}`,
       ...drawn.map((patch) => `${Math.floor(patch / columns) + 1}, ${(patch % columns) + 1}`)],
     rows,
   };

@@ -48,6 +48,7 @@ def test_the_page_opens_on_a_run_that_plays(open_page):
     before, seen = position(page), frames(page)
     wait_position(page, before + 3)
     wait_frames(page, seen + 1)
+    page.get_by_role("tab", name="Recorded").click()
     expect(page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio")).to_have_count(len(RUNS))
 
 
@@ -105,7 +106,7 @@ def test_a_live_question_is_rejected_with_a_hint(open_page):
 
 
 def test_the_newest_answer_of_a_moment_is_in_sight(open_page):
-    page = open_page(run=f"{FIRST.id}&t=76", height=1000)
+    page = open_page(run=f"{FIRST.id}&t=76", height=620)
     expect(turns(page)).to_have_count(5)
     page.get_by_role("button", name="Pause").click()
     steady(page, lambda: position(page))
@@ -121,7 +122,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()  # until then it continues
     assert 1200 <= position(page) < 1500
-    expect(page.locator(".hl-board select").filter(has_text="Layer 2").first).to_have_value("2")
+    expect(page.get_by_role("group", name="One frame").get_by_label("Layer", exact=True)).to_have_value("2")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     at = position(page)
     page.get_by_role("button", name="Copy link to this moment").click()

@@ -65,7 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(options: Options, streams: int, address: Address, *, share: bool) -> int:
     """Serve the page until interrupted, and return the exit code."""
-    engine = Engine(max_streams=streams)
+    engine = Engine(max_streams=streams, max_pixels=options.max_pixels)
     try:
         page = build(engine, PolicyListing(), options)
         logger.info("Open %s", address)

@@ -25,6 +25,7 @@ BUNDLED: Final = "pocket"
 """The model that ships with the demo; its availability is not checked."""
 MOST_TOKENS: Final = 10_000_000
 MOST_STREAMS: Final = 10_000
+MOST_PIXELS: Final = 100_000_000
 
 
 class _FlagParser(argparse.ArgumentParser):
@@ -73,6 +74,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=_integer(1, MOST_STREAMS),
         default=env("HERMES_STREAMS", "16"),
         help="maximum number of concurrent streams",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        type=_integer(1, MOST_PIXELS),
+        default=env("HERMES_MAX_PIXELS") or None,
+        metavar="N",
+        help="largest number of pixels of a frame in the model; smaller frames are faster (default: the model's)",
     )
     parser.add_argument(
         "--clips", type=Path, default=env("HERMES_CLIPS", str(CLIPS)), help="folder of the bundled clips"
@@ -163,6 +171,7 @@ def read_options(flags: argparse.Namespace) -> Options:
         autosave=None if flags.clip_mode else flags.autosave,
         autosave_mb=flags.autosave_mb,
         agreed=True,
+        max_pixels=flags.max_pixels,
     )
 
 

@@ -25,6 +25,7 @@ class Options:
         autosave: Folder in which streams are saved, so that they survive a restart of the server; None to disable.
         autosave_mb: Maximum total size of the saved streams, in megabytes.
         agreed: Whether the model of `settings` may be downloaded regardless of its size.
+        max_pixels: Largest number of pixels of a frame in a model; None for the model's own size.
     """
 
     settings: StreamSettings
@@ -37,3 +38,4 @@ class Options:
     autosave: Path | None = None
     autosave_mb: int = 2000
     agreed: bool = False
+    max_pixels: int | None = None

@@ -111,15 +111,22 @@ class ModelInfo:
 class Engine:
     """Loads models once, shares them, and runs the streams that use them."""
 
-    def __init__(self, max_streams: int = 16, loader: Callable[[str, Progress | None], Backbone] | None = None) -> None:
+    def __init__(
+        self,
+        max_streams: int = 16,
+        loader: Callable[[str, Progress | None], Backbone] | None = None,
+        max_pixels: int | None = None,
+    ) -> None:
         """Start the worker.
 
         Args:
             max_streams: Maximum number of open streams.
             loader: Loads a model by name; None: `hermes.load`.
+            max_pixels: Largest number of pixels of a frame in a model, see `Backbone.limit_pixels`; None: the model's own.
         """
         self._max_streams = max_streams
         self._loader = loader
+        self._max_pixels = max_pixels
         self._models: dict[str, Backbone] = {}
         self._infos: dict[str, ModelInfo] = {}
         self._rates: dict[tuple[str, tuple[int, ...]], float] = {}
@@ -145,10 +152,13 @@ class Engine:
         Raises:
             ConsentError: `confirm` returned False.
             ModelError: The model cannot be loaded; other models stay loaded.
+            HermesError: The frame size of this engine is not one of the model.
         """
         with self._loading:
             if name not in self._models:
                 model = self._read(name, progress, confirm)
+                if self._max_pixels is not None:
+                    model.limit_pixels(self._max_pixels)
                 self._infos[name] = ModelInfo.of(name, model)  # now, since ZeroGPU moves the weights away later
                 self._models[name] = model
             if progress:

@@ -11,6 +11,8 @@ from invariants import check_answer, check_memory
 import hermes
 from hermes.backbones.frames import square_side
 from hermes.errors import HermesError
+from hermes.serving.engine import Engine
+from ui.flags import parse, read_options
 
 SQUARE = ["llava_onevision", "smolvlm", "internvl"]
 
@@ -66,6 +68,24 @@ def test_a_limit_below_the_smallest_frame(model):
     with pytest.raises(HermesError, match="at least 256 pixels; the limit cannot be 255"):
         model.limit_pixels(255)
     assert model.layout(48, 64) == before
+
+
+def test_a_server_limits_the_frames_of_its_models(folder, monkeypatch):
+    monkeypatch.setenv("HERMES_MAX_PIXELS", "400")
+    options = read_options(parse(["--model", str(folder)]))
+    engine = Engine(max_pixels=options.max_pixels)
+    try:
+        engine.load(str(folder))
+        assert engine.model(str(folder)).layout(48, 64).pixels == (16, 16)
+    finally:
+        engine.close()
+    refusing = Engine(max_pixels=100)
+    try:
+        with pytest.raises(HermesError, match="at least 256 pixels"):
+            refusing.load(str(folder))
+        assert refusing.models() == []
+    finally:
+        refusing.close()
 
 
 def test_a_siglip_tower_interpolates_as_transformers_does(tmp_path):

@@ -234,7 +234,7 @@ def wrong_answers(summary: Summary, budget: int | None, *, dark: bool = False) -
         )
     figure.update_yaxes(autorange="reversed", automargin=True)
     figure.update_xaxes(title_text="Share of the wrong answers (%)", range=[0, 100])
-    title = f"What became of the evidence of wrong answers{_at(summary, budget)}"
+    title = f"Evidence of wrong answers{_at(summary, budget)}"
     return styled(figure, colours, title, height=160 + ROW_HEIGHT * len(cells), barmode="stack")
 
 

@@ -46,6 +46,7 @@ class Backbone(ABC):
         token_layers: Decoder layers that hold tokens, by number. The others use linear attention and have a state of
             constant size; policies, snapshots and everything below that counts layers only know the former.
         layer_devices: Device of each layer that holds tokens, and of its part of the memory.
+        decoder_devices: Device of each decoder layer.
         constants: The paper's constants for this family.
     """
 
@@ -61,7 +62,8 @@ class Backbone(ABC):
         self.device: torch.device = place_of(self.decoder.embed_tokens)
         layers = self.decoder.layers
         self.token_layers: tuple[int, ...] = tuple(i for i, layer in enumerate(layers) if hasattr(layer, "self_attn"))
-        self.layer_devices: tuple[torch.device, ...] = tuple(place_of(layers[i]) for i in self.token_layers)
+        self.decoder_devices: tuple[torch.device, ...] = tuple(place_of(layer) for layer in layers)
+        self.layer_devices: tuple[torch.device, ...] = tuple(self.decoder_devices[i] for i in self.token_layers)
         self.dtype: torch.dtype = parameter.dtype
         self.frequencies: Tensor = self.decoder.rotary_emb.inv_freq.float().to(self.device)
         self._template  # noqa: B018 - reject an unsuitable template now, not at the first question
@@ -179,7 +181,7 @@ class Backbone(ABC):
     @property
     def is_spread(self) -> bool:
         """Whether the decoder layers are on several devices."""
-        return len({place_of(layer) for layer in self.decoder.layers}) > 1
+        return len(set(self.decoder_devices)) > 1
 
     @property
     def num_layers(self) -> int:
@@ -201,7 +203,7 @@ class Backbone(ABC):
                 (1, own.conv_dim, own.conv_kernel_size),
                 (1, own.num_v_heads, own.head_k_dim, own.head_v_dim),
             )
-            shapes[number] = conv, recurrent, place_of(layer)
+            shapes[number] = conv, recurrent, self.decoder_devices[number]
         return shapes
 
     @property
@@ -341,7 +343,7 @@ class Backbone(ABC):
         for i, layer in enumerate(self.decoder.layers):
             if i not in self.token_layers:
                 hidden, held[i] = read_into_state(
-                    layer, hidden.to(place_of(layer)), cache, cache.states[i], open_tokens
+                    layer, hidden.to(self.decoder_devices[i]), cache, cache.states[i], open_tokens
                 )
                 continue
             index += 1

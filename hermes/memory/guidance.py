@@ -26,6 +26,7 @@ class GuidanceModel(Protocol):
     device: torch.device
     token_layers: tuple[int, ...]
     layer_devices: tuple[torch.device, ...]
+    decoder_devices: tuple[torch.device, ...]
 
     @property
     def decoder(self) -> Any:
@@ -149,6 +150,7 @@ def _attend(
     for number, layer in enumerate(backbone.decoder.layers[: backbone.token_layers[last] + 1]):
         if number not in numbers:
             if mode == "forward":
+                hidden = hidden.to(backbone.decoder_devices[number])
                 hidden = layer(hidden, position_embeddings=None, attention_mask=None, past_key_values=branch)
             continue
         i = numbers[number]

@@ -24,7 +24,7 @@ SIZES = {
     "smolvlm": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
     "internvl": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
     "video_llama_3": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
-    "qwen3_5": SMALL_TOWER | {"depth": 2, "num_heads": 2},
+    "qwen3_5": SMALL_TOWER | {"depth": 2, "num_heads": 2, "out_hidden_size": 64},
     "glm4v": SMALL_TOWER | {"depth": 2, "num_heads": 2, "out_hidden_size": 64},
 }
 

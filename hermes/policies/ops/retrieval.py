@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Backbone, place_of, read_into_state
+from hermes.backbones.base import Backbone, read_into_state
 from hermes.memory.cache import LayerMemory, MemoryCache
 from hermes.memory.watched_attention import QueryRecorder, attention_mask
 
@@ -54,7 +54,7 @@ def recall_by_layer(backbone: Backbone, ids: Tensor, cache: MemoryCache, choose:
     copied = cache.with_layers([])  # the question's tokens must not change the states
     for number, layer in enumerate(backbone.decoder.layers):
         if number in copied.states:
-            hidden = hidden.to(place_of(layer))
+            hidden = hidden.to(backbone.decoder_devices[number])
             hidden, _ = read_into_state(layer, hidden, copied, copied.states[number])
             continue
         index = len(layers)

@@ -47,18 +47,18 @@ class SourceClip:
     truth: Mapping[str, Any] = field(default_factory=dict)
     opened: video.VideoSampler | None = field(default=None, repr=False)
 
-    def open(self, fps: float) -> video.VideoSampler:
-        """Return the frames at a sampling rate. A file that `find_clip` has opened at this rate is not opened again.
+    def open(self, fps: float, max_side: int) -> video.VideoSampler:
+        """Return the frames at a sampling rate and size. A file that `find_clip` opened in this way is not opened again.
 
         Raises:
             VideoError: The file cannot be decoded.
         """
         opened, self.opened = self.opened, None
-        if opened is not None and opened.fps == fps:
+        if opened is not None and (opened.fps, opened.max_side) == (fps, max_side):
             return opened
         if opened is not None:
             opened.close()
-        return video.sample(self.path, fps)
+        return video.sample(self.path, fps, max_side=max_side)
 
     def true_answer(self, question: str, seconds: float) -> str | None:
         """Return the true answer to a question asked at a stream time; None if it is unknown or not well defined."""
@@ -67,12 +67,13 @@ class SourceClip:
         return known.answer if known else None
 
 
-def find_clip(name: str, fps: float = StreamSettings.fps) -> SourceClip:
+def find_clip(name: str, fps: float = StreamSettings.fps, max_side: int = StreamSettings.max_side) -> SourceClip:
     """Find a bundled clip by name, or open another video by path.
 
     Args:
         name: Name of a bundled clip, or path of a video file.
         fps: The rate in frames per second at which it will be sampled. With another rate, `record` opens the file again.
+        max_side: The largest width or height of its frames in pixels; likewise.
 
     Raises:
         HermesError: There is no such clip, and the path is not a video.
@@ -81,7 +82,7 @@ def find_clip(name: str, fps: float = StreamSettings.fps) -> SourceClip:
     if bundled is not None and not path.is_file():
         truth = json.loads(bundled.with_suffix(".json").read_text("utf-8"))
         return SourceClip(bundled, name, str(truth.get("title", name)), truth)
-    return SourceClip(path, title=printable_name(path), opened=video.sample(path, fps))
+    return SourceClip(path, title=printable_name(path), opened=video.sample(path, fps, max_side=max_side))
 
 
 def record(
@@ -108,7 +109,9 @@ def record(
     Raises:
         HermesError: The video cannot be played, a setting is invalid, or a question cannot be answered.
     """
-    request = ClipRequest(str(clip.path), clip.title, settings, tuple(questions), clip.open(settings.fps))
+    request = ClipRequest(
+        str(clip.path), clip.title, settings, tuple(questions), clip.open(settings.fps, settings.max_side)
+    )
     answers: list[AnswerProgress] = []
     for item in run_clip(model, request, 0.0, scores=True):
         if item.answer is not None and item.answer.done:

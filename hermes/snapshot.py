@@ -33,12 +33,13 @@ class AnswerTrace:
         question: Text of the question.
         answer: Text of the answer.
         asked_seconds: Stream time of the question, in seconds (time of the newest frame seen; nan if none).
-        frames_seen: Frames seen at that time.
+        frames_seen: Frames seen at that time; frames merged by the model count as one.
         first_token_seconds: Wall time from the question to the first token, in seconds.
         attention: Share of attention on each frame, mean over heads and over the decoded tokens [layers, frames], 0 to 1.
         attention_heads: The same per head [layers, heads, frames].
-        attention_rest: Share on everything else [layers, 3]: prompt, summary tokens, and the question and answer. For each
-            layer, the sum of `attention` and `attention_rest` is 1.
+        attention_rest: Share on everything else [layers, 3]: prompt, summary tokens, and the question and answer (with a
+            frame that waited for the one it is merged with, and that only this answer saw). For each layer, the sum of
+            `attention` and `attention_rest` is 1.
         attention_patch: Share on each token of the memory at that time, flat like `Snapshot.frame` [tokens].
         token_frame: Frame of each of those tokens, -1 for none [tokens].
         token_patch: Patch of each of those tokens, -1 for none [tokens].
@@ -72,7 +73,7 @@ class Eviction:
     Attributes:
         sequence: Number of the first snapshot after the eviction.
         seconds: Stream time, in seconds.
-        frames_seen: Frames seen at that time.
+        frames_seen: Frames seen at that time; frames merged by the model count as one.
         evicted: Number of evicted tokens in each layer [layers].
         merged: Number of those that were merged into a summary token [layers].
         reindexed: Whether positions were compacted in each layer [layers].
@@ -248,6 +249,15 @@ class Snapshot:
     def frames_seen(self) -> int:
         """Number of frames seen since the start of the stream."""
         return len(self.frame_times)
+
+    def frame_rate(self, fps: float) -> float:
+        """Return frames per second of `frame_times`, where frames merged by the model count as one.
+
+        Args:
+            fps: Sampled frames per second, before merging: an upper bound, and the result before the second frame.
+        """
+        elapsed = float(self.frame_times[-1] - self.frame_times[0]) if self.frames_seen > 1 else 0.0
+        return min((self.frames_seen - 1) / elapsed, fps) if elapsed > 0 else fps
 
     @property
     def tokens_per_frame(self) -> int:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Final
 
 from hermes.errors import HermesError
 from hermes.snapshot import Snapshot
+from hermes.video.limits import MAX_SIDE
+
+GATHER_SECONDS: Final = 2
+"""Value of `StreamSettings.gather` in the page."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +26,9 @@ class StreamSettings:
         chunk: Maximum number of frames per prefill.
         speed: Playback speed in seconds of video per second; `inf`: as fast as possible.
         changed: Settings of the policy that differ from their defaults, as (name, value); see `Policy.settings`.
+        max_side: Largest width or height of a video's frames in pixels, 16 to 4,096; larger frames are scaled down.
+        gather: Longest time in seconds that a camera frame waits to be encoded together with later ones, 0 to 60; 0: every
+            frame is encoded by itself. A question does not wait.
     """
 
     model: str = "pocket"
@@ -31,6 +39,8 @@ class StreamSettings:
     chunk: int = 16
     speed: float = 1.0
     changed: tuple[tuple[str, bool | float | str], ...] = ()
+    max_side: int = MAX_SIDE
+    gather: float = 0.0
 
     def check(self) -> None:
         """Check the ranges of the numbers.
@@ -42,6 +52,10 @@ class StreamSettings:
             raise HermesError(f"The frame rate must be above 0 and at most 30 frames per second, not {self.fps:g}.")
         if not self.speed > 0:
             raise HermesError(f"The speed must be above 0, not {self.speed:g}.")
+        if not 16 <= self.max_side <= 4096:
+            raise HermesError(f"The longer side of frames must have 16 to 4,096 pixels, not {self.max_side:,}.")
+        if not 0 <= self.gather <= 60:
+            raise HermesError(f"Camera frames can wait for 0 to 60 seconds, not {self.gather:g}.")
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from hermes.backbones.sources import large_download
 from hermes.cli.model_options import consent
 from hermes.errors import HermesError
 from hermes.policies.listing import PolicyListing
-from hermes.view import StreamSettings
+from hermes.view import GATHER_SECONDS, StreamSettings
 from ui import zerogpu
 from ui.address import LARGEST_PORT
 from ui.options import Options
@@ -81,6 +81,20 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=env("HERMES_MAX_PIXELS") or None,
         metavar="N",
         help="largest number of pixels of a frame in the model; smaller frames are faster (default: the model's)",
+    )
+    parser.add_argument(
+        "--max-side",
+        type=_integer(16, 4096),
+        default=env("HERMES_MAX_SIDE", str(start.max_side)),
+        metavar="PIXELS",
+        help="initial frame size: larger videos are scaled down to this width or height",
+    )
+    parser.add_argument(
+        "--gather",
+        type=_integer(0, 60),
+        default=env("HERMES_GATHER", str(GATHER_SECONDS)),
+        metavar="SECONDS",
+        help="longest time that a camera frame waits to be encoded with later ones; 0 encodes each by itself",
     )
     parser.add_argument(
         "--clips", type=Path, default=env("HERMES_CLIPS", str(CLIPS)), help="folder of the bundled clips"
@@ -162,7 +176,13 @@ def read_options(flags: argparse.Namespace) -> Options:
     """Return the launch options for the flags."""
     models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
     return Options(
-        StreamSettings(model=flags.model, policy=flags.policy, budget=flags.budget),
+        StreamSettings(
+            model=flags.model,
+            policy=flags.policy,
+            budget=flags.budget,
+            max_side=flags.max_side,
+            gather=float(flags.gather),
+        ),
         models,
         any_model="SPACE_ID" not in os.environ and not flags.clip_mode,
         clips=flags.clips,

@@ -85,7 +85,7 @@ class Backbone(ABC):
         """Return the token layout for frames of `height` x `width` pixels; pass `seconds_per_frame` if known."""
 
     def limit_pixels(self, most: int) -> None:
-        """Limit the pixels of a resized frame, for families whose frames keep their aspect ratio. Call before streaming.
+        """Limit the pixels of a resized frame. Call before streaming.
 
         Raises:
             HermesError: The family has one frame size, or the limit is below its smallest frame.
@@ -170,6 +170,17 @@ class Backbone(ABC):
     def tail_text(self, question: str) -> str:
         """Return the text after the video: the question, the end of the user turn, the start of the answer."""
         return self._template[1].replace(SENTINEL, question)
+
+    released_head: str | None = None
+    """System prompt and start of the user turn in the released code of HERMES (MIT), for the families that it covers."""
+    released_tail = "\n{question}<|im_end|><|im_start|>assistant\n"
+    """End of the user turn and start of the answer in the released code."""
+
+    def released_text(self) -> tuple[str, str] | None:
+        """Return head and tail (with "{question}") of the released code; None for models without its chat markers."""
+        if self.released_head is None or "<|im_start|>" not in self.tokenizer.get_vocab():
+            return None
+        return self.released_head, self.released_tail
 
     # Shared by all families ---------------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ class LlavaOnevision(Backbone):
     family = "llava_onevision"
     model_class = LlavaOnevisionForConditionalGeneration
     constants = LLAVA_ONEVISION
+    released_head = "<|im_start|>system \nYou are a helpful assistant.<|im_end|><|im_start|>user "
 
     def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
         """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""

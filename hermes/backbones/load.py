@@ -34,6 +34,7 @@ def load(
     quantization: str | None = None,
     progress: Progress | None = None,
     confirm: Confirm | None = None,
+    max_pixels: int | None = None,
 ) -> Backbone:
     """Load a model.
 
@@ -47,6 +48,8 @@ def load(
         quantization: "4bit" for 4-bit weights (CUDA, with bitsandbytes installed); None for unquantized weights.
         progress: Called with a message and the progress, 0 to 1.
         confirm: Called before a download of more than 1 GB; None downloads without confirmation and logs it.
+        max_pixels: Largest number of pixels of a resized frame, see `Backbone.limit_pixels`. None: the model's own limit,
+            which is up to 12.8 million for Qwen2.5-VL.
 
     Returns:
         The backbone, ready for `hermes.StreamSession`.
@@ -55,7 +58,7 @@ def load(
         ConsentError: `confirm` returned False.
         ModelError: The model is unknown, unreachable, gated, damaged, or of an unsupported family.
         MemoryShortError: The model does not fit; the message states the required and the free memory.
-        HermesError: The device or quantization is not available.
+        HermesError: The device, the quantization or the frame size is not available.
     """
     _check_before_download(str(name), device, dtype, quantization)
     folder = sources.find(str(name), confirm, progress)
@@ -73,6 +76,8 @@ def load(
     if progress:
         progress(f"Preparing {name}", 0.9)
     backbone: Backbone = family(model, tokenizer, card, preprocessor)
+    if max_pixels is not None:
+        backbone.limit_pixels(max_pixels)
     backbone.text_config._attn_implementation = ATTENTION  # noqa: SLF001 - transformers' own switch
     logger.info("loaded %s (%s) on %s in %s", backbone.card.name, backbone.family, place.device, place.dtype)
     return backbone

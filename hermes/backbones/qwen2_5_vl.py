@@ -30,6 +30,7 @@ class Qwen25VL(Backbone):
     model_class: Any = Qwen2_5_VLForConditionalGeneration
     constants = QWEN2_5_VL
     video_marker = "<|video_pad|>"
+    released_head: str | None = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\n"
 
     def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
         """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""
@@ -68,6 +69,14 @@ class Qwen25VL(Backbone):
             frames_per_step=vision.temporal_patch_size,
             interval=self._interval(seconds_per_frame or 1 / DEFAULT_FPS),
         )
+
+    def limit_pixels(self, most: int) -> None:
+        """Limit the pixels of a resized frame; the model's own limit still applies."""
+        if most < self._least:
+            raise HermesError(
+                f"A frame of this model has at least {self._least:,} pixels; the limit cannot be {most:,}."
+            )
+        self._most = min(self._most, most)
 
     def _interval(self, seconds_per_frame: float) -> float:
         vision = self.model.config.vision_config

@@ -32,6 +32,7 @@ class Qwen3VL(Qwen25VL):
     family = "qwen3_vl"
     model_class: Any = Qwen3VLForConditionalGeneration
     video_marker = f"{START}<|video_pad|>{END}"
+    released_head = None
 
     def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
         """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""

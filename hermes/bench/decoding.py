@@ -17,8 +17,7 @@ from hermes.video import sample
 from hermes.video.decoder import Decoder, Sampling
 from hermes.video.decoder_process import fork_server
 from hermes.video.formats import FileFormat
-from hermes.video.limits import LIMITS
-from hermes.video.sampler import MAX_SIDE
+from hermes.video.limits import LIMITS, MAX_SIDE
 
 WIDTH, HEIGHT, FPS, SECONDS = 1280, 720, 30, 20
 RATES: Final = (2.0, float(FPS))

@@ -93,10 +93,11 @@ class PolicyBench:
         return {**asdict(self), "flatness": self.flatness}
 
 
-def bench_frames(count: int = 64, width: int = 448, height: int = 336) -> Frames:
-    """Render frames of coloured cards for a bench, uint8 [count, height, width, 3]."""
+def bench_frames(count: int = 64, width: int = 448, height: int | None = None) -> Frames:
+    """Render frames of coloured cards for a bench, uint8 [count, height, width, 3]; `height` None: 3/4 of the width."""
     from hermes.cards.world import render_stream  # noqa: PLC0415  (only if needed)
 
+    height = width * 3 // 4 if height is None else height
     return render_stream(seed=1, frames=count, size=height, aspect=width / height).frames
 
 

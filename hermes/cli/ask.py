@@ -10,14 +10,16 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from hermes.assets import bundled_clip
-from hermes.cli.model_options import add_model, add_policy_settings, load_model
+from hermes.cli.model_options import add_frame_size, add_model, add_policy_settings, load_model
 from hermes.cli.terminal import print_json, text_argument
 from hermes.errors import HermesError
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from hermes.video import VideoSampler
 
 DEFAULT_FPS: Final = 2.0
+Ask = Callable[[str], "Iterator[str]"]
+"""Asks a question and returns the pieces of the answer."""
 
 
 @dataclass
@@ -63,10 +67,21 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--fps", type=float, default=DEFAULT_FPS, help="frames per second to sample (default: %(default)g)"
     )
+    add_frame_size(parser)
     add_model(parser)
-    parser.add_argument("--policy", default="hermes", help="policy of the memory (default: %(default)s)")
+    parser.add_argument(
+        "--policy", default="hermes", help="policy of the memory, or a preset such as released (default: hermes)"
+    )
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold (default: the policy's)")
     add_policy_settings(parser)
+    parser.add_argument(
+        "--answer-prefix", metavar="TEXT",
+        help="text with which answers to questions with options “(A) … (B) …” start (default: the policy's)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--repetition-penalty", type=float, metavar="X",
+        help="makes tokens that the answer contains less likely, 1 or more (default: the policy's)",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the answers alone")
 
 
@@ -78,9 +93,10 @@ def run(args: argparse.Namespace) -> int:
 
     bundled = bundled_clip(args.video)
     video = args.video if bundled is None or Path(args.video).is_file() else bundled
-    with sample(video, args.fps) as frames:
+    with sample(video, args.fps, max_side=args.max_side) as frames:
         session = _session(args, changed)
-        ingest_seconds = _stream(session, frames, questions, show=not args.json)
+        ask = partial(session.ask, answer_prefix=args.answer_prefix, repetition_penalty=args.repetition_penalty)
+        ingest_seconds = _stream(session, ask, frames, questions, show=not args.json)
         for warning in _warnings(frames, session, questions):
             print(f"hermes: note: {warning}", file=sys.stderr)
         if args.json:
@@ -128,9 +144,10 @@ def changed_settings(policy: str, assignments: Sequence[str]) -> dict[str, Any]:
     if not assignments:
         return {}
     from hermes.policies import policy_of  # noqa: PLC0415
+    from hermes.policies.presets import preset_of  # noqa: PLC0415
     from hermes.policies.settings import parse_assignments  # noqa: PLC0415
 
-    return dict(parse_assignments(policy_of(policy).settings, assignments, policy))
+    return dict(parse_assignments(policy_of(preset_of(policy).policy).settings, assignments, policy))
 
 
 def _session(args: argparse.Namespace, changed: dict[str, Any]) -> StreamSession:
@@ -140,7 +157,9 @@ def _session(args: argparse.Namespace, changed: dict[str, Any]) -> StreamSession
     return hermes.StreamSession(model, policy=args.policy, budget=args.budget, guidance=args.guidance, changed=changed)
 
 
-def _stream(session: StreamSession, frames: VideoSampler, questions: list[TimedQuestion], *, show: bool) -> float:
+def _stream(
+    session: StreamSession, ask: Ask, frames: VideoSampler, questions: list[TimedQuestion], *, show: bool
+) -> float:
     """Push all frames and ask each question at its time; returns the seconds spent on pushing."""
     from hermes.serving.clip_run import batches  # noqa: PLC0415  (heavy)
 
@@ -148,22 +167,22 @@ def _stream(session: StreamSession, frames: VideoSampler, questions: list[TimedQ
     pushing = 0.0
     for batch in batches(frames, [asked.at for asked in waiting if asked.at is not None], session.chunk):
         while waiting and waiting[0].at is not None and batch[0][1] > waiting[0].at and session.stats.frames_seen:
-            _ask(session, waiting.pop(0), show=show, several=len(questions) > 1)
+            _ask(session, ask, waiting.pop(0), show=show, several=len(questions) > 1)
         if not waiting:
             break
         began = time.perf_counter()
         session.push(np.stack([frame for frame, _ in batch]), [at for _, at in batch])
         pushing += time.perf_counter() - began
     for asked in waiting:
-        _ask(session, asked, show=show, several=len(questions) > 1)
+        _ask(session, ask, asked, show=show, several=len(questions) > 1)
     return pushing
 
 
-def _ask(session: StreamSession, asked: TimedQuestion, *, show: bool, several: bool) -> None:
+def _ask(session: StreamSession, ask: Ask, asked: TimedQuestion, *, show: bool, several: bool) -> None:
     if show and several:
         print(f"{asked.question}\n  ", end="")
     pieces = []
-    for piece in session.ask(asked.question):
+    for piece in ask(asked.question):
         pieces.append(piece)
         if show:
             print(piece, end="", flush=True)
@@ -178,7 +197,7 @@ def _ask(session: StreamSession, asked: TimedQuestion, *, show: bool, several: b
         "asked_seconds": float(snapshot.seconds),
         "answer": asked.answer,
         "first_token_ms": None if first is None else round(first * 1000, 3),
-        "frames_seen": snapshot.frames_seen,
+        "frames_seen": session.stats.frames_seen,
         "tokens_seen": snapshot.tokens_seen,
         "kept_per_layer": snapshot.kept_per_layer.tolist(),
         "cache_bytes": snapshot.cache_bytes,
@@ -191,6 +210,7 @@ def _warnings(frames: VideoSampler, session: StreamSession, questions: list[Time
     if frames.ended_early:
         yield "the video ends earlier than its header states; it was probably cut short."
     yield from frames.notes
+    yield from session.notes
     end = session.snapshot().seconds
     rate = 1.5 / (frames.info.fps or DEFAULT_FPS)
     for asked in questions:
@@ -227,7 +247,7 @@ def _report(
         "seconds": float(snapshot.seconds),
         "frames_skipped": frames.skipped,
         "ended_early": frames.ended_early,
-        "notes": list(frames.notes),
+        "notes": [*frames.notes, *session.notes],
     }
     if len(questions) > 1:
         report["answers"] = [asked.answer for asked in questions]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from hermes.bench.machine import load_average
 from hermes.cli import bench_decoding, bench_soak, bench_visitors
-from hermes.cli.model_options import add_model, load_model
+from hermes.cli.model_options import add_max_pixels, add_model, load_model
 from hermes.cli.progress import StatusLine
 from hermes.cli.terminal import print_json, print_table
 from hermes.errors import HermesError
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 DEFAULT_BUDGET: Final = 512
 """Small enough to be full at frame 200 with the pocket model, so that later marks can be compared with that one."""
 
+FRAME_WIDTH: Final = 448
+
 DEFAULT_POLICIES: Final = ("hermes", "full", "sliding-window")
 
 
@@ -34,6 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add this command's options."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     add_model(parser)
+    add_max_pixels(parser)
     parser.add_argument(
         "--policies", nargs="+", metavar="NAME", help=f"which policies (default: {' '.join(DEFAULT_POLICIES)})"
     )
@@ -41,14 +44,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--budget", type=int, default=DEFAULT_BUDGET, help="tokens a layer may hold (default: %(default)s)"
     )
     parser.add_argument("--frames", type=_numbers, default=(200, 1000, 10_000), help="marks (default: 200,1000,10000)")
+    parser.add_argument(
+        "--side", type=_side, default=FRAME_WIDTH, metavar="PIXELS",
+        help="width of the rendered 4:3 frames, 64 to 4,096 (default: %(default)s)",
+    )  # fmt: skip
     parser.add_argument("--chunk", type=int, default=16, help="frames per chunk (default: %(default)s)")
     parser.add_argument(
         "--random",
         metavar="NAME",
         help="instead: a listed model (see the command models) with random weights, compared with two bounds",
-    )
-    parser.add_argument(
-        "--max-pixels", type=int, metavar="N", help="with --random: largest number of pixels of a frame"
     )
     parser.add_argument("--budgets", type=_numbers, default=(4000, 6000), help="with --random (default: 4000,6000)")
     bench_visitors.add_arguments(parser)
@@ -91,12 +95,13 @@ def run(args: argparse.Namespace) -> int:
     about = {
         "model": model.card.name,
         "tokens_per_frame": model.tokens_per_frame,
+        "frame_size": [args.side, args.side * 3 // 4],
         "chunk": args.chunk,
         "rounds": args.rounds,
         "machine": describe_machine(),
         "load_before": load_average(),
     }
-    frames = bench_frames(max(64, args.chunk))
+    frames = bench_frames(max(64, args.chunk), args.side)
     results = []
     for name in policies:
         with closing(StatusLine()) as status:
@@ -125,6 +130,13 @@ _COLUMNS: Final = (
     Column("frames", 8), Column("ingest frames/s", 17), Column("first token ms", 16), Column("management/encoding", 21),
     Column("kept", 8), Column("cache MB", 10), Column("(full)", 8), Column("process MB", 12),
 )  # fmt: skip
+
+
+def _side(text: str) -> int:
+    side = int(text)
+    if not 64 <= side <= 4096:
+        raise argparse.ArgumentTypeError(f"frames must be 64 to 4,096 pixels wide, not {side:,}")
+    return side
 
 
 def _print_about(about: dict[str, Any]) -> None:

@@ -38,7 +38,8 @@ def run_random(args: argparse.Namespace, report: Callable[[str], None]) -> int:
     if args.max_pixels is not None:
         model.limit_pixels(args.max_pixels)
     marks = [mark for mark in args.frames if mark != DEFAULT_FIRST] or list(args.frames)
-    bandwidth, rows = measure(model, bench_frames(max(64, args.chunk)), marks, args.budgets, args.chunk, report)
+    frames = bench_frames(max(64, args.chunk), args.side)
+    bandwidth, rows = measure(model, frames, marks, args.budgets, args.chunk, report)
     report("")
     machine = describe_machine()
     if args.json:

@@ -51,7 +51,13 @@ def run_soak(args: argparse.Namespace) -> int:
         print(f"{about['model']}, {about['policy']}, budget {args.budget}, chunks of {args.chunk} frames")
         print(Table(_COLUMNS, ()).text())
     load = load_average()
-    found = soak(model, settings, bench_frames(), checkpoints(args.soak), (lambda _: None) if args.json else _print)
+    found = soak(
+        model,
+        settings,
+        bench_frames(width=args.side),
+        checkpoints(args.soak),
+        (lambda _: None) if args.json else _print,
+    )
     ratio = growth(found)
     if args.json:
         more = {"machine": describe_machine(), "load_before": load, "load_after": load_average(), "growth": ratio}

@@ -32,6 +32,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="seed of the streams (default: 0)")
     parser.add_argument("--policy", default="full", help="full, sliding-window, hermes, … (default: full)")
     parser.add_argument("--budget", type=int, help="video tokens a layer may hold")
+    parser.add_argument("--chunk", type=int, default=16, help="frames per chunk; 1: as a camera (default: 16)")
     add_guidance(parser)
     parser.add_argument("--prompt", type=text_argument, help="global guidance prompt in place of the model's own")
     parser.add_argument("--tempo", default="calm", choices=("dense", "calm", "slow"), help="how fast the cards change")
@@ -82,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
     photos = read_photographs(folder, SIDE) if folder else []
     setup = Setup(
         args.streams, args.frames, args.seed, args.policy, args.budget, args.guidance, args.tempo,
-        "photo" if photos else args.background,
+        "photo" if photos else args.background, args.chunk,
     )  # fmt: skip
     model = load_model(args)
     if args.prompt:
@@ -143,7 +144,17 @@ def _things(args: argparse.Namespace) -> int:
     pictures = StreamPictures(*read_shipped())
     if args.data:
         pictures = held_out_pictures(args.data, args.pictures == "photographic")
-    setup = Setup(args.streams, args.frames, args.seed, args.policy, args.budget, args.guidance, args.tempo, "held-out")
+    setup = Setup(
+        args.streams,
+        args.frames,
+        args.seed,
+        args.policy,
+        args.budget,
+        args.guidance,
+        args.tempo,
+        "held-out",
+        args.chunk,
+    )
     result = evaluate(model, setup, pictures)
     if args.json:
         print_json(result)

@@ -34,7 +34,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--policies", nargs="+", type=text_argument, metavar="NAME",
         help="policies and presets (default: all policies), optionally with settings: hermes:smoothing=off,k_long_term=2; "
-        "“all”: every policy; “ablations”: every preset; rekv@25%% or all@25%%: only at this budget",
+        "“all”: every policy; “ablations”: every ablation; rekv@25%% or all@25%%: only at this budget",
     )  # fmt: skip
     parser.add_argument(
         "--budgets", nargs="+", default=DEFAULT_BUDGETS, metavar="BUDGET",
@@ -159,9 +159,9 @@ def _write(summary: dict[str, Any], folder: Path, args: argparse.Namespace) -> N
 def _policies(names: Sequence[str]) -> list[str]:
     """Expand “all” to every policy and “ablations” to every preset, each with the budget after “@”, if any."""
     from hermes.policies import POLICIES  # noqa: PLC0415
-    from hermes.policies.presets import PRESETS  # noqa: PLC0415
+    from hermes.policies.presets import ABLATIONS  # noqa: PLC0415
 
-    groups = {"all": list(POLICIES), "ablations": list(PRESETS)}
+    groups = {"all": list(POLICIES), "ablations": [preset.name for preset in ABLATIONS]}
     listed = []
     for given in names:
         group, at, budget = given.partition("@")

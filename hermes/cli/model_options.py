@@ -1,4 +1,4 @@
-"""Options of model and policy: load a model with progress on a terminal, and ask before a large download."""
+"""Options of model, policy and frame size: load a model with progress on a terminal, and ask before a large download."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from hermes.assets import POCKET
 from hermes.cli.progress import LoadingBar
+from hermes.video.limits import MAX_SIDE
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
@@ -22,6 +23,23 @@ def add_model(parser: argparse.ArgumentParser, default: str = "pocket") -> None:
     add_yes(parser)
 
 
+def add_frame_size(parser: argparse.ArgumentParser) -> None:
+    """Add `--max-side` and `--max-pixels`."""
+    parser.add_argument(
+        "--max-side", type=int, default=MAX_SIDE, metavar="PIXELS",
+        help="scale the video down to this width or height at most (default: %(default)s)",
+    )  # fmt: skip
+    add_max_pixels(parser)
+
+
+def add_max_pixels(parser: argparse.ArgumentParser) -> None:
+    """Add `--max-pixels`."""
+    parser.add_argument(
+        "--max-pixels", type=int, metavar="N",
+        help="largest number of pixels of a frame, as the model resizes it (default: the model's limit)",
+    )  # fmt: skip
+
+
 def add_yes(parser: argparse.ArgumentParser) -> None:
     """Add `--yes`."""
     parser.add_argument("--yes", action="store_true", help="download a model of more than 1 GB without asking")
@@ -29,7 +47,11 @@ def add_yes(parser: argparse.ArgumentParser) -> None:
 
 def add_guidance(parser: argparse.ArgumentParser) -> None:
     """Add `--guidance`."""
-    parser.add_argument("--guidance", choices=("forward", "embedding"), help="how HERMES measures guidance")
+    parser.add_argument(
+        "--guidance",
+        choices=("forward", "embedding"),
+        help="how HERMES measures guidance: forward as the paper describes, embedding as in all published numbers",
+    )
 
 
 def add_policy_settings(parser: argparse.ArgumentParser) -> None:
@@ -64,7 +86,9 @@ def load_model(args: argparse.Namespace) -> Backbone:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     with closing(LoadingBar()) as bar:
-        return hermes.load(args.model, progress=bar, confirm=consent(yes=args.yes))
+        return hermes.load(
+            args.model, progress=bar, confirm=consent(yes=args.yes), max_pixels=getattr(args, "max_pixels", None)
+        )
 
 
 def consent(*, yes: bool) -> Confirm:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hermes.assets import RUNS, checkout
-from hermes.cli.model_options import add_model, add_policy_settings, load_model, model_folders
+from hermes.cli.model_options import add_frame_size, add_model, add_policy_settings, load_model, model_folders
 from hermes.cli.progress import RecordingProgress
 from hermes.cli.terminal import text_argument
 from hermes.errors import FailedError, HermesError
@@ -50,6 +50,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--chunk", type=int, default=1, help="frames per chunk; a run has one moment per chunk (default: 1)"
     )
+    add_frame_size(parser)
     add_model(parser)
     parser.add_argument("--policy", help="policy of the memory (default: hermes)")
     parser.add_argument(
@@ -85,7 +86,7 @@ def _one(args: argparse.Namespace) -> int:
     from hermes.trace import Recorder  # noqa: PLC0415
 
     settings = _settings(args)
-    clip = find_clip(args.video, settings.fps)
+    clip = find_clip(args.video, settings.fps, settings.max_side)
     questions = [parse_question(text) for text in args.ask]
     out = _out(args, clip)
     model = load_model(args)
@@ -105,7 +106,7 @@ def _lab(args: argparse.Namespace) -> int:
     from hermes.trace import LabRecorder  # noqa: PLC0415
 
     settings = _settings(args)
-    clip = find_clip(args.video, settings.fps)
+    clip = find_clip(args.video, settings.fps, settings.max_side)
     cells_of(args.policies, settings.budget)
     questions = [parse_question(text) for text in args.ask]
     out = _out(args, clip, "-lab")
@@ -202,16 +203,20 @@ def parse_question(text: str) -> PlannedQuestion:
 def _settings(args: argparse.Namespace) -> StreamSettings:
     from hermes.cli.ask import changed_settings  # noqa: PLC0415
     from hermes.policies import policy_of  # noqa: PLC0415
+    from hermes.policies.presets import preset_of  # noqa: PLC0415
     from hermes.view import StreamSettings  # noqa: PLC0415
 
-    policy = policy_of(args.policy or "hermes").name
-    changed = changed_settings(policy, args.set)
-    chosen: dict[str, Any] = {"fps": args.fps, "budget": args.budget, "guidance": args.guidance}
+    preset = preset_of(args.policy or "hermes")
+    policy = policy_of(preset.policy).name
+    changed = dict(preset.changed) | changed_settings(policy, args.set)
+    guidance = args.guidance or preset.guidance
+    chosen: dict[str, Any] = {"fps": args.fps, "budget": args.budget, "guidance": guidance}
     settings = StreamSettings(
         model=args.model,
         policy=policy,
         chunk=args.chunk,
         speed=math.inf,
+        max_side=args.max_side,
         changed=tuple(changed.items()),
         **{name: value for name, value in chosen.items() if value is not None},
     )

@@ -13,6 +13,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from hermes.backbones.base import Backbone
+from hermes.policies.base import PUBLISHED_CHUNK
 from hermes.session.stream_session import StreamSession
 from hermes.text import normal_words
 from hermes.worlds.questions import MOST, Question, is_correct
@@ -41,6 +42,7 @@ class Setup:
         guidance: Method of computing the guidance; None for the policy's default.
         tempo: Duration of cards and pauses, a name of `TEMPOS`.
         background: A name of `BACKGROUNDS`, or "photo" (images passed by the caller).
+        chunk: Frames per chunk.
     """
 
     streams: int = 24
@@ -51,6 +53,7 @@ class Setup:
     guidance: str | None = None
     tempo: str = "calm"
     background: str = "calm"
+    chunk: int = PUBLISHED_CHUNK
 
 
 @dataclass(frozen=True)
@@ -171,7 +174,7 @@ def is_near(question: Question, answer: str) -> bool:
 
 def answer_task(model: Backbone, setup: Setup, task: StreamTask, index: int) -> list[ScoredReply]:
     """Push the frames of stream number `index` into a session, then ask its questions."""
-    session = StreamSession(model, policy=setup.policy, budget=setup.budget, guidance=setup.guidance)
+    session = StreamSession(model, policy=setup.policy, budget=setup.budget, guidance=setup.guidance, chunk=setup.chunk)
     for start in range(0, task.at + 1, PUSHED):
         stop = min(start + PUSHED, task.at + 1)
         session.push(task.stream.frames[start:stop], task.stream.times[start:stop])

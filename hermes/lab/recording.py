@@ -115,7 +115,9 @@ def _stream(
 ) -> tuple[dict[int, AnswerProgress], str | None]:
     """Stream the video into one memory; returns its answers by number of the question, and its error, if any."""
     answers: dict[int, AnswerProgress] = {}
-    request = ClipRequest(str(clip.path), clip.title, settings, tuple(questions), clip.open(settings.fps))
+    request = ClipRequest(
+        str(clip.path), clip.title, settings, tuple(questions), clip.open(settings.fps, settings.max_side)
+    )
     for item in run_clip(model, request, 0.0, scores=True):
         if item.answer is not None and item.answer.done:
             answers[item.answer.index] = item.answer

@@ -1,6 +1,7 @@
 """Guidance: generic prompts as a proxy for a future question (paper section 3.3).
 
-Builds the prompts and measures their attention on each cached video token. The cache is not modified.
+Measures the attention of the prompts on each cached video token; `hermes.memory.guidance_prompts` has their texts. The cache
+is not modified.
 """
 
 from __future__ import annotations
@@ -12,12 +13,12 @@ import torch
 from torch import Tensor
 
 from hermes.memory.cache import MemoryCache
-from hermes.memory.tiers import LONG_TERM, SENSORY, WORKING
 from hermes.memory.watched_attention import AttentionRecorder, attention_mask
 
 GuidanceMode = Literal["forward", "embedding"]
-"""`forward`: a full forward pass of the prompts, as in the paper. `embedding`: every layer's queries are computed from the
-word embeddings, without a causal mask, as in the released code; cheaper, but different from the paper."""
+"""`forward`: a full forward pass of the prompts, as the paper describes; no published number was made with it. `embedding`:
+every layer's queries are computed from the word embeddings, without a causal mask, as in the released code, which produced
+all published numbers; cheaper, but different from the paper."""
 
 
 class GuidanceModel(Protocol):
@@ -47,23 +48,6 @@ class GuidanceModel(Protocol):
 
     def rotary_embeddings(self, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tensor]:
         """Return the cosines and sines for `positions`."""
-
-
-def prompts_of_tiers(local: str, global_: str, conversation: tuple[str, str] | None) -> dict[int, str]:
-    """Return the guidance prompt of each tier: sensory *local*, working *mixed*, long-term *global*.
-
-    Args:
-        local: Prompt about the current scene.
-        global_: Prompt about the story so far.
-        conversation: Last question and answer, prepended to both prompts so that the memory follows the conversation.
-
-    Returns:
-        Tier -> prompt; *mixed* is local + "; " + global.
-    """
-    if conversation is not None:
-        context = " ".join(part.strip() for part in conversation if part.strip())
-        local, global_ = f"{context} {local}", f"{context} {global_}"
-    return {SENSORY: local, WORKING: f"{local}; {global_}", LONG_TERM: global_}
 
 
 @torch.inference_mode()

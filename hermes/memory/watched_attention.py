@@ -1,12 +1,13 @@
-"""Attention function that can record probabilities: SDPA by default, explicit softmax if a recorder is passed.
+"""Attention function that can record probabilities: SDPA computes the output, blocks of rows the recorded probabilities.
 
+The full matrix of probabilities [heads, rows, keys] exists only if it is small, as for a prompt or a decoded token.
 Registered with transformers' `AttentionInterface`, so that no model class has to be copied or patched.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,8 @@ from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
 NAME = "hermes_memory"
+BLOCK_BYTES: Final = 2**25
+"""Upper bound of the float32 scores that exist at once while probabilities are recorded (one row at least)."""
 
 
 class AttentionRecorder:
@@ -33,17 +36,11 @@ class AttentionRecorder:
         self.sums: dict[int, Tensor] = {}
         self.rows: dict[int, int] = {}
 
-    def record(self, layer: int, probabilities: Tensor) -> None:
-        """Add the selected rows of `probabilities` [heads, rows, keys]."""
-        window = self.windows[layer]
-        if window is None:
-            return
-        if isinstance(window, Tensor):
-            window = window.to(probabilities.device)
-        watched = probabilities[:, window, : self.keys[layer]]
-        total = watched.sum(1)
+    def add(self, layer: int, probabilities: Tensor) -> None:
+        """Add recorded rows: probabilities [heads, rows, keys]; keys after the first `keys[layer]` are ignored."""
+        total = probabilities[..., : self.keys[layer]].sum(1)
         self.sums[layer] = self.sums[layer] + total if layer in self.sums else total
-        self.rows[layer] = self.rows.get(layer, 0) + watched.shape[1]
+        self.rows[layer] = self.rows.get(layer, 0) + probabilities.shape[1]
 
     def mean(self, layer: int) -> Tensor:
         """Mean attention over the recorded rows: float32 [heads, keys]; each head sums to at most 1."""
@@ -72,7 +69,7 @@ def watched_attention(
     memory_layer: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
-    """Compute attention with the signature of transformers; with a recorder, compute probabilities and record them.
+    """Compute attention with the signature of transformers; with a recorder, also record probabilities.
 
     `memory_layer` is the number of the layer among those that hold tokens; None: its number in the decoder.
     """
@@ -80,25 +77,54 @@ def watched_attention(
         recorder.query = query[0]
         return query.transpose(1, 2), None
     layer = int(module.layer_idx if memory_layer is None else memory_layer)  # type: ignore[arg-type]
-    if recorder is None or recorder.windows[layer] is None:
-        kwargs.pop("is_causal", None)
-        return sdpa_attention_forward(
-            module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=False, **kwargs
-        )
-    heads, rows, dim = query.shape[1:]
-    groups = heads // key.shape[1]
-    # Stack the queries of each group of heads, so that keys and values need not be repeated.
-    stacked = query[0].reshape(-1, groups * rows, dim)
-    scores = torch.matmul(stacked, key[0].transpose(1, 2)).view(heads, rows, -1).float() * (scaling or dim**-0.5)
+    window = None if recorder is None else recorder.windows[layer]
+    if recorder is not None and window is not None:
+        scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
+        heads, rows, keys = query.shape[1], query.shape[2], key.shape[2]
+        if isinstance(window, Tensor):
+            window = window.to(query.device)
+        if 4 * heads * rows * keys <= BLOCK_BYTES:
+            # One small matrix yields output and probabilities, without repeating keys and values for groups of heads.
+            probabilities = _probabilities(query[0], key[0], attention_mask, scaling, slice(None), recorder)
+            recorder.add(layer, probabilities[:, window])
+            weights = probabilities.to(value.dtype).view(value.shape[1], -1, keys)
+            return torch.matmul(weights, value[0]).view(query.shape[1:]).transpose(0, 1)[None], None
+        watched = torch.arange(rows, device=query.device)[window]
+        for block in watched.split(max(BLOCK_BYTES // (4 * heads * keys), 1)):
+            recorder.add(layer, _probabilities(query[0], key[0], attention_mask, scaling, block, recorder))
+    kwargs.pop("is_causal", None)
+    return sdpa_attention_forward(
+        module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=False, **kwargs
+    )
+
+
+def _probabilities(
+    query: Tensor,
+    key: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float,
+    rows: slice | Tensor,
+    recorder: AttentionRecorder,
+) -> Tensor:
+    """Return the attention of some rows on all keys, float32 [heads, rows, keys].
+
+    Args:
+        query: [heads, all rows, head_dim].
+        key: [kv_heads, keys, head_dim].
+        attention_mask: Visible keys, bool [1, 1, all rows, keys]; None: all.
+        scaling: Factor of the scores.
+        rows: The rows.
+        recorder: Knows whether every row sees all past tokens, so that only the new tokens need masking.
+    """
+    heads, count, dim = query.shape
+    kv_heads, keys = key.shape[:2]
+    first = keys - count if recorder.past_visible else 0
+    # Stack the queries of each group of heads, so that keys need not be repeated.
+    stacked = query[:, rows].reshape(kv_heads, -1, dim)
+    scores = torch.matmul(stacked, key.transpose(1, 2)).view(heads, -1, keys).float().mul_(scaling)
     if attention_mask is not None:
-        # If every row sees all past tokens, only the new tokens need masking.
-        first = -rows if recorder.past_visible else 0
-        scores[..., first:].masked_fill_(~attention_mask[0, ..., first:], -torch.inf)
-    probabilities = scores.softmax(-1)
-    recorder.record(layer, probabilities)
-    weights = probabilities.to(value.dtype).view(-1, groups * rows, key.shape[2])
-    output = torch.matmul(weights, value[0]).view(heads, rows, dim)
-    return output.transpose(0, 1)[None], None
+        scores[..., first:].masked_fill_(~attention_mask[0, :, rows, first:], -torch.inf)
+    return scores.softmax(-1)
 
 
 AttentionInterface.register(NAME, watched_attention)

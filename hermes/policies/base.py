@@ -16,8 +16,10 @@ from torch import Tensor
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.memory.cache import MemoryCache, evict, reindex
+from hermes.memory.cache import LayerMemory, MemoryCache, evict, reindex
 from hermes.memory.chunk import Chunk
+from hermes.memory.encoded import Layout
+from hermes.memory.guidance_prompts import prompts_of_tiers
 from hermes.memory.positions import RESERVE, Reindexing, must_compact
 from hermes.memory.scores import Scores, read_scores
 from hermes.memory.stream_state import StateField, StreamState
@@ -30,6 +32,8 @@ DEFAULT_BUDGET = 4000
 """Video tokens per layer in the publication (also 6,000)."""
 PUBLISHED_CHUNK = 16
 """Frames per chunk in the publication."""
+FEW_FRAMES = 4
+"""A budget of fewer frames is reported."""
 BASELINE = "baseline"
 UPPER_BOUND = "upper bound, not a streaming method"
 TRAINING_FREE = "re-implemented, no training"
@@ -130,6 +134,22 @@ class Recall:
     moved_bytes: int = 0
 
 
+@dataclass(frozen=True)
+class AnswerSettings:
+    """How questions are put to the model and how answers are decoded.
+
+    Attributes:
+        released_chat: Whether a stream starts with the system prompt of the released code, and questions follow its format.
+            Models without one keep their chat template.
+        prefix: Text with which the answer to a multiple-choice question starts; it is not part of the answer.
+        repetition_penalty: Divides positive and multiplies negative logits of tokens that the answer contains; 1 is off.
+    """
+
+    released_chat: bool = False
+    prefix: str = ""
+    repetition_penalty: float = 1.0
+
+
 @dataclass
 class Policy(ABC):
     """A rule that decides which tokens of a stream are retained. Subclasses must implement only `after_encode`.
@@ -215,6 +235,15 @@ class Policy(ABC):
         """Return the guidance prompts in use by name ("local", "global"); `published` are the model's own."""
         return dict(published) if self.has_guidance else {}
 
+    def tier_prompts(self, published: Mapping[str, str], conversation: tuple[str, str] | None) -> dict[int, str]:
+        """Return the guidance prompt of each tier after a conversation; `published` are the model's own prompts."""
+        prompts = self.guidance_prompts(published) or published
+        return prompts_of_tiers(prompts["local"], prompts["global"], conversation)
+
+    def answer_settings(self) -> AnswerSettings:
+        """Return how questions are put to the model and how answers are decoded."""
+        return AnswerSettings()
+
     def check(self, backbone: Backbone) -> None:
         """Check the settings against the model.
 
@@ -247,6 +276,29 @@ class Policy(ABC):
                 f"A budget of {self.budget} is too large: this model was trained on {backbone.max_positions} positions, "
                 f"which leave room for at most {most} video tokens besides a chunk and a question."
             )
+
+    def check_layout(self, layout: Layout) -> None:
+        """Check the budget against the frames of a stream, once their size is known.
+
+        Raises:
+            BudgetError: The budget is smaller than one frame.
+        """
+        tokens = layout.grid[0] * layout.grid[1]
+        if self.has_budget and self.budget < tokens:
+            raise BudgetError(
+                f"A budget of {self.budget:,} is too small for these frames: one of {layout.pixels[0]} x "
+                f"{layout.pixels[1]} pixels takes {tokens:,} tokens. Choose a larger budget or smaller frames (max_pixels)."
+            )
+
+    def note_on(self, layout: Layout) -> str:
+        """Return a warning if the budget holds fewer than `FEW_FRAMES` frames of a stream, as a sentence; else ""."""
+        tokens = layout.grid[0] * layout.grid[1]
+        if not self.has_budget or self.budget >= FEW_FRAMES * tokens:
+            return ""
+        return (
+            f"The budget of {self.budget:,} tokens holds only {self.budget / tokens:.1f} frames of {layout.pixels[0]} x "
+            f"{layout.pixels[1]} pixels, which take {tokens:,} tokens each. Choose a larger budget or smaller frames."
+        )
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:  # noqa: ARG002 - for policies that reduce
         """Reduce a chunk before the decoder reads it: drop or merge tokens, insert pseudo-tokens."""
@@ -316,15 +368,14 @@ class Policy(ABC):
         prompt_len, backbone = step.prompt_len, step.backbone
         scores = read_scores(step.cache, kept, summary)
         prompt = torch.arange(prompt_len, device=backbone.device)
+        compact = self._must_compact(step)
         for layer, keep, merges in zip(step.cache.layers, kept, summary, strict=True):
             if keep is None:
                 evicted.append(0)
                 merged.append(0)
-                compacted.append(False)
+                compacted.append(self._compact_complete(layer, step, compact=compact))
                 continue
             whole = torch.cat((prompt.to(keep.device), keep + prompt_len)).to(layer.keys.device)
-            newest = layer.positions[:, whole] if layer.positions.shape[0] > 1 else layer.positions[:, whole[-1:]]
-            compact = must_compact(newest, self.reindexing, backbone.max_positions)
             count = evict(layer, whole, prompt_len, backbone.rotary, summary=merges, compacted=compact)
             evicted.append(count)
             merged.append(count if merges else 0)
@@ -343,19 +394,34 @@ class Policy(ABC):
             What was evicted, for `after_encode` to return.
         """
         evicted, compacted = [], []
-        prompt_len, backbone = step.prompt_len, step.backbone
+        compact = self._must_compact(step)
         for layer, keep in zip(step.cache.layers, kept, strict=True):
+            if keep is None:
+                evicted.append(0)
+                compacted.append(self._compact_complete(layer, step, compact=compact))
+                continue
             before = layer.length
-            if keep is not None:
-                prompt = torch.arange(prompt_len, device=keep.device).expand(keep.shape[0], -1)
-                layer.retain(torch.cat((prompt, keep + prompt_len), dim=1))
-            held = layer.positions[:, : layer.length]
-            compact = keep is not None and must_compact(held, self.reindexing, backbone.max_positions)
+            prompt = torch.arange(step.prompt_len, device=keep.device).expand(keep.shape[0], -1)
+            layer.retain(torch.cat((prompt, keep + step.prompt_len), dim=1))
             if compact:
-                reindex(layer, prompt_len, backbone.rotary)
+                reindex(layer, step.prompt_len, step.backbone.rotary)
             evicted.append(before - layer.length)
             compacted.append(compact)
         return Outcome(tuple(evicted), (0,) * len(evicted), tuple(compacted))
+
+    def _must_compact(self, step: Step) -> bool:
+        """Return whether this eviction compacts positions: in all layers at once, as in the released code.
+
+        Lazily, that is when the newest position of any layer, before the eviction, exceeds the limit.
+        """
+        return must_compact(step.cache.next_positions() - 1, self.reindexing, step.backbone.max_positions)
+
+    def _compact_complete(self, layer: LayerMemory, step: Step, *, compact: bool) -> bool:
+        """Compact a layer that evicts nothing, if the others do so lazily; returns whether it was compacted."""
+        compact = compact and self.reindexing == "lazy"
+        if compact:
+            reindex(layer, step.prompt_len, step.backbone.rotary)
+        return compact
 
     def retain_newest(self, step: Step, first: int = 0) -> Outcome | None:
         """Retain `held_limit` video tokens of each layer: the `first` oldest ones and the newest.

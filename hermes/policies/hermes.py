@@ -12,9 +12,10 @@ from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.memory.cache import GUIDANCE, IMPORTANCE, RECENCY
 from hermes.memory.guidance import GuidanceMode
+from hermes.memory.guidance_prompts import RELEASED_GLOBAL, RELEASED_LOCAL, Wording, prompts_of_tiers
 from hermes.memory.importance import importance, recency, retain, smooth
 from hermes.memory.tiers import LONG_TERM, FamilyConstants, LayerConstants, TierRule, layer_constants
-from hermes.policies.base import Outcome, Policy, Step, reserve
+from hermes.policies.base import AnswerSettings, Outcome, Policy, Step, reserve
 from hermes.policies.hermes_settings import CONSTANT_NAMES, SETTINGS, settings_with, with_changes
 from hermes.policies.settings import Setting
 
@@ -24,7 +25,8 @@ class Hermes(Policy):
     """Three tiers of layers with one budget and one rule each; evicted long-term tokens merge into a summary token.
 
     Attributes:
-        guidance: "forward" is the paper's forward pass, "embedding" the method of the released code.
+        guidance: "forward" is the forward pass that the paper describes; "embedding" is the method of the released code,
+            with which all published numbers were made.
         smoothing: Whether importance is smoothed across layers, as in the paper.
         summary: Whether long-term layers merge their evicted tokens into a summary token, as in the paper.
         tiers: Which tier's rule each layer follows.
@@ -32,6 +34,10 @@ class Hermes(Policy):
             it. The working tier's α and k vary with depth: "top" is its shallow end, "bottom" its deep end.
         prompt_local: Overrides the model's local guidance prompt; empty keeps it.
         prompt_global: Overrides the model's global guidance prompt; empty keeps it.
+        wording: Whose guidance prompts, and whose form after a question.
+        chat: Whose chat format, see `AnswerSettings`; applies when a stream starts.
+        answer_prefix: Text with which answers to multiple-choice questions start.
+        repetition_penalty: Penalty of tokens that the answer contains, 1 (off) to 2.
         constants: Overrides the family's published constants, before single overrides; None keeps them.
     """
 
@@ -66,6 +72,10 @@ class Hermes(Policy):
     gamma_long_term: float | None = None
     prompt_local: str = ""
     prompt_global: str = ""
+    wording: Wording = "the model’s"
+    chat: Wording = "the model’s"
+    answer_prefix: str = ""
+    repetition_penalty: float = 1.0
     constants: FamilyConstants | None = field(default=None)
 
     @classmethod
@@ -74,9 +84,20 @@ class Hermes(Policy):
         return settings_with(constants)
 
     def guidance_prompts(self, published: Mapping[str, str]) -> dict[str, str]:
-        """Return the prompts in use: those of the settings, or the model's own if a setting is empty."""
+        """Return the prompts in use: those of the settings or, where they are empty, of the chosen wording."""
+        if self.wording == "released":
+            published = {"local": RELEASED_LOCAL, "global": RELEASED_GLOBAL}
         typed = {"local": self.prompt_local, "global": self.prompt_global}
         return {name: typed.get(name) or text for name, text in published.items()}
+
+    def tier_prompts(self, published: Mapping[str, str], conversation: tuple[str, str] | None) -> dict[int, str]:
+        """See `Policy.tier_prompts`."""
+        prompts = self.guidance_prompts(published)
+        return prompts_of_tiers(prompts["local"], prompts["global"], conversation, self.wording)
+
+    def answer_settings(self) -> AnswerSettings:
+        """See `Policy.answer_settings`."""
+        return AnswerSettings(self.chat == "released", self.answer_prefix, self.repetition_penalty)
 
     def layer_constants(self, published: FamilyConstants, num_layers: int) -> tuple[LayerConstants, ...]:
         """Return the constants of every layer with these settings applied to the `published` ones."""
@@ -91,7 +112,7 @@ class Hermes(Policy):
             raise HermesError(
                 f"Guidance must be forward (the paper) or embedding (the released code), not “{self.guidance}”."
             )
-        if self.prompt_local or self.prompt_global:
+        if self.prompt_local or self.prompt_global or self.wording == "released":
             prompts = self.guidance_prompts(backbone.card.guidance)
             tokens, room = len(backbone.tokenize("; ".join(prompts.values()))), reserve(backbone) // 2
             if tokens > room:

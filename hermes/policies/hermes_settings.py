@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final, get_args
 
+from hermes.memory.guidance_prompts import Wording
 from hermes.memory.tiers import LLAVA_ONEVISION, LONG_TERM, SENSORY, WORKING, FamilyConstants, Ramp, TierRule
 from hermes.policies.settings import REINDEXING, Setting
 
@@ -35,16 +36,59 @@ _TIERS = Setting(
 _PROMPT_LOCAL = Setting(
     "prompt_local",
     "Local guidance prompt",
-    "Generic question about the current scene. Leave empty for the model’s own.",
+    "Generic question about the current scene. Leave empty for the chosen wording.",
     "text",
     "",
+    source="ours",
 )
 _PROMPT_GLOBAL = Setting(
     "prompt_global",
     "Global guidance prompt",
-    "Generic question about the whole story. Leave empty for the model’s own.",
+    "Generic question about the whole story. Leave empty for the chosen wording.",
     "text",
     "",
+    source="ours",
+)
+
+WORDING = Setting(
+    "wording",
+    "Guidance wording",
+    "Whose guidance prompts, and whose form after a question: the model’s own, or those of the paper and its released code.",
+    "choice",
+    "the model’s",
+    choices=get_args(Wording),
+    source="ours",
+)
+CHAT = Setting(
+    "chat",
+    "Chat format",
+    "How the stream starts and questions are put: the model’s chat template, or the released code’s system prompt (for "
+    "LLaVA-OneVision and Qwen2.5-VL). Applies when a stream starts.",
+    "choice",
+    "the model’s",
+    choices=get_args(Wording),
+    source="ours",
+)
+PREFIX = Setting(
+    "answer_prefix",
+    "Answer prefix",
+    "Text with which answers to multiple-choice questions start, such as “Best option: (”. Options are written (A), (B), ….",
+    "text",
+    "",
+    high=80,
+    source="ours",
+    empty="none",
+)
+PENALTY = Setting(
+    "repetition_penalty",
+    "Repetition penalty",
+    "Makes tokens that the answer already contains less likely; 1 is off, the released code uses 1.1.",
+    "number",
+    1.0,
+    low=1.0,
+    high=2.0,
+    step=0.05,
+    source="ours",
 )
 
 _TIER_NAMES: Final = {"sensory": SENSORY, "working": WORKING, "long_term": LONG_TERM}
@@ -79,7 +123,8 @@ def _constants(family: FamilyConstants) -> tuple[Setting, ...]:
 
 def settings_with(family: FamilyConstants) -> tuple[Setting, ...]:
     """Return all settings, with a family's published constants as defaults."""
-    return (_SMOOTHING, _SUMMARY, _TIERS, *_constants(family), _PROMPT_LOCAL, _PROMPT_GLOBAL, REINDEXING)
+    prompts = (_PROMPT_LOCAL, _PROMPT_GLOBAL, WORDING)
+    return (_SMOOTHING, _SUMMARY, _TIERS, *_constants(family), *prompts, REINDEXING, CHAT, PREFIX, PENALTY)
 
 
 SETTINGS: Final = settings_with(LLAVA_ONEVISION)

@@ -1,4 +1,4 @@
-"""Named variants of the policies: ablations of HERMES, and a random control.
+"""Named variants of the policies: the settings of the released code, ablations of HERMES, and a random control.
 
 A preset is a policy with settings. The page, the lab and the command line accept its name.
 """
@@ -60,7 +60,8 @@ ABLATIONS: Final = (
     Preset(
         "hermes-embedding",
         "HERMES, embedding guidance",
-        "Guidance as in the released code: queries are computed from the word embeddings, without a forward pass.",
+        "Guidance as in the released code, which produced all published numbers: queries are computed from the word "
+        "embeddings, without a forward pass.",
         "hermes",
         guidance="embedding",
     ),
@@ -81,14 +82,28 @@ ABLATIONS: Final = (
 )
 """Ablations of HERMES, one component at a time, and the random control."""
 
-PRESETS: Final = MappingProxyType({preset.name: preset for preset in ABLATIONS})
+RELEASED: Final = Preset(
+    "released",
+    "HERMES, released settings",
+    "The settings behind the published numbers: embedding guidance, the released prompts and system prompt, a repetition "
+    "penalty of 1.1, and “Best option: (” before answers to multiple-choice questions.",
+    "hermes",
+    guidance="embedding",
+    changed=(
+        ("wording", "released"),
+        ("chat", "released"),
+        ("answer_prefix", "Best option: ("),
+        ("repetition_penalty", 1.1),
+    ),
+)
+"""HERMES as its released code runs it, except for what docs/fidelity.md lists."""
+
+PRESETS: Final = MappingProxyType({preset.name: preset for preset in (RELEASED, *ABLATIONS)})
 
 
 def changes_of(policy: str) -> tuple[Preset, ...]:
-    """Return the presets of a policy that change only its settings."""
-    return tuple(
-        preset for preset in ABLATIONS if preset.policy == policy and preset.changed and preset.guidance is None
-    )
+    """Return the presets of a policy that change its settings."""
+    return tuple(preset for preset in PRESETS.values() if preset.policy == policy and preset.changed)
 
 
 def preset_of(name: str) -> Preset:

@@ -41,6 +41,7 @@ class Setting:
         step: Step of the slider.
         choices: Valid values of a choice.
         source: Origin of the default.
+        empty: What an empty text means, for display.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Setting:
     step: float | None = None
     choices: tuple[str, ...] = ()
     source: Origin = "paper"
+    empty: str = "the model’s own"
 
     def checked(self, value: object) -> Value:
         """Return the validated value.
@@ -116,11 +118,11 @@ class Setting:
         return text
 
     def words(self, value: Value) -> str:
-        """Format a value for display: "on", "0.5", "lazy"; an empty text is "the model’s own"."""
+        """Format a value for display: "on", "0.5", "lazy"; for an empty text `empty`."""
         if isinstance(value, bool):
             return "on" if value else "off"
         if isinstance(value, str):
-            return value or "the model’s own"
+            return value or self.empty
         return f"{value:g}"
 
 

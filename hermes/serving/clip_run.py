@@ -121,7 +121,7 @@ class _Run:
         settings = request.settings
         settings.check()
         self.request = request
-        self.frames = request.frames or video.sample(request.path, settings.fps)
+        self.frames = request.frames or video.sample(request.path, settings.fps, max_side=settings.max_side)
         self.session = open_session(model, settings)
         self.memory = LiveMemory(self.session)
         self._every = every
@@ -179,7 +179,7 @@ class _Run:
             first_token_ms=memory.first_token_ms,
             answering=False,
             error=error,
-            notes=self.frames.notes,
+            notes=(*self.frames.notes, *self.session.notes),
         )
         records = self.session.token_history.records if self._scores else ()
         return ClipItem(view, memory.thumbnails.get(new), answer, records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
@@ -42,16 +43,22 @@ class FrameSource:
         player: Plays the file; None for a camera.
         title: Title to display.
         dropped: Number of camera frames dropped in favour of newer ones.
-        chunk: Maximum number of a file's frames in the inbox.
+        chunk: Maximum number of frames in the inbox.
+        gather: Longest time in seconds that a camera frame waits for later ones; 0: each frame is due at once.
+        speed: Measured throughput of the model in frames per second; 0 if unknown. A camera gathers no more frames than the
+            model encodes in `gather` seconds.
     """
 
-    def __init__(self, wake: Callable[[], None], chunk: int) -> None:
+    def __init__(self, wake: Callable[[], None], chunk: int, gather: float = 0.0) -> None:
         """Start without a source; `wake` is called when frames arrive or the source ends."""
         self._wake = wake
         self._room = threading.Condition(threading.Lock())  # guards only the inbox, so that `offer` never waits
         self._inbox: deque[tuple[Frame, float]] = deque()
         self._camera_began: float | None = None
+        self._first_offered = math.inf  # wall time at which the oldest camera frame in the inbox arrived
         self.chunk = chunk
+        self.gather = gather
+        self.speed = 0.0
         self.player: Player | None = None
         self.title = ""
         self.state = "empty"
@@ -66,7 +73,7 @@ class FrameSource:
         Raises:
             VideoError: The file cannot be played.
         """
-        return Player(path, settings.fps, settings.speed, self._take_from_player, self._wake)
+        return Player(path, settings.fps, settings.speed, self._take_from_player, self._wake, settings.max_side)
 
     def use(self, player: Player, title: str) -> None:
         """Play a file from its start. Call `clear` first."""
@@ -87,15 +94,32 @@ class FrameSource:
         return self._camera_began is not None
 
     def offer(self, frame: Frame, seconds: float | None) -> None:
-        """Replace the pending camera frame by a newer one; `seconds` None: now."""
+        """Add a camera frame; if the inbox is full, the oldest one is dropped. `seconds` None: now."""
         if self._camera_began is None or self.state != "playing":
             return
         now = time.monotonic() - self._camera_began if seconds is None else seconds
         with self._room:
-            self.dropped += len(self._inbox)
-            self._inbox.clear()
+            while len(self._inbox) >= self._most:
+                self._inbox.popleft()
+                self.dropped += 1
+            if not self._inbox:
+                self._first_offered = time.monotonic()
             self._inbox.append((np.ascontiguousarray(frame), now))
         self._wake()
+
+    @property
+    def _most(self) -> int:
+        """Number of camera frames that are encoded together."""
+        return max(min(self.chunk, int(self.speed * self.gather)), 1)
+
+    @property
+    def _due(self) -> bool:
+        """Whether the frames in the inbox should be encoded now."""
+        if not self._inbox:
+            return False
+        if not self.is_camera or self.state != "playing" or len(self._inbox) >= self._most:
+            return True
+        return time.monotonic() - self._first_offered >= self.gather
 
     def _take_from_player(self, frame: Frame, seconds: float) -> bool:
         """Wait for room in the inbox and add a frame of a file; returns False if the stream has another source."""
@@ -140,8 +164,9 @@ class FrameSource:
             self._room.notify_all()
 
     def stop(self) -> None:
-        """Stop on request."""
-        self.end()
+        """Stop on request; the camera frames that arrived before are still encoded."""
+        if not self.is_camera:
+            self.end()
         if self.state in ("playing", "paused"):
             self.state = "ended"
 
@@ -163,7 +188,7 @@ class FrameSource:
 
     @property
     def waits(self) -> bool:
-        """Whether a frame is pending in the inbox."""
+        """Whether a frame is pending in the inbox, due or not."""
         return bool(self._inbox)
 
     @property
@@ -174,13 +199,20 @@ class FrameSource:
 
     @property
     def has_work(self) -> bool:
-        """Whether there are frames to take, or `note_end` must be called."""
-        return (self.waits and self.state in ("playing", "paused")) or self.ends
+        """Whether there are frames to take now, or `note_end` must be called."""
+        states = ("playing", "paused", "ended") if self.is_camera else ("playing", "paused")
+        return (self.state in states and self._due) or self.ends
 
-    def take(self, most: int) -> list[tuple[Frame, float]]:
-        """Remove and return up to `most` frames with their times, oldest first."""
+    def take(self, most: int, *, now: bool = False) -> list[tuple[Frame, float]]:
+        """Remove and return up to `most` frames with their times, oldest first.
+
+        Args:
+            most: Largest number of frames.
+            now: Whether to take camera frames that still wait for later ones.
+        """
         with self._room:
-            batch = [self._inbox.popleft() for _ in range(min(most, len(self._inbox)))]
+            due = len(self._inbox) if now or self._due else 0
+            batch = [self._inbox.popleft() for _ in range(min(most, due))]
             self._room.notify_all()
         return batch
 

@@ -68,7 +68,7 @@ class LiveStream:
         self._model = model = host.model(settings.model)
         self._lock = StepLock(host.wake)  # guards everything below
         self._memory = LiveMemory(open_session(model, settings))
-        self._source = FrameSource(host.wake, settings.chunk)
+        self._source = FrameSource(host.wake, settings.chunk, settings.gather)
         self._answers = Answers(host.wake)
         self._closed = False
         self._last_view: LiveView | None = None
@@ -121,7 +121,9 @@ class LiveStream:
             self._source.pause()
 
     def offer(self, frame: Frame, seconds: float | None = None) -> None:
-        """Offer a camera frame. It replaces a pending frame, which is dropped.
+        """Offer a camera frame; it is encoded together with those of the next `StreamSettings.gather` seconds.
+
+        If more frames wait than the model can encode in that time, the oldest is dropped.
 
         Args:
             frame: uint8 [H, W, 3] RGB.
@@ -184,6 +186,12 @@ class LiveStream:
         return self._answers.begin(partial(self._start_answer, question, time.perf_counter()))
 
     def _start_answer(self, question: str, asked: float) -> Iterator[str]:
+        """Encode the camera frames that still wait, so that the answer sees them, and start it."""
+        if self._source.is_camera:
+            try:
+                self._push(self._source.take(self.settings.chunk, now=True))
+            except BaseException as error:  # noqa: BLE001 - the question can be answered without these frames
+                self._fail(error, answering=False)
         return self._memory.session.ask(question, asked=asked)
 
     def stop_answer(self) -> None:
@@ -223,10 +231,14 @@ class LiveStream:
                     settings.policy, settings.budget, dict(settings.changed), guidance=settings.guidance
                 )
             self._memory.session.chunk = source.chunk = settings.chunk
+            source.gather = settings.gather
             if settings.speed != old.speed and source.player:
                 source.player.speed = settings.speed
-            if settings.fps != old.fps and source.player and source.state in ("playing", "paused"):
-                messages.append("The new frame rate applies when the clip is restarted.")
+            if source.player and source.state in ("playing", "paused"):
+                if settings.fps != old.fps:
+                    messages.append("The new frame rate applies when the clip is restarted.")
+                if settings.max_side != old.max_side:
+                    messages.append("The new frame size applies when the clip is restarted.")
             self.settings = settings
             self._memory.publish(force=True)
             return messages
@@ -277,7 +289,7 @@ class LiveStream:
             first_token_ms=memory.first_token_ms,
             answering=self._answers.busy,
             error=source.error,
-            notes=source.notes,
+            notes=(*source.notes, *memory.session.notes),
         )
 
     @property
@@ -329,14 +341,21 @@ class LiveStream:
             return True
 
     def _ingest(self, *, contended: bool) -> None:
-        batch = self._source.take(min(CONTENDED_CHUNK, self.settings.chunk) if contended else self.settings.chunk)
-        if batch:
-            self._memory.push(batch)
-            self._memory.publish(force=False)
+        if self._push(
+            self._source.take(min(CONTENDED_CHUNK, self.settings.chunk) if contended else self.settings.chunk)
+        ):
             return
         # The view that reports the end must show the whole stream.
         self._memory.publish(force=self._source.ends)
         self._source.note_end()
+
+    def _push(self, batch: list[tuple[Frame, float]]) -> bool:
+        """Push frames into the memory; returns whether there were any."""
+        if batch:
+            self._memory.push(batch)
+            self._memory.publish(force=False)
+            self._source.speed = self._memory.ingest_fps
+        return bool(batch)
 
     def fail(self, error: BaseException) -> None:
         """See `hermes.serving.engine.TurnTaker.fail`."""

@@ -34,6 +34,7 @@ class Answer:
         max_new_tokens: int,
         asked: float,
         moved_bytes: int = 0,
+        repetition_penalty: float = 1.0,
     ) -> None:
         """Branch off `memory`.
 
@@ -45,6 +46,7 @@ class Answer:
             max_new_tokens: Maximum length of the answer in tokens.
             asked: `time.perf_counter()` when the question was asked.
             moved_bytes: Bytes fetched from outside the memory for this question.
+            repetition_penalty: Penalty of tokens that the answer contains; 1 is off.
         """
         self.model = model
         self.moved_bytes = moved_bytes
@@ -58,6 +60,7 @@ class Answer:
         self._ids = ids
         self._max_new_tokens = max_new_tokens
         self._asked = asked
+        self._penalty = repetition_penalty
 
     def __iter__(self) -> Iterator[str]:
         """Decode and yield pieces of valid text."""
@@ -74,14 +77,16 @@ class Answer:
             yield text[len(shown) :]
 
     def _tokens(self) -> Iterator[int]:
-        ids, stop = self._ids, self.model.stop_ids
+        ids, stop, produced = self._ids, self.model.stop_ids, self._ids[:0]
         for i in range(self._max_new_tokens):
             branch = self._branch
             if branch is None:
                 return
             positions = self.model.text_positions(branch.next_positions(), len(ids))
             hidden = self.model.prefill(self.model.embed(ids), positions, None, branch, self._recorder)
-            ids = self.model.logits(hidden[:, -1:])[0].argmax(-1)
+            logits = self.model.logits(hidden[:, -1:])[0]
+            ids = penalised(logits, produced, self._penalty).argmax(-1)
+            produced = torch.cat((produced, ids))
             token = int(ids)  # the only device synchronisation of an answer
             if i == 0:
                 self.first_token_seconds = time.perf_counter() - self._asked
@@ -104,18 +109,19 @@ class Answer:
             mean = mean.to(layer.labels.device)
             labels, own = tokens_by_head(layer)
             frame, kind = labels[FRAME].long(), labels[KIND]
+            known = frame < frames_seen  # not a pending frame, which only this answer saw
             if own is not None:  # each head holds its own tokens: map its slots to the union over heads
                 on_tokens = torch.zeros(len(mean), labels.shape[1], device=mean.device)
                 mean = on_tokens.scatter_add_(1, own.repeat_interleave(len(mean) // len(own), 0), mean)
             on_frames = torch.zeros(mean.shape[0], frames_seen + 1, device=mean.device)
-            on_frames.index_add_(1, torch.where(frame < 0, frames_seen, frame), mean)
+            on_frames.index_add_(1, torch.where((frame < 0) | ~known, frames_seen, frame), mean)
             whole = mean.mean(0)
             parts = torch.stack([whole[kind == PROMPT].sum(), whole[(kind == SUMMARY) & (frame < 0)].sum()])
-            rest.append(torch.cat((parts, (1 - whole.sum()).clamp(min=0)[None])))
+            rest.append(torch.cat((parts, (1 - whole[known].sum()).clamp(min=0)[None])))
             by_head.append(on_frames[:, :frames_seen])
-            flat.append(whole)
-            frames.append(frame)
-            patches.append(labels[PATCH])
+            flat.append(whole[known])
+            frames.append(frame[known])
+            patches.append(labels[PATCH][known])
         heads_by_frame = torch.stack(together(by_head))
         return AnswerTrace(
             question=question,
@@ -133,6 +139,23 @@ class Answer:
             moved_bytes=self.moved_bytes,
             tokens_read=np.array([layer.length for layer in self._held], np.int64),
         )
+
+
+def penalised(logits: Tensor, produced: Tensor, penalty: float) -> Tensor:
+    """Apply a repetition penalty: positive logits of the tokens `produced` are divided by it, negative ones multiplied.
+
+    Args:
+        logits: Next-token logits [1, vocabulary].
+        produced: Token ids of the answer so far, repetitions allowed, int64 [tokens].
+        penalty: 1 (off) or more.
+
+    Returns:
+        The new logits, same shape.
+    """
+    if penalty == 1 or not len(produced):
+        return logits
+    found = logits[:, produced]
+    return logits.index_copy(1, produced, torch.where(found < 0, found * penalty, found / penalty))
 
 
 def _numpy(tensor: Tensor, dtype: type) -> np.ndarray:

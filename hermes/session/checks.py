@@ -209,6 +209,14 @@ def read_conversation(file: SessionFile) -> tuple[str, str] | None:
     return question, answer
 
 
+def read_released_chat(file: SessionFile) -> bool:
+    """Return whether the stream started with the system prompt of the released code; older files do not say."""
+    released = flag(file.header.get("released_chat", False), "chat format")
+    if released and file.model.released_text() is None:
+        raise InvalidValueError("This model has no chat format of the released code.")
+    return released
+
+
 def read_layout(file: SessionFile, *, seen: bool) -> Layout | None:
     """Return the layout of frames in tokens; None before the first frame."""
     value = file.part("layout")
@@ -266,7 +274,8 @@ def check_memory(file: SessionFile, frames: int, patches: int) -> None:
     """
     model = file.model
     prompt = whole(file.part("prompt_len"), "number of prompt tokens")
-    if prompt != len(model.tokenize(model.head_text())):
+    released = model.released_text() if read_released_chat(file) else None
+    if prompt != len(model.tokenize(model.head_text() if released is None else released[0])):
         raise InvalidValueError("The prompt is not that of this model.")
     intact = sequence(file.part("intact"), "list of layers", model.num_layers)
     if len(intact) != model.num_layers:

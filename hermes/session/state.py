@@ -19,6 +19,7 @@ class SessionState:
         layout: How frames become tokens, determined by the first frames; None before them.
         pending: Frames and their times that wait for the frame they are merged with.
         policy_state: What the policy remembers of the stream besides the cache.
+        released_chat: Whether the stream started with the system prompt of the released code.
         history: Frame times, evictions, the conversation and the last answer.
     """
 
@@ -26,4 +27,5 @@ class SessionState:
     layout: Layout | None = None
     pending: list[tuple[Frames, float]] = field(default_factory=list)
     policy_state: StreamState = field(default_factory=StreamState)
+    released_chat: bool = False
     history: SessionHistory = field(default_factory=SessionHistory)

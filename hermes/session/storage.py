@@ -74,6 +74,7 @@ def save(session: StreamSession, path: Path) -> None:
         "policy": {"name": session.policy.name, **asdict(session.policy)},
         "chunk": session.chunk,
         "prompt_len": cache.prompt_len if cache else 0,
+        "released_chat": session.state.released_chat,
         "stats": asdict(session.stats),
         "sequence": history.sequence,
         "conversation": history.conversation,
@@ -183,6 +184,7 @@ def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
     for record in records:
         session.token_history.add(record)
     session.state.layout = layout
+    session.state.released_chat = checks.read_released_chat(file)
     session.state.pending = checks.read_pending(file, times[-1] if times else None)
     if times:
         session.state.cache = _cache(file)

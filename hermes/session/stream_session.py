@@ -5,9 +5,11 @@ Not thread-safe: callers that share a session between threads must serialise acc
 
 from __future__ import annotations
 
+import logging
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,13 +20,15 @@ from torch import Tensor
 from hermes.analysis.token_history import TokenHistoryLog
 from hermes.backbones.base import NOMINAL_SIZE, Backbone
 from hermes.errors import HermesError
-from hermes.memory.cache import MemoryCache, Provenance
+from hermes.memory.cache import MemoryCache, Provenance, reindex
 from hermes.memory.chunk import Chunk
 from hermes.memory.encoded import Encode, Frames, Layout
-from hermes.memory.guidance import GuidanceMode, measure, prompts_of_tiers
+from hermes.memory.guidance import GuidanceMode, measure
+from hermes.memory.guidance_prompts import options_of
 from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies import SHARED_SETTINGS, Policy, Step, make_policy, policy_of
 from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
+from hermes.policies.presets import preset_of
 from hermes.session import storage
 from hermes.session.answer import Answer
 from hermes.session.inputs import checked
@@ -32,6 +36,8 @@ from hermes.session.record import SessionHistory, SessionStats
 from hermes.session.snapshotting import take_snapshot
 from hermes.session.state import SessionState
 from hermes.snapshot import PROMPT, Eviction, Snapshot
+
+logger = logging.getLogger(__name__)
 
 
 class QuestionError(HermesError):
@@ -64,7 +70,7 @@ class StreamSession:
 
         Args:
             model: A backbone, from `hermes.load`.
-            policy: Name of a policy, or a policy object.
+            policy: Name of a policy or preset (such as "released"), or a policy object.
             budget: Video tokens that a layer may hold; None: the published 4,000, or fewer if the model has less room.
             guidance: "forward" (paper) or "embedding" (released code); None: the policy's default.
             reindexing: "lazy" (streams) or "eager" (offline video); None: the policy's default.
@@ -80,8 +86,9 @@ class StreamSession:
             raise HermesError(f"A chunk must have at least one frame, not {chunk}.")
         if isinstance(policy, str):
             budget = min(DEFAULT_BUDGET, largest_budget(model)) if budget is None else budget
-            shared = {"budget": budget, "guidance": guidance, "reindexing": reindexing}
-            policy = make_policy(policy, **(shared | dict(changed or {})))
+            preset = preset_of(policy)
+            shared = {"budget": budget, "guidance": guidance or preset.guidance, "reindexing": reindexing}
+            policy = make_policy(preset.policy, **(shared | dict(preset.changed) | dict(changed or {})))
         policy.check(model)
         self.model = model
         self.policy = policy
@@ -135,6 +142,8 @@ class StreamSession:
         began = time.perf_counter()
         history = self.state.history
         layout = self._layout_for(chunk)
+        if self.state.layout is None:
+            self.policy.check_layout(layout)
         cache = self._opened_cache()
         step = self._step(cache, layout)
         seconds = np.array([at for _, at in chunk])
@@ -181,6 +190,53 @@ class StreamSession:
         )
         return replace(step, chunk=chunk, attention=recorder)
 
+    @torch.inference_mode()
+    def _with_pending(self, cache: MemoryCache) -> MemoryCache:
+        """Return the memory with the pending frames, whose step is completed by repeating the newest one.
+
+        The step is prefilled on a branch, without eviction: cache, positions and counters are unchanged, and the branch may
+        hold one step more than the budget. The released code repeats the last frame of a clip in the same way.
+
+        Returns:
+            A branch of `cache`; `cache` itself if no frame is pending or the model has no positions left for it.
+        """
+        if not self.state.pending:
+            return cache
+        layout, first = self.layout, self.steps_seen
+        merged = layout.frames_per_step
+        chunk = self.state.pending + self.state.pending[-1:] * (-len(self.state.pending) % merged)
+        seconds = np.array([at for _, at in chunk])
+        # Not `self._encode`, which may store the result as that of the real step.
+        encoded = self.model.encode([frame for frame, _ in chunk], seconds, first, layout)
+        branch = cache.branch()
+        try:
+            step = self._step(branch, layout)
+            reduced = self.policy.on_frames(
+                step, Chunk.of(encoded, first, torch.from_numpy(seconds[merged - 1 :: merged]))
+            )
+            for layer in branch.layers:
+                layer.shared = bool(reduced.retract)  # replaced tokens belong to `cache`: copy before writing
+            if reduced.tokens and not self._has_room(branch, int(reduced.encoded.offsets.max()) + 1):
+                logger.warning("no positions are left for the newest frame, so this answer does not see it")
+                cache.release(branch)
+                return cache
+            self._prefill(step, reduced, layout)
+        except BaseException:
+            cache.release(branch)
+            raise
+        return branch
+
+    def _has_room(self, branch: MemoryCache, positions: int) -> bool:
+        """Return whether a branch has that many positions left; compacts it if that helps."""
+        most = self.model.max_positions - reserve(self.model) // 2
+        if int(branch.next_positions().max()) + positions <= most + 1:
+            return True
+        if self.policy.has_budget:
+            for layer in branch.layers:
+                layer.shared = True  # copy before the keys are rotated
+                reindex(layer, branch.prompt_len, self.model.rotary)
+        return int(branch.next_positions().max()) + positions <= most + 1
+
     def _note(self, outcome: Outcome | None) -> None:
         """Record an eviction."""
         if outcome is None:
@@ -189,7 +245,7 @@ class StreamSession:
             Eviction(
                 sequence=self.state.history.sequence,
                 seconds=self.seconds,
-                frames_seen=self.stats.frames_seen,
+                frames_seen=self.steps_seen,
                 evicted=np.asarray(outcome.evicted, np.int64),
                 merged=np.asarray(outcome.merged, np.int64),
                 reindexed=np.asarray(outcome.reindexed, np.bool_),
@@ -203,7 +259,9 @@ class StreamSession:
         """Return the cache; on first use, create it and prefill the prompt."""
         if self.state.cache is None:
             model = self.model
-            ids = model.tokenize(model.head_text())
+            released = model.released_text() if self.policy.answer_settings().released_chat else None
+            self.state.released_chat = released is not None
+            ids = model.tokenize(model.head_text() if released is None else released[0])
             chunk = self.chunk * model.tokens_per_frame
             budget = self.policy.budget if self.policy.has_budget else 4 * chunk
             cache = model.new_cache(len(ids) + budget + chunk + 512)
@@ -223,8 +281,18 @@ class StreamSession:
         return Step(self.model, cache, measure_guidance, self.state.policy_state, layout.grid)
 
     def _tier_prompts(self) -> dict[int, str]:
-        guidance = self.policy.guidance_prompts(self.model.card.guidance) or self.model.card.guidance
-        return prompts_of_tiers(guidance["local"], guidance["global"], self.state.history.conversation)
+        return self.policy.tier_prompts(self.model.card.guidance, self.state.history.conversation)
+
+    def question_text(self, question: str, prefix: str = "") -> str:
+        """Return the text that is prefilled for a question, in the chat format with which the stream started.
+
+        Args:
+            question: The question.
+            prefix: Start of the answer, if the question lists options.
+        """
+        released = self.model.released_text() if self.state.released_chat else None
+        tail = self.model.tail_text(question) if released is None else released[1].replace("{question}", question)
+        return tail + (prefix if options_of(question) else "")
 
     # The conversation ---------------------------------------------------------------------------------------------
 
@@ -241,16 +309,27 @@ class StreamSession:
             raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
         return question
 
-    def ask(self, question: str, max_new_tokens: int | None = None, asked: float | None = None) -> Iterator[str]:
+    def ask(
+        self,
+        question: str,
+        max_new_tokens: int | None = None,
+        asked: float | None = None,
+        *,
+        answer_prefix: str | None = None,
+        repetition_penalty: float | None = None,
+    ) -> Iterator[str]:
         """Ask about the frames seen so far; the answer is decoded greedily, piece by piece.
 
         Frames may be pushed between pieces: the answer uses the memory as it was when the question was asked. Question and
-        answer are not stored in the memory.
+        answer are not stored in the memory. For models that merge frames, a pending frame is repeated to complete its step,
+        so that the answer sees it; this is undone, and the frame still waits for its partner.
 
         Args:
             question: The question.
             max_new_tokens: Maximum length of the answer in tokens; None: the model's default.
             asked: Start of the time to first token, from `time.perf_counter()`; None: now.
+            answer_prefix: Text with which the answer to a question with options “(A) … (B) …” starts; None: the policy's.
+            repetition_penalty: Penalty of tokens that the answer contains, 1 or more; None: the policy's.
 
         Returns:
             Iterator over the pieces of the answer. Closing it stops the answer.
@@ -262,19 +341,35 @@ class StreamSession:
         longest = max_new_tokens if max_new_tokens is not None else self.model.card.max_new_tokens
         if longest < 1:
             raise QuestionError(f"An answer must have at least one token, not {longest}.")
+        own = self.policy.answer_settings()
+        penalty = own.repetition_penalty if repetition_penalty is None else repetition_penalty
+        if not 1 <= penalty < float("inf"):
+            raise QuestionError(f"The repetition penalty must be 1 or more, not {penalty:g}.")
         asked = time.perf_counter() if asked is None else asked
-        ids = self.model.tokenize(self.model.tail_text(question))
+        prefix = own.prefix if answer_prefix is None else answer_prefix
+        ids = self.model.tokenize(self.question_text(question, prefix))
         room = reserve(self.model) // 2 - min(longest, reserve(self.model) // 4)
         if len(ids) > room:
             raise QuestionError(f"The question is too long: it has {len(ids)} tokens, and there is room for {room}.")
         longest = min(longest, reserve(self.model) // 4)
-        memory = self._opened_cache()
-        step = replace(self._step(memory, self.layout), question=self.model.tokenize(question))
-        recall = self.policy.before_answer(step, ids) or Recall(memory)
-        answer = Answer(self.model, recall.memory, ids, longest, asked, recall.moved_bytes)
-        return self._answering(question, answer, self.seconds, self.steps_seen)
+        cache, state = self._opened_cache(), self.state.policy_state
+        tensors = dict(state.tensors)
+        memory = self._with_pending(cache)
+        try:
+            step = replace(self._step(memory, self.layout), question=self.model.tokenize(question))
+            recall = self.policy.before_answer(step, ids) or Recall(memory)
+            answer = Answer(self.model, recall.memory, ids, longest, asked, recall.moved_bytes, penalty)
+        except BaseException:
+            cache.release(memory)
+            raise
+        finally:
+            if memory is not cache:
+                state.tensors = tensors  # as before the pending frames
+        return self._answering(question, answer, self.seconds, self.steps_seen, partial(cache.release, memory))
 
-    def _answering(self, question: str, answer: Answer, asked_seconds: float, frames_seen: int) -> Iterator[str]:
+    def _answering(
+        self, question: str, answer: Answer, asked_seconds: float, frames_seen: int, release: Callable[[], None]
+    ) -> Iterator[str]:
         pieces: list[str] = []
         try:
             for piece in answer:
@@ -283,6 +378,7 @@ class StreamSession:
                 yield piece
         finally:
             answer.close()
+            release()
             text = "".join(pieces).strip()
             self.stats.first_token_seconds = answer.first_token_seconds
             self.stats.questions += 1
@@ -331,6 +427,8 @@ class StreamSession:
                 changed = _own_settings(self.policy) if kind is type(self.policy) else {}
             policy = make_policy(kind, budget=budget, **(dict(changed) | values))
         policy.check(self.model)
+        if self.state.layout is not None:
+            policy.check_layout(self.state.layout)
         if policy.name != self.policy.name:
             self.state.policy_state.close()  # the archive and state of one policy are unusable for another
         self.policy = policy
@@ -353,8 +451,14 @@ class StreamSession:
 
     @property
     def frames_waiting(self) -> int:
-        """Number of pending frames, which wait for the frame they are merged with."""
+        """Number of pending frames, which wait for the frame they are merged with; a question sees them nevertheless."""
         return len(self.state.pending)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Warnings for the user, as sentences: a budget that holds very few frames of this size."""
+        note = self.policy.note_on(self.state.layout) if self.state.layout is not None else ""
+        return (note,) if note else ()
 
     @property
     def layout(self) -> Layout:

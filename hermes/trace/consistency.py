@@ -27,7 +27,7 @@ LARGEST_SHARE: Final = 1.01
 """Largest share of attention: 1 plus the rounding error of float16."""
 MOST_PROMPTS: Final = 64
 MERGED_FRAMES: Final = 64
-"""Most frames that a model may merge into one: evictions count frames before merging."""
+"""Most frames that a model may merge into one. Evictions in older files count frames before merging."""
 PAGE_FRAMES: Final = 240
 """Number of frames whose patches a saved page contains, see `ui.board.standalone`."""
 _CELL_BYTES: Final = 64

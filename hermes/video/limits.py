@@ -9,6 +9,9 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
+MAX_SIDE: Final = 512
+"""Default of the largest width or height to which frames are scaled down, in pixels: for speed, not for safety."""
+
 
 @dataclass(frozen=True)
 class Limits:

@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from hermes import video
 from hermes.errors import HermesError
+from hermes.video.limits import MAX_SIDE
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +41,7 @@ class Player:
         speed: float,
         deliver: Callable[[Frame, float], bool],
         done: Callable[[], None],
+        max_side: int = MAX_SIDE,
     ) -> None:
         """Open a file. `start` plays it.
 
@@ -49,6 +51,7 @@ class Player:
             speed: Seconds of video per second of wall time; `inf`: as fast as the receiver accepts frames.
             deliver: Receives a frame and its time. It may block to slow the clock down, and returns False to stop.
             done: Called after the last frame was delivered or playback failed.
+            max_side: Largest width or height of the frames in pixels.
 
         Raises:
             VideoError: The file cannot be played; the message states the reason.
@@ -66,7 +69,7 @@ class Player:
         self._running.set()
         self._ended = threading.Event()
         self._moved = threading.Event()
-        self._sampler = video.sample(self.path, fps)
+        self._sampler = video.sample(self.path, fps, max_side=max_side)
         self._thread = threading.Thread(target=self._play, name=f"player {self.path.name}", daemon=True)
 
     @property

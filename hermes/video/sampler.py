@@ -13,20 +13,18 @@ import stat
 import weakref
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Self
 
 from hermes.video.decoder_process import DecoderProcess, Frame, State, fork_server
 from hermes.video.errors import VideoError, display_name
 from hermes.video.formats import HEAD_BYTES, detect_format
-from hermes.video.limits import LIMITS, Limits
+from hermes.video.limits import LIMITS, MAX_SIDE, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
 __all__ = ["VideoError", "VideoInfo", "VideoSampler", "probe", "sample"]
-
-MAX_SIDE: Final = 512
 
 
 @dataclass(frozen=True)
@@ -92,6 +90,7 @@ class VideoSampler:
         info: Metadata of the file. The duration is exact once all frames have been read.
         size: Width and height of the returned frames.
         fps: Sampling rate in frames per second.
+        max_side: The limit of width and height that was given.
         step: Seconds between sampling instants.
 
     Raises:
@@ -141,6 +140,7 @@ class VideoSampler:
             self.close()
             raise
         self.fps = fps
+        self.max_side = max_side
         self.step = 1.0 / fps
         self.size = opened.size
         self.info = VideoInfo(

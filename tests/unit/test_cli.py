@@ -185,7 +185,7 @@ def test_bad_use(capsys, arguments, message):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--policy", "magic"], "no policy “magic”"),
+        (["--policy", "magic"], "no policy or preset “magic”"),
         (["--budget", "0"], "budget of 0 is too small"),
         (["--budget", "3"], "too small"),
         (["--budget", "1000000"], "too large"),

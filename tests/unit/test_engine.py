@@ -18,6 +18,7 @@ from hermes.errors import HermesError
 from hermes.policies.base import reserve
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.serving.scheduling import Work
+from hermes.serving.source import FrameSource
 from hermes.serving.stream import CONTENDED_CHUNK
 
 
@@ -360,3 +361,59 @@ def test_answers_have_priority_and_no_stream_starves(engine, clip, monkeypatch):
     assert max(sizes) <= CONTENDED_CHUNK
     for stream in streams:
         stream.close()
+
+
+def pushed(stream):
+    """Number of frames of each chunk so far."""
+    return [frames for frames, _ in stream._memory._speeds]
+
+
+def picture(i):
+    return np.full((20, 30, 3), i * 9, np.uint8)
+
+
+def test_camera_frames_are_encoded_together(engine):
+    stream = engine.open(replace(SETTINGS, chunk=4, gather=60.0))
+    stream.camera()
+    stream.offer(picture(0), 0.0)
+    until(lambda: pushed(stream) == [1])  # the speed of the model is not known yet
+    for i in range(1, 5):
+        stream.offer(picture(i), float(i))
+    until(lambda: pushed(stream) == [1, 4])  # a full chunk does not wait
+    for i in range(5, 7):
+        stream.offer(picture(i), float(i))
+    assert not stream.work()
+    "".join(stream.ask("What was shown?"))
+    assert pushed(stream) == [1, 4, 2], "a question takes the waiting frames first"
+    assert stream.view().snapshot.answer.frames_seen == 7
+    stream.offer(picture(7), 7.0)
+    stream.pause()
+    until(lambda: pushed(stream) == [1, 4, 2, 1])
+    stream.resume()
+    stream.offer(picture(8), 8.0)
+    stream.stop()
+    until(lambda: pushed(stream) == [1, 4, 2, 1, 1])
+    until(lambda: stream.view().snapshot.frames_seen == 9)
+    view = stream.view()
+    assert (view.state, view.dropped, view.error) == ("ended", 0, None)
+
+
+def test_a_camera_waits_no_longer_than_allowed(engine):
+    stream = engine.open(replace(SETTINGS, chunk=4, gather=0.2))
+    stream.camera()
+    for i in range(3):
+        stream.offer(picture(i), float(i))
+        until(lambda n=i: stream.view().snapshot.frames_seen == n + 1)
+
+
+def test_a_slow_model_gathers_only_what_it_encodes_in_time():
+    source = FrameSource(lambda: None, 16, 2.0)
+    source.use_camera()
+    for speed, held in ((0.0, 1), (0.4, 1), (1.6, 3), (100.0, 16)):
+        source.speed = speed
+        source.take(99, now=True)
+        before = source.dropped
+        for i in range(20):
+            source.offer(picture(i), float(i))
+        assert source.dropped - before == 20 - held
+        assert [seconds for _, seconds in source.take(99)] == [float(i) for i in range(20 - held, 20)]

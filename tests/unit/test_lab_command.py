@@ -23,7 +23,7 @@ from hermes.cli import main
 from hermes.lab.statistics import holm
 from hermes.lab.store import MEASUREMENTS
 from hermes.policies.fidelity import GROUPS
-from hermes.policies.presets import PRESETS
+from hermes.policies.presets import ABLATIONS
 
 SMALL = ["--streams", "2", "--frames", "24", "--budgets", "25%", "--policies", *POLICIES]
 
@@ -222,8 +222,11 @@ def test_the_command_refuses(arguments, says, capsys, tmp_path):
 
 def test_names_that_stand_for_many():
     listed = lab_command._policies(["all", "ablations", "hermes:smoothing=off"])
-    assert listed == [*hermes.POLICIES, *PRESETS, "hermes:smoothing=off"]
-    assert lab_command._policies(["ablations@25%", "rekv@64"]) == [*(f"{name}@25%" for name in PRESETS), "rekv@64"]
+    assert listed == [*hermes.POLICIES, *(preset.name for preset in ABLATIONS), "hermes:smoothing=off"]
+    assert lab_command._policies(["ablations@25%", "rekv@64"]) == [
+        *(f"{preset.name}@25%" for preset in ABLATIONS),
+        "rekv@64",
+    ]
 
 
 def test_a_folder_that_cannot_be_written_is_reported(capsys, tmp_path):

@@ -14,7 +14,7 @@ from hermes.errors import HermesError
 
 
 def test_a_policy_must_exist(tiny_model):
-    with pytest.raises(HermesError, match="There is no policy “magic”"):
+    with pytest.raises(HermesError, match="There is no policy or preset “magic”"):
         hermes.StreamSession(tiny_model, policy="magic")
 
 

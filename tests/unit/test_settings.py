@@ -256,6 +256,7 @@ def test_the_command_line_changes_settings(capsys, tiny_folder):
 
 
 NOT_FROM_A_PAPER = {
+    "hermes": {"prompt_local", "prompt_global", "wording", "chat", "answer_prefix", "repetition_penalty"},
     "memstream": {"visible_share", "window", "frames_read", "reindexing"},
     "streamkv": {"kept_share", "most", "window", "frames_read", "archive_memory"},
     "streamingvlm": {"text_sink", "text_window", "video_seconds"},

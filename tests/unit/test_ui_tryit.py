@@ -46,7 +46,8 @@ def test_a_setting_is_set_put_back_and_all_are_put_back():
 def test_a_preset_takes_the_place_of_other_changes():
     assert wish((("alpha_sensory", 0.5),), preset="hermes-no-summary") == (("summary", False),)
     assert {preset.name for preset in PRESETS} == {
-        "hermes-no-smoothing", "hermes-no-summary", "hermes-all-sensory", "hermes-all-working", "hermes-all-long-term",
+        "released", "hermes-no-smoothing", "hermes-no-summary", "hermes-all-sensory", "hermes-all-working",
+        "hermes-all-long-term",
     }  # fmt: skip
     told = panel(HERMES, SETTINGS, PRESETS, StreamSettings(changed=(("summary", False),)))
     assert [preset["title"] for preset in told["presets"] if preset["on"]] == ["without summary"]
@@ -72,11 +73,9 @@ def test_the_published_value_is_that_of_the_models_family():
     told = panel(HERMES, HERMES.settings_for(QWEN2_5_VL), (), StreamSettings())
     (top,) = (setting for setting in told["settings"] if setting["name"] == "alpha_working_top")
     assert (top["value"], top["default"]) == (0.75, "paper: 0.75")
-    assert told["defaults"] == "the paper’s values"
-    assert (
-        panel(POLICIES["random-keep"], POLICIES["random-keep"].settings, (), StreamSettings())["defaults"]
-        == "the defaults"
-    )
+    assert told["defaults"] == "the defaults"  # wording and decoding are not the paper's
+    sink = POLICIES["attention-sink"]
+    assert panel(sink, sink.settings, (), StreamSettings())["defaults"] == "the paper’s values"
 
 
 def test_a_changed_policy_is_no_longer_called_published():

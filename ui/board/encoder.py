@@ -71,7 +71,7 @@ class BoardEncoder:
 
     def _drop(self) -> None:
         self._meta: dict[str, Any] | None = None
-        self._axis_key: tuple[float | None, float] | None = None
+        self._axis_key: tuple[float | None, float, bool] | None = None
         self._columns = self._size = 0
         self._kept: Bytes = np.zeros((0, 0), np.uint8)
         self._times: npt.NDArray[np.float32] = np.zeros(0, np.float32)
@@ -168,13 +168,14 @@ class BoardEncoder:
 
     def _fit_axis(self, snapshot: Snapshot, duration: float | None, fps: float) -> bool:
         """Fit the columns and their size to the stream, and return whether they changed."""
-        axis_key = (duration, fps)
+        # Models that merge frames see fewer than are sampled; their rate is known from the second frame on.
+        axis_key = (duration, fps, snapshot.frames_seen > 1)
         if axis_key == self._axis_key and snapshot.frames_seen <= self._columns * self._size:
             return False
         expected = None
         if duration:
             left = max(0.0, duration - (snapshot.seconds if snapshot.frames_seen else 0.0))
-            expected = snapshot.frames_seen + max(0, math.ceil(left * fps))
+            expected = snapshot.frames_seen + max(0, math.ceil(left * snapshot.frame_rate(fps)))
         columns, size = room_for(snapshot.frames_seen, expected)
         changed = (columns, size) != (self._columns, self._size)
         self._axis_key, self._columns, self._size = axis_key, columns, size

@@ -41,8 +41,8 @@ class RetentionHistory:
     and the last one for all layers.
     """
 
-    def __init__(self, expected: int) -> None:
-        self.step = 1
+    def __init__(self, expected: int, step: int = 1) -> None:
+        self.step = step
         while math.ceil(expected / self.step) > HISTORY_BINS:
             self.step *= 2
         self.bins = math.ceil(expected / self.step)
@@ -62,8 +62,8 @@ class RetentionHistory:
         return list(range(first, newest + 1))
 
     def widened(self, expected: int) -> RetentionHistory:
-        """Return this history on a coarser grid, for an axis of `expected` frames."""
-        wide = RetentionHistory(expected)
+        """Return this history on a grid for an axis of `expected` frames, at least as coarse as this one."""
+        wide = RetentionHistory(expected, self.step)
         factor = wide.step // self.step
         for row in self.rows[factor - 1 :: factor] if factor > 1 else self.rows:
             sums = bin_sum(row.astype(np.float32), factor)

@@ -128,7 +128,9 @@ def lanes_payload(lanes: Sequence[LaneState], duration: float | None, fps: float
         fps: Sampled frames per second.
         judge: Returns the verdict on an answer.
     """
-    axis = Axis.of(max(lane.frames for lane in lanes), duration, fps)
+    newest = max((lane.snapshot for lane in lanes if lane.snapshot), key=lambda shot: shot.frames_seen, default=None)
+    rate = newest.frame_rate(fps) if newest is not None else fps  # models may merge frames
+    axis = Axis.of(max(lane.frames for lane in lanes), duration, rate)
     return {"columns": axis.columns, "duration": duration, "lanes": [_told(lane, axis, judge) for lane in lanes]}
 
 

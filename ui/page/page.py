@@ -127,7 +127,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         policy_panel = part("tryit", ("apply",), render=False)  # placed below the settings, and updated with them
         controls = SettingsRow(handlers, policies, options, policy_panel, memory_controls)
         policy_panel.render()
-        wire_try_it(handlers, policy_panel)
+        wire_try_it(handlers, policy_panel, controls)
         detail = part("detail", ("detail",))
         wire_page(page, handlers, player, chat, detail, controls)
         offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)

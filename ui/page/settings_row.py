@@ -21,7 +21,8 @@ from ui.untrusted import event_data
 from ui.visitors.connections import key_of
 from ui.visitors.visitor import Visitor
 
-GUIDANCE = [("Forward pass (paper)", "forward"), ("Embeddings (released code)", "embedding")]
+GUIDANCE = [("Forward pass (as described)", "forward"), ("Embeddings (as in all published numbers)", "embedding")]
+SIDES = [("256 px", 256), ("384 px", 384), ("512 px", 512), ("768 px", 768), ("1,280 px", 1280), ("1,920 px", 1920)]
 RATES = [(f"{rate:g} fps", rate) for rate in FRAME_RATES]
 
 Updates = dict[Any, Any]
@@ -65,7 +66,7 @@ class SettingsRow:
             self._status = gr.HTML(status_line("Changes apply from the next chunk of frames."), apply_default_css=False)
             self._consent, self._requested_model = consent_row(handlers, self._status, self._model, status_line, LIVE)
         self.parts: tuple[Any, ...] = (
-            self._box, self._memory.part, self._guidance, self._rate, self._model, self._about,
+            self._box, self._memory.part, self._guidance, self._rate, self._side, self._model, self._about,
         )  # fmt: skip
         self._add_events()
 
@@ -80,6 +81,13 @@ class SettingsRow:
             interactive=policy.has_guidance,
         )
         self._rate = gr.Dropdown(RATES, value=now.fps, label="Frame rate", info="frames sampled per second")
+        side = now.max_side
+        self._side = gr.Dropdown(
+            SIDES if side in dict(SIDES).values() else [*SIDES, (f"{side:,} px", side)],
+            value=side,
+            label="Frame size",
+            info="longer side of a video at most",
+        )
         self._model = gr.Dropdown(
             choices(options.models, hub=options.any_model, measured=False),
             value=now.model,
@@ -100,6 +108,7 @@ class SettingsRow:
         )
         self._on_change(self._guidance.input, self._guidance, "guidance")
         self._on_change(self._rate.input, self._rate, "fps")
+        self._on_change(self._side.input, self._side, "max_side")
         self._on_change(self._model.input, self._model, "model")
         if self._options.any_model:
             # Memory requirements are added when the list is opened, because detecting the device imports torch.
@@ -181,6 +190,7 @@ class SettingsRow:
             self._memory.part: self._memory.message(now),
             self._guidance: gr.update(value=now.guidance, interactive=policy.has_guidance),
             self._rate: gr.update(value=now.fps),
+            self._side: gr.update(value=now.max_side),
             self._model: gr.update(value=now.model),
             self._about: _policy_description(policy),
         }

@@ -64,13 +64,16 @@ def wire_page(
     page.unload(leave)
 
 
-def wire_try_it(handlers: Handlers, part: gr.HTML) -> None:
-    """Connect the panel of policy settings."""
+def wire_try_it(handlers: Handlers, part: gr.HTML, controls: SettingsRow) -> None:
+    """Connect the panel of policy settings. A preset may also change the importance probe."""
 
-    def change(event: gr.EventData, request: gr.Request) -> Any:
-        return handlers.try_it(event_data(event), key_of(request))
+    def change(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
+        data, key = event_data(event), key_of(request)
+        updates = {part: handlers.try_it(data, key)}
+        return updates | controls.show(handlers.sessions.get(key)) if "preset" in data else updates
 
-    part.apply(change, None, part, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
+    outputs = [part, *controls.parts]
+    part.apply(change, None, outputs, concurrency_limit=None, concurrency_id="tryit", trigger_mode="multiple", **LIVE)
 
 
 def wire_lab(handlers: Handlers, part: gr.HTML) -> None:

@@ -66,7 +66,7 @@ def apply(
     info: ModelInfo | None,
     now: Callable[[], StreamSettings],
     request: Mapping[str, Any],
-    change: Callable[[Changed], Sequence[str]],
+    change: Callable[[Changed, str | None], Sequence[str]],
 ) -> dict[str, Any]:
     """Apply a request (see `changed_settings`) and return the panel's message, also if the request is rejected.
 
@@ -75,13 +75,16 @@ def apply(
         info: The model, whose family can have its own defaults; None if it is not loaded.
         now: Returns the settings of the stream.
         request: The request of the panel.
-        change: Applies the changed settings and returns messages about when they take effect; raises HermesError.
+        change: Applies the changed settings and the guidance mode of a preset (None: unchanged), and returns messages about
+            when they take effect; raises HermesError.
     """
     settings = policy.settings_for(info.constants) if info else policy.settings
     presets = presets_of(policy.name)
     message, is_error = "", False
     try:
-        message = " ".join(change(changed_settings(settings, presets, now().changed, request)))
+        changed = changed_settings(settings, presets, now().changed, request)
+        guidance = next((preset.guidance for preset in presets if preset.name == request.get("preset")), None)
+        message = " ".join(change(changed, guidance))
     except HermesError as error:
         message, is_error = str(error), True
     hints = {f"prompt_{name}": text for name, text in info.guidance} if info else {}
@@ -118,7 +121,12 @@ def panel(
             _setting_row(setting, changed.get(setting.name, setting.default), hints or {}) for setting in settings
         ],
         "presets": [
-            {"name": p.name, "title": p.title.split(", ", 1)[-1], "about": p.about, "on": p.changed == now.changed}
+            {
+                "name": p.name,
+                "title": p.title.split(", ", 1)[-1],
+                "about": p.about,
+                "on": p.changed == now.changed and p.guidance in (None, now.guidance),
+            }
             for p in presets
         ],
         "changed": [

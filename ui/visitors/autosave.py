@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.errors import HermesError
+from hermes.video.limits import MAX_SIDE
 from hermes.view import StreamSettings
 from ui.player.conversation import ChatTurn
 
@@ -300,6 +301,8 @@ def _settings(data: Mapping[str, Any]) -> StreamSettings:
         chunk=min(max(int(_number(data["chunk"])), 1), 256),
         speed=math.inf if data["speed"] is None else _number(data["speed"]),
         changed=changed,
+        max_side=int(_number(data.get("max_side", MAX_SIDE))),
+        gather=_number(data.get("gather", 0.0)),
     )
     settings.check()
     return settings

@@ -160,7 +160,7 @@ class ClipVisitor(Visitor):
             raise HermesError(NO_CAMERA)
         questions = read_questions(request.get("questions") or [])
         settings = self.settings
-        frames = video.sample(source.path, settings.fps)
+        frames = video.sample(source.path, settings.fps, max_side=settings.max_side)
         with self._lock:
             if self._running:
                 frames.close()

@@ -310,9 +310,11 @@ class Visitor:
     def try_it(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Apply a request of the policy settings panel, and return the panel's message."""
         info = self._model.info if self._model else None
-        return policy_settings.apply(
-            self._policy, info, lambda: self.settings, request, lambda changed: self.change(changed=changed)
-        )
+
+        def change(changed: policy_settings.Changed, guidance: str | None) -> list[str]:
+            return self.change(changed=changed, guidance=guidance or self.settings.guidance)
+
+        return policy_settings.apply(self._policy, info, lambda: self.settings, request, change)
 
     # Conversation -------------------------------------------------------------------------------------------------
 

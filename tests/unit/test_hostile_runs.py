@@ -109,7 +109,7 @@ def test_a_part_that_exists_twice_is_refused(good, tmp_path):
     shutil.copy(good, path)
     with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as file:
         file.writestr("run.json", "{}")
-    with pytest.raises(trace.TraceError, match="one of them twice"):
+    with pytest.raises(trace.TraceError, match="a duplicate part"):
         trace.read(path)
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
+from hermes.importing import IMPORTING
 
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
@@ -74,7 +75,8 @@ def clip_runner(model: Backbone) -> Run:
     Args:
         model: A loaded model. Forked processes inherit it, so it is never pickled.
     """
-    from hermes.serving.clip_run import run_clip  # noqa: PLC0415
+    with IMPORTING:
+        from hermes.serving.clip_run import run_clip  # noqa: PLC0415 - imports torch
 
     def run(request: ClipRequest) -> Iterator[ClipItem]:
         for item in run_clip(model, request, scores=True):

@@ -10,6 +10,8 @@ from typing import Any
 
 import psutil
 
+from hermes.importing import IMPORTING
+
 
 def rss_bytes() -> int:
     """Return the resident memory of this process in bytes."""
@@ -38,8 +40,9 @@ def load_average() -> float | None:
 
 def describe_machine() -> dict[str, Any]:
     """Return processor, cores, memory and versions."""
-    import torch  # noqa: PLC0415  (heavy)
-    import transformers  # noqa: PLC0415
+    with IMPORTING:
+        import torch  # noqa: PLC0415 - heavy
+        import transformers  # noqa: PLC0415
 
     return {
         "processor": _processor(),

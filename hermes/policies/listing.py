@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.errors import HermesError
+from hermes.importing import IMPORTING
 from hermes.policies.fidelity import Fidelity
 from hermes.policies.settings import Setting
 
@@ -69,7 +70,8 @@ class PolicyInfo:
 
     def settings_for(self, constants: FamilyConstants) -> tuple[Setting, ...]:
         """Return the settings with their defaults for a model family; loads the policy."""
-        from hermes.policies import policy_of  # noqa: PLC0415 - loads torch
+        with IMPORTING:
+            from hermes.policies import policy_of  # noqa: PLC0415 - loads torch
 
         return policy_of(self.name).settings_for(constants)
 
@@ -82,12 +84,10 @@ class PolicyListing(Mapping[str, PolicyInfo]):
         self._builtin = read()
 
     def _current(self) -> dict[str, PolicyInfo]:
-        if "hermes.policies.builtin" not in sys.modules:
-            return self._builtin
-        from hermes.policies import POLICIES  # noqa: PLC0415 - is loaded already
-
-        added = {name: PolicyInfo.of(policy) for name, policy in POLICIES.items() if name not in self._builtin}
-        return self._builtin | added
+        # Without importing: another thread may be loading the policies, and every update of a page comes here.
+        registered = getattr(sys.modules.get("hermes.policies.registry"), "POLICIES", {})
+        added = [(name, policy) for name, policy in list(registered.items()) if name not in self._builtin]
+        return self._builtin | {name: PolicyInfo.of(policy) for name, policy in added} if added else self._builtin
 
     def __getitem__(self, name: str) -> PolicyInfo:
         return self._current()[name]

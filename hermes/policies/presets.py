@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from hermes.errors import HermesError
+from hermes.importing import IMPORTING
 from hermes.policies.settings import Value
 
 if TYPE_CHECKING:
@@ -38,7 +39,8 @@ class Preset:
 
     def make(self, budget: int | None = None) -> Policy:
         """Create the policy with these settings; `budget` None is the default."""
-        from hermes.policies import make_policy  # noqa: PLC0415 - loads torch
+        with IMPORTING:
+            from hermes.policies import make_policy  # noqa: PLC0415 - loads torch
 
         return make_policy(self.policy, budget=budget, guidance=self.guidance, **dict(self.changed))
 
@@ -114,7 +116,8 @@ def preset_of(name: str) -> Preset:
     """
     if name in PRESETS:
         return PRESETS[name]
-    from hermes.policies import POLICIES  # noqa: PLC0415 - loads torch
+    with IMPORTING:
+        from hermes.policies import POLICIES  # noqa: PLC0415 - loads torch
 
     if name not in POLICIES:
         raise HermesError(f"There is no policy or preset “{name}”. Available: {', '.join((*POLICIES, *PRESETS))}.")

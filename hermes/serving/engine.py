@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from hermes.errors import HermesError
+from hermes.importing import IMPORTING
 from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
 from hermes.out_of_memory import attempt, report
 from hermes.serving.scheduling import Choice, Kind, Scheduler, Work
@@ -170,7 +171,8 @@ class Engine:
             progress(f"Importing libraries for {name}", 0.0)
         if self._loader is not None:
             return self._loader(name, progress)
-        from hermes.backbones.load import load  # noqa: PLC0415 - loads torch
+        with IMPORTING:
+            from hermes.backbones.load import load  # noqa: PLC0415 - loads torch
 
         return load(name, progress=progress, confirm=confirm)
 
@@ -189,7 +191,8 @@ class Engine:
         """
         with self._guard:
             self._require_room()  # fail early, before allocating memory; `enter` checks again
-        from hermes.serving.stream import LiveStream  # noqa: PLC0415 - loads torch
+        with IMPORTING:
+            from hermes.serving.stream import LiveStream  # noqa: PLC0415 - loads torch
 
         stream = LiveStream(self, settings)
         try:
@@ -205,7 +208,8 @@ class Engine:
         Raises:
             HermesError: A setting does not fit the model, or the model is not loaded yet.
         """
-        from hermes.serving.stream_memory import open_session  # noqa: PLC0415 - loads torch
+        with IMPORTING:
+            from hermes.serving.stream_memory import open_session  # noqa: PLC0415 - loads torch
 
         settings.check()
         open_session(self.model(settings.model), settings).close()
@@ -232,7 +236,8 @@ class Engine:
         frames = read_frames() if wide != tall else None
         key = settings.model, model.layout(*frames.shape[1:3]).pixels if frames is not None else wide
         if key not in self._rates:
-            from hermes.serving.rate import RateProbe  # noqa: PLC0415 - loads torch
+            with IMPORTING:
+                from hermes.serving.rate import RateProbe  # noqa: PLC0415 - loads torch
 
             probe = RateProbe(model, settings, read_frames() if frames is None else frames)
             try:
@@ -256,8 +261,9 @@ class Engine:
             HermesError: The engine was closed.
         """
         with self._guard:
-            self._require_room()
-            self._streams.append(stream)
+            if stream not in self._streams:
+                self._require_room()
+                self._streams.append(stream)
         self._news.set()
 
     def _require_room(self) -> None:

@@ -7,6 +7,7 @@ import importlib.util
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,41 @@ def test_the_page_does_not_import_torch_at_module_level():
     for name, path in KNOWN.items():
         if name.split(".")[0] == "ui":
             assert not _external(path, module_level=True) & {"torch", "transformers", "accelerate"}, name
+
+
+BEFORE_SERVING = ("ui.flags", "ui.zerogpu._spaces", "ui.zerogpu._with_clear_errors")
+"""Run before the page is served, in one thread, or import nothing that needs torch."""
+LIGHT = ("fcntl", "resource", "hermes.video")
+
+
+def _unguarded_imports(node: ast.AST, *, lazy: bool = False, guarded: bool = False) -> Iterator[str]:
+    """Modules that functions import on first use without the lock."""
+    for inner in ast.iter_child_nodes(node):
+        if isinstance(inner, ast.Import | ast.ImportFrom) and lazy and not guarded:
+            if isinstance(inner, ast.ImportFrom):
+                yield f"{inner.module}.{inner.names[0].name}" if inner.module == "hermes" else str(inner.module)
+            else:
+                yield inner.names[0].name
+        lock = isinstance(inner, ast.With) and any(
+            getattr(item.context_expr, "id", "") == "IMPORTING" for item in inner.items
+        )
+        function = isinstance(inner, ast.FunctionDef | ast.AsyncFunctionDef)
+        yield from _unguarded_imports(inner, lazy=lazy or function, guarded=(guarded and not function) or lock)
+
+
+def test_imports_on_first_use_hold_the_lock():
+    """Threads of the page that import torch or transformers at the same time can fail, see `hermes.importing`."""
+    served = ("ui", "hermes.serving", "hermes.session", "hermes.policies", "hermes.trace", "hermes.bench.machine")
+    found = []
+    for name, path in KNOWN.items():
+        if any(name == package or name.startswith(f"{package}.") for package in served):
+            tree = ast.parse(path.read_text("utf-8"))
+            for function in ast.walk(tree):
+                where = f"{name}.{getattr(function, 'name', '')}"
+                if isinstance(function, ast.FunctionDef) and not where.startswith(BEFORE_SERVING):
+                    modules = _unguarded_imports(function, lazy=True)
+                    found += [f"{where}: {module}" for module in modules if not module.startswith(LIGHT)]
+    assert found == ["hermes.policies.listing.describe_builtin: hermes.policies.builtin"]  # a command's
 
 
 def test_no_two_classes_share_a_name():

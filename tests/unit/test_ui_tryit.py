@@ -11,7 +11,7 @@ from hermes.memory.tiers import LLAVA_ONEVISION, QWEN2_5_VL
 from hermes.policies import POLICIES
 from hermes.policies.presets import changes_of
 from hermes.view import StreamSettings
-from ui.settings.policy_settings import badge_of, changed_settings, panel, presets_of, title_of
+from ui.settings.policy_settings import badge_of, changed_settings, panel, title_of
 
 HERMES = POLICIES["hermes"]
 SETTINGS = HERMES.settings_for(LLAVA_ONEVISION)
@@ -25,7 +25,7 @@ def wish(now=(), **wanted):
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_gets_its_panel(name):
     policy = POLICIES[name]
-    told = panel(policy, policy.settings_for(LLAVA_ONEVISION), presets_of(name), StreamSettings(policy=name))
+    told = panel(policy, policy.settings_for(LLAVA_ONEVISION), changes_of(name), StreamSettings(policy=name))
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert [setting["name"] for setting in told["settings"]] == [setting.name for setting in policy.settings]
     assert not any(setting["changed"] for setting in told["settings"])

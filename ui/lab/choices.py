@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from hermes.policies.fidelity import GROUPS
+from hermes.policies.presets import PRESETS
 from hermes.trace import LabRun
 from ui.player.clips import Clip
 from ui.runs.runs import lab_card
@@ -16,8 +17,6 @@ BUDGETS = (64, 128, 256, 512, 1024)
 
 def choices(policies: Mapping[str, Any]) -> list[dict[str, str]]:
     """Return what can be compared, in groups by fidelity: every policy, and the presets of the ablations."""
-    from hermes.policies.presets import PRESETS  # noqa: PLC0415 - imports torch, only needed for live runs
-
     listed = [
         {"name": name, "title": str(policy.title), "badge": str(policy.badge), "group": GROUPS[policy.fidelity_of()]}
         for name, policy in policies.items()

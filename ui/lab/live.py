@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hermes.importing import IMPORTING
 from hermes.trace import Head
 from ui.board.evidence import judge_of
 from ui.lab.lanes import LabQuestion, LaneState, Reply, lanes_payload
@@ -39,8 +40,8 @@ class LiveLab:
             HermesError: The model cannot be loaded, or a policy name or setting is invalid.
         """
         loader.ensure(settings.model)
-        # Only now: transformers cannot be imported by two threads at once, and the model loads in the background.
-        from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - imports torch, only needed for live runs
+        with IMPORTING:
+            from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - imports torch, only needed for live runs
 
         return cls(SideBySide(loader.engine, settings, policies), clip)
 

@@ -9,6 +9,7 @@ import gradio as gr
 
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.errors import HermesError
+from hermes.importing import IMPORTING
 from ui.visitors.connections import key_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,8 @@ def label(model: Listed, *, measured: bool = True) -> str:
     published = "published with HERMES" if model.published else "not published with HERMES"
     if not measured:
         return f"{model.title} · {published}"
-    from hermes.backbones import placement  # noqa: PLC0415 - loads torch
+    with IMPORTING:
+        from hermes.backbones import placement  # noqa: PLC0415 - loads torch
 
     memory = f"{placement.needed_here(model.weights) / GIB:.1f} GiB"
     note = NOTES[placement.fits(model.weights)]

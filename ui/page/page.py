@@ -15,6 +15,7 @@ import gradio as gr
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 
+from hermes.importing import IMPORTING
 from hermes.video import VideoError
 from hermes.video.decoder_process import fork_server
 from ui import bundle
@@ -158,7 +159,8 @@ def _maker(loader: ModelLoader, given: tuple[Any, ...], options: Options) -> Cal
     """Return a factory of visitors. In clip mode this loads the model, because ZeroGPU needs it before the launch."""
     if not options.clip_mode:
         return lambda: Visitor(*given)
-    from ui.visitors.clip_visitor import ClipVisitor  # noqa: PLC0415 - imports torch
+    with IMPORTING:
+        from ui.visitors.clip_visitor import ClipVisitor  # noqa: PLC0415 - imports torch
 
     loader.ensure(options.settings.model, agreed=options.agreed)
     run = clip_runner(loader.engine.model(options.settings.model))

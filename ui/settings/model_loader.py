@@ -7,15 +7,23 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from hermes.errors import HermesError
+from hermes.out_of_memory import is_shortage
 
 if TYPE_CHECKING:
     from hermes.serving.engine import Engine, ModelInfo
     from hermes.view import StreamSettings
 
 logger = logging.getLogger(__name__)
+
+FAULT: Final = "The model could not be loaded because of an internal error. Choose it again to retry."
+SHORTAGE: Final = "Memory ran out while the model was loaded. Choose a smaller model."
+
+
+class ModelLoadError(HermesError):
+    """A model could not be loaded because of a fault of the program or a lack of memory."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +84,7 @@ class ModelLoader:
 
         Raises:
             ConsentError: The model is a large download and the user has not agreed to it; the message gives the size.
-            HermesError: The model cannot be loaded; the message says why.
+            HermesError: The model cannot be loaded; the message says why. No other exception is raised.
         """
         known = self._states.get(name)
         if known and known.info:
@@ -93,6 +101,11 @@ class ModelLoader:
             except HermesError as error:
                 self._states[name] = Loading(f"{name} could not be loaded.", error=str(error))
                 raise
+            except Exception as error:
+                logger.exception("%s could not be loaded", name)
+                reason = SHORTAGE if is_shortage(error) else FAULT
+                self._states[name] = Loading(f"{name} could not be loaded.", error=reason)
+                raise ModelLoadError(reason) from error
             self._states[name] = Loading(f"{name} is ready.", 1.0, info)
             return info
 

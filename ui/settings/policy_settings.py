@@ -6,21 +6,14 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
+from hermes.policies.presets import Preset, changes_of
 
 if TYPE_CHECKING:
-    from hermes.policies.presets import Preset
     from hermes.policies.settings import Setting, Value
     from hermes.serving.engine import ModelInfo
     from hermes.view import StreamSettings
 
 Changed = tuple[tuple[str, "Value"], ...]
-
-
-def presets_of(policy: str) -> tuple[Preset, ...]:
-    """Return the presets of a policy."""
-    from hermes.policies.presets import changes_of  # noqa: PLC0415 - policies import torch, recorded runs do not need it
-
-    return changes_of(policy)
 
 
 def changed_settings(
@@ -79,7 +72,7 @@ def apply(
             when they take effect; raises HermesError.
     """
     settings = policy.settings_for(info.constants) if info else policy.settings
-    presets = presets_of(policy.name)
+    presets = changes_of(policy.name)
     message, is_error = "", False
     try:
         changed = changed_settings(settings, presets, now().changed, request)

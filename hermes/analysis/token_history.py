@@ -129,9 +129,9 @@ class TokenHistoryLog:
         """Number of thinned records."""
         return sum(not record.complete for record in self.records)
 
-    def add(self, record: ScoreRecord) -> None:
-        """Add the record of an eviction."""
-        records, size = [*self.records, record], self._nbytes + record.nbytes
+    def add(self, *new: ScoreRecord) -> None:
+        """Add the records of evictions, oldest first."""
+        records, size = [*self.records, *new], self._nbytes + sum(record.nbytes for record in new)
         while size > self.limit and records:
             complete = [i for i, known in enumerate(records[:-NEWEST]) if known.complete]
             if complete:

@@ -6,7 +6,7 @@ Everything that grows with the stream is stored in flat arrays: a few bytes per 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -106,6 +106,17 @@ class EvictionLog:
         self._columns: dict[str, GrowingRows] = {}
         for eviction in evictions:
             self.append(eviction)
+
+    @classmethod
+    def of(cls, evictions: Evictions) -> EvictionLog:
+        """Return a log with copies of the columns of `evictions`."""
+        log = cls()
+        for item in fields(evictions):
+            values = getattr(evictions, item.name)
+            rows = GrowingRows(values.dtype, values.shape[1] if values.ndim > 1 else None)
+            rows.extend(values)
+            log._columns[item.name] = rows
+        return log
 
     def append(self, eviction: Eviction) -> None:
         """Add an eviction; all have the same number of layers."""

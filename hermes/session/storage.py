@@ -1,6 +1,7 @@
 """Saves and loads sessions as safetensors files with settings in the header.
 
-The format cannot contain code, and every value is checked (`hermes.session.checks`), so untrusted files are safe to load.
+The format cannot contain code, and every value is checked (`header_checks`, `memory_checks`, `history_columns`), so
+untrusted files are safe to load.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import json
 import math
 import struct
-from dataclasses import asdict, fields
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from hermes.analysis.token_history import ScoreRecord
 from hermes.backbones.base import NOMINAL_SIZE, Backbone
 from hermes.errors import HermesError
 from hermes.files.checks import InvalidValueError, mapping, parse_json, text, whole
@@ -26,17 +29,22 @@ from hermes.files.output import OutputError, replacing
 from hermes.formatting import format_bytes
 from hermes.memory.archive import Archive
 from hermes.memory.cache import MemoryCache
+from hermes.memory.encoded import Layout
 from hermes.memory.heads import HeadTable
+from hermes.memory.linear_state import StateTensors
 from hermes.memory.stream_state import StreamState
-from hermes.session import checks
-from hermes.session.checks import SessionFile
-from hermes.session.record import EvictionLog, Times
-from hermes.snapshot import STORED_NAMES
+from hermes.policies import Policy
+from hermes.session import header_checks, memory_checks
+from hermes.session.format_2 import FORMAT_2, read_evictions_2, read_records_2
+from hermes.session.history_columns import eviction_tensors, read_answer, read_evictions, read_records, record_tensors
+from hermes.session.record import EvictionLog, SessionStats, Times
+from hermes.session.session_file import SessionFile
+from hermes.snapshot import AnswerTrace
 
 if TYPE_CHECKING:
     from hermes.session.stream_session import StreamSession
 
-FORMAT = "hermes-session-2"
+FORMAT = "hermes-session-3"
 LAYER_FIELDS = ("keys", "values", "positions", "labels", "figures")
 HEAD_FIELDS = ("positions", "labels", "figures")
 LARGEST_ARCHIVE = 2_000_000_000
@@ -52,8 +60,10 @@ class SessionFileError(HermesError):
 def save(session: StreamSession, path: Path) -> None:
     """Write a session to a file, which is replaced atomically.
 
+    Every check of `load` is made before the file is replaced.
+
     Raises:
-        SessionFileError: The file cannot be written, or the stream's archive is too large.
+        SessionFileError: The file cannot be written, the stream's archive is too large, or `load` would refuse the file.
     """
     cache, history = session.state.cache, session.state.history
     tensors: dict[str, Tensor] = {}
@@ -67,6 +77,7 @@ def save(session: StreamSession, path: Path) -> None:
     for i, (frame, _) in enumerate(session.state.pending):
         tensors[f"pending.{i}"] = torch.from_numpy(np.ascontiguousarray(frame))
     tensors["times"] = torch.tensor(history.times.array, dtype=torch.float64)
+    tensors |= eviction_tensors(history.evictions) | record_tensors(session.token_history.records)
     header = {
         "format": FORMAT,
         "fingerprint": session.model.fingerprint,
@@ -85,13 +96,17 @@ def save(session: StreamSession, path: Path) -> None:
     }
     if history.answer:
         header["answer"] = _take_arrays(history.answer, "answer", tensors)
-    header["evictions"] = [_take_arrays(e, f"eviction.{i}", tensors) for i, e in enumerate(history.evictions.view())]
-    header["life"] = [_take_arrays(r, f"life.{i}", tensors) for i, r in enumerate(session.token_history.records)]
     try:
+        data = json.dumps(header)
+        _check_declared([list(tensor.shape) for tensor in tensors.values()])
+        _read_parts(SessionFile(_parse(data), tensors, session.model))
         with replacing(path) as part:
-            save_file(tensors, part, metadata={"session": json.dumps(header)})
+            save_file(tensors, part, metadata={"session": data})
+            _check_size(part)
     except (OSError, SafetensorError, OutputError) as error:
         raise SessionFileError(f"The session could not be written to {path}: {error}") from error
+    except HermesError as error:
+        raise SessionFileError(f"The session was not saved, because it could not be loaded again. {error}") from error
 
 
 def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession:
@@ -101,7 +116,8 @@ def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession
     try:
         header, tensors = _read(path)
         _check_kind(path.name, header, model)
-        return _rebuild(cls, SessionFile(header, tensors, model))
+        file = SessionFile(header, tensors, model)
+        return _build(cls, file, _read_parts(file))
     except SessionFileError:
         raise
     except FileTooLargeError as error:
@@ -117,7 +133,7 @@ def _check_kind(name: str, header: dict[str, Any], model: Backbone) -> None:
     Raises:
         SessionFileError: It does not.
     """
-    if header.get("format") != FORMAT:
+    if header.get("format") not in (FORMAT, FORMAT_2):
         raise SessionFileError(f"{name} is not a session of this program.")
     if header.get("fingerprint") != model.fingerprint:
         saved = text(header.get("model"), "name of the model", SESSION_LIMITS.text)
@@ -135,6 +151,20 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         SafetensorError: The file is not a safetensors file.
         OSError: The file cannot be read.
     """
+    _check_size(path)
+    with safe_open(path, framework="pt") as file:
+        names = list(file.keys())
+        _check_declared([file.get_slice(name).get_shape() for name in names])
+        header = _parse((file.metadata() or {}).get("session", "null"))
+        return header, {name: file.get_tensor(name) for name in names}
+
+
+def _check_size(path: Path) -> None:
+    """Check the size of a file and of the list of its tensors, before either is read.
+
+    Raises:
+        FileTooLargeError: One of them is too large.
+    """
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(8)
@@ -144,55 +174,112 @@ def _read(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         and size > SESSION_LIMITS.json_bytes
     ):
         raise FileTooLargeError("The file or its header exceeds the limit of a session file.")
+
+
+def _check_declared(shapes: Sequence[Sequence[int]]) -> None:
+    """Check the number and the sizes of the tensors of a file, from their shapes.
+
+    Raises:
+        FileTooLargeError: There are too many, or they are too large.
+    """
+    if len(shapes) > SESSION_LIMITS.parts:
+        raise FileTooLargeError(f"It has more than {SESSION_LIMITS.parts:,} tensors.")
     budget = MemoryBudget(SESSION_LIMITS.memory_bytes)
-    with safe_open(path, framework="pt") as file:
-        names = list(file.keys())
-        if len(names) > SESSION_LIMITS.parts:
-            raise FileTooLargeError(f"It has more than {SESSION_LIMITS.parts:,} tensors.")
-        for name in names:
-            budget.charge(WIDEST * math.prod(file.get_slice(name).get_shape()))
-        data = (file.metadata() or {}).get("session", "null").encode()
-        header = mapping(parse_json(data, SESSION_LIMITS.json_bytes, "header"), "header")
-        return header, {name: file.get_tensor(name) for name in names}
+    for shape in shapes:
+        budget.charge(WIDEST * math.prod(shape))
 
 
-def _rebuild(cls: type[StreamSession], file: SessionFile) -> StreamSession:
-    """Check every part of a file and build a session from it."""
-    model = file.model
-    times = checks.read_times(file)
-    layout = checks.read_layout(file, seen=bool(times))
-    grid = layout.grid if layout else model.layout(*NOMINAL_SIZE).grid
-    patches = grid[0] * grid[1]
-    evictions, records, answer = checks.read_evictions(file), checks.read_records(file), checks.read_answer(file)
-    checks.check_history_of(times, evictions, records, answer, model.num_layers, patches)
+def _parse(data: str) -> dict[str, Any]:
+    return mapping(parse_json(data.encode(), SESSION_LIMITS.json_bytes, "header"), "header")
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The checked parts of a session file."""
+
+    times: list[float]
+    layout: Layout | None
+    evictions: EvictionLog
+    records: list[ScoreRecord]
+    answer: AnswerTrace | None
+    linear: dict[int, dict[str, StateTensors]]
+    policy: Policy
+    state: dict[str, Tensor]
+    archive: dict[str, Tensor]
+    archive_limit: int
+    chunk: int
+    stats: SessionStats
+    sequence: int
+    conversation: tuple[str, str] | None
+    pending: list[tuple[Any, float]]
+    released_chat: bool
+
+
+def _read_parts(file: SessionFile) -> _Parts:
+    """Check every part of a file.
+
+    Raises:
+        HermesError: A part is invalid or inconsistent.
+    """
+    times = header_checks.read_times(file)
+    layout = header_checks.read_layout(file, seen=bool(times))
+    grid = layout.grid if layout else file.model.layout(*NOMINAL_SIZE).grid
+    frames, patches = len(times), grid[0] * grid[1]
+    if file.header.get("format") == FORMAT_2:
+        evictions, records = read_evictions_2(file, times), read_records_2(file, frames, patches)
+    else:
+        evictions, records = read_evictions(file, frames), read_records(file, frames, patches)
+    answer = read_answer(file, frames, patches)
+    linear: dict[int, dict[str, StateTensors]] = {}
     if times:
-        checks.check_memory(file, len(times), patches)
-    policy = checks.read_policy(file)
-    state = checks.check_state(file, policy, len(times), patches)
-    archived = checks.check_archive(file, len(times), patches)
-    limit = whole(file.part("archive_limit"), "limit of the archive")
-    session = cls(model, policy, chunk=whole(file.part("chunk"), "chunk", 1, checks.LARGEST_CHUNK))
-    session.stats = checks.read_stats(file)
-    if session.stats.frames_seen != len(times) * (layout.frames_per_step if layout else 1):
+        memory_checks.check_memory(file, frames, patches)
+        linear = memory_checks.read_linear_states(file)
+    policy = header_checks.read_policy(file)
+    stats = header_checks.read_stats(file)
+    if stats.frames_seen != frames * (layout.frames_per_step if layout else 1):
         raise InvalidValueError("The number of frames does not match the times of frames.")
+    return _Parts(
+        times=times,
+        layout=layout,
+        evictions=evictions,
+        records=records,
+        answer=answer,
+        linear=linear,
+        policy=policy,
+        state=memory_checks.check_state(file, policy, frames, patches),
+        archive=memory_checks.check_archive(file, frames, patches),
+        archive_limit=whole(file.part("archive_limit"), "limit of the archive"),
+        chunk=whole(file.part("chunk"), "chunk", 1, header_checks.LARGEST_CHUNK),
+        stats=stats,
+        sequence=whole(file.part("sequence"), "number of the snapshot", 0, header_checks.LARGEST_COUNT),
+        conversation=header_checks.read_conversation(file),
+        pending=header_checks.read_pending(file, times[-1] if times else None),
+        released_chat=header_checks.read_released_chat(file),
+    )
+
+
+def _build(cls: type[StreamSession], file: SessionFile, parts: _Parts) -> StreamSession:
+    """Build a session from the checked parts of a file."""
+    model = file.model
+    session = cls(model, parts.policy, chunk=parts.chunk)
+    session.stats = parts.stats
     history = session.state.history
-    history.times = Times(times)
-    history.sequence = whole(file.part("sequence"), "number of the snapshot", 0, checks.LARGEST_COUNT)
-    history.conversation = checks.read_conversation(file)
-    history.answer = answer
-    history.evictions = EvictionLog(evictions)
-    for record in records:
-        session.token_history.add(record)
-    session.state.layout = layout
-    session.state.released_chat = checks.read_released_chat(file)
-    session.state.pending = checks.read_pending(file, times[-1] if times else None)
-    if times:
-        session.state.cache = _cache(file)
+    history.times = Times(parts.times)
+    history.sequence = parts.sequence
+    history.conversation = parts.conversation
+    history.answer = parts.answer
+    history.evictions = parts.evictions
+    session.token_history.add(*parts.records)
+    session.state.layout = parts.layout
+    session.state.released_chat = parts.released_chat
+    session.state.pending = parts.pending
+    if parts.times:
+        session.state.cache = _cache(file, parts.linear)
     session.state.policy_state.tensors = {
-        name: value.to(model.device if value.dim() else "cpu") for name, value in state.items()
+        name: value.to(model.device if value.dim() else "cpu") for name, value in parts.state.items()
     }
-    if archived:
-        session.state.policy_state.archive = Archive.of_state(archived, limit, model.device)
+    if parts.archive:
+        session.state.policy_state.archive = Archive.of_state(parts.archive, parts.archive_limit, model.device)
     return session
 
 
@@ -219,7 +306,7 @@ def _state_tensors(state: StreamState) -> dict[str, Tensor]:
     return tensors | {f"archive.{name}": value for name, value in state.archive.state().items()}
 
 
-def _cache(file: SessionFile) -> MemoryCache:
+def _cache(file: SessionFile, linear: dict[int, dict[str, StateTensors]]) -> MemoryCache:
     """Build the cache from checked tensors."""
     model, tensors, header = file.model, file.tensors, file.header
     length = max(tensors[f"layer.{i}.keys"].shape[1] for i in range(model.num_layers))
@@ -233,7 +320,7 @@ def _cache(file: SessionFile) -> MemoryCache:
         if f"heads.{i}.labels" in tensors:
             heads = HeadTable(*(tensors[f"heads.{i}.{name}"].to(layer.keys.device) for name in HEAD_FIELDS))
             layer.heads = heads.reallocated(layer.length, layer.capacity)
-    for number, moments in checks.read_linear_states(file).items():
+    for number, moments in linear.items():
         cache.states[number].restore(moments)
     return cache
 
@@ -244,7 +331,7 @@ def _take_arrays(record: Any, prefix: str, tensors: dict[str, Tensor]) -> dict[s
     for item in fields(record):
         value = getattr(record, item.name)
         if isinstance(value, np.ndarray):
-            tensors[f"{prefix}.{STORED_NAMES.get(item.name, item.name)}"] = torch.from_numpy(value)
+            tensors[f"{prefix}.{item.name}"] = torch.from_numpy(value)
         else:
             scalars[item.name] = value
     return scalars

@@ -6,11 +6,13 @@ Not thread-safe: callers that share a session between threads must serialise acc
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +40,9 @@ from hermes.session.state import SessionState
 from hermes.snapshot import PROMPT, Eviction, Snapshot
 
 logger = logging.getLogger(__name__)
+
+LONGEST_QUESTION: Final = 8000
+"""Characters of a question. A model with little context accepts fewer."""
 
 
 class QuestionError(HermesError):
@@ -300,11 +305,21 @@ class StreamSession:
         """Check a question without the model; returns it without surrounding spaces.
 
         Raises:
-            QuestionError: The question is empty, or no frame was seen yet.
+            QuestionError: The question is empty, too long or not valid Unicode, or no frame was seen yet.
         """
         question = question.strip()
         if not question:
             raise QuestionError("The question is empty.")
+        if len(question) > LONGEST_QUESTION:
+            raise QuestionError(
+                f"The question is too long: it has {len(question):,} characters; at most {LONGEST_QUESTION:,} are allowed."
+            )
+        try:
+            question.encode()
+        except UnicodeEncodeError as error:
+            raise QuestionError(
+                "The question contains characters that are not valid Unicode. Type it again."
+            ) from error
         if not len(self.state.history.times):
             raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
         return question
@@ -379,12 +394,13 @@ class StreamSession:
         finally:
             answer.close()
             release()
-            text = "".join(pieces).strip()
-            self.stats.first_token_seconds = answer.first_token_seconds
-            self.stats.questions += 1
-            self.state.history.conversation = (question, text)
-            self.state.history.answer = answer.trace(question, text, asked_seconds, frames_seen)
-            self.state.history.sequence += 1
+            if math.isfinite(answer.first_token_seconds):  # otherwise it failed, or was stopped before it began
+                text = "".join(pieces).strip()
+                self.stats.first_token_seconds = answer.first_token_seconds
+                self.stats.questions += 1
+                self.state.history.conversation = (question, text)
+                self.state.history.answer = answer.trace(question, text, asked_seconds, frames_seen)
+                self.state.history.sequence += 1
 
     # State and settings -------------------------------------------------------------------------------------------
 
@@ -471,7 +487,11 @@ class StreamSession:
         return self.state.history.conversation
 
     def save(self, path: str | Path) -> None:
-        """Write the session to a file for `StreamSession.load`; the loaded session gives the same answers."""
+        """Write the session to a file for `StreamSession.load`; the loaded session gives the same answers.
+
+        Raises:
+            SessionFileError: The file cannot be written, or `load` would refuse it, for example because it is too large.
+        """
         storage.save(self, Path(path))
 
     @classmethod

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import struct
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,10 @@ from safetensors.torch import save_file
 
 import hermes
 from hermes.files.limits import SESSION_LIMITS
+from hermes.session.record import EvictionLog
 from hermes.session.storage import SessionFileError
+from hermes.session.stream_session import QuestionError
+from hermes.snapshot import Evictions
 
 CASES = Path(__file__).parents[1] / "data" / "sessions"
 
@@ -37,7 +42,7 @@ def test_a_hostile_session_is_rejected_when_it_is_loaded(name, words):
 def saved(tiny_model, tmp_path_factory):
     """A session file, its header and its tensors."""
     path = tmp_path_factory.mktemp("saved") / "good.session"
-    session = hermes.StreamSession(tiny_model, budget=16)
+    session = hermes.StreamSession(tiny_model, budget=16, chunk=4)
     session.push(np.random.default_rng(0).integers(0, 256, (12, 24, 32, 3), dtype=np.uint8), np.arange(12) / 2)
     list(session.ask("Now?", max_new_tokens=2))
     session.save(path)
@@ -92,8 +97,14 @@ def at(index, value):
         (with_tensor("times", lambda times: times.flip(0)), "times"),
         (with_tensor("times", lambda times: times[:-1]), "frames"),
         (with_tensor("answer.attention", at((0, 0), float("inf"))), "attention"),
-        (with_tensor("eviction.0.evicted", lambda values: values[:2]), "eviction"),
-        (with_tensor("life.0.offsets", at(1, 10**6)), "offsets"),
+        (with_tensor("evictions.evicted", lambda values: values[:, :2]), "evicted"),
+        (with_tensor("evictions.sequence", lambda values: values[:1]), "evicted"),
+        (with_tensor("evictions.frames_seen", at(0, 10**6)), "frames of evictions"),
+        (with_tensor("evictions.seconds", at(0, float("nan"))), "times of evictions"),
+        (with_tensor("records.offsets", at((0, 1), 10**6)), "offsets"),
+        (with_tensor("records.offsets", at((1, -1), 2)), "offsets"),
+        (with_tensor("records.frame", lambda values: values[:-1]), "scores"),
+        (with_tensor("records.sequence", lambda values: values.flip(0)), "not in order"),
     ],
 )  # fmt: skip
 def test_a_defect_is_found_when_the_session_is_loaded(saved, tiny_model, tmp_path, change, words):
@@ -124,3 +135,142 @@ def test_a_tensor_of_another_policy_is_refused(saved, tiny_model, tmp_path):
     save_file(tensors, path, {"session": json.dumps({**header, "policy": policy})})
     with pytest.raises(SessionFileError, match="state “previous”"):
         hermes.StreamSession.load(path, tiny_model)
+
+
+def as_format_2(header, tensors):
+    """The same session as earlier versions wrote it: with tensors for each eviction and score record."""
+    kept = {name: value for name, value in tensors.items() if not name.startswith(("evictions.", "records."))}
+    header = {**header, "format": "hermes-session-2", "evictions": [], "life": []}
+
+    def moment(kind, i):
+        return {name: tensors[f"{kind}.{name}"][i].item() for name in ("sequence", "seconds", "frames_seen")}
+
+    for i in range(len(tensors["evictions.sequence"])):
+        header["evictions"].append(moment("evictions", i))
+        for name, old in (("evicted", "evicted"), ("merged", "folded"), ("reindexed", "reindexed")):
+            values = tensors[f"evictions.{name}"].numpy()[i]
+            kept[f"eviction.{i}.{old}"] = torch.from_numpy(values if name == "reindexed" else values.astype(np.int64))
+    start = 0
+    for i, offsets in enumerate(tensors["records.offsets"]):
+        stop = start + int(offsets[-1])
+        header["life"].append(moment("records", i) | {"complete": bool(tensors["records.complete"][i])})
+        kept |= {f"life.{i}.offsets": offsets, f"life.{i}.folded": tensors["records.merged"][i]}
+        for name in ("frame", "patch", "importance", "kept"):
+            kept[f"life.{i}.{name}"] = tensors[f"records.{name}"][start:stop]
+        start = stop
+    return header, {name: value.contiguous().clone() for name, value in kept.items()}
+
+
+def test_a_session_of_the_previous_format_is_read(saved, tiny_model, tmp_path):
+    header, tensors = as_format_2(*saved[1:])
+    save_file(tensors, tmp_path / "old.session", {"session": json.dumps(header)})
+    old = hermes.StreamSession.load(tmp_path / "old.session", tiny_model)
+    new = hermes.StreamSession.load(saved[0], tiny_model)
+    assert_same_history(old, new)
+    assert len(old.state.history.evictions.view()) > 1
+    save_file(
+        {**tensors, "eviction.0.evicted": tensors["eviction.0.evicted"][:2].clone()},
+        tmp_path / "x.session",
+        {"session": json.dumps(header)},
+    )
+    with pytest.raises(SessionFileError, match="eviction"):
+        hermes.StreamSession.load(tmp_path / "x.session", tiny_model)
+
+
+def assert_same_history(left, right):
+    for one, other in (
+        (left.state.history.evictions.view(), right.state.history.evictions.view()),
+        (left.token_history.records, right.token_history.records),
+    ):
+        assert len(one) == len(other)
+        for a, b in zip(one[:50], other[:50], strict=True):
+            for item in fields(a):
+                np.testing.assert_array_equal(getattr(a, item.name), getattr(b, item.name))
+    assert left.state.history.times.array.tolist() == right.state.history.times.array.tolist()
+
+
+def long_stream(model, frames):
+    """A session whose history is that of a stream of `frames` frames with one eviction each."""
+    session = hermes.StreamSession(model, budget=16)
+    session.push(np.random.default_rng(0).integers(0, 256, (12, 24, 32, 3), dtype=np.uint8), np.arange(12) / 2)
+    history, layers = session.state.history, model.num_layers
+    history.times.extend(np.arange(12, frames) / 2)
+    session.stats.frames_seen, history.sequence = frames, 2 * frames
+    log = history.evictions.view()
+    more = np.arange(len(log), frames)
+    counts = np.tile(np.arange(layers), (frames, 1))
+    history.evictions = EvictionLog.of(
+        Evictions(
+            sequence=np.concatenate([log.sequence, 2 * more]),
+            seconds=np.concatenate([log.seconds, more / 2]),
+            frames_seen=np.concatenate([log.frames_seen, more]),
+            evicted=counts.astype(np.uint16),
+            merged=counts,
+            reindexed=counts > 1,
+        )
+    )
+    return session
+
+
+def test_a_session_of_a_long_stream_is_saved_and_loaded(tiny_model, tmp_path):
+    """Two days of a camera, with an eviction at every frame."""
+    session = long_stream(tiny_model, 350_000)
+    session.save(tmp_path / "long.session")
+    loaded = hermes.StreamSession.load(tmp_path / "long.session", tiny_model)
+    assert_same_history(session, loaded)
+    assert loaded.state.history.evictions.view()[-1].seconds == (350_000 - 1) / 2
+    answers = ["".join(one.ask("Now?", max_new_tokens=4)) for one in (session, loaded)]
+    assert answers[0] == answers[1]
+
+
+def test_a_session_that_could_not_be_loaded_is_not_saved(tiny_model, tmp_path):
+    path = tmp_path / "x.session"
+    hermes.StreamSession(tiny_model).save(path)
+    before = path.read_bytes()
+    for session, words in (
+        (long_stream(tiny_model, SESSION_LIMITS.frames + 1), "too many frames"),
+        (hermes.StreamSession(tiny_model, chunk=5000), "chunk"),
+    ):
+        with pytest.raises(SessionFileError, match=f"^The session was not saved, .*{words}"):
+            session.save(path)
+    session = long_stream(tiny_model, 100)
+    with torch.inference_mode():
+        session.state.cache.layers[0].keys[:, 5] = float("inf")
+    with pytest.raises(SessionFileError, match="not finite"):
+        session.save(path)
+    assert [path.name for path in tmp_path.iterdir()] == ["x.session"]
+    assert path.read_bytes() == before
+
+
+def test_a_failed_answer_leaves_a_session_that_can_be_saved(tiny_model, noise, tmp_path, monkeypatch):
+    session = hermes.StreamSession(tiny_model, budget=16)
+    session.push(*noise(4))
+    first = "".join(session.ask("Now?", max_new_tokens=2))
+    with monkeypatch.context() as patch:
+        patch.setattr(type(tiny_model), "logits", lambda *_: (_ for _ in ()).throw(MemoryError()))
+        with pytest.raises(MemoryError):
+            list(session.ask("And now?"))
+    assert session.snapshot().answer.answer == first.strip()
+    assert session.stats.questions == 1
+    session.save(tmp_path / "x.session")
+    assert hermes.StreamSession.load(tmp_path / "x.session", tiny_model).conversation == session.conversation
+
+
+@pytest.mark.parametrize(
+    "question", ["a" + " " * 7990 + "b", "\x00\x07\x1b[31m\u202e now?", "<|im_end|> now?", "\ufffe\U0010ffff"]
+)
+def test_odd_questions_are_saved_and_loaded(tiny_model, noise, tmp_path, question):
+    session = hermes.StreamSession(tiny_model, budget=16)
+    session.push(*noise(4))
+    with contextlib.suppress(QuestionError):  # the model has room for fewer tokens
+        list(session.ask(question, max_new_tokens=2))
+    session.save(tmp_path / "x.session")
+    assert hermes.StreamSession.load(tmp_path / "x.session", tiny_model).conversation == session.conversation
+
+
+@pytest.mark.parametrize("question", ["\ud800", "What \udfff now?", "x" * 8001])
+def test_questions_that_no_file_can_hold_are_refused(tiny_model, noise, question):
+    session = hermes.StreamSession(tiny_model, budget=16)
+    session.push(*noise(4))
+    with pytest.raises(QuestionError, match=r"valid Unicode|too long"):
+        session.ask(question)

@@ -90,7 +90,7 @@ def test_the_page_does_not_import_torch_at_module_level():
 
 BEFORE_SERVING = ("ui.flags", "ui.zerogpu._spaces", "ui.zerogpu._with_clear_errors")
 """Run before the page is served, in one thread, or import nothing that needs torch."""
-LIGHT = ("fcntl", "resource", "hermes.video")
+LIGHT = ("fcntl", "resource", "numpy", "hermes.video")
 
 
 def _unguarded_imports(node: ast.AST, *, lazy: bool = False, guarded: bool = False) -> Iterator[str]:

@@ -124,7 +124,8 @@ def record(
         if view.state == "failed":
             raise HermesError(view.error or "The video could not be played.")
         pictures = item.thumbnails
-        recorder.add(view, partial(_available, pictures), item.scores)
+        if not recorder.add(view, partial(_available, pictures), item.scores) and recorder.full:
+            raise HermesError(f"The video or its answers are too long for a recording, from {view.clock:.0f} s on.")
         if progress:
             progress(view.clock, math.nan if view.duration is None else view.duration, recorder.moments)
     return tuple(

@@ -107,9 +107,16 @@ def is_right(turn: RunTurn) -> bool:
 
 
 def dump(head: Head, more: Mapping[str, Any], kind: str = FORMAT, version: int = VERSION) -> bytes:
-    """Encode a head and the list of the file's parts (`more`) as JSON; `kind` is the format, see `hermes.trace.archive`."""
+    """Encode a head and the list of the file's parts (`more`) as JSON; `kind` is the format, see `hermes.trace.archive`.
+
+    The oldest turns are left out if there are too many for the readers.
+    """
+    head = replace(head, chat=head.chat[-MOST_TURNS:])
     content = {"format": kind, "version": version, **asdict(head), **more}
-    return json.dumps(content, ensure_ascii=False, indent=1).encode()
+    data = json.dumps(content, ensure_ascii=False, indent=1).encode()
+    if len(data) > RUN_LIMITS.json_bytes and head.chat:
+        return dump(replace(head, chat=head.chat[len(head.chat) // 2 + 1 :]), more, kind, version)
+    return data
 
 
 def parse(content: Mapping[str, Any]) -> Head:

@@ -29,6 +29,8 @@ PASTS = 96
 """Number of moments for which the tokens per frame and layer are stored separately; see `Run.past`."""
 MEMORY = RUN_LIMITS.memory_bytes // 2
 """Upper bound of the decoded moments in bytes; the rest of the readers' limit is for everything else."""
+MOST_ANSWERS = 500
+"""Number of answers of a recording; it is full before the next one."""
 BLOCK_BYTES = 8_000_000
 """Size of decoded moments in bytes at which a block is closed early."""
 _MOMENTS_SHARE, _PICTURES_SHARE = 0.55, 0.38  # the rest is for evictions, scores and answers
@@ -54,11 +56,12 @@ class Recorder:
     """Records one stream.
 
     If the file would exceed its limit, every other older moment is dropped and pictures are scaled down. The first moment
-    after each answer is always kept.
+    after each answer is always kept, so the number and the size of answers are limited: then the recorder is full.
 
     Attributes:
         frames: Number of frames seen so far.
         moments: Number of moments recorded so far.
+        full: Whether nothing more can be recorded.
     """
 
     def __init__(self, limit: int = LIMIT, shared: Pictures | None = None, memory: int = MEMORY) -> None:
@@ -67,8 +70,10 @@ class Recorder:
         Args:
             limit: Approximate upper bound of the file in bytes.
             shared: Pictures shared with other recorders, which are then not written; see `hermes.trace.lab_recorder`.
-            memory: Upper bound of the decoded moments in bytes.
+            memory: Upper bound of the decoded moments in bytes. A quarter of it bounds the answers, and an eighth the tokens
+                per frame and layer at earlier moments.
         """
+        self.full = False
         self._limit = limit
         self._memory = memory
         self._pictures = Pictures(int(limit * _PICTURES_SHARE)) if shared is None else shared
@@ -79,6 +84,7 @@ class Recorder:
         self._open_bytes = 0
         self._last: LiveView | None = None
         self._answers: list[AnswerTrace] = []
+        self._answer_bytes = 0
         self._answered: list[tuple[str, float]] = []
         self._scores: Sequence[ScoreRecord] = ()
         self._pasts: list[npt.NDArray[np.uint16]] = []
@@ -117,21 +123,23 @@ class Recorder:
             scores: All score records of the stream so far.
 
         Returns:
-            False if the memory was reset since the last view; nothing is recorded then.
+            False if nothing is recorded, because the memory was reset since the last view or the recorder is full.
         """
         snapshot = view.snapshot
         if snapshot is None or not snapshot.frames_seen:
             return self._last is None
+        if self.full:
+            return False
         last = self._last
         if last is not None and last.snapshot is not None:
             if not _continues(last.snapshot, snapshot):
                 return False
             if snapshot.sequence == last.snapshot.sequence and _status(view) == _status(last):
                 return True
+        if not self._take_answer(snapshot, view.clock) or self._too_long(snapshot, scores):
+            self.full = True
+            return False
         self._take_pictures(view, self.frames, thumbnails)
-        if snapshot.answer is not None and not any(known is snapshot.answer for known in self._answers):
-            self._answers.append(snapshot.answer)
-            self._answered.append((snapshot.answer.question, view.clock))
         self._scores = scores or self._scores
         self._take_past(snapshot.kept)
         self._last = view
@@ -144,12 +152,33 @@ class Recorder:
             self._close_block()
         return True
 
+    def _take_answer(self, snapshot: Snapshot, clock: float) -> bool:
+        """Store the answer of a snapshot if it is new; returns False if it exceeds a limit."""
+        answer = snapshot.answer
+        if answer is None or any(known is answer for known in self._answers):
+            return True
+        nbytes = self._answer_bytes + sum(v.nbytes for v in vars(answer).values() if isinstance(v, np.ndarray))
+        if len(self._answers) >= MOST_ANSWERS or nbytes > self._memory // 4:
+            return False
+        self._answers.append(answer)
+        self._answered.append((answer.question, clock))
+        self._answer_bytes = nbytes
+        return True
+
+    @staticmethod
+    def _too_long(snapshot: Snapshot, scores: Sequence[ScoreRecord]) -> bool:
+        """Whether a stream has become longer than a file may be."""
+        most = max(len(snapshot.evictions), len(scores))
+        return snapshot.frames_seen > RUN_LIMITS.frames or most > RUN_LIMITS.events
+
     def _take_past(self, kept: npt.NDArray[np.uint16]) -> None:
         """Store the tokens per frame and layer every `_past_step` frames; the step doubles when there are too many."""
         if self._pasts and kept.shape[1] < self._pasts[-1].shape[1] + self._past_step:
             return
         self._pasts.append(kept)
-        if len(self._pasts) > 2 * PASTS:
+        while len(self._pasts) > 2 * PASTS or (
+            len(self._pasts) > 1 and sum(past.nbytes for past in self._pasts) > self._memory // 8
+        ):
             self._past_step *= 2
             self._pasts = self._pasts[1::2]
 
@@ -166,6 +195,8 @@ class Recorder:
     def _history(self) -> RunHistory:
         newest = self._last.snapshot if self._last else None
         if newest is None:
+            if self.full:
+                raise TraceError("This stream is too long to be recorded from here on. Restart it, then record it.")
             raise TraceError("There is nothing to record yet: no frame has been seen.")
         return RunHistory(newest.frame_times, newest.evictions, self._answers)
 

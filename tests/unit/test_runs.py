@@ -7,6 +7,7 @@ import os
 import shutil
 
 import pytest
+from patience import until
 from synthetic_stream import SyntheticStream, recorded
 from videos import DATA
 
@@ -233,10 +234,12 @@ def test_a_recording_ends_by_itself_when_the_memory_begins_again(tmp_path):
     recording = StreamRecording(stream)
     assert recording.capture()
     assert recording.capture()
-    stream.source = SyntheticStream(3)
+    restarted = SyntheticStream(3).push()
+    stream.view = lambda: restarted
     assert not recording.capture()
-    recording.cut_short = True
-    recording._thread.start()
+    recording.start()
+    until(lambda: recording.state()["ended"])
+    assert recording.state()["ended"] == "the stream restarted"
     path = recording.finish(tmp_path, trace.Head(title="A/B <c>", created="2026-01-02"), [], lambda *_: None)
     assert path.name == "a-b-c-2026-01-02.hermesrun"
     assert trace.read(path).frames == 2

@@ -15,6 +15,8 @@ from synthetic_stream import EVENT, SyntheticStream, assert_same, recorded
 
 from hermes import trace
 from hermes.analysis.token_history import token_history_of
+from hermes.files.limits import RUN_LIMITS
+from hermes.trace import recorder as recorder_module
 from hermes.trace.rounding import rounded
 from hermes.video.thumbnails import jpeg
 from hermes.view import StreamSettings
@@ -152,6 +154,60 @@ def test_pictures_shrink_together_and_come_back_as_thumbnails(tmp_path):
     assert len(sizes) == 1
     assert _width(run.thumbnails([89])[89]) <= 96
     assert run.thumbnails([5000]) == {}
+
+
+@pytest.mark.parametrize(("most", "memory"), [(5, None), (500, 7)])
+def test_a_recorder_is_full_after_too_many_answers(tmp_path, monkeypatch, most, memory):
+    """Answers are never dropped, so their number and their memory are limited."""
+    monkeypatch.setattr(recorder_module, "MOST_ANSWERS", most)
+    stream = SyntheticStream(5)
+    views = [stream.push(), *(stream.ask(f"Question {i}?") for i in range(12))]
+    answers = [view.snapshot.answer for view in views[1:]]
+    nbytes = [sum(v.nbytes for v in vars(answer).values() if isinstance(v, np.ndarray)) for answer in answers]
+    recorder = trace.Recorder(memory=4 * sum(nbytes[:memory])) if memory else trace.Recorder()
+    kept = sum(recorder.add(view) for view in views) - 1
+    assert kept == (memory or most)
+    assert recorder.full
+    assert recorder._answer_bytes == sum(nbytes[:kept])
+    path = tmp_path / "run.hermesrun"
+    recorder.write(path, trace.Head())
+    assert [answer.question for answer in trace.read(path).answers] == [f"Question {i}?" for i in range(kept)]
+
+
+def test_a_recorder_is_full_when_a_stream_is_longer_than_a_file_may_be(monkeypatch, tmp_path):
+    monkeypatch.setattr(recorder_module, "RUN_LIMITS", replace(RUN_LIMITS, frames=30))
+    stream, recorder = SyntheticStream(5), trace.Recorder()
+    views = [stream.push() for _ in range(35)]
+    assert [recorder.add(view) for view in views] == [True] * 30 + [False] * 5
+    recorder.write(tmp_path / "run.hermesrun", trace.Head())
+    late = trace.Recorder()
+    assert not late.add(views[-1])
+    with pytest.raises(trace.TraceError, match="too long to be recorded"):
+        late.write(tmp_path / "late.hermesrun", trace.Head())
+
+
+def test_earlier_moments_stay_within_the_memory(tmp_path):
+    stream = SyntheticStream(5)
+    views = [stream.push() for _ in range(150)]
+    recorder = trace.Recorder(memory=8 * 20 * views[-1].snapshot.kept.nbytes)
+    for view in views:
+        assert recorder.add(view)
+    assert sum(past.nbytes for past in recorder._pasts) <= 20 * views[-1].snapshot.kept.nbytes
+    recorder.write(tmp_path / "run.hermesrun", trace.Head())
+    past = trace.read(tmp_path / "run.hermesrun").past(views[140].clock)
+    assert past
+    for kept in past:
+        np.testing.assert_array_equal(kept, views[kept.shape[1] - 1].snapshot.kept)
+
+
+def test_the_oldest_turns_of_a_long_conversation_are_left_out(tmp_path):
+    recorder = trace.Recorder()
+    recorder.add(SyntheticStream(0).push())
+    turns = tuple(trace.RunTurn(f"{i} " + "é" * 3900, "x" * 3000, 0.0, 0.0) for i in range(1200))
+    recorder.write(tmp_path / "run.hermesrun", trace.Head(chat=turns))
+    chat = trace.read(tmp_path / "run.hermesrun").head.chat
+    assert 100 < len(chat) < 1000
+    assert chat[-1].question == turns[-1].question
 
 
 def _width(picture: bytes) -> int:

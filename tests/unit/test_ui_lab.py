@@ -151,7 +151,7 @@ def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
     wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
     lab.do({"action": "end"})
     told = lab.poll(-1)
-    assert (told["lanes"], told["recording"]["ended"]) == ([], True)
+    assert (told["lanes"], told["recording"]["ended"]) == ([], "the run ended")
     lab.do({"action": "stop-recording"})
     run = read_lab(saved(lab))
     assert [turns[0].question for turns in run.questions] == [one["question"] for one in asked]  # from before it, too

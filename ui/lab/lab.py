@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import itertools
 import math
+import shutil
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
@@ -220,7 +221,11 @@ class Lab:
                 raise HermesError("No recording is in progress.")
             if self._run is not None:
                 recording.end(self._run.asked())
-        self._recorded = download_offer(recording.finish(self._downloads))
+        path = recording.finish(self._downloads)
+        if self._closed:  # the visitor left meanwhile, and its files are deleted
+            shutil.rmtree(path.parent, ignore_errors=True)
+            raise HermesError("This page was closed.")
+        self._recorded = download_offer(path)
 
     # Messages to the browser -------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ import datetime as dt
 import logging
 import queue
 import secrets
+import shutil
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -22,7 +23,7 @@ from hermes.errors import HermesError
 from hermes.trace import Head, LabRecorder, RunTurn
 from hermes.view import LiveView
 from ui.lab.lanes import LabQuestion
-from ui.runs.stream_recorder import file_name
+from ui.runs.stream_recorder import FAULT, FULL, file_name
 
 if TYPE_CHECKING:
     from hermes.lab.side_by_side import Lane, SideBySide, SideView
@@ -65,7 +66,7 @@ class LabRecording:
         self._asked: tuple[LabQuestion, ...] = ()
         self._answers: list[int] = []
         self._over = False
-        self.ended = False
+        self.ended = ""
 
     def start(self) -> None:
         """Start recording."""
@@ -84,9 +85,17 @@ class LabRecording:
             while (seen := self._queue.get()) is not None:
                 for recorder, (view, scores) in zip(self._recorder.lanes, seen, strict=True):
                     recorder.add(view, scores=scores)
+                if any(recorder.full for recorder in self._recorder.lanes):
+                    self._stop(FULL)
+                    return
         except Exception:
             logger.exception("the recording ended early")
-            self.ended = True
+            self._stop(FAULT)
+
+    def _stop(self, reason: str) -> None:
+        """End early. Without a listener, nothing more is queued."""
+        self.ended = reason
+        self._run.listen(None)
 
     def state(self) -> dict[str, Any]:
         """Return the recording's progress for the page."""
@@ -102,7 +111,7 @@ class LabRecording:
         if self._over:
             return
         self._run.listen(None)
-        self._asked, self._over, self.ended = tuple(asked), True, True
+        self._asked, self._over, self.ended = tuple(asked), True, self.ended or "the run ended"
         self._queue.put(None)
 
     def finish(self, folder: Path) -> Path:
@@ -122,7 +131,7 @@ class LabRecording:
         try:
             self._recorder.write(path, whole, lanes, self._heads.events_fps)
         except HermesError:
-            own.rmdir()
+            shutil.rmtree(own, ignore_errors=True)
             raise
         return path
 

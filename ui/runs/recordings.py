@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,8 @@ class Recordings:
         self._folder = folder
         self._current: StreamRecording | None = None
         self._file: dict[str, Any] | None = None
+        self._lock = threading.Lock()  # guards `_current` and `_closed`
+        self._closed = False
 
     def start(self, stream: LiveStream | Replay | None) -> None:
         """Start recording a stream.
@@ -45,11 +48,14 @@ class Recordings:
             raise HermesError("This is already a recording. Start a clip or the camera, then record it.")
         if stream is None:
             raise HermesError("There is nothing to record yet. Start a clip or the camera first.")
-        if self._current is not None:
-            raise HermesError("A recording is already in progress. Stop it first.")
-        self._file = None
-        self._current = StreamRecording(stream)
-        self._current.start()
+        with self._lock:
+            if self._current is not None:
+                raise HermesError("A recording is already in progress. Stop it first.")
+            if self._closed:
+                raise HermesError("This page was closed.")
+            self._file = None
+            self._current = StreamRecording(stream)
+            self._current.start()
 
     def stop(
         self,
@@ -73,7 +79,8 @@ class Recordings:
         Raises:
             HermesError: No recording is running, no frame was recorded, or the file cannot be written.
         """
-        recording, self._current = self._current, None
+        with self._lock:
+            recording, self._current = self._current, None
         if recording is None:
             raise HermesError("No recording is in progress.")
         head = replace(
@@ -84,15 +91,18 @@ class Recordings:
         )
         self._file = download_offer(recording.finish(self._folder, head, turns, truth_of_clip(clip)))
 
-    def discard(self) -> None:
-        """End the current recording, if any, without a file."""
-        recording, self._current = self._current, None
+    def close(self) -> None:
+        """End the current recording, if any, without a file, and refuse others."""
+        with self._lock:
+            self._closed = True
+            recording, self._current = self._current, None
         if recording is not None:
             recording.discard()
 
     def state(self) -> dict[str, Any]:
         """Return the progress of the current recording and the file of the last one, for the page."""
-        return {"recording": self._current.state() if self._current else None, "recorded": self._file}
+        recording = self._current
+        return {"recording": recording.state() if recording else None, "recorded": self._file}
 
 
 def download_offer(path: Path) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import secrets
+import shutil
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -23,15 +24,18 @@ logger = logging.getLogger(__name__)
 
 Truth = Callable[[str, float], str | None]
 
+FULL = "it reached its largest size"
+RESTARTED = "the stream restarted"
+FAULT = "of an internal error"
 EVERY_SECONDS = 0.2
 """Polling interval. A stream does not publish snapshots more often."""
 
 
 class StreamRecording:
-    """One recording, from `start` to `finish`. It ends early if the memory of the stream is reset.
+    """One recording, from `start` to `finish`. It ends early if the memory of the stream is reset, or if it is full.
 
     Attributes:
-        cut_short: Whether it ended early.
+        ended: Why it ended early, as the end of a sentence; empty while it runs.
     """
 
     def __init__(self, stream: LiveStream, recorder: Recorder | None = None) -> None:
@@ -40,14 +44,14 @@ class StreamRecording:
         self._recorder = recorder or Recorder()
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="recording", daemon=True)
-        self.cut_short = False
+        self.ended = ""
 
     def start(self) -> None:
         """Start polling."""
         self._thread.start()
 
     def capture(self) -> bool:
-        """Store what changed. Return False if the memory of the stream was reset."""
+        """Store what changed. Return False if the memory of the stream was reset, or if the recording is full."""
         scores = getattr(self._stream, "scores", ())
         return self._recorder.add(self._stream.view(), self._stream.thumbnails, scores)
 
@@ -55,16 +59,16 @@ class StreamRecording:
         try:
             while not self._done.wait(EVERY_SECONDS):
                 if not self.capture():
-                    self.cut_short = True
+                    self.ended = FULL if self._recorder.full else RESTARTED
                     return
         except Exception:
             logger.exception("The recording ended early")
-            self.cut_short = True
+            self.ended = FAULT
 
     def state(self) -> dict[str, Any]:
         """Return the progress of the recording, for the page."""
         recorder = self._recorder
-        return {"seconds": round(recorder.seconds, 1), "moments": recorder.moments, "ended": self.cut_short}
+        return {"seconds": round(recorder.seconds, 1), "moments": recorder.moments, "ended": self.ended}
 
     def finish(self, folder: Path, head: Head, turns: Iterable[ChatTurn], truth: Truth) -> Path:
         """End the recording and write the file into a new folder with an unguessable name below `folder`.
@@ -79,8 +83,8 @@ class StreamRecording:
             HermesError: No frame was recorded, or the file cannot be written.
         """
         self._done.set()
-        self._thread.join(timeout=10)
-        if not self.cut_short:
+        self._thread.join()
+        if not self.ended:
             self.capture()
         own = folder / f"run-{secrets.token_hex(16)}"
         own.mkdir(parents=True, exist_ok=True)
@@ -88,7 +92,7 @@ class StreamRecording:
         try:
             self._recorder.write(path, replace(head, chat=tuple(self._turns(turns, truth))))
         except HermesError:
-            own.rmdir()
+            shutil.rmtree(own, ignore_errors=True)
             raise
         return path
 

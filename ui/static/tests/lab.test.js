@@ -100,7 +100,7 @@ test("status lines describe the content", () => {
   assert.equal(replayLine({ state: "paused", frames: 91 }), "Paused · 91 frames seen");
   assert.equal(liveLine({ state: "empty", clock: undefined }), "");
   assert.equal(liveLine({ state: "failed", error: "No memory is left.", clock: null }), "No memory is left.");
-  assert.match(recordingLine({ moments: 2, seconds: 4, ended: true }, "the run ended"), /because the run ended\. Save it now/);
+  assert.match(recordingLine({ moments: 2, seconds: 4, ended: "the run ended" }), /because the run ended\. Save it now/);
 });
 
 test("an answer is marked once it is there", () => {

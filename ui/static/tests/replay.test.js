@@ -54,8 +54,8 @@ test("buttons and lines of a run", () => {
 
 test("the progress of a recording, and why it ended early", () => {
   assert.equal(recordingLine(null), "");
-  assert.equal(recordingLine({ moments: 1, seconds: 61, ended: false }), "Recording · 1 moment, up to 1:01");
-  assert.match(recordingLine({ moments: 5, seconds: 2, ended: true }), /ended.*Save it now/);
+  assert.equal(recordingLine({ moments: 1, seconds: 61, ended: "" }), "Recording · 1 moment, up to 1:01");
+  assert.match(recordingLine({ moments: 5, seconds: 2, ended: "it reached its largest size" }), /because it reached its largest size\. Save it now/);
 });
 
 test("while a run is shown, the settings state that they do not apply to it", () => {

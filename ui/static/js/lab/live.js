@@ -53,7 +53,7 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
   const [speedLabel, speed] = select("Speed", SPEEDS.map(([value, text]) => option(String(value), text)), "4");
   const main = h("button", { type: "button", class: "hl-button is-main", onclick: press }, icon("play"), h("span", {}, "Run"));
   const end = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => act("end") }, icon("stop"), h("span", {}, "End"));
-  const record = makeRecord((action) => act(action), "the run ended");
+  const record = makeRecord((action) => act(action));
   const line = h("p", { class: "hl-state", role: "status" });
   const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all memories have seen", hidden: true });
   const progress = h("div", { class: "hl-progress", "aria-hidden": "true" }, h("i"));

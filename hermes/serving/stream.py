@@ -26,6 +26,7 @@ from hermes.serving.source import FrameSource
 from hermes.serving.step_lock import StepLock
 from hermes.serving.stream_memory import LiveMemory, open_session
 from hermes.session.stream_session import StreamSession
+from hermes.video.thumbnails import FramePictures
 from hermes.view import LiveView, StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,9 @@ class Host(Protocol):
 
     def model(self, name: str) -> Backbone:
         """Return a loaded model; raises HermesError if it is not loaded."""
+
+    def enter(self, stream: Any) -> None:
+        """Schedule a stream; raises BusyError if the maximum number of streams is open."""
 
     def forget(self, stream: Any) -> None:
         """Stop scheduling a stream that was closed."""
@@ -71,6 +75,7 @@ class LiveStream:
         self._source = FrameSource(host.wake, settings.chunk, settings.gather)
         self._answers = Answers(host.wake)
         self._closed = False
+        self._expelled = False  # the engine stopped scheduling it, see `fail`
         self._last_view: LiveView | None = None
 
     # Sources ------------------------------------------------------------------------------------------------------
@@ -82,10 +87,14 @@ class LiveStream:
             VideoError: The file cannot be played; the stream is unchanged.
         """
         player = self._source.open(path, self.settings)
-        with self._lock:
-            self._require_open()
-            self._clear()
-            self._source.use(player, title or Path(path).name)
+        try:
+            with self._lock:
+                self._require_open()
+                self._clear()
+                self._source.use(player, title or Path(path).name)
+        except BaseException:
+            player.stop()  # frees its decoder
+            raise
 
     def camera(self) -> None:
         """Accept camera frames from `offer` with an empty memory."""
@@ -94,13 +103,20 @@ class LiveStream:
             self._clear()
             self._source.use_camera()
 
-    def restore(self, session: str | Path, title: str = "", path: str | Path | None = None) -> None:
+    def restore(
+        self,
+        session: str | Path,
+        title: str = "",
+        path: str | Path | None = None,
+        pictures: FramePictures | None = None,
+    ) -> None:
         """Continue a saved session: paused at its newest frame, or ended if there is no video file.
 
         Args:
             session: The session file.
             title: Title of the source to display.
             path: The video file of the session; it continues after the session's newest frame.
+            pictures: The pictures that `save` returned.
 
         Raises:
             HermesError: The session cannot be read, or belongs to another model; the stream is unchanged.
@@ -108,17 +124,22 @@ class LiveStream:
         """
         restored = StreamSession.load(session, self._model)
         player = self._source.open(path, self.settings) if path is not None else None
-        with self._lock:
-            self._require_open()
-            self._clear()
-            self._memory.reset(restored)
-            if player is None:
-                self._source.use_nothing(title)
-                return
-            player.begin_after = restored.seconds
-            player.pause()
-            self._source.use(player, title or Path(player.path).name)
-            self._source.pause()
+        try:
+            with self._lock:
+                self._require_open()
+                self._clear()
+                self._memory.reset(restored, pictures)
+                if player is None:
+                    self._source.use_nothing(title)
+                    return
+                player.begin_after = restored.seconds
+                player.pause()
+                self._source.use(player, title or Path(player.path).name)
+                self._source.pause()
+        except BaseException:
+            if player is not None:
+                player.stop()  # frees its decoder
+            raise
 
     def offer(self, frame: Frame, seconds: float | None = None) -> None:
         """Offer a camera frame; it is encoded together with those of the next `StreamSettings.gather` seconds.
@@ -160,8 +181,16 @@ class LiveStream:
                 self.camera()
 
     def _require_open(self) -> None:
+        """Check that the stream is open, and schedule it again if the engine has stopped to.
+
+        Raises:
+            HermesError: It was closed, or the maximum number of streams is open.
+        """
         if self._closed:
             raise HermesError("This stream was closed.")
+        if self._expelled:
+            self._host.enter(self)
+            self._expelled = False
 
     def _clear(self) -> None:
         """Stop everything and continue with an empty memory."""
@@ -180,8 +209,10 @@ class LiveStream:
             (QuestionError) or the model fails on it.
 
         Raises:
-            QuestionError: The question is empty, no frame was seen yet, or another answer is in progress.
+            QuestionError: The question is invalid, no frame was seen yet, or another answer is in progress.
+            HermesError: The stream was closed.
         """
+        self._require_open()
         self._memory.session.check_question(question)
         return self._answers.begin(partial(self._start_answer, question, time.perf_counter()))
 
@@ -311,10 +342,16 @@ class LiveStream:
         """Return the token history of a frame, by its number."""
         return token_history_of(self.scores, frame)
 
-    def save(self, path: str | Path) -> None:
-        """Save the session to a file, between two steps."""
+    def save(self, path: str | Path) -> FramePictures:
+        """Save the session to a file, between two steps, and return its pictures, which the file does not contain.
+
+        Raises:
+            HermesError: The session cannot be saved.
+        """
         with self._lock:
+            self._require_open()
             self._memory.session.save(path)
+            return self._memory.pictures()
 
     # The worker's side --------------------------------------------------------------------------------------------
 
@@ -359,6 +396,7 @@ class LiveStream:
 
     def fail(self, error: BaseException) -> None:
         """See `hermes.serving.engine.TurnTaker.fail`."""
+        self._expelled = True
         sentence = sentence_of(error)
         attempt(
             lambda: self._source.fail(sentence),

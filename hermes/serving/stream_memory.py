@@ -13,13 +13,12 @@ import numpy.typing as npt
 from hermes.backbones.base import Backbone
 from hermes.session.stream_session import StreamSession
 from hermes.snapshot import Snapshot
-from hermes.video.thumbnails import Thumbnails, jpeg
+from hermes.video.thumbnails import VIEW_WIDTH, FramePictures, Thumbnails, jpeg
 from hermes.view import StreamSettings
 
 logger = logging.getLogger(__name__)
 
 Frame = npt.NDArray[np.uint8]
-VIEW_WIDTH = 448
 SNAPSHOT_SECONDS = 0.2
 """Shortest time in seconds between two snapshots that are taken only for viewers."""
 
@@ -102,11 +101,15 @@ class LiveMemory:
             self._stale = self._viewed = False
             self.snapshot, self._published_at = self.session.snapshot(), time.monotonic()
 
-    def reset(self, session: StreamSession) -> None:
-        """Free the memory and continue with another session, either empty or loaded from a file."""
+    def reset(self, session: StreamSession, pictures: FramePictures | None = None) -> None:
+        """Free the memory and continue with another session, either empty or loaded from a file with its pictures."""
         self.close()
         self.session = session
         self.frame_index, self._jpeg, self.ingest_fps = session.steps_seen - 1, None, 0.0
+        if pictures is not None:
+            seen = {i: picture for i, picture in pictures.thumbnails.items() if 0 <= i < session.steps_seen}
+            self.thumbnails = Thumbnails(seen)
+            self._jpeg = (self.frame_index, pictures.newest) if pictures.newest else None
         self._speeds.clear()
         self.publish(force=True)
 
@@ -114,7 +117,7 @@ class LiveMemory:
         """Free the memory."""
         self.session.close()
         self.thumbnails.clear()
-        self._newest = self.snapshot = None
+        self._newest = self._jpeg = self.snapshot = None
 
     # Display ------------------------------------------------------------------------------------------------------
 
@@ -130,11 +133,15 @@ class LiveMemory:
         first = self.session.stats.first_token_seconds
         return first * 1000 if first is not None and np.isfinite(first) else None
 
+    def pictures(self) -> FramePictures:
+        """Return the pictures that belong to the session as it is now."""
+        return FramePictures(self.thumbnails.all(), self.frame_jpeg() or b"")
+
     def frame_jpeg(self) -> bytes | None:
         """Return the newest frame as JPEG, or the last one that could be encoded; None before the first."""
         newest, known = self._newest, self._jpeg
         if newest is None:
-            return None
+            return known[1] if known is not None else None  # of a restored session
         index, frame = newest
         if known is None or known[0] != index:
             try:

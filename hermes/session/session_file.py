@@ -58,6 +58,6 @@ class SessionFile:
 
 
 def limited(values: Tensor, low: float, high: float, name: str) -> None:
-    """Check that every value of a tensor lies within a range."""
+    """Check that every value of a tensor is within a range."""
     if values.numel() and not (low <= float(values.min()) and float(values.max()) <= high):
         raise InvalidValueError(f"The {name} must be from {low:g} to {high:g}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -10,16 +11,31 @@ import numpy.typing as npt
 
 Frame = npt.NDArray[np.uint8]
 WIDTH = 96
+VIEW_WIDTH = 448
+"""Width of the newest frame, in pixels."""
 LIMIT = 4096
 NEWEST = 256
+
+
+@dataclass(frozen=True)
+class FramePictures:
+    """Pictures of a stream, which its session does not hold, as JPEG.
+
+    Attributes:
+        thumbnails: Thumbnails by frame number.
+        newest: The newest frame; empty if there is none.
+    """
+
+    thumbnails: Mapping[int, bytes]
+    newest: bytes = b""
 
 
 class Thumbnails:
     """JPEG thumbnails by frame number. Beyond the limit, every second old one is removed, so that all parts keep some."""
 
-    def __init__(self) -> None:
-        """Create an empty store."""
-        self._store: dict[int, bytes] = {}
+    def __init__(self, pictures: Mapping[int, bytes] | None = None) -> None:
+        """Start with these thumbnails by frame number."""
+        self._store: dict[int, bytes] = dict(pictures or {})
 
     def add(self, first: int, frames: Frame) -> None:
         """Add frames [T, H, W, 3] numbered from `first`."""
@@ -34,6 +50,10 @@ class Thumbnails:
         """Return thumbnails by frame number; frames without one are omitted."""
         store = self._store
         return {i: store[i] for i in frames if i in store}
+
+    def all(self) -> dict[int, bytes]:
+        """All thumbnails by frame number."""
+        return dict(self._store)
 
     def clear(self) -> None:
         """Remove all thumbnails."""

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
+import threading
 import time
 
+import cv2
+import numpy as np
 import pytest
+from patience import until
+from safetensors.numpy import load, save
 
 import hermes
 from hermes.assets import ASSETS
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
+from hermes.video.thumbnails import FramePictures, jpeg
 from ui.player.clips import read_clips
 from ui.settings.model_loader import ModelLoader
-from ui.visitors.autosave import KEPT_HOURS, Autosave
+from ui.visitors.autosave import Autosave
+from ui.visitors.saved_pictures import MOST_PICTURES, pack_pictures, read_pictures
+from ui.visitors.saved_stream import KEPT_HOURS
 from ui.visitors.visitor import Visitor
 
 KEY = "tab-" + "a" * 40
@@ -44,13 +54,6 @@ def make(engine, tmp_path):
         visitor.close()
 
 
-def until(condition, seconds=60):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.02)
-
-
 @pytest.fixture
 def paused(make):
     """A visitor whose clip is paused after a question."""
@@ -58,7 +61,10 @@ def paused(make):
     visitor.start(visitor.source({"kind": "clip", "id": "first-card"}))
     until(lambda: visitor.poll(None, -1)[0]["frames"] >= 8)
     visitor.transport("pause")
-    until(lambda: visitor.poll(None, -1)[0]["state"] == "paused")
+    stream = visitor.stream
+    until(lambda: stream.view().state == "paused" and not stream._source.waits)
+    with stream._lock:  # the step with the last frames is complete
+        pass
     list(visitor.ask("What is shown now?"))
     return visitor
 
@@ -81,6 +87,9 @@ def test_a_resumed_stream_has_the_same_memory_chat_and_answer(make, paused, tmp_
     state, board = visitor.poll(None, -1)
     assert (state["state"], state["saved"], state["frames"]) == ("paused", None, seen)
     assert board["base"] is None
+    assert visitor.stream.thumbnails(range(seen)) == paused.stream.thumbnails(range(seen))
+    assert sorted(visitor.stream.thumbnails(range(seen))) == list(range(seen))
+    assert state["frame"]["jpeg"] == paused.poll(None, -1)[0]["frame"]["jpeg"]
     assert [turn.answer for turn in visitor.conversation.turns] == [answer]
     assert list(visitor.ask("What is shown now?"))[-1]["turns"][-1]["answer"] == answer
     visitor.transport("resume")
@@ -104,6 +113,9 @@ def test_a_resumed_stream_has_the_same_memory_chat_and_answer(make, paused, tmp_
         {"settings": {"fps": 1e9}},
         {"title": 5},
         {"title": "x" * 100_000},
+        {"pictures": "tab-" + "b" * 40 + ".x.pictures"},
+        {"pictures": None},
+        {"pictures": KEY + ".missing.pictures"},
     ],
 )
 def test_a_hostile_file_is_not_offered_and_is_deleted(paused, tmp_path, change):
@@ -182,3 +194,129 @@ def test_files_of_others_are_never_deleted_to_make_room(paused, tmp_path):
     assert autosave.offer(another) is not None
     assert autosave.offer(KEY) is None
     assert [other.read_text() for other in others] == ["mine"] * 4
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-1],
+        lambda _: b"",
+        lambda _: bytes(20_000_000),
+        lambda _: save({"frames": np.zeros(3, np.int64)}),
+        lambda data: save({**load(data), "lengths": -load(data)["lengths"]}),
+        lambda data: save({**load(data), "lengths": load(data)["lengths"] + (1 << 62)}),
+        lambda data: save({**load(data), "frames": load(data)["frames"].astype(np.float64)}),
+    ],
+)
+def test_damaged_pictures_are_reported_and_the_memory_is_restored(make, paused, tmp_path, change):
+    autosave = saved(tmp_path / "saved", paused)
+    (pictures,) = (tmp_path / "saved").glob("*.pictures")
+    pictures.write_bytes(change(pictures.read_bytes()))
+    visitor = make()
+    visitor.offer_saved(autosave.offer(KEY))
+    visitor.resume_saved()
+    state, _ = visitor.poll(None, -1)
+    assert state["frames"] == paused.stream.view().snapshot.frames_seen
+    assert "pictures of the saved stream are damaged" in state["notice"]["text"]
+    assert visitor.stream.thumbnails(range(state["frames"])) == {}
+
+
+def test_pictures_that_are_no_jpeg_are_left_out(tmp_path):
+    small, large = (jpeg(np.zeros((9, width, 3), np.uint8), width, 50) for width in (80, 900))
+    path = tmp_path / "x.pictures"
+    path.write_bytes(pack_pictures(FramePictures({1: small, 2: b"<svg>", 3: large[:-9], 4: small}, large)))
+    read = read_pictures(path)
+    assert (read.thumbnails[1], read.thumbnails[4]) == (small, small)
+    assert 2 not in read.thumbnails
+    assert cv2.imdecode(np.frombuffer(read.newest, np.uint8), cv2.IMREAD_COLOR).shape[1] == 448
+
+
+def test_the_newest_and_some_of_the_old_pictures_of_a_long_stream_are_saved(tmp_path):
+    picture = jpeg(np.zeros((9, 80, 3), np.uint8), 80, 50)
+    path = tmp_path / "x.pictures"
+    path.write_bytes(pack_pictures(FramePictures(dict.fromkeys(range(4000), picture))))
+    frames = sorted(read_pictures(path).thumbnails)
+    assert len(frames) <= MOST_PICTURES
+    assert frames[0] == 0
+    assert frames[-200:] == list(range(3800, 4000))
+    assert max(np.diff(frames)) <= 8
+
+
+@contextlib.contextmanager
+def largest_file(size):
+    """Limit the size of files that this process writes; a write beyond it fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_full_disk_is_reported_and_loses_nothing(make, paused, tmp_path, monkeypatch):
+    monkeypatch.setattr("ui.visitors.autosave.EVERY_SECONDS", 0.0)
+    folder = tmp_path / "saved"
+    autosave = saved(folder, paused)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    list(paused.ask("What was shown first?"))
+    sizes = [len(data) for data in before.values()]
+    for size in (0, min(sizes) // 2, max(sizes) // 2, max(sizes) - 1):
+        with largest_file(size):
+            autosave.save_if_due(KEY, paused, lambda: {KEY: paused})
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        notice = paused.poll(None, -1)[0]["notice"]["text"]
+        assert "not saved for a restart" in notice
+        assert str(folder) not in notice
+    assert [turn["state"] for turn in paused.conversation.message()["turns"]] == ["done", "done"], "the stream goes on"
+    assert autosave.offer(KEY).offer()["questions"] == 1, "what was saved before can still be resumed"
+    autosave.save_if_due(KEY, paused, lambda: {KEY: paused})
+    assert "is saved for a restart of the server again" in paused.poll(None, -1)[0]["notice"]["text"]
+    visitor = make()
+    visitor.offer_saved(autosave.offer(KEY))
+    visitor.resume_saved()
+    assert len(visitor.conversation.turns) == 2
+
+
+def test_a_server_that_was_killed_while_it_saved_starts_again(paused, tmp_path):
+    autosave = saved(tmp_path / "saved", paused)
+    for name in (".0123456789abcdef.part.session", f"{KEY}.json.part", f"{KEY}.0123456789abcdef.pictures"):
+        (tmp_path / "saved" / name).write_bytes(b"half a fi")
+    assert Autosave(tmp_path / "saved", 2000).offer(KEY) is not None
+    assert not list((tmp_path / "saved").glob(".*"))
+    assert not list((tmp_path / "saved").glob("*.part"))
+    autosave.delete(KEY)
+    assert list((tmp_path / "saved").iterdir()) == []
+
+
+def test_a_fault_of_one_visitor_does_not_keep_others_from_being_saved(paused, tmp_path):
+    class Faulty:
+        saved = None
+
+        def saveable(self):
+            raise MemoryError
+
+    autosave, stop = Autosave(tmp_path / "saved", 2000), threading.Event()
+    autosave.keep_saving(lambda: {"tab-" + "b" * 40: Faulty(), KEY: paused}, stop)
+    until(lambda: autosave.offer(KEY))
+    stop.set()
+
+
+def test_the_stream_of_a_visitor_who_left_and_came_back_is_not_offered(make, paused, tmp_path):
+    """The tab has the same key, but its visitor is another one."""
+    autosave = Autosave(tmp_path / "saved", 2000)
+    autosave.save_if_due(KEY, paused, lambda: {KEY: make()})
+    assert autosave.offer(KEY) is None
+
+
+def test_a_stream_without_room_for_its_pictures_is_saved_without_them(make, paused, tmp_path):
+    autosave = saved(tmp_path / "saved", paused)
+    sizes = {path.suffix: path.stat().st_size for path in (tmp_path / "saved").iterdir()}
+    autosave._limit = sizes[".session"] + sizes[".json"] + sizes[".pictures"] // 2
+    list(paused.ask("What was shown first?"))
+    autosave.save_if_due(KEY, paused, lambda: {KEY: paused})
+    visitor = make()
+    visitor.offer_saved(autosave.offer(KEY))
+    visitor.resume_saved()
+    state, _ = visitor.poll(None, -1)
+    assert state["notice"] is None
+    assert visitor.stream.thumbnails(range(state["frames"])) == {}

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hermes import video
 from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_history_of
 from hermes.errors import HermesError
+from hermes.out_of_memory import sentence_of
 from hermes.serving.clip_run import ClipItem, ClipRequest, PlannedQuestion
 from hermes.serving.stream_memory import open_session
 from hermes.view import LiveView
@@ -146,6 +147,8 @@ class ClipVisitor(Visitor):
             stream.end()
         except HermesError as error:
             stream.end(str(error))
+        except Exception as error:  # noqa: BLE001 - reported to the visitor and logged by `sentence_of`
+            stream.end(sentence_of(error))
         finally:
             self._running = False
             if clip_request.frames is not None:
@@ -166,11 +169,11 @@ class ClipVisitor(Visitor):
                 frames.close()
                 raise HermesError("A run is in progress. Stop it or wait until it ends.")
             stream = ClipStream(settings, source.title)
-            self._running = True
             self._chosen = self._playing = source
             self._native_fps = frames.info.fps
             self.stream = stream  # type: ignore[assignment]  # has the interface of a live stream
             self._begin()
+            self._running = True
         return stream, ClipRequest(str(source.path), source.title, settings, questions, frames, frames.info)
 
     def _update_turn(self, turns: dict[int, ChatTurn], request: ClipRequest, item: ClipItem) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -45,6 +45,26 @@ def visitor_key(headers: Mapping[str, str], session_hash: str | None) -> str | N
 def key_of(request: Any) -> str | None:
     """Return the key of the visitor that sent an event. `request` is Gradio's."""
     return visitor_key(request.headers, request.session_hash)
+
+
+MOST_OWNED: Final = 10_000
+
+
+class SessionOwners:
+    """Which visitor uses which session of Gradio: nobody else can read or send its events. Thread-safe."""
+
+    def __init__(self) -> None:
+        self._owners: OrderedDict[str, str] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def claim(self, session: str, key: str) -> bool:
+        """Return whether `key` may use a session: it was the first to use it. The oldest of `MOST_OWNED` are forgotten."""
+        with self._lock:
+            owner = self._owners.setdefault(session, key)
+            self._owners.move_to_end(session)
+            if len(self._owners) > MOST_OWNED:
+                self._owners.popitem(last=False)
+            return owner == key
 
 
 class Connections:

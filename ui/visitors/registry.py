@@ -11,12 +11,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes.errors import HermesError
 from hermes.host_memory import trim
+from ui.untrusted import display_name
 from ui.visitors.connections import Connections
 
 if TYPE_CHECKING:
@@ -65,6 +66,7 @@ class _Place:
         dropped: Time at which its last connection ended; None while it is connected.
         paused: Whether its stream was paused because the connection was lost.
         guest: The visitor that replaces it during a lesson.
+        switching: Held while the stream is paused or resumed because of a guest or the connection.
     """
 
     visitor: Visitor
@@ -73,6 +75,7 @@ class _Place:
     dropped: float | None = None
     paused: bool = False
     guest: Visitor | None = None
+    switching: threading.Lock = field(default_factory=threading.Lock)
 
 
 class Sessions:
@@ -130,13 +133,16 @@ class Sessions:
                 return place
         if self.connections is not None and not self.connections.wait_for(key, CONNECTION_SECONDS, MOST_WAITING):
             raise HermesError("The page is not connected. Reload it.")
+        with self._lock:
+            self._check_room(key)  # before a visitor is created, because every update of a refused page comes here
         visitor = self._make()
         surplus: list[Visitor | None] = []
         try:
             with self._lock:
                 place = self._places.get(key)
                 if place is None:
-                    self._make_room(key, surplus)
+                    for gone in self._check_room(key):
+                        surplus.extend(self._pop(gone))
                     client = self.connections.client(key) if self.connections is not None else ""
                     now = time.monotonic()
                     live = self.connections is None or self.connections.is_live(key)  # it may have ended meanwhile
@@ -145,7 +151,7 @@ class Sessions:
                         visitor.offer_saved(self._autosave.offer(key))
                 else:
                     surplus.append(visitor)  # another event of the page created it first
-        except HermesError:
+        except BaseException:
             surplus.append(visitor)
             raise
         finally:
@@ -153,28 +159,35 @@ class Sessions:
                 _close_all(surplus)
         return place
 
-    def _make_room(self, key: str, surplus: list[Visitor | None]) -> None:
-        """Check that there is a free place; the lock is held. Disconnected visitors are removed if necessary.
+    def _check_room(self, key: str) -> list[str]:
+        """Check that there is a place, or one of a disconnected visitor; the lock is held.
 
         Args:
             key: Key of the visitor that needs the place.
-            surplus: Receives the visitors that lose their place. The caller closes them without the lock.
+
+        Returns:
+            Keys of the disconnected visitors to remove.
 
         Raises:
-            HermesError: There is no free place.
+            HermesError: There is no place.
         """
+        if key in self._places:
+            return []
         client = self.connections.client(key) if self.connections is not None else ""
         near = [other for other, place in self._places.items() if client and place.client == client]
+        removed: list[str] = []
         for keys, most, refusal in (
             (near, self.quota.per_client, "{} pages are open from your network address. Close one of them."),
             (list(self._places), self.quota.visitors, "All {} places are taken. Try again in a few minutes."),
         ):
-            if len(keys) < most:
+            left = [other for other in keys if other not in removed]
+            if len(left) < most:
                 continue
-            dropped = [(when, other) for other in keys if (when := self._places[other].dropped) is not None]
+            dropped = [(when, other) for other in left if (when := self._places[other].dropped) is not None]
             if not dropped:
                 raise HermesError(refusal.format(most))
-            surplus.extend(self._pop(min(dropped)[1]))
+            removed.append(min(dropped)[1])
+        return removed
 
     def connected(self, key: str) -> None:
         """Handle a new connection of a page. A stream that was paused by the lost connection resumes."""
@@ -187,7 +200,8 @@ class Sessions:
             if self.connections is not None:
                 place.client = self.connections.client(key)
         if paused:
-            (place.guest or place.visitor).reconnect()
+            with place.switching:
+                (place.guest or place.visitor).reconnect()
             logger.info("A visitor reconnected")
 
     def disconnected(self, key: str) -> None:
@@ -213,27 +227,30 @@ class Sessions:
             return place.guest
         guest = self._make()
         guest.uploads = place.visitor.uploads
-        with self._lock:
-            entered = place.guest is None and self._places.get(key or "") is place
+        with place.switching:
+            with self._lock:
+                entered = place.guest is None and self._places.get(key or "") is place
+                if entered:
+                    place.guest = guest
             if entered:
-                place.guest = guest
-        if not entered:  # another event created a guest first, or the page was closed
-            guest.close()
-            return place.guest or place.visitor
-        place.visitor.pause_for_guest()
-        guest.resend_all()
-        return guest
+                place.visitor.pause_for_guest()
+                guest.resend_all()
+                return guest
+        guest.close()  # another event created a guest first, or the page was closed
+        return place.guest or place.visitor
 
     def leave_guest(self, key: str | None) -> None:
         """Show the first visitor again. Does nothing if there is no guest."""
         with self._lock:
             place = self._places.get(key or "")
-            guest = None
-            if place is not None:
+        if place is None:
+            return
+        with place.switching:
+            with self._lock:
                 guest, place.guest = place.guest, None
-        if place is not None and guest is not None:
-            guest.close()
-            place.visitor.resume_after_guest()
+            if guest is not None:
+                guest.close()
+                place.visitor.resume_after_guest()
 
     def __len__(self) -> int:
         return len(self._places)
@@ -254,12 +271,19 @@ class Sessions:
         with self._lock:
             place = self._places.get(key or "")
         real = Path(path).resolve()
-        if place is None or not real.is_relative_to(self._root) or not real.is_file():
+        if not real.is_relative_to(self._root) or not real.is_file():
             raise HermesError("A file can only be uploaded from the page.")
-        stored = str(place.visitor.files.take(real))
+        if place is None:
+            real.unlink(missing_ok=True)  # it belongs to nobody
+            raise HermesError("A file can only be uploaded from the page.")
+        try:
+            stored = str(place.visitor.files.take(real))
+        except HermesError:
+            real.unlink(missing_ok=True)
+            raise
         with contextlib.suppress(OSError):
             real.parent.rmdir()  # Gradio creates a folder per file
-        self._keep(place.visitor, stored, real.name)
+        self._keep(place.visitor, stored, display_name(real.name))
         return stored
 
     def take_upload(self, key: str | None, path: str, name: str) -> None:
@@ -271,7 +295,7 @@ class Sessions:
         visitor = self.own(key)
         if path not in visitor.uploads or not visitor.files.owns(Path(path)):
             raise HermesError("This file was not uploaded here. Choose it again.")
-        if name:
+        if name := display_name(name):
             visitor.uploads[path] = name
 
     def _keep(self, visitor: Visitor, path: str, name: str) -> None:
@@ -321,7 +345,9 @@ class Sessions:
                 or (place.dropped is not None and now - place.dropped > self.quota.grace_seconds)
             ]
         for place in pausing:
-            (place.guest or place.visitor).disconnect()
+            with place.switching:
+                if place.paused:  # it has not reconnected meanwhile
+                    (place.guest or place.visitor).disconnect()
         for key in gone:
             self.close(key)
         return len(gone)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +10,8 @@ from hermes.errors import HermesError
 from ui.player.conversation import ChatTurn
 from ui.player.source import Source
 from ui.settings.model_loader import ModelLoader
-from ui.visitors.autosave import SavedStream, about_stream
+from ui.visitors.saved_pictures import read_pictures
+from ui.visitors.saved_stream import SavedStream, about_stream
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,19 +53,27 @@ def open_stream(loader: ModelLoader, settings: StreamSettings, source: Source) -
     return stream
 
 
-def restore_stream(loader: ModelLoader, saved: SavedStream, clip: Path | None) -> LiveStream:
+def restore_stream(
+    loader: ModelLoader, saved: SavedStream, clip: Path | None, notify: Callable[[str], None]
+) -> LiveStream:
     """Open a stream that continues a saved session. The model must be loaded.
 
     Args:
         loader: Provides the engine.
         saved: The saved stream.
         clip: The bundled clip to play on, or None if only the memory is restored.
+        notify: Receives a message if the memory is restored without its pictures.
 
     Raises:
         HermesError: There are too many streams, or the session cannot be restored.
     """
+    pictures = None
+    try:
+        pictures = read_pictures(saved.pictures)
+    except HermesError as error:
+        notify(f"{error} The stream continues without them.")
     with _closed_on_failure(loader.engine.open(saved.settings)) as stream:
-        stream.restore(saved.session, saved.title, clip)
+        stream.restore(saved.session, saved.title, clip, pictures)
     return stream
 
 

@@ -33,8 +33,9 @@ from ui.runs.replay import Replay
 from ui.settings import policy_settings
 from ui.settings.model_loader import Loading, ModelLoader
 from ui.settings.rate import achievable_rate
-from ui.visitors.autosave import SavedStream
 from ui.visitors.files import VisitorFiles
+from ui.visitors.interruptions import Interruptions
+from ui.visitors.saved_stream import SavedStream
 from ui.visitors.streams import check_restorable, open_stream, play_source, restore_stream, saveable_state
 
 if TYPE_CHECKING:
@@ -105,8 +106,7 @@ class Visitor:
         self._rate_chosen = False
         self._usual_fps: float | None = None  # the frame rate before it was lowered
         self._lab_opened = 0
-        self._paused_for_guest = False
-        self._paused_by_disconnect = False
+        self._interruptions = Interruptions(self._is_playing, lambda: self._playing.kind == "camera", self.transport)
         self._board_failed = False
         self._page: str | None = None
         self._returned = 0
@@ -261,7 +261,13 @@ class Visitor:
             HermesError: No frame was recorded, or the file cannot be written.
         """
         clip = self._clip_of(self._playing)
-        self._recordings.stop(self._playing, clip, self.settings, self._model, self._policy, self.conversation.turns)
+        try:
+            self._recordings.stop(
+                self._playing, clip, self.settings, self._model, self._policy, self.conversation.turns
+            )
+        finally:
+            if self._closed:  # meanwhile
+                self.files.close()
 
     # Settings -----------------------------------------------------------------------------------------------------
 
@@ -333,18 +339,11 @@ class Visitor:
 
     def pause_for_guest(self) -> None:
         """Pause while another visitor is shown in this tab. A camera stops; its memory is kept."""
-        camera = self._playing.kind == "camera"
-        self._paused_for_guest = self._is_playing() and not camera
-        if self._paused_for_guest:
-            self.transport("pause")
-        elif camera:
-            self.transport("stop")
+        self._interruptions.begin_guest()
 
     def resume_after_guest(self) -> None:
         """Show this visitor again, in the state before `pause_for_guest`."""
-        if self._paused_for_guest:
-            self.transport("resume")
-        self._paused_for_guest = False
+        self._interruptions.end_guest()
         self.resend_all()
 
     def resend_all(self) -> None:
@@ -365,16 +364,12 @@ class Visitor:
         self.resend_all()
 
     def disconnect(self) -> None:
-        """Pause the stream because the page lost its connection, so that the visitor misses nothing."""
-        self._paused_by_disconnect = self._is_playing()
-        if self._paused_by_disconnect:
-            self.transport("pause")
+        """Pause the stream because the page lost its connection."""
+        self._interruptions.begin_disconnect()
 
     def reconnect(self) -> None:
-        """Resume what `disconnect` paused. A camera waits until its page records again."""
-        if self._paused_by_disconnect and self._playing.kind != "camera":
-            self.transport("resume")
-        self._paused_by_disconnect = False
+        """Resume what `disconnect` paused."""
+        self._interruptions.end_disconnect()
 
     def _is_playing(self) -> bool:
         stream = self.stream
@@ -398,10 +393,11 @@ class Visitor:
         check_restorable(saved, self._policies, self._loader, self.first_settings)
         self._loader.ensure(saved.settings.model)
         clip = self._clips.get(saved.id) if saved.kind == "clip" and not saved.ended else None
+        notices: list[str] = []
         with self._lock:
             if self._closed:
                 return
-            stream = restore_stream(self._loader, saved, clip.path if clip else None)
+            stream = restore_stream(self._loader, saved, clip.path if clip else None, notices.append)
             before, self.stream, self.saved = self.stream, stream, None
             self.settings = saved.settings
             self._playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
@@ -410,6 +406,8 @@ class Visitor:
             self.conversation.restore(saved.turns)
             self._begin()
             self._resend_all_and_controls()
+        for text in notices:
+            self.notify("info", text)
         if before is not None:
             before.close()
 
@@ -513,7 +511,7 @@ class Visitor:
         with self._lock:
             self._closed = True
             stream, self.stream = self.stream, None
-        self._recordings.discard()
+        self._recordings.close()
         self.lab.close()
         self.conversation.halt()
         if stream is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
+
+LONGEST_NAME: Final = 200
 
 
 def event_data(event: Any) -> dict[str, Any]:
@@ -20,6 +22,14 @@ def finite(value: Any, otherwise: float) -> float:
     except OverflowError:  # an integer beyond the range of floats
         return otherwise
     return number if math.isfinite(number) else otherwise
+
+
+def display_name(value: Any) -> str:
+    """The printable characters of a text, at most `LONGEST_NAME`, as a name to display and store; "" if there are none."""
+    text = value if isinstance(value, str) else ""
+    return " ".join("".join(char if char.isprintable() else " " for char in text[: 4 * LONGEST_NAME]).split())[
+        :LONGEST_NAME
+    ]
 
 
 def is_one_of(value: Any, options: Collection[Any]) -> bool:

@@ -9,7 +9,7 @@ import socket
 import threading
 
 import pytest
-from conftest import ROOT, App, free_port, until
+from conftest import ROOT, App, free_port, steady, until
 from playwright.sync_api import expect
 from test_page import answered, ask, frames, start, turns, wait_frames
 
@@ -113,6 +113,65 @@ def test_a_dropped_connection_resumes_with_stream_memory_and_chat(app, browser):
         line.close()
 
 
+def test_a_browser_that_is_offline_for_a_while_resumes(app, browser):
+    page = open_tab(browser, app.url)
+    try:
+        start(page, clip=1, speed="1×")
+        wait_frames(page, 12)
+        ask(page, "What is shown now?")
+        answer = answered(turns(page).first)
+        page.context.set_offline(True)
+        expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
+        seen = steady(page, lambda: frames(page))
+        page.context.set_offline(False)
+        expect(page.get_by_text("Connection lost. Your stream")).to_be_hidden()
+        expect(page.get_by_text("The server was restarted")).to_be_hidden()
+        expect(turns(page)).to_have_count(1)
+        expect(turns(page).first.locator(".hl-a")).to_have_text(answer)
+        wait_frames(page, seen + 2)
+        ask(page, "What was shown first?")
+        assert answered(turns(page).last)
+        expect(turns(page)).to_have_count(2)
+    finally:
+        page.context.close()
+
+
+def test_an_upload_that_the_server_refuses_shows_its_reason(app, browser):
+    """Three uploads of the same tab have not ended."""
+    page = open_tab(browser, app.url)
+    film = ROOT / "tests" / "data" / "variable_rate.mp4"
+    token = page.evaluate("sessionStorage.getItem('hermes-tab')")
+    head = (
+        f"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\nx-hermes-tab: {token}\r\nContent-Length: 1000000\r\n"
+        'Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: form-data; name="files"; '
+        'filename="a.mp4"\r\n\r\n'
+    )
+    folder = app.log_path.parent / "uploads"
+
+    def parts():
+        return sum(path.is_file() and path.stat().st_size == 200_000 for path in folder.rglob("*"))
+
+    try:
+        page.get_by_role("tab", name="Upload").click()
+        with contextlib.ExitStack() as stack:
+            for i in range(3):
+                connection = stack.enter_context(socket.create_connection(("127.0.0.1", app.port)))
+                connection.sendall(head.encode() + bytes(200_000))
+                until(page, lambda i=i: parts() == i + 1)
+            page.locator("#hl-file").set_input_files(film)
+            reason = (
+                "variable_rate.mp4 could not be uploaded. 3 files are being uploaded already. Wait for one of them."
+            )
+            expect(page.get_by_text(reason)).to_be_visible()
+        until(page, lambda: not parts())
+        page.locator("#hl-file").set_input_files(film)
+        expect(page.locator(".hl-drop")).to_contain_text("variable_rate.mp4")
+        page.get_by_role("button", name="Start", exact=True).click()
+        wait_frames(page, 2)
+    finally:
+        page.context.close()
+
+
 def test_a_killed_server_resumes_the_saved_stream(own_app, browser, tmp_path):
     app = own_app()
     page = open_tab(browser, app.url)
@@ -136,6 +195,7 @@ def test_a_killed_server_resumes_the_saved_stream(own_app, browser, tmp_path):
         page.get_by_role("status").get_by_role("button", name="Resume").click()
         expect(offer).to_be_hidden()
         expect(turns(page).first.locator(".hl-a")).to_have_text(before)
+        expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
         ask(page, question)
         expect(turns(page)).to_have_count(2)
         assert answered(turns(page).last) == before

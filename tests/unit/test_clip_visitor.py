@@ -186,3 +186,27 @@ def test_a_setting_applies_to_the_next_run_and_another_policy_starts_with_defaul
     assert (told["notice"], visitor.settings.changed) == ("Applies to the next run.", (("smoothing", False),))
     visitor.change(policy="sliding-window")
     assert visitor.settings.changed == ()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("shapes do not fit"), "failed"),
+        (MemoryError(), "Memory ran out"),
+        (HermesError("No GPU."), "No GPU."),
+    ],
+)
+def test_a_run_ends_whatever_is_raised(make, error, words):
+    def run(request):  # noqa: ARG001 - as a run is called
+        raise error
+        yield
+
+    visitor = make(run)
+    messages = list(visitor.run(WISH))
+    assert messages
+    state = visitor.poll(None, -1)[0]
+    assert state["state"] == "failed"
+    assert words in state["notice"]["text"]
+    assert list(make().run(WISH))
+    visitor._run = make()._run
+    assert list(visitor.run(WISH))[-1]["turns"][-1]["state"] == "done", "another run can begin"

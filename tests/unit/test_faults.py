@@ -277,6 +277,27 @@ def test_a_stream_whose_own_handling_fails_is_not_scheduled_any_more(engine, bys
     until(lambda: broken not in engine._streams)
 
 
+@pytest.mark.parametrize("kind", ["fault", "memory"])
+@pytest.mark.parametrize("hook", ["work", "step"])
+def test_a_stream_that_was_not_scheduled_any_more_can_begin_again(engine, victim, bystander, monkeypatch, hook, kind):
+    """Even its error handling failed once, for example for lack of memory."""
+    with monkeypatch.context() as patch:
+        if hook == "work":
+            patch.setattr(victim, "work", raising(ERRORS[kind]))
+        else:
+            patch.setattr(victim._lock, "step", raising(ERRORS[kind]))
+            victim.offer(FRAME, 10.0)
+        until(lambda: victim not in engine._streams)
+        until(lambda: victim.view().state == "failed")
+    check_alive(engine, bystander)
+    assert isinstance(outcome_of(victim), str), "a question schedules it again"
+    assert victim in engine._streams
+    victim.restart()
+    see(victim, 0.0)
+    assert victim.view().error is None
+    assert engine._streams.count(victim) == 1
+
+
 def test_a_slow_retrieval_does_not_block_others(engine, bystander, monkeypatch):
     """Retrieval runs in the worker; views, actions and questions of all visitors return meanwhile."""
     slow = engine.open(replace(SETTINGS, model="victim", policy="rekv"))

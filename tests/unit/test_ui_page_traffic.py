@@ -11,16 +11,11 @@ import httpx
 import pytest
 from gradio.utils import get_upload_folder
 from patience import until
+from served_page import Tab, serve
 
-import hermes
-from hermes.serving.engine import Engine, StreamSettings
-from ui.options import Options
-from ui.page.page import build, launch_options
 from ui.page.traffic import LEAVE, MOST_BYTES
-from ui.page.update_stream import UPDATES
 from ui.visitors import registry
-from ui.visitors.connections import TAB_HEADER, key_of_token
-from ui.visitors.files import server_folder
+from ui.visitors.connections import TAB_HEADER
 from ui.visitors.registry import Quota
 
 FILM = Path(__file__).parents[1] / "data" / "variable_rate.mp4"
@@ -28,35 +23,13 @@ FILM = Path(__file__).parents[1] / "data" / "variable_rate.mp4"
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    """A running page and its handlers."""
-    engine = Engine()
-    with server_folder(tmp_path_factory.mktemp("server")):
-        options = Options(StreamSettings(), ("pocket",), any_model=False, clips=Path("/nowhere"), quota=Quota())
-        made = build(engine, hermes.POLICIES, options)
-        _, address, _ = made.blocks.launch(
-            prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(Quota(), made.handlers, made.opening)
-        )
-        yield address, made.handlers
-        made.blocks.close()
-    engine.close()
+    with serve(tmp_path_factory.mktemp("server")) as page:
+        yield page
 
 
-class Tab:
-    """A page as the server sees it: the token of its tab, and a connection that is open while it is shown."""
-
-    def __init__(self, address):
-        self.token = secrets.token_hex(16)
-        self.key = key_of_token(self.token)
-        self.client = httpx.Client(base_url=address, headers={TAB_HEADER: self.token}, timeout=60)
-        shown = {"session": "not-used", "seq": None, "frame": -1, "board": None, "hidden": False, "open": None}
-        self._updates = self.client.stream("POST", UPDATES, json=shown)
-        self.first = next(self._updates.__enter__().iter_lines())
-
-    def upload(self, data, name="clip.mp4"):
-        return self.client.post("gradio_api/upload", files={"files": (name, data)})
-
-    def leave(self):
-        httpx.post(f"{self.client.base_url}{LEAVE}", content=self.token).raise_for_status()
+def leave(tab):
+    """Send what a browser sends when a tab is closed."""
+    httpx.post(f"{tab.client.base_url}{LEAVE}", content=tab.token).raise_for_status()
 
 
 @pytest.fixture
@@ -80,10 +53,10 @@ def test_equal_uploads_are_separate_and_deleted_when_their_visitor_leaves(open_t
     (one,), (two,) = first.upload(data).json(), second.upload(data).json()
     assert one != two
     assert second.client.get(f"gradio_api/file={two}").content == data
-    first.leave()
+    leave(first)
     assert first.client.get(f"gradio_api/file={one}").status_code in (403, 404)
     assert second.client.get(f"gradio_api/file={two}").content == data
-    second.leave()
+    leave(second)
     assert second.client.get(f"gradio_api/file={two}").status_code in (403, 404)
     left = [path for path in Path(get_upload_folder()).rglob("*") if path.is_file() and path.read_bytes() == data]
     assert left == []
@@ -104,7 +77,7 @@ def test_a_recording_is_deleted_when_its_visitor_leaves(open_tab, served):
     handlers.act({"action": "stop-recording"}, tab.key)
     recorded = player()["recorded"]
     assert len(tab.client.get(recorded["url"]).content) == recorded["bytes"]
-    tab.leave()
+    leave(tab)
     assert tab.client.get(recorded["url"]).status_code in (403, 404)
 
 
@@ -150,9 +123,9 @@ def test_only_a_token_closes_a_tab(served, body):
 
 def test_a_closed_tab_frees_its_place_immediately(open_tab, served):
     tab = open_tab()
-    assert json.loads(tab.first.removeprefix("data: "))["player"]["state"] == "empty"
+    assert tab.player["state"] == "empty"
     assert tab.key in served[1].sessions.visitors()
-    tab.leave()
+    leave(tab)
     assert tab.key not in served[1].sessions.visitors()
     assert "not connected" in served[1].poll({}, tab.key)[0]["notice"]["text"], (
         "its open update stream makes no new place"

@@ -142,6 +142,133 @@ def test_a_connection_that_ends_before_the_place_exists_counts_as_dropped(regist
     assert sessions.sweep(sessions._places["a"].heard + 61) == 1
 
 
+def test_both_limits_can_be_reached_at_once(registry):
+    """One disconnected page makes room for both."""
+    sessions = registry(visitors=2, per_client=2)
+    connect(sessions, "a")
+    connect(sessions, "b")
+    drop(sessions, "a")
+    assert connect(sessions, "c")
+    assert sorted(sessions.visitors()) == ["b", "c"]
+    with pytest.raises(HermesError, match="from your network address"):
+        connect(sessions, "d")
+    with pytest.raises(HermesError, match="All 2 places are taken"):
+        connect(sessions, "e", client="5.6.7.8")
+
+
+def test_a_refused_page_creates_no_visitors(registry):
+    """Its updates are requested again and again."""
+    sessions = registry(visitors=1)
+    connect(sessions, "a")
+    for _ in range(10):
+        with pytest.raises(HermesError, match="All 1 places are taken"):
+            connect(sessions, "b")
+    assert len(sessions.made) == 1
+
+
+def test_a_visitor_that_cannot_be_created_takes_no_place(registry, monkeypatch):
+    sessions = registry()
+    monkeypatch.setattr(sessions, "_check_room", lambda key: [key] if len(sessions.made) else [])
+    monkeypatch.setattr(sessions, "_pop", lambda _key: (_ for _ in ()).throw(MemoryError()))
+    with pytest.raises(MemoryError):
+        connect(sessions, "a")
+    assert len(sessions) == 0
+    assert sessions.made[0]._closed
+
+
+class Crossing:
+    """A visitor whose `first` method waits inside until `go_on`; records the order of all that happens to it."""
+
+    def __init__(self, first):
+        self.first, self.entered, self.go_on = first, threading.Event(), threading.Event()
+        self.calls = []
+
+    def __getattr__(self, name):
+        def call():
+            if name == self.first:
+                self.entered.set()
+                assert self.go_on.wait(60)
+            self.calls.append(name)
+
+        return call
+
+
+def cross(first, second, visitor):
+    """Run `second` while `first` is inside a method of the visitor, in threads of their own."""
+    threads = [threading.Thread(target=first), threading.Thread(target=second)]
+    threads[0].start()
+    assert visitor.entered.wait(60)
+    threads[1].start()
+    visitor.go_on.set()
+    for thread in threads:
+        thread.join(60)
+        assert not thread.is_alive()
+
+
+def test_a_page_that_reconnects_while_its_stream_is_paused_plays_on(registry):
+    sessions = registry()
+    connect(sessions, "a")
+    drop(sessions, "a")
+    place = sessions._places["a"]
+    real, place.visitor = place.visitor, Crossing("disconnect")
+    sessions.connections.opened("a", "1.2.3.4")
+    cross(lambda: sessions.sweep(place.dropped + 10), lambda: sessions.connected("a"), place.visitor)
+    assert place.visitor.calls == ["disconnect", "reconnect"]
+    place.visitor = real
+
+
+def test_a_page_that_reconnects_before_its_stream_is_paused_is_not_paused(registry):
+    sessions = registry()
+    connect(sessions, "a")
+    drop(sessions, "a")
+    place = sessions._places["a"]
+    real, place.visitor = place.visitor, Crossing(None)
+    lock, place.switching = place.switching, threading.Lock()
+
+    class Late:
+        """The lock, which the sweep gets only after the page has reconnected."""
+
+        def __enter__(self):
+            place.switching = lock
+            sessions.connections.opened("a", "1.2.3.4")
+            sessions.connected("a")
+
+        def __exit__(self, *_):
+            pass
+
+    place.switching = Late()
+    sessions.sweep(place.dropped + 10)
+    assert place.visitor.calls[-1:] in ([], ["reconnect"])
+    assert "disconnect" not in place.visitor.calls
+    place.visitor = real
+
+
+def test_leaving_a_lesson_while_it_is_entered_resumes_the_stream(registry):
+    sessions = registry()
+    connect(sessions, "a")
+    place = sessions._places["a"]
+    real, place.visitor = place.visitor, Crossing("pause_for_guest")
+    place.visitor.uploads = {}
+    cross(lambda: sessions.enter_guest("a"), lambda: sessions.leave_guest("a"), place.visitor)
+    assert place.visitor.calls == ["pause_for_guest", "resume_after_guest"]
+    assert place.guest is None
+    place.visitor = real
+
+
+def test_an_upload_of_a_visitor_who_left_is_deleted(registry, tmp_path):
+    sessions = registry()
+    connect(sessions, "a")
+    for closes in (sessions._places["a"].visitor.files.close, lambda: sessions.close("a")):
+        closes()
+        upload = tmp_path / "an-upload" / "film.mp4"
+        upload.parent.mkdir()
+        upload.write_bytes(b"private")
+        with pytest.raises(HermesError, match=r"closed|from the page"):
+            sessions.receive_upload("a", str(upload))
+        assert not upload.exists()
+        upload.parent.rmdir()
+
+
 def test_simultaneous_lesson_events_enter_one_guest(registry):
     sessions = registry()
     own = connect(sessions, "a")

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import json
+import threading
 import time
 from pathlib import Path
 
@@ -20,6 +22,7 @@ from ui.page.handlers import Handlers, to_json
 from ui.player.camera_picture import small_enough
 from ui.player.clips import Clip, read_clips
 from ui.player.source import Source
+from ui.runs.stream_recorder import StreamRecording
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
@@ -218,6 +221,63 @@ def test_a_missing_model_is_reported(engine):
     loader.preload(StreamSettings(model="/nowhere/at-all"))
     until(lambda: loader.state("/nowhere/at-all").error)
     assert "/nowhere/at-all" in loader.state("/nowhere/at-all").error
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(ImportError("no module"), "internal error"), (MemoryError(), "Memory ran out")]
+)
+def test_a_fault_while_a_model_is_loaded_is_reported_and_it_can_be_loaded_again(error, words, tiny_model):
+    faults = [error]
+
+    def load(name, progress):  # noqa: ARG001 - as the engine calls it
+        if faults:
+            raise faults.pop()
+        return tiny_model
+
+    engine = Engine(loader=load)
+    loader = ModelLoader(engine)
+    loader.preload(StreamSettings(model="faulty"))
+    until(lambda: loader.state("faulty").error)
+    assert words in loader.state("faulty").error
+    assert loader.ensure("faulty").name == "faulty"
+    engine.close()
+
+
+def test_a_recording_that_is_saved_while_its_visitor_leaves_is_deleted(make, monkeypatch):
+    visitor = playing(make)
+    visitor.record()
+    until(lambda: visitor.poll(None, -1)[0]["recording"]["moments"])
+    finish = StreamRecording.finish
+
+    def leave_first(recording, *given):
+        visitor.close()
+        return finish(recording, *given)
+
+    monkeypatch.setattr(StreamRecording, "finish", leave_first)
+    visitor.stop_recording()
+    assert not visitor.files.path.exists()
+    with pytest.raises(HermesError):
+        visitor.record()
+
+
+def test_one_recording_at_a_time(make):
+    visitor = playing(make, speed=1.0)
+    together, begun = threading.Barrier(8), []
+
+    def record():
+        together.wait()
+        with contextlib.suppress(HermesError):
+            visitor.record()
+            begun.append(visitor._recordings._current)
+
+    threads = [threading.Thread(target=record) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(begun) == 1
+    until(lambda: visitor.poll(None, -1)[0]["recording"]["moments"])
+    visitor.stop_recording()
 
 
 def test_settings_that_do_not_fit_the_model_are_reported_when_it_is_loaded(engine):

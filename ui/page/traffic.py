@@ -1,5 +1,7 @@
 """ASGI middleware that serves only the routes of the page, limits bodies, and tracks connections, closed tabs and uploads.
 
+A session of Gradio, which its events and messages belong to, can be used only by the visitor that used it first.
+
 Gradio has other routes, some of which store files or decode videos for any client.
 Long-lived requests of a page (Gradio's heartbeat and event stream, the update stream) are its connections. `LEAVE` is the
 beacon that the page sends when its tab is closed. Files uploaded through Gradio's route are moved immediately into the
@@ -12,6 +14,7 @@ import asyncio
 import json
 import logging
 import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
@@ -22,7 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from hermes.errors import HermesError
-from ui.visitors.connections import key_of_token, visitor_key
+from ui.visitors.connections import SessionOwners, key_of_token, visitor_key
 from ui.visitors.registry import Sessions
 
 logger = logging.getLogger(__name__)
@@ -36,6 +39,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 LEAVE: Final = "hermes-live-leave"
 LONGEST_TOKEN: Final = 200
 _CONNECTION: Final = re.compile(r"/gradio_api/(?:heartbeat/([\w-]+)|queue/data)$|/hermes-live-updates$")
+_EVENT: Final = re.compile(r"/gradio_api/(?:queue/join|cancel|reset)/?$")
 _UPLOAD: Final = re.compile(r"/gradio_api/upload/?$")
 _SERVED: Final = {
     "GET": re.compile(
@@ -51,7 +55,9 @@ MOST_BYTES: Final = 4_000_000
 FORM_BYTES: Final = 65_536
 """Maximum size of an upload's form data without the file."""
 BODY_SECONDS: Final = 30.0
-"""Longest wait for the next part of a body."""
+"""Longest wait for the next part of a body. A body may also take this long, and longer at `SLOWEST`."""
+SLOWEST: Final = 4000
+"""Bytes per second below which a body is refused after `BODY_SECONDS`."""
 
 
 class PageTraffic:
@@ -62,6 +68,7 @@ class PageTraffic:
         self._app = app
         self._sessions = sessions
         self._uploading: Counter[str] = Counter()
+        self._owners = SessionOwners()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -87,13 +94,48 @@ class PageTraffic:
             await self._upload(scope, receive, send)
         elif connection := _CONNECTION.search(path):
             await self._connection(connection[1], scope, receive, send)
+        elif _EVENT.search(path) and scope["method"] == "POST":
+            await self._event(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+    async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on an event, unless it names the session of another visitor."""
+        body, more = b"", True
+        while more:
+            message = await receive()
+            if message["type"] != "http.request":
+                return
+            body, more = body + message.get("body", b""), message.get("more_body", False)
+        try:
+            data = json.loads(body)
+        except (ValueError, RecursionError):
+            await _reply(send, 400, "The event is not valid JSON.")
+            return
+        session = data.get("session_hash") if isinstance(data, dict) else None
+        if not self._may_use(scope, session):
+            await _reply(send, 403, "This session belongs to another page.")
+            return
+        whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+        async def replay() -> Message:
+            return whole.pop() if whole else await receive()
+
+        await self._app(scope, replay, send)
+
+    def _may_use(self, scope: Scope, session: object) -> bool:
+        """Return whether a request may name a session. Gradio rejects those that are no text."""
+        if not isinstance(session, str):
+            return True
+        return self._owners.claim(session, visitor_key(Headers(scope=scope), session) or "")
 
     async def _connection(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a long-lived request. The visitor is connected while it lasts."""
         if session is None:
             session = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [])), None)
+        if not self._may_use(scope, session):
+            await _reply(send, 403, "This session belongs to another page.")
+            return
         key = visitor_key(Headers(scope=scope), session)
         connections = self._sessions.connections
         if key is None or connections is None:
@@ -190,21 +232,22 @@ def _whole(receive: Receive) -> Receive:
 
 
 def _limited(receive: Receive, most: int, error: Callable[[int, str], Exception]) -> Receive:
-    """Limit the body of a request: its size, and the time until its next part.
+    """Limit the body of a request: its size, the time until its next part, and its duration.
 
     Args:
         receive: Receives the request.
         most: Bytes.
         error: Makes the exception that is raised instead of receiving more, from a status and a sentence.
     """
-    size, complete = 0, False
+    size, complete, began = 0, False, time.monotonic()
 
     async def limited() -> Message:
         nonlocal size, complete
         if complete:
             return await receive()
+        left = BODY_SECONDS + size / SLOWEST - (time.monotonic() - began)
         try:
-            async with asyncio.timeout(BODY_SECONDS):
+            async with asyncio.timeout(min(left, BODY_SECONDS)):
                 message = await receive()
         except TimeoutError:
             raise error(408, "The request was not completed in time.") from None

@@ -1,6 +1,7 @@
 // Recorded lab runs: their list, links to them, and their playback.
 import { h, icon, setText } from "../shared/dom.js";
-import { clock, count, whole } from "../shared/format.js";
+import { clock, count } from "../shared/format.js";
+import { sizeProblem, uploadProblem } from "../shared/upload.js";
 import { before, linkTo, makeStrip, readLink, runPanel } from "../runs/replay.js";
 import { makeTransport } from "../player/transport.js";
 
@@ -34,14 +35,14 @@ export function makeLabList({ runs, limitMb, upload, open, file, showError }) {
   let shown = null;
 
   async function openFile(chosen) {
-    if (chosen.size > limitMb * 1e6) return showError(`${chosen.name} is ${whole(chosen.size / 1e6)} MB. The limit is ${limitMb} MB.`);
-    if (!chosen.size) return showError(`${chosen.name} is empty. Choose a saved lab run.`);
+    const problem = sizeProblem(chosen, limitMb, "a saved lab run");
+    if (problem) return showError(problem);
     setText(words, `Opening ${chosen.name} …`);
     try {
       const { path } = await upload(chosen);
       file({ path, name: chosen.name });
-    } catch {
-      showError(`${chosen.name} could not be uploaded. Check the connection and try again.`);
+    } catch (error) {
+      showError(uploadProblem(chosen.name, error, limitMb));
     }
     input.value = "";
     return setText(words, "Open a saved lab run");

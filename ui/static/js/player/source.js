@@ -1,6 +1,7 @@
 // The source of the stream: one tab per kind of source, with the selection of each.
 import { h, icon, radioKeys, setText } from "../shared/dom.js";
-import { clock, whole } from "../shared/format.js";
+import { clock } from "../shared/format.js";
+import { sizeProblem, uploadProblem } from "../shared/upload.js";
 import { runPanel } from "../runs/replay.js";
 
 const SOURCES = [["run", "Recorded"], ["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
@@ -121,17 +122,17 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
 
   async function uploadFile(file) {
     const before = chosen.upload;
-    if (file.size > limitMb * 1e6) return on.problem(`${file.name} is ${whole(file.size / 1e6)} MB. The limit is ${limitMb} MB.`);
-    if (!file.size) return on.problem(`${file.name} is empty. Choose a video file.`);
+    const problem = sizeProblem(file, limitMb, "a video file");
+    if (problem) return on.problem(problem);
     chosen.upload = { name: file.name, busy: true };
     show();
     try {
       const { path } = await upload(file);
       chosen.upload = { name: file.name, path };
       on.file(file.name.endsWith(".hermesrun"));
-    } catch {
+    } catch (error) {
       chosen.upload = before;
-      on.problem(`${file.name} could not be uploaded. Check the connection and try again.`);
+      on.problem(uploadProblem(file.name, error, limitMb));
     }
     show();
     return on.changed();

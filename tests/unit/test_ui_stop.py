@@ -1,0 +1,57 @@
+"""A server that is stopped deletes the files of its visitors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+from patience import PATIENCE, until
+from served_page import Tab
+
+ROOT = Path(__file__).parents[2]
+FILM = Path(__file__).parents[1] / "data" / "variable_rate.mp4"
+
+
+def files_below(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_server_deletes_the_files_of_its_visitors(tmp_path, number):
+    uploads, log = tmp_path / "uploads", tmp_path / "log"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            [sys.executable, str(ROOT / "app.py"), "--streams", "1", "--port", str(port)],
+            cwd=tmp_path,
+            env=os.environ | {"GRADIO_TEMP_DIR": str(uploads), "PYTHONUNBUFFERED": "1"},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+        try:
+            tabs: list[Tab] = []
+
+            def opened():
+                assert server.poll() is None, log.read_text()
+                with contextlib.suppress(httpx.ConnectError):
+                    tabs.append(Tab(f"http://127.0.0.1:{port}"))
+                return tabs
+
+            until(opened)
+            assert tabs[0].upload(FILM.read_bytes(), "my film.mp4").status_code == 200
+            assert "my film.mp4" in files_below(uploads)
+            server.send_signal(number)
+            assert server.wait(PATIENCE) == 0, log.read_text()
+        finally:
+            server.kill()
+            server.wait()
+    assert "Traceback" not in log.read_text()
+    assert files_below(uploads) == []

@@ -120,7 +120,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
       returning.root,
-      h("div", { class: "hl-top-row" }, source.tabs, record.button), source.current,
+      source.tabs, h("div", { class: "hl-current-row" }, source.current, record.button),
       h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading, transport.line, source.panel),
       h("div", { class: "hl-time" }, transport.time, transport.progress, strip.slider), transport.controls, record.line, notes, strip.root);
     return { root, picture, poster, self, big, loading, tag, notes, strip, record };

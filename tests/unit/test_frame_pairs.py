@@ -206,3 +206,24 @@ def test_a_budget_below_one_frame_is_an_error_and_a_small_one_is_reported(tmp_pa
     assert session.policy is before
     with pytest.raises(hermes.HermesError, match="pixels"):
         hermes.load(folder, device="cpu", max_pixels=1)
+
+
+def test_states_of_linear_layers_are_those_before_the_question(tmp_path):
+    (tmp_path / "m").mkdir()
+    model = hermes.load(tiny.qwen3_5(tmp_path / "m"), device="cpu")
+    frames, times = pictures(14), np.arange(14) / 2
+    asked, plain = (hermes.StreamSession(model, budget=BUDGET) for _ in range(2))
+    for session in (asked, plain):
+        session.push(frames[:13], times[:13])
+    before = {number: state.now for number, state in asked.state.cache.states.items()}
+    copies = {number: (now.conv.clone(), now.recurrent.clone()) for number, now in before.items()}
+    assert copies
+    list(asked.ask(QUESTION, max_new_tokens=2))
+    for number, state in asked.state.cache.states.items():
+        assert torch.equal(state.now.conv, copies[number][0])
+        assert torch.equal(state.now.recurrent, copies[number][1])
+    for session in (asked, plain):
+        session.state.history.conversation = None
+        session.push(frames[13:], times[13:])
+    for state, other in zip(asked.state.cache.states.values(), plain.state.cache.states.values(), strict=True):
+        assert torch.equal(state.now.recurrent, other.now.recurrent)

@@ -93,7 +93,7 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     expect(badge).to_contain_text("original method, no training")
     box.locator("summary").click()
     box.get_by_role("switch", name="Smoothing across layers").click()
-    expect(box.locator("summary")).to_contain_text("1 of 17 changed")
+    expect(box.locator("summary")).to_contain_text("1 of 21 changed")
     expect(box.get_by_role("status")).to_have_text(
         "The change applies at the next eviction. Evicted tokens are not restored."
     )

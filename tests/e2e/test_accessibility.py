@@ -99,7 +99,7 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
     panel = page.locator('[data-view="try"]')
     panel.locator("summary").click()
     panel.get_by_role("switch", name="Smoothing across layers").click()
-    expect(panel.locator("summary")).to_contain_text("1 of 17 changed")
+    expect(panel.locator("summary")).to_contain_text("1 of 21 changed")
     page.get_by_role("button", name=re.compile("^More settings")).click()
     assert findings(page) == []
 

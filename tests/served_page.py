@@ -21,16 +21,18 @@ from ui.visitors.connections import TAB_HEADER, key_of_token
 from ui.visitors.files import server_folder
 from ui.visitors.registry import Quota
 
+QUOTA = Quota(reload_seconds=0.2)
+
 
 @contextmanager
 def serve(folder: Path) -> Iterator[tuple[str, Handlers]]:
     """Serve a page whose files lie below `folder`; yields its address and its handlers."""
     engine = Engine()
     with server_folder(folder):
-        options = Options(StreamSettings(), ("pocket",), any_model=False, clips=Path("/nowhere"), quota=Quota())
+        options = Options(StreamSettings(), ("pocket",), any_model=False, clips=Path("/nowhere"), quota=QUOTA)
         made = build(engine, hermes.POLICIES, options)
         _, address, _ = made.blocks.launch(
-            prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(Quota(), made.handlers, made.opening)
+            prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(QUOTA, made.handlers, made.opening)
         )
         try:
             yield address, made.handlers

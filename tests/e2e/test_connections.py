@@ -230,3 +230,19 @@ def test_a_hostile_file_of_one_visitor_leaves_another_unaffected(app, browser, n
     finally:
         page.context.close()
         other.context.close()
+
+
+def test_a_reload_by_the_browser_keeps_stream_memory_and_chat(app, browser):
+    page = open_tab(browser, app.url)
+    try:
+        start(page, clip=1, speed="1×")
+        wait_frames(page, 12)
+        page.get_by_role("button", name="Pause").click()
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
+        ask(page, "What is shown now?")
+        before, seen = answered(turns(page).first), frames(page)
+        page.reload()
+        expect(turns(page).first.locator(".hl-a")).to_have_text(before)
+        until(page, lambda: frames(page) == seen, "the memory is another one")
+    finally:
+        page.context.close()

@@ -27,9 +27,10 @@ def served(tmp_path_factory):
         yield page
 
 
-def leave(tab):
-    """Send what a browser sends when a tab is closed."""
+def leave(tab, served):
+    """Send what a browser sends when a tab is closed or reloaded, and wait until the visitor is gone."""
     httpx.post(f"{tab.client.base_url}{LEAVE}", content=tab.token).raise_for_status()
+    until(lambda: tab.key not in served[1].sessions.visitors())
 
 
 @pytest.fixture
@@ -47,16 +48,16 @@ def open_tab(served):
         tab.client.close()
 
 
-def test_equal_uploads_are_separate_and_deleted_when_their_visitor_leaves(open_tab):
+def test_equal_uploads_are_separate_and_deleted_when_their_visitor_leaves(open_tab, served):
     first, second = open_tab(), open_tab()
     data = FILM.read_bytes()
     (one,), (two,) = first.upload(data).json(), second.upload(data).json()
     assert one != two
     assert second.client.get(f"gradio_api/file={two}").content == data
-    leave(first)
+    leave(first, served)
     assert first.client.get(f"gradio_api/file={one}").status_code in (403, 404)
     assert second.client.get(f"gradio_api/file={two}").content == data
-    leave(second)
+    leave(second, served)
     assert second.client.get(f"gradio_api/file={two}").status_code in (403, 404)
     left = [path for path in Path(get_upload_folder()).rglob("*") if path.is_file() and path.read_bytes() == data]
     assert left == []
@@ -77,7 +78,7 @@ def test_a_recording_is_deleted_when_its_visitor_leaves(open_tab, served):
     handlers.act({"action": "stop-recording"}, tab.key)
     recorded = player()["recorded"]
     assert len(tab.client.get(recorded["url"]).content) == recorded["bytes"]
-    leave(tab)
+    leave(tab, served)
     assert tab.client.get(recorded["url"]).status_code in (403, 404)
 
 
@@ -125,7 +126,7 @@ def test_a_closed_tab_frees_its_place_immediately(open_tab, served):
     tab = open_tab()
     assert tab.player["state"] == "empty"
     assert tab.key in served[1].sessions.visitors()
-    leave(tab)
+    leave(tab, served)
     assert tab.key not in served[1].sessions.visitors()
     assert "not connected" in served[1].poll({}, tab.key)[0]["notice"]["text"], (
         "its open update stream makes no new place"

@@ -69,6 +69,7 @@ class PageTraffic:
         self._sessions = sessions
         self._uploading: Counter[str] = Counter()
         self._owners = SessionOwners()
+        self._leaving: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -152,7 +153,10 @@ class PageTraffic:
                 asyncio.get_running_loop().run_in_executor(None, self._sessions.disconnected, key)
 
     async def _leave(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Close a visitor. The body is the token of the page, because a beacon cannot set headers."""
+        """Close a visitor soon, if its page was closed and not reloaded.
+
+        The body is the token of the page, because a beacon cannot set headers.
+        """
         body, more = b"", scope["method"] == "POST"
         while more and len(body) <= LONGEST_TOKEN:
             message = await receive()
@@ -160,10 +164,15 @@ class PageTraffic:
             more = message["type"] == "http.request" and message.get("more_body", False)
         key = key_of_token(body.decode("latin-1"))
         if key is not None:
-            if self._sessions.connections is not None:
-                self._sessions.connections.left(key)
-            await asyncio.to_thread(self._sessions.close, key)
+            await asyncio.to_thread(self._sessions.left, key)
+            task = asyncio.create_task(self._close_unless_back(key))
+            self._leaving.add(task)
+            task.add_done_callback(self._leaving.discard)
         await _reply(send, 204 if key is not None else 400)
+
+    async def _close_unless_back(self, key: str) -> None:
+        await asyncio.sleep(self._sessions.quota.reload_seconds)
+        await asyncio.to_thread(self._sessions.close_unless_back, key)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on an upload, and replace the paths in the response by those in the visitor's folder."""

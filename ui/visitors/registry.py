@@ -41,6 +41,8 @@ class Quota:
         visitors: Maximum number of open tabs.
         per_client: Maximum number of open tabs per network address, so that one client cannot take all places.
         grace_seconds: How long a visitor keeps its place after its connection was lost.
+        reload_seconds: How long a visitor keeps its memory after its page was closed. A page that is reloaded says the same
+            as one that is closed. Its place can be taken by another visitor at once.
         idle_seconds: Time without events after which a connected tab loses its place. A hidden tab polls about once a
             minute.
         uploads: Maximum number of files per visitor; the oldest is deleted when another is uploaded.
@@ -50,6 +52,7 @@ class Quota:
     visitors: int = 64
     per_client: int = 32
     grace_seconds: float = 60.0
+    reload_seconds: float = 10.0
     idle_seconds: float = 600.0
     uploads: int = 3
     upload_mb: int = 200
@@ -203,6 +206,17 @@ class Sessions:
             with place.switching:
                 (place.guest or place.visitor).reconnect()
             logger.info("A visitor reconnected")
+
+    def left(self, key: str) -> None:
+        """Handle a closed or reloaded page: another visitor may take its place. Its connections no longer count."""
+        if self.connections is not None:
+            self.connections.left(key)
+        self.disconnected(key)
+
+    def close_unless_back(self, key: str) -> None:
+        """Close a visitor whose page was closed, unless the page has connected again."""
+        if self.connections is None or not self.connections.is_live(key):
+            self.close(key)
 
     def disconnected(self, key: str) -> None:
         """Handle the end of a page's last connection. `sweep` pauses the stream soon, and closes it later."""

@@ -8,7 +8,7 @@ const LINGER_MS = 200;
 const GAP = 8;
 const MARK_MS = 150;
 /** Where terms are marked automatically: captions and settings, but not controls. */
-const CAPTIONS = [".hl-board figcaption p", "#hl-settings [data-testid='block-info'], #hl-settings .hl-message"];
+const CAPTIONS = [".hl-board figcaption p:not(.hl-scale, .hl-window)", "#hl-settings [data-testid='block-info'], #hl-settings .hl-message"];
 
 /** Create the glossary of `terms`. Returns {term(text), markPage()}. */
 export function makeGlossary(terms) {

@@ -208,4 +208,7 @@ def test_the_page_offers_a_plugin(tmp_path):
     path.write_text(PLUGIN.format(name="NewestInPage"))
     flags = parse(["--plugin", str(path), "--policy", "newest-in-page"])
     assert flags.policy == "newest-in-page"
-    assert {"name": "newest-in-page", "title": "Newest in page", "badge": "custom policy"} in choices(hermes.POLICIES)
+    offered = {choice["name"]: choice for choice in choices(hermes.POLICIES)}
+    assert offered["newest-in-page"]["title"] == "Newest in page"
+    assert offered["newest-in-page"]["badge"] == "custom policy"
+    assert offered["newest-in-page"]["group"]

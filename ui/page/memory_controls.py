@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from hermes.errors import HermesError
+from hermes.policies.fidelity import GROUPS
 from hermes.view import StreamSettings
 from ui.component import part
 
@@ -37,7 +38,7 @@ class MemoryControls:
             ("setting",),
             value=self.message(settings),
             policies=[
-                {"name": name, "title": policy.title, "group": policy.badge[:1].upper() + policy.badge[1:]}
+                {"name": name, "title": policy.title, "group": GROUPS[policy.fidelity_of()]}
                 for name, policy in policies.items()
             ],
             low=LOWEST_BUDGET,

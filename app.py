@@ -61,6 +61,8 @@ def main(arguments: list[str] | None = None) -> int:
     except HermesError as error:
         sys.stderr.write(f"hermes: error: {error}\n")
         return 2
+    except KeyboardInterrupt:  # stopped while it was starting; later, Gradio handles it
+        return 0
 
 
 def _serve(options: Options, streams: int, address: Address, *, share: bool) -> int:

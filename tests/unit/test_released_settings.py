@@ -15,11 +15,11 @@ import hermes
 from hermes.cli import main
 from hermes.memory.guidance_prompts import RELEASED_GLOBAL, RELEASED_LOCAL, options_of, prompts_of_tiers
 from hermes.memory.tiers import LONG_TERM, SENSORY, WORKING
-from hermes.policies.presets import RELEASED
+from hermes.policies.presets import RELEASED, changes_of
 from hermes.serving.engine import Engine
 from hermes.session.answer import Answer, penalised
 from hermes.view import StreamSettings
-from ui.settings.policy_settings import apply, presets_of
+from ui.settings.policy_settings import apply
 
 CHOICE = "What is shown?\nOptions:\n(A) a red card\n(B) a blue cat\nOnly give the best option."
 LLAVA_HEAD = "<|im_start|>system \nYou are a helpful assistant.<|im_end|><|im_start|>user "
@@ -143,9 +143,11 @@ def test_a_session_file_cannot_claim_a_format_that_the_model_lacks(tmp_path):
     session = hermes.StreamSession(model, budget=64)
     session.push(*pictures(4))
     session.state.released_chat = True
-    session.save(tmp_path / "s")
-    with pytest.raises(hermes.HermesError, match="no chat format of the released code"):
-        hermes.StreamSession.load(tmp_path / "s", model)
+    with pytest.raises(
+        hermes.HermesError, match="no chat format of the released code"
+    ):  # saving checks as loading does
+        session.save(tmp_path / "s")
+    assert not (tmp_path / "s").exists()
 
 
 def test_the_command_line_takes_the_preset(capsys, tiny_folder):
@@ -175,5 +177,5 @@ def test_the_page_applies_the_preset_with_its_guidance(tiny_model):
     assert stream.settings.guidance == "embedding"
     assert dict(stream.settings.changed) == dict(RELEASED.changed)
     assert [preset["name"] for preset in shown["presets"] if preset["on"]] == ["released"]
-    assert presets_of("hermes")[0] is RELEASED
+    assert changes_of("hermes")[0] is RELEASED
     engine.close()

@@ -28,6 +28,8 @@ def test_a_stopped_server_deletes_the_files_of_its_visitors(tmp_path, number):
     uploads, log = tmp_path / "uploads", tmp_path / "log"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
+    # A test run in the background of a shell ignores SIGINT, and its child processes would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with log.open("w") as out:
         server = subprocess.Popen(
             [sys.executable, str(ROOT / "app.py"), "--streams", "1", "--port", str(port)],
@@ -36,6 +38,7 @@ def test_a_stopped_server_deletes_the_files_of_its_visitors(tmp_path, number):
             stdout=out,
             stderr=subprocess.STDOUT,
         )
+        signal.signal(signal.SIGINT, before)
         try:
             tabs: list[Tab] = []
 

@@ -71,9 +71,9 @@ class Backbone(ABC):
     # Defined by each family ---------------------------------------------------------------------------------------
 
     @property
-    @abstractmethod
     def decoder(self) -> Any:
         """The language model: has `layers`, `norm`, `rotary_emb` and `embed_tokens`."""
+        return self.model.model.language_model
 
     @property
     def rotary(self) -> Rotary:
@@ -114,9 +114,9 @@ class Backbone(ABC):
         return cache.next_positions()[None, :, None] + encoded.offsets[:, None, :]
 
     @property
-    @abstractmethod
     def video_marker(self) -> str:
-        """The video placeholder of the chat template; it separates the head from the tail."""
+        """The video placeholder of the chat template, which separates the head from the tail: by default the video token."""
+        return str(self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id))
 
     chat_template: str | None = None
     """Chat template of the family; takes precedence over those of the model folder."""

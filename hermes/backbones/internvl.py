@@ -38,11 +38,6 @@ class InternVL(Backbone):
         self.size = (int(size.get("width", width)), int(size.get("height", height)))
         self._prepare = FramePreparation(preprocessor, MEAN, STD, self.device)
 
-    @property
-    def decoder(self) -> Any:
-        """The decoder: Qwen2 in InternVL3, Qwen3 in InternVL3.5."""
-        return self.model.model.language_model
-
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
         """Layout after pixel shuffle; the same for all frame sizes."""
         config = self.model.config

@@ -36,16 +36,6 @@ class LlavaOnevision(Backbone):
         self.size = (int(size["width"]), int(size["height"]))
         self._prepare = FramePreparation(preprocessor, [0.5] * 3, [0.5] * 3, self.device)
 
-    @property
-    def decoder(self) -> Any:
-        """The Qwen2 decoder."""
-        return self.model.model.language_model
-
-    @property
-    def video_marker(self) -> str:
-        """The video token."""
-        return self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id)
-
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
         """Layout after 2x pooling, rounded up; the same for all frame sizes."""
         vision = self.model.config.vision_config

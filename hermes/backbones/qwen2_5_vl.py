@@ -42,11 +42,6 @@ class Qwen25VL(Backbone):
         self._rotary = Rotary.from_sections(self.frequencies, tuple(self.text_config.rope_parameters["mrope_section"]))
 
     @property
-    def decoder(self) -> Any:
-        """The decoder."""
-        return self.model.model.language_model
-
-    @property
     def rotary(self) -> Rotary:
         """3D M-RoPE: consecutive sections of the frequencies for time, row and column."""
         return self._rotary

@@ -44,16 +44,6 @@ class VideoLlama3(Backbone):
         self._merge = int(preprocessor.get("merge_size") or 2)
         self._prepare = FramePreparation(preprocessor, [0.5] * 3, [0.5] * 3, self.device)
 
-    @property
-    def decoder(self) -> Any:
-        """The Qwen2 decoder."""
-        return self.model.model.language_model
-
-    @property
-    def video_marker(self) -> str:
-        """The video token."""
-        return self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id)
-
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
         """Layout by the family's smart resize: sides are multiples of a merged patch, within the processor's pixel limits.
 

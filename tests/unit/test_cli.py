@@ -220,7 +220,7 @@ def test_sound_only(capsys):
 
 
 def test_hub_out_of_reach(capsys):
-    assert ask(CLIP, "--question", "What?", "--model", "nobody/no-such-model") == 2
+    assert ask(CLIP, "--question", "What?", "--model", "example/no-such-model") == 2
     said = capsys.readouterr().err
     assert said.startswith("hermes: error: ")
     assert "cannot be reached" in said

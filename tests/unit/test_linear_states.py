@@ -218,7 +218,7 @@ def test_runs_and_board_say_which_layers_hold_no_tokens(model, tmp_path):
 
 
 def test_thinking_is_not_asked_for(tmp_path):
-    """Templates such as Qwen3.5's ask for a chain of thought unless they are told not to."""
+    """Templates such as Qwen3.5's request a chain of thought unless `enable_thinking` is false."""
     folder = tmp_path / "qwen3_5"
     folder.mkdir()
     tiny.qwen3_5(folder, layers=1)

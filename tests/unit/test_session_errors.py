@@ -140,7 +140,7 @@ def test_files_that_are_no_sessions(tiny_model, short_range_model, noise, tmp_pa
         ("no-such-model", "There is no model"),
         ("/no/such/folder", "There is no model"),
         ("owner/name/extra", "There is no model"),
-        ("somebody/some-model", "hub cannot be reached"),
+        ("example/some-model", "hub cannot be reached"),
     ],
 )
 def test_models_that_are_not_there(name, message):

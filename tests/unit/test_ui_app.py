@@ -109,7 +109,7 @@ def refused(capsys, *arguments):
 
 
 @pytest.mark.parametrize(
-    "model", ["nonsense", "/no/such/folder", "nobody/no-such-model", "a/b/c", "~nobody/x", "x" * 300]
+    "model", ["nonsense", "/no/such/folder", "example/no-such-model", "a/b/c", "~unknown/x", "x" * 300]
 )
 def test_an_unknown_model_is_refused(no_environment, capsys, model):  # noqa: ARG001
     refused(capsys, "--model", model)

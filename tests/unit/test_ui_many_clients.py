@@ -46,7 +46,7 @@ def event(session, **more):
 
 
 @pytest.mark.parametrize("forged", ["another token", "no token", "an invalid token"])
-def test_nobody_can_use_the_session_of_another_visitor(open_tab, served, forged):
+def test_a_visitor_cannot_use_the_session_of_another(open_tab, served, forged):
     address, handlers = served
     victim, session = open_tab(), f"victim-{forged.replace(' ', '-')}"
     joined = victim.client.post("gradio_api/queue/join", json=event(session))

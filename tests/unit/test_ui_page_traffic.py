@@ -133,7 +133,7 @@ def test_a_closed_tab_frees_its_place_immediately(open_tab, served):
     )
 
 
-FORM = {"video": ("a.mp4", b"a video of somebody without a page")}
+FORM = {"video": ("a.mp4", b"a video from a client without a page")}
 
 
 @pytest.mark.parametrize(

@@ -254,7 +254,7 @@ def test_other_requests_are_refused(client, name, body, status):
 
 
 def test_a_request_without_a_running_response_conflicts(client):
-    assert client.post(REQUESTS, json={"session": "nobody-here"}).status_code == 204
+    assert client.post(REQUESTS, json={"session": "unknown-session"}).status_code == 204
 
 
 @pytest.mark.parametrize(

@@ -51,7 +51,7 @@ MOST_OWNED: Final = 10_000
 
 
 class SessionOwners:
-    """Which visitor uses which session of Gradio: nobody else can read or send its events. Thread-safe."""
+    """The visitor that uses each Gradio session. Only that visitor can read or send the session's events. Thread-safe."""
 
     def __init__(self) -> None:
         self._owners: OrderedDict[str, str] = OrderedDict()

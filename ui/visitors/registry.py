@@ -288,7 +288,7 @@ class Sessions:
         if not real.is_relative_to(self._root) or not real.is_file():
             raise HermesError("A file can only be uploaded from the page.")
         if place is None:
-            real.unlink(missing_ok=True)  # it belongs to nobody
+            real.unlink(missing_ok=True)  # it has no owner
             raise HermesError("A file can only be uploaded from the page.")
         try:
             stored = str(place.visitor.files.take(real))

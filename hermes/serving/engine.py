@@ -21,9 +21,6 @@ from hermes.serving.scheduling import Choice, Kind, Scheduler, Work
 from hermes.view import LiveView, StreamSettings
 
 if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-
     from hermes.backbones.base import Backbone
     from hermes.backbones.downloads import Confirm, Progress
     from hermes.serving.stream import LiveStream
@@ -214,32 +211,29 @@ class Engine:
         settings.check()
         open_session(self.model(settings.model), settings).close()
 
-    def achievable_fps(
-        self, settings: StreamSettings, read_frames: Callable[[], npt.NDArray[np.uint8]]
-    ) -> float | None:
+    def achievable_fps(self, settings: StreamSettings) -> float | None:
         """Estimate how many frames per second a new stream can process, from a short measurement.
 
-        The result is kept for the model and the size to which it resizes frames.
+        The measurement uses grey frames of 4:3 with the longest side that the settings allow, so it opens no file and is
+        pessimistic for smaller frames. The result is kept for the model and the size to which it resizes frames.
 
         Args:
             settings: Settings of the stream; the model must be loaded.
-            read_frames: Returns the first frames of the source, uint8 [T, H, W, 3].
 
         Returns:
             Frames per second; None if it cannot be measured, because all places are taken or the settings do not fit.
 
         Raises:
-            HermesError: The model is not loaded, or the frames cannot be read.
+            HermesError: The model is not loaded.
         """
         model = self.model(settings.model)
-        wide, tall = model.layout(336, 448).pixels, model.layout(448, 336).pixels
-        frames = read_frames() if wide != tall else None
-        key = settings.model, model.layout(*frames.shape[1:3]).pixels if frames is not None else wide
+        size = (max(1, settings.max_side * 3 // 4), settings.max_side)
+        key = settings.model, model.layout(*size).pixels
         if key not in self._rates:
             with IMPORTING:
                 from hermes.serving.rate import RateProbe  # noqa: PLC0415 - loads torch
 
-            probe = RateProbe(model, settings, read_frames() if frames is None else frames)
+            probe = RateProbe(model, settings, size)
             try:
                 self.enter(probe)
             except HermesError:

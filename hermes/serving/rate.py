@@ -12,8 +12,6 @@ from hermes.serving.scheduling import Kind, Work
 from hermes.serving.stream_memory import open_session
 
 if TYPE_CHECKING:
-    import numpy.typing as npt
-
     from hermes.backbones.base import Backbone
     from hermes.view import StreamSettings
 
@@ -22,6 +20,7 @@ HEADROOM: Final = 0.7
 SHORT_SECONDS: Final = 0.5
 """A measurement of this duration is precise enough; shorter ones are repeated with more frames."""
 ROUNDS: Final = 3
+GREY: Final = 128
 
 
 class RateProbe:
@@ -31,16 +30,16 @@ class RateProbe:
         frames_per_second: The achievable rate, with headroom; None if the measurement failed.
     """
 
-    def __init__(self, model: Backbone, settings: StreamSettings, frames: npt.NDArray[np.uint8]) -> None:
+    def __init__(self, model: Backbone, settings: StreamSettings, size: tuple[int, int]) -> None:
         """Prepare the measurement.
 
         Args:
             model: The model.
             settings: Settings of the stream to be started.
-            frames: The first frames of its source, uint8 [T, H, W, 3].
+            size: Height and width of its frames.
         """
         self.frames_per_second: float | None = None
-        self._model, self._settings, self._frames = model, settings, frames
+        self._model, self._settings, self._size = model, settings, size
         self._done = threading.Event()
 
     def work(self) -> Work:
@@ -50,7 +49,7 @@ class RateProbe:
     def step(self, kind: Kind, *, contended: bool) -> bool:  # noqa: ARG002
         """Measure."""
         try:
-            self.frames_per_second = HEADROOM * measure_rate(self._model, self._settings, self._frames)
+            self.frames_per_second = HEADROOM * measure_rate(self._model, self._settings, self._size)
         finally:
             self._done.set()
         return True
@@ -69,18 +68,18 @@ class RateProbe:
         return self.frames_per_second
 
 
-def measure_rate(model: Backbone, settings: StreamSettings, frames: npt.NDArray[np.uint8]) -> float:
-    """Return the frames per second at which a new stream is encoded.
+def measure_rate(model: Backbone, settings: StreamSettings, size: tuple[int, int]) -> float:
+    """Return the frames per second at which a new stream of frames of a size (height, width) is encoded.
 
     One step of frames is encoded first. If that was fast, the measurement is repeated with more frames: the first step is
     slower than the others, and a chunk of several frames is faster per frame.
     """
     session = open_session(model, settings)
     try:
-        count = model.layout(*frames.shape[1:3]).frames_per_step
+        count = model.layout(*size).frames_per_step
         best = 0.0
         for _ in range(ROUNDS):
-            chunk = frames[np.arange(count) % len(frames)]
+            chunk = np.full((count, *size, 3), GREY, np.uint8)
             seen = session.stats.frames_seen
             began = time.perf_counter()
             session.push(chunk, (seen + np.arange(count)) / settings.fps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import tiny
 from patience import until
@@ -12,9 +11,10 @@ import hermes
 from hermes.serving import rate
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.video import VideoError
+from hermes.video.decoder_process import fork_server
 from ui.player.source import Source
 from ui.settings.model_loader import ModelLoader
-from ui.settings.rate import CAMERA_SIZE, FRAME_RATES, achievable_rate, first_frames
+from ui.settings.rate import FRAME_RATES, achievable_rate
 from ui.visitors.visitor import Visitor
 
 
@@ -34,34 +34,28 @@ def film(tmp_path):
 
 def set_rate(engine, settings, frames_per_second):
     """Give the engine the result of a measurement, as on a machine of this speed."""
-    engine.achievable_fps(settings, lambda: first_frames(None))
+    engine.achievable_fps(settings)
     engine._rates = dict.fromkeys(engine._rates, frames_per_second)
 
 
-def test_a_measurement_uses_frames_of_the_source_once(engine, tiny_folder, film):
-    settings, read = StreamSettings(model=str(tiny_folder), budget=64), []
-
-    def frames():
-        read.append(first_frames(film.path))
-        return read[-1]
-
-    measured = engine.achievable_fps(settings, frames)
+def test_a_measurement_opens_no_file_and_is_kept(engine, tiny_folder):
+    settings = StreamSettings(model=str(tiny_folder), budget=64)
+    opened = fork_server().requests
+    measured = engine.achievable_fps(settings)
     assert measured > 0
-    assert read[0].shape[1:] == (48, 64, 3)
-    assert engine.achievable_fps(settings, frames) == measured
-    assert len(read) == 1, "the result is kept for the model and its frame size"
+    assert engine.achievable_fps(settings) == measured, "the result is kept for the model and its frame size"
+    assert len(engine._rates) == 1
+    assert fork_server().requests == opened
     assert not engine._streams, "the measurement frees its place"
 
 
-def test_models_whose_frames_keep_their_aspect_ratio_are_measured_for_each_size(tmp_path):
+def test_sizes_that_the_model_resizes_alike_are_measured_once(tmp_path):
     engine, folder = Engine(), str(tiny.qwen2_5_vl(tmp_path))
     try:
         engine.load(folder)
-        settings = StreamSettings(model=folder, budget=64)
-        for size in ((24, 32), (32, 24), (24, 32)):
-            frames = np.zeros((4, *size, 3), np.uint8)
-            assert engine.achievable_fps(settings, lambda frames=frames: frames) > 0
-        assert len(engine._rates) == 2
+        for side in (32, 64, 32):
+            assert engine.achievable_fps(StreamSettings(model=folder, budget=64, max_side=side)) > 0
+        assert len(engine._rates) == 1
     finally:
         engine.close()
 
@@ -71,20 +65,20 @@ def test_a_measurement_runs_between_the_steps_of_other_streams(engine, tiny_fold
     stream = engine.open(settings)
     stream.play(film.path)
     until(lambda: stream.view().frame_index >= 0)
-    assert engine.achievable_fps(settings, lambda: first_frames(film.path)) > 0
+    assert engine.achievable_fps(settings) > 0
     before = stream.view().frame_index
     until(lambda: stream.view().frame_index > before or stream.view().state == "ended")
 
 
 def test_settings_that_do_not_fit_are_left_to_the_stream(engine, tiny_folder):
     settings = StreamSettings(model=str(tiny_folder), budget=10**7)
-    assert engine.achievable_fps(settings, lambda: first_frames(None)) is None
+    assert engine.achievable_fps(settings) is None
     full = Engine(max_streams=1)
     try:
         full.load(str(tiny_folder))
         fitting = StreamSettings(model=str(tiny_folder), budget=64)
         full.open(fitting)
-        assert full.achievable_fps(fitting, lambda: first_frames(None)) is None
+        assert full.achievable_fps(fitting) is None
     finally:
         full.close()
 
@@ -93,13 +87,7 @@ def test_the_rate_is_the_largest_offered_one(engine, tiny_folder):
     settings = StreamSettings(model=str(tiny_folder), budget=64)
     for measured, expected in ((1000.0, None), (2.0, None), (1.9, 1.0), (0.3, 0.25), (0.01, FRAME_RATES[0])):
         set_rate(engine, settings, measured)
-        assert achievable_rate(engine, settings, None) == (None if expected is None else (measured, expected))
-
-
-def test_a_camera_is_measured_before_it_has_frames():
-    frames = first_frames(None)
-    assert frames.shape == (4, *CAMERA_SIZE, 3)
-    assert frames.dtype == np.uint8
+        assert achievable_rate(engine, settings) == (None if expected is None else (measured, expected))
 
 
 @pytest.fixture
@@ -136,7 +124,7 @@ def test_a_rate_that_the_visitor_chose_is_kept(visitor, engine, film):
     assert "a stream of 4 frames per second falls behind" in notice(visitor)
 
 
-def test_a_fast_machine_is_told_nothing(visitor, engine, film):
+def test_a_fast_machine_keeps_the_rate_without_a_message(visitor, engine, film):
     set_rate(engine, visitor.settings, 50.0)
     visitor.start(film)
     assert visitor.settings.fps == 2.0
@@ -153,6 +141,5 @@ def test_a_file_that_is_not_a_video_is_reported(visitor, tmp_path):
 
 def test_the_measured_rate_is_that_of_the_model(tiny_model):
     settings = StreamSettings(budget=64)
-    frames = np.zeros((4, 48, 64, 3), np.uint8)
-    measured = rate.measure_rate(tiny_model, settings, frames)
+    measured = rate.measure_rate(tiny_model, settings, (48, 64))
     assert 0 < measured < 1e6

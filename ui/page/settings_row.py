@@ -164,7 +164,10 @@ class SettingsRow:
     def _change_memory(self, event: gr.EventData, request: gr.Request) -> Updates:
         """Change policy or budget; on failure show the reason and the settings that still apply."""
         key = key_of(request)
-        visitor = self._handlers.sessions.get(key)
+        try:
+            visitor = self._handlers.sessions.get(key)
+        except HermesError:
+            return {}  # no free place; the player reports it
         try:
             name, value = self._memory.read(event_data(event))
             message = self._handlers.settings(key, **{name: value})

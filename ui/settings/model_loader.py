@@ -73,7 +73,9 @@ class ModelLoader:
         except HermesError as error:
             logger.warning("no stream can be opened with the settings of this server: %s", error)
             state = self._states[settings.model]
-            self._states[settings.model] = replace(state, info=None, error=f"{error} Change it in the memory settings.")
+            self._states[settings.model] = replace(
+                state, info=None, error=f"{error} Change policy or budget below the stream."
+            )
 
     def ensure(self, name: str, *, agreed: bool = False) -> ModelInfo:
         """Load a model unless it is loaded, and wait until it is ready.

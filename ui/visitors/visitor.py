@@ -136,7 +136,7 @@ class Visitor:
         self._starting = True
         try:
             self._loader.ensure(self.settings.model)
-            settings, message = self._with_achievable_rate(source)
+            settings, message = self._with_achievable_rate()
             with self._lock:
                 if self._closed:
                     return
@@ -157,7 +157,7 @@ class Visitor:
         finally:
             self._starting = False
 
-    def _with_achievable_rate(self, source: Source) -> tuple[StreamSettings, str]:
+    def _with_achievable_rate(self) -> tuple[StreamSettings, str]:
         """Return the settings with a frame rate that the model achieves here, and a message if it is not the usual one.
 
         A rate that the visitor chose is kept; the message then says that the stream will fall behind.
@@ -166,14 +166,14 @@ class Visitor:
         self._usual_fps = None
         if math.isinf(settings.speed):
             return settings, ""
-        found = achievable_rate(self._loader.engine, settings, source.path)
+        found = achievable_rate(self._loader.engine, settings)
         if found is None:
             return settings, ""
         measured, rate = found
         about = f"This machine processes about {measured:.2g} frames per second with this model"
         if self._rate_chosen:
             return settings, f"{about}, so a stream of {settings.fps:g} frames per second falls behind."
-        more = "You can change the frame rate in the memory settings."
+        more = "You can change the frame rate under More settings."
         self._usual_fps = settings.fps
         return replace(settings, fps=rate), f"{about}, so {rate:g} frames per second are sampled. {more}"
 

@@ -306,3 +306,28 @@ def test_files_of_a_killed_server_are_deleted_and_those_of_a_running_one_stay(tm
         assert path.exists()
     assert not path.exists()
     running.close()
+
+
+def test_a_reloaded_page_keeps_its_visitor_also_through_a_later_interruption(registry):
+    sessions = registry()
+    visitor = connect(sessions, "a")
+    sessions.left("a")
+    drop(sessions, "a")
+    assert connect(sessions, "a") is visitor  # the new page
+    drop(sessions, "a")  # its connection is interrupted when the time to return ends
+    sessions.close_unless_back("a")
+    assert connect(sessions, "a") is visitor
+
+
+def test_a_closed_page_gives_its_place_away_at_once_and_is_closed_later(registry):
+    sessions = registry(visitors=1)
+    first = connect(sessions, "a")
+    sessions.left("a")
+    drop(sessions, "a")
+    assert connect(sessions, "b") is not first
+    assert list(sessions.visitors()) == ["b"]
+    sessions.left("b")
+    drop(sessions, "b")
+    assert list(sessions.visitors()) == ["b"]
+    sessions.close_unless_back("b")
+    assert not sessions.visitors()

@@ -67,6 +67,7 @@ class _Place:
         client: Network address of the visitor.
         heard: Time of the last event from its page.
         dropped: Time at which its last connection ended; None while it is connected.
+        left: Whether its page was closed or reloaded, and has not connected since.
         paused: Whether its stream was paused because the connection was lost.
         guest: The visitor that replaces it during a lesson.
         switching: Held while the stream is paused or resumed because of a guest or the connection.
@@ -76,6 +77,7 @@ class _Place:
     client: str
     heard: float
     dropped: float | None = None
+    left: bool = False
     paused: bool = False
     guest: Visitor | None = None
     switching: threading.Lock = field(default_factory=threading.Lock)
@@ -198,7 +200,7 @@ class Sessions:
             place = self._places.get(key)
             if place is None or place.dropped is None:
                 return
-            place.dropped, place.heard = None, time.monotonic()
+            place.dropped, place.left, place.heard = None, False, time.monotonic()
             paused, place.paused = place.paused, False
             if self.connections is not None:
                 place.client = self.connections.client(key)
@@ -211,12 +213,17 @@ class Sessions:
         """Handle a closed or reloaded page: another visitor may take its place. Its connections no longer count."""
         if self.connections is not None:
             self.connections.left(key)
-        self.disconnected(key)
+        with self._lock:
+            place = self._places.get(key)
+            if place is not None:
+                place.dropped, place.left = time.monotonic(), True
 
     def close_unless_back(self, key: str) -> None:
-        """Close a visitor whose page was closed, unless the page has connected again."""
-        if self.connections is None or not self.connections.is_live(key):
-            self.close(key)
+        """Close a visitor whose page was closed, unless the page has connected since."""
+        with self._lock:
+            place = self._places.get(key)
+            visitors = self._pop(key) if place is not None and place.left else []
+        _close_all(visitors)
 
     def disconnected(self, key: str) -> None:
         """Handle the end of a page's last connection. `sweep` pauses the stream soon, and closes it later."""

@@ -66,6 +66,12 @@ def settle(page):
     page.wait_for_timeout(1000)
 
 
+def started(page):
+    """Wait until Gradio has taken over the parts of the page; until then some elements exist twice."""
+    page.get_by_role("tab", name="Clips").wait_for()
+    expect(page.locator(".hl-opening-page")).to_have_count(0)
+
+
 def steady(page, read):
     """Wait until something that is read from the page stays the same for a second; returns it."""
     end = time.monotonic() + PATIENCE
@@ -197,7 +203,10 @@ def tabs(app, browser):
         if before:
             before(page)
         page.goto(f"{app.url}?__theme={'dark' if dark else 'light'}{f'&run={run}' if run is not None else ''}{query}")
-        page.get_by_role("tab", name="Clips").wait_for()
+        if before is None:
+            started(page)
+        else:
+            page.get_by_role("tab", name="Clips").wait_for()
         return page
 
     try:

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import new_context, steady, tabs, until
+from conftest import new_context, started, steady, tabs, until
 from playwright.sync_api import expect
 from test_page import answered, ask, board, export, frames, picture, redrawn, start, turns, wait_frames
 
@@ -38,6 +38,7 @@ def streamed(finished):
     page, seen, troubles = finished
     with page.expect_navigation():
         page.evaluate("location.reload()")
+    started(page)
     expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
     wait_frames(page, seen)
     yield page

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import App, new_context, settle, until
+from conftest import App, new_context, settle, started, until
 from playwright.sync_api import expect
 from test_lab_page import LAB_ID, RECORDED, lab_of, lanes_of, shows
 
@@ -24,7 +24,7 @@ def page(clip_app, browser):
     troubles = []
     page.on("pageerror", lambda error: troubles.append(str(error)))
     page.goto(f"{clip_app.url}?run=none")
-    page.get_by_role("tab", name="Clips").wait_for()
+    started(page)
     settle(page)
     run = page.get_by_role("button", name="Run", exact=True)
 
@@ -67,6 +67,7 @@ def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(clip_app, browser):
     context = new_context(browser)
     page = context.new_page()
     page.goto(f"{clip_app.url}?lab={LAB_ID}&t=62")
+    started(page)
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()

@@ -9,7 +9,7 @@ import socket
 import threading
 
 import pytest
-from conftest import ROOT, App, free_port, steady, until
+from conftest import ROOT, App, free_port, started, steady, until
 from playwright.sync_api import expect
 from test_page import answered, ask, frames, start, turns, wait_frames
 
@@ -71,7 +71,7 @@ def open_tab(browser, url, **more):
     context = browser.new_context(viewport={"width": 1440, "height": 900}, **more)
     page = context.new_page()
     page.goto(f"{url}?__theme=light&run=none")
-    page.get_by_role("tab", name="Clips").wait_for()
+    started(page)
     return page
 
 

@@ -6,8 +6,9 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -55,6 +56,8 @@ class FrameSource:
         self._room = threading.Condition(threading.Lock())  # guards only the inbox, so that `offer` never waits
         self._inbox: deque[tuple[Frame, float]] = deque()
         self._camera_began: float | None = None
+        self._newest = 0.0  # stream time of the newest frame that was put
+        self._put = False  # whether frames arrive by `put`, which are due at once
         self._first_offered = math.inf  # wall time at which the oldest camera frame in the inbox arrived
         self.chunk = chunk
         self.gather = gather
@@ -86,7 +89,8 @@ class FrameSource:
 
     def use_camera(self) -> None:
         """Accept frames from `offer`. Call `clear` first."""
-        self._camera_began, self.title, self.state = time.monotonic(), "camera", "playing"
+        self._camera_began, self._newest, self._put = time.monotonic(), 0.0, False
+        self.title, self.state = "camera", "playing"
 
     @property
     def is_camera(self) -> bool:
@@ -107,6 +111,36 @@ class FrameSource:
             self._inbox.append((np.ascontiguousarray(frame), now))
         self._wake()
 
+    def put(self, frames: Sequence[Frame], seconds: Sequence[float] | None, timeout: float) -> None:
+        """Add camera frames that are encoded together, and wait for room instead of dropping frames.
+
+        Raises:
+            HermesError: The source is not a camera that plays, there are too many frames, the times are not ascending, or
+                there was no room within `timeout` seconds.
+        """
+        count = len(frames)
+        if count > self.chunk:
+            raise HermesError(f"At most {self.chunk} frames can be encoded together, not {count}.")
+        with self._room:
+            if not self._room.wait_for(lambda: len(self._inbox) + count <= self.chunk or not self._accepts, timeout):
+                raise HermesError("The model did not take the earlier frames in time. Send frames less often.")
+            began = self._camera_began
+            if began is None or not self._accepts:
+                raise HermesError("The stream does not accept frames: it is paused, has ended, or plays a file.")
+            times = [time.monotonic() - began] * count if seconds is None else list(seconds)
+            for before, after in pairwise([self._newest, *times]):
+                if not before <= after:
+                    raise HermesError(f"A frame at {after:g} s cannot follow one at {before:g} s.")
+            self._newest = times[-1] if times else self._newest
+            self._inbox.extend((np.ascontiguousarray(frame), at) for frame, at in zip(frames, times, strict=True))
+            self._put = True
+        self._wake()
+
+    @property
+    def _accepts(self) -> bool:
+        """Whether frames can be put."""
+        return self._camera_began is not None and self.state == "playing"
+
     @property
     def _most(self) -> int:
         """Number of camera frames that are encoded together."""
@@ -117,7 +151,7 @@ class FrameSource:
         """Whether the frames in the inbox should be encoded now."""
         if not self._inbox:
             return False
-        if not self.is_camera or self.state != "playing" or len(self._inbox) >= self._most:
+        if not self.is_camera or self._put or self.state != "playing" or len(self._inbox) >= self._most:
             return True
         return time.monotonic() - self._first_offered >= self.gather
 
@@ -143,6 +177,7 @@ class FrameSource:
         """Stop the clock."""
         if self.state == "playing":
             self.state = "paused"
+            self._notify()
             if self.player:
                 self.player.pause()
 
@@ -169,6 +204,12 @@ class FrameSource:
             self.end()
         if self.state in ("playing", "paused"):
             self.state = "ended"
+            self._notify()
+
+    def _notify(self) -> None:
+        """Wake the threads that wait for room."""
+        with self._room:
+            self._room.notify_all()
 
     def fail(self, sentence: str) -> None:
         """End with an error; the state is set also if ending the player raises."""

@@ -152,6 +152,19 @@ class LiveStream:
         """
         self._source.offer(frame, seconds)
 
+    def put(self, frames: Sequence[Frame], seconds: Sequence[float] | None, timeout: float) -> None:
+        """Add camera frames that are encoded together, and wait for room instead of dropping frames.
+
+        Args:
+            frames: At most `StreamSettings.chunk` frames, uint8 [H, W, 3] RGB.
+            seconds: Stream time of each frame in seconds, in ascending order; None: now.
+            timeout: Longest wait, in seconds.
+
+        Raises:
+            HermesError: The stream does not accept frames, the times are invalid, or there was no room in time.
+        """
+        self._source.put(frames, seconds, timeout)
+
     def pause(self) -> None:
         """Stop the clock; questions can still be asked."""
         with self._lock:
@@ -213,7 +226,7 @@ class LiveStream:
             HermesError: The stream was closed.
         """
         self._require_open()
-        self._memory.session.check_question(question)
+        self._memory.session.check_question(question, frames_follow=self._source.is_camera)
         return self._answers.begin(partial(self._start_answer, question, time.perf_counter()))
 
     def _start_answer(self, question: str, asked: float) -> Iterator[str]:

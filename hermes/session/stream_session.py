@@ -301,8 +301,12 @@ class StreamSession:
 
     # The conversation ---------------------------------------------------------------------------------------------
 
-    def check_question(self, question: str) -> str:
+    def check_question(self, question: str, *, frames_follow: bool = False) -> str:
         """Check a question without the model; returns it without surrounding spaces.
+
+        Args:
+            question: The question.
+            frames_follow: Whether frames may be pushed before it is asked; then the memory may still be empty.
 
         Raises:
             QuestionError: The question is empty, too long or not valid Unicode, or no frame was seen yet.
@@ -320,7 +324,7 @@ class StreamSession:
             raise QuestionError(
                 "The question contains characters that are not valid Unicode. Type it again."
             ) from error
-        if not len(self.state.history.times):
+        if not frames_follow and not len(self.state.history.times):
             raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
         return question
 

@@ -196,11 +196,13 @@ def test_programs_are_offered_nothing_and_nothing_is_reported(tiny_folder):
         Options(settings, (settings.model,), any_model=False, clips=Path("/nowhere"), quota=Quota()),
     )
     page = made.blocks
-    assert page.get_api_info() == {"named_endpoints": {}, "unnamed_endpoints": {}}
+    public = page.get_api_info()
+    assert set(public["named_endpoints"]) == {"/options", "/start", "/push", "/ask", "/status", "/memory", "/close"}
+    assert public["unnamed_endpoints"] == {}
     assert page.analytics_enabled is False
     launch = launch_options(Quota(), made.handlers, made.opening)
     assert launch["run_history"] is False
-    assert launch["footer_links"] == []
+    assert launch["footer_links"] == ["api"]
     assert "allowed_paths" not in launch
     assert made.opening is not None
     frames = [fn for fn in page.fns.values() if fn.concurrency_id in ("hello", "shot", "chat", "act")]

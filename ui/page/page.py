@@ -19,6 +19,7 @@ from hermes.importing import IMPORTING
 from hermes.video import VideoError
 from hermes.video.decoder_process import fork_server
 from ui import bundle
+from ui.api.endpoints import Endpoints
 from ui.component import part
 from ui.lab.choices import offer
 from ui.lessons.component import make_lessons
@@ -103,6 +104,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
     sessions = Sessions(_maker(loader, given, options), options.quota, uploads, Connections(), autosave)
     handlers = Handlers(sessions, opening)
     with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
+        Endpoints(sessions, policies, clips).add()  # before the page's private events, which would take their names
         gr.HTML(
             HEADER,
             apply_default_css=False,
@@ -179,7 +181,7 @@ def launch_options(quota: Quota, handlers: Handlers, opening: Opening | None = N
             ]
         },
         "favicon_path": str(bundle.STATIC / "favicon.png"),
-        "footer_links": [],
+        "footer_links": ["api"],
         "run_history": False,
         "max_file_size": f"{quota.upload_mb}mb",
         "ssr_mode": False,

@@ -164,7 +164,7 @@ def test_a_client_pushes_once_at_a_time(connect, served, monkeypatch):
     assert first.result()["state"] == "playing"
 
 
-def test_the_script_in_the_documentation(served, tmp_path):
+def test_the_script_in_the_documentation(served):
     text = (ROOT / "docs" / "api.md").read_text("utf-8")
     (script,) = re.findall(r"```python\n(.*?)```", text, re.S)
     assert len(script.splitlines()) <= 20

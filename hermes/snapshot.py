@@ -6,7 +6,7 @@ The live page, recorded runs, exports and tests all use this record.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from types import MappingProxyType
 from typing import Any, Final, overload
 
@@ -48,6 +48,10 @@ class AnswerTrace:
             `token_frame` lists the tokens that were read, not those of the memory.
         tokens_read: Tokens read by each head of a layer, prompt included [layers]. If heads hold different tokens,
             `offsets` counts the tokens of all heads together. Empty in older records.
+        attention_by_token: Share of attention on each frame while each of the first tokens of the answer was generated,
+            float16 [answer tokens, layers, heads, frames]. Their number is limited. Empty if it was not recorded.
+        token_ends: Number of characters of `answer` that are complete after each of these tokens, ascending [answer tokens].
+            A token that ends within a character has the end of the previous one. See `hermes.analysis.words`.
     """
 
     question: str
@@ -64,6 +68,12 @@ class AnswerTrace:
     offsets: Int
     moved_bytes: int = 0
     tokens_read: Int = field(default_factory=lambda: np.zeros(0, np.int64))
+    attention_by_token: npt.NDArray[np.float16] = field(default_factory=lambda: np.zeros((0, 0, 0, 0), np.float16))
+    token_ends: Int = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def without_tokens(self) -> AnswerTrace:
+        """Return a copy without the attention of the single tokens."""
+        return replace(self, attention_by_token=np.zeros((0, 0, 0, 0), np.float16), token_ends=np.zeros(0, np.int64))
 
 
 @dataclass(frozen=True)

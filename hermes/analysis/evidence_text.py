@@ -73,7 +73,7 @@ def _unknown(_: Verdict) -> str:
 
 
 def _absent(_: Verdict) -> str:
-    return "The correct answer depends on something that was not shown, so there are no frames to look for."
+    return "The correct answer is that something was not shown, so no frame contains evidence to keep or to use."
 
 
 def _not_sampled(verdict: Verdict) -> str:

@@ -20,6 +20,8 @@ class Card:
         guidance: The two generic guidance prompts, "local" and "global".
         max_new_tokens: Maximum length of an answer, in tokens.
         suggested: Questions that the model answers well.
+        world: Name of the rendered world outside of which the model knows nothing (“cards”);
+            "" for others.
         chat_templates: Chat templates of the folder, in order of preference; the first with a place for a video is used.
     """
 
@@ -28,4 +30,5 @@ class Card:
     guidance: dict[str, str] = field(default_factory=lambda: {"local": LOCAL_GUIDANCE, "global": GLOBAL_GUIDANCE})
     max_new_tokens: int = 256
     suggested: tuple[str, ...] = ()
+    world: str = ""
     chat_templates: tuple[str, ...] = ()

@@ -167,6 +167,7 @@ def _card(folder: Path, name: str) -> Card:
         name=content.get("name", Path(name).name if Path(name).is_dir() else name),
         about=content.get("about", about),
         suggested=tuple(content.get("suggested", ())),
+        world=str(content.get("world", "")),
         chat_templates=metadata.chat_templates(folder),
         **known,
     )

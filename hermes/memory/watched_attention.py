@@ -26,13 +26,22 @@ class AttentionRecorder:
         sums: Layer -> probabilities summed over the recorded rows [heads, keys].
         rows: Layer -> number of recorded rows.
         past_visible: Whether every row sees all past tokens, so that only the new tokens need a mask.
+        single: Layer -> the rows themselves, each [heads, keys], if every call of `add` records one row; None: not stored.
     """
 
-    def __init__(self, keys: list[int], rows: Sequence[slice | Tensor | None], past_visible: bool = True) -> None:
+    def __init__(
+        self,
+        keys: list[int],
+        rows: Sequence[slice | Tensor | None],
+        past_visible: bool = True,
+        *,
+        store_rows: bool = False,
+    ) -> None:
         """Record the attention of query rows `rows[layer]` (None: none) on the first `keys[layer]` keys of each layer."""
         self.keys = keys
         self.windows = rows
         self.past_visible = past_visible
+        self.single: dict[int, list[Tensor]] | None = {} if store_rows else None
         self.sums: dict[int, Tensor] = {}
         self.rows: dict[int, int] = {}
 
@@ -41,6 +50,8 @@ class AttentionRecorder:
         total = probabilities[..., : self.keys[layer]].sum(1)
         self.sums[layer] = self.sums[layer] + total if layer in self.sums else total
         self.rows[layer] = self.rows.get(layer, 0) + probabilities.shape[1]
+        if self.single is not None:
+            self.single.setdefault(layer, []).append(total)
 
     def mean(self, layer: int) -> Tensor:
         """Mean attention over the recorded rows: float32 [heads, keys]; each head sums to at most 1."""

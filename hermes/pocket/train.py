@@ -39,6 +39,7 @@ ABOUT: Final[dict[str, object]] = {
         "global": "What was shown so far?",
     },
     "max_new_tokens": 32,
+    "world": "cards",
     "suggested": [
         "What is shown now?",
         "Where is it?",

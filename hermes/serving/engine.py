@@ -84,6 +84,7 @@ class ModelInfo:
     dtype: str
     constants: FamilyConstants = LLAVA_ONEVISION
     guidance: tuple[tuple[str, str], ...] = ()
+    world: str = ""
 
     @classmethod
     def of(cls, name: str, model: Backbone) -> ModelInfo:
@@ -103,6 +104,7 @@ class ModelInfo:
             dtype=str(model.dtype).removeprefix("torch."),
             constants=model.constants,
             guidance=tuple(model.card.guidance.items()),
+            world=model.card.world,
         )
 
 

@@ -14,6 +14,7 @@ from hermes.memory.cache import FRAME, KIND, PATCH, MemoryCache
 from hermes.memory.devices import together
 from hermes.memory.heads import tokens_by_head
 from hermes.memory.watched_attention import AttentionRecorder
+from hermes.session.token_attention import TokenAttention
 from hermes.snapshot import PROMPT, SUMMARY, AnswerTrace
 
 REPLACEMENT = "\ufffd"
@@ -24,6 +25,7 @@ class Answer:
 
     Attributes:
         first_token_seconds: Wall time from the question to the first token; nan before it.
+        text: The text so far.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Answer:
         ids: Tensor,
         max_new_tokens: int,
         asked: float,
+        frames_seen: int,
         moved_bytes: int = 0,
         repetition_penalty: float = 1.0,
     ) -> None:
@@ -45,18 +48,24 @@ class Answer:
             ids: Token ids of the question in the chat template [tokens].
             max_new_tokens: Maximum length of the answer in tokens.
             asked: `time.perf_counter()` when the question was asked.
+            frames_seen: Frames in the memory, without one that waits for the frame it is merged with.
             moved_bytes: Bytes fetched from outside the memory for this question.
             repetition_penalty: Penalty of tokens that the answer contains; 1 is off.
         """
         self.model = model
         self.moved_bytes = moved_bytes
         self.first_token_seconds = float("nan")
+        self.text = ""
         self._memory = memory
         self._branch: MemoryCache | None = memory.branch()
         self._held = [layer.held() for layer in self._branch.layers]
         lengths = [layer.length for layer in self._branch.layers]
         # The last row of the question predicts the first token; every later token is one row.
-        self._recorder = AttentionRecorder(lengths, [slice(-1, None)] * len(lengths))
+        self._recorder = AttentionRecorder(lengths, [slice(-1, None)] * len(lengths), store_rows=True)
+        self._frames_seen = frames_seen
+        self._heads = int(model.text_config.num_attention_heads)
+        self._by_token = TokenAttention(self._held, self._heads, frames_seen)
+        self._ends: list[int] = []
         self._ids = ids
         self._max_new_tokens = max_new_tokens
         self._asked = asked
@@ -65,16 +74,22 @@ class Answer:
     def __iter__(self) -> Iterator[str]:
         """Decode and yield pieces of valid text."""
         produced: list[int] = []
-        shown = text = ""
+        text = ""
         for token in self._tokens():
             produced.append(token)
             text = self.model.tokenizer.decode(produced, skip_special_tokens=True)
-            if text.endswith(REPLACEMENT) or len(text) <= len(shown):
+            shown = len(self.text)
+            if text.endswith(REPLACEMENT) or len(text) <= shown:
+                self._ends.append(shown)
                 continue
-            yield text[len(shown) :]
-            shown = text
-        if len(text) > len(shown):  # the answer ended within a character
-            yield text[len(shown) :]
+            self.text = text
+            self._ends.append(len(text))
+            yield text[shown:]
+        shown = len(self.text)
+        if len(text) > shown:  # the answer ended within a character
+            self.text = text
+            self._ends[-1] = len(text)
+            yield text[shown:]
 
     def _tokens(self) -> Iterator[int]:
         ids, stop, produced = self._ids, self.model.stop_ids, self._ids[:0]
@@ -93,6 +108,14 @@ class Answer:
             if token in stop:
                 return
             yield token
+            if self._recorder.single is not None and self._by_token.is_due(self._recorder.single):
+                self._sum_rows()
+
+    def _sum_rows(self) -> None:
+        """Sum the stored rows per frame, and store no more if the limit is reached."""
+        if self._recorder.single is not None:
+            self._by_token.add(self._recorder.single)
+            self._recorder.single = {} if self._by_token.tokens < self._by_token.most else None
 
     def close(self) -> None:
         """Free the branch."""
@@ -100,10 +123,15 @@ class Answer:
             self._memory.release(self._branch)
             self._branch = None
 
-    def trace(self, question: str, answer: str, asked_seconds: float, frames_seen: int) -> AnswerTrace:
+    def trace(self, question: str, asked_seconds: float) -> AnswerTrace:
         """Return the record of this answer; see `AnswerTrace` for the arguments."""
         flat, frames, patches, by_head, rest = [], [], [], [], []
-        heads = int(self.model.text_config.num_attention_heads)
+        heads, frames_seen = self._heads, self._frames_seen
+        self._sum_rows()
+        by_token = self._by_token.stored(len(self._ends))
+        answer = self.text.strip()
+        leading = len(self.text) - len(self.text.lstrip())
+        ends = np.clip(np.array(self._ends[: len(by_token)], np.int64) - leading, 0, len(answer))
         for i, layer in enumerate(self._held):
             mean = self._recorder.mean(i) if i in self._recorder.sums else torch.zeros(heads, layer.length)
             mean = mean.to(layer.labels.device)
@@ -138,6 +166,8 @@ class Answer:
             offsets=np.cumsum([0] + [len(of_layer) for of_layer in flat]).astype(np.int64),
             moved_bytes=self.moved_bytes,
             tokens_read=np.array([layer.length for layer in self._held], np.int64),
+            attention_by_token=by_token,
+            token_ends=ends,
         )
 
 

@@ -29,6 +29,8 @@ ANSWER: Final = {
     "attention": np.float32, "attention_heads": np.float32, "attention_rest": np.float32, "attention_patch": np.float32,
     "token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64, "tokens_read": np.int64,
 }  # fmt: skip
+UNSAVED_ANSWER: Final = ("attention_by_token", "token_ends")
+"""Arrays of an answer that a session file does not contain: the attention of its single tokens."""
 _MOMENT: Final = {"sequence": (np.int64,), "seconds": (np.float64,), "frames_seen": (np.int64,)}
 EVICTIONS: Final = {
     **_MOMENT,

@@ -36,7 +36,14 @@ from hermes.memory.stream_state import StreamState
 from hermes.policies import Policy
 from hermes.session import header_checks, memory_checks
 from hermes.session.format_2 import FORMAT_2, read_evictions_2, read_records_2
-from hermes.session.history_columns import eviction_tensors, read_answer, read_evictions, read_records, record_tensors
+from hermes.session.history_columns import (
+    UNSAVED_ANSWER,
+    eviction_tensors,
+    read_answer,
+    read_evictions,
+    read_records,
+    record_tensors,
+)
 from hermes.session.record import EvictionLog, SessionStats, Times
 from hermes.session.session_file import SessionFile
 from hermes.snapshot import AnswerTrace
@@ -96,6 +103,8 @@ def save(session: StreamSession, path: Path) -> None:
     }
     if history.answer:
         header["answer"] = _take_arrays(history.answer, "answer", tensors)
+        for name in UNSAVED_ANSWER:
+            del tensors[f"answer.{name}"]
     try:
         data = json.dumps(header)
         _check_declared([list(tensor.shape) for tensor in tensors.values()])

@@ -377,33 +377,33 @@ class StreamSession:
         try:
             step = replace(self._step(memory, self.layout), question=self.model.tokenize(question))
             recall = self.policy.before_answer(step, ids) or Recall(memory)
-            answer = Answer(self.model, recall.memory, ids, longest, asked, recall.moved_bytes, penalty)
+            answer = Answer(
+                self.model, recall.memory, ids, longest, asked, self.steps_seen, recall.moved_bytes, penalty
+            )
         except BaseException:
             cache.release(memory)
             raise
         finally:
             if memory is not cache:
                 state.tensors = tensors  # as before the pending frames
-        return self._answering(question, answer, self.seconds, self.steps_seen, partial(cache.release, memory))
+        return self._answering(question, answer, self.seconds, partial(cache.release, memory))
 
     def _answering(
-        self, question: str, answer: Answer, asked_seconds: float, frames_seen: int, release: Callable[[], None]
+        self, question: str, answer: Answer, asked_seconds: float, release: Callable[[], None]
     ) -> Iterator[str]:
-        pieces: list[str] = []
         try:
             for piece in answer:
                 self.stats.first_token_seconds = answer.first_token_seconds
-                pieces.append(piece)
                 yield piece
         finally:
             answer.close()
             release()
             if math.isfinite(answer.first_token_seconds):  # otherwise it failed, or was stopped before it began
-                text = "".join(pieces).strip()
                 self.stats.first_token_seconds = answer.first_token_seconds
                 self.stats.questions += 1
-                self.state.history.conversation = (question, text)
-                self.state.history.answer = answer.trace(question, text, asked_seconds, frames_seen)
+                trace = answer.trace(question, asked_seconds)
+                self.state.history.conversation = (question, trace.answer)
+                self.state.history.answer = trace
                 self.state.history.sequence += 1
 
     # State and settings -------------------------------------------------------------------------------------------

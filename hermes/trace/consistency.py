@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 from hermes.analysis.token_history import ScoreRecord
-from hermes.files.checks import flag, mapping, number, offsets, seconds, shaped, text, whole, within
+from hermes.files.checks import flag, mapping, number, offsets, rising, seconds, shaped, text, whole, within
 from hermes.files.limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.snapshot import KINDS, STORED_NAMES, VISION, AnswerTrace, Snapshot
 from hermes.trace.block import Array, DamagedError
@@ -152,11 +152,24 @@ def check_answer_arrays(answer: AnswerTrace) -> None:
     for name in ("attention", "attention_heads", "attention_rest", "attention_patch"):
         within(getattr(answer, name), 0.0, LARGEST_SHARE, f"“{name}” of an answer")
     within(answer.token_frame, -1, frames - 1, "frames of an answer’s tokens")
+    if answer.attention_by_token.size or answer.token_ends.size:
+        _check_by_token(answer, (layers, heads, frames))
     within(answer.token_patch, -1, RUN_LIMITS.patches - 1, "patches of an answer’s tokens")
     offsets(answer.offsets, tokens, "offsets of an answer")
     if answer.tokens_read.size:
         read = shaped(answer.tokens_read, (layers,), "numbers of tokens read")
         within(read, 0, LARGEST_NUMBER, "numbers of tokens read")
+
+
+def _check_by_token(answer: AnswerTrace, shape: tuple[int, int, int]) -> None:
+    """Check the optional attention of the single tokens of an answer; `shape` is layers, heads and frames."""
+    what = "attention of an answer’s words"
+    if answer.attention_by_token.dtype != np.float16:
+        raise DamagedError(f"The {what} has the type {answer.attention_by_token.dtype.name}.")
+    count = shaped(answer.attention_by_token, (None, *shape), what).shape[0]
+    within(answer.attention_by_token, 0.0, LARGEST_SHARE, what)
+    ends = shaped(answer.token_ends, (count,), "ends of an answer’s tokens")
+    rising(within(ends, 0, len(answer.answer), "ends of an answer’s tokens"), "ends of an answer’s tokens")
 
 
 def check_answer(answer: AnswerTrace, layers: int, frames: int, patches: int) -> None:

@@ -34,6 +34,8 @@ MOST_ANSWERS = 500
 BLOCK_BYTES = 8_000_000
 """Size of decoded moments in bytes at which a block is closed early."""
 _MOMENTS_SHARE, _PICTURES_SHARE = 0.55, 0.38  # the rest is for evictions, scores and answers
+_BY_TOKEN_SHARE = 0.1
+"""Share of the file for the attention of the answers' tokens, before compression; more is not recorded."""
 _HEAD_BYTES, _PART_BYTES = 8000, 12
 """Estimated upper bounds in bytes: the head, and the lists per frame and block."""
 
@@ -85,6 +87,8 @@ class Recorder:
         self._last: LiveView | None = None
         self._answers: list[AnswerTrace] = []
         self._answer_bytes = 0
+        self._newest_answer: AnswerTrace | None = None
+        self._token_bytes = 0
         self._answered: list[tuple[str, float]] = []
         self._scores: Sequence[ScoreRecord] = ()
         self._pasts: list[npt.NDArray[np.uint16]] = []
@@ -139,6 +143,8 @@ class Recorder:
         if not self._take_answer(snapshot, view.clock) or self._too_long(snapshot, scores):
             self.full = True
             return False
+        if snapshot.answer is not None:  # without the attention of its tokens if there is no room for it
+            view = replace(view, snapshot=replace(snapshot, answer=self._answers[-1]))
         self._take_pictures(view, self.frames, thumbnails)
         self._scores = scores or self._scores
         self._take_past(snapshot.kept)
@@ -155,15 +161,27 @@ class Recorder:
     def _take_answer(self, snapshot: Snapshot, clock: float) -> bool:
         """Store the answer of a snapshot if it is new; returns False if it exceeds a limit."""
         answer = snapshot.answer
-        if answer is None or any(known is answer for known in self._answers):
+        if answer is None or answer is self._newest_answer:
             return True
-        nbytes = self._answer_bytes + sum(v.nbytes for v in vars(answer).values() if isinstance(v, np.ndarray))
+        stored = self._with_room(answer)
+        nbytes = self._answer_bytes + sum(v.nbytes for v in vars(stored).values() if isinstance(v, np.ndarray))
         if len(self._answers) >= MOST_ANSWERS or nbytes > self._memory // 4:
             return False
-        self._answers.append(answer)
+        self._newest_answer = answer
+        self._answers.append(stored)
         self._answered.append((answer.question, clock))
         self._answer_bytes = nbytes
         return True
+
+    def _with_room(self, answer: AnswerTrace) -> AnswerTrace:
+        """Return an answer without the attention of its tokens if the file has no room for it."""
+        if not answer.attention_by_token.size:
+            return answer
+        nbytes = answer.attention_by_token.itemsize * int(np.count_nonzero(answer.attention_by_token))
+        if self._token_bytes + nbytes > self._limit * _BY_TOKEN_SHARE or answer.attention_by_token.nbytes > BLOCK_BYTES:
+            return answer.without_tokens()
+        self._token_bytes += nbytes
+        return answer
 
     @staticmethod
     def _too_long(snapshot: Snapshot, scores: Sequence[ScoreRecord]) -> bool:

@@ -25,6 +25,7 @@ _RECORD = {
 }  # fmt: skip
 _MOMENT = {"sequence": np.int64, "frames_seen": np.int64, "seconds": np.float64}
 _ATTENTION = ("attention", "attention_heads", "attention_rest", "attention_patch")
+_BY_TOKEN = ("attention_by_token", "token_ends")
 _ANSWER_INTEGERS = {"token_frame": np.int32, "token_patch": np.int16, "offsets": np.int64, "tokens_read": np.int64}
 _RECORD_BYTES: Final = 2000
 """Memory of one record without the values of its arrays."""
@@ -45,7 +46,9 @@ def pack_answer(answer: AnswerTrace) -> bytes:
     values = {item.name: getattr(answer, item.name) for item in fields(answer)}
     arrays = {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
     arrays |= {name: arrays[name].astype(np.float16) for name in _ATTENTION}
-    return pack({"said": {name: value for name, value in values.items() if name not in arrays}}, arrays)
+    if not answer.attention_by_token.size:  # optional
+        arrays = {name: value for name, value in arrays.items() if name not in _BY_TOKEN}
+    return pack({"said": {name: value for name, value in values.items() if not isinstance(value, np.ndarray)}}, arrays)
 
 
 def pack_scores(records: Sequence[ScoreRecord]) -> bytes:
@@ -120,6 +123,10 @@ def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
         held[key] = values.astype(np.float32)
     for key, dtype in _ANSWER_INTEGERS.items():
         held[key] = _integers(_array(arrays, key, name), dtype, f"“{key}” of an answer", budget)
+    if any(key in arrays for key in _BY_TOKEN):
+        held["attention_by_token"] = _array(arrays, "attention_by_token", name)
+        ends = _array(arrays, "token_ends", name)
+        held["token_ends"] = _integers(ends, np.int64, "“token_ends” of an answer", budget)
     answer = AnswerTrace(
         question=text(member(said, "question", name), "question", RUN_LIMITS.text),
         answer=text(member(said, "answer", name), name, RUN_LIMITS.text),

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
+from hermes.text import normal_words
 from hermes.worlds.timeline import Occurrence
 
 Span = tuple[float, float]
+_NEGATIVE: Final = (["nothing"], ["no"], ["none"], ["0"])
 
 
 @dataclass(frozen=True)
@@ -18,7 +21,7 @@ class Truth:
         kind: One of the kinds of the world's questions.
         answer: True answer in the model's format.
         evidence: Start and end of the evidence as a whole, in seconds.
-        spans: Start and end of each part of the evidence, in seconds; empty if the answer depends on what was not shown.
+        spans: Start and end of each part of the evidence, in seconds; empty if the answer says that something was not shown.
         every: Whether all `spans` are needed; otherwise any one of them is sufficient.
     """
 
@@ -52,4 +55,9 @@ def truth_with(
         whole = (min(start for start, _ in spans), max(end for _, end in spans))
     else:
         whole = spans[-1]
-    return Truth(kind, answer, whole, spans, every)
+    return Truth(kind, answer, whole, () if is_negative(answer) else spans, every)
+
+
+def is_negative(answer: str) -> bool:
+    """Whether an answer says that something was not shown ("Nothing.", "No.", "0."): no frame contains its evidence."""
+    return normal_words(answer) in _NEGATIVE

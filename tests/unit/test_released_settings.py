@@ -117,7 +117,7 @@ def test_the_repetition_penalty(tiny_model, noise):
     ids = tiny_model.tokenize(session.question_text("What?"))
 
     def tokens(penalty):
-        return list(Answer(tiny_model, session.state.cache, ids, 24, 0.0, repetition_penalty=penalty)._tokens())
+        return list(Answer(tiny_model, session.state.cache, ids, 24, 0.0, 20, repetition_penalty=penalty)._tokens())
 
     plain, strong = tokens(1.0), tokens(1e6)
     assert len(set(strong)) == len(strong), "no token twice"

@@ -72,7 +72,7 @@ ACTIONS = {
     "save": lambda page, _: page.act({"action": "stop-recording"}, KEY),
     "seek": lambda page, i: page.act({"action": "seek", "seconds": i}, KEY),
     "ask": lambda page, _: list(page.ask({"question": "What is shown now?"}, KEY)),
-    "halt": lambda page, _: page.halt(KEY),
+    "halt": lambda page, _: page.halt({}, KEY),
     "policy": lambda page, _: page.settings(KEY, policy="sliding-window"),
     "budget": lambda page, _: page.settings(KEY, policy="hermes", budget=96),
     "setting": lambda page, _: page.try_it({"name": "smoothing", "value": False}, KEY),

@@ -7,17 +7,22 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from hermes.analysis.token_history import TokenHistory, to_bytes
+from hermes.analysis.words import attention_of_word
 from hermes.snapshot import AnswerTrace, Snapshot
 from hermes.view import LiveView
 from ui.board.cells import MOST, NOT_SCORED, layer_of
 from ui.board.encoder import pack
+from ui.board.history import bin_sum
 
+MOST_FRAMES_PER_COLUMN = 2**20
+MOST_WORD_VALUES = 300_000
+"""Maximum number of values of a word's attention; if there are more, the mean over heads is sent."""
 MOST_MOMENTS = 240
 """Maximum number of evictions in a token history; if there are more, evenly spaced ones are chosen."""
 
@@ -157,6 +162,32 @@ def token_history_detail(shot: Snapshot, history: TokenHistory, layer: int) -> d
         "thinned": int(history.thinned.sum()),
         "missed": history.missed,
     }
+
+
+def word_detail(answer: AnswerTrace | None, request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the attention while a word of an answer was generated, on every column of frames, for each head of each layer.
+
+    Args:
+        answer: The answer; None if its attention is not stored.
+        request: `first` and `stop`, the tokens of the word, and `bin`, the frames per column. The reply repeats them.
+    """
+    first, stop, size = (request.get(name) for name in ("first", "stop", "bin"))
+    reply = {name: request.get(name) for name in ("id", "kind", "turn", "first", "stop", "bin")}
+    gone = {**reply, "error": "The attention of the words of this answer is no longer stored."}
+    if answer is None or not all(type(number) is int for number in (first, stop, size)):
+        return gone
+    try:
+        attention = attention_of_word(answer, cast("int", first), cast("int", stop))
+    except ValueError:
+        return gone
+    layers, heads, frames = attention.shape
+    flat = bin_sum(attention.reshape(layers * heads, frames), min(max(cast("int", size), 1), MOST_FRAMES_PER_COLUMN))
+    columns = flat.reshape(layers, heads, -1)
+    if columns.size > MOST_WORD_VALUES:
+        columns = columns.mean(axis=1, keepdims=True)
+    values, largest = _relative(columns.reshape(layers, -1))
+    shape = {"layers": layers, "heads": columns.shape[1], "columns": columns.shape[2]}
+    return {**reply, **shape, "values": values, "largest": largest}
 
 
 def heads(answer: AnswerTrace | None, layer: int) -> dict[str, Any]:

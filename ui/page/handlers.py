@@ -241,9 +241,16 @@ class Handlers:
         for message in clip_visitor.run(data):
             yield to_json(message)
 
-    def halt(self, key: str | None) -> None:
-        """Stop the current answer."""
-        self.sessions.get(key).halt()
+    def halt(self, data: Data, key: str | None) -> Any:
+        """Stop the current answer, cancel a waiting question (`turn`), or clear the chat; return the chat's message."""
+        visitor = self.sessions.get(key)
+        if data.get("clear") is True:
+            visitor.clear_chat()
+        elif "turn" in data:
+            visitor.conversation.cancel(data["turn"])
+        else:
+            visitor.halt()
+        return to_json(visitor.conversation.message())
 
     def loading(self, key: str | None, name: str, *, agreed: bool = False) -> Iterator[str]:
         """Load a model that a visitor selected, and yield its progress."""

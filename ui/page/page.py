@@ -123,7 +123,10 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
                 )
                 memory_controls = MemoryControls(policies, options.settings)
             with gr.Column():
-                chat = part("chat", ("ask", "halt", "run"), planned=options.clip_mode)
+                others = len(options.models) > 1 or options.any_model
+                chat = part(
+                    "chat", ("ask", "halt", "run"), planned=options.clip_mode, models=others and not options.clip_mode
+                )
             with gr.Column():
                 part("memory", ())
         part("board", ())

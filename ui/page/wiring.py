@@ -35,8 +35,8 @@ def wire_page(
     def ask(event: gr.EventData, request: gr.Request) -> Iterator[str]:
         yield from handlers.ask(event_data(event), key_of(request))
 
-    def halt(request: gr.Request) -> None:
-        handlers.halt(key_of(request))
+    def halt(event: gr.EventData, request: gr.Request) -> Any:
+        return handlers.halt(event_data(event), key_of(request))
 
     def run(event: gr.EventData, request: gr.Request) -> Iterator[str]:
         yield from handlers.run(event_data(event), key_of(request))
@@ -56,8 +56,8 @@ def wire_page(
     player.shot(
         camera_frame, None, None, concurrency_limit=None, concurrency_id="shot", trigger_mode="multiple", **LIVE
     )
-    chat.ask(ask, None, chat, concurrency_limit=None, concurrency_id="chat", **LIVE)
-    chat.halt(halt, None, None, concurrency_limit=None, concurrency_id="halt", trigger_mode="multiple", **LIVE)
+    chat.ask(ask, None, chat, concurrency_limit=None, concurrency_id="chat", trigger_mode="multiple", **LIVE)
+    chat.halt(halt, None, chat, concurrency_limit=None, concurrency_id="halt", trigger_mode="multiple", **LIVE)
     chat.run(run, None, chat, concurrency_limit=None, concurrency_id="run", **LIVE)
     outputs = [chat, *controls.parts]
     player.back(back, None, outputs, concurrency_limit=None, concurrency_id="back", **LIVE)

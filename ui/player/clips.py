@@ -33,6 +33,7 @@ class Clip:
         poster: Preview image as a data URL; "" if none could be made.
         events: The events listed in the clip's ground-truth file; empty if there is none.
         fps: Frame rate in which the event times are counted.
+        world: Name of the rendered world that it shows; "" for other videos.
     """
 
     id: str
@@ -44,6 +45,7 @@ class Clip:
     poster: str
     events: tuple[Mapping[str, Any], ...] = ()
     fps: float = 4.0
+    world: str = ""
 
     def card(self) -> dict[str, Any]:
         """Return the entry for the page's list of clips."""
@@ -76,7 +78,9 @@ def _read_clip(folder: Path, name: str) -> Clip:
     questions = tuple((str(q["text"]), float(q.get("at", 0.0))) for q in about.get("questions", ()))
     title, description = str(about.get("title", name)), str(about.get("description", ""))
     events = tuple(about.get("events", ()))
-    return Clip(name, path, title, description, seconds, questions, poster, events, float(about.get("fps", 4.0)))
+    world = str(about.get("world", "cards" if events else ""))  # the bundled clips show cards
+    fps = float(about.get("fps", 4.0))
+    return Clip(name, path, title, description, seconds, questions, poster, events, fps, world)
 
 
 def _probe(path: Path) -> tuple[float, str]:

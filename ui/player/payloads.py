@@ -5,11 +5,18 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Final
 
 from ui.player.clips import Clip
+from ui.player.source import Source
 from ui.settings.model_loader import Loading
 from ui.settings.policy_settings import Changed, badge_of
+
+WORLDS: Final[Mapping[str, str]] = MappingProxyType({"cards": "coloured cards"})
+"""What the models of rendered worlds know, by `Card.world`."""
+GENERAL: Final = ("What is happening now?", "What was shown first?", "Describe the video so far.")
+"""Questions about a video of unknown content."""
 
 if TYPE_CHECKING:
     from hermes.serving.engine import LiveView, ModelInfo
@@ -85,12 +92,41 @@ def loading_progress(model: Loading | None) -> dict[str, Any] | None:
     return None if model.info or model.error else {"text": model.text, "share": model.share}
 
 
-def chips(clip: Clip | None, model: Loading | None) -> list[dict[str, Any]]:
+def chips(source: Source, clip: Clip | None, model: Loading | None) -> list[dict[str, Any]]:
     """Return suggested questions, each with the earliest time (seconds) at which it makes sense.
 
-    The questions of the clip are preferred over those of the model.
+    Questions of the clip are preferred over those of the model. A model of a rendered world gets none about other videos.
     """
+    info = model.info if model else None
+    if info is not None and not _fits(source, clip, info):
+        return []
     if clip is not None and clip.questions:
         earliest: Mapping[str, float] = dict(sorted(clip.questions, key=lambda question: -question[1]))
         return [{"text": text, "at": at} for text, at in sorted(earliest.items(), key=lambda question: question[1])]
-    return [{"text": text, "at": 0.0} for text in model.info.suggested] if model and model.info else []
+    if info is None:
+        return []
+    texts = info.suggested or (GENERAL if source.kind in ("upload", "camera") else ())
+    return [{"text": text, "at": 0.0} for text in texts]
+
+
+def advice(source: Source, clip: Clip | None, model: Loading | None) -> dict[str, str] | None:
+    """Return a note if the model knows only a rendered world and the source may show something else, or None.
+
+    Returns:
+        `text`, for the chat, and `answer`, for each answer.
+    """
+    info = model.info if model else None
+    if info is None or _fits(source, clip, info):
+        return None
+    knows = WORLDS.get(info.world, info.world)
+    return {
+        "text": f"{info.title} only knows {knows}. It cannot understand other videos: watch its memory, not its answers.",
+        "answer": f"The model only knows {knows}: watch the memory, not this answer.",
+    }
+
+
+def _fits(source: Source, clip: Clip | None, info: ModelInfo) -> bool:
+    """Whether a model can know what a source shows. A model of a rendered world only knows clips of that world."""
+    if not info.world or not source.kind:
+        return True
+    return clip is not None and clip.world == info.world

@@ -71,7 +71,7 @@ class PlayerState:
         settings: StreamSettings,
         model: Loading | None,
         policy: Any,
-        clip: Clip | None,
+        subject: tuple[Source, Clip | None],
         starting: bool,
         speeds: Mapping[int, float],
     ) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class PlayerState:
             settings: Settings of the visitor.
             model: Loading state of the selected model.
             policy: The selected policy.
-            clip: The selected clip, whose questions are suggested.
+            subject: The source that questions refer to, and the clip if it is one.
             starting: Whether the visitor waits for the model.
             speeds: Playback speeds by the name that the browser uses.
         """
@@ -99,6 +99,6 @@ class PlayerState:
             "notice": self._notice,
             "loading": payloads.loading_progress(model) if starting else None,
             "about": payloads.about(model, policy, settings.changed),
-            "chips": payloads.chips(clip, model),
+            "chips": payloads.chips(*subject, model),
             **payloads.stream_state(view, -1 if restarted else shown),
         }

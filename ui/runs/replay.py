@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from hermes.analysis.token_history import TokenHistory
+from hermes.analysis.words import Word, words_of
 from hermes.errors import HermesError
+from hermes.snapshot import AnswerTrace
 from hermes.trace import Run, RunTurn
 from hermes.trace.head import is_right
 from hermes.view import LiveView
@@ -23,6 +25,7 @@ class Replay(ReplayClock):
 
     Attributes:
         run: The recorded run.
+        words: For each question the words of its answer; empty if the run does not contain their attention.
     """
 
     def __init__(
@@ -31,6 +34,8 @@ class Replay(ReplayClock):
         """Start paused at a stream time. `speed` is in seconds of stream time per second."""
         super().__init__(run.seconds, seconds, speed, clock)
         self.run = run
+        self._traces = [_trace_of(turn, run) for turn in run.chat]
+        self.words = [words_of(trace) if trace is not None else () for trace in self._traces]
 
     # Interface of a live stream ----------------------------------------------------------------------------------------
 
@@ -54,6 +59,11 @@ class Replay(ReplayClock):
         """Return the questions up to now: index, turn, and whether the answer is complete."""
         now = self.position
         return [(i, turn, turn.done <= now) for i, turn in enumerate(self.run.chat) if turn.at <= now]
+
+    def trace(self, turn: Any) -> AnswerTrace | None:
+        """Return the attention of the answer of a turn, by its number; None if there is none up to now."""
+        asked = [i for i, _, done in self.turns() if done]
+        return self._traces[turn] if type(turn) is int and turn in asked else None
 
     def ask(self, question: str) -> Iterator[str]:  # noqa: ARG002 - interface of a live stream
         """Raise HermesError: a recorded run has no model."""
@@ -106,14 +116,25 @@ def state(replay: Replay, *, bundled: bool, startable: str) -> dict[str, Any]:
             "seconds": run.seconds,
             "clip": startable,
             "epoch": f"run-{replay.jumps}",
-            "turns": [_turn(i, turn, done=done) for i, turn, done in replay.turns()],
+            "turns": [_turn(i, turn, replay.words[i], done=done) for i, turn, done in replay.turns()],
             "stops": [{"at": turn.at, "text": turn.question} for turn in run.chat],
             "refusal": NO_MODEL,
         },
     }
 
 
-def _turn(number: int, turn: RunTurn, *, done: bool) -> dict[str, Any]:
+def _trace_of(turn: RunTurn, run: Run) -> AnswerTrace | None:
+    """Return the recorded answer of a turn, if it contains the attention of its tokens."""
+    found = [
+        trace
+        for trace in run.answers
+        if trace.attention_by_token.size
+        and (trace.question.strip(), trace.answer) == (turn.question.strip(), turn.answer.strip())
+    ]
+    return min(found, key=lambda trace: abs(trace.asked_seconds - turn.at), default=None)
+
+
+def _turn(number: int, turn: RunTurn, words: Sequence[Word], *, done: bool) -> dict[str, Any]:
     return {
         "id": number,
         "question": turn.question,
@@ -122,6 +143,7 @@ def _turn(number: int, turn: RunTurn, *, done: bool) -> dict[str, Any]:
         "state": turn.state if done else "writing",
         "first_ms": turn.first_ms if done else None,
         "policy": turn.policy,
+        "words": [(word.text, word.first, word.stop) for word in words] if done else [],
         "truth": turn.truth if done else None,
         "right": is_right(turn) if done and turn.truth is not None else None,
     }

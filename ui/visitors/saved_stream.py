@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,7 +67,7 @@ def about_stream(
 ) -> dict[str, Any]:
     """Return the content of the JSON file, without the name of the session file."""
     speed = None if math.isinf(settings.speed) else settings.speed
-    kept = [asdict(turn) for turn in turns[-MOST_TURNS:] if turn.state in _STATES]
+    kept = [asdict(replace(turn, words=())) for turn in turns[-MOST_TURNS:] if turn.state in _STATES]
     return {
         "settings": {**asdict(settings), "speed": speed},
         "kind": kind,

@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any, Final
 from hermes.errors import HermesError
 from hermes.trace import LabRun, Run
 from ui.board.cells import Wanted
+from ui.board.detail import word_detail
 from ui.board.feed import BoardFeed
 from ui.lab.lab import Lab
 from ui.opening import Opening
 from ui.ordering import Turns
+from ui.player import payloads
 from ui.player.camera_picture import read_picture
 from ui.player.clips import Clip
 from ui.player.conversation import Conversation
@@ -151,7 +153,7 @@ class Visitor:
                     play_source(stream, source)
                 self.stream = stream
                 self._playing, self._native_fps = source, stream.file_fps
-                self._begin()
+                self._begin(f"New stream: {source.title}")
                 if message:
                     self.notify("info", message)
         finally:
@@ -182,10 +184,17 @@ class Visitor:
         with self._lock:
             if self.stream is not None:
                 self.stream.restart()
-                self._begin()
+                self._begin("" if self.replay else f"Stream restarted: {self._playing.title}")
 
-    def _begin(self, opening: Opening | None = None) -> None:
-        """Reset board and player for a new memory, unless the browser already shows its opening moment."""
+    def _begin(self, label: str = "", opening: Opening | None = None) -> None:
+        """Reset board and player for a new memory, unless the browser already shows its opening moment.
+
+        Args:
+            label: Text of the divider in the chat, if questions refer to another live stream from now on.
+            opening: The moment that the browser shows.
+        """
+        if label:
+            self.conversation.begin_stream(label)
         replay = self.replay
         fps = replay.run.settings.fps if replay else min(self.settings.fps, self._native_fps or math.inf)
         self._board.begin(self._playing, replay, fps, opening.feed if opening else None)
@@ -235,7 +244,8 @@ class Visitor:
                 return
             before, self.stream = self.stream, replay
             self._playing, self._native_fps = Source("run", replay.run.id, title=replay.run.title), None
-            self._begin(opening)
+            self.conversation.end_stream()
+            self._begin(opening=opening)
         if before is not None:
             before.close()
         if play:
@@ -295,7 +305,7 @@ class Visitor:
             if self.stream is not None:
                 messages = self.stream.change(settings)
                 if settings.model != self.settings.model:
-                    self._begin()
+                    self._begin("" if self.replay else "New model, empty memory")
             elif math.isclose(settings.speed, self.settings.speed):
                 messages = ["Applies when you press Start."]
             if "fps" in changes:
@@ -327,11 +337,18 @@ class Visitor:
     def ask(self, question: str) -> Iterator[dict[str, Any]]:
         """Ask a question and yield a message for the chat after each piece of the answer."""
         policy = policy_settings.title_of(self._policy, self.settings.changed)
-        return self.conversation.ask(self.stream, question, policy)
+        advice = self._advice(self._playing) if self.replay is None else None
+        return self.conversation.ask(self.stream, question, policy, advice["answer"] if advice else "")
 
     def halt(self) -> None:
-        """Stop the current answer. Its text so far is kept."""
-        self.conversation.halt()
+        """Stop the current answer. Its text so far is kept, and waiting questions are answered next."""
+        self.conversation.stop_current()
+        if self.stream is not None:
+            self.stream.stop_answer()
+
+    def clear_chat(self) -> None:
+        """Remove the questions and answers. The memory of the stream does not change."""
+        self.conversation.clear()
         if self.stream is not None:
             self.stream.stop_answer()
 
@@ -488,6 +505,11 @@ class Visitor:
         stream = self.stream
         if stream is None:
             return {"id": request.get("id"), "error": "No frames yet. Press Start."}
+        if request.get("kind") == "word":
+            turn = request.get("turn")
+            replay = self.replay
+            trace = replay.trace(turn) if replay is not None else self.conversation.trace(turn)
+            return word_detail(trace, request)
         return self._board.detail(stream, request)
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
@@ -498,13 +520,30 @@ class Visitor:
             settings=self.settings,
             model=self._model,
             policy=self._policy,
-            clip=self._clip_of(self._chosen),
+            subject=self._subject,
             starting=self._starting,
             speeds=SPEEDS,
         )
         offer = self.saved.offer() if self.saved is not None else None
         tab = {"opened": self.opened, "lab": self._lab_opened, "returned": self._returned, "saved": offer}
-        return {**message, **tab, **self._recordings.state(), **self._runs.state(self.replay)}
+        chat = {"chat": self.conversation.place(), "advice": self._shown_advice()}
+        return {**message, **tab, **chat, **self._recordings.state(), **self._runs.state(self.replay)}
+
+    @property
+    def _subject(self) -> tuple[Source, Clip | None]:
+        """The source that questions refer to: what plays live, or else what is selected."""
+        source = self._chosen if self.stream is None or self.replay is not None else self._playing
+        return source, self._clip_of(source)
+
+    def _shown_advice(self) -> dict[str, Any] | None:
+        """Return the note that the model does not know what the source shows, before and while it plays."""
+        if self.replay is not None:
+            return None
+        return self._advice(self._chosen) or self._advice(self._playing)
+
+    def _advice(self, source: Source) -> dict[str, Any] | None:
+        """Return the note that the model cannot answer questions about a source, or None if it can."""
+        return payloads.advice(source, self._clip_of(source), self._model)
 
     def close(self) -> None:
         """Free the stream with its memory, and delete the visitor's files."""

@@ -20,7 +20,7 @@ export function readingRows(state, heads) {
   }
   const values = heads.bytes ?? fromBase64(heads.values);
   return {
-    count: heads.heads, tier: () => meta.tiers[heads.layer], name: (row) => `Layer ${layerNumber(meta, heads.layer)}, head ${row}`, bin: 1,
+    count: heads.heads, tier: () => meta.tiers[heads.layer], name: (row) => `Layer ${layerNumber(meta, heads.layer)}, head ${row}`, bin: heads.bin ?? 1,
     columns: heads.frames, largest: (row) => heads.largest[row] || 1,
     share: (row, c) => {
       const raw = values[row * heads.frames + c];

@@ -11,6 +11,7 @@ import { h, radioKeys, setText } from "../shared/dom.js";
 import { bytes, clock, percent, shortNumber, whole } from "../shared/format.js";
 import { MODES } from "./layers.js";
 import { picturesThatFit } from "./film.js";
+import { readWord } from "../chat/word_attention.js";
 import { readPalette } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
 import { connectTables } from "./tables.js";
@@ -37,7 +38,7 @@ export function mountBoard(element, beside, bus, send) {
   beside.replaceChildren(ui.memory);
   const view = {
     state: emptyState(), palette: readPalette(ui.memory), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
-    frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, images,
+    frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, word: null, images,
     tall: tallScreen.matches,
   };
   const pictures = new Map();
@@ -143,6 +144,12 @@ export function mountBoard(element, beside, bus, send) {
       ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "from the last question to the first token of its answer");
       ui.meter("dropped", whole(m.dropped), m.skipped ? `camera frames missed, and ${whole(m.skipped)} frames unreadable` : "camera frames missed");
     }
+    showAnswer();
+  }
+
+  /** Show the last answer and its verdict, or none. */
+  function showAnswer() {
+    const { state } = view;
     setText(ui.answer.text, state.answer ? describeReading(state) : "");
     if (shownAnswer === state.answer) return;
     shownAnswer = state.answer;
@@ -167,11 +174,13 @@ export function mountBoard(element, beside, bus, send) {
     if (!meta) return;
     ui.legend.replaceChildren(...meta.groups.map((tier) => h("li", {}, h("span", { class: `hl-swatch hl-swatch-${tier}` }),
       h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), h("small", {}, ` ${TIER_WORDS[tier]}`)))));
-    const ends = view.mode === "kept" ? ["1 token", `all ${meta.tokens_per_frame * meta.bin}`]
-      : ["importance", "recency"].includes(view.mode) ? ["0", "1"] : ["0", "the layer’s maximum"];
-    ui.layers.scale.title = MODES[view.mode].unit;
-    ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${view.mode}` }), ends[1],
-      h("span", { class: "hl-unit" }, MODES[view.mode].unit));
+    const mode = view.word ? "answer" : view.mode;
+    const ends = mode === "kept" ? ["1 token", `all ${meta.tokens_per_frame * meta.bin}`]
+      : ["importance", "recency"].includes(mode) ? ["0", "1"] : ["0", "the layer’s maximum"];
+    const unit = view.word ? `share of the attention while “${view.word.text}” was written, one line per head` : MODES[mode].unit;
+    ui.layers.scale.title = unit;
+    ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${mode}` }), ends[1],
+      h("span", { class: "hl-unit" }, unit));
     ui.layers.panel.layer.replaceChildren(...[...Array(meta.layers).keys()].map((layer) => h("option", { value: layer },
       `Layer ${layerNumber(meta, layer)}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
     if (view.selected) ui.layers.panel.layer.value = String(view.selected.layer);
@@ -182,6 +191,35 @@ export function mountBoard(element, beside, bus, send) {
     });
     for (const part of [ui.root, ui.memory]) part.classList.toggle("is-untiered", !meta.tiered);
   }
+
+  // Words of an answer ---------------------------------------------------------------------------------------------
+
+  let wantedWord = null;
+
+  /** Show what the model attended to while it wrote a word, {turn, first, stop, text}; null shows the whole answer again. */
+  async function showWord(request) {
+    wantedWord = request;
+    if (!request || !view.state.meta) return drawWord(null);
+    const { text, ...tokens } = request;
+    const reply = await requests.word({ ...tokens, bin: view.state.meta.bin });
+    if (wantedWord !== request || !reply) return undefined;
+    if (reply.error) bus.publish("word-error", reply.error);
+    return drawWord(reply.error ? null : readWord(reply, text));
+  }
+
+  function drawWord(word) {
+    if (view.word === word) return;
+    view.word = word;
+    updateLegends();
+    ui.layers.word.hidden = !word;
+    if (word) {
+      setText(ui.layers.word, `While “${word.text}” was written`);
+      setText(ui.live, `${word.text}: most attention at ${word.peaks.map((c) => clock(view.state.times[c], true)).join(", ") || "no frame"}.`);
+    }
+    repaint(["film", "layers", "timeline", "reading"]);
+  }
+
+  bus.on("word", showWord);
 
   // Cursor, selection, zoom ----------------------------------------------------------------------------------------
 
@@ -293,7 +331,10 @@ export function mountBoard(element, beside, bus, send) {
   bus.on("view", (message) => {
     if (!message.restarted) return;
     view.state = emptyState(); // the next message is a key frame
-    view.cursor = null;
+    point(null);
+    requests.forgetWords();
+    showWord(null);
+    showAnswer();
     view.window = wholeWindow(1);
     requests.closed();
     setText(ui.caption, "No frames yet.");
@@ -353,6 +394,7 @@ export function mountBoard(element, beside, bus, send) {
       if (next?.meta && next.meta !== before) updateLegends();
       if (next && (next.meta !== before || view.window.whole)) view.window = fitWindow(view.window, axis());
       if (view.cursor && view.cursor.frame >= view.state.frames) view.cursor = null;
+      if (view.word && view.word.bin !== view.state.meta?.bin) showWord(wantedWord);
       updateText();
       if (DRAWN.some((part) => message[part] !== undefined)) repaint();
       if (message.columns) requests.memoryChanged();

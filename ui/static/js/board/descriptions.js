@@ -1,5 +1,6 @@
 // Text about the board's state: captions, tooltips and spoken notes. Pure functions.
 import { bytes, clock, count, percent, whole } from "../shared/format.js";
+import { topHead } from "../chat/word_attention.js";
 import { TIERS, framesIn, keptTokens, layerNumber, readShare, scoreAt, secondsOf } from "./codec.js";
 
 /** Purpose of each tier. */
@@ -23,7 +24,7 @@ export function describeCell(state, cursor) {
     `keeps ${exact ? "" : "about "}${whole(kept)} of ${count(of, "token")}`,
   ];
   const read = readShare(state, layer, column);
-  if (read !== null) lines.push(`last answer: ${percent(read)} of its attention`);
+  if (read !== null) lines.push(`${state.answer.word ? `while “${state.answer.word}” was written` : "last answer"}: ${percent(read)} of its attention`);
   return { title: `${name} · ${clock(times[column], true)}`, lines };
 }
 
@@ -31,6 +32,10 @@ export function describeCell(state, cursor) {
 export function noteOfCell(view, { column, layer }) {
   const note = describeCell(view.state, { column, layer: layer ?? 0 });
   const { mode, state } = view;
+  if (state.answer?.word && view.word.heads > 1) {
+    const { head, share } = topHead(view.word, layer ?? 0, column);
+    return { ...note, lines: [...note.lines, `most in head ${head}: ${percent(share)}`] };
+  }
   if (mode === "kept" || mode === "answer" || state.scores?.of !== mode) return note;
   const score = scoreAt(state, layer ?? 0, column);
   const name = { importance: "importance", recency: "recency", guidance: "guidance attention" }[mode];

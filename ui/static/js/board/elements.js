@@ -158,8 +158,10 @@ function makeLayers() {
     before: [h("div", { class: "hl-mode-row" }, modeGroup)],
   });
   figure.node.querySelector(".hl-figure-head").insertBefore(scale, figure.node.querySelector(".hl-menu"));
+  const word = h("p", { class: "hl-word-note", hidden: true });
+  figure.box.append(word);
   const panel = makePanel();
-  return { figure, modes, modeGroup, scale, panel };
+  return { figure, modes, modeGroup, scale, word, panel };
 }
 
 function makePanel() {

@@ -7,7 +7,7 @@ import { clock, count, percent } from "../shared/format.js";
 const TITLES = {
   read: "Kept and used", unread: "Kept, but not used", evicted: "Seen, then forgotten",
   "not retrieved": "Stored, but not retrieved", "not sampled": "Never sampled",
-  absent: "Not shown in the video", unknown: "No reference answer",
+  absent: "No evidence to look for", unknown: "No reference answer",
 };
 const DEPTHS = ["shallow", "middle", "deep"]; // names of the tiers' layers for policies without tiers
 const MARKS = { yes: "✓", no: "✗", open: "–" };

@@ -9,6 +9,7 @@ import { describeRetention, drawRetention, hitRetention, layoutRetention, markRe
 import { describeAge, drawSurvival, hitSurvival, layoutSurvival, tableSurvival } from "./survival.js";
 import { describeTimeline, drawTimeline, hitTimeline, layoutTimeline, markTimeline, tableTimeline } from "./timeline.js";
 import { noteOfCell } from "./descriptions.js";
+import { withWord } from "../chat/word_attention.js";
 import { layerNumber } from "./codec.js";
 
 /** Return the figures. Clicks call `open(frame, layer)`, `pickLayer(layer)` or `pickPatch(patch)`. */
@@ -17,18 +18,19 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
   const height = (layout) => layout.height;
   const total = (layout) => layout.total;
   const figure = (ui_, parts) => ({ ui: ui_, dirty: true, height, ...parts });
+  const worded = (draw) => (ctx, layout, now) => draw(ctx, layout, withWord(now));
   const frameOpen = () => Boolean(view.selected && view.frame);
   const list = [
     figure(ui.film, {
-      layout: layoutFilm, draw: drawFilm, mark: markFilm, hit: hitFilm, table: tableFilm, points: true,
+      layout: layoutFilm, draw: worded(drawFilm), mark: markFilm, hit: hitFilm, table: tableFilm, points: true,
       note: (hit) => describePicture(view.state, hit), click: (hit) => open(hit.frame, null),
     }),
     figure(ui.layers.figure, {
-      layout: layoutLayers, draw: drawLayers, mark: markLayers, hit: hitLayers, table: tableLayers, points: true,
-      note: (hit) => noteOfCell(view, hit), click: (hit) => open(hit.frame, hit.layer),
+      layout: layoutLayers, draw: worded(drawLayers), mark: markLayers, hit: hitLayers, table: tableLayers, points: true,
+      note: (hit) => noteOfCell(withWord(view), hit), click: (hit) => open(hit.frame, hit.layer),
     }),
     figure(ui.timeline, {
-      layout: layoutTimeline, draw: drawTimeline, mark: markTimeline, hit: hitTimeline, table: tableTimeline, points: true,
+      layout: layoutTimeline, draw: worded(drawTimeline), mark: markTimeline, hit: hitTimeline, table: tableTimeline, points: true,
       note: (hit) => describeTimeline(view.state, hit), click: (hit) => open(hit.frame, null),
     }),
     figure(panel.picture, {
@@ -41,7 +43,7 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
       layout: layoutMinis, draw: drawMinis, hit: hitMinis, table: tableMinis, ready: frameOpen, click: pickLayer,
       note: (layer) => ({ title: `Layer ${layerNumber(view.state.meta, layer)}`, lines: [`holds ${heldPatches(view.frame, layer)} of ${view.frame.patches} patches`] }),
     }),
-    figure(ui.answer.figure, { layout: layoutReading, draw: drawReading, mark: markReading, hit: hitReading, table: tableReading, points: true }),
+    figure(ui.answer.figure, { layout: (width, now) => layoutReading(width, withWord(now)), draw: worded(drawReading), mark: markReading, hit: hitReading, table: tableReading, points: true }),
     figure(ui.retention.survival, {
       layout: layoutSurvival, height: total, draw: drawSurvival, hit: hitSurvival, table: tableSurvival, note: (hit) => describeAge(view.state, hit),
     }),
@@ -59,7 +61,7 @@ export function boardFigures(view, ui, { open, pickLayer, pickPatch }) {
     }),
   ];
   const reading = list.find((f) => f.ui === ui.answer.figure);
-  reading.note = (hit) => describeRead(reading.at, view, hit);
+  reading.note = (hit) => describeRead(reading.at, withWord(view), hit);
   reading.click = (hit) => open(hit.frame, null);
   return list;
 }

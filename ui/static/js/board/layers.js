@@ -4,6 +4,7 @@ import { drawTierLabel, drawTimeAxis, layerRange, margins, outlineEvidence, over
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
 import { clock, whole } from "../shared/format.js";
 import { rampColour, rgba, shareAlpha } from "../shared/palette.js";
+import { headShare } from "../chat/word_attention.js";
 import { frameScale } from "./zoom.js";
 
 const AXIS = 24;
@@ -84,11 +85,31 @@ function paintCells(data, { state, palette, mode }) {
   }
 }
 
+/** Number of rows into which a layer's row is split: one for each head if a word is shown and the row is high enough, else 1. */
+export function splitOf({ word, state, ratio = 1 }, height) {
+  return word && state.answer?.word && height * ratio >= word.heads ? word.heads : 1;
+}
+
+function paintHeads(data, { state, palette, word }) {
+  const { meta } = state;
+  for (let layer = 0; layer < meta.layers; layer += 1) {
+    for (let head = 0; head < word.heads; head += 1) {
+      for (let c = 0; c < word.columns; c += 1) {
+        const value = headShare(word, layer, head, c) / (word.largest[layer] || 1);
+        if (value > 0.02) putCell(data, meta.columns, c, layer * word.heads + head, palette.read, 0.12 + 0.88 * value);
+      }
+    }
+  }
+}
+
 function drawCells(ctx, { runs, rows, scale }, view) {
   const { state, palette, ratio, mode } = view;
   const { meta } = state;
   const { first, stop } = scale.window;
-  const picture = cellPicture("layers", meta.columns, meta.layers, (data) => paintCells(data, view));
+  const split = splitOf(view, rows.height);
+  const picture = split > 1
+    ? cellPicture("heads", meta.columns, meta.layers * split, (data) => paintHeads(data, view))
+    : cellPicture("layers", meta.columns, meta.layers, (data) => paintCells(data, view));
   ctx.imageSmoothingEnabled = false;
   for (const run of runs) {
     const top = rows.top(run.first);
@@ -100,7 +121,7 @@ function drawCells(ctx, { runs, rows, scale }, view) {
     ctx.fillStyle = rgba(palette.ink, 0.045);
     ctx.fillRect(scale.left, top, width, height - 1);
     const from = first / meta.bin;
-    ctx.drawImage(picture, from, run.first, stop / meta.bin - from, count, scale.left, top, scale.width, height);
+    ctx.drawImage(picture, from, run.first * split, stop / meta.bin - from, count * split, scale.left, top, scale.width, height);
     if (mode === "kept") overlayPattern(ctx, run.tier, palette, ratio, scale.left, top, width, height - 1);
     ctx.fillStyle = rgba(palette.card, 1);
     for (let layer = run.first; layer <= run.last; layer += 1) {

@@ -9,6 +9,8 @@ import { layerNumber, secondsOf } from "./codec.js";
 
 /** Least time between two requests for the opened frame while the stream runs. */
 export const REFRESH_MS = 1000;
+/** Most words whose attention the browser keeps. */
+const MOST_WORDS = 100;
 
 /** Connect the panel of the opened frame, its token history and the heads. `send(request)` sends a request to the server. */
 export function makeRequests(view, ui, { send, repaint, announce }) {
@@ -89,8 +91,24 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     fetchHeads();
   });
 
+  const words = new Map(); // replies for the words of answers
+
+  /** The attention of a word, {turn, first, stop}: the server's reply, with `error` if it has none; null if there was no reply. */
+  async function word(request) {
+    const key = JSON.stringify(request);
+    if (words.has(key)) return words.get(key);
+    const reply = await details.ask({ kind: "word", ...request });
+    if (reply && !reply.error) {
+      if (words.size >= MOST_WORDS) words.clear();
+      words.set(key, reply);
+    }
+    return reply;
+  }
+
   return {
     ask: details.ask,
+    word,
+    forgetWords: () => words.clear(),
     receive: details.receive,
     /** Called when a frame was opened or another layer selected. */
     opened() {

@@ -35,6 +35,17 @@ let ownTheme = null; // the theme chosen on this page; it takes precedence over 
 const SETTINGS_LABEL = "#hl-settings .label-wrap > span";
 const noteSettings = showRunSettings(bus, () => document.querySelector(SETTINGS_LABEL));
 
+bus.on("open-settings", (name) => name && openSettings());
+
+/** Open the settings of the stream, at the list of models. */
+function openSettings() {
+  const label = /** @type {HTMLElement} */ (document.querySelector("#hl-settings .label-wrap"));
+  if (label && !label.classList.contains("open")) label.click();
+  const model = /** @type {HTMLElement} */ (document.querySelector('#hl-settings input[aria-label="Model"]'));
+  model?.scrollIntoView({ block: "center" });
+  model?.focus({ preventScroll: true });
+}
+
 /** Parse a component's value; null if it is empty. */
 function message(props) {
   return props.value ? JSON.parse(props.value) : null;
@@ -111,7 +122,7 @@ function build(part, element, props, shown = null) {
     if (lessonsWanted) lessons.open();
     receive = lessons.receive;
   } else if (part === "chat") {
-    receive = mountChat(element, bus, send, Boolean(props.planned)).receive;
+    receive = mountChat(element, bus, send, Boolean(props.planned), Boolean(props.models)).receive;
   } else receive = buildPlayer(element, props, send, shown);
   built.set(part, { post, receive });
 }

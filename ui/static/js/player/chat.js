@@ -1,6 +1,7 @@
-// The chat: questions with their stream time, and answers streamed while they are generated.
+// The chat: questions with their stream time, and answers streamed while they are generated. Questions asked meanwhile wait.
 import { h, icon, setText } from "../shared/dom.js";
 import { titleOf } from "../board/evidence.js";
+import { hasWords, makeAnswers } from "../chat/answer.js";
 import { clock, whole } from "../shared/format.js";
 import { makePlan } from "./plan.js";
 import { before } from "../runs/replay.js";
@@ -20,12 +21,33 @@ export function mergeTurns(turns, epoch, message) {
 }
 
 /**
+ * Where dividers belong: turn id -> label of the stream that began after that turn. `labels`: [number, label] of the streams, `stream`:
+ * the current one. Pure.
+ */
+export function dividers(turns, stream, labels) {
+  const names = new Map(labels);
+  const found = new Map();
+  turns.forEach((turn, i) => {
+    const next = turns[i + 1]?.stream ?? stream;
+    if (turn.stream !== undefined && next !== turn.stream) found.set(turn.id, names.get(next) ?? "New stream");
+  });
+  return found;
+}
+
+/** Text of the link below a scored answer: whether it is right, and the verdict on its evidence if there is any. Pure. */
+export function verdictText(fate, known) {
+  const outcome = fate.outcome === "absent" ? "" : `${titleOf(fate).toLowerCase()} ↓`;
+  const first = known ? "Why" : fate.right ? "✓ Right" : "✗ Wrong";
+  return known && !outcome ? "" : [first, outcome].filter(Boolean).join(" · ");
+}
+
+/**
  * The turn of the board's last answer: the newest with the same question and answer. Undefined until that turn has arrived: a turn
  * that already belongs to another answer (`has(turn)` is its key, `key` the answer's) is older. Pure.
  */
 export function turnOf(turns, answer, key, has) {
   const newest = turns.findLast((turn) => turn.question.trim() === answer.question && turn.state !== "writing"
-    && (turn.state === "stopped" || turn.answer.trim() === answer.answer.trim()));
+    && turn.state !== "waiting" && turn.state !== "cancelled" && (turn.state === "stopped" || turn.answer.trim() === answer.answer.trim()));
   return newest && [undefined, key].includes(has(newest)) ? newest : undefined;
 }
 
@@ -39,9 +61,9 @@ export function pickChips(chips, seconds, past = 3, ahead = 1) {
   return [...ready.slice(-(room - next.length)), ...next].slice(-room).map((chip) => ({ ...chip, due: due(chip) }));
 }
 
-/** Build the chat inside `element`; `send(type, data)` calls the server. `planned`: questions are set before a run.
- * Returns {receive(message)}. */
-export function mountChat(element, bus, send, planned = false) {
+/** Build the chat inside `element`; `send(type, data)` calls the server. `planned`: questions are set before a run; `models`: another
+ * model can be chosen. Returns {receive(message)}. */
+export function mountChat(element, bus, send, planned = false, models = false) {
   const model = h("p", { class: "hl-about-model", id: "hl-about-model" }, "Loading the model …");
   const more = h("button", { type: "button", class: "hl-info", "aria-expanded": "false", "aria-controls": "hl-about-model", "aria-label": "About the model", title: "About the model",
     onclick: () => more.setAttribute("aria-expanded", String(about.classList.toggle("is-open"))) }, "?");
@@ -50,23 +72,30 @@ export function mountChat(element, bus, send, planned = false) {
   const invitation = h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything that the stream has shown so far.");
   const defaultInvitation = invitation.textContent;
   const empty = h("div", { class: "hl-log-empty" }, invitation,
-    h("p", {}, "The model answers from its memory only. It does not process the video again."));
+    h("p", {}, "The model answers from its memory only. It does not process the video again. Point at a word of an answer to see what it attended to."));
   const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions" });
   const input = h("textarea", { rows: "1", placeholder: "Ask about the stream …", "aria-label": "Your question", enterkeyhint: "send" });
   const go = h("button", { type: "submit", class: "hl-round", "aria-label": "Ask", title: "Ask (Enter)" }, icon("send"));
   const halt = h("button", { type: "button", class: "hl-round", "aria-label": "Stop the answer", title: "Stop the answer", hidden: true }, icon("stop"));
   const hint = h("p", { class: "hl-hint", role: "status" });
+  const clear = h("button", { type: "button", class: "hl-clear", title: "Remove the questions and answers; the memory stays", hidden: true, onclick: () => send("halt", { clear: true }) }, "Clear");
+  const advice = h("p", { class: "hl-advice", role: "note", hidden: true }, h("span"),
+    models ? h("button", { type: "button", class: "hl-link", onclick: () => bus.publish("open-settings", "model") }, "Choose another model") : null);
+  const answers = makeAnswers(bus);
   const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });
-  const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, more), model);
+  const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, clear, more), model);
   const form = h("form", { class: "hl-ask" }, input, go, halt);
   element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat" },
     about,
-    h("div", { class: "hl-log-wrap" }, empty, log), ...(planned ? [plan().root] : [chips, form, hint]), spoken));
+    h("div", { class: "hl-log-wrap" }, empty, log), advice, ...(planned ? [plan().root] : [chips, form, hint]), spoken));
 
   let turns = [];
   let epoch = null;
-  let asked = null;
-  let askedAt = 0;
+  let sent = []; // questions that the server has not confirmed yet, {text, at}
+  let stream = 0; // number of the current stream
+  let labels = []; // [number, label] of the streams
+  let watched = []; // turns whose words have their attention stored
+  const newest = new Map(); // conversation -> number of its newest message
   let shownChips = "";
   let run = null; // the recorded run that is shown; its questions replace the visitor's
   let own = null; // the visitor's turns meanwhile
@@ -88,25 +117,22 @@ export function mountChat(element, bus, send, planned = false) {
       input.focus();
       return;
     }
-    if (go.hidden) {
-      setText(hint, "An answer is being generated. Wait for it or stop it.");
-      return;
-    }
     if (run) {
       setText(hint, run.refusal);
       return;
     }
     setText(hint, "");
-    asked = text;
-    askedAt = performance.now();
+    sent.push({ text, at: performance.now(), after: turns.at(-1)?.id ?? 0 });
     busy(true);
     send("ask", { question: text });
   }
 
   function busy(on) {
-    go.hidden = on;
     halt.hidden = !on;
   }
+
+  /** Whether a turn belongs to the stream that is shown. */
+  const isCurrent = (turn) => turn.stream === undefined || turn.stream === stream;
 
   function grow() {
     input.style.height = "auto";
@@ -116,24 +142,40 @@ export function mountChat(element, bus, send, planned = false) {
   function draw(turn) {
     let node = nodes.get(turn.id);
     if (!node) {
-      const stamp = h("button", { type: "button", class: "hl-stamp", title: "Show this moment on the board", onclick: () => bus.publish("goto", turn.at) });
-      node = { stamp, question: h("p", { class: "hl-q" }), answer: h("p", { class: "hl-a" }), foot: h("p", { class: "hl-foot" }), last: h("div", { class: "hl-turn-foot" }) };
-      node.last.append(node.foot);
-      node.root = h("li", { class: "hl-turn", onpointerenter: () => bus.publish("point", turn.at), onpointerleave: () => bus.publish("point", null) }, h("div", { class: "hl-turn-q" }, stamp, node.question), node.answer, node.last);
+      const stamp = h("button", { type: "button", class: "hl-stamp", title: "Show this moment on the board", onclick: () => bus.publish("goto", node.at) });
+      node = {
+        stamp, question: h("p", { class: "hl-q" }), answer: h("p", { class: "hl-a" }), foot: h("p", { class: "hl-foot" }), last: h("div", { class: "hl-turn-foot" }),
+        cancel: h("button", { type: "button", class: "hl-link", hidden: true, onclick: () => send("halt", { turn: turn.id }) }, "Cancel"),
+        note: h("p", { class: "hl-turn-note", hidden: true }), divider: h("p", { class: "hl-divider", hidden: true }, h("span")),
+      };
+      node.last.append(node.foot, node.cancel);
+      const point = (on) => bus.publish("point", on && isCurrent(turns.find(({ id }) => id === turn.id) ?? {}) ? node.at : null);
+      node.root = h("li", { class: "hl-turn", onpointerenter: () => point(true), onpointerleave: () => point(false) }, h("div", { class: "hl-turn-q" }, stamp, node.question), node.answer, node.note, node.last, node.divider);
       nodes.set(turn.id, node);
       log.append(node.root);
     }
+    node.at = turn.at;
     setText(node.stamp, turn.at === null ? "–:––" : clock(turn.at));
-    node.stamp.setAttribute("aria-label", turn.at === null ? "Asked before the first frame" : `Asked at ${clock(turn.at)} of the stream`);
-    node.stamp.disabled = turn.at === null;
+    const current = isCurrent(turn);
+    const when = turn.at === null ? "Asked before the first frame" : `Asked at ${clock(turn.at)} of ${current ? "the" : "an earlier"} stream`;
+    node.stamp.setAttribute("aria-label", turn.state === "waiting" ? "Waiting" : when);
+    node.stamp.title = turn.at !== null && current ? "Show this moment on the board" : when;
+    node.stamp.disabled = turn.at === null || !current;
     setText(node.question, turn.question);
-    setText(node.answer, turn.answer);
+    answers.draw(node.answer, turn, current && (Boolean(run) || watched.includes(turn.id)));
+    node.answer.title = run && turn.state === "done" && !hasWords(turn) ? "This recording does not contain the attention of single words." : "";
     node.root.dataset.state = turn.state;
-    const foot = { writing: "", error: "", stopped: "Stopped.", done: "" }[turn.state] ?? "";
+    node.root.classList.toggle("is-earlier", !current);
+    node.cancel.hidden = turn.state !== "waiting";
+    node.note.hidden = !turn.note || !["writing", "done", "stopped"].includes(turn.state);
+    setText(node.note, turn.note ?? "");
+    if (node.why && !current) node.why.disabled = true;
+    const foot = { waiting: "Waiting for the answer above.", cancelled: "Not asked.", stopped: "Stopped." }[turn.state] ?? "";
     const verdict = turn.right === true ? "right" : turn.right === false ? `wrong, correct answer: ${turn.truth}` : "";
     const speed = turn.first_ms === null || turn.first_ms === undefined ? "" : `${whole(turn.first_ms)} ms to first token`;
     const previous = turns[turns.findIndex(({ id }) => id === turn.id) - 1];
-    const policy = turn.policy === previous?.policy ? "" : turn.policy; // stated where it changes
+    const open = turn.state === "waiting" || turn.state === "cancelled";
+    const policy = open || (turn.policy === previous?.policy && turn.stream === previous?.stream) ? "" : turn.policy; // stated where it changes
     const rest = [foot, speed, policy].filter(Boolean).join(" · ");
     if (node.foot.textContent === [verdict, rest].filter(Boolean).join(" · ")) return;
     node.foot.replaceChildren(...(verdict ? [h("span", { "data-right": String(turn.right) }, verdict), rest ? " · " : ""] : []), rest);
@@ -144,16 +186,20 @@ export function mountChat(element, bus, send, planned = false) {
     if (!pendingVerdict || pendingVerdict.fate.right === null) return;
     const { fate, question, answer, seconds } = pendingVerdict;
     const key = JSON.stringify([question, answer, seconds]);
-    const turn = turnOf(turns, pendingVerdict, key, ({ id }) => nodes.get(id)?.answerKey);
+    const turn = turnOf(turns.filter(isCurrent), pendingVerdict, key, ({ id }) => nodes.get(id)?.answerKey);
     if (!turn) return; // chat and board are updated separately; the turn may arrive later
     pendingVerdict = null;
     const node = nodes.get(turn.id);
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     node.answerKey = key;
+    const known = turn.right === true || turn.right === false; // already shown above
+    for (const other of nodes.values()) if (other.why) other.why.disabled = true; // the board shows the reasons of this answer only
+    const text = verdictText(fate, known);
+    if (!text) return;
     node.why ??= node.last.appendChild(h("button", { type: "button", class: "hl-why", title: "Show the reasons on the board", onclick: () => bus.publish("why", null) }));
     node.why.dataset.right = String(fate.right);
-    const known = turn.right === true || turn.right === false; // already shown above
-    setText(node.why, `${known ? "Why" : fate.right ? "✓ Right" : "✗ Wrong"} · ${titleOf(fate).toLowerCase()} ↓`);
+    node.why.disabled = fate.outcome === "absent"; // no frame contains evidence
+    setText(node.why, text);
     if (follow) log.scrollTop = log.scrollHeight;
   }
 
@@ -176,12 +222,23 @@ export function mountChat(element, bus, send, planned = false) {
   });
 
   bus.on("cursor", (seconds) => { // highlight the last question before the moment under the cursor
-    const before = seconds === null ? null : turns.findLast(({ at }) => at !== null && at <= seconds + 0.25);
+    const before = seconds === null ? null : turns.findLast((turn) => turn.at !== null && turn.at <= seconds + 0.25 && isCurrent(turn));
     for (const [id, { root }] of nodes) root.classList.toggle("is-pointed", id === before?.id);
   });
   bus.on("ask", (question) => question && ask(question)); // from a lesson
   bus.on("view", (view) => {
-    if (view.restarted) pendingVerdict = null;
+    if (view.restarted) {
+      pendingVerdict = null;
+      answers.reset();
+      for (const { why } of nodes.values()) if (why) why.disabled = true;
+    }
+    if (view.chat && view.chat.epoch === epoch && view.chat.stream > stream) {
+      ({ stream, labels } = view.chat);
+      turns.forEach(draw);
+      drawDividers();
+    }
+    advice.hidden = !view.advice;
+    setText(advice.firstChild, view.advice?.text ?? "");
     const about = view.about;
     const text = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
     if (model.textContent !== `${about.model?.name ?? ""}${text}`) {
@@ -193,8 +250,8 @@ export function mountChat(element, bus, send, planned = false) {
       policy.dataset.key = key;
       policy.replaceChildren(`Memory: ${about.policy.title} `, h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge));
     }
-    if (asked !== null && !view.answering && performance.now() - askedAt > LOST_MS && turns.at(-1)?.state !== "writing") {
-      asked = null;
+    if (sent.length && !view.answering && performance.now() - sent[0].at > LOST_MS && !turns.some(({ state }) => state === "writing")) {
+      sent = [];
       busy(false);
       setText(hint, "The server did not respond. Your question is still here; ask it again.");
     }
@@ -205,15 +262,15 @@ export function mountChat(element, bus, send, planned = false) {
 
   /** Show the questions of a recorded run, and afterwards the visitor's own again. */
   function showRun(next) {
-    if (next && !run) own = { epoch, turns };
+    if (next && !run) own = { epoch, turns, stream, labels, watched };
     const left = run && !next;
     run = next;
     if (left) {
       setText(hint, "");
-      receive({ epoch: own?.epoch ?? null, turns: own?.turns ?? [] });
+      show(own ?? { epoch: null, turns: [] });
     }
     if (!run || (epoch === run.epoch && JSON.stringify(turns) === JSON.stringify(run.turns))) return;
-    receive({ epoch: run.epoch, turns: run.turns });
+    show({ epoch: run.epoch, turns: run.turns });
     busy(false);
   }
 
@@ -228,29 +285,65 @@ export function mountChat(element, bus, send, planned = false) {
     }, chip.due ? null : h("span", { class: "hl-chip-at" }, clock(chip.at)), chip.text)));
   }
 
+  /** Take a message of the server. Messages of one conversation are numbered, because they may arrive in another order. */
   function receive(message) {
+    if (message.n <= (newest.get(message.of) ?? 0)) return;
+    newest.set(message.of, message.n);
+    if (run) own = { ...message, turns: mergeTurns(own?.turns ?? [], own?.epoch, message) }; // shown when the recording is left
+    else show(message);
+  }
+
+  /** Show turns: those of a message, or all of a recording. */
+  function show(message) {
     if (message.epoch !== epoch) {
       nodes.clear();
       log.replaceChildren();
+      answers.reset();
+      stream = 0;
     }
+    const before = new Map(turns.map(({ id, state }) => [id, state]));
     turns = mergeTurns(turns, epoch, message);
     epoch = message.epoch;
+    stream = Math.max(stream, message.stream ?? 0);
+    labels = message.labels ?? [];
+    const dropped = watched.filter((id) => !message.watched?.includes(id));
+    watched = message.watched ?? [];
     empty.hidden = turns.length > 0;
+    clear.hidden = Boolean(run) || planned || !turns.length;
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
+    turns.filter(({ id }) => dropped.includes(id)).forEach(draw);
     message.turns.forEach(draw);
+    drawDividers();
     if (follow) log.scrollTop = log.scrollHeight;
     showVerdict();
-    const last = turns[turns.length - 1];
-    busy(last?.state === "writing");
-    if (!last || last.state === "writing") return;
-    const mine = asked !== null && input.value.trim() === asked;
-    if (mine && last.state !== "error") {
-      input.value = "";
-      grow();
-    }
-    asked = null;
-    setText(spoken, last.state === "error" ? `Not answered: ${last.answer}` : `Answer: ${last.answer}`);
+    confirmSent();
+    busy(sent.length > 0 || turns.some(({ state }) => state === "writing"));
+    const last = turns.findLast(({ state }) => ["done", "stopped", "error"].includes(state));
+    if (last && before.has(last.id) && before.get(last.id) !== last.state) setText(spoken, last.state === "error" ? `Not answered: ${last.answer}` : `Answer: ${last.answer}`);
   }
+
+  /** Remove the questions that arrived from the list and, unless they were refused, from the field. */
+  function confirmSent() {
+    for (const question of sent.slice()) {
+      const turn = turns.find(({ id, question: text }) => id > question.after && text.trim() === question.text);
+      if (!turn || (turn.state === "writing" && !turn.answer)) continue; // it may still be refused
+      sent.splice(sent.indexOf(question), 1);
+      if (turn.state !== "error" && input.value.trim() === question.text) {
+        input.value = "";
+        grow();
+      }
+    }
+  }
+
+  function drawDividers() {
+    const found = run ? new Map() : dividers(turns, stream, labels);
+    for (const [id, { divider }] of nodes) {
+      divider.hidden = !found.has(id);
+      setText(divider.firstChild, found.get(id) ?? "");
+    }
+  }
+
+  bus.on("word-error", (text) => text && setText(hint, text));
 
   return { receive };
 }

@@ -98,7 +98,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   function moved(from) {
     const kind = source.kind();
     if (from === "run" && kind !== "run" && view.run && view.state === "playing") act("pause");
-    if (planned && kind === "clip") act("choose", source.target()); // fills the list of questions
+    if (kind === "clip" || kind === "camera") act("choose", source.target()); // the chat suggests questions that fit
     if (kind !== "camera" && camera.on) {
       camera.close();
       act("stop");

@@ -26,16 +26,17 @@ function share(byte) {
   return byte === NO_SCORE ? 0 : byte / 254;
 }
 
-/** The columns with the most attention, mean over all layers, none next to another. */
+/** The columns with the most attention, mean over all layers, with some distance between them. */
 function peaksOf(mean, layers, columns) {
   const profile = new Float32Array(columns);
   for (let i = 0; i < mean.length; i += 1) profile[i % columns] += mean[i] / layers;
   const found = [];
   const most = Math.max(...profile, 0);
+  const apart = Math.max(2, Math.round(columns / 30));
   while (found.length < PEAKS) {
     let best = -1;
     profile.forEach((value, c) => {
-      if (value > 0 && value >= most * PEAK_SHARE && !found.some((other) => Math.abs(other - c) < 2) && (best < 0 || value > profile[best])) best = c;
+      if (value > 0 && value >= most * PEAK_SHARE && !found.some((other) => Math.abs(other - c) < apart) && (best < 0 || value > profile[best])) best = c;
     });
     if (best < 0) break;
     found.push(best);

@@ -84,7 +84,7 @@ export function mountChat(element, bus, send, planned = false, models = false) {
   const answers = makeAnswers(bus);
   const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });
   const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, clear, more), model);
-  const form = h("form", { class: "hl-ask" }, input, go, halt);
+  const form = h("form", { class: "hl-ask" }, input, halt, go);
   element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat" },
     about,
     h("div", { class: "hl-log-wrap" }, empty, log), advice, ...(planned ? [plan().root] : [chips, form, hint]), spoken));
@@ -169,7 +169,7 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     node.cancel.hidden = turn.state !== "waiting";
     node.note.hidden = !turn.note || !["writing", "done", "stopped"].includes(turn.state);
     setText(node.note, turn.note ?? "");
-    if (node.why && !current) node.why.disabled = true;
+    if (!current) unlink(node);
     const foot = { waiting: "Waiting for the answer above.", cancelled: "Not asked.", stopped: "Stopped." }[turn.state] ?? "";
     const verdict = turn.right === true ? "right" : turn.right === false ? `wrong, correct answer: ${turn.truth}` : "";
     const speed = turn.first_ms === null || turn.first_ms === undefined ? "" : `${whole(turn.first_ms)} ms to first token`;
@@ -179,6 +179,14 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     const rest = [foot, speed, policy].filter(Boolean).join(" · ");
     if (node.foot.textContent === [verdict, rest].filter(Boolean).join(" · ")) return;
     node.foot.replaceChildren(...(verdict ? [h("span", { "data-right": String(turn.right) }, verdict), rest ? " · " : ""] : []), rest);
+  }
+
+  /** Keep the verdict of an answer that the board no longer shows as text. */
+  function unlink({ why }) {
+    if (!why || why.disabled) return;
+    why.disabled = true;
+    why.title = "The board shows the reasons for the last answer";
+    setText(why, why.textContent.replace(" ↓", ""));
   }
 
   /** Show below a scored answer whether it is right, its verdict, and a link to the reasons. */
@@ -193,12 +201,13 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     node.answerKey = key;
     const known = turn.right === true || turn.right === false; // already shown above
-    for (const other of nodes.values()) if (other.why) other.why.disabled = true; // the board shows the reasons of this answer only
+    nodes.forEach(unlink); // the board shows the reasons of this answer only
     const text = verdictText(fate, known);
     if (!text) return;
     node.why ??= node.last.appendChild(h("button", { type: "button", class: "hl-why", title: "Show the reasons on the board", onclick: () => bus.publish("why", null) }));
     node.why.dataset.right = String(fate.right);
-    node.why.disabled = fate.outcome === "absent"; // no frame contains evidence
+    node.why.disabled = fate.outcome === "absent";
+    node.why.title = node.why.disabled ? "No frame contains evidence of this answer" : "Show the reasons on the board";
     setText(node.why, text);
     if (follow) log.scrollTop = log.scrollHeight;
   }
@@ -230,7 +239,7 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     if (view.restarted) {
       pendingVerdict = null;
       answers.reset();
-      for (const { why } of nodes.values()) if (why) why.disabled = true;
+      nodes.forEach(unlink);
     }
     if (view.chat && view.chat.epoch === epoch && view.chat.stream > stream) {
       ({ stream, labels } = view.chat);

@@ -1,0 +1,88 @@
+"""The chat in a browser: words of an answer, waiting questions, and what happens when the stream changes."""
+
+from __future__ import annotations
+
+import re
+
+from playwright.sync_api import expect
+from test_page import answered, ask, board, picture, redrawn, start, turns, wait_frames
+
+FIRST = "What was the first card?"
+
+
+def test_words_show_their_attention_and_questions_wait(open_page):
+    page = open_page()
+    start(page, speed="4×")
+    wait_frames(page, 30)
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    for question in (FIRST, "What is shown now?", "Was there a white cross?"):
+        ask(page, question)
+        expect(page.get_by_label("Your question")).to_have_value("")
+    expect(turns(page)).to_have_count(3)
+    answers = [answered(turns(page).nth(i)) for i in range(3)]
+    assert all(answers)
+    expect(page.get_by_role("button", name="Stop the answer")).to_be_hidden()
+
+    # Words: by pointer, pinned by a click, and by keyboard.
+    turn = turns(page).first
+    words = turn.locator(".hl-word")
+    assert " ".join(words.all_inner_texts()) == answers[0]
+    heatmap, note = board(page), page.locator(".hl-word-note")
+    kept = picture(heatmap)
+    words.last.hover()
+    expect(note).to_have_text(f"While “{answers[0].split()[-1]}” was written")
+    last = redrawn(heatmap, kept)
+    page.mouse.move(5, 5)
+    expect(note).to_be_hidden()
+    assert redrawn(heatmap, last) == kept
+    words.first.focus()
+    page.keyboard.press("Enter")
+    expect(words.first).to_have_attribute("aria-pressed", "true")
+    first = redrawn(heatmap, kept)
+    assert first != last
+    page.keyboard.press("ArrowRight")
+    expect(words.nth(1)).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(note).to_be_hidden()
+    assert redrawn(heatmap, first) == kept
+
+    # Only the board's answer links to its reasons; a negative answer has none.
+    expect(turns(page).last.locator(".hl-a")).to_have_text("No.")
+    expect(turns(page).last.locator(".hl-why")).to_have_text("✓ Right")
+    expect(turns(page).last.locator(".hl-why")).to_be_disabled()
+
+    # After a restart, earlier answers stay as text without links to the new stream.
+    words.first.click()
+    expect(note).to_be_visible()
+    page.get_by_role("button", name="Restart").click()
+    expect(page.locator(".hl-divider:visible")).to_have_text("Stream restarted: Remember the first card")
+    expect(note).to_be_hidden()
+    expect(page.locator(".hl-word")).to_have_count(0)
+    expect(turn.get_by_role("button", name=re.compile("of an earlier stream"))).to_be_disabled()
+    assert answered(turn) == answers[0]
+    expect(page.get_by_text("Ask a question. This shows whether the answer is correct")).to_be_visible()
+    wait_frames(page, 2)
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(turns(page)).to_have_count(0)
+    expect(page.get_by_role("button", name="Clear", exact=True)).to_be_hidden()
+    ask(page, "Was there a pink star?")
+    answered(turns(page).first)
+    expect(page.locator(".hl-divider:visible")).to_have_count(0)
+
+    # A recording shows its own chat, and the webcam a note that the model does not know it.
+    page.get_by_role("tab", name="Recorded").click()
+    page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio").first.click()
+    expect(turns(page).filter(has_text=FIRST).first).to_be_visible()
+    expect(turns(page).filter(has_text="pink star")).to_have_count(0)
+    page.get_by_role("tab", name="Webcam").click()
+    page.get_by_role("button", name="Start", exact=True).click()
+    wait_frames(page, 1)
+    advice = page.get_by_role("note").filter(has_text="only knows coloured cards")
+    expect(advice).to_be_visible()
+    expect(page.locator(".hl-chip")).to_have_count(0)
+    ask(page, FIRST)
+    expect(turns(page).last).to_contain_text("watch the memory, not this answer")
+    answered(turns(page).last)
+    advice.get_by_role("button", name="Choose another model").click()
+    expect(page.get_by_label("Model", exact=True)).to_be_focused()

@@ -9,7 +9,7 @@ The format, version 2. A run is a zip file:
 run.json        metadata (`Head`), the conversation, and a list of the other parts with their times
 history.xz      frame times and evictions
 past.xz         number of tokens of every frame in every layer, at up to 192 moments
-answers/N.xz    each answer with its attention (float16)
+answers/N.xz    each answer with its attention (float16), and optionally that of each of its tokens
 scores.xz       the tokens evicted at each eviction, with their scores (see `hermes.analysis.token_history`)
 moments/N.xz    up to sixteen moments each, as plain columns (see `hermes.trace.tokens`)
 pictures.bin    a JPEG for every frame, one after the other; pictures.xz lists their frames and lengths

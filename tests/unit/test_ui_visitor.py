@@ -166,13 +166,15 @@ def test_one_answer_at_a_time(make):
         (message,) = visitor.ask(question)
         assert message["turns"][-1] | {"id": 0} == turn_of(question, "waiting")
     visitor.conversation.cancel(message["turns"][-2]["id"])
+    (refused,) = visitor.ask("Now or never?", wait=False)
+    assert "still being written" in visitor.conversation.turn(refused["asked"])["answer"]
     visitor.conversation.cancel("no number")
     messages = list(first)
     writing = [[turn["state"] for turn in message["turns"]].count("writing") for message in messages]
     assert max(writing) == 1
     assert [message["n"] for message in messages] == sorted(message["n"] for message in messages)
     last = visitor.conversation.message()["turns"]
-    assert [turn["state"] for turn in last] == ["done", "done", "cancelled", "done"]
+    assert [turn["state"] for turn in last] == ["done", "done", "cancelled", "done", "error"]
     assert all(turn["answer"] and turn["at"] is not None for turn in last if turn["state"] == "done")
     assert list(visitor.ask("Once more?"))[-1]["turns"][-1]["state"] == "done"
 

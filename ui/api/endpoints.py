@@ -194,8 +194,8 @@ class Endpoints:
             if visitor.stream is None:
                 raise HermesError(NO_STREAM)
             turn: dict[str, Any] = {}
-            for message in visitor.ask(question if isinstance(question, str) else ""):
-                turn = message["turns"][-1]
+            for message in visitor.ask(question if isinstance(question, str) else "", wait=False):
+                turn = visitor.conversation.turn(message["asked"]) or turn
                 if turn["state"] == "error":
                     raise HermesError(turn["answer"])
                 yield {"answer": turn["answer"], "done": False, "seconds": turn["at"]}

@@ -189,6 +189,11 @@ class Conversation:
             ):
                 self._traces.pop(min(self._traces))
 
+    def turn(self, number: int) -> dict[str, Any]:
+        """Return a turn by its number; empty if it was removed."""
+        with self._lock:
+            return next((dict(vars(turn)) for turn in self.turns if turn.id == number), {})
+
     def trace(self, turn: Any) -> AnswerTrace | None:
         """Return the attention of the answer of a turn, by its number; None if it is not stored."""
         with self._lock:
@@ -197,7 +202,7 @@ class Conversation:
     # Questions --------------------------------------------------------------------------------------------------------
 
     def ask(
-        self, stream: AnsweringStream | None, question: str, policy: str, note: str = ""
+        self, stream: AnsweringStream | None, question: str, policy: str, note: str = "", *, wait: bool = True
     ) -> Iterator[dict[str, Any]]:
         """Ask a stream and yield a message for the browser after each piece of an answer.
 
@@ -209,6 +214,10 @@ class Conversation:
             question: The question.
             policy: Title of the policy that manages the memory.
             note: Remark on the answer.
+            wait: Whether the question may wait; otherwise it is refused while an answer is written.
+
+        Yields:
+            The message, with the number of the turn as `asked`.
         """
         with self._lock:
             turn = ChatTurn(next(self._ids), question, None, "", "waiting", None, policy, self._stream, note)
@@ -216,6 +225,8 @@ class Conversation:
             waiting = [queued.turn for queued in self._queue]
             if stream is None:
                 turn.state, turn.answer = "error", "No frames yet. Press Start, then ask."
+            elif self._writer is not None and not wait:
+                turn.state, turn.answer = "error", "An answer is still being written. Wait for it, or stop it."
             elif len(waiting) >= MOST_WAITING:
                 turn.state = "error"
                 turn.answer = f"{MOST_WAITING} questions are waiting already. Wait for an answer, or cancel a question."
@@ -225,11 +236,12 @@ class Conversation:
             if turn.state == "waiting" and self._writer is None:
                 self._writer = me
         if self._writer is not me:
-            yield self.message(2)
+            yield self.message(2) | {"asked": turn.id}
             return
         try:
             while (queued := self._next(me)) is not None:
-                yield from self._answer(queued)
+                for message in self._answer(queued):
+                    yield message | {"asked": turn.id}
         finally:  # also if the connection was lost and the generator is closed
             with self._lock:
                 if self._writer is me:

@@ -231,7 +231,7 @@ class ClipVisitor(Visitor):
         """Do nothing: the model was loaded at startup."""
         return iter(())
 
-    def ask(self, question: str) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - interface of Visitor
+    def ask(self, question: str, *, wait: bool = True) -> Iterator[dict[str, Any]]:  # noqa: ARG002 - interface of Visitor
         """Show a notice: questions must be set before a run, because its memory is freed when it ends."""
         self.notify("info", "Questions are set before a run. Add yours to the list and press Run.")
         yield self.conversation.message()

@@ -334,11 +334,11 @@ class Visitor:
 
     # Conversation -------------------------------------------------------------------------------------------------
 
-    def ask(self, question: str) -> Iterator[dict[str, Any]]:
-        """Ask a question and yield a message for the chat after each piece of the answer."""
+    def ask(self, question: str, *, wait: bool = True) -> Iterator[dict[str, Any]]:
+        """Ask a question and yield a message for the chat after each piece of the answer; see `Conversation.ask`."""
         policy = policy_settings.title_of(self._policy, self.settings.changed)
         advice = self._advice(self._playing) if self.replay is None else None
-        return self.conversation.ask(self.stream, question, policy, advice["answer"] if advice else "")
+        return self.conversation.ask(self.stream, question, policy, advice["answer"] if advice else "", wait=wait)
 
     def halt(self) -> None:
         """Stop the current answer. Its text so far is kept, and waiting questions are answered next."""

@@ -66,7 +66,7 @@ class TierEvidence:
 
     Attributes:
         tier: Index into `TIERS`, by depth, also if the policy treats all layers the same.
-        layers: First and last layer of the tier, inclusive.
+        layers: First and last layer of the tier, inclusive, among those that hold tokens.
         held: Share of the evidence's tokens that the tier held, 0 to 1; nan without evidence.
         attention: Share of the tier's attention on the evidence, 0 to 1; nan without evidence.
         even: The same share for uniform attention over all frame tokens.
@@ -99,10 +99,11 @@ class Verdict:
         truth: The true answer; None if it is unknown.
         moments: The moments of the evidence.
         frames: Sampled frames of all moments, ascending [evidence frames].
-        evicted_from: Layers that held no token of the evidence for the answer.
+        evicted_from: Layers that held no token of the evidence for the answer, among those that hold tokens.
         tiers: One entry per tier that has layers.
         tiered: Whether the policy treats the tiers differently.
         archive: Whether the policy keeps frames outside the memory.
+        layer_numbers: Number in the decoder of each layer that holds tokens [layers], see `Snapshot.layer_numbers`.
         sentence: The verdict as a sentence.
     """
 
@@ -115,6 +116,7 @@ class Verdict:
     tiers: tuple[TierEvidence, ...]
     tiered: bool = True
     archive: bool = False
+    layer_numbers: tuple[int, ...] = ()
     sentence: str = ""
 
 
@@ -177,8 +179,9 @@ def attribute_evidence(
     right = None if truth is None else is_right(trace.answer, truth)
     outcome = _outcome(spans, moments, tiers, every=every)
     verdict = Verdict(
-        outcome, right, truth, moments, frames, evicted_from, tiers, snapshot.tiered, snapshot.archived.size > 0
-    )
+        outcome, right, truth, moments, frames, evicted_from, tiers, snapshot.tiered, snapshot.archived.size > 0,
+        snapshot.layer_numbers,
+    )  # fmt: skip
     return replace(verdict, sentence=sentence_of(verdict))
 
 

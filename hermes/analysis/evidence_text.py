@@ -60,6 +60,16 @@ def layers_in_words(layers: Sequence[int]) -> str:
     return f"layer{'s' * (len(layers) > 1)} {joined}"
 
 
+def named_layers(verdict: Verdict, layers: Sequence[int]) -> str:
+    """Format layers as `layers_in_words`, by their numbers in the decoder.
+
+    Args:
+        verdict: The verdict, whose `layer_numbers` apply.
+        layers: Indices of layers that hold tokens, from 0.
+    """
+    return layers_in_words([verdict.layer_numbers[layer] for layer in layers])
+
+
 def time_in_words(seconds: float) -> str:
     """Format stream time as the page does, with tenths: 67.5 -> "1:07.5"."""
     minutes, tenths = divmod(max(0, math.floor(seconds * 10 + 0.5)), 600)
@@ -94,7 +104,7 @@ def _not_retrieved(verdict: Verdict) -> str:
     lost = [moment for moment in verdict.moments if moment.outcome == "not retrieved"]
     frames, layers = sum(len(moment.frames) for moment in lost), len(lost[0].stored)
     storing = [layer for layer in range(layers) if any(moment.stored[layer] >= 1 for moment in lost)]
-    place = "all layers" if len(storing) == layers else layers_in_words(storing)
+    place = "all layers" if len(storing) == layers else named_layers(verdict, storing)
     return (
         f"{'Archived' if verdict.archive else 'In memory'}, but not retrieved:{_part(verdict, lost)} what was shown at "
         f"{_when(lost)} was seen in {frames} frame{'s' * (frames != 1)} and is in the "
@@ -149,16 +159,16 @@ def _where(verdict: Verdict) -> str:
     if verdict.archive:
         readers = f"all layers (up to {share} of its tokens)"
         if gone:
-            readers = f"{layers_in_words(holding)} (up to {share} of its tokens), not for {_rest(gone)}"
+            readers = f"{named_layers(verdict, holding)} (up to {share} of its tokens), not for {_rest(verdict)}"
         return f"{shown} was fetched for {readers}"
     if not gone:
         return f"{shown} is still in all layers (up to {share} of its tokens)"
-    place = layers_in_words(holding)
-    return f"{shown} is still in {place} (up to {share} of its tokens), and evicted from {_rest(gone)}"
+    place = named_layers(verdict, holding)
+    return f"{shown} is still in {place} (up to {share} of its tokens), and evicted from {_rest(verdict)}"
 
 
-def _rest(gone: Sequence[int]) -> str:
-    return layers_in_words(gone).removeprefix("layers ").removeprefix("layer ")
+def _rest(verdict: Verdict) -> str:
+    return named_layers(verdict, verdict.evicted_from).removeprefix("layers ").removeprefix("layer ")
 
 
 def _best(verdict: Verdict) -> tuple[str, float]:

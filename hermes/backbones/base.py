@@ -85,12 +85,25 @@ class Backbone(ABC):
         """Return the token layout for frames of `height` x `width` pixels; pass `seconds_per_frame` if known."""
 
     def limit_pixels(self, most: int) -> None:
-        """Limit the pixels of a resized frame. Call before streaming.
+        """Limit the pixels of a frame after resizing. Call before streaming. A limit above the model's own has no effect.
+
+        What a lower limit changes depends on the family:
+
+        * Qwen2.5-VL, Qwen3-VL, Qwen3.5, GLM-4.1V, GLM-4.6V and VideoLLaMA3 keep the aspect ratio: each frame is scaled down
+          until it fits the limit. Their position embeddings work at any size.
+        * LLaVA-OneVision, SmolVLM2 and InternVL resize every frame to the largest square within the limit, and adapt the
+          position embeddings of the tower, which was trained at one size.
+
+        Args:
+            most: Largest number of pixels, height times width.
 
         Raises:
-            HermesError: The family has one frame size, or the limit is below its smallest frame.
+            HermesError: The family does not support other frame sizes, or the limit is below its smallest frame.
         """
-        raise HermesError(f"Models of the family “{self.family}” have one frame size; {most:,} pixels cannot be set.")
+        raise HermesError(
+            f"Models of the family “{self.family}” do not support other frame sizes, so a limit of {most:,} pixels cannot "
+            "be set."
+        )
 
     @abstractmethod
     def encode(self, frames: Sequence[Frames], seconds: Seconds, first_step: int, layout: Layout) -> Encoded:

@@ -34,6 +34,22 @@ def square_side(most: int, unit: int, largest: int) -> int:
     return largest if side >= largest else side // unit * unit
 
 
+def pixel_limit(most: int, least: int, own: int) -> int:
+    """Return the pixel limit of a model that keeps the aspect ratio of frames: `most`, but at most its own limit.
+
+    Args:
+        most: Requested limit, in pixels.
+        least: Pixels of the model's smallest frame.
+        own: The model's own limit, in pixels.
+
+    Raises:
+        HermesError: The limit is below the smallest frame.
+    """
+    if most < least:
+        raise HermesError(f"A frame of this model has at least {least:,} pixels; the limit cannot be {most:,}.")
+    return min(own, most)
+
+
 class FramePreparation:
     """Resizes, rescales and normalises frames with the values of a preprocessor configuration.
 

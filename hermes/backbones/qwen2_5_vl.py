@@ -12,7 +12,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.frames import FramePreparation, flat_patches
+from hermes.backbones.frames import FramePreparation, flat_patches, pixel_limit
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
@@ -66,12 +66,12 @@ class Qwen25VL(Backbone):
         )
 
     def limit_pixels(self, most: int) -> None:
-        """Limit the pixels of a resized frame; the model's own limit still applies."""
-        if most < self._least:
-            raise HermesError(
-                f"A frame of this model has at least {self._least:,} pixels; the limit cannot be {most:,}."
-            )
-        self._most = min(self._most, most)
+        """Scale frames down to at most `most` pixels, keeping their aspect ratio; the model's own limit still applies.
+
+        Raises:
+            HermesError: The limit is below the smallest frame.
+        """
+        self._most = pixel_limit(most, self._least, self._most)
 
     def _interval(self, seconds_per_frame: float) -> float:
         vision = self.model.config.vision_config

@@ -16,7 +16,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
-from hermes.backbones.frames import FramePreparation, flat_patches
+from hermes.backbones.frames import FramePreparation, flat_patches, pixel_limit
 from hermes.errors import HermesError
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
@@ -56,6 +56,14 @@ class VideoLlama3(Backbone):
         except ValueError as error:
             raise HermesError(f"Frames of {width} x {height} pixels are too elongated for this model.") from error
         return Layout((high // factor, wide // factor), (wide, high))
+
+    def limit_pixels(self, most: int) -> None:
+        """Scale frames down to at most `most` pixels, keeping their aspect ratio; the model's own limit still applies.
+
+        Raises:
+            HermesError: The limit is below the smallest frame.
+        """
+        self._most = pixel_limit(most, self._least, self._most)
 
     def patches(self, frames: Sequence[Frames], layout: Layout) -> tuple[Tensor, Tensor]:
         """Preprocess frames for the tower: flattened patches [patches, values] and grid [1, 3] (time, height, width)."""

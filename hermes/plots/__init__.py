@@ -14,6 +14,7 @@ from plotly.offline import get_plotlyjs as plotly_script
 from hermes.plots.attention import attention_by_head, attention_by_layer
 from hermes.plots.lab import accuracy_by_budget, differences, wrong_answers
 from hermes.plots.memory import MODES, layers_by_frames, retention, retention_over_time, token_history
+from hermes.plots.pairs import side_by_side
 from hermes.plots.theme import DARK, LIGHT, Palette, PlotError
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "plotly_script",
     "retention",
     "retention_over_time",
+    "side_by_side",
     "token_history",
     "wrong_answers",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import plotly.graph_objects as go
 
-from hermes.plots.theme import DASHES, Palette, PlotError, colour_bar, palette, styled
+from hermes.plots.axes import binned, frame_cells, layer_rows, numbers_of, row_of
+from hermes.plots.theme import DASHES, Palette, PlotError, colour_bar, palette, plain, styled
 from hermes.snapshot import TIERS, VISION, Snapshot
 
 if TYPE_CHECKING:
@@ -28,13 +30,18 @@ MODES: Final = {
 }
 """What `layers_by_frames` can show: title of the figure, and of its colour bar."""
 MOST_MOMENTS: Final = 120
+MOST_PATCHES: Final = 256
+"""Most patches of a frame whose scores `token_history` draws; of more, evenly chosen ones."""
 
 
-def layers_by_frames(snapshot: Snapshot, mode: str = "kept", *, dark: bool = False) -> go.Figure:
+def layers_by_frames(
+    snapshot: Snapshot, mode: str = "kept", *, columns: int | None = None, dark: bool = False
+) -> go.Figure:
     """Draw a heatmap of layers by frames at one moment.
 
-    The heatmap's `z` is [layers, frames]. It is empty (nan) where a layer holds nothing of a frame or nothing was measured.
-    The colour scale of attention ends at the 99th percentile; the hover text shows exact values.
+    The heatmap's `z` is [layers, frames]; layers without tokens are left out (`Snapshot.state_layers`). It is empty (nan)
+    where a layer holds nothing of a frame or nothing was measured. The colour scale of attention ends at the 99th
+    percentile; the hover text shows exact values.
 
     Args:
         snapshot: From `StreamSession.snapshot` or a recorded run.
@@ -44,6 +51,8 @@ def layers_by_frames(snapshot: Snapshot, mode: str = "kept", *, dark: bool = Fal
             "recency": the recency part of that score, mean over the same tokens, 0 to 1;
             "guidance": share of the guidance prompt's attention at that eviction, summed over the same tokens, in percent;
             "answer": share of the last answer's attention, mean over heads and decoded tokens, in percent.
+        columns: Largest number of columns; longer streams show the mean of several frames in each. None: one column for each
+            frame.
         dark: Draw for a dark background.
 
     Raises:
@@ -53,25 +62,27 @@ def layers_by_frames(snapshot: Snapshot, mode: str = "kept", *, dark: bool = Fal
         raise PlotError(f"There is no mode “{mode}”. Available: {', '.join(MODES)}.")
     if snapshot.frames_seen == 0:
         raise PlotError("No frame was seen yet: push frames before taking the snapshot.")
-    values = _cells(snapshot, mode)
+    values, size = binned(_cells(snapshot, mode), columns)
+    if mode in ("kept", "answer"):  # here 0 means that there is nothing to show
+        values = np.where(values > 0, values, np.nan)
     colours = palette(dark=dark)
     heading, scale = MODES[mode]
-    form = ".0f" if mode == "kept" else ".3f"
-    times = np.broadcast_to(snapshot.frame_times[: values.shape[1]], values.shape)
+    form = ".0f" if mode == "kept" and size == 1 else ".3f"
+    times = np.broadcast_to(snapshot.frame_times[::size][: values.shape[1]], values.shape)
+    frames = "frame %{x} at" if size == 1 else f"{size} frames around %{{x}}, from"
     layer_names = [_layer_name(snapshot, layer) for layer in range(snapshot.num_layers)]
     names = np.broadcast_to(np.array(layer_names)[:, None], values.shape)
     figure = go.Figure(
         go.Heatmap(
             z=values,
-            x0=0,
-            dx=1,
+            **frame_cells(size),
             y0=0,
             dy=1,
             customdata=np.dstack([times.astype(object), names]),
             coloraxis="coloraxis",
             hoverongaps=False,
             hovertemplate=(
-                f"%{{customdata[1]}}<br>frame %{{x}} at %{{customdata[0]:.1f}} s<br>{scale}: %{{z:{form}}}<extra></extra>"
+                f"%{{customdata[1]}}<br>{frames} %{{customdata[0]:.1f}} s<br>{scale}: %{{z:{form}}}<extra></extra>"
             ),
         )
     )
@@ -88,33 +99,25 @@ def layers_by_frames(snapshot: Snapshot, mode: str = "kept", *, dark: bool = Fal
         }
     )
     figure.update_xaxes(title_text="Frame (0 is the first)", showgrid=False)
-    figure.update_yaxes(
-        title_text="Layer (0 is the first)", autorange="reversed", showgrid=False, dtick=_step(len(values))
-    )
+    figure.update_yaxes(**layer_rows(snapshot.layer_numbers))
     if snapshot.tiered:
         _mark_tiers(figure, snapshot, colours)
     height = 150 + max(220, min(18 * snapshot.num_layers, 560))
-    return styled(figure, colours, f"{heading}, policy {snapshot.policy}", height=height)
-
-
-def _step(layers: int) -> int:
-    """Distance of the ticks of the layer axis."""
-    return max(1, -(-layers // 16))
+    return styled(figure, colours, f"{heading}, policy {plain(snapshot.policy)}", height=height)
 
 
 def _layer_name(snapshot: Snapshot, layer: int) -> str:
-    return f"layer {layer}" + (f" ({TIERS[snapshot.tiers[layer]]})" if snapshot.tiered else "")
+    return f"layer {snapshot.layer_numbers[layer]}" + (f" ({TIERS[snapshot.tiers[layer]]})" if snapshot.tiered else "")
 
 
 def _cells(snapshot: Snapshot, mode: str) -> Array:
-    """The values of a mode [layers, frames]; nan where there is none."""
+    """The values of a mode [layers, frames]; nan where nothing was measured."""
     if mode == "kept":
-        return np.where(snapshot.kept > 0, snapshot.kept, np.nan).astype(np.float64)
+        return snapshot.kept.astype(np.float64)
     if mode == "answer":
         if snapshot.answer is None:
             raise PlotError("The snapshot holds no answer: ask a question before taking it.")
-        attention = snapshot.answer.attention.astype(np.float64)
-        return np.where(attention > 0, 100 * attention, np.nan)
+        return 100 * snapshot.answer.attention.astype(np.float64)
     values = snapshot.guidance_attention if mode == "guidance" else getattr(snapshot, mode)
     fits = (snapshot.kind == VISION) & np.isfinite(values)
     if not fits.any():
@@ -138,15 +141,15 @@ def _mark_tiers(figure: go.Figure, snapshot: Snapshot, colours: Palette) -> None
         tier = int(snapshot.tiers[start])
         colour = colours.tiers[tier]
         figure.add_shape(
-            type="rect", xref="paper", x0=1.006, x1=1.016, y0=start - 0.45, y1=stop - 0.55, fillcolor=colour, line_width=0
+            type="rect", xref="x domain", x0=1.006, x1=1.016, y0=start - 0.45, y1=stop - 0.55, fillcolor=colour, line_width=0
         )  # fmt: skip
         figure.add_annotation(
-            xref="paper", x=1.022, y=(start + stop - 1) / 2, text=TIERS[tier], showarrow=False, xanchor="left",
+            xref="x domain", x=1.022, y=(start + stop - 1) / 2, text=TIERS[tier], showarrow=False, xanchor="left",
             textangle=0, font={"color": colours.ink, "size": 12},
         )  # fmt: skip
 
 
-def retention(snapshot: Snapshot, *, dark: bool = False) -> go.Figure:
+def retention(snapshot: Snapshot, *, columns: int | None = None, dark: bool = False) -> go.Figure:
     """Draw how much of every frame is still held, against the frame's time: one line for each tier.
 
     Each line's `y` is [frames], in percent of the frame's tokens, mean over the tier's layers. Policies without tiers get
@@ -154,6 +157,8 @@ def retention(snapshot: Snapshot, *, dark: bool = False) -> go.Figure:
 
     Args:
         snapshot: The memory at one moment.
+        columns: Largest number of points of a line; for longer streams, each is the mean of several frames. None: one for
+            each frame.
         dark: Draw for a dark background.
 
     Raises:
@@ -170,9 +175,11 @@ def retention(snapshot: Snapshot, *, dark: bool = False) -> go.Figure:
         share = snapshot.kept.astype(np.float64) / max(snapshot.tokens_per_frame, 1)
         lines = [("all layers", share.mean(0), -1)]
     for name, row, tier in lines:
+        (shares,), size = binned(100 * row[None].astype(np.float64), columns)
+        frames = "frame" if size == 1 else f"{size} frames from"
         figure.add_scatter(
-            x=snapshot.frame_times,
-            y=100 * row,
+            x=snapshot.frame_times[::size],
+            y=shares,
             name=name,
             mode="lines" if snapshot.frames_seen > 1 else "markers",
             line={
@@ -180,16 +187,23 @@ def retention(snapshot: Snapshot, *, dark: bool = False) -> go.Figure:
                 "dash": DASHES[tier] if tier >= 0 else "solid",
                 "width": 2.5,
             },
-            customdata=np.arange(snapshot.frames_seen),
-            hovertemplate="frame %{customdata} at %{x:.1f} s<br>%{y:.1f} % held<extra>" + name + "</extra>",
+            customdata=np.arange(snapshot.frames_seen)[::size],
+            hovertemplate=f"{frames} %{{customdata}} at %{{x:.1f}} s<br>%{{y:.1f}} % held<extra>{name}</extra>",
         )
     figure.update_xaxes(title_text="Time of the frame (s)")
     figure.update_yaxes(title_text="Tokens still held (%)", rangemode="tozero")
-    title = f"What is left of each frame after {snapshot.seconds:.0f} s, policy {snapshot.policy}"
+    title = f"What is left of each frame after {snapshot.seconds:.0f} s, policy {plain(snapshot.policy)}"
     return styled(figure, colours, title, height=380)
 
 
-def retention_over_time(moments: Run | Sequence[Snapshot], tier: int | None = None, *, dark: bool = False) -> go.Figure:
+def retention_over_time(
+    moments: Run | Sequence[Snapshot],
+    tier: int | None = None,
+    *,
+    until: float | None = None,
+    columns: int | None = None,
+    dark: bool = False,
+) -> go.Figure:
     """Draw how much of every frame is held at every moment of a stream.
 
     The heatmap's `z` is [frames, moments], in percent of the frame's tokens, mean over the layers; nan before a frame was
@@ -199,12 +213,14 @@ def retention_over_time(moments: Run | Sequence[Snapshot], tier: int | None = No
         moments: A recorded run, of which at most 120 evenly chosen moments are drawn, or snapshots of one stream, oldest
             first.
         tier: Count only the layers of this tier, an index into `hermes.snapshot.TIERS`; None: all layers.
+        until: Leave out moments after this stream time, in seconds.
+        columns: Largest number of rows; for longer streams, each is the mean of several frames. None: one for each frame.
         dark: Draw for a dark background.
 
     Raises:
         PlotError: There are no moments with frames, they are of different streams, or no layer belongs to the tier.
     """
-    snapshots = [shot for shot in _snapshots(moments) if shot.frames_seen]
+    snapshots = [shot for shot in _snapshots(moments, np.inf if until is None else until) if shot.frames_seen]
     if not snapshots:
         raise PlotError("There is no moment at which a frame was seen.")
     last = snapshots[-1]
@@ -214,16 +230,16 @@ def retention_over_time(moments: Run | Sequence[Snapshot], tier: int | None = No
     layers = np.arange(last.num_layers) if tier is None else np.flatnonzero(last.tiers == tier)
     if tier is not None and (not last.tiered or not len(layers)):
         raise PlotError(f"The policy “{last.policy}” has no layers in tier {tier}.")
-    values = np.full((last.frames_seen, len(snapshots)), np.nan)
-    for column, shot in enumerate(snapshots):
-        share = 100 * shot.kept[layers].astype(np.float64).mean(0) / max(shot.tokens_per_frame, 1)
-        values[: shot.frames_seen, column] = np.where(share > 0, share, np.nan)
+    values = np.full((len(snapshots), last.frames_seen), np.nan)
+    for moment, shot in enumerate(snapshots):
+        values[moment, : shot.frames_seen] = 100 * shot.kept[layers].mean(0) / max(shot.tokens_per_frame, 1)
+    shares, size = binned(values, columns)
     colours = palette(dark=dark)
     figure = go.Figure(
         go.Heatmap(
-            z=values,
+            z=np.where(shares > 0, shares, np.nan).T,
             x=[shot.seconds for shot in snapshots],
-            y=last.frame_times,
+            y=last.frame_times[::size],
             coloraxis="coloraxis",
             hoverongaps=False,
             hovertemplate="at %{x:.1f} s<br>frame seen at %{y:.1f} s<br>%{z:.1f} % held<extra></extra>",
@@ -238,50 +254,66 @@ def retention_over_time(moments: Run | Sequence[Snapshot], tier: int | None = No
     figure.update_xaxes(title_text="Stream time (s)", showgrid=False)
     figure.update_yaxes(title_text="Time of the frame (s)", showgrid=False)
     where = "all layers" if tier is None else f"{TIERS[tier]} layers"
-    title = f"How frames are forgotten, {where}, policy {last.policy}"
+    title = f"How frames are forgotten, {where}, policy {plain(last.policy)}"
     return styled(figure, colours, title, height=460)
 
 
-def _snapshots(moments: Run | Sequence[Snapshot]) -> list[Snapshot]:
+def _snapshots(moments: Run | Sequence[Snapshot], until: float) -> list[Snapshot]:
     if isinstance(moments, Sequence):
-        return list(moments)
-    count = len(moments.times)
+        return [shot for shot in moments if not shot.seconds > until]
+    count = bisect_right(moments.times, until)
+    if not count:
+        return []
     chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_MOMENTS)).round().astype(int))
     views = (moments.moment(int(index)) for index in chosen)
     return [view.snapshot for view in views if view.snapshot is not None]
 
 
-def token_history(history: TokenHistory, layer: int | None = None, *, dark: bool = False) -> go.Figure:
+def token_history(
+    history: TokenHistory,
+    layer: int | None = None,
+    layer_numbers: Sequence[int] | None = None,
+    *,
+    columns: int | None = None,
+    dark: bool = False,
+) -> go.Figure:
     """Draw what became of one frame's tokens at every eviction since the frame was seen.
 
     Without a layer, a heatmap whose `z` is [layers, evictions]: tokens of the frame that each layer held after the eviction,
-    nan where none. With a layer, the score of each patch before every eviction (one line per patch, 0 to 1), and the lowest
-    score that the layer retained.
+    nan where none. With a layer, the score of each patch before every eviction (one line per patch, at most `MOST_PATCHES`,
+    0 to 1), and the lowest score that the layer retained.
 
     Args:
         history: From `Run.token_history(frame)`, or from `token_history_of(session.token_history.records, frame)` in
             `hermes.analysis.token_history`.
-        layer: Layer to show, from 0; None: all layers.
+        layer: Number of the layer to show, from 0; None: all layers.
+        layer_numbers: Number in the decoder of each layer that holds tokens, from `Snapshot.layer_numbers`. None: all layers
+            of the decoder hold tokens.
+        columns: Largest number of evictions drawn; of more, evenly chosen ones. None: all.
         dark: Draw for a dark background.
 
     Raises:
-        PlotError: No eviction is recorded since the frame was seen, the layer does not exist, or its scores are not
-            recorded.
+        PlotError: No eviction is recorded since the frame was seen, the layer does not exist or holds no tokens, or its
+            scores are not recorded.
     """
     evictions = len(history.seconds)
     if not evictions:
         raise PlotError(f"No eviction is recorded since frame {history.frame} was seen.")
-    layers = len(history.held)
+    shown = np.unique(np.linspace(0, evictions - 1, min(evictions, columns or evictions)).round().astype(int))
+    seconds = history.seconds[shown]
+    numbers = numbers_of(len(history.held), layer_numbers)
     colours = palette(dark=dark)
     if layer is None:
         figure = go.Figure(
             go.Heatmap(
-                z=np.where(history.held > 0, history.held, np.nan).astype(np.float64),
-                x=history.seconds,
-                y=np.arange(layers),
+                z=np.where(history.held > 0, history.held, np.nan)[:, shown].astype(np.float64),
+                x=seconds,
+                y0=0,
+                dy=1,
+                customdata=np.broadcast_to(np.array(numbers)[:, None], (len(numbers), len(shown))),
                 coloraxis="coloraxis",
                 hoverongaps=False,
-                hovertemplate="layer %{y}<br>eviction at %{x:.1f} s<br>%{z} tokens held<extra></extra>",
+                hovertemplate="layer %{customdata}<br>eviction at %{x:.1f} s<br>%{z} tokens held<extra></extra>",
             )
         )
         most = float(max(history.score.shape[2], int(history.held.max()), 1))
@@ -292,19 +324,18 @@ def token_history(history: TokenHistory, layer: int | None = None, *, dark: bool
             }
         )  # fmt: skip
         figure.update_xaxes(title_text="Stream time of the eviction (s)", showgrid=False)
-        figure.update_yaxes(
-            title_text="Layer (0 is the first)", autorange="reversed", showgrid=False, dtick=_step(layers)
-        )
+        figure.update_yaxes(**layer_rows(numbers))
         return styled(figure, colours, f"Tokens of frame {history.frame} after each eviction", height=400)
-    if not 0 <= layer < layers:
-        raise PlotError(f"There is no layer {layer}: layers are numbered from 0 to {layers - 1}.")
-    scores = history.score[layer].astype(np.float64)
+    row = row_of(layer, numbers)
+    scores = history.score[row][shown].astype(np.float64)
     if not np.isfinite(scores).any():
         raise PlotError(f"The scores of frame {history.frame} in layer {layer} are not recorded.")
     figure = go.Figure()
-    for patch in np.flatnonzero(np.isfinite(scores).any(axis=0)):
+    scored = np.flatnonzero(np.isfinite(scores).any(axis=0))
+    drawn = scored[np.unique(np.linspace(0, len(scored) - 1, min(len(scored), MOST_PATCHES)).round().astype(int))]
+    for patch in drawn:
         figure.add_scatter(
-            x=history.seconds,
+            x=seconds,
             y=scores[:, patch],
             mode="lines+markers",
             name=f"patch {patch}",
@@ -315,10 +346,11 @@ def token_history(history: TokenHistory, layer: int | None = None, *, dark: bool
             opacity=0.65,
             hovertemplate=f"patch {patch}<br>eviction at %{{x:.1f}} s<br>score %{{y:.3f}}<extra></extra>",
         )
-    figure.data[0].update(showlegend=True, name="score of each patch of the frame")
+    of = "each patch" if len(drawn) == len(scored) else f"{len(drawn)} of {len(scored):,} patches"
+    figure.data[0].update(showlegend=True, name=f"score of {of} of the frame")
     figure.add_scatter(
-        x=history.seconds,
-        y=history.cut[layer].astype(np.float64),
+        x=seconds,
+        y=history.cut[row][shown].astype(np.float64),
         mode="lines",
         name="lowest score retained",
         line={"color": colours.danger, "width": 2.5, "dash": "dash", "shape": "hv"},

@@ -78,6 +78,11 @@ DARK: Final = Palette(
 )
 
 
+def plain(text: str) -> str:
+    """Escape text from a record, so that plotly does not read it as markup."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
 def palette(*, dark: bool) -> Palette:
     """The colours for a light or a dark background."""
     return DARK if dark else LIGHT

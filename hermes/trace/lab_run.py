@@ -103,7 +103,8 @@ def read_lab(path: str | Path, *, trusted: bool = False) -> LabRun:
         check_version(path.name, content, LAB_VERSION)
         folders, rate = _listed(content)
         pictures = read_pictures(parts, RUN_LIMITS.frames)
-        run = LabRun(path, head, [read_run(path, parts.below(folder), pictures) for folder in folders], rate)
+        lanes = [read_run(path, parts.below(folder), pictures, i) for i, folder in enumerate(folders)]
+        run = LabRun(path, head, lanes, rate)
         _check_questions(run)
         if any(frame >= max(lane.frames for lane in run.lanes) for frame in pictures):
             raise DamagedError("A picture belongs to a frame that no memory has seen.")

@@ -48,13 +48,15 @@ class Run:
         head: Metadata.
         times: Stream time of each recorded moment in seconds, ascending [moments].
         path: The file.
+        lane: Index of this memory in a lab run, see `LabRun.lanes`; None if the file holds only this memory.
     """
 
     def __init__(self, path: Path, head: Head, history: RunHistory, blocks: Sequence[tuple[bytes, tuple[float, ...]]],
                  pictures: Mapping[int, bytes], scores: tuple[ScoreRecord, ...],
-                 pasts: tuple[npt.NDArray[np.uint16], ...]) -> None:  # fmt: skip
+                 pasts: tuple[npt.NDArray[np.uint16], ...], lane: int | None = None) -> None:  # fmt: skip
         """Create a run from the parts of a file; see `read`."""
         self.path = path
+        self.lane = lane
         self.head = head
         self._history = history
         self._blocks = blocks
@@ -254,13 +256,14 @@ def is_run(path: str | Path) -> bool:
     return begins_with(path, RUN_HEAD)
 
 
-def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = None) -> Run:
+def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = None, lane: int | None = None) -> Run:
     """Read a run from the parts of a file. Its moments are decoded later, see `Run.check`.
 
     Args:
         path: The file, for messages.
         parts: Its parts, or those of one memory in a lab run.
         pictures: JPEG by frame; None: read them from the parts.
+        lane: Index of the memory in a lab run; None if the file is not one.
 
     Raises:
         TraceError: The run has another format version, or is damaged.
@@ -279,7 +282,7 @@ def read_run(path: Path, parts: Parts, pictures: Mapping[int, bytes] | None = No
     scored = flag(member(content, "scores", "header"), "header")
     scores = unpack_scores(parts["scores.xz"], budget) if scored else ()
     past = unpack_past(parts["past.xz"], budget)
-    return Run(path, head, history, _read_blocks(content, parts), pictures, scores, past)
+    return Run(path, head, history, _read_blocks(content, parts), pictures, scores, past, lane)
 
 
 def _read_blocks(content: dict[str, Any], parts: Parts) -> list[tuple[bytes, tuple[float, ...]]]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hermes.analysis.evidence import attribute_evidence, is_right, read_most, tally
-from hermes.analysis.evidence_text import layers_in_words, share_in_words, time_in_words
+from hermes.analysis.evidence_text import layers_in_words, named_layers, share_in_words, time_in_words
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 
 FRAMES, PATCHES, LAYERS = 10, 2, 3
@@ -45,6 +45,16 @@ def trace(held, attention, answer="Red circle.", seen=FRAMES):
 
 NEWEST = [6, 6, 7, 7, 8, 8, 9, 9]
 WITH_EVIDENCE = [2, 3, 7, 7, 8, 8, 9, 9]  # one token of each frame of the evidence, six of others
+
+
+def test_layers_are_named_by_their_numbers_in_the_decoder():
+    hybrid = replace(snapshot(), state_layers=(0, 1, 2, 4, 5, 6, 8, 9, 10))  # tokens in layers 3, 7 and 11
+    verdict = attribute_evidence(
+        trace([NEWEST, WITH_EVIDENCE, WITH_EVIDENCE], {2: {2: 0.5, 7: 0.01}}), hybrid, [SPAN], "Red circle."
+    )
+    assert verdict.layer_numbers == (3, 7, 11)
+    assert "is still in layers 7 and 11 (up to 50 % of its tokens), and evicted from 3." in verdict.sentence
+    assert named_layers(verdict, range(verdict.tiers[1].layers[0], verdict.tiers[1].layers[1] + 1)) == "layer 7"
 
 
 def test_not_sampled():

@@ -1,6 +1,8 @@
-"""Smaller frames of models with one frame size: the tower gets interpolated position embeddings."""
+"""Smaller frames: squares with adapted position embeddings, or frames of the same aspect ratio, by family."""
 
 from __future__ import annotations
+
+import json
 
 import numpy as np
 import pytest
@@ -107,6 +109,25 @@ def test_a_session_of_another_frame_size_is_refused(folder, noise, tmp_path):
     model.limit_pixels(16 * 16)
     with pytest.raises(HermesError, match="frames of 32 x 32 pixels, is not one of this model at its frame size"):
         hermes.StreamSession.load(tmp_path / "session", model)
+
+
+@pytest.mark.parametrize("family", ["qwen2_5_vl", "video_llama_3", "glm4v"])
+def test_families_that_keep_the_aspect_ratio_scale_frames_down(family, tmp_path):
+    made = tiny.FAMILIES[family](tmp_path)
+    preprocessor = made / "preprocessor_config.json"
+    sizes = {"min_pixels": 128, "max_pixels": 40_960}
+    preprocessor.write_text(json.dumps(json.loads(preprocessor.read_text("utf-8")) | sizes))
+    model = hermes.load(made, device="cpu")
+    wide, high = model.layout(240, 480).pixels
+    limit = high * wide // 2
+    model.limit_pixels(limit)
+    smaller = model.layout(240, 480)
+    assert smaller.pixels[0] * smaller.pixels[1] <= limit < high * wide
+    assert smaller.grid[1] > smaller.grid[0]  # not a square
+    model.limit_pixels(10**9)  # a limit above the model's own, or above an earlier one, has no effect
+    assert model.layout(240, 480) == smaller
+    with pytest.raises(HermesError, match=r"has at least [0-9,]+ pixels; the limit cannot be 1"):
+        model.limit_pixels(1)
 
 
 def test_the_tower_of_things_has_one_size():

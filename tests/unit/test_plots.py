@@ -173,6 +173,82 @@ def test_token_history_shows_tokens_and_scores(run):
         plots.token_history(run.token_history(run.frames - 1 + 5))
 
 
+def test_layers_without_tokens_are_left_out_and_the_others_keep_their_numbers(snapshot, run):
+    others = tuple(number for number in range(4 * snapshot.num_layers) if number % 4 != 3)  # as in Qwen3.5
+    hybrid, numbers = replace(snapshot, state_layers=others), list(range(3, 4 * snapshot.num_layers, 4))
+    figure = plots.layers_by_frames(hybrid)
+    assert list(figure.layout.yaxis.ticktext) == [str(number) for number in numbers]
+    assert list(figure.layout.yaxis.tickvals) == list(range(len(numbers)))
+    assert figure.data[0].customdata[1][0][1].startswith("layer 7")
+    assert "only those with tokens" in figure.layout.yaxis.title.text
+    bars = plots.attention_by_layer(hybrid.answer, hybrid.layer_numbers)
+    assert list(bars.data[0].x) == list(bars.layout.xaxis.tickvals) == numbers
+    assert np.array_equal(
+        _z(plots.attention_by_head(hybrid.answer, 7, hybrid.layer_numbers)),
+        _z(plots.attention_by_head(snapshot.answer, 1)), equal_nan=True,
+    )  # fmt: skip
+    history = run.token_history(3)
+    held = plots.token_history(history, layer_numbers=numbers)
+    assert list(held.layout.yaxis.ticktext) == [str(number) for number in numbers]
+    assert "layer 11" in plots.token_history(history, 11, numbers).layout.title.text
+    for draw in (lambda layer: plots.attention_by_head(hybrid.answer, layer, numbers),
+                 lambda layer: plots.token_history(history, layer, numbers)):  # fmt: skip
+        with pytest.raises(plots.PlotError, match=r"Layer 4 holds no tokens\. Layers with tokens: 3, 7, 11"):
+            draw(4)
+        with pytest.raises(plots.PlotError, match="There is no layer 99"):
+            draw(99)
+    with pytest.raises(plots.PlotError, match="but 2 layer numbers were given"):
+        plots.attention_by_layer(hybrid.answer, (3, 7))
+
+
+def test_long_streams_can_be_drawn_with_several_frames_in_a_column(run, snapshot):
+    figure = plots.layers_by_frames(snapshot, columns=50)
+    size = -(-snapshot.frames_seen // 50)
+    assert size > 1
+    starts = range(0, snapshot.frames_seen, size)
+    means = np.stack([snapshot.kept[:, start : start + size].mean(1) for start in starts], axis=1)
+    assert np.allclose(np.nan_to_num(_z(figure)), means)
+    assert (figure.data[0].x0, figure.data[0].dx) == ((size - 1) / 2, size)
+    line = plots.retention(snapshot, columns=50).data[0]
+    assert list(line.x) == list(snapshot.frame_times[::size])
+    assert line.y[1] == pytest.approx(100 * snapshot.retention()[0][size : 2 * size].mean())
+    assert _z(plots.attention_by_head(snapshot.answer, 1, columns=50)).shape[1] <= 50
+    assert _z(plots.retention_over_time([snapshot], columns=50)).shape == (len(means[0]), 1)
+    assert _z(plots.token_history(run.token_history(0), columns=5)).shape[1] == 5
+
+
+def test_retention_over_time_ends_at_a_moment(run):
+    figure = plots.retention_over_time(run, until=30.0)
+    assert max(figure.data[0].x) == max(at for at in run.times if at <= 30.0)
+    with pytest.raises(plots.PlotError, match="no moment"):
+        plots.retention_over_time(run, until=-1.0)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_two_figures_share_their_axes_and_colours(run, snapshot, stacked):
+    early = run.view(45.0).snapshot
+    first, second = (plots.layers_by_frames(shot, "importance") for shot in (early, snapshot))
+    both = plots.side_by_side(first, second, ("early", "late"), title="Importance", stacked=stacked)
+    for trace, own in zip(both.data, (first, second), strict=True):
+        assert np.array_equal(np.array(trace.z, float), _z(own), equal_nan=True)
+    assert (both.data[0].xaxis, both.data[1].xaxis) == ("x", "x2")
+    assert (both.layout.xaxis2.matches, both.layout.yaxis2.matches) == ("x", "y")
+    upper, lower = both.layout.yaxis.domain, both.layout.yaxis2.domain
+    left, right = both.layout.xaxis.domain, both.layout.xaxis2.domain
+    assert upper[0] > lower[1] if stacked else left[1] < right[0]
+    assert both.layout.title.text == "Importance"
+    assert {"early", "late"} < {note.text for note in both.layout.annotations}
+    assert {shape.xref for shape in both.layout.shapes} == {"x domain", "x2 domain"}
+    attention = [plots.layers_by_frames(shot, "answer") for shot in (early, snapshot)]
+    joined = plots.side_by_side(*attention, ("a", "b"), stacked=stacked)
+    assert joined.layout.coloraxis.cmax == max(figure.layout.coloraxis.cmax for figure in attention)
+    lines = plots.side_by_side(plots.retention(early), plots.retention(snapshot), ("a", "b"), stacked=stacked)
+    assert sum(line.showlegend for line in lines.data) == 3  # one entry for each tier, for both figures
+    with pytest.raises(plots.PlotError, match="same quantities"):
+        plots.side_by_side(first, plots.layers_by_frames(snapshot, "kept"), ("a", "b"))
+    assert first.layout.xaxis.domain is None  # unchanged
+
+
 def test_accuracy_by_budget_shows_values_and_intervals(summary):
     figure = plots.accuracy_by_budget(summary, "first", ["sliding-window", "hermes"])
     lines = [line for line in figure.data if line.legendgroup == "policy"]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from hermes.analysis.evidence import TierEvidence, Verdict, attribute_evidence
-from hermes.analysis.evidence_text import ATTENDED, layers_in_words, most_held, share_in_words
+from hermes.analysis.evidence_text import ATTENDED, most_held, named_layers, share_in_words
 from hermes.cards.truth import read_events, truth_of
 from hermes.snapshot import Snapshot
 
@@ -84,7 +84,7 @@ def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails)
     def tier(one: TierEvidence) -> dict[str, Any]:
         return {
             "tier": one.tier,
-            "layers": layers_in_words(range(one.layers[0], one.layers[1] + 1)),
+            "layers": named_layers(verdict, range(one.layers[0], one.layers[1] + 1)),
             "held": _number(one.held),
             "attention": _number(one.attention),
             "even": _number(one.even),
@@ -120,7 +120,7 @@ def _held_in(verdict: Verdict) -> str:
     holding = [layer for layer in layers if layer not in verdict.evicted_from]
     if not holding:
         return ""
-    named = "all layers" if len(holding) == len(layers) else layers_in_words(holding)
+    named = "all layers" if len(holding) == len(layers) else named_layers(verdict, holding)
     return f"{named}, up to {share_in_words(most_held(verdict))} of its tokens"
 
 

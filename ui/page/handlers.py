@@ -131,6 +131,18 @@ class Handlers:
             logger.exception("A detail of the board failed")
             return to_json({"id": data.get("id"), "error": FAULT})
 
+    def explore(self, data: Data, key: str | None) -> tuple[dict[str, Any], str | None]:
+        """Return the message for the Explore tab, and its figure as JSON (None: no figure)."""
+        try:
+            explored = self.sessions.get(key).explore(data)
+            return explored.message, explored.json()
+        except HermesError as error:
+            message = str(error)
+        except Exception:
+            logger.exception("A figure of the Explore tab failed")
+            message = FAULT
+        return {"n": data.get("n") if isinstance(data.get("n"), int) else 0, "error": message}, None
+
     def act(self, data: Data, key: str | None) -> None:
         """Apply a player action, after the actions before it. Errors are shown next to the stream."""
         try:

@@ -26,6 +26,7 @@ from ui.lessons.component import make_lessons
 from ui.opening import Opening, make_opening
 from ui.options import Options
 from ui.page.document import Document
+from ui.page.explore import explore
 from ui.page.handlers import Handlers
 from ui.page.memory_controls import MemoryControls
 from ui.page.settings_row import SettingsRow
@@ -135,6 +136,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         policy_panel.render()
         wire_try_it(handlers, policy_panel, controls)
         detail = part("detail", ("detail",))
+        explore(handlers)
         wire_page(page, handlers, player, chat, detail, controls)
         offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))

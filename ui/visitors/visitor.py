@@ -20,6 +20,7 @@ from hermes.trace import LabRun, Run
 from ui.board.cells import Wanted
 from ui.board.detail import word_detail
 from ui.board.feed import BoardFeed
+from ui.explore.explorer import Explored, Explorer
 from ui.lab.lab import Lab
 from ui.opening import Opening
 from ui.ordering import Turns
@@ -100,6 +101,7 @@ class Visitor:
         self.opened: Any = None
         self._lock = threading.RLock()
         self._board = BoardFeed(clips, settings.fps)
+        self._explorer = Explorer()
         self._player = PlayerState()
         self._chosen = Source("clip", next(iter(clips), ""))
         self._playing = Source("")
@@ -479,6 +481,7 @@ class Visitor:
         """
         stream = self.stream
         view = stream.view() if stream is not None else None
+        self._explorer.note(stream, view.snapshot if view is not None else None)
         self._player.update_notices(view)
         board = None
         if stream is not None and view is not None:
@@ -511,6 +514,12 @@ class Visitor:
             trace = replay.trace(turn) if replay is not None else self.conversation.trace(turn)
             return word_detail(trace, request)
         return self._board.detail(stream, request)
+
+    def explore(self, request: Mapping[str, Any]) -> Explored:
+        """Return a figure of the current moment, or of the pinned one and the current one; see `Explorer.answer`."""
+        policy = policy_settings.title_of(self._policy, self.settings.changed)
+        recorded = self._recordings.state()["recorded"]
+        return self._explorer.answer(request, self.stream, self.lab, policy, recorded["name"] if recorded else "")
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
         message = self._player.message(
@@ -551,6 +560,7 @@ class Visitor:
             self._closed = True
             stream, self.stream = self.stream, None
         self._recordings.close()
+        self._explorer.close()
         self.lab.close()
         self.conversation.halt()
         if stream is not None:

@@ -27,13 +27,13 @@ const TALL_SCREEN = "(min-height: 800px)";
 const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
- * Build the board: the memory's figures for the first screen in `beside`, their details in `element`. `send(request)` requests details.
- * Returns {receive, acknowledged, wanted, detail, show, layer}.
+ * Build the board: the memory's figures for the first screen in `beside`, their details in `element`. `send(request)` requests
+ * details. `served`: whether a server answers other requests. Returns {receive, acknowledged, wanted, detail, show, layer}.
  */
-export function mountBoard(element, beside, bus, send) {
+export function mountBoard(element, beside, bus, send, served = true) {
   const tallScreen = matchMedia(TALL_SCREEN);
   let mounted = false;
-  const ui = buildBoard(bus, () => mounted && repaint());
+  const ui = buildBoard(bus, () => mounted && repaint(), served);
   element.replaceChildren(ui.root);
   beside.replaceChildren(ui.memory);
   const view = {

@@ -100,31 +100,32 @@ const VIEWS = {
 
 /** The tabs below the first screen: [tab, name, views]. @type {[string, string, string[]][]} */
 const TABS = [["why", "Why this answer", ["fate", "answer"]], ["evictions", "Evictions", ["retention"]], ["history", "Token history", ["life"]],
-  ["export", "Export", []]];
+  ["explore", "Explore", []], ["export", "Export", []]];
 
 function section(view, ...children) {
   return h("section", { class: "hl-section", "data-view": view, "aria-label": VIEWS[view] }, children);
 }
 
-/** Build the tabs. `panels`: tab -> nodes. Returns {node, select(tab), tabOf(view)}. */
+/** Build the tabs that have `panels`: tab -> nodes. `changed(tab)` is called when one is selected. Returns {list, nodes, select(tab), tabOf(view)}. */
 function makeTabs(panels, changed) {
-  const tabs = TABS.map(([id, name]) => h("button", { type: "button", role: "tab", id: `hl-tab-${id}`, class: "hl-jump", "aria-controls": `hl-panel-${id}`, onclick: () => select(id) }, name));
-  const nodes = TABS.map(([id]) => h("div", { class: "hl-tabpanel", role: "tabpanel", id: `hl-panel-${id}`, "aria-labelledby": `hl-tab-${id}`, tabindex: "0" }, panels[id]));
+  const listed = TABS.filter(([id]) => panels[id]);
+  const tabs = listed.map(([id, name]) => h("button", { type: "button", role: "tab", id: `hl-tab-${id}`, class: "hl-jump", "aria-controls": `hl-panel-${id}`, onclick: () => select(id) }, name));
+  const nodes = listed.map(([id]) => h("div", { class: "hl-tabpanel", role: "tabpanel", id: `hl-panel-${id}`, "aria-labelledby": `hl-tab-${id}`, tabindex: "0" }, panels[id]));
   const list = h("div", { class: "hl-jumps", role: "tablist", "aria-label": "Details of the memory" }, tabs);
   function select(id) {
-    TABS.forEach(([other], i) => {
+    listed.forEach(([other], i) => {
       tabs[i].setAttribute("aria-selected", String(other === id));
       tabs[i].tabIndex = other === id ? 0 : -1;
       nodes[i].classList.toggle("is-on", other === id);
     });
-    changed();
+    changed(id);
   }
   list.addEventListener("keydown", (event) => {
     const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
     if (!step) return;
     event.preventDefault();
     const at = (tabs.indexOf(document.activeElement) + step + tabs.length) % tabs.length;
-    select(TABS[at][0]);
+    select(listed[at][0]);
     tabs[at].focus();
   });
   return { list, nodes, select, tabOf: (view) => TABS.find(([, , views]) => views.includes(view))?.[0] ?? null };
@@ -242,8 +243,8 @@ function makeHistory() {
   return { figure, summary, merges, empty };
 }
 
-/** Build all elements. `tabChanged()` is called when another tab is shown. Returns the nodes that the board updates. */
-export function buildBoard(bus, tabChanged) {
+/** Build all elements. `tabChanged()` is called when another tab is shown. `served`: whether a server answers. Returns the nodes that the board updates. */
+export function buildBoard(bus, tabChanged, served = true) {
   const caption = h("p", { class: "hl-caption" }, "No frames yet.");
   const meters = makeMeters();
   const legend = h("ul", { class: "hl-legend" });
@@ -270,9 +271,13 @@ export function buildBoard(bus, tabChanged) {
     why: [section("fate", evidence.node), section("answer", answer.figure.node)],
     evictions: [section("retention", h("div", { class: "hl-pair" }, retention.survival.node, retention.evictions.node), retention.fadeBox)],
     history: [section("life", layers.panel.node, history.figure.node)],
+    explore: served ? [] : null,
     export: [h("div", { class: "hl-exports" }, h("p", { class: "hl-caption" }, "Each figure has its own Export menu: a table, PNG and SVG."),
       h("div", { class: "hl-tools", role: "group", "aria-label": "Save" }, saves.csv, saves.page))],
-  }, () => tabChanged());
+  }, (tab) => {
+    tabChanged();
+    bus.publish("tab", tab);
+  });
   const root = h("section", { class: "hl-board hl-below is-empty", "aria-label": "Details of the memory" }, tabs.list, ...tabs.nodes,
     h("details", { class: "hl-glossary" }, h("summary", {}, "What do these terms mean?"),
       h("dl", {}, GLOSSARY.map(([term, meaning]) => h("div", {}, h("dt", {}, term), h("dd", {}, meaning))))));

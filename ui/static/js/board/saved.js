@@ -18,7 +18,7 @@ export function openSaved(element, { message, scores, details }) {
   const bus = makeBus();
   const [beside, below] = [document.createElement("div"), document.createElement("div")];
   element.replaceChildren(beside, below);
-  const board = mountBoard(below, beside, bus, (request) => queueMicrotask(() => board.detail(answerFrom(details, request))));
+  const board = mountBoard(below, beside, bus, (request) => queueMicrotask(() => board.detail(answerFrom(details, request))), false);
   board.receive(message);
   let mode = "kept";
   bus.on("wanted", () => {

@@ -4,6 +4,7 @@ import { mountBoard } from "../board/board.js";
 import { mountChat } from "../player/chat.js";
 import { makeBus } from "../shared/dom.js";
 import { makeGlossary } from "../lessons/glossary.js";
+import { mountExplore } from "../explore/explore.js";
 import { mountLab } from "../lab/lab.js";
 import { mountLessons } from "../lessons/lessons.js";
 import { EARLY, layOut, matchingMoment, readParts, rendered } from "./opening.js";
@@ -108,6 +109,8 @@ function build(part, element, props, shown = null) {
     receive = mountLab(element, {
       clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus,
     }).receive;
+  } else if (part === "explore") {
+    receive = mountExplore(bus, { figures: props.figures, modes: props.modes, send: (request) => send("explore", request) }).receive;
   } else if (part === "tryit") {
     receive = mountPolicySettings(element, bus, (request) => send("apply", request)).receive;
   } else if (part === "quick") {

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from huggingface_hub import try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -79,6 +80,14 @@ def check_hub(name: str) -> None:
             look_up(name)
         else:
             cached(name)
+
+
+def revision(name: str) -> str | None:
+    """Return the commit of a downloaded hub model; None for a local model, or if it is not in the cache."""
+    if local_folder(name) is not None:
+        return None
+    file = try_to_load_from_cache(name, "config.json")
+    return Path(file).parent.name if isinstance(file, str) else None
 
 
 def large_download(name: str) -> Download | None:

@@ -34,6 +34,7 @@ COMMANDS: Final[dict[str, Command]] = {
         "hermes.cli.bench", "measure speed and memory of the policies on this machine", runs_policies=True
     ),
     "eval": Command("hermes.cli.eval", "measure how well the pocket model answers under a policy", runs_policies=True),
+    "benchmark": Command("hermes.cli.benchmark", "run a published benchmark, judge its answers, and compare runs"),
     "lab": Command("hermes.cli.lab", "compare policies on the same streams, with statistics", runs_policies=True),
     "train-pocket": Command("hermes.cli.train_pocket", "train the pocket model from scratch"),
     "train-things": Command("hermes.cli.train_things", "train the model of everyday objects"),

@@ -62,6 +62,23 @@ def difference_interval(first: Float, second: Float, asked: Float, weights: Floa
     return _interval(_ratio(weights @ (first - second), weights @ asked))
 
 
+def weighted_ratios_interval(values: Float, counts: Float, shares: Float, weights: Float) -> tuple[float, float]:
+    """95 % cluster bootstrap interval of a weighted mean over groups of `sum(values) / sum(counts)`.
+
+    Args:
+        values: Sum of the values of each group in each cluster [groups, clusters].
+        counts: Number of values of each group in each cluster, may be 0 [groups, clusters].
+        shares: Weight of each group in the mean [groups].
+        weights: From `bootstrap_weights` [draws, clusters].
+
+    Returns:
+        Lower and upper end; nan without values. A sample that contains no value of a group averages the other groups.
+    """
+    drawn = _ratio(weights @ values.T, weights @ counts.T)
+    known = ~np.isnan(drawn)
+    return _interval(_ratio(np.where(known, drawn, 0) @ shares, known @ shares))
+
+
 def ratio_interval(first: Float, second: Float, weights: Float) -> tuple[float, float]:
     """95 % cluster bootstrap interval of `sum(first) / sum(second)`: one accuracy relative to another."""
     return _interval(_ratio(weights @ first, weights @ second))

@@ -25,13 +25,17 @@ _AFTER_LOCAL: Final = "Find recent details related to: Question: {question} Answ
 _AFTER_GLOBAL: Final = "Context summary: Question: {question} Answer: {answer}. {prompt}"
 _LETTER: Final = re.compile(r"\s*\(?([A-Z])\)?\.?\s*")
 _LETTER_BEFORE_TEXT: Final = re.compile(r"[A-Z]\) ")
+_ONLY_OPTION: Final = re.compile(r"^\(A\)", re.MULTILINE)
 _OPTION: Final = re.compile(r"\(([A-Z])\)\s*(.+?)(?=\s*\([A-Z]\)|\n|$)")
 
 
 def options_of(question: str) -> dict[str, str]:
-    """Return the options of a multiple-choice question, “(A) red (B) blue”: letter -> text; empty if it has none."""
+    """Return the options of a multiple-choice question, “(A) red (B) blue”: letter -> text; empty if it has none.
+
+    A single option counts if it stands at the start of a line.
+    """
     found = {match[1]: match[2].strip() for match in _OPTION.finditer(question)}
-    return found if "A" in found and "B" in found else {}
+    return found if "A" in found and ("B" in found or _ONLY_OPTION.search(question)) else {}
 
 
 def prompts_of_tiers(

@@ -1,4 +1,4 @@
-"""Plotly figures of snapshots, recorded runs and lab summaries.
+"""Plotly figures of snapshots, recorded runs, lab summaries and benchmark reports.
 
 Each function takes a record and returns a `plotly.graph_objects.Figure`, which can be shown in a notebook, written with
 `write_html` or served as JSON. Nothing else in `hermes` imports plotly. Layers, heads and frames are numbered from 0, as in
@@ -12,6 +12,7 @@ from plotly.graph_objects import Figure
 from plotly.offline import get_plotlyjs as plotly_script
 
 from hermes.plots.attention import attention_by_head, attention_by_layer
+from hermes.plots.benchmarks import benchmark_accuracy, benchmark_differences
 from hermes.plots.lab import accuracy_by_budget, differences, wrong_answers
 from hermes.plots.memory import MODES, layers_by_frames, retention, retention_over_time, token_history
 from hermes.plots.pairs import side_by_side
@@ -27,6 +28,8 @@ __all__ = [
     "accuracy_by_budget",
     "attention_by_head",
     "attention_by_layer",
+    "benchmark_accuracy",
+    "benchmark_differences",
     "differences",
     "layers_by_frames",
     "plotly_script",

@@ -490,6 +490,11 @@ class StreamSession:
         """The last question and its answer; guidance prompts refer to it."""
         return self.state.history.conversation
 
+    def remember(self, question: str, answer: str) -> None:
+        """Replace the last question and answer, for example to mention an option instead of its letter."""
+        self.state.history.conversation = (question, answer)
+        self.state.history.sequence += 1
+
     def save(self, path: str | Path) -> None:
         """Write the session to a file for `StreamSession.load`; the loaded session gives the same answers.
 

@@ -1,0 +1,1 @@
+"""Published benchmarks of video question answering: annotation files, frames, prompts, scoring, judges and reports."""

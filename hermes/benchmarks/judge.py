@@ -45,7 +45,7 @@ _OBJECT: Final = re.compile(r"\{[^{}]*\}")
 
 
 @dataclass(frozen=True)
-class Verdict:
+class JudgeVerdict:
     """A judge's opinion of an answer.
 
     Attributes:
@@ -66,11 +66,11 @@ class Judge(Protocol):
 
     name: str
 
-    def judge(self, question: str, reference: str, answer: str) -> Verdict | None:
+    def judge(self, question: str, reference: str, answer: str) -> JudgeVerdict | None:
         """Return the verdict on an answer; None if the judge gave no readable reply."""
 
 
-def read_verdict(reply: str) -> Verdict | None:
+def read_verdict(reply: str) -> JudgeVerdict | None:
     """Read a judge's reply: a JSON object, or a Python dictionary as older judges write it, with other text around it.
 
     Returns:
@@ -85,7 +85,7 @@ def read_verdict(reply: str) -> Verdict | None:
     return None
 
 
-def verdict_of(value: Mapping[str, Any]) -> Verdict:
+def verdict_of(value: Mapping[str, Any]) -> JudgeVerdict:
     """Return the verdict in an object with `pred` and `score`.
 
     Raises:
@@ -98,7 +98,7 @@ def verdict_of(value: Mapping[str, Any]) -> Verdict:
         score = int(score)
     if said not in ("yes", "no"):
         raise InvalidValueError("The pred is neither yes nor no.")
-    return Verdict(said == "yes", checks.whole(score, "score", 0, 5))
+    return JudgeVerdict(said == "yes", checks.whole(score, "score", 0, 5))
 
 
 class EndpointJudge:
@@ -143,7 +143,7 @@ class EndpointJudge:
             )
         return cls(model, url, os.environ.get(KEY_VARIABLE) or None)
 
-    def judge(self, question: str, reference: str, answer: str) -> Verdict | None:
+    def judge(self, question: str, reference: str, answer: str) -> JudgeVerdict | None:
         """Ask up to ten times, until the reply can be read.
 
         Raises:
@@ -237,7 +237,7 @@ def pairs_of(results: Results) -> str:
     return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
 
 
-def read_pairs(path: Path, results: Results) -> Iterator[tuple[Key, Verdict]]:
+def read_pairs(path: Path, results: Results) -> Iterator[tuple[Key, JudgeVerdict]]:
     """Read a file of pairs with verdicts, for the answers of a results file.
 
     Raises:
@@ -257,7 +257,7 @@ def read_pairs(path: Path, results: Results) -> Iterator[tuple[Key, Verdict]]:
         raise BenchmarkError(f"{path} is invalid in line {number}: {error}") from error
 
 
-def _pair(line: bytes, results: Results) -> tuple[Key, Verdict]:
+def _pair(line: bytes, results: Results) -> tuple[Key, JudgeVerdict]:
     value = checks.mapping(checks.parse_json(line, MOST_LINE, "line"), "line")
     video, question = (
         checks.whole(checks.member(value, name, "pair"), name, 0, MOST_INDEX) for name in ("video", "question_number")

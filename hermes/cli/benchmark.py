@@ -10,23 +10,18 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from hermes.benchmarks.catalogue import BENCHMARKS, BenchmarkError, benchmark_of
 from hermes.cli.ask import changed_settings
 from hermes.cli.model_options import add_max_pixels, add_model, add_policy_settings, load_model, model_folders
-from hermes.cli.progress import progress_bar
+from hermes.cli.progress import CountProgress
 from hermes.cli.terminal import print_json, print_table, text_argument
 from hermes.files.output import check_file, write_text
-from hermes.formatting import format_duration
 from hermes.tables import Table
-
-REPORT_SECONDS: Final = 30.0
-"""Time between two lines of progress where there is no terminal."""
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -108,7 +103,10 @@ def _run(args: argparse.Namespace) -> None:
     new_responder = partial(SessionResponder, model, own, benchmark.reindexing, rate)
     with closing(new_responder()) as first:
         settings = _settings(args, model, benchmark.name, annotations) | first.describe()
-    with ResultsFile(args.out, settings, _environment(model)) as file, closing(_Progress()) as progress:
+    with (
+        ResultsFile(args.out, settings, _environment(model)) as file,
+        closing(CountProgress("question", "questions")) as progress,
+    ):
         run_benchmark(benchmark, annotations, args.videos, rate, new_responder, file, args.limit, progress)
         results = file.results
     _print([(args.out.name, results)], as_json=args.json)
@@ -178,7 +176,10 @@ def _judge(args: argparse.Namespace) -> None:
             for key, verdict in list(judging.read_pairs(args.read_pairs, file.results)):
                 file.add_verdict(args.judge, key, {"correct": verdict.correct, "score": verdict.score})
         else:
-            with closing(judging.EndpointJudge.from_environment(args.judge)) as judge, closing(_Progress()) as progress:
+            with (
+                closing(judging.EndpointJudge.from_environment(args.judge)) as judge,
+                closing(CountProgress("question", "questions")) as progress,
+            ):
                 judging.judge_results(file, judge, progress)
         results = file.results
     _print([(args.file.name, results)])
@@ -225,30 +226,3 @@ def _print(runs: list[tuple[str, Any]], *, as_json: bool = False) -> None:
         else:
             print(part)
         print()
-
-
-class _Progress:
-    """A progress bar on a terminal; elsewhere a line at the start and every `REPORT_SECONDS`."""
-
-    def __init__(self) -> None:
-        self._bar = progress_bar(unit="question")
-        self._began = self._reported = time.monotonic()
-        self._before: int | None = None
-
-    def __call__(self, done: int, total: int) -> None:
-        """Report that `done` of `total` questions are done."""
-        first = self._before is None
-        if first:
-            self._bar.reset(total)
-            self._before = self._bar.n = self._bar.initial = done
-        self._bar.update(done - self._bar.n)
-        now = time.monotonic()
-        if self._bar.disable and (first or done == total or now - self._reported >= REPORT_SECONDS):
-            self._reported = now
-            new = done - (self._before or 0)
-            left = f", about {format_duration((now - self._began) / new * (total - done))} left" if new else ""
-            print(f"{done:,} of {total:,} questions{left}", file=sys.stderr, flush=True)
-
-    def close(self) -> None:
-        """Remove the bar."""
-        self._bar.close()

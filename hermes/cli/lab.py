@@ -11,18 +11,15 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hermes.cli.model_options import add_model, load_model, model_folders
-from hermes.cli.progress import progress_bar
+from hermes.cli.progress import CountProgress
 from hermes.cli.terminal import print_json, print_table, text_argument
 from hermes.errors import HermesError
 from hermes.files.output import check_folder, write_text
-from hermes.formatting import format_duration
 from hermes.tables import Table
 
 REPORTS = ("lab.json", "lab.csv", "lab.html")
@@ -96,11 +93,11 @@ def run(args: argparse.Namespace) -> int:
         reference=args.reference,
     )
     store = Store(args.out, identity(plan, model))
-    progress = _Progress()
+    progress = CountProgress("measurement", "measured")
     try:
         run_plan(plan, model, store, args.workers, progress)
     finally:
-        progress.end()
+        progress.close()
         store.close()
     machine = describe_machine() | {"model": model.card.name, "layers": model.num_layers}
     summary = summarise(plan, store.tasks, store.found) | {"machine": machine, "command": _command(args)}
@@ -179,34 +176,3 @@ def _command(args: argparse.Namespace) -> str:
         if getattr(args, name) != default:
             parts += [f"--{name}", getattr(args, name)]
     return shlex.join(str(part) for part in parts)
-
-
-class _Progress:
-    """A progress bar on a terminal; elsewhere a line for every 5 %."""
-
-    def __init__(self) -> None:
-        self._bar = progress_bar(unit="measurement")
-        self._began = time.monotonic()
-        self._before: int | None = None
-        self._reported = -1
-
-    def __call__(self, done: int, total: int) -> None:
-        """Report that `done` of `total` measurements are done."""
-        if self._before is None:
-            self._bar.reset(total)
-            self._before = self._bar.n = self._bar.initial = done  # measured by an earlier run of the command
-        self._bar.update(done - self._bar.n)
-        twentieth = 20 * done // total
-        if self._bar.disable and twentieth > self._reported:
-            self._reported = twentieth
-            new = done - self._before
-            left = (
-                f", about {format_duration((time.monotonic() - self._began) / new * (total - done))} left"
-                if new
-                else ""
-            )
-            print(f"{done} of {total} measured{left}", file=sys.stderr, flush=True)
-
-    def end(self) -> None:
-        """Remove the bar."""
-        self._bar.close()

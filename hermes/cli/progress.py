@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from tqdm import tqdm
 
+from hermes.formatting import format_duration
+
 REPORT_SECONDS: Final = 2.0
 """Time between two lines of a recording's progress where there is no terminal."""
 
@@ -109,3 +111,41 @@ class RecordingProgress:
     ) -> None:
         """Remove the bar."""
         self.close()
+
+
+class CountProgress:
+    """Progress of a countable amount of work: a bar on a terminal, elsewhere a line for every 5 %."""
+
+    def __init__(self, unit: str, done: str) -> None:
+        """Start a bar.
+
+        Args:
+            unit: What is counted, for the bar.
+            done: What was done with it, for the lines: "12 of 24 measured".
+        """
+        self._bar = progress_bar(unit=unit)
+        self._done = done
+        self._began = time.monotonic()
+        self._before: int | None = None
+        self._reported = -1
+
+    def __call__(self, done: int, total: int) -> None:
+        """Report that `done` of `total` are done."""
+        if self._before is None:
+            self._bar.reset(total)
+            self._before = self._bar.n = self._bar.initial = done  # measured by an earlier run of the command
+        self._bar.update(done - self._bar.n)
+        twentieth = 20 * done // max(total, 1)
+        if self._bar.disable and twentieth > self._reported:
+            self._reported = twentieth
+            new = done - self._before
+            left = (
+                f", about {format_duration((time.monotonic() - self._began) / new * (total - done))} left"
+                if new
+                else ""
+            )
+            print(f"{done} of {total} {self._done}{left}", file=sys.stderr, flush=True)
+
+    def close(self) -> None:
+        """Remove the bar."""
+        self._bar.close()

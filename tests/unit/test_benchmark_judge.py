@@ -11,7 +11,7 @@ import pytest
 from benchmark_data import run, write_annotations, write_numbered
 
 from hermes.benchmarks.catalogue import BenchmarkError
-from hermes.benchmarks.judge import EndpointJudge, Verdict, read_verdict
+from hermes.benchmarks.judge import EndpointJudge, JudgeVerdict, read_verdict
 from hermes.benchmarks.results import read_results
 from hermes.cli import main
 from hermes.errors import FailedError
@@ -22,10 +22,10 @@ YES = '{"pred": "yes", "score": 4}'
 @pytest.mark.parametrize(
     ("reply", "verdict"),
     [
-        (YES, Verdict(True, 4)),
-        ("{'pred': 'no', 'score': 0}", Verdict(False, 0)),
-        ('Sure: {"pred": "Yes", "score": "5"}.', Verdict(True, 5)),
-        ('{"x": 1} {"pred": "no", "score": 2}', Verdict(False, 2)),
+        (YES, JudgeVerdict(True, 4)),
+        ("{'pred': 'no', 'score': 0}", JudgeVerdict(False, 0)),
+        ('Sure: {"pred": "Yes", "score": "5"}.', JudgeVerdict(True, 5)),
+        ('{"x": 1} {"pred": "no", "score": 2}', JudgeVerdict(False, 2)),
         ('{"pred": "yes", "score": 4.5}', None),  # the released evaluation cuts it to 4
         ('{"pred": "yes", "score": 4.0}', None),
         ('{"pred": "yes", "score": 6}', None),
@@ -81,7 +81,7 @@ def judged(replies, waited=None):
 
 def test_the_endpoint_is_asked_greedily_until_the_reply_can_be_read():
     verdict, received = judged(["no idea", b"\xff not JSON", '{"pred": "yes", "score": 3.5}', YES])
-    assert verdict == Verdict(True, 4)
+    assert verdict == JudgeVerdict(True, 4)
     assert len(received) == 4
     path, key, body = received[0]
     assert (path, key) == ("/v1/chat/completions", "Bearer secret")
@@ -99,7 +99,7 @@ def test_a_judge_without_a_readable_reply_gives_up_after_ten_tries():
 def test_a_busy_endpoint_is_asked_again_and_a_rejection_is_an_error():
     waited = []
     verdict, received = judged([429, 503, YES], waited)
-    assert verdict == Verdict(True, 4)
+    assert verdict == JudgeVerdict(True, 4)
     assert (len(received), waited) == (3, [1.0, 2.0])
     with pytest.raises(FailedError, match="rejects the request: it answers with status 401"):
         judged([401])

@@ -39,14 +39,14 @@ def report(summary: list[Json]) -> str:
                 figures[names[name]] = {
                     scheme: json.loads(draw(section, dark=scheme == "dark").to_json()) for scheme in ("light", "dark")
                 }
-        sections.append(section | {"figures": names, "rows": table.group_rows(section)})
+        sections.append(
+            section | {"figures": names, "rows": table.group_rows(section), "facts": table.fact_rows(section)}
+        )
     context = {
         "sections": sections,
         "figures": figures,
         "describe": table.describe_run,
         "machine": table.describe_machine_of,
-        "counts": table.counts_of,
-        "costs": table.costs_of,
         "score": table.score_of,
         "library": plots.plotly_script(),
     }

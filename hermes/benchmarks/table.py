@@ -112,6 +112,17 @@ def group_rows(section: Json) -> list[tuple[Json, list[Json | None]]]:
     return [(group, [groups.get(group["name"]) for groups in by_run]) for group in rows]
 
 
+def fact_rows(section: Json) -> list[tuple[str, list[str]]]:
+    """Return the numbers of questions and the costs of all runs: name, and the text of each run."""
+    runs = section["runs"]
+    named: dict[str, list[str]] = {}
+    for described in (counts_of, costs_of):
+        for i, run in enumerate(runs):
+            for name, text in described(run):
+                named.setdefault(name, ["–"] * len(runs))[i] = text
+    return list(named.items())
+
+
 def _accuracies(section: Json) -> Table:
     runs = section["runs"]
     columns = [
@@ -123,12 +134,7 @@ def _accuracies(section: Json) -> Table:
     ]
     if section["judge"]:
         rows.append(["score of the judge, 0 to 5", "", *(score_of(run) for run in runs)])
-    for described in (counts_of, costs_of):
-        named: dict[str, list[str]] = {}
-        for i, run in enumerate(runs):
-            for name, text in described(run):
-                named.setdefault(name, ["–"] * len(runs))[i] = text
-        rows += [[name, "", *texts] for name, texts in named.items()]
+    rows += [[name, "", *texts] for name, texts in fact_rows(section)]
     notes = [
         "In brackets: 95 % intervals from a bootstrap over videos. Skipped questions do not count.",
         "Answers without a letter are wrong.",

@@ -30,10 +30,10 @@ def _remark(verdict: Verdict) -> str:
     """Return a remark if the answer does not match the state of its evidence."""
     if verdict.outcome == "read" and verdict.right is False:
         if most_held(verdict) <= REMNANT:
-            return " The answer is wrong anyway: too little of it is left."
-        return " The answer is wrong anyway: the memory kept it, but the model misread it."
+            return f" The answer is wrong: {share_in_words(most_held(verdict))} of its tokens may be too little."
+        return " The answer is wrong although its evidence was kept and used."
     if verdict.outcome in ("not sampled", "evicted", "not retrieved", "unread") and verdict.right:
-        return " The answer is right anyway: other frames contained enough, or it was a guess."
+        return " The answer is right anyway: it may be a guess, or other tokens may carry the information."
     return ""
 
 

@@ -80,7 +80,7 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     wait_frames(page, 1)
     advice = page.get_by_role("note").filter(has_text="only knows coloured cards")
     expect(advice).to_be_visible()
-    expect(page.locator(".hl-chip")).to_have_count(0)
+    expect(page.locator(".hl-chat .hl-chip")).to_have_count(0)
     ask(page, FIRST)
     expect(turns(page).last).to_contain_text("watch the memory, not this answer")
     answered(turns(page).last)

@@ -228,15 +228,15 @@ def test_remarks_if_answer_and_evidence_disagree():
     misread = attribute_evidence(
         trace([NEWEST, NEWEST, WITH_EVIDENCE], {2: {2: 0.3}}), snapshot(), [SPAN], "Blue star."
     )
-    assert misread.sentence.endswith("the memory kept it, but the model misread it.")
+    assert misread.sentence.endswith("The answer is wrong although its evidence was kept and used.")
     span = (0.0, 4.5)  # one token is left of nine frames
     scant = attribute_evidence(
         trace([[9, 9], [9, 9], [2, 9, 9, 9]], {2: {2: 0.4, 9: 0.1}}), snapshot(), [span], "Blue star."
     )
-    assert scant.sentence.endswith("too little of it is left.")
+    assert scant.sentence.endswith("of its tokens may be too little.")
     assert "(up to 6 % of its tokens)" in scant.sentence
     lucky = attribute_evidence(trace([NEWEST] * 3, {}), snapshot(), [SPAN], "Red circle.")
-    assert lucky.sentence.endswith("other frames contained enough, or it was a guess.")
+    assert lucky.sentence.endswith("it may be a guess, or other tokens may carry the information.")
 
 
 def test_tally_of_wrong_answers():

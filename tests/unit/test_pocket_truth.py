@@ -119,6 +119,23 @@ def test_moments_of_the_evidence():
     assert (now.answer, now.spans) == ("Blue star, centre.", ((4.0, 4.5),))
 
 
+@pytest.mark.parametrize(
+    ("question", "at", "answer"),
+    [
+        ("What is shown now?", 6, "Nothing."),
+        ("What colour is it?", 6, "Nothing."),
+        ("What was shown just before?", 3, "Nothing."),
+        ("What came after the green circle?", 13, "Nothing."),
+        ("What was the first card?", 1, "Nothing."),
+        ("Was there a white star?", 13, "No."),
+        ("How many white stars were there?", 13, "0."),
+    ],
+)
+def test_a_negative_answer_has_no_evidence(question, at, answer):
+    truth = truth_of(question, EVENTS, at, 2.0)
+    assert (truth.answer, truth.spans) == (answer, ())
+
+
 @pytest.mark.parametrize("path", sorted(CLIPS.glob("*.json")), ids=lambda path: path.stem)
 def test_the_bundled_clips_agree(path):
     clip = json.loads(path.read_text("utf-8"))

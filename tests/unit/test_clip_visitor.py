@@ -67,6 +67,8 @@ def test_a_run_answers_its_questions_and_fills_the_board(make):
     assert {turn["state"] for turn in turns} == {"done"}
     assert turns[0]["at"] == pytest.approx(3.0, abs=0.1)
     assert all(turn["first_ms"] > 0 for turn in turns)
+    assert messages[-1]["watched"] == [turn["id"] for turn in turns]
+    assert all("".join(text for text, *_ in turn["words"]) == turn["answer"].strip() for turn in turns)
     lengths = [len(m["turns"][0]["answer"]) for m in messages if len(m["turns"]) == 1]
     assert lengths == sorted(lengths)
     state, board = visitor.poll(None, -1)

@@ -15,6 +15,7 @@ from hermes.out_of_memory import sentence_of
 from hermes.serving.clip_run import ClipItem, ClipRequest, PlannedQuestion
 from hermes.serving.stream_memory import open_session
 from hermes.view import LiveView
+from ui.player.clips import Clip
 from ui.player.conversation import ChatTurn
 from ui.player.source import Source
 from ui.untrusted import finite
@@ -172,7 +173,7 @@ class ClipVisitor(Visitor):
             self._chosen = self._playing = source
             self._native_fps = frames.info.fps
             self.stream = stream  # type: ignore[assignment]  # has the interface of a live stream
-            self._begin()
+            self._begin(f"New run: {source.title}")
             self._running = True
         return stream, ClipRequest(str(source.path), source.title, settings, questions, frames, frames.info)
 
@@ -186,8 +187,11 @@ class ClipVisitor(Visitor):
             turn = turns[answer.index] = self.conversation.begin(
                 request.questions[answer.index].text, answer.at, policy
             )
+            turn.note = (self._advice(self._playing) or {}).get("answer", "")
         turn.answer, turn.first_ms = answer.text, answer.first_ms
         turn.state = "error" if answer.error else "done" if answer.done else "writing"
+        if turn.state == "done" and item.view is not None and item.view.snapshot is not None:
+            self.conversation.keep_words(turn, item.view.snapshot.answer)
         return self.conversation.message(2)
 
     # Overrides of a live visitor ---------------------------------------------------------------------------
@@ -235,6 +239,11 @@ class ClipVisitor(Visitor):
         """Show a notice: questions must be set before a run, because its memory is freed when it ends."""
         self.notify("info", "Questions are set before a run. Add yours to the list and press Run.")
         yield self.conversation.message()
+
+    @property
+    def _subject(self) -> tuple[Source, Clip | None]:
+        """The selected source: the questions of the next run refer to it."""
+        return self._chosen, self._clip_of(self._chosen)
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
         state = super()._player_message(view, shown)

@@ -155,7 +155,7 @@ function makeLayers() {
   const scale = h("p", { class: "hl-scale" });
   const figure = makeFigure("layers", {
     title: "Layer by layer", label: "Layer heatmap", keys: "What each layer still holds of each frame", brief: true,
-    text: "Each column is a frame, each row a layer of the model; layer 0 is at the top. Click a cell (or press Enter) to open the frame as that layer holds it.",
+    text: "Each column is a frame, each row a layer of the model; layer 0 is at the top. Click a cell (or press Enter) to open the frame as that layer holds it. Point at a word of an answer in the chat to see what the model attended to while it wrote that word, one line per head.",
     before: [h("div", { class: "hl-mode-row" }, modeGroup)],
   });
   figure.node.querySelector(".hl-figure-head").insertBefore(scale, figure.node.querySelector(".hl-menu"));

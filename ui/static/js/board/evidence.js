@@ -107,7 +107,7 @@ export function makeEvidence(bus) {
         h("b", { "aria-hidden": "true" }, MARKS[state]), h("span", {}, name, h("span", { class: "hl-hidden" }, { yes: ": yes.", no: ": no.", open: ": unknown." }[state])), h("small", {}, detail || " "))));
       setText(sentence, verdict.sentence);
       const known = verdict.moments.length > 0;
-      list.hidden = verdict.outcome === "unknown";
+      list.hidden = ["unknown", "absent"].includes(verdict.outcome); // no evidence to follow
       evidenceHead.parentElement.hidden = !known;
       setText(evidenceHead, `The evidence: ${verdict.moments.map((m) => `${clock(m.start, true)}–${clock(m.end, true)}`).join(", ")}${verdict.more ? ` and ${verdict.more} more` : ""}`);
       evidence.replaceChildren(...verdict.frames.map((frame) => picture(frame)));

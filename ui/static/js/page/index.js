@@ -42,9 +42,18 @@ bus.on("open-settings", (name) => name && openSettings());
 function openSettings() {
   const label = /** @type {HTMLElement} */ (document.querySelector("#hl-settings .label-wrap"));
   if (label && !label.classList.contains("open")) label.click();
+  focusModels();
+}
+
+/** Focus the list of models as soon as it is visible; Gradio renders the settings when they are opened. */
+function focusModels(frames = 120) {
   const model = /** @type {HTMLElement} */ (document.querySelector('#hl-settings input[aria-label="Model"]'));
-  model?.scrollIntoView({ block: "center" });
-  model?.focus({ preventScroll: true });
+  if (!model?.checkVisibility()) {
+    if (frames > 0) requestAnimationFrame(() => focusModels(frames - 1));
+    return;
+  }
+  model.scrollIntoView({ block: "center" });
+  model.focus({ preventScroll: true });
 }
 
 /** Parse a component's value; null if it is empty. */

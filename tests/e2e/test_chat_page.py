@@ -75,6 +75,10 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio").first.click()
     expect(turns(page).filter(has_text=FIRST).first).to_be_visible()
     expect(turns(page).filter(has_text="pink star")).to_have_count(0)
+    page.get_by_role("button", name="Pause").click()
+    recorded = turns(page).filter(has_text=FIRST).first.locator(".hl-word").last
+    recorded.hover()
+    expect(note).to_have_text(f"While “{recorded.inner_text()}” was written")
     page.get_by_role("tab", name="Webcam").click()
     page.get_by_role("button", name="Start", exact=True).click()
     wait_frames(page, 1)

@@ -21,6 +21,7 @@ from hermes.cli.record import parse_question
 from hermes.errors import HermesError
 from hermes.trace import RunTurn
 from hermes.video.decoder_process import fork_server
+from ui.board.detail import word_detail
 from ui.runs.replay import Replay, state
 from ui.runs.runs import card, read_openings, read_runs, usual_speed
 from ui.runs.stream_recorder import StreamRecording
@@ -251,3 +252,20 @@ def test_a_list_of_runs_that_lacks_them_is_reported(tmp_path):
         read_recipes(tmp_path)
     (tmp_path / "index.json").write_text('{"runs": []}')
     assert read_lab_recipes(tmp_path) == []
+
+
+def test_the_words_of_a_recording_have_their_attention():
+    run = trace.read(RUNS / f"first-card-hermes{ENDING}")
+    replay = Replay(run, run.seconds)
+    told = state(replay, bundled=True, startable="")["run"]["turns"]
+    assert ["".join(text for text, *_ in turn["words"]) for turn in told] == [turn.answer for turn in run.chat]
+    for turn in told:
+        answer = replay.trace(turn["id"])
+        for _, first, stop in [word for word in turn["words"] if word[2] > word[1]]:
+            reply = word_detail(answer, {"turn": turn["id"], "first": first, "stop": stop, "bin": 1})
+            assert (reply["layers"], reply["heads"], reply["columns"]) == answer.attention_heads.shape
+    newest = told[-1]["id"]
+    replay.seek(10.0)
+    assert replay.trace(newest) is None, "that question comes later"
+    assert replay.trace(0) is not None
+    assert replay.trace("0") is replay.trace(-1) is replay.trace(True) is None

@@ -249,12 +249,18 @@ class SideBySide:
         for lane in self._lanes:
             if lane.state in ("waiting", "writing"):
                 _refuse(lane, answering)
-        attempt(lambda: self._source.fail(sentence), give_back)
+        attempt(lambda: self._source.fail(sentence), self._free_slot, give_back)
+
+    def _free_slot(self) -> None:
+        """Free the live slot of the run if its source has ended."""
+        if self._source.state in ("ended", "failed"):
+            self._host.finish(self)
 
     def _take(self, *, contended: bool) -> None:
         batch = self._source.take(min(CONTENDED_CHUNK, self.settings.chunk) if contended else self.settings.chunk)
         if not batch:
             self._source.note_end()
+            self._free_slot()
             return
         frames, seconds = zip(*batch, strict=True)
         self._batch, self._turn = (np.stack(frames), list(seconds)), 0
@@ -278,6 +284,7 @@ class SideBySide:
             self._newest = jpeg(frames[-1], VIEW_WIDTH, 80)
             if not any(one.alive for one in self._lanes):
                 self._source.fail(NO_LANE_LEFT)
+                self._free_slot()
 
     def _answer(self) -> None:
         """Start the pending question, or decode the next piece of the first lane that is not done."""
@@ -305,6 +312,17 @@ class SideBySide:
             attempt(give_back)
             return
         lane.pieces, lane.state = None, "done"
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `hermes.serving.engine.TurnTaker.memory_bytes`."""
+        held = [lane.snapshot for lane in self._lanes if lane.snapshot is not None]
+        return sum(snapshot.cache_bytes + snapshot.archive_bytes + snapshot.state_bytes for snapshot in held)
+
+    def discard(self) -> None:
+        """See `hermes.serving.engine.TurnTaker.discard`. The last view stays."""
+        if not self._answering:
+            self.close()
 
     def close(self) -> None:
         """Free the memories. The run cannot be used afterwards."""

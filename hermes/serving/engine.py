@@ -18,6 +18,7 @@ from hermes.importing import IMPORTING
 from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
 from hermes.out_of_memory import attempt, report
 from hermes.serving.scheduling import Choice, Kind, Scheduler, Work
+from hermes.serving.slots import BusyError, Slots
 from hermes.view import LiveView, StreamSettings
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from hermes.backbones.downloads import Confirm, Progress
     from hermes.serving.stream import LiveStream
 
-__all__ = ["Engine", "LiveView", "ModelInfo", "StreamSettings"]
+__all__ = ["BusyError", "Engine", "LiveView", "ModelInfo", "StreamSettings"]
 
 logger = logging.getLogger(__name__)
 
@@ -54,12 +55,15 @@ class TurnTaker(Protocol):
     def fail(self, error: BaseException) -> None:
         """End with an error after `work` or `step` raised; must not raise."""
 
+    @property
+    def memory_bytes(self) -> int:
+        """Size of the memory in bytes, as of the last step."""
+
+    def discard(self) -> None:
+        """Free the memory of a finished stream, unless it was started again; must not raise."""
+
     def close(self) -> None:
         """Free the memory."""
-
-
-class BusyError(HermesError):
-    """The maximum number of streams is open."""
 
 
 @dataclass(frozen=True)
@@ -120,19 +124,21 @@ class Engine:
         """Start the worker.
 
         Args:
-            max_streams: Maximum number of open streams.
+            max_streams: Maximum number of live streams; see `hermes.serving.slots`.
             loader: Loads a model by name; None: `hermes.load`.
             max_pixels: Largest number of pixels of a frame in a model, see `Backbone.limit_pixels`; None: the model's own.
         """
-        self._max_streams = max_streams
         self._loader = loader
         self._max_pixels = max_pixels
         self._models: dict[str, Backbone] = {}
         self._infos: dict[str, ModelInfo] = {}
         self._rates: dict[tuple[str, tuple[int, ...]], float] = {}
         self._loading = threading.Lock()
+        self._measuring = threading.Lock()
         self._streams: list[TurnTaker] = []
-        self._guard = threading.Lock()  # guards `_streams` and `_closed`; never held during a step
+        self._slots: Slots[TurnTaker] = Slots(max_streams)
+        self._guard = threading.Lock()  # guards `_streams`, `_slots` and `_closed`; never held during a step
+        self._on_free: Callable[[], None] = _nothing
         self._news = threading.Event()
         self._scheduler: Scheduler[TurnTaker] = Scheduler()
         self._closed = False
@@ -181,21 +187,27 @@ class Engine:
 
     # Streams ------------------------------------------------------------------------------------------------------
 
-    def open(self, settings: StreamSettings) -> LiveStream:
-        """Open a stream for a visitor.
+    def open(self, settings: StreamSettings, replacing: LiveStream | None = None) -> LiveStream:
+        """Open a stream for a visitor. It holds a live slot until its source has ended.
+
+        Args:
+            settings: Settings of the stream.
+            replacing: A stream of the same visitor, whose slot the new stream takes over if it holds one.
 
         Raises:
-            BusyError: The maximum number of streams is open.
+            BusyError: All live slots are taken.
             HermesError: A setting is invalid, or the model is not loaded yet.
         """
-        with self._guard:
-            self._require_room()  # fail early, before allocating memory; `enter` checks again
+        with self._guard:  # fail early, before allocating memory; `enter` checks again
+            self._require_running()
+            if replacing is None or not self._slots.holds(replacing):
+                self._slots.require_room()
         with IMPORTING:
             from hermes.serving.stream import LiveStream  # noqa: PLC0415 - loads torch
 
         stream = LiveStream(self, settings)
         try:
-            self.enter(stream)
+            self.enter(stream, replacing)
         except HermesError:
             stream.close()
             raise
@@ -223,7 +235,7 @@ class Engine:
             settings: Settings of the stream; the model must be loaded.
 
         Returns:
-            Frames per second; None if it cannot be measured, because all places are taken or the settings do not fit.
+            Frames per second; None if it cannot be measured, because the settings do not fit.
 
         Raises:
             HermesError: The model is not loaded.
@@ -231,42 +243,84 @@ class Engine:
         model = self.model(settings.model)
         size = (max(1, settings.max_side * 3 // 4), settings.max_side)
         key = settings.model, model.layout(*size).pixels
-        if key not in self._rates:
-            with IMPORTING:
-                from hermes.serving.rate import RateProbe  # noqa: PLC0415 - loads torch
-
-            probe = RateProbe(model, settings, size)
-            try:
-                self.enter(probe)
-            except HermesError:
-                return None
-            try:
-                rate = probe.wait()
-            finally:
-                self.forget(probe)
-            if rate is None:
-                return None
-            self._rates[key] = rate
+        with self._measuring:
+            if key not in self._rates:
+                rate = self._measure(model, settings, size)
+                if rate is None:
+                    return None
+                self._rates[key] = rate
         return self._rates[key]
 
-    def enter(self, stream: TurnTaker) -> None:
-        """Schedule a stream until `forget` is called.
+    def _measure(self, model: Backbone, settings: StreamSettings, size: tuple[int, int]) -> float | None:
+        """Measure the frame rate between the steps of the streams. It needs no slot: its memory is freed at once."""
+        with IMPORTING:
+            from hermes.serving.rate import RateProbe  # noqa: PLC0415 - loads torch
+
+        probe = RateProbe(model, settings, size)
+        with self._guard:
+            self._require_running()
+            self._streams.append(probe)
+        self._news.set()
+        try:
+            return probe.wait()
+        finally:
+            self.forget(probe)
+
+    def enter(self, stream: TurnTaker, replacing: TurnTaker | None = None) -> None:
+        """Schedule a stream until `forget` is called, and give it a live slot until `finish` is called.
+
+        Args:
+            stream: The stream. Nothing changes if it holds a slot.
+            replacing: A stream whose slot it takes over if it holds one.
 
         Raises:
-            BusyError: The maximum number of streams is open.
+            BusyError: All live slots are taken.
             HermesError: The engine was closed.
         """
         with self._guard:
+            self._require_running()
+            self._slots.take(stream, replacing)
             if stream not in self._streams:
-                self._require_room()
                 self._streams.append(stream)
         self._news.set()
 
-    def _require_room(self) -> None:
+    def schedule(self, stream: TurnTaker) -> None:
+        """Schedule a stream that has ended, so that it answers questions. It needs no live slot.
+
+        Raises:
+            HermesError: The engine was closed.
+        """
+        with self._guard:
+            self._require_running()
+            self._slots.keep(stream)
+            if stream not in self._streams:
+                self._streams.append(stream)
+        self._news.set()
+
+    def finish(self, stream: TurnTaker) -> None:
+        """Free the live slot of a stream that has ended. Its memory stays while there is room; see `slots`."""
+        with self._guard:
+            freed = self._slots.finish(stream)
+        if freed:
+            self._news.set()
+            self._on_free()
+
+    def is_live(self, stream: TurnTaker) -> bool:
+        """Return whether a stream holds a live slot."""
+        return self._slots.holds(stream)
+
+    @property
+    def free_slots(self) -> int:
+        """Number of free live slots."""
+        return self._slots.free
+
+    def on_free(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever a live slot becomes free. It runs in any thread and must return immediately."""
+        self._on_free = listener
+
+    def _require_running(self) -> None:
         if self._closed:
             raise HermesError("This server is shutting down.")
-        if len(self._streams) >= self._max_streams:
-            raise BusyError("All live slots are busy; recordings still work. Please try again in a moment.")
 
     def model(self, name: str) -> Backbone:
         """Return a loaded model by the name under which it was requested.
@@ -283,11 +337,14 @@ class Engine:
         self._news.set()
 
     def forget(self, stream: TurnTaker) -> None:
-        """Stop scheduling a stream that was closed."""
+        """Stop scheduling a stream that was closed, and free its slot."""
         with self._guard:
             if stream in self._streams:
                 self._streams.remove(stream)
+            freed = self._slots.remove(stream)
         self._news.set()
+        if freed:
+            self._on_free()
 
     # The worker ---------------------------------------------------------------------------------------------------
 
@@ -304,6 +361,9 @@ class Engine:
         self._news.clear()
         with self._guard:
             streams = list(self._streams)
+            surplus = self._slots.surplus(_size_of)
+        for stream in surplus:
+            attempt(stream.discard)
         for gone in known.difference(streams):
             self._scheduler.forget(gone)
         waiting = {stream: work for stream in streams if (work := self._work_of(stream))}
@@ -345,3 +405,11 @@ class Engine:
         self._models.clear()
         self._infos.clear()
         self._rates.clear()
+
+
+def _nothing() -> None:
+    """No action."""
+
+
+def _size_of(stream: TurnTaker) -> int:
+    return stream.memory_bytes

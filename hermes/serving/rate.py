@@ -58,6 +58,14 @@ class RateProbe:
         """End without a result; the stream itself then reports the error."""
         self._done.set()
 
+    @property
+    def memory_bytes(self) -> int:
+        """Nothing outlasts the measurement."""
+        return 0
+
+    def discard(self) -> None:
+        """Do nothing: a measurement holds no slot that could end."""
+
     def close(self) -> None:
         """End without a result."""
         self._done.set()

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.errors import HermesError
+from hermes.video import VideoSampler
 from hermes.video.player import Player
 from hermes.view import StreamSettings
 
@@ -70,13 +71,14 @@ class FrameSource:
 
     # Input --------------------------------------------------------------------------------------------------------
 
-    def open(self, path: str | Path, settings: StreamSettings) -> Player:
-        """Return a player for a file, to be passed to `use`.
+    def open(self, path: str | Path, settings: StreamSettings, sampler: VideoSampler | None = None) -> Player:
+        """Return a player for a file, to be passed to `use`; `sampler` has opened the file already.
 
         Raises:
             VideoError: The file cannot be played.
         """
-        return Player(path, settings.fps, settings.speed, self._take_from_player, self._wake, settings.max_side)
+        deliver, side = self._take_from_player, settings.max_side
+        return Player(path, settings.fps, settings.speed, deliver, self._wake, side, sampler)
 
     def use(self, player: Player, title: str) -> None:
         """Play a file from its start. Call `clear` first."""
@@ -149,7 +151,7 @@ class FrameSource:
     @property
     def _due(self) -> bool:
         """Whether the frames in the inbox should be encoded now."""
-        if not self._inbox:
+        if not self._inbox or self.state == "paused":
             return False
         if not self.is_camera or self._put or self.state != "playing" or len(self._inbox) >= self._most:
             return True
@@ -174,7 +176,7 @@ class FrameSource:
     # Transport ----------------------------------------------------------------------------------------------------
 
     def pause(self) -> None:
-        """Stop the clock."""
+        """Stop the clock. Frames that wait for the model are read after `resume`."""
         if self.state == "playing":
             self.state = "paused"
             self._notify()
@@ -241,11 +243,11 @@ class FrameSource:
     @property
     def has_work(self) -> bool:
         """Whether there are frames to take now, or `note_end` must be called."""
-        states = ("playing", "paused", "ended") if self.is_camera else ("playing", "paused")
+        states = ("playing", "ended") if self.is_camera else ("playing",)
         return (self.state in states and self._due) or self.ends
 
     def take(self, most: int, *, now: bool = False) -> list[tuple[Frame, float]]:
-        """Remove and return up to `most` frames with their times, oldest first.
+        """Remove and return up to `most` frames with their times, oldest first; none while paused unless `now` is set.
 
         Args:
             most: Largest number of frames.
@@ -275,7 +277,8 @@ class FrameSource:
         """
         player, state = self.player, self.state  # read once: another thread may replace them
         behind = 0.0
-        if player is not None and np.isfinite([player.position, clock]).all():
+        # At full speed no frame is due at a time.
+        if player is not None and np.isfinite([player.position, clock, player.speed]).all():
             behind = max(player.position - clock, 0.0)
         return SourceStatus(
             state=state,

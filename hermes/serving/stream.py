@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,12 +28,14 @@ from hermes.serving.source import FrameSource
 from hermes.serving.step_lock import StepLock
 from hermes.serving.stream_memory import LiveMemory, open_session
 from hermes.session.stream_session import StreamSession
+from hermes.video import VideoSampler
 from hermes.video.thumbnails import FramePictures
 from hermes.view import LiveView, StreamSettings
 
 logger = logging.getLogger(__name__)
 
 Frame = npt.NDArray[np.uint8]
+FREED = "The memory of this stream was freed for other visitors. Start the stream again."
 CONTENDED_CHUNK = 4
 """Maximum number of frames per step while an answer of any visitor waits, to keep the delay short."""
 
@@ -46,7 +50,16 @@ class Host(Protocol):
         """Return a loaded model; raises HermesError if it is not loaded."""
 
     def enter(self, stream: Any) -> None:
-        """Schedule a stream; raises BusyError if the maximum number of streams is open."""
+        """Schedule a stream and give it a live slot; raises BusyError if all are taken."""
+
+    def schedule(self, stream: Any) -> None:
+        """Schedule a stream that has ended, without a live slot."""
+
+    def finish(self, stream: Any) -> None:
+        """Free the live slot of a stream whose source has ended."""
+
+    def is_live(self, stream: Any) -> bool:
+        """Return whether a stream holds a live slot."""
 
     def forget(self, stream: Any) -> None:
         """Stop scheduling a stream that was closed."""
@@ -76,20 +89,26 @@ class LiveStream:
         self._answers = Answers(host.wake)
         self._closed = False
         self._expelled = False  # the engine stopped scheduling it, see `fail`
+        self._freed: LiveView | None = None  # the last view, if the engine freed the memory
         self._last_view: LiveView | None = None
 
     # Sources ------------------------------------------------------------------------------------------------------
 
-    def play(self, path: str | Path, title: str = "") -> None:
+    def play(self, path: str | Path, title: str = "", sampler: VideoSampler | None = None) -> None:
         """Play a video file from its start with an empty memory.
+
+        Args:
+            path: The file.
+            title: Title to display; "" for its name.
+            sampler: A sampler that has opened the file with the frame rate and size of the settings; the stream closes it.
 
         Raises:
             VideoError: The file cannot be played; the stream is unchanged.
+            BusyError: All live slots are taken; the stream is unchanged.
         """
-        player = self._source.open(path, self.settings)
+        player = self._source.open(path, self.settings, sampler)
         try:
-            with self._lock:
-                self._require_open()
+            with self._lock, self._slot():
                 self._clear()
                 self._source.use(player, title or Path(path).name)
         except BaseException:
@@ -97,9 +116,12 @@ class LiveStream:
             raise
 
     def camera(self) -> None:
-        """Accept camera frames from `offer` with an empty memory."""
-        with self._lock:
-            self._require_open()
+        """Accept camera frames from `offer` with an empty memory.
+
+        Raises:
+            BusyError: All live slots are taken.
+        """
+        with self._lock, self._slot():
             self._clear()
             self._source.use_camera()
 
@@ -121,12 +143,12 @@ class LiveStream:
         Raises:
             HermesError: The session cannot be read, or belongs to another model; the stream is unchanged.
             VideoError: The file cannot be played; the stream is unchanged.
+            BusyError: All live slots are taken; the stream is unchanged.
         """
         restored = StreamSession.load(session, self._model)
         player = self._source.open(path, self.settings) if path is not None else None
         try:
-            with self._lock:
-                self._require_open()
+            with self._lock, self._slot():
                 self._clear()
                 self._memory.reset(restored, pictures)
                 if player is None:
@@ -171,14 +193,27 @@ class LiveStream:
             self._source.pause()
 
     def resume(self) -> None:
-        """Restart the clock after `pause`; a camera's clock excludes the pause."""
+        """Restart the clock after `pause`; a camera's clock excludes the pause.
+
+        Raises:
+            BusyError: The stream has given up its live slot, and all are taken.
+        """
         with self._lock:
-            self._source.resume(self._memory.session.seconds)
+            if self._source.state == "paused":
+                with self._slot():
+                    self._source.resume(self._memory.session.seconds)
+
+    def yield_slot(self) -> None:
+        """Give up the live slot of a paused stream for others. `resume` takes another one."""
+        with self._lock:
+            if self._source.state == "paused":
+                self._host.finish(self)
 
     def stop(self) -> None:
         """End the source; the memory stays, and questions can still be asked."""
         with self._lock:
             self._source.stop()
+            self._free_slot()
 
     def restart(self) -> None:
         """Play the same source from its start with an empty memory.
@@ -197,13 +232,33 @@ class LiveStream:
         """Check that the stream is open, and schedule it again if the engine has stopped to.
 
         Raises:
-            HermesError: It was closed, or the maximum number of streams is open.
+            HermesError: It was closed, or its memory was freed.
         """
         if self._closed:
-            raise HermesError("This stream was closed.")
+            raise HermesError("This stream was closed." if self._freed is None else FREED)
         if self._expelled:
-            self._host.enter(self)
+            self._host.schedule(self)
             self._expelled = False
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Take a live slot for the block. The stream keeps it unless its source has ended at the end of the block.
+
+        Raises:
+            HermesError: The stream was closed.
+            BusyError: All live slots are taken.
+        """
+        self._require_open()
+        self._host.enter(self)
+        try:
+            yield
+        finally:
+            self._free_slot()
+
+    def _free_slot(self) -> None:
+        """Free the live slot if the source has ended."""
+        if self._source.state in ("ended", "failed"):
+            self._host.finish(self)
 
     def _clear(self) -> None:
         """Stop everything and continue with an empty memory."""
@@ -290,8 +345,10 @@ class LiveStream:
     def _change_model(self, settings: StreamSettings) -> str:
         model = self._host.model(settings.model)
         open_session(model, settings)  # raises before anything is changed
-        self._model, self.settings, self._source.chunk = model, settings, settings.chunk
         player, title = self._source.player, self._source.title
+        if player is not None:
+            self._host.enter(self)  # may raise, before anything is changed
+        self._model, self.settings, self._source.chunk = model, settings, settings.chunk
         self._clear()
         if player is not None:
             self.play(player.path, title)
@@ -301,6 +358,8 @@ class LiveStream:
 
     def view(self) -> LiveView:
         """Return the state of the stream after the last step. Never waits for the model and never raises."""
+        if self._freed is not None:
+            return self._freed
         try:
             view = self._view()
         except Exception:
@@ -398,6 +457,7 @@ class LiveStream:
         # The view that reports the end must show the whole stream.
         self._memory.publish(force=self._source.ends)
         self._source.note_end()
+        self._free_slot()
 
     def _push(self, batch: list[tuple[Frame, float]]) -> bool:
         """Push frames into the memory; returns whether there were any."""
@@ -427,8 +487,28 @@ class LiveStream:
         if answering:
             attempt(lambda: self._answers.fail(error if isinstance(error, HermesError) else sentence))
         else:
-            attempt(lambda: self._source.fail(sentence))
+            attempt(lambda: self._source.fail(sentence), self._free_slot)
         attempt(give_back, lambda: self._memory.publish(force=True))
+
+    @property
+    def memory_bytes(self) -> int:
+        """See `hermes.serving.engine.TurnTaker.memory_bytes`."""
+        snapshot = self._memory.snapshot
+        return snapshot.cache_bytes + snapshot.archive_bytes + snapshot.state_bytes if snapshot is not None else 0
+
+    @property
+    def freed(self) -> bool:
+        """Whether the memory was freed for other visitors."""
+        return self._freed is not None
+
+    def discard(self) -> None:
+        """See `hermes.serving.engine.TurnTaker.discard`. The last view stays, with an error message."""
+        with self._lock:
+            if self._closed or self._host.is_live(self) or self._answers.busy:
+                return
+            self._freed = replace(self.view(), state="ended", error=FREED)
+            self._closed = True
+        self.close()
 
     def close(self) -> None:
         """Free the memory. The stream cannot be used afterwards."""

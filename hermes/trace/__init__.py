@@ -28,7 +28,7 @@ from hermes.trace.head import ID, VERSION, Head, RunTurn
 from hermes.trace.lab_recorder import LabRecorder
 from hermes.trace.lab_run import LEAST_LANES, MOST_LANES, LabRun, is_lab, read_lab
 from hermes.trace.recorder import LIMIT, Recorder
-from hermes.trace.run import Run, is_run, read
+from hermes.trace.run import Run, SettingChange, is_run, read
 
 __all__ = [
     "ID",
@@ -42,6 +42,7 @@ __all__ = [
     "Recorder",
     "Run",
     "RunTurn",
+    "SettingChange",
     "TraceError",
     "is_lab",
     "is_run",

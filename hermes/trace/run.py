@@ -8,7 +8,9 @@ import threading
 from bisect import bisect_right
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -41,11 +43,27 @@ SCORED_EVICTIONS = 240
 """Most evictions whose scores of retained tokens are restored; if there are more, evenly spaced ones are chosen."""
 
 
+@dataclass(frozen=True)
+class SettingChange:
+    """A change of policy or budget during a run.
+
+    Attributes:
+        frames: Number of frames seen at the last moment before the change.
+        before: Policy and budget (in tokens per layer) before.
+        after: Policy and budget afterwards.
+    """
+
+    frames: int
+    before: tuple[str, int]
+    after: tuple[str, int]
+
+
 class Run:
     """One recorded run. It never changes, and any thread may read it.
 
     Attributes:
         head: Metadata.
+        changes: Changes of policy and budget during the run, oldest first; empty if the run was read as trusted.
         times: Stream time of each recorded moment in seconds, ascending [moments].
         path: The file.
         lane: Index of this memory in a lab run, see `LabRun.lanes`; None if the file holds only this memory.
@@ -67,6 +85,7 @@ class Run:
         self._starts = [0]
         for _, times in blocks:
             self._starts.append(self._starts[-1] + len(times))
+        self.changes: tuple[SettingChange, ...] = ()
         self._lock = threading.Lock()
         self._decoded: OrderedDict[int, list[LiveView]] = OrderedDict()
 
@@ -193,6 +212,12 @@ class Run:
         consistency.require_histories(self._scores, layers, self.frames, patches, budget)
         consistency.check_past(self._pasts, layers, self.frames)
         _ = self.records
+        kinds = [(snapshot.policy, snapshot.budget) for snapshot in known]
+        self.changes = tuple(
+            SettingChange(snapshot.frames_seen, before, after)
+            for snapshot, (before, after) in zip(known, pairwise(kinds), strict=False)
+            if before != after
+        )
 
     # Pictures and token histories ---------------------------------------------------------------------------------
 

@@ -42,6 +42,7 @@ class Player:
         deliver: Callable[[Frame, float], bool],
         done: Callable[[], None],
         max_side: int = MAX_SIDE,
+        sampler: video.VideoSampler | None = None,
     ) -> None:
         """Open a file. `start` plays it.
 
@@ -52,6 +53,7 @@ class Player:
             deliver: Receives a frame and its time. It may block to slow the clock down, and returns False to stop.
             done: Called after the last frame was delivered or playback failed.
             max_side: Largest width or height of the frames in pixels.
+            sampler: A sampler that has opened the file with this rate and size; the player closes it.
 
         Raises:
             VideoError: The file cannot be played; the message states the reason.
@@ -69,7 +71,7 @@ class Player:
         self._running.set()
         self._ended = threading.Event()
         self._moved = threading.Event()
-        self._sampler = video.sample(self.path, fps, max_side=max_side)
+        self._sampler = sampler or video.sample(self.path, fps, max_side=max_side)
         self._thread = threading.Thread(target=self._play, name=f"player {self.path.name}", daemon=True)
 
     @property

@@ -134,6 +134,7 @@ class VideoSampler:
         finally:
             os.close(file)
         self._release = weakref.finalize(self, self._process.close)
+        self._ahead: tuple[Frame, float] | None = None
         try:
             opened = self._process.opened()
         except VideoError:
@@ -185,9 +186,27 @@ class VideoSampler:
     def __iter__(self) -> Iterator[tuple[Frame, float]]:
         return self
 
+    def peek(self) -> tuple[Frame, float] | None:
+        """Return the next frame and its time without removing it from the iteration; None at the end.
+
+        Raises:
+            VideoError: The rest of the file cannot be decoded.
+        """
+        if self._ahead is None:
+            self._ahead = next(self, None)
+        return self._ahead
+
+    @property
+    def open(self) -> bool:
+        """Whether the sampler was not closed, and has not ended."""
+        return bool(self._release.alive)
+
     def __next__(self) -> tuple[Frame, float]:
         if not self._release.alive:
             raise StopIteration
+        if self._ahead is not None:
+            ahead, self._ahead = self._ahead, None
+            return ahead
         try:
             item = self._process.next_frame()
         except VideoError:

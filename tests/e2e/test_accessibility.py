@@ -63,8 +63,10 @@ def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page):
     page = open_page(run=None)  # the page as it opens: a recorded run
     page.locator(".hl-board [data-view=fate]").scroll_into_view_if_needed()
     page.get_by_text("The lab", exact=True).click()
-    page.get_by_text("Experiment", exact=True).click()
+    page.get_by_role("button", name="Settings", exact=True).click()
+    expect(page.get_by_role("dialog", name="Settings")).to_contain_text("For live streams only. This recording: HERMES")
     assert findings(page, DESKTOP) == []
+    page.keyboard.press("Escape")
     page.get_by_role("button", name="Lessons", exact=True).click()
     lessons = page.get_by_role("complementary", name="Lessons")
     lessons.wait_for()
@@ -96,12 +98,16 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
     page.get_by_role("tab", name="Why this answer").click()
     page.get_by_label("Rows of the figure").select_option("8")  # heads of a layer
     assert findings(page) == []
-    panel = page.locator('[data-view="try"]')
-    panel.locator("summary").click()
-    panel.get_by_role("switch", name="Smoothing across layers").click()
-    expect(panel.locator("summary")).to_contain_text("1 of 21 changed")
-    page.get_by_role("button", name=re.compile("^More settings")).click()
+    opener = page.get_by_role("button", name="Settings", exact=True)
+    opener.click()
+    drawer = page.get_by_role("dialog", name="Settings")
+    expect(drawer.get_by_role("button", name="Close the settings")).to_be_focused()
+    drawer.get_by_role("switch", name="Smoothing across layers").click()
+    expect(drawer.get_by_role("region", name="Experiment")).to_contain_text("1 of 21 changed")
     assert findings(page) == []
+    page.keyboard.press("Escape")
+    expect(drawer).not_to_be_visible()
+    expect(opener).to_be_focused()
 
 
 def test_no_serious_finding_in_the_other_runs_and_sources(open_page):

@@ -19,6 +19,11 @@ def panel(page):
     return page.locator('[data-view="try"]')
 
 
+def open_settings(page):
+    page.get_by_role("button", name="Settings", exact=True).click()
+    expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
+
+
 def choose_policy(page, title, budget=None):
     page.get_by_label("Policy", exact=True).select_option(label=title)
     expect(page.locator(".hl-about-policy")).to_contain_text(title)
@@ -88,12 +93,12 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     start(page)
     wait_frames(page, 4)
     box = panel(page)
-    expect(box.locator("summary")).to_contain_text("HERMES with the defaults")
+    expect(box.locator(".hl-try-head")).to_contain_text("HERMES with the defaults")
     badge = page.locator(".hl-about-policy")
     expect(badge).to_contain_text("original method, no training")
-    box.locator("summary").click()
+    open_settings(page)
     box.get_by_role("switch", name="Smoothing across layers").click()
-    expect(box.locator("summary")).to_contain_text("1 of 21 changed")
+    expect(box.locator(".hl-try-head")).to_contain_text("1 of 21 changed")
     expect(box.get_by_role("status")).to_have_text(
         "The change applies at the next eviction. Evicted tokens are not restored."
     )
@@ -101,7 +106,7 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     alpha = box.get_by_role("spinbutton", name="α sensory")
     alpha.fill("0.5")
     alpha.press("Enter")
-    expect(box.locator("summary")).to_contain_text("α sensory: 0.5")
+    expect(box.locator(".hl-try-head")).to_contain_text("α sensory: 0.5")
     expect(box.get_by_text("paper: 1", exact=True).first).to_be_visible()
     alpha.fill("7")
     alpha.press("Enter")
@@ -110,7 +115,7 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     answered(turns(page).last)
     expect(turns(page).last).to_contain_text("HERMES (Smoothing across layers off, α sensory 0.5)")
     box.get_by_role("button", name="Reset to the defaults").click()
-    expect(box.locator("summary")).to_contain_text("HERMES with the defaults")
+    expect(box.locator(".hl-try-head")).to_contain_text("HERMES with the defaults")
     expect(box.get_by_role("switch", name="Smoothing across layers")).to_be_checked()
     expect(alpha).to_have_value("1")
 
@@ -119,10 +124,10 @@ def test_another_policy_brings_its_own_settings(open_page):
     page = open_page()
     choose_policy(page, "Random keep")
     box = panel(page)
-    expect(box.locator("summary")).to_contain_text("Random keep with the defaults")
-    box.locator("summary").click()
+    expect(box.locator(".hl-try-head")).to_contain_text("Random keep with the defaults")
+    open_settings(page)
     box.get_by_label("Random draws", exact=True).select_option("at every eviction")
-    expect(box.locator("summary")).to_contain_text("1 of 3 changed")
+    expect(box.locator(".hl-try-head")).to_contain_text("1 of 3 changed")
     expect(box.get_by_text("ours: once a token")).to_be_visible()
 
 
@@ -130,9 +135,9 @@ def test_nothing_of_both_is_cut_off_on_a_phone(open_page):
     page = open_page(width=390, height=844)
     watched_then_asked(page, FIRST, 20)
     expect(fate(page).get_by_text("Right", exact=True)).to_be_visible()
-    panel(page).locator("summary").click()
     for dark in (False, True):
         look(page, 390, dark)
+        open_settings(page)
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
         outside = page.evaluate(
             """() => [...document.querySelectorAll('[data-view="fate"] *, [data-view="try"] *')]
@@ -141,3 +146,4 @@ def test_nothing_of_both_is_cut_off_on_a_phone(open_page):
             .map(node => node.outerHTML.slice(0, 120))"""
         )
         assert outside == [], dark
+        page.keyboard.press("Escape")

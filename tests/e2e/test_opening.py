@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import settle, until
+from conftest import settle
 from playwright.sync_api import expect
 from test_page import frames, picture, turns
 
@@ -88,43 +88,6 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
     expect(turns(page).first.get_by_role("button").first).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible()  # it continues
-
-
-def without_settings(open_page, gate):
-    """Gradio loads each kind of component by itself: here all parts are there and the settings box is not."""
-
-    def script(route):
-        reply = route.fetch()
-        if "gr-accordion" in reply.text():
-            gate(route)
-        else:
-            route.fulfill(response=reply)
-
-    page = open_page(run=None, before=lambda page: page.route(re.compile(r"/assets/.*\.js"), script))
-    for part in ("#hl-head", "#hl-player", "#hl-quick", "#hl-chat", "#hl-memory", "#hl-board", "#hl-lessons"):
-        expect(page.locator(f"gradio-app {part}")).to_be_attached()
-    until(page, lambda: gate.held, "the settings box was not requested")
-    expect(page.locator("gradio-app #hl-settings")).to_have_count(0)
-    return page
-
-
-def test_the_board_waits_for_the_box_above_it(open_page, gate):
-    page = without_settings(open_page, gate)
-    expect(page.locator("#hl-opening")).to_be_attached()
-    place = "document.querySelector('.hl-below').getBoundingClientRect().top"
-    page.evaluate("document.fonts.load('1em \"Inter Variable\"').then(() => document.fonts.ready)")
-    before = page.evaluate(place)
-    gate.lift()
-    expect(page.locator("#hl-opening")).not_to_be_attached()
-    assert page.evaluate(place) == pytest.approx(before, abs=2)
-    expect(page.locator("#hl-settings .hl-whose")).to_contain_text("For live streams only")
-
-
-def test_the_page_works_without_the_settings_box(open_page, gate):
-    page = without_settings(open_page, gate)
-    expect(page.locator("#hl-opening")).not_to_be_attached()
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()
 
 
 def test_the_way_to_the_reasons_stays_under_its_answer(open_page, gate):

@@ -210,10 +210,3 @@ def test_all_figures_are_on_paper(open_page):
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     settle(page)
     assert page.evaluate(blank) == 0
-
-
-def test_settings_and_try_it_say_that_a_run_has_its_own(open_page):
-    page = open_page(run="first-card-window&t=61")  # not the moment that comes with the document
-    says = "For live streams only. This recording: Sliding window"
-    for box in (page.locator("#hl-settings"), page.locator('[data-view="try"] summary')):
-        expect(box).to_contain_text(says)

@@ -16,7 +16,8 @@ import hermes
 from hermes import video
 from hermes.errors import HermesError
 from hermes.policies.base import reserve
-from hermes.serving.engine import Engine, StreamSettings
+from hermes.serving import slots
+from hermes.serving.engine import BusyError, Engine, StreamSettings
 from hermes.serving.scheduling import Work
 from hermes.serving.source import FrameSource
 from hermes.serving.stream import CONTENDED_CHUNK
@@ -116,13 +117,13 @@ def test_pause_stops_the_clock_and_resume_continues(engine, clip):
     stream.play(clip)
     until(lambda: stream.view().snapshot.frames_seen >= 3)
     stream.pause()
-    until(lambda: not stream._source.waits)
-    other, seen = engine.open(stream.settings), []
-    for _ in range(2):  # frames due before the pause are read while the other stream plays for the first time
-        other.play(clip)
-        until(lambda: other.view().state == "ended")
-        seen.append(stream.view().snapshot.frames_seen)
-    assert seen[0] == seen[1] < 24
+    seen = sum(pushed(stream))
+    stream._source._inbox.append((picture(0), stream.view().clock + 0.1))  # a frame that was due before the pause
+    other = engine.open(stream.settings)
+    other.play(clip)
+    until(lambda: other.view().state == "ended")
+    assert sum(pushed(stream)) == seen < 24, "no frame is read after the pause, also none that waits"
+    stream._source._inbox.pop()
     assert stream.view().state == "paused"
     stream.resume()
     until(lambda: stream.view().state == "ended")
@@ -251,6 +252,40 @@ def test_there_is_room_for_so_many(engine):
         engine.open(SETTINGS)
     streams[0].close()
     engine.open(SETTINGS)
+
+
+def test_a_stream_that_has_ended_frees_its_slot_and_can_be_asked(engine, clip, monkeypatch):
+    freed = []
+    engine.on_free(lambda: freed.append(engine.free_slots))
+    first, *others = [engine.open(SETTINGS) for _ in range(3)]
+    first.play(clip)
+    until(lambda: first.view().state == "ended")
+    until(lambda: freed == [1])
+    fourth = engine.open(SETTINGS)
+    check_answer_of(first, "What was shown?")
+    with pytest.raises(BusyError):
+        first.restart()
+    assert first.view().snapshot.frames_seen == 24, "its memory is unchanged"
+    others[0].camera()
+    others[0].stop()
+    first.restart()
+    until(lambda: first.view().state == "ended")
+    fourth.camera()
+    fourth.pause()
+    fourth.yield_slot()
+    assert engine.free_slots == 2
+    others[1].camera()
+    engine.open(SETTINGS)
+    engine.open(SETTINGS)
+    with pytest.raises(BusyError):
+        fourth.resume()
+    assert fourth.view().state == "paused"
+    monkeypatch.setattr(slots, "FINISHED_BYTES", 0)
+    until(lambda: first.freed)
+    view = first.view()
+    assert (view.snapshot.frames_seen, "was freed for other visitors" in view.error) == (24, True)
+    with pytest.raises(HermesError, match="was freed for other visitors"):
+        first.ask("What was shown?")
 
 
 def test_bad_sources_leave_the_stream_as_it_was(engine, clip, tmp_path):
@@ -388,11 +423,11 @@ def test_camera_frames_are_encoded_together(engine):
     assert stream.view().snapshot.answer.frames_seen == 7
     stream.offer(picture(7), 7.0)
     stream.pause()
-    until(lambda: pushed(stream) == [1, 4, 2, 1])
+    assert not stream.work(), "a paused camera reads no frames"
     stream.resume()
     stream.offer(picture(8), 8.0)
     stream.stop()
-    until(lambda: pushed(stream) == [1, 4, 2, 1, 1])
+    until(lambda: pushed(stream) == [1, 4, 2, 2])
     until(lambda: stream.view().snapshot.frames_seen == 9)
     view = stream.view()
     assert (view.state, view.dropped, view.error) == ("ended", 0, None)

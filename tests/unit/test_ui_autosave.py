@@ -62,7 +62,7 @@ def paused(make):
     until(lambda: visitor.poll(None, -1)[0]["frames"] >= 8)
     visitor.transport("pause")
     stream = visitor.stream
-    until(lambda: stream.view().state == "paused" and not stream._source.waits)
+    until(lambda: stream.view().state == "paused")
     with stream._lock:  # the step with the last frames is complete
         pass
     list(visitor.ask("What is shown now?"))
@@ -94,6 +94,29 @@ def test_a_resumed_stream_has_the_same_memory_chat_and_answer(make, paused, tmp_
     assert list(visitor.ask("What is shown now?"))[-1]["turns"][-1]["answer"] == answer
     visitor.transport("resume")
     until(lambda: visitor.poll(None, -1)[0]["frames"] > seen)
+
+
+def test_a_saved_stream_takes_over_the_slot_of_the_visitors_own_stream(make, paused, tmp_path, monkeypatch):
+    autosave = Autosave(tmp_path / "saved", 100)
+    autosave.save_if_due(KEY, paused, lambda: {KEY: paused})
+    engine = paused._loader.engine
+    paused.stream.close()
+    monkeypatch.setattr(engine._slots, "_most", 1)
+    visitor = make()
+    visitor.start(visitor.source({"kind": "clip", "id": "first-card"}))
+    own = visitor.stream
+    visitor.offer_saved(autosave.offer(KEY))
+    damaged = visitor.saved.session.read_bytes()
+    visitor.saved.session.write_bytes(damaged[:1000])
+    with pytest.raises(HermesError):
+        visitor.resume_saved()
+    assert visitor.stream is own
+    assert engine.is_live(own), "it keeps its slot"
+    visitor.saved.session.write_bytes(damaged)
+    visitor.resume_saved()
+    assert visitor.stream is not own
+    assert (engine.is_live(visitor.stream), engine.free_slots) == (True, 0)
+    assert len(visitor.conversation.message()["turns"]) == 1
 
 
 @pytest.mark.parametrize(

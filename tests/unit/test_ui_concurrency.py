@@ -22,8 +22,9 @@ from ui.runs.runs import read_runs
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
+from ui.visitors.waiting_line import WaitingLine
 
-KEY, OTHER = "tab-" + "a" * 40, "tab-" + "b" * 40
+KEY, OTHER, THIRD = ("tab-" + letter * 40 for letter in "abc")
 START = {"action": "start", "kind": "clip", "id": "first-card"}
 LAB = {"action": "start", "clip": "first-card", "policies": ["hermes", "sliding-window"], "budget": 64, "speed": 0}
 PICTURE = base64.b64encode(cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint8))[1].tobytes()).decode()
@@ -37,9 +38,12 @@ def page(tmp_path, request):
     loader.ensure("pocket")
     clips = {clip.id: clip for clip in read_clips(ASSETS / "clips")}
     runs = dict(list(read_runs(ASSETS / "runs").items())[:1])
-    made = (StreamSettings(speed=4.0), loader, clips, hermes.POLICIES, runs, tmp_path)
+    line, stop = WaitingLine(engine), threading.Event()
+    line.keep_serving(stop)
+    made = (StreamSettings(speed=4.0), loader, clips, hermes.POLICIES, runs, tmp_path, {}, line)
     sessions = Sessions(lambda: Visitor(*made), Quota(), tmp_path)
     yield Handlers(sessions)
+    stop.set()
     for key in list(sessions.visitors()):
         sessions.close(key)
     assert engine._streams == []
@@ -131,21 +135,57 @@ def test_all_actions_at_once(page, seed, caplog):
 
 
 @pytest.mark.parametrize("page", [1], indirect=True)
-def test_a_server_with_one_stream(page):
+def test_a_class_with_one_live_slot(page):
+    page.act(START, KEY)
+    until(lambda: player(page)["frames"] >= 2)
+    page.lab_action(LAB, KEY)
+    assert "All live slots are busy" in json.loads(page.poll_lab({}, KEY))["notice"]["text"]
+    page.act(START, OTHER)
+    page.act(START, THIRD)
+    assert [player(page, key)["waiting"] for key in (KEY, OTHER, THIRD)] == [
+        None, {"place": 1, "of": 2}, {"place": 2, "of": 2},
+    ]  # fmt: skip
+    page.poll({"open": {"n": 1, "id": next(iter(page.sessions.own(OTHER)._runs._runs))}}, OTHER)
+    assert player(page, OTHER)["run"], "a recording can be watched meanwhile"
+    assert player(page, OTHER)["waiting"] == {"place": 1, "of": 2}
+    page.act({"action": "restart"}, KEY)
+    until(lambda: player(page)["frames"] >= 2)
+    assert player(page, OTHER)["waiting"], "a stream keeps its slot when it restarts"
+
+    page.act({"action": "stop"}, KEY)
+    until(lambda: player(page, OTHER)["source"]["kind"] == "clip" and player(page, OTHER)["state"] == "playing")
+    state = player(page, OTHER)
+    assert (state["waiting"], state["returned"]) == (None, 1), "the page shows the stream instead of the recording"
+    assert "Your stream has started" in state["notice"]["text"]
+    until(lambda: player(page, THIRD)["waiting"] == {"place": 1, "of": 1})
+    assert ask(page, "What is shown now?")["state"] == "done", "the memory of the first stream can still be asked"
+
+    page.sessions.close(OTHER)
+    until(lambda: player(page, THIRD)["state"] == "playing")
+    page.act({"action": "restart"}, KEY)
+    assert player(page)["waiting"] == {"place": 1, "of": 1}
+    page.act({"action": "leave-queue"}, KEY)
+    assert player(page)["waiting"] is None
+    page.act({"action": "stop"}, THIRD)
+    until(lambda: player(page, THIRD)["state"] == "ended")
+    page.act({"action": "restart"}, KEY)
+    until(lambda: player(page)["state"] == "playing")
+
+
+@pytest.mark.parametrize("page", [1], indirect=True)
+def test_a_page_that_is_left_frees_its_slot_at_once_and_waits_when_it_returns(page):
     page.act(START, KEY)
     until(lambda: player(page)["frames"] >= 2)
     page.act(START, OTHER)
-    assert "All live slots are busy" in player(page, OTHER)["notice"]["text"]
-    page.lab_action(LAB, KEY)
-    assert "All live slots are busy" in json.loads(page.poll_lab({}, KEY))["notice"]["text"]
-    page.poll({"open": {"n": 1, "id": next(iter(page.sessions.own(OTHER)._runs._runs))}}, OTHER)
-    until(lambda: player(page, OTHER)["run"])
-    page.act({"action": "restart"}, KEY)
-    until(lambda: player(page)["frames"] >= 2)
-    assert ask(page, "What is shown now?")["state"] == "done"
-    page.sessions.close(KEY)
-    page.act(START, OTHER)
-    until(lambda: player(page, OTHER)["frames"] >= 2 and not player(page, OTHER)["run"])
+    page.sessions.left(KEY)
+    until(lambda: player(page, OTHER)["state"] == "playing")
+    page.sessions.connected(KEY)
+    state = player(page)
+    assert (state["state"], state["waiting"]) == ("paused", {"place": 1, "of": 1})
+    frames = state["frames"]
+    assert frames >= 2
+    page.act({"action": "stop"}, OTHER)
+    until(lambda: player(page)["state"] == "playing" and player(page)["frames"] > frames)
 
 
 def test_odd_questions_and_names_while_recording(page, tmp_path):
@@ -163,9 +203,7 @@ def test_odd_questions_and_names_while_recording(page, tmp_path):
     upload = visitor.files.folder / "film.mp4"
     upload.write_bytes(b"a film")
     visitor.uploads[str(upload)] = "film.mp4"
-    page.act(
-        {"action": "choose", "kind": "upload", "path": str(upload), "name": "a\ud800\x07\u202e film" + "m" * 9000}, KEY
-    )
+    page.sessions.take_upload(KEY, str(upload), "a\ud800\x07\u202e film" + "m" * 9000)
     assert visitor.uploads[str(upload)] == "a film" + "m" * 194
     page.act({"action": "stop-recording"}, KEY)
     assert player(page)["notice"] is None

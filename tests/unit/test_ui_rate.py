@@ -78,7 +78,7 @@ def test_settings_that_do_not_fit_are_left_to_the_stream(engine, tiny_folder):
         full.load(str(tiny_folder))
         fitting = StreamSettings(model=str(tiny_folder), budget=64)
         full.open(fitting)
-        assert full.achievable_fps(fitting) is None
+        assert full.achievable_fps(fitting) > 0, "a measurement needs no live slot"
     finally:
         full.close()
 
@@ -110,7 +110,7 @@ def test_a_slow_machine_samples_fewer_frames_and_says_so(visitor, engine, film):
     assert "processes about 0.6 frames per second with this model, so 0.5 frames per second are sampled" in notice(
         visitor
     )
-    assert state["returned"] == 1, "the page shows the new setting"
+    assert state["controls"] == 1, "the page shows the new setting"
     set_rate(engine, visitor.settings, 100.0)
     visitor.start(film)
     assert visitor.settings.fps == visitor.stream.settings.fps == 2.0, "a faster model gets the usual rate again"

@@ -17,6 +17,7 @@ import pytest
 from patience import until
 
 import hermes
+from hermes import trace
 from hermes.analysis.words import attention_of_word
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
@@ -317,6 +318,37 @@ def test_settings_report_what_applies(make):
             visitor.change(**wrong)
         assert visitor.settings == kept
     assert visitor.poll(None, -1)[0]["state"] == "playing"
+
+
+def test_changes_are_marked_on_the_time_axis_live_and_in_a_recording(make):
+    visitor = playing(make)
+    visitor.record()
+    until(lambda: visitor.poll(None, -1)[0]["recording"]["moments"])
+    visitor.transport("pause")
+    seen = visitor.stream.view().snapshot.frames_seen
+    visitor.change(budget=48)
+    visitor.change(policy="sliding-window", budget=40)
+    visitor.change(speed=8.0)
+    first, second = visitor.poll(None, -1)[1]["marks"]
+    assert first == (seen, "budget 64 → 48")
+    assert second == (seen, "policy HERMES → Sliding window, budget 48 → 40")
+    visitor.transport("resume")
+    until(lambda: visitor.poll(None, -1)[0]["frames"] > seen)
+    acknowledged = visitor.poll(None, -1)[1]["seq"]
+    visitor.change(budget=32)
+    message = visitor.poll(acknowledged, -1)[1]
+    assert (message["base"], len(message["marks"])) == (acknowledged, 3)
+    visitor.stop_recording()
+    (path,) = visitor.files.path.rglob("*.hermesrun")
+    run = trace.read(path)
+    assert run.changes[0].before == ("hermes", 64)
+    assert run.changes[-1].after[0] == "sliding-window"
+    visitor.open_run(run, play=False)
+    words = [text for _, text in visitor.poll(None, -1)[1]["marks"]]
+    assert words[0].startswith("policy hermes → sliding-window, budget 64 → ")
+    visitor.start(visitor.source({"kind": "clip", "id": "film"}))
+    until(lambda: visitor.poll(None, -1)[1])
+    assert "marks" not in visitor.poll(None, -1)[1], "a new memory starts without marks"
 
 
 def test_a_bad_source_leaves_the_stream_as_it_was(make, tmp_path):

@@ -119,7 +119,7 @@ class Endpoints:
                 speed=finite(speed, 0.0) or math.inf,
             )
             visitor.start(source)
-            return status_of(visitor.stream.view() if visitor.stream is not None else None)
+            return _status(visitor)
 
     def _source(self, visitor: Visitor, key: str | None, clip: str, video: Any) -> Source:
         """Return the requested source.
@@ -213,11 +213,11 @@ class Endpoints:
         """Return the state of the client's stream.
 
         `state` is "empty", "playing", "paused", "ended" or "failed" (with `error`). `seconds` is the stream time of the
-        newest frame that the model has seen.
+        newest frame that the model has seen. While the stream waits for a live slot, `waiting` is its `place` in the queue
+        `of` this length; it starts by itself.
         """
         with _reported():
-            stream = self._visitor(request).stream
-            return status_of(stream.view() if stream is not None else None)
+            return _status(self._visitor(request))
 
     def memory(self, request: gr.Request) -> dict[str, Any]:
         """Return what the memory retains: tokens per layer, and for each frame that has any, their number in each layer."""
@@ -232,6 +232,12 @@ class Endpoints:
         """End the stream and delete its memory and the uploaded files."""
         with _reported():
             self._sessions.close(key_of(request))
+
+
+def _status(visitor: Visitor) -> dict[str, Any]:
+    """Return the state of a client's stream, and its place in the queue if it waits for a live slot."""
+    stream = visitor.stream
+    return {**status_of(stream.view() if stream is not None else None), "waiting": visitor.slot.place}
 
 
 def _picture(number: int, frame: object) -> npt.NDArray[np.uint8]:

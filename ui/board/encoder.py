@@ -28,6 +28,7 @@ MAX_COLUMNS = 600
 THUMBNAILS_A_MESSAGE = 4
 FIRST_COLUMNS = 60
 CANDIDATES = 16
+MOST_MARKS = 100
 
 Bytes = npt.NDArray[np.uint8]
 Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
@@ -77,6 +78,8 @@ class BoardEncoder:
         self._times: npt.NDArray[np.float32] = np.zeros(0, np.float32)
         self._history: RetentionHistory | None = None
         self._events: EventHistory | None = None
+        self._marks: list[tuple[int, str]] = []
+        self._marks_sent = True
         self._answer: AnswerTrace | None = None
         self._held: list[int] = []
         self._snapshot: Snapshot | None = None
@@ -151,6 +154,16 @@ class BoardEncoder:
             if self._history is not None and kept.shape[1] <= snapshot.frames_seen:
                 self._history.add(shares_of_groups(before))
 
+    def mark(self, frame: int, text: str) -> None:
+        """Mark a change of settings on the time axis. Only the newest `MOST_MARKS` are kept.
+
+        Args:
+            frame: Number of frames seen before the change.
+            text: The change, for display.
+        """
+        self._marks = [*self._marks, (frame, text)][-MOST_MARKS:]
+        self._marks_sent, self._unchanged = False, None
+
     def fork(self) -> BoardEncoder:
         """Return an independent copy, which continues from the current state for another browser."""
         other = copy.copy(self)
@@ -214,6 +227,8 @@ class BoardEncoder:
             verdict = self._judge(snapshot)
             if verdict is not None:
                 message["answer"]["fate"] = encode_verdict(verdict, snapshot, thumbnails)
+        if self._marks and (key or not self._marks_sent):
+            message["marks"], self._marks_sent = self._marks, True
         now = {
             **meters,
             "kept": round(float(np.mean(self._held))) if self._held else 0,

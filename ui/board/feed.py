@@ -18,6 +18,7 @@ from ui.runs.replay import Replay
 
 if TYPE_CHECKING:
     from hermes.serving.stream import LiveStream
+    from hermes.trace import SettingChange
     from hermes.view import LiveView
 
 
@@ -53,6 +54,8 @@ class BoardFeed:
         """Create a new encoder. If a run is opened in the middle, restore its earlier retention history."""
         self._jumps = replay.jumps if replay else ""
         self._encoder = BoardEncoder(self._judge(replay))
+        for change in replay.run.changes if replay is not None else ():
+            self._encoder.mark(change.frames, words_of_change(change))
         view = replay.view() if replay else None
         if replay is not None and view is not None and view.snapshot is not None:
             past = replay.run.past(view.clock)
@@ -65,6 +68,11 @@ class BoardFeed:
         if replay and replay.run.events:  # a run contains its ground truth, so the clip need not be bundled
             return judge_of(replay.run.events, clip.fps if clip else None, lambda: self._fps)
         return judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None
+
+    def mark(self, frame: int, text: str) -> None:
+        """Mark a change of settings after `frame` frames on the time axis."""
+        with self._lock:
+            self._encoder.mark(frame, text)
 
     def message(
         self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
@@ -101,3 +109,11 @@ class BoardFeed:
             encoder, fps = self._encoder.fork(), self._fps
         page = standalone.page(stream, view, encoder, fps=fps, meters=payloads.meters(view))
         return {"id": request.get("id"), "kind": "page", "html": page}
+
+
+def words_of_change(change: SettingChange) -> str:
+    """Return a recorded change of policy and budget in words."""
+    (policy, budget), (policy_now, budget_now) = change.before, change.after
+    parts = [f"policy {policy} → {policy_now}"] if policy != policy_now else []
+    parts += [f"budget {budget:,} → {budget_now:,}"] if budget != budget_now else []
+    return ", ".join(parts)

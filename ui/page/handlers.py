@@ -78,6 +78,7 @@ class Handlers:
             "pause": lambda visitor, *_: visitor.transport("pause"),
             "resume": lambda visitor, *_: visitor.transport("resume"),
             "stop": lambda visitor, *_: visitor.transport("stop"),
+            "leave-queue": lambda visitor, *_: visitor.slot.leave_queue(),
             "speed": _change_speed,
             "record": lambda visitor, *_: visitor.record(),
             "stop-recording": lambda visitor, *_: visitor.stop_recording(),
@@ -101,6 +102,7 @@ class Handlers:
             acknowledged if isinstance(acknowledged, int) else None,
             frame if isinstance(frame, int) else -1,
             Wanted.read(data.get("board")),
+            data.get("poster"),
         )
 
     def _open(self, visitor: Visitor, request: Any) -> None:

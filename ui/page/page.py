@@ -29,7 +29,7 @@ from ui.page.document import Document
 from ui.page.explore import explore
 from ui.page.handlers import Handlers
 from ui.page.memory_controls import MemoryControls
-from ui.page.settings_row import SettingsRow
+from ui.page.settings_drawer import SettingsDrawer
 from ui.page.theme import theme
 from ui.page.traffic import PageTraffic
 from ui.page.update_stream import Updates
@@ -41,6 +41,7 @@ from ui.visitors.autosave import Autosave
 from ui.visitors.connections import Connections
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
+from ui.visitors.waiting_line import WaitingLine
 from ui.zerogpu import clip_runner
 
 if TYPE_CHECKING:
@@ -99,7 +100,8 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
     lab_runs = read_lab_runs(options.runs) if options.runs else {}
     cards = [card(run, openings.get(run.id, 0.0)) for run in runs.values()]
     opening = _opening(runs, cards, clips, options, policies)
-    given = (options.settings, loader, clips, policies, runs, Path(get_upload_folder()), lab_runs)
+    line = None if options.clip_mode else WaitingLine(engine)
+    given = (options.settings, loader, clips, policies, runs, Path(get_upload_folder()), lab_runs, line)
     autosave = Autosave(options.autosave, options.autosave_mb) if options.autosave else None
     uploads = Path(get_upload_folder())
     sessions = Sessions(_maker(loader, given, options), options.quota, uploads, Connections(), autosave)
@@ -131,9 +133,8 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
             with gr.Column():
                 part("memory", ())
         part("board", ())
-        policy_panel = part("tryit", ("apply",), render=False)  # placed below the settings, and updated with them
-        controls = SettingsRow(handlers, policies, options, policy_panel, memory_controls)
-        policy_panel.render()
+        policy_panel = part("tryit", ("apply",), render=False)  # rendered in the drawer, and updated with the settings
+        controls = SettingsDrawer(handlers, policies, options, policy_panel, memory_controls)
         wire_try_it(handlers, policy_panel, controls)
         detail = part("detail", ("detail",))
         explore(handlers)
@@ -143,6 +144,8 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     stop = threading.Event()
     sessions.keep_sweeping(stop)
+    if line is not None:
+        line.keep_serving(stop)
     if autosave is not None:
         autosave.keep_saving(sessions.visitors, stop)
     return Page(page, handlers, opening, partial(loader.preload, options.settings, agreed=options.agreed))

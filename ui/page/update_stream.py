@@ -43,8 +43,10 @@ MOST_BYTES: Final = 16_384
 """Maximum size of a request body."""
 THREADS: Final = 4
 
-VARYING: Final = ("n", "frame", "restarted")
+VARYING: Final = ("n", "frame", "poster", "restarted")
 """Fields of the player state that do not count as changes."""
+SENT_ONCE: Final = frozenset(("frame", "poster"))
+"""Pictures, which are sent until the page shows them."""
 
 Data = dict[str, Any]
 Poll = Callable[[Mapping[str, Any], str], tuple[Data, Data | None]]
@@ -92,6 +94,8 @@ class _Page:
             self.shown["frame"] = player["frame"]["index"]
         elif player.get("restarted") or not player.get("frames"):
             self.shown["frame"] = -1
+        if "poster" in player:
+            self.shown["poster"] = player["poster"]["n"]
         if board is not None:
             self.shown["seq"] = board["seq"]
 
@@ -179,7 +183,7 @@ class Updates:
                 await asyncio.sleep(IDLE_SECONDS)
                 return
             state = {name: value for name, value in player.items() if name not in VARYING}
-            if state != before or board is not None or "frame" in player or player.get("restarted"):
+            if state != before or board is not None or SENT_ONCE & player.keys() or player.get("restarted"):
                 before = state
                 page.note(polled, player, board)
                 await send(

@@ -10,13 +10,13 @@ import gradio as gr
 from ui.component import LIVE, part
 from ui.lessons.controller import LessonController
 from ui.page.handlers import Handlers, to_json
-from ui.page.settings_row import SettingsRow
+from ui.page.settings_drawer import SettingsDrawer
 from ui.untrusted import event_data
 from ui.visitors.connections import key_of
 
 
 def wire_page(
-    page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, detail: gr.HTML, controls: SettingsRow
+    page: gr.Blocks, handlers: Handlers, player: gr.HTML, chat: gr.HTML, detail: gr.HTML, controls: SettingsDrawer
 ) -> None:
     """Connect the events of the stream, the chat and the board. Updates are sent by `ui.page.update_stream`."""
 
@@ -64,7 +64,7 @@ def wire_page(
     page.unload(leave)
 
 
-def wire_try_it(handlers: Handlers, part: gr.HTML, controls: SettingsRow) -> None:
+def wire_try_it(handlers: Handlers, part: gr.HTML, controls: SettingsDrawer) -> None:
     """Connect the panel of policy settings. A preset may also change the importance probe."""
 
     def change(event: gr.EventData, request: gr.Request) -> dict[Any, Any]:
@@ -89,7 +89,9 @@ def wire_lab(handlers: Handlers, part: gr.HTML) -> None:
     part.labdo(act, None, None, concurrency_limit=None, concurrency_id="labdo", trigger_mode="multiple", **LIVE)
 
 
-def wire_lessons(chat: gr.HTML, controls: SettingsRow, controller: LessonController, offer: Mapping[str, Any]) -> None:
+def wire_lessons(
+    chat: gr.HTML, controls: SettingsDrawer, controller: LessonController, offer: Mapping[str, Any]
+) -> None:
     """Add the lessons panel and connect it. After each action the settings and the chat of the shown visitor are updated."""
     panel = part("lessons", ("lesson",), **offer)
 

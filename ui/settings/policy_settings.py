@@ -158,6 +158,25 @@ def badge_of(policy: Any, changed: Changed) -> str:
     return f"{len(changed)} setting{'s' * (len(changed) != 1)} changed"
 
 
+def words_of_change(before: StreamSettings, after: StreamSettings, policies: Mapping[str, Any]) -> str:
+    """Return what changed in the settings of a memory, in words; "" if nothing did."""
+    parts = []
+    if before.policy != after.policy:
+        parts.append(f"policy {policies[before.policy].title} → {policies[after.policy].title}")
+    if before.budget != after.budget:
+        parts.append(f"budget {before.budget:,} → {after.budget:,}")
+    if before.guidance != after.guidance:
+        parts.append(f"importance probe {before.guidance} → {after.guidance}")
+    if before.policy == after.policy and before.changed != after.changed:
+        known = dict(before.changed)
+        differing = [(name, value) for name, value in after.changed if name not in known or known[name] != value]
+        gone = len(known.keys() - dict(after.changed).keys())
+        named = {setting.name: setting for setting in policies[after.policy].settings}
+        parts += [f"{named[name].label} {named[name].words(value)}" for name, value in differing if name in named]
+        parts += ["settings reset to the defaults"] if gone else []
+    return ", ".join(parts)
+
+
 def title_of(policy: Any, changed: Changed) -> str:
     """Return the policy's title with the changed settings, to be stored with an answer."""
     if not changed:

@@ -164,7 +164,9 @@ class ClipVisitor(Visitor):
             raise HermesError(NO_CAMERA)
         questions = read_questions(request.get("questions") or [])
         settings = self.settings
-        frames = video.sample(source.path, settings.fps, max_side=settings.max_side)
+        frames = self._preview.take(source, settings) or video.sample(
+            source.path, settings.fps, max_side=settings.max_side
+        )
         with self._lock:
             if self._running:
                 frames.close()

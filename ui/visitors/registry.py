@@ -210,13 +210,17 @@ class Sessions:
             logger.info("A visitor reconnected")
 
     def left(self, key: str) -> None:
-        """Handle a closed or reloaded page: another visitor may take its place. Its connections no longer count."""
+        """Handle a closed or reloaded page: others may take its place and its live slot. Its connections no longer count."""
         if self.connections is not None:
             self.connections.left(key)
         with self._lock:
             place = self._places.get(key)
-            if place is not None:
-                place.dropped, place.left = time.monotonic(), True
+            if place is None:
+                return
+            place.dropped, place.left = time.monotonic(), True
+            pausing, place.paused = not place.paused, True
+        if pausing:
+            _pause(place)  # at once, so that others can take the live slot
 
     def close_unless_back(self, key: str) -> None:
         """Close a visitor whose page was closed, unless the page has connected since."""
@@ -366,9 +370,7 @@ class Sessions:
                 or (place.dropped is not None and now - place.dropped > self.quota.grace_seconds)
             ]
         for place in pausing:
-            with place.switching:
-                if place.paused:  # it has not reconnected meanwhile
-                    (place.guest or place.visitor).disconnect()
+            _pause(place)
         for key in gone:
             self.close(key)
         return len(gone)
@@ -384,6 +386,13 @@ class Sessions:
                     logger.exception("Could not close a visitor")
 
         threading.Thread(target=loop, name="idle sweep", daemon=True).start()
+
+
+def _pause(place: _Place) -> None:
+    """Pause the stream of a visitor whose page is away, unless it has reconnected meanwhile."""
+    with place.switching:
+        if place.paused:
+            (place.guest or place.visitor).disconnect()
 
 
 def _close_all(visitors: Iterable[Visitor | None]) -> None:

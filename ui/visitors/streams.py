@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from hermes.serving.engine import StreamSettings
     from hermes.serving.stream import LiveStream
+    from hermes.video import VideoSampler
 
 
 @contextmanager
@@ -30,8 +31,8 @@ def _closed_on_failure(stream: LiveStream) -> Iterator[LiveStream]:
         raise
 
 
-def play_source(stream: LiveStream, source: Source) -> None:
-    """Play a source in a stream, with an empty memory.
+def play_source(stream: LiveStream, source: Source, sampler: VideoSampler | None = None) -> None:
+    """Play a source in a stream, with an empty memory. `sampler` has opened its file already; the stream closes it.
 
     Raises:
         HermesError: The source cannot be played.
@@ -39,22 +40,28 @@ def play_source(stream: LiveStream, source: Source) -> None:
     if source.kind == "camera":
         stream.camera()
     else:
-        stream.play(str(source.path), source.title)
+        stream.play(str(source.path), source.title, sampler)
 
 
-def open_stream(loader: ModelLoader, settings: StreamSettings, source: Source) -> LiveStream:
-    """Open a stream that plays a source. The model must be loaded.
+def open_stream(
+    loader: ModelLoader, settings: StreamSettings, source: Source, sampler: VideoSampler | None = None
+) -> LiveStream:
+    """Open a stream that plays a source. The model must be loaded. `sampler` has opened its file; the stream closes it.
 
     Raises:
         HermesError: There are too many streams, a setting is invalid, or the source cannot be played.
     """
     with _closed_on_failure(loader.engine.open(settings)) as stream:
-        play_source(stream, source)
+        play_source(stream, source, sampler)
     return stream
 
 
 def restore_stream(
-    loader: ModelLoader, saved: SavedStream, clip: Path | None, notify: Callable[[str], None]
+    loader: ModelLoader,
+    saved: SavedStream,
+    clip: Path | None,
+    notify: Callable[[str], None],
+    replacing: LiveStream | None = None,
 ) -> LiveStream:
     """Open a stream that continues a saved session. The model must be loaded.
 
@@ -63,17 +70,26 @@ def restore_stream(
         saved: The saved stream.
         clip: The bundled clip to play on, or None if only the memory is restored.
         notify: Receives a message if the memory is restored without its pictures.
+        replacing: The visitor's stream, whose live slot the new one takes over. It keeps the slot if the session cannot be
+            restored.
 
     Raises:
-        HermesError: There are too many streams, or the session cannot be restored.
+        HermesError: All live slots are taken, or the session cannot be restored.
     """
     pictures = None
     try:
         pictures = read_pictures(saved.pictures)
     except HermesError as error:
         notify(f"{error} The stream continues without them.")
-    with _closed_on_failure(loader.engine.open(saved.settings)) as stream:
+    live = replacing is not None and loader.engine.is_live(replacing)
+    stream = loader.engine.open(saved.settings, replacing)
+    try:
         stream.restore(saved.session, saved.title, clip, pictures)
+    except BaseException:
+        if replacing is not None and live:
+            loader.engine.enter(replacing, stream)
+        stream.close()
+        raise
     return stream
 
 

@@ -11,10 +11,12 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from hermes import trace
 from hermes.errors import HermesError
 from hermes.trace import LabRun, Run
 from ui.board.cells import Wanted
@@ -28,22 +30,25 @@ from ui.player import payloads
 from ui.player.camera_picture import read_picture
 from ui.player.clips import Clip
 from ui.player.conversation import Conversation
+from ui.player.preview import UploadPreview
 from ui.player.source import Source, read_source
 from ui.player.state import PlayerState
 from ui.runs.library import RunLibrary
 from ui.runs.recordings import Recordings
 from ui.runs.replay import Replay
 from ui.settings import policy_settings
+from ui.settings.adjustments import Adjustments
 from ui.settings.model_loader import Loading, ModelLoader
-from ui.settings.rate import achievable_rate
 from ui.visitors.files import VisitorFiles
 from ui.visitors.interruptions import Interruptions
+from ui.visitors.live_slot import LiveSlot, live_stream
 from ui.visitors.saved_stream import SavedStream
 from ui.visitors.streams import check_restorable, open_stream, play_source, restore_stream, saveable_state
 
 if TYPE_CHECKING:
     from hermes.serving.engine import LiveView, ModelInfo, StreamSettings
     from hermes.serving.stream import LiveStream
+    from ui.visitors.waiting_line import WaitingLine
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +78,7 @@ class Visitor:
         runs: Mapping[str, Run] = MappingProxyType({}),
         downloads: Path | None = None,
         lab_runs: Mapping[str, LabRun] = MappingProxyType({}),
+        line: WaitingLine | None = None,
     ) -> None:
         """Create a visitor without a stream.
 
@@ -84,6 +90,7 @@ class Visitor:
             runs: The bundled recorded runs by id.
             downloads: Folder below which the visitor's files are stored; None for a temporary folder.
             lab_runs: The bundled lab runs by id.
+            line: The queue for live slots; None if a stream is refused when all are taken.
         """
         self.settings = self.first_settings = settings
         self.stream: LiveStream | Replay | None = None
@@ -92,6 +99,7 @@ class Visitor:
         self.uploads: dict[str, str] = {}
         self.saved: SavedStream | None = None
         self.turns = Turns()
+        self.slot = LiveSlot(self, line)
         self.lab = Lab(settings, loader, clips, lab_runs, self.files.path, live=self.live_lab)
         self._loader = loader
         self._clips = clips
@@ -107,8 +115,9 @@ class Visitor:
         self._playing = Source("")
         self._native_fps: float | None = None
         self._starting = False
-        self._rate_chosen = False
-        self._usual_fps: float | None = None  # the frame rate before it was lowered
+        self._preview = UploadPreview()
+        self._adjustments = Adjustments(loader)
+        self._controls = 0  # how often the page must show settings that the visitor has not chosen
         self._lab_opened = 0
         self._interruptions = Interruptions(self._is_playing, lambda: self._playing.kind == "camera", self.transport)
         self._board_failed = False
@@ -127,11 +136,33 @@ class Visitor:
         return read_source(request, self._clips, self.uploads)
 
     def choose(self, source: Source) -> None:
-        """Select a source, so that the page suggests its questions before it starts."""
+        """Select a source, so that the page suggests its questions and shows the first frame of an upload before it starts.
+
+        Raises:
+            VideoError: The upload cannot be played.
+        """
         self._chosen = source
+        is_video = source.kind == "upload" and source.path is not None
+        if source.path is None or not is_video or trace.is_run(source.path) or trace.is_lab(source.path):
+            self._preview.close()
+        else:
+            self._preview.open(source, self.settings)
+        with self._lock:
+            if not self._is_playing():
+                self._set_settings(self._suitable(source, self.settings))
+
+    def _set_settings(self, settings: StreamSettings) -> None:
+        """Change settings that the visitor has not chosen, and make the page show them."""
+        self._controls += settings != self.settings
+        self.settings = settings
+
+    def _suitable(self, source: Source, settings: StreamSettings) -> StreamSettings:
+        """Return the settings with a budget that suits the source; see `Adjustments.suitable_budget`."""
+        info = self._preview.info if source.kind == "upload" and self._policy.has_budget else None
+        return self._adjustments.suitable_budget(settings, source.id, info)
 
     def start(self, source: Source) -> None:
-        """Wait for the model, then play a source with an empty memory.
+        """Wait for the model, then play a source with an empty memory, or wait in the queue for a live slot.
 
         Raises:
             HermesError: The model cannot be loaded, or the source cannot be played. The previous stream continues.
@@ -140,53 +171,78 @@ class Visitor:
         self._starting = True
         try:
             self._loader.ensure(self.settings.model)
-            settings, message = self._with_achievable_rate()
-            with self._lock:
-                if self._closed:
-                    return
-                stream = self.stream
-                if stream is not None and not isinstance(stream, Replay) and settings != self.settings:
-                    stream.change(settings)
-                self._returned += settings != self.settings  # the page shows the new frame rate
-                self.settings = settings
-                if stream is None or isinstance(stream, Replay):
-                    stream = open_stream(self._loader, self.settings, source)
-                else:
-                    play_source(stream, source)
-                self.stream = stream
-                self._playing, self._native_fps = source, stream.file_fps
-                self._begin(f"New stream: {source.title}")
-                if message:
-                    self.notify("info", message)
+            self._when_free(partial(self._play, source))
         finally:
             self._starting = False
 
-    def _with_achievable_rate(self) -> tuple[StreamSettings, str]:
-        """Return the settings with a frame rate that the model achieves here, and a message if it is not the usual one.
+    def _when_free(self, start: Callable[[], None]) -> None:
+        """Run an action that needs a live slot now, or when the visitor's turn in the queue has come.
 
-        A rate that the visitor chose is kept; the message then says that the stream will fall behind.
+        Raises:
+            HermesError: The action failed.
         """
-        settings = self.settings if self._usual_fps is None else replace(self.settings, fps=self._usual_fps)
-        self._usual_fps = None
-        if math.isinf(settings.speed):
-            return settings, ""
-        found = achievable_rate(self._loader.engine, settings)
-        if found is None:
-            return settings, ""
-        measured, rate = found
-        about = f"This machine processes about {measured:.2g} frames per second with this model"
-        if self._rate_chosen:
-            return settings, f"{about}, so a stream of {settings.fps:g} frames per second falls behind."
-        more = "You can change the frame rate under More settings."
-        self._usual_fps = settings.fps
-        return replace(settings, fps=rate), f"{about}, so {rate:g} frames per second are sampled. {more}"
+
+        def start_if_open() -> None:
+            with self._lock:
+                if not self._closed:
+                    start()
+
+        self.slot.run(start_if_open, self._begin_turn)
+
+    def _begin_turn(self) -> None:
+        """Make the page show the stream that has started after waiting, with its settings and its chat."""
+        self._returned += 1
+        self.notify("info", "It is your turn. Your stream has started.")
+
+    def yield_slot(self, now: float) -> None:
+        """Give up the live slot if the stream has been paused for a while at time `now`; see `WaitingLine`."""
+        stream = live_stream(self.stream)
+        if stream is not None:
+            self.slot.yield_if_paused(stream, now)
+
+    def _play(self, source: Source) -> None:
+        if source.kind == "upload":
+            self._preview.open(source, self.settings)
+        settings, message = self._adjustments.achievable_rate(self.settings)
+        settings = self._suitable(source, settings)
+        stream = live_stream(self.stream)
+        if stream is not None and settings != self.settings:
+            stream.change(settings)
+        self._set_settings(settings)
+        sampler = self._preview.take(source, settings)
+        try:
+            if stream is None:
+                stream = open_stream(self._loader, settings, source, sampler)
+            else:
+                play_source(stream, source, sampler)
+        except BaseException:
+            if sampler is not None:
+                sampler.close()
+            raise
+        self.stream = stream
+        self._playing, self._native_fps = source, stream.file_fps
+        self._begin(f"New stream: {source.title}")
+        if message:
+            self.notify("info", message)
 
     def restart(self) -> None:
         """Play the same source from the start, with an empty memory."""
-        with self._lock:
-            if self.stream is not None:
-                self.stream.restart()
+        stream = self.stream
+        if stream is None:
+            return
+        if live_stream(self.stream) is None and not isinstance(stream, Replay):
+            self.start(self._playing)  # the memory was freed
+            return
+
+        def restart() -> None:
+            if self.stream is stream:
+                stream.restart()
                 self._begin("" if self.replay else f"Stream restarted: {self._playing.title}")
+
+        if isinstance(stream, Replay):
+            restart()
+        else:
+            self._when_free(restart)
 
     def _begin(self, label: str = "", opening: Opening | None = None) -> None:
         """Reset board and player for a new memory, unless the browser already shows its opening moment.
@@ -204,8 +260,15 @@ class Visitor:
 
     def transport(self, action: str) -> None:
         """Pause, resume or stop the stream. Other actions are ignored, and so are all without a stream."""
-        if self.stream is not None and action in TRANSPORT:
-            TRANSPORT[action](self.stream)
+        stream = self.stream
+        if stream is None or action not in TRANSPORT:
+            return
+        if action == "pause":
+            self.slot.note_pause()
+        if action == "resume" and live_stream(self.stream) is not None:
+            self._when_free(lambda: TRANSPORT[action](stream))
+        else:
+            TRANSPORT[action](stream)
 
     def camera_frame(self, jpeg: str, number: int) -> None:
         """Take a frame from the camera (base64 JPEG). Frames that are too large or damaged are dropped."""
@@ -304,16 +367,24 @@ class Visitor:
             self._loader.ensure(settings.model, agreed=agreed)
         messages: list[str] = []
         with self._lock:
-            if self.stream is not None:
+            if self.stream is not None and not getattr(self.stream, "freed", False):
                 messages = self.stream.change(settings)
                 if settings.model != self.settings.model:
                     self._begin("" if self.replay else "New model, empty memory")
+                elif self.replay is None:
+                    self._mark_change(settings)
             elif math.isclose(settings.speed, self.settings.speed):
                 messages = ["Applies when you press Start."]
-            if "fps" in changes:
-                self._rate_chosen, self._usual_fps = True, None
+            self._adjustments.note_choices(changes)
             self.settings = settings
         return messages
+
+    def _mark_change(self, settings: StreamSettings) -> None:
+        """Mark a change of the memory's settings on the time axis of the board."""
+        snapshot = self.stream.view().snapshot if self.stream is not None else None
+        words = policy_settings.words_of_change(self.settings, settings, self._policies)
+        if words and snapshot is not None and snapshot.frames_seen:
+            self._board.mark(snapshot.frames_seen, words)
 
     def _settings_after(self, changes: Mapping[str, Any]) -> StreamSettings:
         """Return the settings after `changes`. Another policy starts with its own defaults."""
@@ -359,9 +430,11 @@ class Visitor:
     def pause_for_guest(self) -> None:
         """Pause while another visitor is shown in this tab. A camera stops; its memory is kept."""
         self._interruptions.begin_guest()
+        self.slot.set_away(away=True)
 
     def resume_after_guest(self) -> None:
         """Show this visitor again, in the state before `pause_for_guest`."""
+        self.slot.set_away(away=False)
         self._interruptions.end_guest()
         self.resend_all()
 
@@ -385,9 +458,11 @@ class Visitor:
     def disconnect(self) -> None:
         """Pause the stream because the page lost its connection."""
         self._interruptions.begin_disconnect()
+        self.slot.set_away(away=True)
 
     def reconnect(self) -> None:
         """Resume what `disconnect` paused."""
+        self.slot.set_away(away=False)
         self._interruptions.end_disconnect()
 
     def _is_playing(self) -> bool:
@@ -411,20 +486,24 @@ class Visitor:
             raise HermesError("There is no saved stream to resume.")
         check_restorable(saved, self._policies, self._loader, self.first_settings)
         self._loader.ensure(saved.settings.model)
+        self._when_free(partial(self._restore, saved))
+
+    def _restore(self, saved: SavedStream) -> None:
         clip = self._clips.get(saved.id) if saved.kind == "clip" and not saved.ended else None
         notices: list[str] = []
-        with self._lock:
-            if self._closed:
-                return
-            stream = restore_stream(self._loader, saved, clip.path if clip else None, notices.append)
-            before, self.stream, self.saved = self.stream, stream, None
-            self.settings = saved.settings
-            self._playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
-            self._chosen = self._playing if clip else self._chosen
-            self._native_fps = stream.file_fps
-            self.conversation.restore(saved.turns)
-            self._begin()
-            self._resend_all_and_controls()
+        before = self.stream
+        stream = restore_stream(
+            self._loader, saved, clip.path if clip else None, notices.append, replacing=live_stream(self.stream)
+        )
+        self.stream, self.saved = stream, None
+        self.settings = saved.settings
+        self._playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
+        self._chosen = self._playing if clip else self._chosen
+        self._native_fps = stream.file_fps
+        self.slot.note_pause()
+        self.conversation.restore(saved.turns)
+        self._begin()
+        self._resend_all_and_controls()
         for text in notices:
             self.notify("info", text)
         if before is not None:
@@ -470,7 +549,7 @@ class Visitor:
         self._player.notify(kind, text)
 
     def poll(
-        self, acknowledged: int | None, shown: int, wanted: Wanted | None = None
+        self, acknowledged: int | None, shown: int, wanted: Wanted | None = None, poster: object = None
     ) -> tuple[dict[str, Any], dict[str, Any] | None]:
         """Return the state of the player and the message for the board (None if nothing changed).
 
@@ -478,6 +557,7 @@ class Visitor:
             acknowledged: Number of the last board message that the browser applied.
             shown: Number of the frame that the browser shows.
             wanted: Which parts of the board the browser shows; only these are sent.
+            poster: Number of the poster of an upload that the browser shows.
         """
         stream = self.stream
         view = stream.view() if stream is not None else None
@@ -486,7 +566,7 @@ class Visitor:
         board = None
         if stream is not None and view is not None:
             board = self._board_message(stream, view, acknowledged, wanted)
-        return self._player_message(view, shown), board
+        return {**self._player_message(view, shown), **self._preview.message(poster)}, board
 
     def _board_message(
         self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
@@ -536,6 +616,8 @@ class Visitor:
         offer = self.saved.offer() if self.saved is not None else None
         tab = {"opened": self.opened, "lab": self._lab_opened, "returned": self._returned, "saved": offer}
         chat = {"chat": self.conversation.place(), "advice": self._shown_advice()}
+        tab |= {"waiting": self.slot.place, "freed": bool(getattr(self.stream, "freed", False))}
+        tab |= {"controls": self._controls, "proposal": self._adjustments.proposal()}
         return {**message, **tab, **chat, **self._recordings.state(), **self._runs.state(self.replay)}
 
     @property
@@ -559,6 +641,8 @@ class Visitor:
         with self._lock:
             self._closed = True
             stream, self.stream = self.stream, None
+        self.slot.close()
+        self._preview.close()
         self._recordings.close()
         self._explorer.close()
         self.lab.close()

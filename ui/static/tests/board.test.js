@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { apply, axisFrames, emptyState, scoreAt, secondsOf } from "../js/board/codec.js";
 import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/board/exports.js";
+import { changesAt, changesIn } from "../js/board/axis.js";
 import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
 import { heldCurve } from "../js/board/evictions.js";
 import { cellValue, tableLayers } from "../js/board/layers.js";
@@ -253,4 +254,15 @@ test("a slot shows its frame, or the nearest available picture", () => {
   assert.equal(nearestPicture([0, 3, 5, 9], 3, 6, 5), 5);
   assert.equal(nearestPicture([0, 3, 7, 9], 3, 6, 6), 7);
   assert.equal(nearestPicture([0, 9], 3, 6, 6), undefined);
+});
+
+test("changes of the settings are found on the time axis", () => {
+  const state = { frames: 40, marks: [{ frame: 10, text: "budget 512 → 256" }, { frame: 12, text: "policy HERMES → Sliding window" }, { frame: 50, text: "later" }] };
+  const window = { first: 0, stop: 100 };
+  const scale = { window, x: (frame) => 4 * frame };
+  assert.deepEqual(changesIn(state, window).map(({ frame }) => frame), [10, 12], "those of frames that were not seen yet are left out");
+  assert.deepEqual(changesIn(state, { first: 11, stop: 20 }).map(({ frame }) => frame), [12]);
+  assert.deepEqual(changesAt(state, scale, 36), ["Changed here: budget 512 → 256"]);
+  assert.deepEqual(changesAt(state, scale, 44).length, 2);
+  assert.deepEqual(changesAt(state, scale, 90), []);
 });

@@ -4,7 +4,7 @@ import { EARLY, matchingMoment, readParts } from "../js/page/opening.js";
 import { makePost } from "../js/shared/post.js";
 
 const config = (ids) => ({ components: [{ props: {} }, ...ids.map((id) => ({ props: { elem_id: id, value: id } }))] });
-const ALL = ["hl-head", "hl-settings", ...EARLY.map((name) => `hl-${name}`)];
+const ALL = ["hl-head", ...EARLY.map((name) => `hl-${name}`)];
 
 test("the parts are found by their names, and only all together", () => {
   assert.equal(readParts(config(ALL)).get("hl-player").value, "hl-player");

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { recordingLine } from "../js/player/record.js";
 import { before, firstRun, linkTo, readLink } from "../js/runs/replay.js";
-import { runSettingsNote } from "../js/page/run_settings.js";
+import { runSettingsNote } from "../js/page/settings_drawer.js";
 import { mainButton, stateLine } from "../js/player/transport.js";
 
 const RUNS = [{ id: "one", open_at: 57 }, { id: "two", open_at: 34 }];

@@ -3,7 +3,9 @@ import test from "node:test";
 import { bytes, clock, count, percent, shortNumber, whole } from "../js/shared/format.js";
 import { cameraProblem, sendSize } from "../js/player/camera.js";
 import { mergeTurns, pickChips, turnOf } from "../js/player/chat.js";
+import { previewFacts } from "../js/player/player.js";
 import { mainButton, stateLine } from "../js/player/transport.js";
+import { queueText } from "../js/player/waiting.js";
 import { parseColour, shareAlpha } from "../js/shared/palette.js";
 import { BUSY_MS, HIDDEN_MS, IDLE_MS, LOST_MS, makePulse, pause } from "../js/shared/pulse.js";
 import { describeBoard, describeCell, describeOutside, describeReading, frameTime, speakNote } from "../js/board/descriptions.js";
@@ -134,4 +136,15 @@ test("the verdict on an answer finds its turn, and waits for one that has not ar
   assert.equal(turnOf([turn(1), turn(3)], told, "k", has).id, 3);
   assert.equal(turnOf([turn(2)], told, "k", has).id, 2); // told again
   assert.equal(turnOf([turn(2), turn(3)], told, "k", has).id, 3); // asked again of a stream that stands still: the same key
+});
+
+test("the place in the queue in words", () => {
+  assert.equal(queueText({ place: 1, of: 1 }), "You are next.");
+  assert.equal(queueText({ place: 1, of: 4 }), "You are next of 4 in the queue.");
+  assert.equal(queueText({ place: 3, of: 4 }), "You are number 3 of 4 in the queue.");
+});
+
+test("the facts of a chosen upload leave out what is unknown", () => {
+  assert.equal(previewFacts({ seconds: 83.2, width: 640, height: 480, fps: 29.97, bytes: 1_250_000 }), "1:23 · 640 × 480 · 30 fps · 1.25 MB");
+  assert.equal(previewFacts({ seconds: null, width: 640, height: 480, fps: null, bytes: 400 }), "640 × 480 · 400 B");
 });

@@ -1,9 +1,12 @@
-// Shared parts of the figures over stream time: margins, time axis, and the swatches and names of the tiers.
+// Shared parts of the figures over stream time: margins, time axis, changes of the settings, and swatches and names of the tiers.
 import { TIERS, layerNumber, secondsOf, seenColumns, tierRuns } from "./codec.js";
 import { clock } from "../shared/format.js";
 import { rgba, tierPattern } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
 import { windowTicks } from "./zoom.js";
+
+/** Distance in pixels within which a mark of a change is under the pointer. */
+const NEAR = 6;
 
 /** Margins of the figures that share a time axis. */
 export function margins(width) {
@@ -90,5 +93,35 @@ export function outlineEvidence(ctx, scale, top, height, { state, palette }) {
     const from = Math.max(scale.left, scale.x(first));
     const to = Math.min(scale.left + scale.width, scale.x(stop));
     if (to > from) ctx.strokeRect(from - 0.75, top - 0.75, Math.max(3, to - from) + 1.5, height + 1.5);
+  }
+}
+
+/** The marks that a figure shows: those within its window, up to the newest frame. Pure. */
+export function changesIn(state, window) {
+  return state.marks.filter(({ frame }) => frame <= state.frames && frame >= window.first && frame <= window.stop);
+}
+
+/** The changes at a point, in words. Pure. */
+export function changesAt(state, scale, x) {
+  return changesIn(state, scale.window).filter(({ frame }) => Math.abs(scale.x(frame) - x) <= NEAR).map(({ text }) => `Changed here: ${text}`);
+}
+
+/** Draw the marks: a dashed line with a flag at its top. */
+export function drawChanges(ctx, scale, top, height, { state, palette }) {
+  ctx.fillStyle = ctx.strokeStyle = rgba(palette.ink, 1);
+  ctx.lineWidth = 1.5;
+  for (const { frame } of changesIn(state, scale.window)) {
+    const x = Math.min(scale.x(frame), scale.left + scale.width - 1);
+    ctx.setLineDash([3, 3]);
+    ctx.beginPath();
+    ctx.moveTo(x, top);
+    ctx.lineTo(x, top + height);
+    ctx.stroke();
+    ctx.setLineDash([]);
+    ctx.beginPath();
+    ctx.moveTo(x, top - 3);
+    ctx.lineTo(x + 7, top);
+    ctx.lineTo(x, top + 4);
+    ctx.fill();
   }
 }

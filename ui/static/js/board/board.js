@@ -19,7 +19,7 @@ import { TIER_WORDS, describeBoard, describeReading, frameTime } from "./descrip
 import { describeWindow, fitWindow, grownAxis, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
 
 /** Parts of a message that require a repaint. */
-const DRAWN = ["meta", "columns", "held", "history", "events", "answer", "thumbs", "scores", "film"];
+const DRAWN = ["meta", "columns", "held", "history", "events", "answer", "thumbs", "scores", "film", "marks"];
 /** The server sends scores and pictures for figures within this many pixels of the window. */
 const NEAR = 300;
 /** Screens of at least this height show all strips of the filmstrip and taller figures. */

@@ -25,7 +25,7 @@ export function numbers(text, Type) {
 export function emptyState() {
   return {
     seq: null, meta: null, frames: 0, kept: null, times: new Float32Array(0),
-    held: [], history: [], events: new Map(), answer: null, thumbs: new Map(), meters: null, scores: null, film: null,
+    held: [], history: [], events: new Map(), answer: null, thumbs: new Map(), meters: null, scores: null, film: null, marks: [],
   };
 }
 
@@ -58,6 +58,7 @@ export function apply(state, message) {
     next.thumbs = new Map(next.thumbs);
     for (const [frame, jpeg] of Object.entries(message.thumbs)) next.thumbs.set(Number(frame), jpeg);
   }
+  if (message.marks) next.marks = message.marks.map(([frame, text]) => ({ frame, text }));
   if (message.meters) next.meters = message.meters;
   return next;
 }

@@ -1,6 +1,6 @@
 // The filmstrip: one strip of thumbnails per tier. A patch fades as the tier's layers evict its tokens.
 import { axisFrames, secondsOf } from "./codec.js";
-import { drawTierLabel, layerRange, margins, outlineEvidence, tierName } from "./axis.js";
+import { changesAt, drawChanges, drawTierLabel, layerRange, margins, outlineEvidence, tierName } from "./axis.js";
 import { cellPicture, putCell } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
@@ -51,11 +51,11 @@ export function hitFilm(layout, { state }, x, y) {
   const picture = Math.floor((at - film.first) / film.size);
   if (!film.masks.has(picture)) return null;
   const row = layout.rows.findIndex((r) => y >= r.top && y < r.top + layout.tall + BAR);
-  return { picture, frame: film.first + picture * film.size, row: row < 0 ? null : layout.rows[row].row };
+  return { picture, frame: film.first + picture * film.size, row: row < 0 ? null : layout.rows[row].row, changes: changesAt(state, layout.scale, x) };
 }
 
 /** Tooltip of a thumbnail. */
-export function describePicture(state, { picture, row }) {
+export function describePicture(state, { picture, row, changes = [] }) {
   const { film, meta } = state;
   const first = film.first + picture * film.size;
   const last = Math.min(first + film.size, state.frames) - 1;
@@ -63,7 +63,7 @@ export function describePicture(state, { picture, row }) {
   const rows = row === null ? meta.groups.map((_, i) => i) : [row];
   return {
     title: `${name} · ${clock(secondsOf(state, first), true)}`,
-    lines: rows.map((r) => `${tierName(meta.groups[r])}: ${percent(pictureShare(state, picture, r))} of its patches held`),
+    lines: [...changes, ...rows.map((r) => `${tierName(meta.groups[r])}: ${percent(pictureShare(state, picture, r))} of its patches held`)],
   };
 }
 
@@ -101,6 +101,7 @@ export function drawFilm(ctx, layout, view) {
     drawPicture(ctx, layout, view, { picture, x, slot, image });
   }
   outlineEvidence(ctx, scale, 2, layout.bottom - 2, view);
+  drawChanges(ctx, scale, 4, layout.bottom - 4, view);
 }
 
 function drawTierName(ctx, group, left, middle, { palette }) {

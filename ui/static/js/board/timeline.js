@@ -1,6 +1,6 @@
 // The retention timeline: for each moment of the stream, the share of its tokens that each tier still holds now.
 import { axisFrames, framesIn, keptShare, seenColumns, secondsOf } from "./codec.js";
-import { drawSwatch, drawTimeAxis, margins, outlineEvidence, tierName } from "./axis.js";
+import { changesAt, drawChanges, drawSwatch, drawTimeAxis, margins, outlineEvidence, tierName } from "./axis.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
 import { frameScale } from "./zoom.js";
@@ -35,14 +35,15 @@ export function layoutTimeline(width, { state, window, tall }) {
 export function hitTimeline(layout, { state }, x) {
   if (!layout.scale.contains(x)) return null;
   const frame = layout.scale.frame(x);
-  return frame < state.frames ? { frame, column: Math.floor(frame / state.meta.bin), layer: null } : null;
+  if (frame >= state.frames) return null;
+  return { frame, column: Math.floor(frame / state.meta.bin), layer: null, changes: changesAt(state, layout.scale, x) };
 }
 
 /** Tooltip of a column. */
-export function describeTimeline(state, { column }) {
+export function describeTimeline(state, { column, changes = [] }) {
   return {
     title: `Seen at ${clock(state.times[column], true)}`,
-    lines: state.meta.groups.map((group) => `${tierName(group)}: ${percent(tierShare(state, group, column))} of its tokens held`),
+    lines: [...changes, ...state.meta.groups.map((group) => `${tierName(group)}: ${percent(tierShare(state, group, column))} of its tokens held`)],
   };
 }
 
@@ -73,6 +74,7 @@ export function drawTimeline(ctx, layout, view) {
     ctx.fillText(tierName(group), scale.left + scale.width + 6, above + lane / 2);
   }
   outlineEvidence(ctx, scale, top, plot, view);
+  drawChanges(ctx, scale, top, plot, view);
   drawTimeAxis(ctx, scale, top + plot + 2, view, layout.narrow ? 5 : 10);
 }
 

@@ -1,6 +1,6 @@
 // Highlights a part of the page: scrolls it into view and draws a ring around it.
 
-const OUTSIDE_BOARD = { player: ".hl-player", chat: ".hl-chat", settings: "#hl-settings", meters: ".hl-meters" };
+const OUTSIDE_BOARD = { player: ".hl-player", chat: ".hl-chat", settings: "#hl-controls", meters: ".hl-meters" };
 
 /** Selectors of a view's element, the most specific first. Pure. */
 export function placeOf(view) {
@@ -38,7 +38,7 @@ export function makePointer(show) {
     off,
     at(target) {
       off();
-      if (!OUTSIDE_BOARD[target.view]) show(target);
+      if (!OUTSIDE_BOARD[target.view] || target.view === "settings") show(target);
       const places = placeOf(target.view);
       ring(OUTSIDE_BOARD[target.view] ? [places[1]] : places, performance.now());
     },

@@ -7,20 +7,19 @@ import { makeGlossary } from "../lessons/glossary.js";
 import { mountExplore } from "../explore/explore.js";
 import { mountLab } from "../lab/lab.js";
 import { mountLessons } from "../lessons/lessons.js";
-import { EARLY, layOut, matchingMoment, readParts, rendered } from "./opening.js";
+import { EARLY, layOut, matchingMoment, readParts } from "./opening.js";
 import { mountPlayer } from "../player/player.js";
 import { makePost } from "../shared/post.js";
 import { giveIdentity } from "./identity.js";
-import { showRunSettings } from "./run_settings.js";
 import { mountMemoryControls } from "./memory_controls.js";
 import { mountPolicySettings } from "./policy_settings.js";
+import { makeSettingsDrawer } from "./settings_drawer.js";
 import { openSaved as openSavedBoard } from "../board/saved.js";
 
 const bus = makeBus();
 const built = new Map(); // part -> {post, receive}
 const waiting = []; // Gradio's components that wait until all early parts can be moved
 let pane = null;
-let takingOver = false; // Gradio has created the early parts' components; the pane stays until the settings accordion is rendered
 let held = false; // while true, events are queued until the server knows this page
 let giveUpload = (_upload) => {};
 const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload function, once its player exists
@@ -33,8 +32,7 @@ let lessons = null;
 let lessonsWanted = false;
 let keptTheme = null; // keeps the chosen theme while Gradio sets its own at startup
 let ownTheme = null; // the theme chosen on this page; it takes precedence over the address
-const SETTINGS_LABEL = "#hl-settings .label-wrap > span";
-const noteSettings = showRunSettings(bus, () => document.querySelector(SETTINGS_LABEL));
+const settings = makeSettingsDrawer(bus);
 
 bus.on("open-settings", (name) => name && openSettings());
 
@@ -107,7 +105,7 @@ function build(part, element, props, shown = null) {
   } else if (part === "board") {
     beside ??= document.createElement("div");
     board = mountBoard(element, beside, bus, askServer);
-    bus.on("board", (request) => request && board.show(request));
+    bus.on("board", (request) => request && showView(request));
     bus.on("layer", (layer) => Number.isInteger(layer) && board.show({ layer }));
     receive = board.receive;
     player?.updates.now();
@@ -123,13 +121,13 @@ function build(part, element, props, shown = null) {
   } else if (part === "tryit") {
     receive = mountPolicySettings(element, bus, (request) => send("apply", request)).receive;
   } else if (part === "quick") {
-    ({ receive } = mountMemoryControls(element, bus, { policies: props.policies, low: props.low, high: props.high, send: (request) => send("setting", request) }));
+    ({ receive } = mountMemoryControls(element, bus, { policies: props.policies, low: props.low, high: props.high, more: settings.button(), send: (request) => send("setting", request) }));
     const first = message(props);
     if (first) receive(first);
   } else if (part === "lessons") {
     lessons = mountLessons(element, {
       lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
-      send: (request) => send("lesson", request), show: (target) => board?.show(target),
+      send: (request) => send("lesson", request), show: showView,
     });
     if (lessonsWanted) lessons.open();
     receive = lessons.receive;
@@ -156,15 +154,12 @@ function connect(part, { props, trigger, watch, upload }) {
   }
 }
 
-/** Move the early parts into Gradio's components, once everything above and between them is rendered. */
-async function takeOver() {
-  takingOver = true;
-  await rendered(`gradio-app ${SETTINGS_LABEL}`);
+/** Move the early parts into Gradio's components. */
+function takeOver() {
   const there = new Map(waiting.map(([name, { element }]) => [name, element]));
   keptTheme.disconnect();
   pane.adopt(EARLY.map((name) => [name, there.get(name)]));
   pane = null;
-  noteSettings();
   for (const [name, given] of waiting.splice(0)) mount(name, given);
 }
 
@@ -176,7 +171,7 @@ export function mount(part, given) {
     return;
   }
   waiting.push([part, given]);
-  if (!takingOver && EARLY.every((name) => waiting.some(([other]) => other === name))) takeOver();
+  if (EARLY.every((name) => waiting.some(([other]) => other === name))) takeOver();
 }
 
 /** Show the page with its embedded moment before Gradio has started. If something is missing, Gradio builds the page. */
@@ -198,6 +193,17 @@ export function openPage() {
   if (!moment) return;
   player.receive(moment.player);
   board.receive(moment.board);
+}
+
+/** Show a view of the page, with a mode, layer, frame or moment of the board. Settings are in the drawer. */
+function showView(request) {
+  if (request.view === "try" || request.view === "settings") settings.open();
+  board?.show(request);
+}
+
+/** The head of the settings drawer. */
+export function wireSettings(element) {
+  settings.wire(element);
 }
 
 /** The buttons in the page's head. */
@@ -234,7 +240,7 @@ export function openLessons() {
 
 /** Show a view of the board: {view, mode, layer, frame, seconds}, each optional. For scripts and the browser tests. */
 export function boardView(request) {
-  board?.show(request);
+  showView(request);
 }
 
 /** Show a board that was saved as a page. */

@@ -25,19 +25,26 @@ export function grouped(policies) {
   return groups;
 }
 
-/** Build the controls inside `element`. `kit`: {policies, low, high, send({name, value})}. Returns {receive(message)}. */
-export function mountMemoryControls(element, bus, { policies, low, high, send }) {
+/**
+ * Build the controls inside `element`. `kit`: {policies, low, high, more (the button of the other settings), send({name, value})}.
+ * Returns {receive(message)}.
+ */
+export function mountMemoryControls(element, bus, { policies, low, high, more, send }) {
   const policy = /** @type {HTMLSelectElement} */ (h("select", { class: "hl-select", id: "hl-policy", onchange: () => send({ name: "policy", value: policy.value }) },
     [...grouped(policies)].map(([group, members]) => h("optgroup", { label: group }, members.map(({ name, title }) => h("option", { value: name }, title))))));
   const slider = h("input", { type: "range", min: "0", max: String(STEPS), step: "1", "aria-label": "Budget slider" });
   const number = h("input", { type: "number", id: "hl-budget", inputmode: "numeric", min: "1", step: String(MULTIPLE) });
   const unit = h("span", {}, "tokens per layer");
   const status = h("p", { class: "hl-message", role: "status" }, "");
-  const fields = h("div", { class: "hl-quick-fields" },
-    h("div", { class: "hl-quick-field" }, h("label", { for: "hl-policy" }, "Policy"), policy),
+  const first = h("div", { class: "hl-quick-field" }, h("label", { for: "hl-policy" }, "Policy"), policy, more);
+  const fields = h("div", { class: "hl-quick-fields" }, first,
     h("div", { class: "hl-quick-field" }, h("label", { for: "hl-budget" }, "Budget"), slider, number, unit));
-  const recorded = h("p", { class: "hl-quick-recorded", hidden: true });
-  const root = h("div", { class: "hl-quick", role: "group", "aria-label": "Memory of the stream" }, fields, recorded, status);
+  const proposed = h("p", {}, "");
+  const undo = h("button", { type: "button", class: "hl-button", onclick: () => send({ name: "budget", value: Number(undo.dataset.budget) }) }, "");
+  const proposal = h("div", { class: "hl-quick-proposal", role: "status", hidden: true }, proposed, undo);
+  const about = h("p", {}, "");
+  const recorded = h("div", { class: "hl-quick-recorded", hidden: true }, about);
+  const root = h("div", { class: "hl-quick", role: "group", "aria-label": "Memory of the stream" }, fields, recorded, proposal, status);
   element.replaceChildren(root);
 
   slider.addEventListener("input", () => {
@@ -50,7 +57,15 @@ export function mountMemoryControls(element, bus, { policies, low, high, send })
   bus.on("view", (view) => {
     fields.hidden = status.hidden = Boolean(view.run);
     recorded.hidden = !view.run;
-    if (view.run) setText(recorded, `This recording: ${view.run.settings}`);
+    const row = view.run ? recorded : first;
+    if (more.parentElement !== row) row.append(more);
+    proposal.hidden = !view.proposal || Boolean(view.run);
+    if (view.proposal) {
+      setText(proposed, view.proposal.text);
+      setText(undo, `Keep ${whole(view.proposal.before)}`);
+      undo.dataset.budget = String(view.proposal.before);
+    }
+    if (view.run) setText(about, `This recording: ${view.run.settings}`);
   });
 
   return {

@@ -5,16 +5,14 @@ import { firstRun } from "../runs/replay.js";
 
 /** If Gradio has not started by then, its own page is shown. */
 const PATIENCE_MS = 20_000;
-/** How long to wait for the settings accordion after all other parts were created. */
-const SETTINGS_TIMEOUT_MS = 5_000;
 /** The parts in the pane. */
-export const EARLY = ["player", "quick", "chat", "memory", "tryit", "board"];
+export const EARLY = ["player", "quick", "chat", "memory", "board"];
 
 /** Properties of the page's components by `elem_id`, from Gradio's configuration; null if any is missing. Pure. */
 export function readParts(config) {
   const parts = new Map();
   for (const { props } of Array.isArray(config?.components) ? config.components : []) if (props?.elem_id) parts.set(props.elem_id, props);
-  return ["hl-head", "hl-settings", ...EARLY.map((name) => `hl-${name}`)].every((id) => parts.has(id)) ? parts : null;
+  return ["hl-head", ...EARLY.map((name) => `hl-${name}`)].every((id) => parts.has(id)) ? parts : null;
 }
 
 /** The moment embedded in the page, if the address opens the page at it; else null. `still`: no autoplay. Pure. */
@@ -30,21 +28,6 @@ function cover(on) {
   if (app) app.inert = on;
 }
 
-/** Resolves when Gradio has rendered an element that matches `selector`, or after a timeout. */
-export function rendered(selector) {
-  return /** @type {Promise<void>} */ (new Promise((resolve) => {
-    const check = () => {
-      if (!document.querySelector(selector)) return;
-      watch.disconnect();
-      resolve();
-    };
-    const watch = new MutationObserver(check);
-    watch.observe(document.querySelector("gradio-app"), { childList: true, subtree: true });
-    setTimeout(() => (watch.disconnect(), resolve()), SETTINGS_TIMEOUT_MS);
-    check();
-  }));
-}
-
 /**
  * Lay out the pane in `place` and hide Gradio's components. `build(name, element, props)` builds a part.
  * Returns {head, adopt(elements)}: `adopt` moves the parts into Gradio's elements (name -> element).
@@ -53,11 +36,10 @@ export function layOut(place, parts, build) {
   const holders = new Map(EARLY.map((name) => [name, h("div", { id: `hl-${name}` })]));
   const head = h("div", {});
   head.innerHTML = parts.get("hl-head").value; // static HTML of the page
-  const settings = h("div", { id: "hl-settings" }, h("div", { class: "label-wrap" }, h("span", {}, parts.get("hl-settings").label)));
   place.className = "gradio-container hl-opening";
   place.replaceChildren(h("div", { class: "hl-opening-page" }, head,
     h("div", { id: "hl-top" }, h("div", {}, holders.get("player"), holders.get("quick")), h("div", {}, holders.get("chat")), h("div", {}, holders.get("memory"))),
-    holders.get("board"), settings, holders.get("tryit")));
+    holders.get("board")));
   cover(true);
   for (const [name, holder] of holders) {
     const { props, value } = parts.get(`hl-${name}`);

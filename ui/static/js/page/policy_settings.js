@@ -1,6 +1,5 @@
 // The "Experiment" panel: the settings of the current policy with their defaults. The panel is built from the list that the server
 // sends for each policy; the server also validates changes. A change applies at the next eviction.
-import { showRunSettings } from "./run_settings.js";
 import { h, setText } from "../shared/dom.js";
 
 /** Group the settings: switches and choices, then numbers by symbol, then texts. Pure. */
@@ -20,7 +19,7 @@ export function groups(settings) {
   return found.sort((a, b) => order[a.kind] - order[b.kind]);
 }
 
-/** Summary line of the closed panel: the policy and its changed settings. Pure. */
+/** Summary line of the panel: the policy and its changed settings. Pure. */
 export function summary({ policy, settings, changed, defaults }) {
   if (!settings.length) return `${policy.title} has no settings`;
   if (!changed.length) return `${policy.title} with ${defaults}`;
@@ -36,14 +35,10 @@ export function mountPolicySettings(element, bus, send) {
   const presets = h("div", { class: "hl-chips", role: "group", "aria-label": "Presets" });
   const reset = h("button", { type: "button", class: "hl-button", onclick: () => send({ reset: true }) }, "Reset to the defaults");
   const fields = h("div", { class: "hl-try-fields" });
-  element.replaceChildren(h("details", { class: "hl-try hl-card", "data-view": "try" },
-    h("summary", {}, h("strong", {}, "Experiment"), mark, line),
-    h("div", { class: "hl-try-body" },
-      h("p", { class: "hl-caption" }, "Change a setting of the memory while the stream runs and watch the board. Each setting shows its default and where the default comes from."),
-      h("div", { class: "hl-try-top" }, presets, reset), status, fields)));
-
-  const box = element.querySelector("summary"); // the panel may be moved into another element
-  showRunSettings(bus, () => box);
+  element.replaceChildren(h("section", { class: "hl-try", "data-view": "try", "aria-label": "Experiment" },
+    h("div", { class: "hl-try-head" }, h("h3", {}, "Experiment"), mark, line),
+    h("p", { class: "hl-caption" }, "Change a setting of the policy while the stream runs and watch the memory. Each setting shows its default and where the default comes from."),
+    h("div", { class: "hl-try-top" }, presets, reset), status, fields));
   let shown = null; // key of the policy whose fields are shown
   let known = null; // key of the last request
   const parts = new Map();

@@ -1,7 +1,7 @@
 // The player: source, current frame and controls of the stream. It also receives the updates from the server.
 import { cameraProblem, makeCamera } from "./camera.js";
 import { h, icon, setText } from "../shared/dom.js";
-import { clock } from "../shared/format.js";
+import { bytes, clock, shortNumber } from "../shared/format.js";
 import { makeRecord } from "./record.js";
 import { firstRun, linkTo, makeStrip } from "../runs/replay.js";
 import { onConnection, pageId } from "../page/identity.js";
@@ -9,6 +9,12 @@ import { makeReturning } from "./returning.js";
 import { makeSource } from "./source.js";
 import { mainButton, makeTransport } from "./transport.js";
 import { makeUpdates } from "./updates.js";
+import { makeWaiting } from "./waiting.js";
+
+/** Facts about a chosen upload {seconds, width, height, fps, bytes}, without those that are unknown. Pure. */
+export function previewFacts({ seconds, width, height, fps, bytes: size }) {
+  return [seconds === null ? null : clock(seconds), `${width} × ${height}`, fps === null ? null : `${shortNumber(fps)} fps`, bytes(size)].filter(Boolean).join(" · ");
+}
 
 /**
  * Build the player inside `element`. `kit`: {clips, runs, limitMb, planned, send, upload, bus, board, take, shown}; `shown` is the
@@ -24,7 +30,9 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   let shotAt = 0;
   let frame = -1;
   let noticeId = null;
+  let poster = { n: null, url: "" }; // first frame of an upload
   let lab = 0;
+  let controls = 0;
   let returned = 0;
   let before = null;
 
@@ -36,13 +44,13 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     },
     () => {
       if (performance.now() - shotAt > 3000) shots = view.received ?? 0; // a frame was lost
-      return shots - (view.received ?? 0) < 2;
+      return !view.waiting && shots - (view.received ?? 0) < 2;
     },
     () => Math.max(1, Math.min(10, view.fps ?? 2)),
     (problem) => say("error", problem),
   );
   const updates = makeUpdates(() => ({
-    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden, open: opening, page: pageId,
+    seq: board()?.acknowledged() ?? null, board: board()?.wanted() ?? null, frame, hidden: document.hidden, open: opening, page: pageId, poster: poster.n,
   }), take);
   const act = (action, more = {}) => send("act", { action, ...more });
   const soon = () => setTimeout(updates.now, 90);
@@ -64,6 +72,11 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   } });
   const returning = makeReturning((action) => {
     act(action);
+    soon();
+  });
+  const waiting = makeWaiting(() => {
+    if (camera.on) camera.close();
+    act("leave-queue");
     soon();
   });
   onConnection(returning.lost);
@@ -112,6 +125,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const big = h("button", { type: "button", class: "hl-big", "aria-label": "Start the stream", onclick: () => press() }, icon("play"));
     const loading = h("div", { class: "hl-loading", hidden: true, role: "status" }, h("p"), h("div", { class: "hl-bar" }, h("i")));
     const tag = h("p", { class: "hl-tag", hidden: true }, "Model’s view");
+    const facts = h("p", { class: "hl-tag hl-facts", hidden: true }, "");
     const strip = makeStrip({ point: (seconds) => bus.publish("point", seconds), seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
     const record = makeRecord((action) => {
       act(action);
@@ -121,9 +135,9 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
       returning.root,
       source.tabs, h("div", { class: "hl-current-row" }, source.current, record.button),
-      h("div", { class: "hl-screen" }, poster, picture, self, tag, big, loading, transport.line, source.panel),
+      h("div", { class: "hl-screen" }, poster, picture, self, tag, facts, big, loading, transport.line, waiting.root, source.panel),
       h("div", { class: "hl-time" }, transport.time, transport.progress, strip.slider), transport.controls, record.line, notes, strip.root);
-    return { root, picture, poster, self, big, loading, tag, notes, strip, record };
+    return { root, picture, poster, self, big, loading, tag, facts, notes, strip, record };
   }
 
   function notice(note) {
@@ -184,13 +198,16 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     ui.record.draw(view, here && kind !== "run" && !planned && view.state !== "empty");
     setText(ui.tag, kind === "run" ? "Model’s view (recorded)" : "Model’s view");
     const chosen = source.chosen();
-    const posterUrl = { clip: clips.find((clip) => clip.id === chosen.clip)?.poster, run: runs.find((run) => run.id === chosen.run)?.poster }[kind] ?? null;
+    const upload = kind === "upload" && chosen.upload?.path && view.preview?.n === poster.n;
+    const posterUrl = { clip: clips.find((clip) => clip.id === chosen.clip)?.poster, run: runs.find((run) => run.id === chosen.run)?.poster, upload: upload ? poster.url : null }[kind] ?? null;
     ui.poster.hidden = !posterUrl || (here && !ui.picture.dataset.empty);
     if (posterUrl && ui.poster.src !== posterUrl) ui.poster.src = posterUrl;
     ui.picture.hidden = !here || Boolean(ui.picture.dataset.empty);
     ui.self.hidden = !camera.on || kind !== "camera";
     ui.tag.hidden = ui.picture.hidden;
-    ui.big.hidden = (running && here) || Boolean(view.loading) || (here && view.state === "ended");
+    ui.facts.hidden = !upload || ui.poster.hidden;
+    if (upload) setText(ui.facts, previewFacts(view.preview));
+    ui.big.hidden = (running && here) || Boolean(view.waiting) || Boolean(view.loading) || (here && view.state === "ended");
     ui.loading.hidden = !view.loading;
     if (view.loading) {
       setText(ui.loading.firstChild, view.loading.text);
@@ -249,8 +266,12 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       if (opening && view.opened === opening.n) opening = null;
       const another = source.kind() !== "run" || (source.chosen().run ?? "") !== view.run?.id;
       if (view.run && view.restarted && another && !opening) source.put("run", { run: view.run.id || null }); // uploaded, or from the lab
+      if (view.poster) poster = { n: view.poster.n, url: `data:image/jpeg;base64,${view.poster.jpeg}` };
       if ((view.returned ?? 0) !== returned) comeBack();
+      else if ((view.controls ?? 0) !== controls) send("back", {}); // settings were adjusted to the source
+      controls = view.controls ?? 0;
       returning.draw(view);
+      waiting.draw(view);
       showFrame();
       if (camera.on && (view.state === "ended" || view.state === "failed") && view.source.kind === "camera") camera.close();
       notice(view.notice);

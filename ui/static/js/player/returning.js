@@ -29,7 +29,7 @@ export function makeReturning(act) {
       lost.hidden = !on;
     },
     draw(view) {
-      offer.hidden = !view.saved;
+      offer.hidden = !view.saved || Boolean(view.waiting);
       if (view.saved) setText(text, offerText(view.saved));
       if (view.saved && view.notice && view.notice.id === noticeId) return;
       noticeId = view.notice?.id ?? null; // an error was shown: enable the buttons again

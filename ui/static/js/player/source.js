@@ -129,6 +129,7 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     try {
       const { path } = await upload(file);
       chosen.upload = { name: file.name, path };
+      open(false); // shows the first frame
       on.file(file.name.endsWith(".hermesrun"));
     } catch (error) {
       chosen.upload = before;

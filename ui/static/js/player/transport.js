@@ -19,7 +19,8 @@ export function stateLine(view, planned = false) {
   if (view.run) return { playing: "Playing", paused: "Paused", ended: "End of the recording" }[view.state] ?? "Ready";
   if (planned) return { playing: "Running", ended: "Finished. Change the questions and run again", failed: "Stopped by an error" }[view.state] ?? "Ready";
   if (view.loading) return "Starts when the model is ready";
-  const behind = view.behind >= 1 && view.speed !== 0 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
+  if (view.freed) return "Finished. Its memory was freed for others";
+  const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
   const lines = {
     empty: "Ready", playing: `Streaming${behind}`, paused: "Paused. You can still ask questions", ended: "Finished. You can still ask questions",
     failed: "Stopped by an error",
@@ -78,7 +79,7 @@ export function makeTransport({ planned, press, pace }) {
       drawSpeeds(run, view.speed);
       setText(time.firstChild, clock(here ? view.position ?? view.clock : NaN, true));
       setText(time.lastChild, here && view.duration ? ` / ${clock(view.duration)}` : "");
-      setText(line, here || view.loading ? stateLine(view, planned) : "Ready");
+      setText(line, view.waiting && !run ? "In the queue" : here || view.loading ? stateLine(view, planned) : "Ready");
       const share = here && view.duration ? Math.min(1, (view.clock || 0) / view.duration) : 0;
       progress.firstChild.style.transform = `scaleX(${Number.isFinite(share) ? share : 0})`;
       progress.hidden = run && Boolean(view.run); // the slider shows the progress

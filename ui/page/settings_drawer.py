@@ -1,10 +1,13 @@
-"""The stream settings: policy and budget next to the player; importance probe, frame rate and model in a drawer."""
+"""The settings of the stream: a drawer with importance probe, frame rate, model and the settings of the policy.
+
+Policy and budget are next to the player, see `memory_controls`.
+"""
 
 from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import gradio as gr
 
@@ -29,7 +32,10 @@ Updates = dict[Any, Any]
 """New values of components, as Gradio event handlers return them."""
 
 
-class SettingsRow:
+DRAWER_HEAD: Final = '<div class="hl-drawer-head"></div>'
+
+
+class SettingsDrawer:
     """The settings components and their events. Each change shows when it takes effect.
 
     Attributes:
@@ -50,7 +56,7 @@ class SettingsRow:
             handlers: The event handlers of the page.
             policies: The policies by name.
             options: Launch options.
-            policy_panel: The panel of policy-specific settings, which depends on the policy and the model.
+            policy_panel: The panel of policy-specific settings, not rendered yet. It depends on the policy and the model.
             memory_controls: Policy and budget, next to the stream.
         """
         self._handlers = handlers
@@ -59,14 +65,16 @@ class SettingsRow:
         self._policy_panel = policy_panel
         self._memory = memory_controls
         now = options.settings
-        with gr.Accordion(self._summary(now), open=False, elem_id="hl-settings") as self._box:
+        with gr.Column(elem_id="hl-settings"):
+            gr.HTML(DRAWER_HEAD, apply_default_css=False, js_on_load="window.HermesLive.wireSettings(element);")
             with gr.Row(elem_id="hl-controls"):
                 self._add_inputs(now)
             self._about = gr.HTML(_policy_description(policies[now.policy]), apply_default_css=False)
             self._status = gr.HTML(status_line("Changes apply from the next chunk of frames."), apply_default_css=False)
             self._consent, self._requested_model = consent_row(handlers, self._status, self._model, status_line, LIVE)
+            policy_panel.render()
         self.parts: tuple[Any, ...] = (
-            self._box, self._memory.part, self._guidance, self._rate, self._side, self._model, self._about,
+            self._memory.part, self._guidance, self._rate, self._side, self._model, self._about,
         )  # fmt: skip
         self._add_events()
 
@@ -100,7 +108,7 @@ class SettingsRow:
         self._memory.part.setting(
             self._change_memory,
             None,
-            [self._memory.part, self._box, self._about, self._guidance, self._policy_panel],
+            [self._memory.part, self._about, self._guidance, self._policy_panel],
             concurrency_limit=None,
             concurrency_id="settings",
             trigger_mode="multiple",
@@ -128,7 +136,7 @@ class SettingsRow:
             yield from self._change(component, name, value, key_of(request))
 
         outputs = [
-            self._status, self._box, component, self._memory.part, self._policy_panel, self._consent,
+            self._status, component, self._memory.part, self._policy_panel, self._consent,
             self._requested_model,
         ]  # fmt: skip
         event(change, component, outputs, concurrency_limit=None, concurrency_id="settings", **LIVE)
@@ -153,7 +161,7 @@ class SettingsRow:
         except HermesError as error:
             yield {self._status: status_line(str(error), is_error=True), component: gr.update(value=before)}
             return
-        updates: Updates = {self._box: gr.update(label=self._summary(visitor.settings))}
+        updates: Updates = {}
         if message:  # a dropdown reports the same choice twice; the second time nothing changes
             updates[self._status] = status_line(message)
         if name == "model":
@@ -173,10 +181,7 @@ class SettingsRow:
             message = self._handlers.settings(key, **{name: value})
         except HermesError as error:
             return {self._memory.part: self._memory.message(visitor.settings, str(error), is_error=True)}
-        updates: Updates = {
-            self._memory.part: self._memory.message(visitor.settings, message),
-            self._box: gr.update(label=self._summary(visitor.settings)),
-        }
+        updates: Updates = {self._memory.part: self._memory.message(visitor.settings, message)}
         if name == "policy":
             policy = self._policies[value]
             updates[self._about] = _policy_description(policy)
@@ -189,7 +194,6 @@ class SettingsRow:
         now = visitor.settings
         policy = self._policies[now.policy]
         return {
-            self._box: gr.update(label=self._summary(now)),
             self._memory.part: self._memory.message(now),
             self._guidance: gr.update(value=now.guidance, interactive=policy.has_guidance),
             self._rate: gr.update(value=now.fps),
@@ -197,10 +201,6 @@ class SettingsRow:
             self._model: gr.update(value=now.model),
             self._about: _policy_description(policy),
         }
-
-    def _summary(self, settings: StreamSettings) -> str:
-        """Return the settings in one line, for the header of the closed box."""
-        return f"More settings · {self._policies[settings.policy].title}, {settings.fps:g} frames per second"
 
 
 def _policy_description(policy: Any) -> str:

@@ -1,0 +1,141 @@
+"""A chosen upload: its first frame and facts before it starts, one opening of the file, and the proposed budget."""
+
+from __future__ import annotations
+
+import base64
+
+import cv2
+import numpy as np
+import pytest
+from patience import until
+from videos import write_video
+
+import hermes
+from hermes.serving.engine import Engine, StreamSettings
+from hermes.video import VideoError, sample
+from hermes.video.decoder_process import fork_server
+from ui.player.clips import Clip
+from ui.player.source import Source
+from ui.settings.budget import proposed_budget
+from ui.settings.model_loader import ModelLoader
+from ui.visitors.visitor import Visitor
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_folder):
+    running = Engine()
+    running.load(str(tiny_folder))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def film(tmp_path):
+    path = write_video(tmp_path / "film.avi", frames=60, fps=10)
+    return Source("upload", str(path), path, "A film")
+
+
+@pytest.fixture
+def visitor(engine, tiny_folder, film):
+    loader = ModelLoader(engine)
+    loader.ensure(str(tiny_folder))
+    settings = StreamSettings(model=str(tiny_folder), budget=512, speed=float("inf"))
+    clips = {"clip": Clip("clip", film.path, "A clip", "", 6.0, (), "")}
+    made = Visitor(settings, loader, clips, hermes.POLICIES)
+    yield made
+    made.close()
+
+
+def player(visitor, poster=None):
+    return visitor.poll(None, -1, None, poster)[0]
+
+
+def test_the_first_frame_and_the_facts_are_shown_and_the_file_is_opened_once(visitor, film):
+    opened = fork_server().requests
+    visitor.choose(film)
+    state = player(visitor)
+    facts = state["preview"]
+    assert (facts["seconds"], facts["width"], facts["height"], facts["fps"]) == (
+        pytest.approx(6.0, abs=0.2), 64, 48, pytest.approx(10),
+    )  # fmt: skip
+    assert facts["bytes"] == film.path.stat().st_size
+    data = np.frombuffer(base64.b64decode(state["poster"]["jpeg"]), np.uint8)
+    with sample(film.path, 2.0) as frames:
+        first = next(frames)[0]
+        every = 1 + sum(1 for _ in frames)
+    shown = cv2.cvtColor(cv2.imdecode(data, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
+    assert np.abs(shown.astype(int) - first).mean() < 8
+    assert "poster" not in player(visitor, poster=state["poster"]["n"]), "the picture is sent once"
+    visitor.choose(film)
+    visitor.start(film)
+    until(lambda: player(visitor)["state"] == "ended")
+    assert fork_server().requests == opened + 2, "one opening by the page, one by this test"
+    assert visitor.stream.view().snapshot.frames_seen == every, "the first frame is read as well"
+
+
+def test_another_rate_or_a_closed_decoder_opens_the_file_again(visitor, film):
+    visitor.choose(film)
+    visitor.change(fps=5.0)
+    visitor.start(film)
+    until(lambda: player(visitor)["state"] == "ended")
+    assert visitor.stream.view().snapshot.frames_seen == 30
+    visitor._preview.close()
+    visitor.choose(film)
+    waiting = visitor._preview._sampler
+    visitor._preview._expire(waiting)
+    assert not waiting.open
+    visitor.start(film)
+    until(lambda: player(visitor)["state"] == "ended")
+    assert visitor.stream.view().snapshot.frames_seen == 30
+
+
+def test_a_file_that_is_no_video_is_reported_when_it_is_chosen(visitor, film, tmp_path):
+    visitor.choose(film)
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    with pytest.raises(VideoError):
+        visitor.choose(Source("upload", str(text), text, "text.mp4"))
+    assert player(visitor)["preview"] is None
+
+
+def test_a_short_upload_gets_a_smaller_budget_which_can_be_undone(visitor, film):
+    visitor.choose(film)
+    state = player(visitor)
+    proposal = state["proposal"]
+    assert (proposal["before"], proposal["budget"], state["controls"]) == (512, visitor.settings.budget, 1)
+    assert visitor.settings.budget < 512
+    assert "so that you can watch the memory forget" in proposal["text"]
+    visitor.choose(visitor.source({"kind": "clip", "id": "clip"}))
+    assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), "a clip has the usual budget"
+    visitor.start(film)
+    assert visitor.stream.settings.budget == proposal["budget"]
+    until(lambda: player(visitor)["state"] == "ended")
+    assert len(visitor.stream.view().snapshot.evictions), "the memory has forgotten something"
+    visitor.change(budget=512)
+    assert player(visitor)["proposal"] is None
+    visitor.start(film)
+    assert visitor.settings.budget == 512, "the visitor's choice is kept"
+
+
+def test_the_settings_of_a_running_stream_stay_when_an_upload_is_chosen(visitor, film):
+    visitor.change(speed=1.0)
+    visitor.start(visitor.source({"kind": "clip", "id": "clip"}))
+    visitor.choose(film)
+    assert (visitor.settings.budget, visitor.stream.settings.budget) == (512, 512)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "fps", "seconds", "budget", "expected"),
+    [
+        (16, 2.0, 10.0, 512, 192),  # 320 tokens in ten seconds
+        (16, 2.0, 3600.0, 512, 192),  # a long video, too: forgetting shows in its first ten seconds
+        (16, 2.0, None, 512, 192),
+        (16, 2.0, 10.0, 319, None),  # it does not fit already
+        (16, 2.0, 2.0, 512, None),  # too short: the budget would hold less than four frames
+        (196, 2.0, 10.0, 6000, 2352),
+        (196, 0.25, 10.0, 6000, None),
+    ],
+)
+def test_the_proposed_budget(tokens, fps, seconds, budget, expected):
+    proposal = proposed_budget("film", tokens, fps, seconds, budget)
+    assert (proposal and proposal.budget) == expected

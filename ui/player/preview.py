@@ -1,0 +1,113 @@
+"""What the page shows of a chosen upload before it starts: its first frame and its facts.
+
+The decoder that has read the first frame waits for a while, so that the file is opened once.
+"""
+
+from __future__ import annotations
+
+import base64
+import threading
+from typing import Any, Final
+from uuid import uuid4
+
+from hermes import video
+from hermes.video.thumbnails import VIEW_WIDTH, jpeg
+from hermes.view import StreamSettings
+from ui.player.source import Source
+
+KEPT_SECONDS: Final = 60.0
+"""Time after which the decoder of a chosen upload is closed if the stream was not started."""
+
+
+class UploadPreview:
+    """The preview of one visitor's chosen upload. Thread-safe."""
+
+    def __init__(self) -> None:
+        """Start without an upload."""
+        self._lock = threading.Lock()
+        self._source: Source | None = None
+        self._sampler: video.VideoSampler | None = None
+        self._timer: threading.Timer | None = None
+        self._facts: dict[str, Any] | None = None
+        self._jpeg = b""
+        self.info: video.VideoInfo | None = None
+
+    def open(self, source: Source, settings: StreamSettings) -> None:
+        """Read the first frame of an upload, unless it is the one that is shown.
+
+        Args:
+            source: The upload.
+            settings: Frame rate and size at which it will be played.
+
+        Raises:
+            VideoError: It cannot be played. Nothing is shown then.
+        """
+        if self._source == source:
+            return
+        self.close()
+        if source.path is None:
+            return
+        sampler = video.sample(source.path, settings.fps, max_side=settings.max_side)
+        try:
+            first = sampler.peek()
+        except BaseException:
+            sampler.close()
+            raise
+        info = sampler.info
+        with self._lock:
+            self._source, self._sampler, self.info = source, sampler, info
+            self._jpeg = jpeg(first[0], VIEW_WIDTH, 85) if first is not None else b""
+            self._facts = {
+                "n": uuid4().hex,
+                "seconds": info.duration,
+                "width": info.width,
+                "height": info.height,
+                "fps": info.fps,
+                "bytes": source.path.stat().st_size,
+            }
+            self._timer = threading.Timer(KEPT_SECONDS, self._expire, (sampler,))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def take(self, source: Source, settings: StreamSettings) -> video.VideoSampler | None:
+        """Return the waiting decoder if it reads this source as `settings` require, else None. The caller must close it."""
+        with self._lock:
+            if self._source != source or self._sampler is None:
+                return None
+            sampler, self._sampler = self._sampler, None
+            if self._timer is not None:
+                self._timer.cancel()
+            if sampler.open and (sampler.fps, sampler.max_side) == (settings.fps, settings.max_side):
+                return sampler
+        sampler.close()
+        return None
+
+    def _expire(self, sampler: video.VideoSampler) -> None:
+        with self._lock:
+            if self._sampler is not sampler:
+                return
+            self._sampler = None
+        sampler.close()
+
+    def message(self, shown: object) -> dict[str, Any]:
+        """Return the fields `preview` (facts, or None) and, unless the page shows it already, `poster`.
+
+        Args:
+            shown: Number of the poster that the page shows.
+        """
+        with self._lock:
+            facts, picture = self._facts, self._jpeg
+        message: dict[str, Any] = {"preview": facts}
+        if facts is not None and picture and facts["n"] != shown:
+            message["poster"] = {"n": facts["n"], "jpeg": base64.b64encode(picture).decode("ascii")}
+        return message
+
+    def close(self) -> None:
+        """Show nothing, and close the decoder."""
+        with self._lock:
+            sampler, self._sampler = self._sampler, None
+            self._source = self._facts = self.info = None
+            if self._timer is not None:
+                self._timer.cancel()
+        if sampler is not None:
+            sampler.close()

@@ -1,0 +1,86 @@
+"""The live slot of one visitor: runs what needs a slot now or when its turn in the queue has come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ui.visitors.waiting_line import PAUSED_SECONDS, WaitingLine
+
+if TYPE_CHECKING:
+    from hermes.serving.stream import LiveStream
+    from ui.visitors.visitor import Visitor
+
+
+class LiveSlot:
+    """What a visitor does with the queue. Without a queue, everything runs at once."""
+
+    def __init__(self, visitor: Visitor, line: WaitingLine | None) -> None:
+        """Serve `visitor`, who has no place in the queue yet."""
+        self._visitor = visitor
+        self._line = line
+        self._request = object()  # the last request; earlier ones are dropped
+        self._paused_at = 0.0
+
+    def run(self, start: Callable[[], None], began: Callable[[], None]) -> None:
+        """Run an action that needs a live slot now, or when the visitor's turn has come. A later request replaces it.
+
+        Args:
+            start: The action. It must check that it is still possible.
+            began: Called after an action that has waited.
+
+        Raises:
+            HermesError: The action failed. Without a queue, also if all slots are taken.
+        """
+        request = self._request = object()
+
+        def start_if_wanted() -> None:
+            if self._request is not request:
+                return
+            waited = self.place is not None
+            start()
+            if waited:
+                began()
+
+        if self._line is None:
+            start()
+        else:
+            self._line.run(self._visitor, start_if_wanted)
+
+    @property
+    def place(self) -> dict[str, int] | None:
+        """Place in the queue, from 1, and its length, as `place` and `of`; None if the visitor does not wait."""
+        found = self._line.position(self._visitor) if self._line is not None else None
+        return {"place": found[0], "of": found[1]} if found else None
+
+    def leave_queue(self) -> None:
+        """Give up the place in the queue."""
+        self._request = object()
+        if self._line is not None:
+            self._line.leave(self._visitor)
+
+    def note_pause(self) -> None:
+        """Record that the stream is paused now."""
+        self._paused_at = self._line.clock() if self._line is not None else 0.0
+
+    def yield_if_paused(self, stream: LiveStream, now: float) -> None:
+        """Give up the slot of a stream that has been paused for `PAUSED_SECONDS` at time `now`."""
+        if now - self._paused_at >= PAUSED_SECONDS and stream.view().state == "paused":
+            stream.yield_slot()
+
+    def set_away(self, *, away: bool) -> None:
+        """Set whether the page is away or shows a guest. Meanwhile others may take the slot, and go first in the queue."""
+        if self._line is not None:
+            self._line.set_away(self._visitor, away=away)
+
+    def close(self) -> None:
+        """Leave the queue for good."""
+        self._request = object()
+        if self._line is not None:
+            self._line.forget(self._visitor)
+
+
+def live_stream(stream: Any) -> LiveStream | None:
+    """Return a visitor's stream unless it is a recorded run, a run in clip mode, or its memory was freed; else None."""
+    live: LiveStream | None = stream if hasattr(stream, "yield_slot") and not stream.freed else None
+    return live

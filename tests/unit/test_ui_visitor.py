@@ -325,8 +325,8 @@ def test_changes_are_marked_on_the_time_axis_live_and_in_a_recording(make):
     visitor.record()
     until(lambda: visitor.poll(None, -1)[0]["recording"]["moments"])
     visitor.transport("pause")
-    seen = visitor.stream.view().snapshot.frames_seen
     visitor.change(budget=48)
+    seen = visitor.stream.view().snapshot.frames_seen  # up to date, because a change publishes it
     visitor.change(policy="sliding-window", budget=40)
     visitor.change(speed=8.0)
     first, second = visitor.poll(None, -1)[1]["marks"]

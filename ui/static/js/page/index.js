@@ -38,12 +38,11 @@ bus.on("open-settings", (name) => name && openSettings());
 
 /** Open the settings of the stream, at the list of models. */
 function openSettings() {
-  const label = /** @type {HTMLElement} */ (document.querySelector("#hl-settings .label-wrap"));
-  if (label && !label.classList.contains("open")) label.click();
+  settings.open();
   focusModels();
 }
 
-/** Focus the list of models as soon as it is visible; Gradio renders the settings when they are opened. */
+/** Focus the list of models as soon as it is visible: Gradio may not have rendered the settings yet. */
 function focusModels(frames = 120) {
   const model = /** @type {HTMLElement} */ (document.querySelector('#hl-settings input[aria-label="Model"]'));
   if (!model?.checkVisibility()) {

@@ -5,6 +5,8 @@ import { firstRun } from "../runs/replay.js";
 
 /** If Gradio has not started by then, its own page is shown. */
 const PATIENCE_MS = 20_000;
+/** How long to wait for an element that Gradio renders. */
+const RENDER_TIMEOUT_MS = 5_000;
 /** The parts in the pane. */
 export const EARLY = ["player", "quick", "chat", "memory", "board"];
 
@@ -26,6 +28,21 @@ function cover(on) {
   document.body.classList.toggle("hl-covered", on);
   const app = /** @type {HTMLElement} */ (document.querySelector("gradio-app"));
   if (app) app.inert = on;
+}
+
+/** Resolves when Gradio has rendered an element that matches `selector`, or after a timeout. */
+export function rendered(selector) {
+  return /** @type {Promise<void>} */ (new Promise((resolve) => {
+    const check = () => {
+      if (!document.querySelector(selector)) return;
+      watch.disconnect();
+      resolve();
+    };
+    const watch = new MutationObserver(check);
+    watch.observe(document.querySelector("gradio-app"), { childList: true, subtree: true });
+    setTimeout(() => (watch.disconnect(), resolve()), RENDER_TIMEOUT_MS);
+    check();
+  }));
 }
 
 /**

@@ -6,6 +6,7 @@ A metric that is undefined for a snapshot is nan.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,26 @@ Bool = npt.NDArray[np.bool_]
 
 NEWEST: float = 0.25
 """Share of the frames seen that counts as the newest."""
+START_SECONDS: float = 1.0
+"""Length of the start of a stream, see `kept_start`."""
+
+
+@dataclass(frozen=True)
+class KeptStart:
+    """Layers that still hold the start of a stream although they evicted most of what followed.
+
+    Attributes:
+        frames: Number of frames of the start: those of the first second, at least one.
+        layers: The layers, ascending.
+        ratio: Largest mean guidance attention on a token of the start divided by that on other frame tokens, over these
+            layers; nan if no layer has measured it.
+        ratio_layer: Layer with this ratio; -1 if there is none.
+    """
+
+    frames: int
+    layers: tuple[int, ...]
+    ratio: float
+    ratio_layer: int
 
 
 def _layers(shot: Snapshot, tier: int | None) -> npt.NDArray[np.int64]:
@@ -164,3 +185,34 @@ def guidance_ratio(shot: Snapshot, frames: Bool, tier: int | None = None) -> flo
     if not there.any() or not other.any() or not shot.guidance_attention[other].any():
         return math.nan
     return float(shot.guidance_attention[there].mean() / shot.guidance_attention[other].mean())
+
+
+def kept_start(shot: Snapshot) -> KeptStart:
+    """Find the layers that hold at least half of the tokens of the first second.
+
+    There are none unless the memory holds, in the mean over its layers, at most half of that share of the later frames in
+    the older half of the stream: a memory that has not evicted much yet holds everything.
+    """
+    times, size = shot.frame_times, max(shot.tokens_per_frame, 1)
+    frames = max(int((times < times[0] + START_SECONDS - 1e-6).sum()), 1) if shot.frames_seen else 0
+    later = slice(frames, shot.frames_seen // 2)
+    if not frames or later.stop <= later.start:
+        return KeptStart(frames, (), math.nan, -1)
+    start = shot.kept[:, :frames].mean(axis=1) / size
+    after = shot.kept[:, later].mean(axis=1) / size
+    layers = np.flatnonzero(start >= 0.5) if after.mean() <= start.mean() / 2 else np.zeros(0, np.int64)
+    if not len(layers):
+        return KeptStart(frames, (), math.nan, -1)
+    layer = np.repeat(np.arange(shot.num_layers), np.diff(shot.offsets))
+    scored = (shot.frame >= 0) & np.isfinite(shot.guidance_attention)
+    first = scored & (shot.frame < frames)
+
+    def means(mask: Bool) -> npt.NDArray[np.float64]:
+        total = np.bincount(layer[mask], shot.guidance_attention[mask], minlength=shot.num_layers)
+        return total / np.maximum(np.bincount(layer[mask], minlength=shot.num_layers), 1)
+
+    attention, others = means(first)[layers], means(scored & ~first)[layers]
+    ratios = np.divide(attention, others, out=np.zeros_like(attention), where=others > 0)
+    if not ratios.any():
+        return KeptStart(frames, tuple(layers.tolist()), math.nan, -1)
+    return KeptStart(frames, tuple(layers.tolist()), float(ratios.max()), int(layers[ratios.argmax()]))

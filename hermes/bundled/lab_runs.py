@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.assets import RUNS
+from hermes.bundled.captions import lab_caption
 from hermes.bundled.recipes import AnyRecipe, first_that_fits, read_list, shared_parts
 from hermes.lab.plan import Cell
 from hermes.lab.recording import RecordedLane, record_lab, write_lab
 from hermes.recording import Progress, find_clip
-from hermes.trace import LabRecorder, RunTurn
+from hermes.trace import LabRecorder, RunTurn, read_lab
 from hermes.trace.head import is_right
 from hermes.view import StreamSettings
 
@@ -60,7 +61,7 @@ def _recipe(entry: Mapping[str, Any]) -> LabRecipe:
 def make(
     model: Backbone, recipe: LabRecipe, folder: Path, progress: Callable[[Cell], Progress] | None = None
 ) -> tuple[Path, tuple[RecordedLane, ...]]:
-    """Record a bundled lab run and check it. If the check fails, an existing file is left unchanged.
+    """Record a bundled lab run with its caption and check it. If the check fails, an existing file is left unchanged.
 
     Returns:
         The file, and the memories with their answers.
@@ -79,7 +80,10 @@ def make(
 
     budget, (recorder, lanes) = first_that_fits(recipe, attempt)
     path = recipe.path(folder)
-    write_lab(recorder, path, model, clip, lanes, id=recipe.id, **recipe.texts_at(budget, model))
+    texts = {"id": recipe.id, **recipe.texts_at(budget, model)}
+    write_lab(recorder, path, model, clip, lanes, **texts)
+    look = lab_caption(read_lab(path, trusted=True), recipe.open_at)
+    write_lab(recorder, path, model, clip, lanes, **texts, look=look)
     return path, lanes
 
 

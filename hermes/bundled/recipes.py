@@ -2,6 +2,7 @@
 
 `assets/runs/index.json` lists the recipes in the order of the menu: runs of one memory (`hermes.bundled.runs`) and lab runs
 (`hermes.bundled.lab_runs`). Their texts may contain `{budget}` and `{frames}` (the number of frames that fit the budget).
+What a run shows is not written in the recipe: `hermes.bundled.captions` computes it from the recording.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ class AnyRecipe:
 
     Attributes:
         id: Name in URLs and of the file.
-        texts: `title`, `about` and `look`, with placeholders for the budget.
+        texts: `title` and `about`, with placeholders for the budget.
+        open_at: Stream time in seconds at which the page opens the run.
         clip: Name of the bundled clip.
         budgets: Budgets to try in order; the first that meets the expectations is used.
         fps: Sampled frames per second.
@@ -49,6 +51,7 @@ class AnyRecipe:
     budgets: tuple[int, ...]
     fps: float
     questions: tuple[PlannedQuestion, ...]
+    open_at: float = 0.0
     largest: int = LIMIT
 
     def path(self, folder: Path) -> Path:
@@ -74,11 +77,12 @@ def shared_parts(entry: Mapping[str, Any]) -> dict[str, Any]:
         raise ValueError(f"“{entry['id']}” is not a valid id")
     return {
         "id": entry["id"],
-        "texts": {name: str(entry[name]) for name in ("title", "about", "look")},
+        "texts": {name: str(entry[name]) for name in ("title", "about")},
         "clip": entry["clip"],
         "budgets": tuple(int(budget) for budget in entry["budgets"]),
         "fps": float(entry["fps"]),
         "questions": tuple(PlannedQuestion(str(q["text"]), float(q["at"])) for q in entry["questions"]),
+        "open_at": float(entry.get("open_at", 0.0)),
         "largest": min(LIMIT, int(float(entry.get("largest_mb", 9)) * 1e6)),
     }
 

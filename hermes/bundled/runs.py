@@ -8,14 +8,15 @@ question was answered correctly before; one of the questions marked so is enough
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from hermes.assets import RUNS
+from hermes.bundled.captions import caption
 from hermes.bundled.recipes import AnyRecipe, first_that_fits, read_list, shared_parts
 from hermes.recording import Progress, describe, find_clip, record
-from hermes.trace import Recorder, RunTurn
+from hermes.trace import Recorder, RunTurn, read
 from hermes.trace.head import is_right
 from hermes.view import StreamSettings
 
@@ -57,7 +58,7 @@ def _recipe(entry: Mapping[str, Any]) -> Recipe:
 def make(
     model: Backbone, recipe: Recipe, folder: Path, progress: Progress | None = None
 ) -> tuple[Path, tuple[RunTurn, ...]]:
-    """Record a bundled run and check it. If the check fails, an existing file is left unchanged.
+    """Record a bundled run with its caption and check it. If the check fails, an existing file is left unchanged.
 
     Returns:
         The file, and the questions with their answers.
@@ -79,6 +80,7 @@ def make(
     path = recipe.path(folder)
     about = describe(model, settings_at(budget), clip, turns, id=recipe.id, **recipe.texts_at(budget, model))
     recorder.write(path, about)
+    recorder.write(path, replace(about, look=caption(read(path, trusted=True), recipe.open_at)))
     return path, turns
 
 

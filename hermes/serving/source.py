@@ -49,6 +49,7 @@ class FrameSource:
         gather: Longest time in seconds that a camera frame waits for later ones; 0: each frame is due at once.
         speed: Measured throughput of the model in frames per second; 0 if unknown. A camera gathers no more frames than the
             model encodes in `gather` seconds.
+        pause_at: Stream time in seconds after which a file pauses, see `skip_to`; inf: it does not.
     """
 
     def __init__(self, wake: Callable[[], None], chunk: int, gather: float = 0.0) -> None:
@@ -68,6 +69,8 @@ class FrameSource:
         self.state = "empty"
         self.error: str | None = None
         self.dropped = 0
+        self.pause_at = math.inf
+        self._usual_speed = 1.0
 
     # Input --------------------------------------------------------------------------------------------------------
 
@@ -151,11 +154,19 @@ class FrameSource:
     @property
     def _due(self) -> bool:
         """Whether the frames in the inbox should be encoded now."""
-        if not self._inbox or self.state == "paused":
+        if not self._inbox or self.state == "paused" or self._next_time > self.pause_at:
             return False
         if not self.is_camera or self._put or self.state != "playing" or len(self._inbox) >= self._most:
             return True
         return time.monotonic() - self._first_offered >= self.gather
+
+    @property
+    def _next_time(self) -> float:
+        """Stream time of the next frame in the inbox in seconds; -inf if it is empty."""
+        try:
+            return self._inbox[0][1]
+        except IndexError:  # another thread cleared it
+            return -math.inf
 
     def _take_from_player(self, frame: Frame, seconds: float) -> bool:
         """Wait for room in the inbox and add a frame of a file; returns False if the stream has another source."""
@@ -183,9 +194,29 @@ class FrameSource:
             if self.player:
                 self.player.pause()
 
+    def skip_to(self, seconds: float) -> None:
+        """Play the file as fast as the model allows up to a stream time, then pause. No later frame is passed on."""
+        if self.player is None or self.state != "playing":
+            return
+        self.pause_at, self._usual_speed = seconds, self.player.speed
+        self.player.speed = math.inf
+
+    def set_speed(self, speed: float) -> None:
+        """Change the playback speed of the file, in seconds of video per second."""
+        self._usual_speed = speed
+        if self.player is not None and self.pause_at == math.inf:
+            self.player.speed = speed
+
+    def _end_skip(self) -> None:
+        """Play at the usual speed again."""
+        if self.pause_at < math.inf and self.player is not None:
+            self.player.speed = self._usual_speed
+        self.pause_at = math.inf
+
     def resume(self, clock: float) -> None:
         """Restart the clock; a camera's clock continues from `clock` (nan: no frame yet)."""
         if self.state == "paused":
+            self._end_skip()
             self.state = "playing"
             if self.player:
                 self.player.resume()
@@ -226,6 +257,7 @@ class FrameSource:
         self.player, self._camera_began = None, None
         self.state, self.error = "empty", None
         self.dropped = 0
+        self.pause_at = math.inf
 
     # Output -------------------------------------------------------------------------------------------------------
 
@@ -233,6 +265,11 @@ class FrameSource:
     def waits(self) -> bool:
         """Whether a frame is pending in the inbox, due or not."""
         return bool(self._inbox)
+
+    @property
+    def skipped_to(self) -> bool:
+        """Whether all frames up to `pause_at` were passed on, and `note_end` was not called yet."""
+        return self.state == "playing" and self._next_time > self.pause_at
 
     @property
     def ends(self) -> bool:
@@ -244,7 +281,7 @@ class FrameSource:
     def has_work(self) -> bool:
         """Whether there are frames to take now, or `note_end` must be called."""
         states = ("playing", "ended") if self.is_camera else ("playing",)
-        return (self.state in states and self._due) or self.ends
+        return (self.state in states and self._due) or self.ends or self.skipped_to
 
     def take(self, most: int, *, now: bool = False) -> list[tuple[Frame, float]]:
         """Remove and return up to `most` frames with their times, oldest first; none while paused unless `now` is set.
@@ -255,13 +292,17 @@ class FrameSource:
         """
         with self._room:
             due = len(self._inbox) if now or self._due else 0
-            batch = [self._inbox.popleft() for _ in range(min(most, due))]
+            batch: list[tuple[Frame, float]] = []
+            while len(batch) < min(most, due) and self._next_time <= self.pause_at:
+                batch.append(self._inbox.popleft())
             self._room.notify_all()
         return batch
 
     def note_end(self) -> None:
-        """Update the state after the file ended or failed."""
+        """Update the state after the file ended, failed or reached the time of `skip_to`."""
         player = self.player
+        if self.skipped_to:
+            self.pause()
         if player is None or self.state != "playing":
             return
         if player.error is not None:

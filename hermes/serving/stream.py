@@ -209,6 +209,14 @@ class LiveStream:
             if self._source.state == "paused":
                 self._host.finish(self)
 
+    def skip_to(self, seconds: float) -> None:
+        """Process the file as fast as the model allows up to a stream time in seconds, then pause.
+
+        Has no effect on a camera, or on a file that does not play. `resume` continues at the usual speed.
+        """
+        with self._lock:
+            self._source.skip_to(seconds)
+
     def stop(self) -> None:
         """End the source; the memory stays, and questions can still be asked."""
         with self._lock:
@@ -332,7 +340,7 @@ class LiveStream:
             self._memory.session.chunk = source.chunk = settings.chunk
             source.gather = settings.gather
             if settings.speed != old.speed and source.player:
-                source.player.speed = settings.speed
+                source.set_speed(settings.speed)
             if source.player and source.state in ("playing", "paused"):
                 if settings.fps != old.fps:
                     messages.append("The new frame rate applies when the clip is restarted.")
@@ -455,7 +463,7 @@ class LiveStream:
         ):
             return
         # The view that reports the end must show the whole stream.
-        self._memory.publish(force=self._source.ends)
+        self._memory.publish(force=self._source.ends or self._source.skipped_to)
         self._source.note_end()
         self._free_slot()
 

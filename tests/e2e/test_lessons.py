@@ -10,6 +10,9 @@ from conftest import ROOT, until
 from playwright.sync_api import expect
 from test_page import wait_frames
 
+WALKED = ("kv-cache", "eviction")
+"""Lessons that this test walks through: with a clip, questions and recorded runs. The others differ only in content;
+`tests/unit/test_ui_lesson_controller.py` walks through them without a browser."""
 LESSONS = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "assets" / "lessons").glob("*.json"))
 }
@@ -26,24 +29,21 @@ def follow(open_page, address, **more):
     return page
 
 
-def run_to_the_end(page):
-    """Let the clip run as fast as the model can."""
-    page.get_by_role("radio", name="Max").click()
-    expect(page.get_by_role("region", name="Stream").get_by_text(re.compile("^(Finished|Stopped by)"))).to_be_visible()
+def clock_of(seconds):
+    return f"{seconds // 60}:{seconds % 60:02}"
 
 
 def act(page, action):
+    """Do an action of the step; a clip or a run is then at the moment that the step is about."""
     button = panel(page).get_by_role("button", name=action["label"])
     button.click()
+    stream = page.get_by_role("region", name="Stream")
     if action["do"] == "play":
         expect(button).to_be_enabled()  # the clip has begun, with an empty memory
-        stream = page.get_by_role("region", name="Stream")
-        expect(
-            stream.get_by_text(re.compile("^(Streaming|Stopped by)"))
-        ).to_be_visible()  # not the end of the clip before
-        run_to_the_end(page)
+        expect(page.locator(".hl-clock")).to_contain_text(clock_of(action["until"]))
+        expect(page.get_by_role("button", name="Resume")).to_be_visible()
     elif action["do"] == "run":
-        expect(page.get_by_role("region", name="Stream").get_by_text("Recorded run")).to_be_visible()
+        expect(stream.get_by_text("Recorded run")).to_be_visible()
     elif action["do"] == "ask":
         turn = page.get_by_role("list", name="Questions and answers").get_by_role("listitem").last
         expect(turn).to_have_attribute("data-state", "done")
@@ -60,9 +60,23 @@ def guess(page, step):
     return outcome.inner_text()
 
 
-@pytest.mark.parametrize("name", LESSONS)
-def test_a_lesson_from_its_link_to_its_end(name, open_page):
-    page = follow(open_page, f"lesson={name}")
+def test_lessons_from_a_link_to_their_end(open_page):
+    """One page, in which each lesson leads to the next one of the list."""
+    page = follow(open_page, f"lesson={WALKED[0]}")
+    for name in WALKED:
+        walk(page, name)
+        expect(panel(page).get_by_role("heading", name="Done")).to_be_visible()
+        assert "lesson=" not in page.url
+        assert json.loads(page.evaluate("localStorage.getItem('hermes-lessons')"))[name]["done"]
+        panel(page).get_by_role("button", name=re.compile("^Next: ")).click()
+        expect(panel(page).get_by_text(re.compile("^Step 1 of"))).to_be_visible()
+        panel(page).get_by_role("button", name="All lessons").click()
+        if name != WALKED[-1]:
+            title = LESSONS[WALKED[WALKED.index(name) + 1]]["title"]
+            panel(page).get_by_role("button", name=re.compile(re.escape(title))).click()
+
+
+def walk(page, name):
     steps = LESSONS[name]["steps"]
     for number, step in enumerate(steps, 1):
         expect(panel(page).get_by_role("heading", name=step["title"], exact=True)).to_be_focused()
@@ -75,9 +89,23 @@ def test_a_lesson_from_its_link_to_its_end(name, open_page):
             assert "{" not in said
             assert "nothing to measure" not in said
         panel(page).get_by_role("button", name="Finish" if number == len(steps) else "Next", exact=True).click()
-    expect(panel(page).get_by_role("heading", name="Done")).to_be_visible()
-    assert "lesson=" not in page.url
-    assert json.loads(page.evaluate("localStorage.getItem('hermes-lessons')"))[name]["done"]
+
+
+def test_a_lesson_is_finished_only_after_a_result(open_page):
+    page = follow(open_page, "lesson=eviction&step=5")
+    panel(page).get_by_role("button", name="Finish").click()
+    expect(panel(page).get_by_text("Step 1 of 5")).to_be_visible()
+    note = panel(page).get_by_role("status").filter(has_text=re.compile("."))
+    expect(note).to_contain_text("You have not revealed a result yet.")
+    step = LESSONS["eviction"]["steps"][0]
+    panel(page).get_by_role("radio", name=step["predict"]["choices"][2]["text"], exact=True).check()
+    panel(page).get_by_role("button", name="See what happens").click()  # without the button of the step
+    expect(panel(page).get_by_text("Correct.", exact=True)).to_be_visible()
+    expect(page.locator(".hl-clock")).to_contain_text("1:00")
+    for _ in range(4):
+        panel(page).get_by_role("button", name="Next", exact=True).click()
+    panel(page).get_by_role("button", name="Finish").click()
+    expect(panel(page)).to_contain_text("You revealed 1 of 5 results.")
 
 
 def test_the_open_stream_is_restored(open_page):
@@ -104,19 +132,6 @@ def test_the_open_stream_is_restored(open_page):
     expect(page.get_by_role("button", name="Lessons", exact=True)).to_be_focused()
     page.get_by_role("tab", name="Clips").click()
     expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
-
-
-def test_a_step_waits_for_its_result(open_page):
-    page = follow(open_page, "lesson=eviction&step=1")
-    step = LESSONS["eviction"]["steps"][0]
-    panel(page).get_by_role("radio", name=step["predict"]["choices"][2]["text"], exact=True).check()
-    panel(page).get_by_role("button", name="See what happens").click()
-    note = panel(page).get_by_role("status").filter(has_text=re.compile("."))
-    expect(note).to_have_text("Start the clip with the button above first.")
-    panel(page).get_by_role("button", name=step["do"][0]["label"]).click()
-    expect(note).to_have_text(re.compile(r"The clip is at 0:\d\d; the result is available from 1:00\."))
-    page.get_by_role("radio", name="Max").click()
-    expect(panel(page).get_by_text("Correct.", exact=True)).to_be_visible()
 
 
 def test_a_term_shows_its_definition_and_closes_with_escape(open_page):

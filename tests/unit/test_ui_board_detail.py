@@ -59,16 +59,22 @@ def unpack(text):
 
 def test_scores_of_a_column_are_those_of_its_tokens(source):
     shot = source.shot
-    values, largest = score_columns(shot, "importance", 2)
-    assert values.shape == (LAYERS, FRAMES // 2)
-    assert largest == [1.0] * LAYERS
+    scores = score_columns(shot, "importance", 2)
+    assert scores.values.shape == (LAYERS, FRAMES // 2)
+    columns = np.arange(FRAMES // 2)
     for layer in (0, 5, 9):
         part = shot.layer(layer)
-        for column in (0, 13, 29):
-            mine = np.isin(part["frame"], (2 * column, 2 * column + 1)) & np.isfinite(part["importance"])
-            want = 255 if not mine.any() else round(float(part["importance"][mine].mean()) * 254)
-            assert abs(int(values[layer, column]) - want) <= 1
-    shares, most = score_columns(shot, "guidance", 1)
+        scored = np.isfinite(part["importance"])
+        mine = [part["importance"][scored & (part["frame"] // 2 == column)] for column in columns]
+        means = np.array([values.mean() if len(values) else np.nan for values in mine])
+        span = scores.largest[layer] - scores.least[layer]
+        assert (scores.least[layer], scores.largest[layer]) == pytest.approx(
+            (np.nanmin(means), np.nanmax(means)), abs=1e-6
+        )
+        told = np.where(scores.values[layer] == 255, np.nan, scores.least[layer] + scores.values[layer] / 254 * span)
+        assert np.allclose(told, means, atol=span / 254 + 1e-5, equal_nan=True)
+    guidance = score_columns(shot, "guidance", 1)
+    shares, most = guidance.values, guidance.largest
     part = shot.layer(9)
     sums = np.array([np.nansum(part["guidance_attention"][part["frame"] == frame]) for frame in range(FRAMES)])
     told = np.where(shares[9] == 255, 0, shares[9] / 254 * most[9])
@@ -107,6 +113,20 @@ def test_a_picture_shows_the_best_preserved_frame_and_does_not_flicker(source):
     assert (film(replace(shot, kept=kept), Wanted(pictures=15), FRAMES, first).shown == first.shown + 1).all()
 
 
+def test_a_picture_that_covers_evidence_shows_it(source):
+    shot = source.shot
+    plain = film(shot, Wanted(pictures=15), FRAMES)
+    evidence = np.array([8, 9, 17])
+    held = shot.kept.sum(0, dtype=int)
+    for before in (None, plain):
+        shown = film(shot, Wanted(pictures=15), FRAMES, before, evidence).shown
+        assert shown[2] == (8 if held[8] > held[9] else 9)
+        assert shown[4] == 17
+        assert (np.delete(shown, [2, 4]) == np.delete(plain.shown, [2, 4])).all()
+    zoomed = film(shot, Wanted(first=9, stop=13, pictures=1), FRAMES, None, evidence)
+    assert zoomed.shown.tolist() == [9]
+
+
 def test_a_policy_without_tiers_is_one_group(source):
     shot = replace(source.shot, tiered=False)
     assert groups_of(shot)[0] == [3]
@@ -123,13 +143,13 @@ def test_only_visible_parts_and_their_changes_are_sent(source):
     given = {"duration": 40.0, "fps": 2.0, "meters": {}, "thumbnails": source.thumbnails}
     plain = encoder.encode(shots[0], acknowledged=None, **given)
     assert not {"scores", "film", "thumbs"} & set(plain)
-    looked = encoder.encode(shots[0], acknowledged=plain["seq"], wanted=Wanted("importance", pictures=15), **given)
+    looked = encoder.encode(shots[0], acknowledged=plain["seq"], wanted=Wanted("recency", pictures=15), **given)
     assert {"scores", "film"} <= set(looked)
-    again = encoder.encode(shots[1], acknowledged=looked["seq"], wanted=Wanted("importance", pictures=15), **given)
+    again = encoder.encode(shots[1], acknowledged=looked["seq"], wanted=Wanted("recency", pictures=15), **given)
     assert not {"scores", "film"} & set(again or {})
-    changed = replace(shots[1], importance=np.where(shots[1].frame == 59, 1, shots[1].importance), sequence=99)
+    changed = replace(shots[1], recency=np.where(shots[1].frame == 59, 0.5, shots[1].recency), sequence=99)
     told = encoder.encode(
-        changed, acknowledged=(again or looked)["seq"], wanted=Wanted("importance", pictures=15), **given
+        changed, acknowledged=(again or looked)["seq"], wanted=Wanted("recency", pictures=15), **given
     )
     assert np.frombuffer(base64.b64decode(told["scores"]["index"]), "<u2").tolist() == [59]
 

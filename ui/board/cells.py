@@ -73,15 +73,27 @@ def layer_of(snapshot: Snapshot) -> npt.NDArray[np.int64]:
     return np.repeat(np.arange(snapshot.num_layers), np.diff(snapshot.offsets))
 
 
-def score_columns(snapshot: Snapshot, mode: str, size: int) -> tuple[Bytes, list[float]]:
+@dataclass(frozen=True)
+class ScoreColumns:
+    """Scores of the columns in each layer.
+
+    Attributes:
+        values: uint8 [layers, columns] from 0 to 254, or `NOT_SCORED` where no token is held or scored.
+        least: The value that 0 represents in each layer.
+        largest: The value that 254 represents in each layer.
+    """
+
+    values: Bytes
+    least: list[float]
+    largest: list[float]
+
+
+def score_columns(snapshot: Snapshot, mode: str, size: int) -> ScoreColumns:
     """Return the scores of each column of `size` frames in each layer, from the tokens still held.
 
     Importance and recency are means over the column's tokens, from 0 to 1. Guidance is the share of the guidance prompt's
-    attention that the column's tokens received together, relative to the layer's largest.
-
-    Returns:
-        uint8 [layers, columns] from 0 to 254, or 255 where no token is held or scored; and the value that 254 represents
-        in each layer.
+    attention that the column's tokens received together. Importance varies little within a layer, so its bytes cover the
+    range from the layer's smallest to its largest value; guidance is relative to the layer's largest.
     """
     name = {"importance": "importance", "recency": "recency", "guidance": "guidance_attention"}[mode]
     values = getattr(snapshot, name)
@@ -90,14 +102,17 @@ def score_columns(snapshot: Snapshot, mode: str, size: int) -> tuple[Bytes, list
     cell = layer_of(snapshot)[fits] * columns + snapshot.frame[fits] // size
     count = np.bincount(cell, minlength=snapshot.num_layers * columns).reshape(-1, columns)
     total = np.bincount(cell, values[fits], minlength=snapshot.num_layers * columns).reshape(-1, columns)
+    least, largest = np.zeros(snapshot.num_layers), np.ones(snapshot.num_layers)
+    figure = total / np.maximum(count, 1)
     if mode == "guidance":
-        largest = total.max(axis=1, initial=0.0)
-        figure = total / np.maximum(largest, 1e-12)[:, None]
-    else:
-        largest = np.ones(snapshot.num_layers)
-        figure = total / np.maximum(count, 1)
-    encoded = np.rint(np.clip(figure, 0, 1) * MOST)
-    return np.where(count > 0, encoded, NOT_SCORED).astype(np.uint8), [round(float(most), 6) for most in largest]
+        figure, largest = total.astype(np.float64), total.max(axis=1, initial=0.0)
+    elif mode == "importance":
+        any_scored = (count > 0).any(axis=1)
+        least = np.where(any_scored, np.where(count > 0, figure, np.inf).min(axis=1, initial=np.inf), 0.0)
+        largest = np.where(any_scored, np.where(count > 0, figure, -np.inf).max(axis=1, initial=-np.inf), 1.0)
+    share = (figure - least[:, None]) / np.maximum(largest - least, 1e-12)[:, None]
+    values = np.where(count > 0, np.rint(np.clip(share, 0, 1) * MOST), NOT_SCORED).astype(np.uint8)
+    return ScoreColumns(values, np.round(least, 6).tolist(), np.round(largest, 6).tolist())
 
 
 @dataclass(frozen=True)
@@ -109,7 +124,8 @@ class Film:
         size: Frames per picture.
         masks: Share of each patch that each group's layers still hold, averaged over the picture's frames,
             uint8 [pictures, groups, patches]; 255 means all.
-        shown: The frame that each picture shows, the one with most tokens held [pictures].
+        shown: The frame that each picture shows [pictures]: the one with most tokens held, chosen among the evidence of
+            the last answer if the picture covers some.
     """
 
     first: int
@@ -118,7 +134,13 @@ class Film:
     shown: npt.NDArray[np.int64]
 
 
-def film(snapshot: Snapshot, wanted: Wanted, axis: int, before: Film | None = None) -> Film:
+def film(
+    snapshot: Snapshot,
+    wanted: Wanted,
+    axis: int,
+    before: Film | None = None,
+    evidence: npt.NDArray[np.int64] | None = None,
+) -> Film:
     """Return the filmstrip of the visible window, for the frames seen so far.
 
     Args:
@@ -126,6 +148,7 @@ def film(snapshot: Snapshot, wanted: Wanted, axis: int, before: Film | None = No
         wanted: The window.
         axis: Length of the whole time axis, in frames.
         before: The previous filmstrip, whose choice of frames is kept where possible (see `STEADY`).
+        evidence: Frames that show the evidence of the last answer [evidence frames].
     """
     stop = min(wanted.stop or axis, axis)
     first = min(wanted.first, max(stop - 1, 0))
@@ -143,15 +166,29 @@ def film(snapshot: Snapshot, wanted: Wanted, axis: int, before: Film | None = No
     frames = np.minimum(size, seen - first - np.arange(pictures) * size)
     share = held / np.maximum(layers[None, :, None] * frames[:, None, None], 1)
     masks = np.rint(np.minimum(share, 1) * 255).astype(np.uint8)
-    return Film(first, size, masks, _shown(snapshot, first, size, seen, before))
+    return Film(first, size, masks, _shown(snapshot, first, size, seen, before, evidence))
 
 
-def _shown(snapshot: Snapshot, first: int, size: int, seen: int, before: Film | None) -> npt.NDArray[np.int64]:
-    """Return the frame with most tokens held for each picture; the newest one if there are several."""
+def _shown(
+    snapshot: Snapshot,
+    first: int,
+    size: int,
+    seen: int,
+    before: Film | None,
+    evidence: npt.NDArray[np.int64] | None,
+) -> npt.NDArray[np.int64]:
+    """Return the frame of each picture: the one with most tokens held, and the newest of several such frames.
+
+    If a picture covers evidence of the last answer, only that is considered.
+    """
     pictures = max(0, -(-(seen - first) // size))
     held = np.full(pictures * size, -1, np.int64)
     held[: max(seen - first, 0)] = snapshot.kept[:, first:seen].sum(axis=0, dtype=np.int64)
     table = held.reshape(pictures, size)
+    if evidence is not None and len(evidence):
+        inside = evidence[(evidence >= first) & (evidence < seen)] - first
+        shows = np.isin(np.arange(pictures * size), inside).reshape(pictures, size)
+        table = np.where(shows.any(axis=1, keepdims=True) & ~shows, -1, table)
     best = size - 1 - table[:, ::-1].argmax(axis=1) if pictures else np.zeros(0, np.int64)
     row = np.arange(pictures)
     if before is not None and (before.first, before.size) == (first, size):

@@ -19,8 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.analysis.evidence import read_most
+from hermes.analysis.metrics import kept_start
 from hermes.snapshot import AnswerTrace, Snapshot
-from ui.board.cells import SCORE_MODES, Film, Wanted, film, groups_of, score_columns
+from ui.board.cells import SCORE_MODES, Film, ScoreColumns, Wanted, film, groups_of, score_columns
 from ui.board.evidence import Judge, encode_verdict, judge_of
 from ui.board.history import EventHistory, RetentionHistory, bin_sum, shares_of_groups
 
@@ -37,6 +38,28 @@ Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
 def pack(values: npt.NDArray[Any]) -> str:
     """Encode an array's little-endian bytes as base64."""
     return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode("ascii")
+
+
+def encode_scores(mode: str, scores: ScoreColumns, changed: npt.NDArray[np.bool_], *, fresh: bool) -> dict[str, Any]:
+    """Encode the changed columns of a score [columns]; `fresh` if the browser has none of this mode."""
+    index = np.flatnonzero(changed).astype(np.uint16)
+    return {
+        "of": mode,
+        "fresh": fresh,
+        "index": pack(index),
+        "values": pack(scores.values.T[index]),
+        "least": scores.least,
+        "largest": scores.largest,
+    }
+
+
+def _describe_start(snapshot: Snapshot) -> dict[str, Any] | None:
+    """Describe the layers that hold the start of the stream, see `kept_start`; None if there are none."""
+    start = kept_start(snapshot)
+    if not start.layers:
+        return None
+    ratio = None if math.isnan(start.ratio) else round(start.ratio, 1)
+    return {"frames": start.frames, "layers": list(start.layers), "ratio": ratio, "ratio_layer": start.ratio_layer}
 
 
 def room_for(frames: int, expected: int | None) -> tuple[int, int]:
@@ -85,7 +108,9 @@ class BoardEncoder:
         self._snapshot: Snapshot | None = None
         self._thumbs: set[int] = set()
         self._missing: set[int] = set()  # frames whose thumbnail is no longer stored
-        self._scores: tuple[str, Bytes, list[float]] | None = None
+        self._scores: tuple[str, ScoreColumns] | None = None
+        self._start: dict[str, Any] | None = None
+        self._evidence = np.zeros(0, np.int64)
         self._film: Film | None = None
         self._meters: dict[str, Any] = {}
         self._unchanged: tuple[Any, ...] | None = None  # the arguments of the last call that found no change
@@ -126,7 +151,7 @@ class BoardEncoder:
             self._times = np.zeros(0, np.float32)
             self._held, self._answer, self._meters, self._thumbs = [], None, {}, set()
             self._missing = set()
-            self._scores, self._film = None, None
+            self._scores, self._film, self._start = None, None, None
         message = self._changes(snapshot, fps, meters, thumbnails, key=key)
         self._add_wanted(message, snapshot, wanted or Wanted(), thumbnails)
         self._snapshot, self._unchanged = snapshot, None
@@ -221,10 +246,14 @@ class BoardEncoder:
             held = [int(count) for count in snapshot.kept_per_layer]
             if held != self._held:
                 self._held = message["held"] = held
+            start = _describe_start(snapshot)
+            if start != self._start:
+                self._start = message["start"] = start
         if snapshot.answer is not self._answer or (key and snapshot.answer is not None):
             self._answer = snapshot.answer
             message["answer"] = self._encode_answer(snapshot.answer, thumbnails) if snapshot.answer else None
             verdict = self._judge(snapshot)
+            self._evidence = verdict.frames if verdict is not None else np.zeros(0, np.int64)
             if verdict is not None:
                 message["answer"]["fate"] = encode_verdict(verdict, snapshot, thumbnails)
         if self._marks and (key or not self._marks_sent):
@@ -310,30 +339,22 @@ class BoardEncoder:
         if wanted.mode in SCORE_MODES:
             self._add_scores(message, snapshot, wanted.mode)
         if wanted.pictures:
-            self._add_film(
-                message, film(snapshot, wanted, self._columns * self._size, self._film), thumbnails, snapshot
-            )
+            now = film(snapshot, wanted, self._columns * self._size, self._film, self._evidence)
+            self._add_film(message, now, thumbnails, snapshot)
 
     def _add_scores(self, message: dict[str, Any], snapshot: Snapshot, mode: str) -> None:
         before = self._scores
         if before is not None and before[0] == mode and self._snapshot is snapshot:
             return
-        values, largest = score_columns(snapshot, mode, self._size)
-        changed = np.ones(values.shape[1], bool)
-        if before is not None and before[0] == mode and before[1].shape[1] <= values.shape[1]:
-            known = before[1].shape[1]
-            changed[:known] = (values[:, :known] != before[1]).any(axis=0)
-        self._scores = (mode, values, largest)
-        index = np.flatnonzero(changed).astype(np.uint16)
-        if len(index) or before is None or before[0] != mode or before[2] != largest:
-            fresh = before is None or before[0] != mode
-            message["scores"] = {
-                "of": mode,
-                "fresh": fresh,
-                "index": pack(index),
-                "values": pack(values.T[index]),
-                "largest": largest,
-            }
+        scores = score_columns(snapshot, mode, self._size)
+        known = before[1] if before is not None and before[0] == mode else None
+        changed = np.ones(scores.values.shape[1], bool)
+        if known is not None and known.values.shape[1] <= len(changed):
+            columns = known.values.shape[1]
+            changed[:columns] = (scores.values[:, :columns] != known.values).any(axis=0)
+        self._scores = (mode, scores)
+        if changed.any() or known is None or (known.least, known.largest) != (scores.least, scores.largest):
+            message["scores"] = encode_scores(mode, scores, changed, fresh=known is None)
 
     def _add_film(self, message: dict[str, Any], now: Film, thumbnails: Thumbnails, snapshot: Snapshot) -> None:
         before = self._film

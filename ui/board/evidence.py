@@ -102,7 +102,12 @@ def encode_verdict(verdict: Verdict, snapshot: Snapshot, thumbnails: Thumbnails)
         "held_in": _held_in(verdict),
         "needed": ATTENDED,
         "moments": [
-            {"start": moment.span[0], "end": moment.span[1], "outcome": moment.outcome}
+            {
+                "start": moment.span[0],
+                "end": moment.span[1],
+                "outcome": moment.outcome,
+                "frames": [int(moment.frames[0]), int(moment.frames[-1]) + 1] if len(moment.frames) else None,
+            }
             for moment in verdict.moments[:MOMENTS]
         ],
         "more": max(len(verdict.moments) - MOMENTS, 0),

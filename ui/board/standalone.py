@@ -15,7 +15,7 @@ from hermes.view import LiveView
 from ui import bundle
 from ui.board.cells import MAX_PICTURES, SCORE_MODES, Wanted, score_columns
 from ui.board.detail import BoardSource, frame_detail, heads, token_history_detail
-from ui.board.encoder import BoardEncoder, pack
+from ui.board.encoder import BoardEncoder, encode_scores
 
 MOST_FRAMES = 240
 """Maximum number of frames whose patches are saved; if there are more, evenly spaced ones are chosen."""
@@ -77,9 +77,8 @@ def page(source: BoardSource, view: LiveView, encoder: BoardEncoder, *, fps: flo
 
 
 def _scores(shot: Snapshot, mode: str, size: int) -> dict[str, Any]:
-    values, largest = score_columns(shot, mode, size)
-    index = np.arange(values.shape[1], dtype=np.uint16)
-    return {"of": mode, "fresh": True, "index": pack(index), "values": pack(values.T), "largest": largest}
+    scores = score_columns(shot, mode, size)
+    return encode_scores(mode, scores, np.ones(scores.values.shape[1], bool), fresh=True)
 
 
 def _details(source: BoardSource, shot: Snapshot) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hermes.bundled.captions import lab_caption
 from hermes.trace import LabRun, Run, RunTurn, TraceError
 from hermes.trace.head import is_right
 from hermes.view import LiveView
@@ -88,7 +89,7 @@ class LabReplay(ReplayClock):
             "id": run.id if bundled else "",
             "title": run.title,
             "about": run.head.about,
-            "look": run.head.look,
+            "look": lab_caption(run, self.position) or run.head.look,
             "label": lab_label(run),
             "seconds": run.seconds,
             "clip": startable,

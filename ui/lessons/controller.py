@@ -30,6 +30,14 @@ logger = logging.getLogger(__name__)
 Reply = dict[str, Any]
 
 
+class _OpeningError(NotYetError):
+    """The moment of a step was not open yet. `action` opens it."""
+
+    def __init__(self, action: Action) -> None:
+        super().__init__("The page is going to the moment that this step is about.")
+        self.action = action
+
+
 class LessonController:
     """Answers the requests of the lessons panel, for all visitors."""
 
@@ -38,16 +46,19 @@ class LessonController:
         self._lessons = {lesson.id: lesson for lesson in lessons}
         self._known = known
         self._kept: WeakKeyDictionary[Visitor, dict[str, tuple[Value, str]]] = WeakKeyDictionary()
-        self._played: WeakKeyDictionary[Visitor, tuple[str, int]] = WeakKeyDictionary()
+        self._opened: WeakKeyDictionary[Visitor, tuple[str, int]] = WeakKeyDictionary()
 
     def answer(self, request: Mapping[str, Any], key: str | None) -> Reply:
         """Answer one request: `kind` is "open", "act", "reveal" or "leave". The reply repeats its `id`.
 
-        A reply has `error` if the request failed, and `waiting` if the result is not available yet.
+        A reply has `error` if the request failed, and `waiting` if the result is not available yet. With `waiting`, `opened`
+        is the action that was done for the reader because its moment was not open.
         """
         reply: Reply = {"id": request.get("id"), "kind": request.get("kind")}
         try:
             return reply | self._do(request, key)
+        except _OpeningError as opening:
+            return reply | {"waiting": str(opening), "opened": _action(opening.action)}
         except NotYetError as problem:
             return reply | {"waiting": str(problem)}
         except HermesError as problem:
@@ -99,10 +110,11 @@ class LessonController:
             raise LessonError(f"This needs {missing[0].partition(':')[2]}, which is not available here.")
         action = step.do[number]
         if action.do == "play":
-            self._played[visitor] = (lesson.id, index)  # in clip mode, Run is pressed by the reader afterwards
+            self._opened[visitor] = (lesson.id, index)  # in clip mode, Run is pressed by the reader afterwards
             self._play(visitor, action)
         elif action.do == "run":
-            visitor.open_run(action.run, action.seconds)
+            self._opened[visitor] = (lesson.id, index)
+            visitor.open_run(action.run, action.seconds, play=not action.seconds)
         elif action.do == "set":
             return {"notice": " ".join(self._set(visitor, action.settings))}
         return {}
@@ -118,7 +130,7 @@ class LessonController:
         visitor.change(speed=SPEEDS[action.speed])
         source = visitor.source({"kind": "clip", "id": action.clip})
         visitor.choose(source)
-        visitor.start(source)
+        visitor.start(source, action.until or None)
 
     def _set(self, visitor: Visitor, wished: Mapping[str, Any]) -> list[str]:
         """Apply settings: those in `STREAM_SETTINGS` to the stream, all others to its policy. Return the notices."""
@@ -129,6 +141,13 @@ class LessonController:
         more = {name: value for name, value in wished.items() if name not in STREAM_SETTINGS}
         stream = {name: value for name, value in wished.items() if name in STREAM_SETTINGS}
         return visitor.change(**stream, changed=only_changed(own, before | more, policy))
+
+    def _open(self, visitor: Visitor, lesson: Lesson, index: int) -> None:
+        """Open the clip or the recorded run of a step, and raise _OpeningError, because its moment comes later."""
+        step = lesson.steps[index]
+        number = next(i for i, action in enumerate(step.do) if action.do in ("play", "run"))
+        self._act(visitor, lesson, index, step, {"action": number})
+        raise _OpeningError(step.do[number])
 
     # Reveal --------------------------------------------------------------------------------------------
 
@@ -174,18 +193,16 @@ class LessonController:
         wait, view = step.wait, sight.view
         if not wait:
             return
-        plays = [i for i in range(index + 1) if any(action.do == "play" for action in lesson.steps[i].do)]
-        begun = self._played.get(visitor)
-        if plays and begun != (lesson.id, plays[-1]):
-            where = "with the button above" if plays[-1] == index else f"in step {plays[-1] + 1}"
-            raise NotYetError(f"Start the clip {where} first.")
+        opening = [i for i in range(index + 1) if any(action.do in ("play", "run") for action in lesson.steps[i].do)]
+        if opening and self._opened.get(visitor) != (lesson.id, opening[-1]):
+            self._open(visitor, lesson, opening[-1])
         if view is None or view.snapshot is None:
             raise NotYetError("The clip is starting.")
         state, clock = wait.get("state"), 0.0 if math.isnan(view.clock) else view.clock
         if state and view.state != state and not (state == "stopped" and view.state in ("ended", "failed")):
             raise NotYetError(f"The clip is at {write(clock, 'seconds')}; the result is available when it ends.")
         until = wait.get("seconds", 0)
-        if clock < until and view.state not in ("ended", "failed"):
+        if clock + 1 / visitor.settings.fps <= until and view.state not in ("ended", "failed"):
             raise NotYetError(
                 f"The clip is at {write(clock, 'seconds')}; the result is available from {write(until, 'seconds')}."
             )
@@ -196,13 +213,14 @@ class LessonController:
             raise NotYetError(f"Ask “{question}” with the button above.")
 
 
+def _action(one: Action) -> Reply:
+    more = {"question": one.question, "run": one.run, "seconds": one.seconds, "clip": one.clip}
+    used = {name: value for name, value in more.items() if value}
+    return {"do": one.do, "label": one.label, **used, **({"view": dict(one.view)} if one.view else {})}
+
+
 def plan(lesson: Lesson, known: Known) -> Reply:
     """Return a lesson for the browser: texts and buttons, without the conditions for the right choices."""
-
-    def action(one: Action) -> Reply:
-        more = {"question": one.question, "run": one.run, "seconds": one.seconds, "clip": one.clip}
-        used = {name: value for name, value in more.items() if value}
-        return {"do": one.do, "label": one.label, **used, **({"view": dict(one.view)} if one.view else {})}
 
     def step(one: LessonStep) -> Reply:
         missing = [need for need in one.needs if not is_there(need, known)]
@@ -210,7 +228,7 @@ def plan(lesson: Lesson, known: Known) -> Reply:
         if missing:
             return payload | {"without": one.without}
         return payload | {
-            "do": [action(item) for item in one.do],
+            "do": [_action(item) for item in one.do],
             "point": dict(one.point),
             "calculator": dict(one.calculator),
             "question": one.question,

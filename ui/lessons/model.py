@@ -5,14 +5,14 @@
     {"id": "kv-cache", "number": 1, "title": …, "about": …, "minutes": 5, "steps": [
       {"title": …, "text": ["A sentence with a [[term]] of the glossary.", …],
        "needs": ["policy:rekv"], "without": "text to show if that is missing",
-       "do": [{"do": "play", "label": "Start the clip", "clip": "first-card", "speed": 4, "settings": {"policy": "full"}},
+       "do": [{"do": "play", "label": "Start the clip", "clip": "first-card", "until": 60, "settings": {"policy": "full"}},
               {"do": "set", "label": …, "settings": {"smoothing": false}},
               {"do": "ask", "label": …, "question": …},
               {"do": "run", "label": …, "run": "first-card-window", "seconds": 60},
               {"do": "show", "label": …, "view": "layers", "mode": "guidance"}],
        "point": {"view": "layers"},                     shown when the step opens
        "calculator": {"model": "llava-onevision-7b"},    a calculator with these initial values
-       "wait": {"clip": "first-card", "seconds": 60, "policy": "hermes", "question": …, "state": "ended"},
+       "wait": {"clip": "first-card", "seconds": 60, "question": …, "state": "ended"},
        "predict": {"question": …, "choices": [{"text": …, "right": "small < 2 * large"}, …]},
        "figures": {"small": {"of": "cache_bytes"}, "large": {"of": "held", "event": 0, "tier": "long-term"}},
        "keep": ["small"],                               measured here, for later steps of this lesson
@@ -74,8 +74,10 @@ class Action:
         speed: Playback speed; 0 means as fast as the model can.
         settings: Settings by name, of the stream (policy, budget, guidance, fps) and of the policy.
         question: The question to ask.
+        until: Time in seconds up to which the clip is processed as fast as the model can, before it pauses; 0: it plays at
+            `speed`.
         run: Id of the run.
-        seconds: Time at which the run opens.
+        seconds: Time at which the run opens, paused; 0: it plays from its start.
         view: The part to show: {"view", "mode", "layer", "frame", "seconds"}.
     """
 
@@ -83,6 +85,7 @@ class Action:
     label: str
     clip: str = ""
     speed: int = 1
+    until: float = 0.0
     settings: Mapping[str, Any] = field(default_factory=dict)
     question: str = ""
     run: str = ""

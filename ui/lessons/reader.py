@@ -216,7 +216,11 @@ class _Reader:
 
     def action(self, data: Any, *, skip: bool) -> Action:
         needed = {"play": ("clip",), "set": ("settings",), "ask": ("question",), "run": ("run",), "show": ("view",)}
-        more = {"play": ("speed", "settings"), "run": ("seconds",), "show": ("mode", "layer", "frame", "seconds")}
+        more = {
+            "play": ("speed", "until", "settings"),
+            "run": ("seconds",),
+            "show": ("mode", "layer", "frame", "seconds"),
+        }
         kind = data.get("do") if isinstance(data, Mapping) else None
         if kind not in needed:
             raise self.fail(f"the action “{kind}” is not one of {', '.join(needed)}")
@@ -227,6 +231,8 @@ class _Reader:
             raise self.fail(f"there is no clip “{data['clip']}”")
         if kind == "run" and not skip and data["run"] not in self._known.runs:
             raise self.fail(f"there is no run “{data['run']}”")
+        if kind == "play" and not 0 <= data.get("until", 0) <= self._known.clips[data["clip"]]:
+            raise self.fail(f"the clip “{data['clip']}” is not {data['until']} s long")
         if data.get("speed", 1) not in SPEEDS:
             raise self.fail(f"the speed {data['speed']} is not one of {', '.join(map(str, SPEEDS))}")
         return Action(
@@ -234,6 +240,7 @@ class _Reader:
             label=self.text(data, "label"),
             clip=str(data.get("clip", "")),
             speed=int(data.get("speed", 1)),
+            until=float(data.get("until", 0.0)),
             settings=MappingProxyType(self.settings(data.get("settings", {}), skip=skip)),
             question=str(data.get("question", "")),
             run=str(data.get("run", "")),
@@ -275,8 +282,10 @@ class _Reader:
         return dict(data)
 
     def wait(self, data: Mapping[str, Any], *, skip: bool) -> dict[str, Any]:
-        self.only(data, ("clip", "seconds", "policy", "question", "state"), "“wait”")
+        self.only(data, ("clip", "run", "seconds", "policy", "question", "state"), "“wait”")
         clip = data.get("clip")
+        if not skip and data.get("run") is not None and data["run"] not in self._known.runs:
+            raise self.fail(f"it waits for the unknown run “{data['run']}”")
         if clip is not None and clip not in self._known.clips:
             raise self.fail(f"it waits for the unknown clip “{clip}”")
         if clip is not None and data.get("seconds", 0) > self._known.clips[clip]:

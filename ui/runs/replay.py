@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -9,6 +10,7 @@ from typing import Any
 
 from hermes.analysis.token_history import TokenHistory
 from hermes.analysis.words import Word, words_of
+from hermes.bundled.captions import caption
 from hermes.errors import HermesError
 from hermes.snapshot import AnswerTrace
 from hermes.trace import Run, RunTurn
@@ -36,6 +38,17 @@ class Replay(ReplayClock):
         self.run = run
         self._traces = [_trace_of(turn, run) for turn in run.chat]
         self.words = [words_of(trace) if trace is not None else () for trace in self._traces]
+        self._caption: tuple[float, str] = (math.nan, "")
+
+    @property
+    def caption(self) -> str:
+        """What the memory shows at the current moment, see `hermes.bundled.captions`; the run's own text if unknown."""
+        clock = self.run.view(self.position).clock
+        known, text = self._caption
+        if clock != known:
+            text = caption(self.run, clock) or self.run.head.look
+            self._caption = (clock, text)
+        return text
 
     # Interface of a live stream ----------------------------------------------------------------------------------------
 
@@ -110,7 +123,7 @@ def state(replay: Replay, *, bundled: bool, startable: str) -> dict[str, Any]:
             "id": run.id if bundled else "",
             "title": run.title,
             "about": run.about,
-            "look": head.look,
+            "look": replay.caption,
             "label": label(run),
             "settings": settings_line(run),
             "seconds": run.seconds,

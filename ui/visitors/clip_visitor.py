@@ -198,10 +198,10 @@ class ClipVisitor(Visitor):
 
     # Overrides of a live visitor ---------------------------------------------------------------------------
 
-    def start(self, source: Source) -> None:
+    def start(self, source: Source, until: float | None = None) -> None:
         """Play a recorded run. Other sources raise HermesError: clips start with their questions, see `run`."""
         if source.kind == "run":
-            super().start(source)
+            super().start(source, until)
             return
         raise HermesError(NO_CAMERA if source.kind == "camera" else "Press Run to run the clip with its questions.")
 

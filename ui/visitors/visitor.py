@@ -161,8 +161,12 @@ class Visitor:
         info = self._preview.info if source.kind == "upload" and self._policy.has_budget else None
         return self._adjustments.suitable_budget(settings, source.id, info)
 
-    def start(self, source: Source) -> None:
+    def start(self, source: Source, until: float | None = None) -> None:
         """Wait for the model, then play a source with an empty memory, or wait in the queue for a live slot.
+
+        Args:
+            source: The source.
+            until: Stream time in seconds that a file is played to as fast as the model allows, before it pauses.
 
         Raises:
             HermesError: The model cannot be loaded, or the source cannot be played. The previous stream continues.
@@ -171,7 +175,7 @@ class Visitor:
         self._starting = True
         try:
             self._loader.ensure(self.settings.model)
-            self._when_free(partial(self._play, source))
+            self._when_free(partial(self._play, source, until))
         finally:
             self._starting = False
 
@@ -200,7 +204,7 @@ class Visitor:
         if stream is not None:
             self.slot.yield_if_paused(stream, now)
 
-    def _play(self, source: Source) -> None:
+    def _play(self, source: Source, until: float | None) -> None:
         if source.kind == "upload":
             self._preview.open(source, self.settings)
         settings, message = self._adjustments.achievable_rate(self.settings)
@@ -220,6 +224,8 @@ class Visitor:
                 sampler.close()
             raise
         self.stream = stream
+        if until is not None:
+            stream.skip_to(until)
         self._playing, self._native_fps = source, stream.file_fps
         self._begin(f"New stream: {source.title}")
         if message:

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import test from "node:test";
-import { apply, axisFrames, emptyState, scoreAt, secondsOf } from "../js/board/codec.js";
+import { apply, axisFrames, emptyState, rankAt, scoreAt, secondsOf } from "../js/board/codec.js";
 import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/board/exports.js";
 import { changesAt, changesIn } from "../js/board/axis.js";
 import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
 import { heldCurve } from "../js/board/evictions.js";
-import { cellValue, tableLayers } from "../js/board/layers.js";
+import { cellValue, describeStart, tableLayers } from "../js/board/layers.js";
+import { evidenceSpans } from "../js/board/axis.js";
+import { noteOfCell } from "../js/board/descriptions.js";
 import { describeHistory, describeMerges, heldSteps, patchScore, readHistory, scoreText, tableHistory, topScore } from "../js/board/token_history.js";
 import { describePatch, heldPatches, movePatch, patchValues, readFrame, tableMinis } from "../js/board/patches.js";
 import { makeDetails, TIMEOUT_MS } from "../js/board/details.js";
@@ -24,7 +26,7 @@ function seen() {
   const message = {
     seq: 1, base: null, meta: META, frames: 2, held: [3, 4],
     columns: { index: base64(new Uint8Array(new Uint16Array([0, 1]).buffer)), values: base64([1, 2, 2, 2]), times: base64(new Uint8Array(new Float32Array([0, 0.5]).buffer)) },
-    scores: { of: "importance", fresh: true, index: base64(new Uint8Array(new Uint16Array([0, 1]).buffer)), values: base64([127, 255, 254, 254]), largest: [1, 1] },
+    scores: { of: "importance", fresh: true, index: base64(new Uint8Array(new Uint16Array([0, 1]).buffer)), values: base64([127, 255, 254, 254]), least: [0, 0.5], largest: [1, 1] },
     film: { first: 0, size: 1, fresh: true, index: [0, 1], shown: [0, 1], values: base64([255, 0, 255, 255, 255, 255, 255, 255]) },
     events: [[1, 1, 0.5, 1, 0, 0, 0.5, 0, 0, 0]], meters: null,
   };
@@ -86,10 +88,32 @@ test("cells: kept, scored, held without a score, forgotten", () => {
   const table = tableLayers({ state, window: wholeWindow(4), mode: "importance" });
   assert.deepEqual(table.rows[0], ["All frames", "", "3", "4"]); // the bars beside the figure
   assert.deepEqual(table.rows[1], ["1", "0:00.0", "0.500", "no score"]);
-  assert.match(table.caption, /^Importance: .*Budget: 3 tokens per layer\.$/);
+  assert.match(table.caption, /^Importance, by rank: .*Budget: 3 tokens per layer\.$/);
   assert.deepEqual(tableFilm({ state }).rows[0], ["1", "0:00.0", "50 %", "100 %"]);
   assert.deepEqual(describePicture(state, { picture: 0, row: 0 }).lines, ["Sensory: 50 % of its patches held"]);
   assert.equal(picturesThatFit(1300, wholeWindow(500)), 13);
+});
+
+test("importance is shown by its rank within the layer, and the tooltip says both", () => {
+  const meta = { ...META, columns: 5 };
+  const state = { ...seen(), meta, frames: 5, kept: new Uint8Array(10).fill(2), times: Float32Array.from([0, 1, 2, 3, 4]),
+    scores: { of: "importance", values: Uint8Array.from([9, 0, 9, 254, 10, 255, 255, 7, 255, 255]), least: [0.5, 0], largest: [0.508, 1] } };
+  assert.deepEqual([0, 1, 2, 3, 4].map((c) => cellValue(state, "importance", 0, c)), [0.375, 0, 0.375, 1, 0.75]);
+  assert.equal(scoreAt(state, 0, 3).toFixed(3), "0.508");
+  assert.equal(rankAt(state, 1, 2), 1); // the only one
+  assert.equal(cellValue(state, "importance", 1, 0), -1);
+  assert.equal(noteOfCell({ state, mode: "importance" }, { column: 4, layer: 0 }).lines.at(-1), "importance: 0.500, higher than 75 % of this layer’s columns");
+});
+
+test("the evidence is outlined where it was seen, and the note names the layers that keep the start", () => {
+  const answer = { fate: { moments: [{ start: 1.25, end: 4, frames: [3, 8] }, { start: 9, end: 10, frames: null }, { start: 20, end: 21, frames: [40, 42] }] } };
+  assert.deepEqual(evidenceSpans({ ...seen(), frames: 6, answer }), [[3, 6]]);
+  assert.deepEqual(evidenceSpans({ ...seen(), answer: null }), []);
+  const meta = { ...META, layers: 10 };
+  assert.equal(describeStart({ meta, start: { frames: 2, layers: [0, 1, 2, 9] } }), "Layers 0–2 and 9 still hold the first second.");
+  assert.equal(describeStart({ meta, start: { frames: 1, layers: [4] } }), "Layer 4 still holds the first frame.");
+  assert.equal(describeStart({ meta: { ...META, numbers: [3, 7] }, start: { frames: 2, layers: [0, 1] } }), "All layers still hold the first second.");
+  assert.equal(describeStart({ meta, start: null }), "");
 });
 
 test("survival is the mean over frames of one age", () => {

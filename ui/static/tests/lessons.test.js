@@ -3,7 +3,7 @@ import test from "node:test";
 import { cacheCost, span } from "../js/lessons/calculator.js";
 import { verdict } from "../js/lessons/step.js";
 import { placeOf } from "../js/lessons/pointing.js";
-import { address, finished, linked, reached, statusOf } from "../js/lessons/progress.js";
+import { address, finished, linked, predictions, reached, revealed, statusOf } from "../js/lessons/progress.js";
 import { leadingPunctuation, parseRich, plain } from "../js/lessons/text.js";
 import { firstTerms, formsOf, pattern } from "../js/lessons/terms.js";
 
@@ -60,7 +60,7 @@ test("the list shows the progress", () => {
   assert.equal(statusOf(progress, LESSONS[0]), "5 minutes");
   progress = reached(progress, "a", 1);
   assert.equal(statusOf(progress, LESSONS[0]), "Step 2 of 3");
-  progress = finished(progress, "a");
+  progress = finished(progress, LESSONS[0]);
   assert.equal(statusOf(progress, LESSONS[0]), "Done");
   progress = reached(progress, "a", 2);
   assert.equal(progress.a.done, true);
@@ -87,4 +87,17 @@ test("cost of a stream", () => {
 test("selectors of highlighted parts", () => {
   assert.deepEqual(placeOf("layers"), ['[data-view="layers"]', ".hl-board"]);
   assert.deepEqual(placeOf("chat"), ['[data-view="chat"]', ".hl-chat"]);
+});
+
+test("a lesson is done once a result was revealed, or if it has no predictions here", () => {
+  const lesson = { id: "x", steps: [{ choices: ["a", "b"] }, { choices: [] }, { choices: ["a", "b"] }] };
+  assert.deepEqual(predictions({}, lesson), { of: 2, shown: 0, next: 0 });
+  assert.equal(finished({}, lesson).x.done, false);
+  let progress = revealed(reached({}, "x", 2), "x", 2);
+  progress = revealed(progress, "x", 2);
+  assert.deepEqual(predictions(progress, lesson), { of: 2, shown: 1, next: 0 });
+  assert.deepEqual(finished(progress, lesson).x, { step: 0, done: true, revealed: [2] });
+  assert.deepEqual(predictions(revealed(progress, "x", 0), lesson), { of: 2, shown: 2, next: -1 });
+  assert.equal(finished({}, { id: "x", steps: [{}] }).x.done, true);
+  assert.equal(finished({ x: { step: 1, done: true, revealed: "damaged" } }, lesson).x.done, true);
 });

@@ -1,10 +1,10 @@
 // The attention of the last answer on the frames, by layer or by head, with the mean over all layers above.
 import { axisFrames, fromBase64, layerNumber, readProfile, readShare, secondsOf, tierRuns } from "./codec.js";
-import { drawSwatch, drawTimeAxis } from "./axis.js";
+import { drawSwatch, drawTimeAxis, outlineEvidence } from "./axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
-import { frameScale } from "./zoom.js";
+import { frameScale, grownAxis } from "./zoom.js";
 
 const PROFILE = 52;
 const AXIS = 20;
@@ -36,7 +36,7 @@ export function layoutReading(width, { state, heads }) {
   const height = Math.max(5, Math.min(14, Math.floor(170 / source.count)));
   const runs = heads ? [{ tier: source.tier(0), first: 0, last: source.count - 1 }] : tierRuns(state.meta.tiers);
   const rows = rowLayout(runs, PROFILE + 8, height, 4);
-  const whole = { first: 0, stop: axisFrames(state.meta), whole: true };
+  const whole = { first: 0, stop: grownAxis(state.frames, axisFrames(state.meta)), whole: true };
   return { left, rows, width, source, scale: frameScale(whole, left, width - left - 2), runs, height: rows.bottom + AXIS };
 }
 
@@ -89,6 +89,7 @@ export function drawReading(ctx, layout, view) {
     }
   }
   drawProfile(ctx, layout, view);
+  outlineEvidence(ctx, scale, 2, rows.bottom - 2, view);
   const asked = scale.left + wide;
   ctx.fillStyle = rgba(palette.ink, 0.6);
   ctx.fillRect(Math.min(asked, scale.left + scale.width - 1), 4, 1, rows.bottom - 4);

@@ -1,8 +1,7 @@
 // Shared parts of the figures over stream time: margins, time axis, changes of the settings, and swatches and names of the tiers.
-import { TIERS, layerNumber, secondsOf, seenColumns, tierRuns } from "./codec.js";
+import { TIERS, layerNumber, secondsOf, tierRuns } from "./codec.js";
 import { clock } from "../shared/format.js";
 import { rgba, tierPattern } from "../shared/palette.js";
-import { nearestColumn } from "./scales.js";
 import { windowTicks } from "./zoom.js";
 
 /** Distance in pixels within which a mark of a change is under the pointer. */
@@ -78,11 +77,8 @@ export function drawTierLabel(ctx, tier, range, left, top, height, { palette, ra
 /** Frames [first, stop) of the evidence of the last answer, in stream order. Pure. */
 export function evidenceSpans(state) {
   const moments = state.answer?.fate?.moments ?? [];
-  const seen = seenColumns(state);
-  const { bin } = state.meta;
-  return moments.map(({ start, end }) => [nearestColumn(state.times, seen, start), nearestColumn(state.times, seen, end)])
-    .filter(([first]) => first >= 0)
-    .map(([first, last]) => [first * bin, Math.min(state.frames, (last + 1) * bin)]);
+  return moments.map((moment) => moment.frames).filter((frames) => frames && frames[0] < state.frames)
+    .map(([first, stop]) => [first, Math.min(state.frames, stop)]);
 }
 
 /** Outline the evidence of the last answer between `top` and `top + height`. */

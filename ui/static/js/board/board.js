@@ -2,14 +2,15 @@
 // height, draw, mark?, hit?, note?, click?, table?, ready?}. `draw` paints the figure; `mark` paints cursor and selection on an
 // overlay canvas, so that hovering does not repaint the figure.
 import { TIERS, apply, axisFrames, emptyState, layerNumber, seenColumns } from "./codec.js";
+import { makeAnswers } from "./answers.js";
 import { buildBoard } from "./elements.js";
 import { makeRequests } from "./requests.js";
-import { connectExports } from "./export_buttons.js";
+import { connectExports } from "./exports.js";
 import { boardFigures } from "./figures.js";
 import { connectInput } from "./interaction.js";
 import { h, radioKeys, setText } from "../shared/dom.js";
 import { bytes, clock, percent, shortNumber, whole } from "../shared/format.js";
-import { MODES } from "./layers.js";
+import { MODES, describeStart } from "./layers.js";
 import { picturesThatFit } from "./film.js";
 import { readWord } from "../chat/word_attention.js";
 import { readPalette } from "../shared/palette.js";
@@ -38,10 +39,11 @@ export function mountBoard(element, beside, bus, send, served = true) {
   beside.replaceChildren(ui.memory);
   const view = {
     state: emptyState(), palette: readPalette(ui.memory), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
-    frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, word: null, images,
+    frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, word: null, images, earlier: false,
     tall: tallScreen.matches,
   };
   const pictures = new Map();
+  const answers = makeAnswers();
   let scheduled = false;
   let shownAnswer = null;
   let pendingRequest = null; // a view requested before the first frame
@@ -144,6 +146,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
       ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "from the last question to the first token of its answer");
       ui.meter("dropped", whole(m.dropped), m.skipped ? `camera frames missed, and ${whole(m.skipped)} frames unreadable` : "camera frames missed");
     }
+    showStart();
     showAnswer();
   }
 
@@ -153,10 +156,20 @@ export function mountBoard(element, beside, bus, send, served = true) {
     setText(ui.answer.text, state.answer ? describeReading(state) : "");
     if (shownAnswer === state.answer) return;
     shownAnswer = state.answer;
+    view.earlier = state.answer !== answers.newest();
     ui.answer.asked.replaceChildren(...(state.answer ? [`${state.answer.question} `, h("strong", {}, state.answer.answer)] : []));
     ui.answer.peaks.replaceChildren(...(state.answer?.peaks ?? []).map(peak));
     ui.evidence.show(state.answer);
     requests.answerChanged();
+  }
+
+  /** Update the note about the start of the stream, which is kept for a reason that the glossary explains. */
+  function showStart() {
+    const text = describeStart(view.state);
+    setText(ui.layers.start.text, text);
+    const { start, meta } = view.state;
+    ui.layers.start.text.title = start?.ratio ? `A token there gets up to ${start.ratio}× the guidance attention of another token (layer ${layerNumber(meta, start.ratio_layer)}).` : "";
+    ui.layers.start.node.classList.toggle("is-idle", !text || view.mode !== "kept");
   }
 
   /** A button for one of the most attended frames; it seeks to the frame. */
@@ -175,8 +188,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     ui.legend.replaceChildren(...meta.groups.map((tier) => h("li", {}, h("span", { class: `hl-swatch hl-swatch-${tier}` }),
       h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), h("small", {}, ` ${TIER_WORDS[tier]}`)))));
     const mode = view.word ? "answer" : view.mode;
-    const ends = mode === "kept" ? ["1 token", `all ${meta.tokens_per_frame * meta.bin}`]
-      : ["importance", "recency"].includes(mode) ? ["0", "1"] : ["0", "the layer’s maximum"];
+    const ends = MODES[mode].ends(meta);
     const unit = view.word ? `share of the attention while “${view.word.text}” was written, one line per head` : MODES[mode].unit;
     ui.layers.scale.title = unit;
     ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${mode}` }), ends[1],
@@ -274,6 +286,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     for (const button of ui.layers.modes) button.setAttribute("aria-checked", String(button.dataset.mode === mode));
     updateTabStops();
     updateLegends();
+    showStart();
     repaint(["layers", "picture"]);
     reportWanted();
   }
@@ -331,6 +344,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
   bus.on("view", (message) => {
     if (!message.restarted) return;
     view.state = emptyState(); // the next message is a key frame
+    answers.clear();
     point(null);
     requests.forgetWords();
     showWord(null);
@@ -351,6 +365,15 @@ export function mountBoard(element, beside, bus, send, served = true) {
   });
   bus.on("point", pointAt);
   bus.on("why", () => scrollTo("fate"));
+  bus.on("read", (turn) => { // show what an answer attended to, in the heatmap and in the tab "Why this answer"
+    if (!view.state.meta) return;
+    answers.pin(turn, view.state.meta.bin);
+    view.state = { ...view.state, answer: answers.shown(view.state.meta.bin) };
+    ui.tabs.select("why");
+    setMode("answer");
+    updateText();
+    repaint();
+  });
   const resized = new ResizeObserver(() => repaint());
   for (const part of [ui.root, ui.memory]) resized.observe(part);
   tallScreen.addEventListener("change", () => {
@@ -387,10 +410,12 @@ export function mountBoard(element, beside, bus, send, served = true) {
 
   return {
     receive(message) {
-      const next = apply(view.state, message);
+      const next = apply({ ...view.state, answer: answers.newest() }, message);
       if (next && message.base === null) pictures.clear();
       const before = view.state.meta;
       view.state = next ?? { ...view.state, seq: null };
+      if (next && (message.answer !== undefined || message.base === null)) answers.note(next.answer, next.meta.bin);
+      if (next) next.answer = answers.shown(next.meta.bin);
       if (next?.meta && next.meta !== before) updateLegends();
       if (next && (next.meta !== before || view.window.whole)) view.window = fitWindow(view.window, axis());
       if (view.cursor && view.cursor.frame >= view.state.frames) view.cursor = null;

@@ -25,7 +25,7 @@ export function numbers(text, Type) {
 export function emptyState() {
   return {
     seq: null, meta: null, frames: 0, kept: null, times: new Float32Array(0),
-    held: [], history: [], events: new Map(), answer: null, thumbs: new Map(), meters: null, scores: null, film: null, marks: [],
+    held: [], start: null, history: [], events: new Map(), answer: null, thumbs: new Map(), meters: null, scores: null, film: null, marks: [],
   };
 }
 
@@ -49,6 +49,7 @@ export function apply(state, message) {
   next.frames = message.frames ?? next.frames;
   if (message.columns) patchColumns(next, message.columns);
   if (message.held) next.held = message.held;
+  if (message.start !== undefined) next.start = message.start;
   if (message.history) next.history = patchHistory(next.history, message.history);
   if (message.events) next.events = patchEvents(next.events, message.events);
   if (message.scores) next.scores = patchScores(next, message.scores);
@@ -96,7 +97,7 @@ function patchScores(state, patch) {
   for (let i = 0; i < index.length; i += 1) {
     for (let layer = 0; layer < layers; layer += 1) values[layer * columns + index[i]] = bytes[i * layers + layer];
   }
-  return { of: patch.of, values, largest: patch.largest };
+  return { of: patch.of, values, least: patch.least, largest: patch.largest };
 }
 
 function patchFilm(state, patch) {
@@ -147,7 +148,41 @@ export function keptShare(state, layer, column) {
 export function scoreAt(state, layer, column) {
   const { scores, meta } = state;
   const raw = scores ? scores.values[layer * meta.columns + column] : NO_SCORE;
-  return raw === NO_SCORE ? null : (raw / 254) * scores.largest[layer];
+  return raw === NO_SCORE ? null : scores.least[layer] + (raw / 254) * (scores.largest[layer] - scores.least[layer]);
+}
+
+const ranksOf = new WeakMap();
+
+/**
+ * Rank of a cell's score among the scored cells of its layer, from 0 (lowest) to 1 (highest); equal scores share their mean rank.
+ * Null without a score.
+ */
+export function rankAt(state, layer, column) {
+  const { scores, meta } = state;
+  const raw = scores ? scores.values[layer * meta.columns + column] : NO_SCORE;
+  if (raw === NO_SCORE) return null;
+  if (!ranksOf.has(scores)) ranksOf.set(scores, []);
+  const tables = ranksOf.get(scores);
+  tables[layer] ??= rankTable(scores.values.subarray(layer * meta.columns, (layer + 1) * meta.columns));
+  return tables[layer][raw];
+}
+
+/** Rank of every byte among the scores of a layer, 0 to 1. */
+function rankTable(values) {
+  const counts = new Uint32Array(255);
+  let scored = 0;
+  for (const raw of values) {
+    if (raw === NO_SCORE) continue;
+    counts[raw] += 1;
+    scored += 1;
+  }
+  const table = new Float32Array(255);
+  let below = 0;
+  counts.forEach((count, raw) => {
+    table[raw] = scored > 1 ? (below + (count - 1) / 2) / (scored - 1) : 1;
+    below += count;
+  });
+  return table;
 }
 
 /** Number of frames on the whole time axis. */

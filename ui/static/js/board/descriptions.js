@@ -1,7 +1,7 @@
 // Text about the board's state: captions, tooltips and spoken notes. Pure functions.
 import { bytes, clock, count, percent, whole } from "../shared/format.js";
 import { topHead } from "../chat/word_attention.js";
-import { TIERS, framesIn, keptTokens, layerNumber, readShare, scoreAt, secondsOf } from "./codec.js";
+import { TIERS, framesIn, keptTokens, layerNumber, rankAt, readShare, scoreAt, secondsOf } from "./codec.js";
 
 /** Purpose of each tier. */
 export const TIER_WORDS = [
@@ -39,7 +39,8 @@ export function noteOfCell(view, { column, layer }) {
   if (mode === "kept" || mode === "answer" || state.scores?.of !== mode) return note;
   const score = scoreAt(state, layer ?? 0, column);
   const name = { importance: "importance", recency: "recency", guidance: "guidance attention" }[mode];
-  const line = score === null ? `${name}: no score yet` : `${name}: ${mode === "guidance" ? percent(score) : score.toFixed(2)}`;
+  const rank = mode === "importance" && score !== null ? `, higher than ${percent(rankAt(state, layer ?? 0, column))} of this layer’s columns` : "";
+  const line = score === null ? `${name}: no score yet` : `${name}: ${mode === "guidance" ? percent(score) : score.toFixed(3)}${rank}`;
   return { ...note, lines: [...note.lines, line] };
 }
 

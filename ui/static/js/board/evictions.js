@@ -1,9 +1,9 @@
 // The timeline of evictions: tokens held against the budget, tokens evicted at each eviction, and tokens merged into summaries.
 import { axisFrames, secondsOf } from "./codec.js";
-import { drawTimeAxis, margins } from "./axis.js";
+import { drawTimeAxis, margins, outlineEvidence } from "./axis.js";
 import { clock, count, whole } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
-import { frameScale } from "./zoom.js";
+import { frameScale, grownAxis } from "./zoom.js";
 
 const HOLD = 84;
 const DROP = 56;
@@ -31,7 +31,7 @@ export function heldCurve(events, tokensPerFrame, step, frames) {
 export function layoutEvictions(width, { state }) {
   const { narrow } = margins(width);
   const left = narrow ? 44 : 132;
-  const axis = axisFrames(state.meta);
+  const axis = grownAxis(state.frames, axisFrames(state.meta));
   const scale = frameScale({ first: 0, stop: axis, whole: true }, left, width - left - 12);
   return { narrow, left, scale, width, hold: { top: 16, height: HOLD }, drop: { top: 16 + HOLD + GAP, height: DROP }, height: 16 + HOLD + GAP + DROP + AXIS };
 }
@@ -86,6 +86,7 @@ export function drawEvictions(ctx, layout, view) {
   ctx.fillText("tokens held per layer (mean over layers)", left, 7);
   ctx.fillText("tokens evicted per layer", left, drop.top - 8);
   drawDrops(ctx, layout, view);
+  outlineEvidence(ctx, scale, hold.top, drop.top + drop.height - hold.top, view);
   drawTimeAxis(ctx, scale, drop.top + drop.height + 2, view, narrow ? 4 : 10);
 }
 

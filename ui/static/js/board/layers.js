@@ -1,5 +1,5 @@
 // The heatmap of layers by frames: tokens kept, scores or the answer's attention, with a budget bar per layer.
-import { axisFrames, framesIn, keptShare, keptTokens, layerNumber, readShare, scoreAt, secondsOf, seenColumns, tierRuns } from "./codec.js";
+import { axisFrames, framesIn, keptShare, keptTokens, layerNumber, rankAt, readShare, scoreAt, secondsOf, seenColumns, tierRuns } from "./codec.js";
 import { drawTierLabel, drawTimeAxis, layerRange, margins, outlineEvidence, overlayPattern } from "./axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
 import { clock, whole } from "../shared/format.js";
@@ -10,13 +10,14 @@ import { frameScale } from "./zoom.js";
 const AXIS = 24;
 const GAP = 7;
 
-/** Modes of the heatmap: name, label of the switch, and the unit in the legend. */
+/** Modes of the heatmap: name, label of the switch, the ends of the legend's scale, and the unit. */
 export const MODES = {
-  kept: { label: "Tokens kept", short: "Kept", unit: "tokens of a frame that the layer still holds" },
-  importance: { label: "Importance", short: "Importance", unit: "score at the last eviction, mean over the tokens still held" },
-  recency: { label: "Recency", short: "Recency", unit: "first part of the score: 1 is newest; mean over the tokens still held" },
-  guidance: { label: "Guidance attention", short: "Guidance", unit: "second part of the score: share of the guidance prompts’ attention" },
-  answer: { label: "Answer attention", short: "Answer", unit: "share of the last answer’s attention" },
+  kept: { label: "Tokens kept", short: "Kept", ends: ({ tokens_per_frame: per, bin }) => ["1 token", `all ${per * bin}`], unit: "tokens of a frame that the layer still holds" },
+  importance: { label: "Importance, by rank", short: "Importance", ends: () => ["evicted next", "kept longest"],
+    unit: "rank within the layer of the score at the last eviction, mean over the tokens still held; the lowest are evicted first" },
+  recency: { label: "Recency", short: "Recency", ends: () => ["0, oldest", "1, newest"], unit: "first part of the score; mean over the tokens still held" },
+  guidance: { label: "Guidance attention", short: "Guidance", ends: () => ["none", "most in layer"], unit: "second part of the score: share of the guidance prompts’ attention" },
+  answer: { label: "Answer attention", short: "Answer", ends: () => ["none", "most in layer"], unit: "share of the last answer’s attention" },
 };
 
 /** Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small. */
@@ -52,6 +53,7 @@ export function cellValue(state, mode, layer, column) {
     return share === null || !largest || share / largest < 0.02 ? null : share / largest;
   }
   if (!keptShare(state, layer, column)) return null;
+  if (mode === "importance") return state.scores?.of === mode ? rankAt(state, layer, column) ?? -1 : -1;
   const score = state.scores?.of === mode ? scoreAt(state, layer, column) : null;
   return score === null ? -1 : score / (state.scores.largest[layer] || 1);
 }
@@ -66,7 +68,35 @@ export function drawLayers(ctx, layout, view) {
     drawTierLabel(ctx, run.tier, layerRange(view.state.meta, run.tier), layout.left, top, height, view, layout.narrow);
   }
   drawBudget(ctx, layout, view);
+  drawStart(ctx, layout, view);
   outlineEvidence(ctx, layout.scale, layout.rows.top(0), layout.rows.bottom - layout.rows.top(0), view);
+}
+
+/** Mark the frames at the start of the stream that layers still hold, above the rows; the note below explains them. */
+function drawStart(ctx, { scale, rows }, { state, palette, mode }) {
+  if (!state.start || mode !== "kept" || scale.window.first >= state.start.frames) return;
+  const x = scale.x(0);
+  const wide = Math.max(4, scale.x(Math.min(state.start.frames, scale.window.stop)) - x);
+  ctx.fillStyle = rgba(palette.ink, 0.85);
+  ctx.fillRect(x, rows.top(0) - 5, wide, 3);
+}
+
+/** The note below the figure: which layers still hold the start of the stream; "" if none do. Pure. */
+export function describeStart({ start, meta }) {
+  if (!start) return "";
+  const numbers = start.layers.map((layer) => layerNumber(meta, layer));
+  const runs = [];
+  for (const number of numbers) {
+    const last = runs[runs.length - 1];
+    if (last && last[1] === number - 1) last[1] = number;
+    else runs.push([number, number]);
+  }
+  const parts = runs.map(([first, last]) => (first === last ? `${first}` : `${first}–${last}`));
+  const named = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}` : parts[0];
+  const every = start.layers.length === meta.layers;
+  const one = start.layers.length === 1;
+  const where = every ? "All layers" : `${one ? "Layer" : "Layers"} ${named}`;
+  return `${where} still hold${one ? "s" : ""} the first ${start.frames === 1 ? "frame" : "second"}.`;
 }
 
 function paintCells(data, { state, palette, mode }) {

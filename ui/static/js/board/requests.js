@@ -74,7 +74,8 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
   }
 
   async function fetchHeads() {
-    if (layerOfHeads === null || !view.state.answer) {
+    ui.answer.rows.disabled = view.earlier; // the server has the heads of the newest answer only
+    if (layerOfHeads === null || !view.state.answer || view.earlier) {
       view.heads = null;
       repaint(["reading"]);
       return;

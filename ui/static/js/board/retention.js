@@ -1,8 +1,11 @@
 // The retention timeline of one tier. x: stream time, y: frame. The line of a frame starts on the diagonal, when the frame was
 // seen, and fades as the tier evicts its tokens.
+import { axisFrames } from "./codec.js";
+import { evidenceSpans } from "./axis.js";
 import { cellPicture, putCell } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba, shareAlpha, tierPattern } from "../shared/palette.js";
+import { grownAxis } from "./zoom.js";
 
 /** Groups per row of the history: the three tiers, and all layers. */
 const GROUPS = 4;
@@ -18,9 +21,10 @@ export function heldShare(history, tier, at, frame) {
 }
 
 /** Geometry of one small figure. */
-export function layoutRetention(width, { state: { meta } }) {
+export function layoutRetention(width, { state: { meta, frames } }) {
   const size = { left: 2, top: 4, width: width - 4, height: Math.min(230, Math.max(110, Math.round(width * 0.92))) };
-  return { ...size, bins: meta.history_bins, total: size.height + 24 };
+  const bins = Math.min(meta.history_bins, Math.ceil(grownAxis(frames, axisFrames(meta)) / meta.history_step));
+  return { ...size, bins, total: size.height + 24 };
 }
 
 /** Moment and frame bin under a point, or null. */
@@ -91,6 +95,7 @@ export function drawRetention(ctx, layout, tier, { state, palette, ratio }) {
     const now = left + (moments / bins) * width;
     ctx.fillStyle = rgba(palette.ink, 0.35);
     ctx.fillRect(Math.min(now, left + width) - 1, top, 1, height);
+    outlineRows(ctx, layout, { state, palette }, now);
   }
   ctx.font = `500 11px ${palette.font}`;
   ctx.fillStyle = rgba(palette.quiet, 1);
@@ -98,6 +103,18 @@ export function drawRetention(ctx, layout, tier, { state, palette, ratio }) {
   ctx.textAlign = "left";
   ctx.fillText("stream time →", left, top + height + 7);
   ctx.fillText("↑ frame", left + 6, top + 7);
+}
+
+/** Outline the rows of the evidence of the last answer, from the diagonal to now. */
+function outlineRows(ctx, { left, top, width, height, bins }, { state, palette }, now) {
+  ctx.strokeStyle = rgba(palette.read, 1);
+  ctx.lineWidth = 1.5;
+  for (const [first, stop] of evidenceSpans(state)) {
+    const [from, to] = [Math.floor(first / state.meta.history_step), Math.ceil(stop / state.meta.history_step)];
+    const x = left + (from / bins) * width;
+    const y = top + height - (to / bins) * height;
+    if (now > x) ctx.strokeRect(x - 0.75, y - 0.75, now - x + 1.5, ((to - from) / bins) * height + 1.5);
+  }
 }
 
 /** Mark the row of the frame under the cursor. */

@@ -1,7 +1,7 @@
 // The token history of one frame: how many of its tokens each layer held over stream time, and for one layer the importance of
 // each token at every eviction next to the lowest importance kept.
 import { NO_SCORE, TIERS, fromBase64, layerNumber } from "./codec.js";
-import { drawSwatch } from "./axis.js";
+import { drawSwatch, evidenceSpans } from "./axis.js";
 import { clock, count, whole } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
 import { tickStep } from "./scales.js";
@@ -87,9 +87,19 @@ export function describeMoment(state, history, { layer, moment }, patch) {
   return { title: `Eviction at ${clock(history.moments[moment], true)}`, lines };
 }
 
-/** Draw the ribbons, the scores and the time axes. */
+/** Whether a frame is part of the evidence of the last answer. */
+export function isEvidence(state, frame) {
+  return evidenceSpans(state).some(([first, stop]) => frame >= first && frame < stop);
+}
+
+/** Draw the ribbons, the scores and the time axes; the ribbons are outlined if the frame is evidence of the last answer. */
 export function drawHistory(ctx, layout, view) {
   drawRibbons(ctx, layout, view);
+  if (isEvidence(view.state, view.tokenHistory.frame)) {
+    ctx.strokeStyle = rgba(view.palette.read, 1);
+    ctx.lineWidth = 1.5;
+    ctx.strokeRect(layout.left - 1, TOP - 2, layout.width + 2, layout.bottom - TOP + 4);
+  }
   drawScores(ctx, layout, view);
   drawTime(ctx, layout, view);
 }
@@ -235,6 +245,7 @@ export function describeHistory(state, history) {
   const { meta } = state;
   const per = meta.tokens_per_frame;
   const lines = [`Frame ${history.frame + 1} was seen at ${clock(history.seen, true)} as ${count(per, "token")} in each of ${meta.layers} layers.`];
+  if (isEvidence(state, history.frame)) lines.push("It is part of the evidence of the last answer (outlined).");
   if (!history.moments.length && history.untold) {
     return [...lines, `${count(history.untold, "eviction")} since then, but this policy does not record evictions per token. The view of the opened frame shows which patches are held now.`];
   }

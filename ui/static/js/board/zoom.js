@@ -1,9 +1,13 @@
 // The window of frames shown by filmstrip and heatmap, from the whole stream down to one frame. Pure functions.
 
-/** Length of the shown time axis: it grows in steps with the frames seen, so that little space is empty. Pure. */
+/** Shortest time axis in frames, and the factor by which it grows: at most an eighth of a longer axis is empty. */
+const SHORTEST = 16;
+const GROWTH = 9 / 8;
+
+/** Length of the shown time axis: it grows in small steps with the frames seen, without room for the rest of the stream. Pure. */
 export function grownAxis(frames, axis) {
-  let length = 24;
-  for (let step = 0; length < frames; step += 1) length = step % 2 ? length * 4 / 3 : length * 3 / 2;
+  let length = SHORTEST;
+  while (length < frames) length = Math.ceil(length * GROWTH);
   return Math.min(axis, length);
 }
 

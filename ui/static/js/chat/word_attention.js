@@ -64,7 +64,7 @@ export function topHead(word, layer, column) {
 export function withWord(view) {
   const { word, state } = view;
   if (!word || !state.meta || word.bin !== state.meta.bin || word.layers !== state.meta.layers) return view;
-  const moments = word.peaks.filter((c) => Number.isFinite(state.times[c])).map((c) => ({ start: state.times[c], end: state.times[c] }));
+  const moments = word.peaks.filter((c) => Number.isFinite(state.times[c])).map((c) => ({ frames: [c * word.bin, (c + 1) * word.bin] }));
   const answer = { rest: null, peaks: [], ...state.answer, columns: word.columns, attention: word.attention, largest: word.top, fate: { moments }, word: word.text };
   const heads = view.heads && {
     layer: view.heads.layer, heads: word.heads, frames: word.columns, bin: word.bin, largest: Array(word.heads).fill(word.largest[view.heads.layer]),

@@ -68,9 +68,9 @@ export function makeGlossary(terms) {
   });
   addEventListener("scroll", () => !tip.hidden && place(), { capture: true, passive: true });
 
-  /** A button that shows the term's definition; plain text for unknown terms. */
-  function term(shown) {
-    const known = forms.get(shown.toLowerCase());
+  /** A button that shows the definition of the term `name` (by default its own text); plain text for unknown terms. */
+  function term(shown, name = shown) {
+    const known = forms.get(name.toLowerCase());
     if (!known) return document.createTextNode(shown);
     const node = h("button", { type: "button", class: "hl-term" }, shown);
     node.addEventListener("pointerenter", (event) => event.pointerType === "mouse" && show(node, known));
@@ -110,6 +110,9 @@ export function makeGlossary(terms) {
           marking = setTimeout(() => this.markPage(), MARK_MS);
         });
         watched.observe(settings, { childList: true, subtree: true });
+      }
+      for (const node of document.querySelectorAll("[data-term]:not(.hl-term)")) {
+        if (!node.querySelector(".hl-term")) node.replaceChildren(term(node.textContent, node.getAttribute("data-term")));
       }
       for (const places of CAPTIONS) {
         const seen = new Set();

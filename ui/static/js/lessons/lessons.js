@@ -2,7 +2,7 @@
 import { h, setText } from "../shared/dom.js";
 import { makeStep, paragraph } from "./step.js";
 import { makePointer } from "./pointing.js";
-import { address, finished, keep, linked, reached, recall, statusOf } from "./progress.js";
+import { address, finished, keep, linked, predictions, reached, recall, revealed, statusOf } from "./progress.js";
 
 /** Time between two requests for a result that is not available yet. */
 const RETRY_MS = 700;
@@ -121,7 +121,12 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
     setText(after, index + 1 < lesson.steps.length ? "Next" : "Finish");
     step.heading.focus({ preventScroll: true });
     const target = lesson.steps[index].point;
-    if (target?.view && !matchMedia("(max-width: 640px)").matches) pointer.at(target);
+    if (target?.view) pointer.at(target, false);
+  }
+
+  /** Select on the page what an action opens. */
+  function showSource(action) {
+    bus.publish("source", action.do === "play" ? { kind: "clip", id: action.clip } : { kind: "run", id: action.run });
   }
 
   function act(which) {
@@ -137,7 +142,7 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
       return;
     }
     if (action.do === "play" || action.do === "run") {
-      bus.publish("source", action.do === "play" ? { kind: "clip", id: action.clip } : { kind: "run", id: action.run });
+      showSource(action);
       visited[index].reply = null;
     }
     shown.busy(which, true);
@@ -160,22 +165,35 @@ export function mountLessons(element, { lessons, glossary, calculator, bus, send
         return;
       }
       shown.showResult(reply);
+      if (reply.opened) showSource(reply.opened);
       if (reply.waiting) retryTimer = setTimeout(reveal, RETRY_MS);
-      else visited[at].reply = reply;
+      else {
+        visited[at].reply = reply;
+        progress = revealed(progress, lesson.id, at);
+        keep(progress);
+      }
     });
   }
 
   function finish() {
     const done = lesson;
-    progress = finished(progress, done.id);
+    const { of, shown, next: open } = predictions(progress, done);
+    if (of && !shown) {
+      if (open !== index) go(open);
+      step.note("You have not revealed a result yet. Choose an answer, then press “See what happens”.", "info");
+      return;
+    }
+    progress = finished(progress, done);
     keep(progress);
     const next = lessons.find((item) => item.number > done.number);
     leave();
     foot.hidden = true;
     const heading = h("h3", { tabindex: "-1" }, "Done");
+    const results = shown < of ? ` You revealed ${shown} of ${of} results.` : "";
     body.replaceChildren(h("div", { class: "hl-lesson-step" }, heading,
-      paragraph(`You finished “${done.title}”. The page shows again what you had open before.`, glossary),
+      paragraph(`You finished “${done.title}”.${results} The page shows again what you had open before.`, glossary),
       h("div", { class: "hl-lesson-actions" },
+        open >= 0 ? h("button", { type: "button", class: "hl-button", onclick: () => begin(done, open) }, `Back to step ${open + 1}`) : null,
         next ? h("button", { type: "button", class: "hl-button is-main", onclick: () => begin(next, 0) }, `Next: ${next.title}`) : null,
         h("button", { type: "button", class: "hl-button", onclick: () => shut() }, "Close the lessons"))));
     heading.focus({ preventScroll: true });

@@ -10,7 +10,7 @@ export function placeOf(view) {
 const RETRY_MS = 400;
 const TIMEOUT_MS = 60_000;
 
-/** Create the highlighter. `show(target)` selects the target on the board. Returns {at(target), off()}. */
+/** Create the highlighter. `show(target)` selects the target on the board. Returns {at(target, scroll), off()}. */
 export function makePointer(show) {
   let ringed = null;
   let retryTimer = 0;
@@ -21,7 +21,7 @@ export function makePointer(show) {
   };
 
   /** Highlight the first visible element. Retry until the most specific one appears, as figures are hidden before the first frame. */
-  function ring(places, since) {
+  function ring(places, since, scroll) {
     const visible = (selector) => [...document.querySelectorAll(selector)].find((found) => found.offsetParent);
     const node = places.map(visible).find(Boolean);
     if (node && node !== ringed) {
@@ -29,18 +29,20 @@ export function makePointer(show) {
       ringed = node;
       node.classList.add("hl-pointed");
       const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-      node.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
+      if (scroll) node.scrollIntoView({ block: "start", behavior: calm ? "auto" : "smooth" });
     }
-    if (!node?.matches(places[0]) && performance.now() - since < TIMEOUT_MS) retryTimer = setTimeout(ring, RETRY_MS, places, since);
+    if (!node?.matches(places[0]) && performance.now() - since < TIMEOUT_MS) retryTimer = setTimeout(ring, RETRY_MS, places, since, scroll);
   }
 
   return {
     off,
-    at(target) {
+    /** Highlight a target. Without `scroll`, the page stays where it is, so that the memory remains in view. */
+    at(target, scroll = true) {
       off();
-      if (!OUTSIDE_BOARD[target.view] || target.view === "settings") show(target);
-      const places = placeOf(target.view);
-      ring(OUTSIDE_BOARD[target.view] ? [places[1]] : places, performance.now());
+      const { view, ...place } = target;
+      if (!OUTSIDE_BOARD[view] || view === "settings") show(scroll ? target : place);
+      const places = placeOf(view);
+      ring(OUTSIDE_BOARD[view] ? [places[1]] : places, performance.now(), scroll);
     },
   };
 }

@@ -2,15 +2,35 @@
 
 const KEY = "hermes-lessons";
 
-/** Progress after showing a step: {id: {step, done}}. Pure. */
+/** Progress after showing a step: {id: {step, done, revealed}}; `revealed` lists the steps whose result was shown. Pure. */
 export function reached(progress, id, step) {
   const before = progress[id] ?? { step: 0, done: false };
   return { ...progress, [id]: { ...before, step } };
 }
 
-/** Progress after finishing a lesson. Pure. */
-export function finished(progress, id) {
-  return { ...progress, [id]: { step: 0, done: true } };
+/** Progress after the result of a step was shown. Pure. */
+export function revealed(progress, id, step) {
+  const before = progress[id] ?? { step, done: false };
+  return { ...progress, [id]: { ...before, revealed: [...new Set([...known(before), step])].sort((a, b) => a - b) } };
+}
+
+/** Steps whose result was shown. Stored progress may be damaged or from an earlier version. */
+function known(entry) {
+  return Array.isArray(entry?.revealed) ? entry.revealed.filter(Number.isInteger) : [];
+}
+
+/** The predictions of a lesson: how many there are, how many results were shown, and the first step without one (or -1). Pure. */
+export function predictions(progress, lesson) {
+  const shown = known(progress[lesson.id]);
+  const steps = lesson.steps.map((step, index) => (step.choices?.length ? index : -1)).filter((index) => index >= 0);
+  return { of: steps.length, shown: steps.filter((index) => shown.includes(index)).length, next: steps.find((index) => !shown.includes(index)) ?? -1 };
+}
+
+/** Progress after the end of a lesson. It counts as done once a result was shown, or if this page has none of its predictions. Pure. */
+export function finished(progress, lesson) {
+  const { of, shown } = predictions(progress, lesson);
+  const done = Boolean(progress[lesson.id]?.done) || shown > 0 || of === 0;
+  return { ...progress, [lesson.id]: { ...progress[lesson.id], step: 0, done } };
 }
 
 /** Status of a lesson in the list. Pure. */

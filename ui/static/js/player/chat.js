@@ -164,6 +164,9 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     setText(node.question, turn.question);
     answers.draw(node.answer, turn, current && (Boolean(run) || watched.includes(turn.id)));
     node.answer.title = run && turn.state === "done" && !hasWords(turn) ? "This recording does not contain the attention of single words." : "";
+    if (!node.why && current && ["done", "stopped"].includes(turn.state) && turn.at !== null) {
+      node.why = node.last.appendChild(h("button", { type: "button", class: "hl-why", title: "Show on the board what this answer attended to", onclick: () => showRead(turn.id) }, "What it read"));
+    }
     node.root.dataset.state = turn.state;
     node.root.classList.toggle("is-earlier", !current);
     node.cancel.hidden = turn.state !== "waiting";
@@ -181,12 +184,21 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     node.foot.replaceChildren(...(verdict ? [h("span", { "data-right": String(turn.right) }, verdict), rest ? " · " : ""] : []), rest);
   }
 
-  /** Keep the verdict of an answer that the board no longer shows as text. */
+  /** Keep the verdict of an answer of an earlier stream, which the board no longer knows, as text. */
   function unlink({ why }) {
     if (!why || why.disabled) return;
     why.disabled = true;
-    why.title = "The board shows the reasons for the last answer";
+    why.title = "The board shows another stream";
     setText(why, why.textContent.replace(" ↓", ""));
+  }
+
+  /** Show what an answer attended to. A recording jumps to the moment of the answer. */
+  function showRead(id) {
+    const turn = turns.find((one) => one.id === id);
+    if (!turn) return;
+    if (run) bus.publish("seek", turn.at);
+    bus.publish("read", { question: turn.question, answer: turn.answer, at: turn.at });
+    if (nodes.get(id)?.answerKey) bus.publish("why", null);
   }
 
   /** Show below a scored answer whether it is right, its verdict, and a link to the reasons. */
@@ -201,10 +213,8 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     node.answerKey = key;
     const known = turn.right === true || turn.right === false; // already shown above
-    nodes.forEach(unlink); // the board shows the reasons of this answer only
     const text = verdictText(fate, known);
-    if (!text) return;
-    node.why ??= node.last.appendChild(h("button", { type: "button", class: "hl-why", title: "Show the reasons on the board", onclick: () => bus.publish("why", null) }));
+    if (!text || !node.why) return; // without a button, it was asked before the first frame
     node.why.dataset.right = String(fate.right);
     node.why.disabled = fate.outcome === "absent";
     node.why.title = node.why.disabled ? "No frame contains evidence of this answer" : "Show the reasons on the board";

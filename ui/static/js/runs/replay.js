@@ -153,12 +153,12 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = fals
       if (run?.title !== next.title || run?.label !== next.label) {
         setText(title, next.title);
         setText(about, next.about);
-        hint.replaceChildren(...(next.look ? [h("strong", {}, "What to look at: "), next.look] : []));
         setText(label.lastChild, next.label);
         range.max = String(next.seconds);
         marks.replaceChildren(...next.stops.map((stop) => h("i", { style: `left: ${(100 * stop.at) / Math.max(next.seconds, 1e-9)}%` })));
         address.hidden = true;
       }
+      if (run?.look !== next.look) hint.replaceChildren(...(next.look ? [h("strong", {}, "What to look at: "), next.look] : []));
       run = next;
       copy.hidden = !run.id;
       start.hidden = !run.clip;

@@ -24,6 +24,8 @@ from hermes.errors import HermesError
 
 KIND = "pretended"
 backend_registration._setup_privateuseone_for_python_backend(KIND)  # the name, a guard and a module that do nothing
+LAYERS = 4
+"""Layers of the models that keep keys and values."""
 COPIES = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default, torch.ops.aten.to.other}
 
 
@@ -134,7 +136,9 @@ def compare(folder: Path, policy: str) -> str:
         move(model.model, f"{KIND}:0")
         settings = json.loads((folder / "preprocessor_config.json").read_text())
         spread = type(model)(model.model, model.tokenizer, model.card, settings)
-        if [str(device) for device in spread.layer_devices] != [f"{KIND}:0"] * 5 + [f"{KIND}:1"] * 5:
+        if [str(device) for device in spread.layer_devices] != [
+            f"{KIND}:{i}" for i in (0, 1) for _ in range(LAYERS // 2)
+        ]:
             return f"the layers lie on {spread.layer_devices}"
         try:
             found = _stream(spread, policy)
@@ -160,7 +164,7 @@ if __name__ == "__main__":
     results = {}
     for family, make in tiny.FAMILIES.items():
         (root / family).mkdir()
-        make(root / family)
+        make(root / family, layers=LAYERS)
         results[f"{family} hermes"] = compare(root / family, "hermes")
     for policy in hermes.POLICIES:
         results[f"llava_onevision {policy}"] = compare(root / "llava_onevision", policy)

@@ -7,6 +7,7 @@ import pytest
 import tiny
 import torch
 from invariants import check_answer, check_memory
+from pairwise import pairwise
 from transformers import AutoModelForImageTextToText
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
@@ -19,9 +20,8 @@ from hermes.memory.cache import Provenance
 QUESTION = "What was first?"
 FRAMES = 12
 NUMBERS = {"image_mean": [0.48, 0.45, 0.40], "image_std": [0.26, 0.25, 0.27]}
-
-
 MODELS = tiny.FAMILIES | tiny.VARIANTS
+POLICIES = ("hermes", "full", "sliding-window")  # all others: test_policy_matrix.py
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
@@ -100,8 +100,7 @@ def expected_logits(model, reference, frames, times, positions, answered=()):
     return reference(input_ids=ids, **extra).logits
 
 
-@pytest.mark.parametrize("chunk", [1, 3, 16])
-@pytest.mark.parametrize("policy", ["hermes", "full", "sliding-window"])  # all others: test_policy_matrix.py
+@pytest.mark.parametrize(("family", "policy", "chunk"), pairwise(MODELS, POLICIES, (1, 3, 16)), indirect=["family"])
 def test_streaming_equals_transformers(family, reference, policy, chunk):
     model, _ = family
     frames, times = pictures(FRAMES), np.arange(FRAMES) / 2
@@ -171,8 +170,9 @@ def test_frames_are_prepared_as_transformers_does(family, size):
     np.testing.assert_allclose(prepared.numpy(), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("reindexing", ["lazy", "eager"])
-@pytest.mark.parametrize("policy", ["hermes", "full", "sliding-window"])
+@pytest.mark.parametrize(
+    ("family", "policy", "reindexing"), pairwise(MODELS, POLICIES, ("lazy", "eager")), indirect=["family"]
+)
 def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
     model, _ = family
     session = hermes.StreamSession(model, policy=policy, budget=60, reindexing=reindexing, chunk=3)
@@ -185,14 +185,20 @@ def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
     check_memory(session.snapshot(), model.max_positions, model.axes)
 
 
+@pytest.fixture(scope="module")
+def short_family(family, tmp_path_factory):
+    """The same family with fewer positions than the stream has tokens."""
+    folder = tmp_path_factory.mktemp("short") / family[1].name
+    folder.mkdir()
+    return hermes.load(MODELS[folder.name](folder, max_positions=1100), device="cpu")
+
+
 @pytest.mark.parametrize("policy", ["hermes", "sliding-window"])
-def test_positions_stay_inside_a_short_range(family, tmp_path, policy):
-    name = family[1].name
-    (tmp_path / name).mkdir()
-    model = hermes.load(MODELS[name](tmp_path / name, max_positions=1500), device="cpu")
-    session = hermes.StreamSession(model, policy=policy, budget=60)
-    for start in range(0, 400, 100):
-        session.push(pictures(100), start + np.arange(100.0))
+def test_positions_stay_inside_a_short_range(short_family, policy):
+    model, frames = short_family, pictures(100)
+    session = hermes.StreamSession(model, policy=policy, budget=60, chunk=20)
+    for start in range(0, 300, 100):
+        session.push(frames, start + np.arange(100.0))
         check_memory(session.snapshot(), model.max_positions, model.axes)
     assert any(event.reindexed.any() for event in session.snapshot().evictions)
     said = "".join(session.ask(QUESTION, max_new_tokens=3))

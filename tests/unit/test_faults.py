@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import queue
 import threading
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import tiny
 from patience import PATIENCE, until
 
 import hermes
@@ -23,8 +25,8 @@ from hermes.serving.scheduling import Work
 from hermes.session.answer import Answer
 from ui.player.conversation import Conversation
 
-SETTINGS = StreamSettings(model="healthy", budget=48, chunk=4)
-FRAME = np.zeros((48, 64, 3), np.uint8)
+SETTINGS = StreamSettings(model="healthy", budget=12, chunk=4)
+FRAME = np.zeros((24, 32, 3), np.uint8)
 QUESTION = "What is shown now?"
 ERRORS = {
     "fault": RuntimeError("shapes do not fit"),
@@ -36,8 +38,12 @@ ERRORS = {
 
 
 @pytest.fixture(scope="module")
-def models():
-    return {"healthy": hermes.load("pocket"), "victim": hermes.load("pocket")}
+def models(tmp_path_factory):
+    """Two small models: the faults are in what surrounds a model."""
+    folder = tiny.llava_onevision(tmp_path_factory.mktemp("faults"), layers=4)
+    card = folder / "hermes.json"
+    card.write_text(json.dumps(json.loads(card.read_text()) | {"max_new_tokens": 6}))
+    return {name: hermes.load(folder, device="cpu") for name in ("healthy", "victim")}
 
 
 @pytest.fixture(scope="module")
@@ -533,7 +539,8 @@ def test_the_sentence_of_an_error_needs_no_memory(monkeypatch):
     assert done == [1]
 
 
-def test_the_policy_under_test_evicts():
+def test_the_policy_under_test_evicts(models):
     """The hooks of eviction are reached: four frames exceed the budget."""
-    assert isinstance(hermes.StreamSession(hermes.load("pocket"), "hermes", budget=48).policy, Hermes)
-    assert 4 * hermes.load("pocket").tokens_per_frame > SETTINGS.budget
+    model = models["victim"]
+    assert isinstance(hermes.StreamSession(model, SETTINGS.policy, budget=SETTINGS.budget).policy, Hermes)
+    assert 4 * model.tokens_per_frame > SETTINGS.budget

@@ -11,6 +11,7 @@ import tiny
 import torch
 
 from hermes.backbones import catalogue
+from hermes.bench import random_weights
 from hermes.bench.random_weights import bandwidth, measure, random_model
 from hermes.cli import main
 
@@ -21,8 +22,8 @@ SIZES = {
     "qwen3_vl": SMALL_TOWER | {"depth": 3, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1]},
     "qwen3_vl_moe": SMALL_TOWER
     | {"depth": 3, "num_heads": 2, "out_hidden_size": 64, "deepstack_visual_indexes": [0, 1]},
-    "smolvlm": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
-    "internvl": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
+    "smolvlm": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 128},
+    "internvl": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2, "image_size": [56, 56]},
     "video_llama_3": SMALL_TOWER | {"num_hidden_layers": 2, "num_attention_heads": 2},
     "qwen3_5": SMALL_TOWER | {"depth": 2, "num_heads": 2, "out_hidden_size": 64},
     "glm4v": SMALL_TOWER | {"depth": 2, "num_heads": 2, "out_hidden_size": 64},
@@ -43,7 +44,8 @@ def shrunken(family):
 
 
 @pytest.mark.parametrize("family", list(tiny.FAMILIES))
-def test_every_family_is_measured_with_its_bounds(family):
+def test_every_family_is_measured_with_its_bounds(family, monkeypatch):
+    monkeypatch.setattr(random_weights, "BANDWIDTH_BYTES", 2**22)
     model = random_model(shrunken(family), torch.device("cpu"), torch.float32)
     frames = np.random.default_rng(0).integers(0, 256, (4, 28, 42, 3), np.uint8)
     budget = 2 * max(model.tokens_per_frame, model.layout(28, 42).grid[0] * model.layout(28, 42).grid[1])

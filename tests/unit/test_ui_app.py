@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from gradio import Blocks
 
 import app
 import hermes
@@ -200,6 +201,7 @@ def test_programs_are_offered_nothing_and_nothing_is_reported(tiny_folder):
     assert set(public["named_endpoints"]) == {"/options", "/start", "/push", "/ask", "/status", "/memory", "/close"}
     assert public["unnamed_endpoints"] == {}
     assert page.analytics_enabled is False
+    assert page._queue.sleep_when_free > Blocks()._queue.sleep_when_free, "an idle server polls less often"
     launch = launch_options(Quota(), made.handlers, made.opening)
     assert launch["run_history"] is False
     assert launch["footer_links"] == ["api"]

@@ -38,15 +38,31 @@ def engine():
     running.close()
 
 
-@pytest.fixture
-def make(engine, tmp_path):
+def new_visitor(engine, folder):
     clips = {clip.id: clip for clip in read_clips(ASSETS / "clips")}
     loader = ModelLoader(engine)
     loader.ensure("pocket")
+    return Visitor(StreamSettings(speed=4.0), loader, clips, hermes.POLICIES, downloads=folder / "files")
+
+
+def play_and_ask(visitor):
+    """Pause a clip after a few frames, and ask a question."""
+    visitor.start(visitor.source({"kind": "clip", "id": "first-card"}))
+    until(lambda: visitor.poll(None, -1)[0]["frames"] >= 8)
+    visitor.transport("pause")
+    stream = visitor.stream
+    until(lambda: stream.view().state == "paused")
+    with stream._lock:  # the step with the last frames is complete
+        pass
+    list(visitor.ask("What is shown now?"))
+
+
+@pytest.fixture
+def make(engine, tmp_path):
     made = []
 
     def new():
-        made.append(Visitor(StreamSettings(speed=4.0), loader, clips, hermes.POLICIES, downloads=tmp_path / "files"))
+        made.append(new_visitor(engine, tmp_path))
         return made[-1]
 
     yield new
@@ -58,15 +74,29 @@ def make(engine, tmp_path):
 def paused(make):
     """A visitor whose clip is paused after a question."""
     visitor = make()
-    visitor.start(visitor.source({"kind": "clip", "id": "first-card"}))
-    until(lambda: visitor.poll(None, -1)[0]["frames"] >= 8)
-    visitor.transport("pause")
-    stream = visitor.stream
-    until(lambda: stream.view().state == "paused")
-    with stream._lock:  # the step with the last frames is complete
-        pass
-    list(visitor.ask("What is shown now?"))
+    play_and_ask(visitor)
     return visitor
+
+
+@pytest.fixture(scope="module")
+def files(engine, tmp_path_factory):
+    """The files of a saved stream with a question, by name."""
+    folder = tmp_path_factory.mktemp("files")
+    visitor = new_visitor(engine, folder)
+    play_and_ask(visitor)
+    saved(folder / "saved", visitor)
+    visitor.close()
+    return {path.name: path.read_bytes() for path in (folder / "saved").iterdir()}
+
+
+@pytest.fixture
+def kept(files, tmp_path):
+    """A folder with those files."""
+    folder = tmp_path / "saved"
+    folder.mkdir()
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+    return folder
 
 
 def saved(folder, visitor, limit=2000):
@@ -141,12 +171,13 @@ def test_a_saved_stream_takes_over_the_slot_of_the_visitors_own_stream(make, pau
         {"pictures": KEY + ".missing.pictures"},
     ],
 )
-def test_a_hostile_file_is_not_offered_and_is_deleted(paused, tmp_path, change):
-    autosave = saved(tmp_path / "saved", paused)
-    (path,) = (tmp_path / "saved").glob("*.json")
+def test_a_hostile_file_is_not_offered_and_is_deleted(kept, change):
+    autosave = Autosave(kept, 2000)
+    assert autosave.offer(KEY) is not None
+    (path,) = kept.glob("*.json")
     path.write_text(json.dumps(json.loads(path.read_text("utf-8")) | change), "utf-8")
     assert autosave.offer(KEY) is None
-    assert list((tmp_path / "saved").iterdir()) == []
+    assert list(kept.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["", "[", "null", "[]", '{"format": NaN}', "[" * 100_000])
@@ -156,9 +187,9 @@ def test_a_damaged_file_is_not_offered(tmp_path, text):
     assert autosave.offer(KEY) is None
 
 
-def test_a_damaged_session_is_refused_with_a_sentence(make, paused, tmp_path):
-    autosave = saved(tmp_path / "saved", paused)
-    (session,) = (tmp_path / "saved").glob("*.session")
+def test_a_damaged_session_is_refused_with_a_sentence(make, kept):
+    autosave = Autosave(kept, 2000)
+    (session,) = kept.glob("*.session")
     session.write_bytes(session.read_bytes()[:-100])
     visitor = make()
     visitor.offer_saved(autosave.offer(KEY))
@@ -188,13 +219,12 @@ def test_the_oldest_makes_room_and_a_visitor_who_leaves_is_forgotten(paused, tmp
     assert list((tmp_path / "saved").iterdir()) == []
 
 
-def test_old_saved_streams_are_deleted_at_start(paused, tmp_path):
-    saved(tmp_path / "saved", paused)
+def test_old_saved_streams_are_deleted_at_start(kept):
     old = time.time() - KEPT_HOURS * 3600 - 60
-    for path in (tmp_path / "saved").iterdir():
+    for path in kept.iterdir():
         os.utime(path, (old, old))
-    Autosave(tmp_path / "saved", 10)
-    assert list((tmp_path / "saved").iterdir()) == []
+    Autosave(kept, 10)
+    assert list(kept.iterdir()) == []
 
 
 def test_a_folder_with_other_files_is_refused_and_left_as_it_is(tmp_path):
@@ -231,15 +261,14 @@ def test_files_of_others_are_never_deleted_to_make_room(paused, tmp_path):
         lambda data: save({**load(data), "frames": load(data)["frames"].astype(np.float64)}),
     ],
 )
-def test_damaged_pictures_are_reported_and_the_memory_is_restored(make, paused, tmp_path, change):
-    autosave = saved(tmp_path / "saved", paused)
-    (pictures,) = (tmp_path / "saved").glob("*.pictures")
+def test_damaged_pictures_are_reported_and_the_memory_is_restored(make, kept, change):
+    (pictures,) = kept.glob("*.pictures")
     pictures.write_bytes(change(pictures.read_bytes()))
     visitor = make()
-    visitor.offer_saved(autosave.offer(KEY))
+    visitor.offer_saved(Autosave(kept, 2000).offer(KEY))
     visitor.resume_saved()
     state, _ = visitor.poll(None, -1)
-    assert state["frames"] == paused.stream.view().snapshot.frames_seen
+    assert state["frames"] >= 8
     assert "pictures of the saved stream are damaged" in state["notice"]["text"]
     assert visitor.stream.thumbnails(range(state["frames"])) == {}
 
@@ -300,15 +329,15 @@ def test_a_full_disk_is_reported_and_loses_nothing(make, paused, tmp_path, monke
     assert len(visitor.conversation.turns) == 2
 
 
-def test_a_server_that_was_killed_while_it_saved_starts_again(paused, tmp_path):
-    autosave = saved(tmp_path / "saved", paused)
+def test_a_server_that_was_killed_while_it_saved_starts_again(kept):
     for name in (".0123456789abcdef.part.session", f"{KEY}.json.part", f"{KEY}.0123456789abcdef.pictures"):
-        (tmp_path / "saved" / name).write_bytes(b"half a fi")
-    assert Autosave(tmp_path / "saved", 2000).offer(KEY) is not None
-    assert not list((tmp_path / "saved").glob(".*"))
-    assert not list((tmp_path / "saved").glob("*.part"))
+        (kept / name).write_bytes(b"half a fi")
+    autosave = Autosave(kept, 2000)
+    assert autosave.offer(KEY) is not None
+    assert not list(kept.glob(".*"))
+    assert not list(kept.glob("*.part"))
     autosave.delete(KEY)
-    assert list((tmp_path / "saved").iterdir()) == []
+    assert list(kept.iterdir()) == []
 
 
 def test_a_fault_of_one_visitor_does_not_keep_others_from_being_saved(paused, tmp_path):

@@ -188,7 +188,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     ui.legend.replaceChildren(...meta.groups.map((tier) => h("li", {}, h("span", { class: `hl-swatch hl-swatch-${tier}` }),
       h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), h("small", {}, ` ${TIER_WORDS[tier]}`)))));
     const mode = view.word ? "answer" : view.mode;
-    const ends = MODES[mode].ends(meta);
+    const ends = view.word ? ["0", "max"] : MODES[mode].ends(meta);
     const unit = view.word ? `share of the attention while “${view.word.text}” was written, one line per head` : MODES[mode].unit;
     ui.layers.scale.title = unit;
     ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${mode}` }), ends[1],

@@ -1,9 +1,12 @@
 """Runs two to four policies on the same frames and asks all of them the same question.
 
 Each batch of frames is pushed into every memory in turn; a question waits until all memories have seen the same frames. The
-engine runs one step at a time, so that other streams are served in between. The time to first token starts when a memory
-starts its answer, so it excludes the answers of the other memories. A fault in one memory ends that memory or its answer;
-the others continue.
+engine runs one step at a time, so that other streams are served in between. A fault in one memory ends that memory or its
+answer; the others continue.
+
+Times to first token are comparable: they exclude the answers of other memories and the steps of other streams. Before its
+timed answer, each memory prefills the question once without timing it, since the first one to answer would otherwise load
+the weights into the processor's caches for all. The order in which the memories answer rotates from question to question.
 """
 
 from __future__ import annotations
@@ -50,6 +53,8 @@ class Lane:
             (`error` is the error message; no more frames are pushed).
         first_token_ms: Time to first token of the answer in milliseconds.
         error: Error message if the memory failed.
+        pieces: The rest of the answer in state "writing".
+        warm: Whether the question was prefilled without timing.
     """
 
     cell: Cell
@@ -61,6 +66,7 @@ class Lane:
     first_token_ms: float | None = None
     error: str | None = None
     pieces: Iterator[str] | None = field(default=None, repr=False)
+    warm: bool = False
 
     @property
     def alive(self) -> bool:
@@ -118,6 +124,8 @@ class SideBySide:
         self._batch: tuple[Frame, list[float]] | None = None
         self._turn = 0  # which lane sees the batch next
         self._question: str | None = None
+        self._order = self._lanes  # in which they answer the last question
+        self._questions = 0
         self._newest: bytes | None = None
         self._listener: Listener | None = None
         self._closed = False
@@ -287,18 +295,17 @@ class SideBySide:
                 self._free_slot()
 
     def _answer(self) -> None:
-        """Start the pending question, or decode the next piece of the first lane that is not done."""
+        """Start the pending question, warm up the next lane, or decode the next piece of its answer."""
         if self._question is not None:
-            for lane in self._lanes:
-                if lane.alive:
-                    lane.question, lane.answer, lane.state, lane.first_token_ms = self._question, "", "waiting", None
-            self._question = None
+            self._begin_answers(self._question)
             return
-        lane = next(lane for lane in self._lanes if lane.state in ("waiting", "writing"))
+        lane = next(lane for lane in self._order if lane.state in ("waiting", "writing"))
         try:
-            if lane.pieces is None:
-                lane.pieces, lane.state = lane.session.ask(lane.question), "writing"
+            if not lane.warm:
+                _warm_up(lane)
                 return
+            if lane.pieces is None:  # the first token belongs to the same step, so that its time excludes other streams
+                lane.pieces, lane.state = lane.session.ask(lane.question), "writing"
             piece = next(lane.pieces, None)
             if piece is not None:
                 lane.answer += piece
@@ -324,6 +331,16 @@ class SideBySide:
         if not self._answering:
             self.close()
 
+    def _begin_answers(self, question: str) -> None:
+        for lane in self._lanes:
+            if lane.alive:
+                lane.question, lane.answer, lane.state = question, "", "waiting"
+                lane.first_token_ms, lane.warm = None, False
+        self._question = None
+        first = self._questions % len(self._lanes)
+        self._order = self._lanes[first:] + self._lanes[:first]
+        self._questions += 1
+
     def close(self) -> None:
         """Free the memories. The run cannot be used afterwards."""
         self._closed = True
@@ -339,6 +356,14 @@ class SideBySide:
 
 def _lane(model: Backbone, cell: Cell, settings: StreamSettings) -> Lane:
     return Lane(cell, StreamSession(model, policy=cell.make(), chunk=settings.chunk))
+
+
+def _warm_up(lane: Lane) -> None:
+    """Prefill the question without timing it, and without a trace in the session."""
+    lane.warm = True
+    pieces = lane.session.ask(lane.question, max_new_tokens=1, record=False)
+    for _ in pieces:
+        pass
 
 
 def _refuse(lane: Lane, sentence: str) -> None:

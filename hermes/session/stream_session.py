@@ -336,6 +336,7 @@ class StreamSession:
         *,
         answer_prefix: str | None = None,
         repetition_penalty: float | None = None,
+        record: bool = True,
     ) -> Iterator[str]:
         """Ask about the frames seen so far; the answer is decoded greedily, piece by piece.
 
@@ -349,6 +350,7 @@ class StreamSession:
             asked: Start of the time to first token, from `time.perf_counter()`; None: now.
             answer_prefix: Text with which the answer to a question with options “(A) … (B) …” starts; None: the policy's.
             repetition_penalty: Penalty of tokens that the answer contains, 1 or more; None: the policy's.
+            record: Whether the session records the answer and its time; False for a warm-up, which leaves no trace.
 
         Returns:
             Iterator over the pieces of the answer. Closing it stops the answer.
@@ -386,7 +388,10 @@ class StreamSession:
         finally:
             if memory is not cache:
                 state.tensors = tensors  # as before the pending frames
-        return self._answering(question, answer, self.seconds, partial(cache.release, memory))
+        release = partial(cache.release, memory)
+        if not record:
+            return _unrecorded(answer, release)
+        return self._answering(question, answer, self.seconds, release)
 
     def _answering(
         self, question: str, answer: Answer, asked_seconds: float, release: Callable[[], None]
@@ -519,6 +524,14 @@ class StreamSession:
         self.state.history = SessionHistory()
         self.token_history = TokenHistoryLog()
         self.stats = SessionStats()
+
+
+def _unrecorded(answer: Answer, release: Callable[[], None]) -> Iterator[str]:
+    try:
+        yield from answer
+    finally:
+        answer.close()
+        release()
 
 
 def _own_settings(policy: Policy) -> dict[str, object]:

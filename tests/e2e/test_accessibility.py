@@ -59,10 +59,9 @@ def test_no_serious_finding_before_and_while_a_stream_runs(open_page):
     assert findings(page) == []
 
 
-def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page):
+def test_no_serious_finding_in_a_recorded_run_and_a_lesson(open_page):
     page = open_page(run=None)  # the page as it opens: a recorded run
     page.locator(".hl-board [data-view=fate]").scroll_into_view_if_needed()
-    page.get_by_text("The lab", exact=True).click()
     page.get_by_role("button", name="Settings", exact=True).click()
     expect(page.get_by_role("dialog", name="Settings")).to_contain_text("For live streams only. This recording: HERMES")
     assert findings(page, DESKTOP) == []
@@ -76,11 +75,16 @@ def test_no_serious_finding_in_a_recorded_run_a_lesson_and_the_lab(open_page):
     assert findings(page, DESKTOP) == []
 
 
-def test_no_serious_finding_in_a_recorded_lab_run(open_page):
+def test_no_serious_finding_in_a_comparison_and_its_pins(open_page):
     page = open_page(width=390, run=None, query="&lab=first-card-side-by-side&t=62")
-    lab = page.get_by_role("region", name="The lab")
+    lab = page.get_by_role("region", name="Compare", exact=True)
     lab.get_by_role("table").wait_for()
     lab.get_by_role("button", name="Table: what each layer holds").click()
+    assert findings(page) == []
+    lab.get_by_role("tab", name="Live").click()
+    assert findings(page, DESKTOP) == []
+    lab.get_by_role("button", name="Pin this result").click()
+    lab.get_by_role("button", name="Remove all").wait_for()
     assert findings(page) == []
 
 

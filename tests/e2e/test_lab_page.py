@@ -1,11 +1,12 @@
-"""The lab in a browser: memories side by side on a bundled clip, one question to all; recorded, saved and opened again."""
+"""The view Compare: methods side by side on a clip, one question to all; recorded, saved, opened again and pinned."""
 
 from __future__ import annotations
 
 import json
 import re
+import statistics
 
-from conftest import LOOKS, ROOT, look, until
+from conftest import LOOKS, ROOT, look, started, tabs, until
 from playwright.sync_api import expect
 
 from hermes import trace
@@ -16,25 +17,131 @@ RECORDED = trace.read_lab(RUNS / f"{LAB_ID}.hermesrun")
 QUESTION = "What was the first card?"
 
 
-def open_lab(page):
-    lab = page.get_by_role("region", name="The lab")
-    lab.get_by_text("Compare 2–4 methods on one video").click()
+def lab_of(page):
+    return page.get_by_role("region", name="Compare", exact=True)
+
+
+def lanes_of(lab):
+    return lab.get_by_role("list", name="Methods side by side").get_by_role("listitem")
+
+
+def open_live(page):
+    """Show Compare in place of the stream, and its tab for live comparisons."""
+    page.get_by_role("button", name="Compare", exact=True).click()
+    lab = lab_of(page)
+    lab.get_by_role("tab", name="Live").click()
     return lab
 
 
+def run_live(lab, *more):
+    """Run HERMES and a sliding window, and `more` methods, as fast as possible to the end of the clip."""
+    for number, title in enumerate(("HERMES", "Sliding window", *more, "none", "none")[:4], 1):
+        lab.get_by_label(f"Method {number}").select_option(label=title)
+    lab.get_by_role("combobox", name="Speed").select_option(label="Max")
+    lab.get_by_role("button", name="Run", exact=True).click()
+    expect(lab.get_by_text(re.compile("Finished.* 80 frames"))).to_be_visible()
+
+
 def ask(lab, question):
-    lab.get_by_label("Question to all memories").fill(question)
+    lab.get_by_label("Question to all methods").fill(question)
     lab.get_by_role("button", name="Ask all").click()
     expect(lab.get_by_role("row", name=re.compile(re.escape(question)))).to_be_visible()
 
 
-def test_three_memories_side_by_side(open_page):
-    lab = open_lab(open_page())
-    lab.get_by_label("Memory 2").select_option(label="Sliding window")
-    lab.get_by_label("Speed").select_option(label="Max")
-    lab.get_by_role("button", name="Run", exact=True).click()
-    expect(lab.get_by_text(re.compile("Finished.* 80 frames"))).to_be_visible()
-    lanes = lab.get_by_role("list", name="Memories side by side").get_by_role("listitem")
+def costs(lane):
+    """The costs on a card by name: (value, note)."""
+    return {
+        row.locator("dt").inner_text(): (row.locator("dd span").inner_text(), row.locator("dd small").text_content())
+        for row in lane.locator("dl > div").all()
+    }
+
+
+def drawn(canvas):
+    return canvas.evaluate(
+        "node => node.getContext('2d').getImageData(0, 0, node.width, node.height).data.some(x => x)"
+    )
+
+
+def small_targets(page):
+    """Targets of Compare that are too small for a finger."""
+    return page.evaluate(
+        """() => [...document.querySelectorAll('.hl-head, .hl-lab')].flatMap((part) =>
+        [...part.querySelectorAll('button, summary, select, label, [role="radio"]')])
+        .filter(node => node.checkVisibility() && !node.closest('.hl-hidden'))
+        .filter(node => node.getBoundingClientRect().width < 28 || node.getBoundingClientRect().height < 28)
+        .map(node => node.outerHTML.slice(0, 120))"""
+    )
+
+
+def assert_on_first_screen(page):
+    for part in (lab_of(page), *lanes_of(lab_of(page)).all()):
+        box = part.bounding_box()
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= page.viewport_size["width"]
+        assert box["y"] + box["height"] <= page.viewport_size["height"]
+
+
+def test_two_methods_fit_the_first_screen_and_are_pinned(open_page):
+    page = open_page(width=1280, height=720)
+    lab = open_live(page)
+    run_live(lab)
+    ask(lab, QUESTION)
+    for width, height in ((1280, 720), (1440, 900)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert_on_first_screen(page)
+    held = lanes_of(lab).first.locator("canvas").get_attribute("aria-label")
+    said = lab.locator(".hl-lab-answer").all_inner_texts()
+    verdicts = lab.locator(".hl-lab-verdict").all_inner_texts()
+    lab.get_by_role("button", name="Pin this result").click()
+    first = lab.get_by_role("region", name="Quick tour")
+    expect(first.locator(".hl-lab-question")).to_have_text(f"0:39 {QUESTION} Correct answer: Red circle.")
+    assert first.locator(".hl-lab-answer").all_inner_texts() == said
+    assert first.locator(".hl-lab-verdict").all_inner_texts() == verdicts
+    expect(first.locator("canvas").first).to_have_attribute("aria-label", held)
+    assert drawn(first.locator("canvas").first)
+    pinned = costs(first.get_by_role("listitem").first)
+    assert pinned["Tokens held"] == ("128", "of 1,280 seen")
+    lab.get_by_role("button", name="Pin the stream view").click()  # nothing runs there
+    expect(lab.get_by_role("alert")).to_have_text(re.compile("nothing to pin yet"))
+    lab.get_by_role("tab", name="Recorded").click()
+    lab.get_by_role("radiogroup", name="Available comparisons").get_by_role("radio").first.click()
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    lab.get_by_role("button", name="Pin this result").click()
+    second = lab.get_by_role("region", name=RECORDED.title)
+    expect(second.get_by_role("listitem")).to_have_count(len(RECORDED.lanes))
+    expect(first.get_by_role("listitem")).to_have_count(2)  # side by side with the first one
+    pins = lab.get_by_role("list", name="Pinned results").get_by_role("listitem")
+    pins.first.get_by_role("checkbox").uncheck()
+    expect(first).to_be_hidden()
+    expect(second).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert small_targets(page) == []
+    lab.get_by_role("button", name="Remove all").click()
+    expect(pins).to_have_count(0)
+    assert page.evaluate("sessionStorage.getItem('hermes-pins')") is None
+
+
+def test_pins_stay_in_the_tab_when_the_page_is_reloaded(app, browser):
+    with tabs(app, browser) as (make, troubles):
+        page = make(run=None, query=f"&lab={LAB_ID}&t=62")
+        lab = lab_of(page)
+        lab.get_by_role("button", name="Pin this result").click()
+        said = lab.get_by_role("region", name=RECORDED.title).locator(".hl-lab-answer").all_inner_texts()
+        with page.expect_navigation():
+            page.evaluate("location.reload()")
+        started(page)
+        lab.get_by_role("tab", name="Pinned (1)").click()
+        pin = lab.get_by_role("region", name=RECORDED.title)
+        expect(pin.get_by_role("listitem")).to_have_count(len(RECORDED.lanes))
+        assert pin.locator(".hl-lab-answer").all_inner_texts() == said
+    assert [one for one in troubles if "AbortError" not in one] == []  # of requests that the reload ended
+
+
+def test_three_methods_side_by_side(open_page):
+    lab = open_live(open_page())
+    run_live(lab, "Full cache")
+    lanes = lanes_of(lab)
     expect(lanes).to_have_count(3)
     ask(lab, QUESTION)
     row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")
@@ -46,15 +153,12 @@ def test_three_memories_side_by_side(open_page):
         right = said.startswith("✓")
         assert right == ("Red circle." in said)
         expect(row.nth(3 + i)).to_have_text(said)
-        figures = dict(zip(lane.locator("dt").all_inner_texts(), lane.locator("dd").all_inner_texts(), strict=True))
-        held = int(figures["Tokens held"].split()[0].replace(",", ""))
-        assert held == (1280 if title == "Full cache" else 128)
-        assert re.fullmatch(r"[\d.,]+ ms", figures["First token"])
-        assert (figures["Archive"], figures["Moved"]) == ("0 B", "0 B")
-        share = lane.get_by_role("img", name=re.compile(rf"^{title} holds \d+ % of all tokens"))
-        assert share.evaluate(
-            "node => node.getContext('2d').getImageData(0, 0, node.width, node.height).data.some(x => x)"
-        )
+        found = costs(lane)
+        assert found["Tokens held"] == ("1,280" if title == "Full cache" else "128", "of 1,280 seen")
+        assert re.fullmatch(r"[\d.,]+ ms", found["First token"][0])
+        assert found["First token"][1] == "one answer"
+        assert "Archive" not in found, "no method of this comparison uses one"
+        assert drawn(lane.get_by_role("img", name=re.compile(rf"^{title} holds \d+ % of all tokens")))
     expect(lanes.nth(1).locator(".hl-lab-verdict")).to_contain_text("Seen, then forgotten")
     expect(lab.get_by_role("row", name=re.compile("^ *correct"))).to_be_visible()
     lab.get_by_role("button", name="Table: what each layer holds").click()
@@ -64,42 +168,60 @@ def test_three_memories_side_by_side(open_page):
     first = rows.first.locator("td").all_inner_texts()
     assert re.fullmatch(r"\d+ %, from 0:\d\d on \(sensory\)", first[0])
     assert first[2] == "100 %, from 0:00 on"
+    ask(lab, "What is shown now?")
+    assert re.fullmatch(r"[\d.,]+ to [\d.,]+ in 2 answers", costs(lanes.first)["First token"][1])
 
 
 def test_a_question_in_the_middle_is_asked_of_all_at_one_moment(open_page):
-    lab = open_lab(open_page(width=390, height=844, dark=True))
+    page = open_page(width=390, height=844, dark=True)
+    lab = open_live(page)
     lab.get_by_role("button", name="Run", exact=True).click()
     expect(lab.get_by_text(re.compile(r"of 0:40, (1[6-9]|[2-7]\d) frames"))).to_be_visible()
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text("Paused")).to_be_visible()
     ask(lab, "What is shown now?")
     assert lab.evaluate("node => document.documentElement.scrollWidth <= innerWidth")
+    assert small_targets(page) == []
     lab.get_by_role("button", name="Resume").click()
     lab.get_by_role("button", name="End").click()
-    expect(lab.get_by_role("list", name="Memories side by side").get_by_role("listitem")).to_have_count(0)
-
-
-def test_the_same_memory_twice_is_refused_in_words(open_page):
-    lab = open_lab(open_page())
-    lab.get_by_label("Memory 2").select_option(label="HERMES")
-    lab.get_by_label("Memory 3").select_option(label="none")
+    expect(lanes_of(lab)).to_have_count(0)
+    lab.get_by_label("Method 2").select_option(label="HERMES")
+    lab.get_by_label("Method 3").select_option(label="none")
     lab.get_by_role("button", name="Run", exact=True).click()
-    expect(lab.get_by_role("alert")).to_have_text("Choose at least two different memories.")
+    expect(lab.get_by_role("alert")).to_have_text("Choose at least two different methods.")
 
 
-# Recorded lab runs ----------------------------------------------------------------------------------------------------
+def test_the_opening_run_offers_the_comparison_and_back_returns_to_it(open_page):
+    page = open_page(run=None)
+    stream, lab = page.get_by_role("region", name="Stream", exact=True), lab_of(page)
+    stream.get_by_role("radio", name="1×").click()
+    expect(lab).to_be_hidden()
+    stream.get_by_role("button", name="Compare methods").click()
+    expect(stream).to_be_hidden()
+    expect(lab.get_by_role("heading", name=RECORDED.title)).to_be_in_viewport()
+    expect(lab.get_by_role("heading", name="Compare 2–4 methods on one video")).to_be_focused()
+    assert "view=compare" in page.url
+    assert page.evaluate("scrollY") == 0
+    lab.get_by_role("button", name="Back to the stream").click()
+    expect(lab).to_be_hidden()
+    expect(stream.get_by_text("Playing", exact=True)).to_be_visible()  # as it was left
+    expect(page.get_by_role("list", name="Questions and answers")).to_contain_text("Red triangle")
+    assert "view=" not in page.url
+    page.go_forward()
+    expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
+    expect(stream).to_be_hidden()
+    page.go_back()
+    expect(stream).to_be_visible()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    expect(stream).to_be_visible()  # the lessons are about it
 
 
-def lab_of(page):
-    return page.get_by_role("region", name="The lab")
-
-
-def lanes_of(lab):
-    return lab.get_by_role("list", name="Memories side by side").get_by_role("listitem")
+# Recorded comparisons ----------------------------------------------------------------------------------------------------
 
 
 def slider(lab):
-    return lab.get_by_role("slider", name="Position in the lab run")
+    return lab.get_by_role("slider", name="Position in the comparison")
 
 
 def drawing(lane):
@@ -122,7 +244,8 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t={third + 1}")
     lab = lab_of(page)
     expect(lab.get_by_role("heading", name=RECORDED.title)).to_be_in_viewport()
-    expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_visible()
+    expect(lab.locator(".hl-run-badge")).to_have_text("Recorded")
+    lab.get_by_text("About this recording").click()
     expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.machine)
     expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.created[:10])
     expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()  # nothing else plays
@@ -147,18 +270,22 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
 
 
 def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_page):
-    lab = open_lab(open_page())
-    lab.get_by_role("radiogroup", name="Available lab runs").get_by_role("radio").first.click()
+    page = open_page()
+    page.get_by_role("button", name="Compare", exact=True).click()  # an empty view opens a recorded comparison
+    lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_hidden()
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
-    lab.get_by_role("group", name="Questions of this run").get_by_role("button").last.click()
+    lab.get_by_role("group", name="Questions of this comparison").get_by_role("button").last.click()
     at = RECORDED.questions[-1][0].at
     shows(lab, at)
     seen = RECORDED.lanes[0].view(at).snapshot
-    figures = lanes_of(lab).first.locator("dd").all_inner_texts()
-    assert figures[0] == f"{seen.kept_per_layer.max():,} of {seen.tokens_seen:,}"
+    found = costs(lanes_of(lab).first)
+    assert found["Tokens held"] == (f"{seen.kept_per_layer.max():,}", f"of {seen.tokens_seen:,} seen")
+    times = [turns[0].first_ms for turns in RECORDED.questions]
+    assert found["First token"][0] == f"{statistics.median(times):.1f} ms"
+    assert found["First token"][1].endswith(f"in {len(times)} answers")
     late = drawing(lanes_of(lab).first)
     slider(lab).fill("10")
     expect(lab.get_by_text("21 frames seen")).to_be_visible()
@@ -166,16 +293,17 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
     until(lab.page, lambda: drawing(lanes_of(lab).first) != late, "the drawing did not change")
     lab.get_by_role("button", name="Close").click()
     expect(lanes_of(lab)).to_have_count(0)
-    expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
+    lab.get_by_role("radiogroup", name="Available comparisons").get_by_role("radio").first.click()
+    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
 
 
-def test_a_memory_of_a_recorded_lab_run_is_opened_on_the_board(open_page):
+def test_a_method_of_a_recorded_comparison_is_opened_in_the_stream_view(open_page):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t=62")
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
-    lab.get_by_role("button", name="Show Sliding window on the board").click()
+    lab.get_by_role("button", name="Open Sliding window in the stream view").click()
     board = page.get_by_role("region", name="Memory board")
     expect(board.get_by_role("heading", name="What is still remembered")).to_be_in_viewport()
     expect(page.get_by_role("region", name="Stream").get_by_role("heading", name="Sliding window")).to_be_attached()
@@ -184,13 +312,14 @@ def test_a_memory_of_a_recorded_lab_run_is_opened_on_the_board(open_page):
     recorded = page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio", checked=True)
     expect(recorded).to_have_count(0)  # it is none of the list
     expect(page.get_by_role("list", name="Questions and answers")).to_contain_text("White circle.")
-    lab.get_by_role("button", name="Show HERMES on the board").click()
+    page.get_by_role("button", name="Compare", exact=True).click()
+    lab.get_by_role("button", name="Open HERMES in the stream view").click()
     expect(page.get_by_role("region", name="Stream").get_by_role("heading", name="HERMES", exact=True)).to_be_attached()
 
 
-def test_the_memories_of_a_recorded_lab_run_run_again_live(open_page):
+def test_the_methods_of_a_recorded_comparison_run_again_live(open_page):
     lab = lab_of(open_page(run=None, query=f"&lab={LAB_ID}&t=3"))
-    lab.get_by_role("button", name="Run this comparison live").click()
+    lab.get_by_role("button", name="Run it live").click()
     expect(lab.get_by_text(re.compile(r"^Running · 0:\d\d of 1:30"))).to_be_visible()
     expect(lab.get_by_label("Budget")).to_have_value(str(RECORDED.head.settings.budget))
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
@@ -200,8 +329,8 @@ def test_the_memories_of_a_recorded_lab_run_run_again_live(open_page):
 
 def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     page = open_page()
-    lab = open_lab(page)
-    lab.get_by_label("Memory 3").select_option(label="none")
+    lab = open_live(page)
+    lab.get_by_label("Method 3").select_option(label="none")
     lab.get_by_role("button", name="Run", exact=True).click()
     lab.get_by_role("button", name="Record", exact=True).click()
     expect(lab.get_by_text(re.compile(r"^Recording · \d+ moments?"))).to_be_visible()
@@ -215,26 +344,26 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     run = trace.read_lab(file)
     assert run.head.clip_id == "quick-tour"
     assert [[turn.answer for turn in turns] for turns in run.questions] == [said]
+    lab.get_by_role("button", name="Back to the stream").click()
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(file)
-    expect(page.get_by_text("It opens in the lab")).to_be_visible()
-    expect(lab.get_by_text("Recorded lab run", exact=True)).to_be_in_viewport()
+    expect(lab.locator(".hl-run-badge")).to_be_in_viewport()
     slider(lab).fill(str(run.seconds))
     row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")
     expect(row).to_have_count(5)
     assert [text.split(" ", 1)[1] for text in row.all_inner_texts()[3:]] == said
     expect(lab.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # only this visitor has the file
     lab.get_by_role("button", name="Close").click()
-    lab.get_by_label("Open a saved lab run").set_input_files(file)
+    lab.get_by_label("Open a saved comparison").set_input_files(file)
     expect(lanes_of(lab)).to_have_count(2)
     expect(lab.get_by_text(run.title, exact=True)).to_be_visible()
 
 
 def test_other_files_are_rejected_with_an_explanation(open_page):
     lab = lab_of(open_page(run=None, query="&lab=no-such-run"))
-    expect(lab.get_by_role("alert")).to_have_text("The lab run in this link is not available here.")
+    expect(lab.get_by_role("alert")).to_have_text("The comparison in this link is not available here.")
     data = RECORDED.path.read_bytes()
-    upload = lab.get_by_label("Open a saved lab run")
+    upload = lab.get_by_label("Open a saved comparison")
     for name, content, words in (
         ("broken.hermesrun", data[: len(data) // 2], "damaged"),
         ("single.hermesrun", (RUNS / "first-card-window.hermesrun").read_bytes(), "a run of one memory"),
@@ -242,17 +371,18 @@ def test_other_files_are_rejected_with_an_explanation(open_page):
         upload.set_input_files({"name": name, "mimeType": "application/octet-stream", "buffer": content})
         expect(lab.get_by_role("alert")).to_contain_text(words)
         expect(lab.get_by_role("alert")).to_contain_text(name)
+    lab.get_by_role("tab", name="Live").click()
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
 
 
-def test_a_recorded_lab_run_fits_the_screen(open_page):
+def test_a_recorded_comparison_fits_the_screen(open_page):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t=62", width=390, height=844)
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
     for width, dark in LOOKS:
         look(page, width, dark)
         until(page, lambda width=width: page.evaluate("document.documentElement.scrollWidth") <= width)
-        for name in ("Pause", "Restart", "Close", "Copy link to this moment", "Run this comparison live"):
+        for name in ("Pause", "Restart", "Close", "Copy link to this moment", "Run it live"):
             box = lab.get_by_role("button", name=name).bounding_box()
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width

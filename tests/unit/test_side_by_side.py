@@ -140,3 +140,47 @@ def test_the_engine_takes_no_more_than_it_can(engine):
     other.close()
     engine.enter(other)
     other.close()
+
+
+def test_every_memory_is_warmed_up_and_the_order_of_answers_rotates(side, monkeypatch):
+    asked = []
+
+    def watch(lane):
+        ask = lane.session.ask
+
+        def asking(question, **options):
+            asked.append((lane.cell.policy, options.get("record", True)))
+            return ask(question, **options)
+
+        monkeypatch.setattr(lane.session, "ask", asking)
+
+    for lane in side._lanes:
+        watch(lane)
+    side.play(CLIP)
+    until(lambda: side.view().state == "ended" and not side.has_work())
+    for first in range(len(POLICIES)):
+        asked.clear()
+        side.ask("What was the first card?")
+        until(lambda: not side.view().answering)
+        order = [*POLICIES[first:], *POLICIES[:first]]
+        assert asked == [step for name in order for step in ((name, False), (name, True))]
+    for lane in side.view().lanes:
+        assert lane.session.stats.questions == len(POLICIES), "a warm-up is not an answer"
+
+
+def test_an_answer_starts_and_gives_its_first_piece_in_one_step(engine):
+    made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf")), POLICIES)  # this test takes the steps
+    try:
+        made.play(CLIP)
+        until(lambda: made.step("frames", contended=False) and made.view().frames >= 16)
+        made.ask("What is shown now?")
+        started = {}
+        while made.view().answering:
+            made.step("answer", contended=False)
+            for lane in made.view().lanes:
+                if lane.state in ("writing", "done"):
+                    started.setdefault(lane.cell.policy, lane.answer)
+        assert list(started) == list(POLICIES)
+        assert all(started.values()), "other streams would take their steps before the first token"
+    finally:
+        made.close()

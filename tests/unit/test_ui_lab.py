@@ -81,7 +81,8 @@ def test_one_question_is_asked_of_all(lab):
         assert lane["verdict"]["right"] == reply["right"] == (reply["answer"] == "Red circle.")
         assert lane["verdict"]["sentence"]
         assert lane["moved"] == lane["archive"] == 0
-        assert lane["first_ms"] > 0
+        assert 0 < lane["first"]["low"] == lane["first"]["median"] == lane["first"]["high"]
+        assert lane["first"]["count"] == 1
         assert len(base64.b64decode(lane["held"])) == lane["layers"] * state["columns"]
         assert len(base64.b64decode(lane["spots"])) == state["columns"]
     hermes, window, full = state["lanes"]
@@ -239,7 +240,7 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
 
     player, shown = act("lab")
     assert (player["lab"], player["run"]) == (1, None)
-    assert "in the lab" in player["notice"]["text"]
+    assert "opens in the view Compare" in player["notice"]["text"]
     assert shown["run"]["title"] == read_lab(BUNDLED).title
     player, _ = act("bad")
     assert "damaged" in player["notice"]["text"]
@@ -262,7 +263,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
     handlers = Handlers(Sessions(make, Quota(), tmp_path))
     lab, run = handlers.sessions.own("me").lab, read_lab(BUNDLED)
     handlers.lab_action({"action": "board", "lane": 0}, "me")
-    assert "Only a recorded lab run" in lab.poll(-1)["notice"]["text"]
+    assert "Only a recorded comparison" in lab.poll(-1)["notice"]["text"]
     lab.open(run, 62.0, play=False)
     for lane in (-1, 3, None, "1"):
         handlers.lab_action({"action": "board", "lane": lane}, "me")
@@ -291,7 +292,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
         (RUN | {"policies": ["hermes", "full"], "clip": "../secret"}, "not available here"),
         (RUN | {"policies": ["hermes", "full"], "budget": 10**9}, "from the lists"),
         (RUN | {"policies": ["hermes", "full"], "speed": "fast"}, "from the lists"),
-        ({"action": "ask", "question": "What was first?"}, "Start a run"),
+        ({"action": "ask", "question": "What was first?"}, "Start a comparison"),
     ],
 )
 def test_impossible_requests_are_reported(lab, wish, says):

@@ -74,6 +74,10 @@ class BoardFeed:
         with self._lock:
             self._encoder.mark(frame, text)
 
+    def judge(self, replay: Replay | None) -> Judge:
+        """Return the judge of the stream. Without ground truth it only finds what the answer attended to."""
+        return self._judge(replay) or judge_of(())
+
     def message(
         self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
     ) -> dict[str, Any] | None:

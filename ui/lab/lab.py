@@ -1,4 +1,4 @@
-"""The lab of one visitor: compares two to four memories on one clip, live or recorded. Independent of Gradio."""
+"""The view Compare of one visitor: two to four methods on one clip, live or recorded. Independent of Gradio."""
 
 from __future__ import annotations
 
@@ -69,6 +69,7 @@ class Lab:
         self._recording: LabRecording | None = None
         self._recorded: dict[str, Any] | None = None
         self._notice: dict[str, Any] | None = None
+        self._pin: dict[str, Any] | None = None
         self._starting = False
         self._closed = False
         self._numbers = itertools.count(1)
@@ -86,7 +87,7 @@ class Lab:
             self.notify(str(error))
 
     def notify(self, text: str) -> None:
-        """Show a message in the lab."""
+        """Show a message."""
         self._notice = {"id": next(self._numbers), "text": text}
 
     def _do(self, action: str, request: Mapping[str, Any]) -> None:
@@ -137,7 +138,7 @@ class Lab:
             if self._replay is not None:
                 raise HermesError(NO_MODEL)
             if self._run is None:
-                raise HermesError("Start a run, then ask.")
+                raise HermesError("Start a comparison, then ask.")
             self._run.ask(question)
 
     def _end(self) -> None:
@@ -188,27 +189,35 @@ class Lab:
         with self._lock:
             replay = self._replay
         if replay is None:
-            raise HermesError("Only a recorded lab run can be shown on the board. Record this one, then open it.")
+            raise HermesError(
+                "Only a recorded comparison can be opened in the stream view. Record this one, then open it."
+            )
         if not isinstance(number, int) or not 0 <= number < len(replay.run.lanes):
-            raise HermesError("This memory does not exist in the lab run.")
+            raise HermesError("This method does not exist in the comparison.")
         return replay.run.lanes[number], replay.position
 
     def _open_bundled(self, request: Mapping[str, Any]) -> None:
         run = self._runs.get(str(request.get("id")))
         if run is None:
-            raise HermesError("This lab run is not available here. Choose another one.")
+            raise HermesError("This comparison is not available here. Choose another one.")
         seconds = request.get("seconds")
         at = finite(seconds, math.nan) if isinstance(seconds, int | float) else 0.0
         self.open(run, at, play=request.get("play") is not False)
+
+    # Pins -----------------------------------------------------------------------------------------------------------
+
+    def offer_pin(self, result: dict[str, Any]) -> None:
+        """Send a result of the stream view with the next poll. The browser keeps the pins; the server does not."""
+        self._pin = result
 
     # Recording ----------------------------------------------------------------------------------------------------
 
     def _record(self) -> None:
         with self._lock:
             if self._replay is not None:
-                raise HermesError("This is already a recording. Start a live run, then record it.")
+                raise HermesError("This is already a recording. Start a live comparison, then record it.")
             if self._run is None:
-                raise HermesError("There is nothing to record yet. Start a run first.")
+                raise HermesError("There is nothing to record yet. Start a comparison first.")
             if self._recording is not None:
                 raise HermesError("A recording is already in progress. Stop it first.")
             self._recorded = None
@@ -248,6 +257,9 @@ class Lab:
             message["state"] = "starting"
         if jpeg is not None and message["frames"] != shown:
             message["frame"] = {"index": message["frames"], "jpeg": base64.b64encode(jpeg).decode("ascii")}
+        pin, self._pin = self._pin, None
+        if pin is not None:
+            message["pin"] = pin
         saving = {"recording": recording.state() if recording else None, "recorded": self._recorded}
         return {"n": next(self._numbers), "notice": self._notice, **saving, **message}
 

@@ -1,9 +1,10 @@
-"""Payloads of the lab's runs, live or recorded: each memory's contents, last answer and cost."""
+"""Payloads of comparisons, live or recorded: each memory's contents, last answer and cost."""
 
 from __future__ import annotations
 
 import base64
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +32,7 @@ class LaneState:
         state: "idle", "waiting", "writing", "done", "refused" or "failed", as in `hermes.lab.side_by_side.Lane`.
         question: The last question.
         answer: The answer so far; if the question was refused, the reason.
-        first_ms: Time to first token of that answer, in milliseconds.
+        first_ms: Times to first token of all answers so far, in milliseconds.
         error: Error message if it failed.
         snapshot: Snapshot of the memory; None before the first frame.
     """
@@ -43,7 +44,7 @@ class LaneState:
     state: str
     question: str
     answer: str
-    first_ms: float | None
+    first_ms: tuple[float, ...]
     error: str | None
     snapshot: Snapshot | None
 
@@ -143,7 +144,7 @@ def _told(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
         "state": lane.state,
         "question": lane.question,
         "answer": lane.answer.strip(),
-        "first_ms": None if lane.first_ms is None else round(lane.first_ms, 1),
+        "first": _spread(lane.first_ms),
         "error": lane.error,
     }
     snapshot = lane.snapshot
@@ -172,6 +173,18 @@ def _told(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
             "moments": [list(moment.span) for moment in verdict.moments],
         }
     return payload
+
+
+def _spread(times: Sequence[float]) -> dict[str, float] | None:
+    """Return the median and the range of times in milliseconds, or None if there are none."""
+    if not times:
+        return None
+    return {
+        "median": round(statistics.median(times), 1),
+        "low": round(min(times), 1),
+        "high": round(max(times), 1),
+        "count": len(times),
+    }
 
 
 def held(snapshot: Snapshot, axis: Axis) -> npt.NDArray[np.uint8]:

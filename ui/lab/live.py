@@ -110,8 +110,9 @@ class LiveLab:
         """Return the lab's payload and the latest frame as JPEG."""
         view = self._run.view()
         self._settle(view)
-        lanes = [_state_of(lane) for lane in view.lanes]
+        lanes = [_state_of(lane, self._first_ms(i, lane)) for i, lane in enumerate(view.lanes)]
         payload = {
+            "title": self._clip.title,
             "state": view.state,
             "answering": view.answering,
             "asked": [one.payload() for one in self._asked],
@@ -122,6 +123,13 @@ class LiveLab:
         }
         return payload, view.frame_jpeg
 
+    def _first_ms(self, index: int, lane: Lane) -> tuple[float, ...]:
+        """Return the times to first token of a memory's answers, in milliseconds."""
+        times = [one.replies[index].first_ms for one in self._asked]
+        if self._open is not None and lane.state == "done":  # the other memories are still answering
+            times.append(lane.first_token_ms)
+        return tuple(one for one in times if one is not None)
+
     def close(self) -> None:
         """Free the memories."""
         self._run.close()
@@ -130,7 +138,7 @@ class LiveLab:
         """Add the open question to the list once all memories have answered it."""
         if self._open is None or view.answering:
             return
-        verdicts = [_state_of(lane).verdict(self._judge) for lane in view.lanes]
+        verdicts = [_state_of(lane, ()).verdict(self._judge) for lane in view.lanes]
         known = next((verdict for verdict in verdicts if verdict is not None), None)
         times = (_asked_at(lane, self._open) for lane in view.lanes)
         at = next((seconds for seconds in times if seconds is not None), view.clock)
@@ -145,7 +153,7 @@ class LiveLab:
         self._open = None
 
 
-def _state_of(lane: Lane) -> LaneState:
+def _state_of(lane: Lane, first_ms: tuple[float, ...]) -> LaneState:
     return LaneState(
         name=lane.cell.policy,
         title=lane.cell.preset.title,
@@ -154,7 +162,7 @@ def _state_of(lane: Lane) -> LaneState:
         state=lane.state,
         question=lane.question,
         answer=lane.answer,
-        first_ms=lane.first_token_ms,
+        first_ms=first_ms,
         error=lane.error,
         snapshot=lane.snapshot,
     )

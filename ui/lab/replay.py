@@ -112,7 +112,8 @@ def _asked(turns: tuple[RunTurn, ...]) -> LabQuestion:
 
 
 def _lane(run: Run, view: LiveView, now: float) -> LaneState:
-    turn = next((turn for turn in reversed(run.chat) if turn.done <= now), None)
+    turns = [turn for turn in run.chat if turn.done <= now]
+    turn = turns[-1] if turns else None
     state = "idle" if turn is None else "refused" if turn.state == "error" else "done"
     budget = view.snapshot.budget if view.snapshot is not None else -1
     return LaneState(
@@ -123,7 +124,7 @@ def _lane(run: Run, view: LiveView, now: float) -> LaneState:
         state=state if view.error is None else "failed",
         question=turn.question if turn else "",
         answer=turn.answer if turn else "",
-        first_ms=turn.first_ms if turn else None,
+        first_ms=tuple(turn.first_ms for turn in turns if turn.state == "done" and turn.first_ms is not None),
         error=view.error,
         snapshot=view.snapshot,
     )

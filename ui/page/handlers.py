@@ -190,7 +190,7 @@ class Handlers:
         self.sessions.discard_saved(key)
 
     def poll_lab(self, data: Data, key: str | None) -> Any:
-        """Return the state of the lab."""
+        """Return the state of the comparison."""
         try:
             lab = self.sessions.own(key).lab
         except HermesError:
@@ -199,7 +199,7 @@ class Handlers:
         return to_json(lab.poll(shown if isinstance(shown, int) else -1))
 
     def lab_action(self, data: Data, key: str | None) -> None:
-        """Apply a lab action, after the actions before it. Errors are shown in the lab."""
+        """Apply an action on the comparison, after the actions before it. Errors are shown in its view."""
         try:
             visitor = self.sessions.own(key)
         except HermesError:
@@ -213,8 +213,11 @@ class Handlers:
     def _apply_to_lab(self, visitor: Visitor, data: Data, key: str | None) -> None:
         lab, action = visitor.lab, data.get("action")
         try:
-            if action not in ("open-file", "board"):
+            if action not in ("open-file", "board", "pin-stream"):
                 lab.do(data)
+                return
+            if action == "pin-stream":
+                lab.offer_pin(visitor.result())
                 return
             if action == "board":
                 visitor.open_run(*lab.memory(data.get("lane")), play=False)
@@ -225,7 +228,7 @@ class Handlers:
         except HermesError as error:
             lab.notify(str(error))
         except Exception:
-            logger.exception("%s failed in the lab", action)
+            logger.exception("%s failed in a comparison", action)
             lab.notify(FAULT)
 
     def camera_frame(self, data: Data, key: str | None) -> None:

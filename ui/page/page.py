@@ -56,6 +56,7 @@ QUEUE_SECONDS = 0.01
 HEADER = """<header class="hl-head"><h1>HERMES Live</h1>
 <p>A video model watches a stream and must forget most of it. Ask questions while it watches, and see what each layer
 still remembers.</p>
+<button type="button" class="hl-compare-open" aria-pressed="false">Compare</button>
 <button type="button" class="hl-lessons-open">Lessons</button>
 <button type="button" class="hl-theme" aria-label="Switch between light and dark" title="Light or dark">
 <svg class="hl-icon" viewBox="0 0 24 24" aria-hidden="true"><path fill="currentColor"

@@ -90,6 +90,7 @@ def lab_card(run: LabRun, open_at: float = 0.0) -> dict[str, Any]:
         "seconds": run.seconds,
         "open_at": min(open_at, run.seconds),
         "poster": _poster(run.lanes[0]),
+        "clip": run.head.clip_id,
     }
 
 

@@ -24,6 +24,7 @@ from ui.board.detail import word_detail
 from ui.board.feed import BoardFeed
 from ui.explore.explorer import Explored, Explorer
 from ui.lab.lab import Lab
+from ui.lab.stream_result import stream_result
 from ui.opening import Opening
 from ui.ordering import Turns
 from ui.player import payloads
@@ -323,9 +324,9 @@ class Visitor:
             replay.resume()
 
     def note_lab(self) -> None:
-        """Make the page show the lab, because a lab run was opened in the player."""
+        """Make the page show Compare, because a recorded comparison was opened in the player."""
         self._lab_opened += 1
-        self.notify("info", "This file is a lab run. It opens in the lab below.")
+        self.notify("info", "This file is a recorded comparison. It opens in the view Compare.")
 
     def record(self) -> None:
         """Start recording the stream.
@@ -349,6 +350,28 @@ class Visitor:
         finally:
             if self._closed:  # meanwhile
                 self.files.close()
+
+    def result(self) -> dict[str, Any]:
+        """Return the memory and the last answer of the stream or recorded run, to be pinned in the view Compare.
+
+        Raises:
+            HermesError: No frame was seen yet.
+        """
+        stream, replay = self.stream, self.replay
+        changed = self.settings.changed
+        policy = {
+            "name": self.settings.policy,
+            "title": policy_settings.title_of(self._policy, changed),
+            "badge": policy_settings.badge_of(self._policy, changed),
+        }
+        return stream_result(
+            stream.view() if stream is not None else None,
+            replay.run.head.policy if replay is not None else policy,
+            self._board.judge(replay),
+            title=replay.run.title if replay is not None else self._playing.title or self._playing.id,
+            fps=replay.run.settings.fps if replay is not None else self.settings.fps,
+            recorded=replay is not None,
+        )
 
     # Settings -----------------------------------------------------------------------------------------------------
 

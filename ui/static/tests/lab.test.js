@@ -1,11 +1,15 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { heldTable } from "../js/lab/held_table.js";
-import { answerOf, heldShare, metrics, score, UNSEEN } from "../js/lab/lanes.js";
+import { answerOf, heldShare, metrics, UNSEEN } from "../js/lab/cards.js";
+import { runOfClip, tabOf } from "../js/lab/lab.js";
 import { chosen, grouped, liveLine, mainAction } from "../js/lab/live.js";
+import { pinOf, sourceLine, toggled } from "../js/lab/pins.js";
+import { score } from "../js/lab/questions.js";
 import { firstLabRun, replayLine, stopOf } from "../js/lab/recorded.js";
 import { recordingLine } from "../js/player/record.js";
 import { firstRun, linkTo } from "../js/runs/replay.js";
+import { addressOf, viewOf } from "../js/page/views.js";
 
 test("memories are chosen once each, gaps left out", () => {
   assert.deepEqual(chosen(["hermes", "", "full", "hermes", ""]), ["hermes", "full"]);
@@ -42,7 +46,7 @@ test("the table shows what each layer holds, from when, and the most attended mo
   const base64 = (...values) => Buffer.from(values).toString("base64");
   const hermes = { title: "HERMES", layers: 2, tiers: [0, 2], held: base64(0, 127, UNSEEN, UNSEEN, 254, 254, UNSEEN, UNSEEN), spots: base64(9, 255, 0, 0) };
   const other = { title: "Other", layers: 1, tiers: null, held: base64(0, 0, UNSEEN, UNSEEN) };
-  const waiting = { title: "Waits", first_ms: null };
+  const waiting = { title: "Waits", first: null };
   assert.deepEqual(heldTable({ lanes: [{ ...other, badge: "surrogate" }], columns: 4, duration: null }).head, ["layer", "Other (surrogate)"]);
   const { head, rows } = heldTable({ lanes: [hermes, other, waiting], columns: 4, duration: 40 });
   assert.deepEqual(head, ["layer", "HERMES", "Other", "Waits"]);
@@ -55,16 +59,61 @@ test("the table shows what each layer holds, from when, and the most attended mo
   assert.deepEqual(heldTable({ lanes: [hermes], columns: 4, duration: null }).rows, [["0", "25 % (sensory)"], ["1", "100 % (long-term)"]]);
 });
 
-test("metrics without a value show a dash", () => {
-  const value = (lane, name) => metrics(lane).find(([title]) => title === name)[1];
-  const fresh = { first_ms: null };
+test("costs without a value show a dash, and the archive is listed where one is used", () => {
+  const row = (lane, name) => metrics(lane).find(([title]) => title === name).slice(1, 3);
+  const fresh = { first: null };
   assert.deepEqual(metrics(fresh).map(([, shown]) => shown), ["–", "–", "–", "–", "–"]);
-  const answered = { resident: 512, seen: 2048, read: 640, archive: 1_500_000, moved: 250_000, first_ms: 12.34 };
-  assert.equal(value(answered, "Tokens held"), "512 of 2,048");
-  assert.equal(value(answered, "Tokens read"), "640");
-  assert.equal(value(answered, "First token"), "12.3 ms");
-  assert.equal(value(answered, "Archive"), "1.5 MB");
-  assert.equal(value(answered, "Moved"), "250 kB");
+  assert.deepEqual(metrics(fresh, false).map(([name]) => name), ["Tokens held", "Tokens read", "First token"]);
+  const first = { median: 12.34, low: 9, high: 20.25, count: 3 };
+  const answered = { resident: 512, seen: 2048, read: 640, archive: 1_500_000, moved: 250_000, first };
+  assert.deepEqual(row(answered, "Tokens held"), ["512", "of 2,048 seen"]);
+  assert.deepEqual(row(answered, "Tokens read"), ["640", ""]);
+  assert.deepEqual(row(answered, "First token"), ["12.3 ms", "9 to 20.3 in 3 answers"]);
+  assert.deepEqual(row({ first: { median: 12.34, low: 12.34, high: 12.34, count: 1 } }, "First token"), ["12.3 ms", "one answer"]);
+  assert.deepEqual(row(answered, "Archive"), ["1.5 MB", ""]);
+  assert.deepEqual(row(answered, "Fetched"), ["250 kB", ""]);
+});
+
+test("a link names the view, and leaving it names the stream again", () => {
+  assert.equal(viewOf(""), "stream");
+  assert.equal(viewOf("?view=compare&run=x"), "compare");
+  assert.equal(viewOf("?lab=anything"), "compare");
+  assert.equal(viewOf("?view=other"), "stream");
+  const compare = addressOf("http://host/?run=x&t=3", "compare");
+  assert.equal(compare, "http://host/?run=x&t=3&view=compare");
+  assert.equal(addressOf(compare, "stream"), "http://host/?run=x&t=3");
+  assert.equal(addressOf("http://host/?lab=x&t=3&__theme=dark", "stream"), "http://host/?__theme=dark");
+});
+
+test("a recorded run is compared with the recorded comparison of its clip", () => {
+  const runs = [{ id: "a", clip: "" }, { id: "b", clip: "first-card" }];
+  assert.equal(runOfClip(runs, "first-card").id, "b");
+  assert.equal(runOfClip(runs, "crowded"), undefined);
+});
+
+test("the side panel follows what is shown", () => {
+  assert.equal(tabOf({ state: "empty", lanes: [], run: null }), null);
+  assert.equal(tabOf({ state: "starting", lanes: [], run: null }), "live");
+  assert.equal(tabOf({ state: "ended", lanes: [{}], run: null }), "live");
+  assert.equal(tabOf({ state: "paused", lanes: [{}], run: {} }), "recorded");
+});
+
+test("a pin holds the last question of a state, and only finished ones", () => {
+  const lane = { title: "HERMES", budget: 1280, held: "AA==" };
+  const state = { state: "ended", answering: false, clock: 61, title: "First card", run: null, columns: 1, duration: 90, lanes: [lane, { ...lane, budget: null }], asked: [] };
+  assert.equal(sourceLine(state), "1,280 tokens per layer · at 1:01");
+  assert.equal(pinOf(state, 1).question, null);
+  assert.equal(pinOf({ ...state, answering: true }, 1), null);
+  assert.equal(pinOf({ ...state, lanes: [{ title: "HERMES", budget: 128 }] }, 1), null);
+  const pin = pinOf({ ...state, run: { title: "Three memories" }, asked: [{ question: "a", at: 1 }, { question: "b", at: 2, truth: "Red." }] }, 7);
+  assert.deepEqual([pin.id, pin.title, pin.question, pin.at, pin.truth], [7, "Three memories", "b", 2, "Red."]);
+  assert.match(pin.source, /recorded$/);
+});
+
+test("two pins are shown, and a third one replaces the oldest", () => {
+  assert.deepEqual(toggled([], 1), [1]);
+  assert.deepEqual(toggled([1, 2], 3), [2, 3]);
+  assert.deepEqual(toggled([1, 2], 1), [2]);
 });
 
 const RUNS = [{ id: "first-card-side-by-side", open_at: 42 }, { id: "other" }];

@@ -1,8 +1,8 @@
-// The drawings of the lab as a table: tokens held by each layer of each memory, and the most attended moment of its last answer.
+// The drawings of a comparison as a table: tokens held by each layer of each method, and the most attended moment of its last answer.
 import { fromBase64, TIERS } from "../board/codec.js";
 import { h } from "../shared/dom.js";
 import { clock, percent } from "../shared/format.js";
-import { heldShare, UNSEEN } from "./lanes.js";
+import { heldShare, UNSEEN } from "./cards.js";
 import { connectTables } from "../board/tables.js";
 
 const NONE = "–";
@@ -14,7 +14,7 @@ function describeLayer(values, startOf) {
   return startOf ? `${percent(heldShare(values))}, from ${clock(startOf(oldest))} on` : percent(heldShare(values));
 }
 
-/** The table of a lab state, {head, rows, caption}; it has no rows before the first frame. Pure. */
+/** The table of a state, {head, rows, caption}; it has no rows before the first frame. Pure. */
 export function heldTable({ lanes, columns, duration }) {
   const held = lanes.map((lane) => (lane.held ? fromBase64(lane.held) : null));
   const layers = Math.max(0, ...lanes.map((lane, i) => (held[i] ? lane.layers : 0)));

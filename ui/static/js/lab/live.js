@@ -1,13 +1,13 @@
-// Live runs of the lab: the choice of memories, clip and budget, and the controls.
+// Live comparisons: the choice of methods, clip and budget, the controls, and the question to all methods.
 import { h, icon, setText } from "../shared/dom.js";
 import { clock, whole } from "../shared/format.js";
 import { makeRecord } from "../player/record.js";
 
 const START = ["hermes", "sliding-window", "full"];
-const LANES = 4;
+const METHODS = 4;
 const SPEEDS = [[1, "1×"], [4, "4×"], [0, "Max"]];
 
-/** The selected memories, without empty and duplicate names. Pure. */
+/** The selected methods, without empty and duplicate names. Pure. */
 export function chosen(values) {
   return [...new Set(values.filter(Boolean))];
 }
@@ -19,7 +19,7 @@ export function mainAction(state) {
   return { action: "start", label: state === "ended" ? "Run again" : "Run", icon: "play" };
 }
 
-/** Status line of a run. Pure. */
+/** Status line of a live comparison. Pure. */
 export function liveLine(state) {
   const texts = { starting: "Starting …", playing: "Running", paused: "Paused", ended: "Finished. You can still ask questions", failed: state.error ?? "Stopped by an error" };
   const known = state.clock !== null && state.clock !== undefined;
@@ -40,12 +40,12 @@ function select(label, options, value) {
 }
 
 /**
- * Build the controls of a live run. `kit`: {clips, policies, budgets, act(action, more), showError(text)}.
- * Returns {root, talk, again(run), draw(state)}; `talk` contains the question field.
+ * Build the controls of a live comparison. `kit`: {clips, policies, budgets, act(action, more), showError(text)}.
+ * Returns {root, talk, again(run), choose(clip), draw(state)}; `talk` contains the question field.
  */
 export function makeLive({ clips, policies, budgets, act, showError }) {
   let state = { state: "empty", lanes: [] };
-  const picks = Array.from({ length: LANES }, (_, i) => select(`Memory ${i + 1}`, [
+  const picks = Array.from({ length: METHODS }, (_, i) => select(`Method ${i + 1}`, [
     ...(i < 2 ? [] : [option("", "none")]), ...grouped(policies).map(([label, members]) => h("optgroup", { label }, members.map((policy) => option(policy.name, policy.title)))),
   ], policies.some((policy) => policy.name === START[i]) ? START[i] : ""));
   const [clipLabel, clip] = select("Clip", clips.map((one) => option(one.id, `${one.title} (${clock(one.seconds)})`)), clips[0]?.id);
@@ -55,17 +55,17 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
   const end = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => act("end") }, icon("stop"), h("span", {}, "End"));
   const record = makeRecord((action) => act(action));
   const line = h("p", { class: "hl-state", role: "status" });
-  const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all memories have seen", hidden: true });
+  const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all methods have seen", hidden: true });
   const progress = h("div", { class: "hl-progress", "aria-hidden": "true" }, h("i"));
   const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions for this clip" });
-  const input = h("input", { type: "text", maxlength: "500", placeholder: "Ask all memories …", "aria-label": "Question to all memories" });
+  const input = h("input", { type: "text", maxlength: "500", placeholder: "Ask all methods …", "aria-label": "Question to all methods" });
   const go = h("button", { type: "submit", class: "hl-button" }, "Ask all");
   const form = h("form", { class: "hl-lab-ask" }, input, go);
-  const talk = h("div", { class: "hl-lab-talk", hidden: true }, chips, form);
-  const root = h("section", { class: "hl-lab-part", "aria-label": "Live run" },
-    h("h3", {}, "Run a live comparison"),
+  const talk = h("div", { class: "hl-lab-talk", hidden: true }, form, chips);
+  const root = h("section", { class: "hl-lab-part", "aria-label": "Live comparison" },
     h("div", { class: "hl-lab-picks" }, picks.map(([label]) => label), clipLabel, budgetLabel, speedLabel),
-    h("div", { class: "hl-lab-run" }, main, end, record.button, picture, line), progress, record.line);
+    h("div", { class: "hl-lab-run" }, main, end, record.button), record.line, picture, progress, line,
+    h("p", { class: "hl-caption" }, "All methods see the same frames, with the same model and budget. Changes apply to the next run."));
 
   function press() {
     const { action } = mainAction(state.state);
@@ -74,7 +74,7 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
 
   function start() {
     const names = chosen(picks.map(([, node]) => node.value));
-    if (names.length < 2) return showError("Choose at least two different memories.");
+    if (names.length < 2) return showError("Choose at least two different methods.");
     setText(line, "Starting …");
     return act("start", { clip: clip.value, budget: Number(budget.value), speed: Number(speed.value), policies: names });
   }
@@ -101,6 +101,12 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
   return {
     root,
     talk,
+    /** Select a clip for the next run. */
+    choose(id) {
+      if (!clips.some((one) => one.id === id)) return;
+      clip.value = id;
+      showChips();
+    },
     /** Apply the settings of a recorded run, where available here, and start it. */
     again(run) {
       picks.forEach(([, node], i) => { node.value = policies.some((policy) => policy.name === run.policies[i]) ? run.policies[i] : ""; });

@@ -1,16 +1,16 @@
-// Recorded lab runs: their list, links to them, and their playback.
+// Recorded comparisons: their list, links to them, and their playback.
 import { h, icon, setText } from "../shared/dom.js";
 import { clock, count } from "../shared/format.js";
 import { sizeProblem, uploadProblem } from "../shared/upload.js";
 import { before, linkTo, makeStrip, readLink, runPanel } from "../runs/replay.js";
 import { makeTransport } from "../player/transport.js";
 
-/** The lab run named in the address: {id, seconds, problem}, or null. `id` is null if there is no such run. Pure. */
+/** The comparison named in the address: {id, seconds, problem}, or null. `id` is null if there is no such comparison. Pure. */
 export function firstLabRun(search, runs) {
   const name = new URLSearchParams(search).get("lab");
   if (name === null) return null;
   const known = runs.find((run) => run.id === name);
-  if (!known) return { id: null, seconds: 0, problem: "The lab run in this link is not available here." };
+  if (!known) return { id: null, seconds: 0, problem: "The comparison in this link is not available here." };
   return { id: known.id, seconds: readLink(search).seconds ?? known.open_at ?? 0, problem: null };
 }
 
@@ -25,17 +25,17 @@ export function replayLine(state) {
   return `${texts[state.state] ?? ""} · ${count(state.frames, "frame")} seen`;
 }
 
-/** Build the list of recorded lab runs and the file upload. `kit`: {runs, limitMb, upload, open(id), file({path, name}), showError(text)}. */
+/** Build the list of recorded comparisons and the file upload. `kit`: {runs, limitMb, upload, open(id), file({path, name}), showError(text)}. */
 export function makeLabList({ runs, limitMb, upload, open, file, showError }) {
   const input = h("input", { type: "file", accept: ".hermesrun", class: "hl-hidden", onchange: () => input.files[0] && openFile(input.files[0]) });
-  const words = h("span", {}, "Open a saved lab run");
+  const words = h("span", {}, "Open a saved comparison");
   const slot = h("div", {});
-  const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab runs" },
-    h("header", {}, h("h3", {}, "Recorded lab runs"), h("label", { class: "hl-link" }, icon("upload"), words, input)), slot);
+  const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded comparisons" },
+    slot, h("label", { class: "hl-link" }, icon("upload"), words, input));
   let shown = null;
 
   async function openFile(chosen) {
-    const problem = sizeProblem(chosen, limitMb, "a saved lab run");
+    const problem = sizeProblem(chosen, limitMb, "a saved comparison");
     if (problem) return showError(problem);
     setText(words, `Opening ${chosen.name} …`);
     try {
@@ -45,7 +45,7 @@ export function makeLabList({ runs, limitMb, upload, open, file, showError }) {
       showError(uploadProblem(chosen.name, error, limitMb));
     }
     input.value = "";
-    return setText(words, "Open a saved lab run");
+    return setText(words, "Open a saved comparison");
   }
 
   return {
@@ -54,17 +54,21 @@ export function makeLabList({ runs, limitMb, upload, open, file, showError }) {
       const id = state.run?.id ?? "";
       if (id === shown || !runs.length) return;
       shown = id;
-      slot.replaceChildren(runPanel(runs, id, open, "Available lab runs"));
+      slot.replaceChildren(runPanel(runs, id, open, "Available comparisons"));
     },
   };
 }
 
-/** Build the player of a recorded lab run. `kit`: {act(action, more), again(run)}. Returns {root, draw(state)}; `root` is empty while no run is open. */
+/**
+ * Build the player of a recorded comparison. `kit`: {act(action, more), again(run)}. Returns {root, guide, draw(state)}: `guide` tells what
+ * to look at and offers the questions; both are empty while nothing is open.
+ */
 export function makeLabReplay({ act, again }) {
   let state = { state: "empty" };
   let key = null;
-  const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded lab run", hidden: true });
-  const labels = { badge: "Recorded lab run", position: "Position in the lab run", live: "Run this comparison live", why: "Close the recording and run the same memories on the same clip now" };
+  const root = h("section", { class: "hl-lab-part hl-lab-player", "aria-label": "Recorded comparison", hidden: true });
+  const guide = h("div", { class: "hl-lab-guide", hidden: true });
+  const labels = { badge: "Recorded", position: "Position in the comparison", live: "Run it live", why: "Close the recording and run the same methods on the same clip now" };
   const strip = makeStrip({
     titled: true,
     seek: (seconds) => act("seek", { seconds }), live: () => again(state.run),
@@ -74,24 +78,28 @@ export function makeLabReplay({ act, again }) {
     planned: false, pace: (speed) => act("pace", { speed }),
     press: (action) => act(action ?? { playing: "pause", paused: "resume" }[state.state] ?? "restart"),
   });
-  const close = h("button", { type: "button", class: "hl-button", onclick: () => act("end") }, icon("stop"), h("span", {}, "Close"));
+  const close = h("button", { type: "button", class: "hl-button is-icon", "aria-label": "Close", title: "Close this comparison", onclick: () => act("end") }, icon("close"));
   transport.controls.querySelector(".hl-buttons").append(close);
-  const picture = h("img", { class: "hl-lab-screen", alt: "The newest frame that all memories had seen", hidden: true });
+  const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all methods had seen" });
   const line = h("p", { class: "hl-state", role: "status" });
-  const stops = h("div", { class: "hl-chips hl-lab-stops", role: "group", "aria-label": "Questions of this run" });
+  const stops = h("div", { class: "hl-chips hl-lab-stops", role: "group", "aria-label": "Questions of this comparison" });
 
   return {
     root,
+    guide,
     draw(next) {
       state = next;
-      root.hidden = !state.run;
+      root.hidden = guide.hidden = !state.run;
       if (!state.run) {
         root.replaceChildren(); // its controls have the same names as those of live runs
+        guide.replaceChildren();
         key = null;
-        picture.hidden = true;
         return;
       }
-      if (!root.childElementCount) root.append(h("div", { class: "hl-lab-show" }, picture, strip.root), h("div", { class: "hl-time" }, transport.time, strip.slider), transport.controls, line, stops);
+      if (!root.childElementCount) {
+        root.append(picture, h("div", { class: "hl-time" }, transport.time, strip.slider), transport.controls, line, strip.root);
+        guide.append(strip.hint, stops);
+      }
       const now = JSON.stringify([state.run.label, state.run.title, state.run.stops]);
       if (key !== now) {
         key = now;
@@ -102,10 +110,7 @@ export function makeLabReplay({ act, again }) {
       strip.draw(state);
       transport.draw({ ...state, duration: state.run.seconds, loading: null, behind: 0 }, { kind: "run", here: true });
       setText(line, replayLine(state));
-      if (state.frame) {
-        picture.src = `data:image/jpeg;base64,${state.frame.jpeg}`;
-        picture.hidden = false;
-      }
+      if (state.frame) picture.src = `data:image/jpeg;base64,${state.frame.jpeg}`;
     },
   };
 }

@@ -15,6 +15,7 @@ import { mountMemoryControls } from "./memory_controls.js";
 import { mountPolicySettings } from "./policy_settings.js";
 import { makeSettingsDrawer } from "./settings_drawer.js";
 import { openSaved as openSavedBoard } from "../board/saved.js";
+import { makeViews, viewOf } from "./views.js";
 
 const bus = makeBus();
 const built = new Map(); // part -> {post, receive}
@@ -23,6 +24,7 @@ let pane = null;
 let held = false; // while true, events are queued until the server knows this page
 let giveUpload = (_upload) => {};
 const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload function, once its player exists
+let views = null; // made with the first part of the page; boards that were saved as a page have none
 let board = null;
 let beside = null; // element of the part "memory", in which the board shows its figures for the first screen
 let player = null;
@@ -96,6 +98,7 @@ function take(update) {
 function build(part, element, props, shown = null) {
   const post = makePost();
   const { send } = post;
+  views ??= makeViews(bus);
   let receive;
   if (part === "memory") {
     if (beside) element.replaceChildren(...beside.childNodes);
@@ -113,7 +116,7 @@ function build(part, element, props, shown = null) {
     receive = (reply) => board?.detail(reply);
   } else if (part === "lab") {
     receive = mountLab(element, {
-      clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus,
+      clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus, views,
     }).receive;
   } else if (part === "explore") {
     receive = mountExplore(bus, { figures: props.figures, modes: props.modes, send: (request) => send("explore", request) }).receive;
@@ -185,7 +188,7 @@ export function openPage() {
   keptTheme.observe(document.body, { attributes: true, attributeFilter: ["class"] });
   document.title = globalThis.gradio_config.title;
   const embedded = JSON.parse(document.getElementById("hl-moment").textContent);
-  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  const calm = matchMedia("(prefers-reduced-motion: reduce)").matches || viewOf(location.search) === "compare";
   const moment = matchingMoment(embedded, location.search, parts.get("hl-player").props.runs ?? [], calm);
   pane = layOut(place, parts, (name, element, props) => build(name, element, props, moment?.key));
   wireHead(pane.head);
@@ -209,6 +212,8 @@ export function wireSettings(element) {
 export function wireHead(element) {
   element.querySelector(".hl-theme").addEventListener("click", theme);
   element.querySelector(".hl-lessons-open").addEventListener("click", openLessons);
+  views ??= makeViews(bus);
+  views.wire(element.querySelector(".hl-compare-open"));
 }
 
 /** Switch between light and dark, and store the choice in the browser. */
@@ -233,6 +238,7 @@ export function rememberTheme() {
 
 /** Open the list of lessons. */
 export function openLessons() {
+  views?.show("stream"); // the lessons are about it
   lessonsWanted = true;
   lessons?.open();
 }

@@ -8,7 +8,7 @@ const PATIENCE_MS = 20_000;
 /** How long to wait for an element that Gradio renders. */
 const RENDER_TIMEOUT_MS = 5_000;
 /** The parts in the pane. */
-export const EARLY = ["player", "quick", "chat", "memory", "board"];
+export const EARLY = ["player", "quick", "chat", "memory", "board", "lab"];
 
 /** Properties of the page's components by `elem_id`, from Gradio's configuration; null if any is missing. Pure. */
 export function readParts(config) {
@@ -56,7 +56,7 @@ export function layOut(place, parts, build) {
   place.className = "gradio-container hl-opening";
   place.replaceChildren(h("div", { class: "hl-opening-page" }, head,
     h("div", { id: "hl-top" }, h("div", {}, holders.get("player"), holders.get("quick")), h("div", {}, holders.get("chat")), h("div", {}, holders.get("memory"))),
-    holders.get("board")));
+    holders.get("board"), holders.get("lab")));
   cover(true);
   for (const [name, holder] of holders) {
     const { props, value } = parts.get(`hl-${name}`);

@@ -24,7 +24,10 @@ export function previewFacts({ seconds, width, height, fps, bytes: size }) {
 export function mountPlayer(element, { clips, runs = [], limitMb, planned, send, upload, bus, board, take, shown = null }) {
   let view = { state: "empty", source: { kind: "clip", id: clips[0]?.id ?? "" }, clock: NaN, speed: 1, received: 0, fps: 2 };
   const first = firstRun(location.search, runs);
-  let opening = first && { n: 1, id: first.id, seconds: first.seconds, shown, play: !matchMedia("(prefers-reduced-motion: reduce)").matches };
+  const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  let hidden = bus.last("page-view") === "compare"; // while Compare is shown, recordings are paused
+  let resume = hidden && first !== null && !still;
+  let opening = first && { n: 1, id: first.id, seconds: first.seconds, shown, play: !still && !hidden };
   let lastOpened = 1;
   let shots = 0;
   let shotAt = 0;
@@ -126,7 +129,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const loading = h("div", { class: "hl-loading", hidden: true, role: "status" }, h("p"), h("div", { class: "hl-bar" }, h("i")));
     const tag = h("p", { class: "hl-tag", hidden: true }, "Model’s view");
     const facts = h("p", { class: "hl-tag hl-facts", hidden: true }, "");
-    const strip = makeStrip({ point: (seconds) => bus.publish("point", seconds), seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
+    const strip = makeStrip({ compare: (clip) => bus.publish("compare", { clip, seconds: view.position ?? 0 }), point: (seconds) => bus.publish("point", seconds), seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
     const record = makeRecord((action) => {
       act(action);
       soon();
@@ -247,6 +250,19 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   if (first && first.layer !== null) bus.publish("layer", first.layer);
   bus.on("cursor", (seconds) => ui.strip.mark(seconds));
   bus.on("seek", (seconds) => Number.isFinite(seconds) && seek(seconds));
+  bus.on("page-view", (name) => {
+    const was = hidden;
+    hidden = name === "compare";
+    if (hidden === was) return;
+    if (hidden) {
+      resume = Boolean(view.run) && view.state === "playing";
+      if (resume) act("pause");
+    } else if (resume) {
+      act("resume");
+      soon();
+    }
+  });
+  bus.on("replaced", () => { resume = false; }); // Compare opens another run here, paused
   bus.on("open-run", (request) => request && openRun(request.id, request.seconds));
   bus.on("source", (request) => request && source.put(request.kind, { [request.kind]: request.id })); // from a lesson
   bus.on("lesson", (on) => { // remember the source and restore it after the lesson

@@ -29,7 +29,7 @@ export function readLink(search) {
  */
 export function linkTo(href, { id, seconds, layer, kind = "run" }) {
   const url = new URL(href);
-  for (const name of ["run", "lab", "t", "layer", "lesson"]) url.searchParams.delete(name);
+  for (const name of ["run", "lab", "t", "layer", "lesson", "view"]) url.searchParams.delete(name);
   url.searchParams.set(kind, id);
   url.searchParams.set("t", String(Math.round(seconds * 10) / 10));
   if (Number.isInteger(layer)) url.searchParams.set("layer", String(layer));
@@ -75,10 +75,11 @@ const STRIP_WORDS = {
 };
 
 /**
- * Build the strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words, titled, point(seconds)}; with
- * `titled` title and description are visible; `point` is called with the moment under the pointer, or null. Returns {root, slider, draw(view), mark(seconds)}.
+ * Build the strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words, titled, point(seconds), compare(clip)};
+ * with `titled` the title is visible; `point` is called with the moment under the pointer, or null; with `compare` a button compares
+ * methods on the run's clip. Returns {root, slider, hint, draw(view), mark(seconds)}; `hint` tells what to look at.
  */
-export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = false, point = (_seconds) => {} }) {
+export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = false, point = (_seconds) => {}, compare = null }) {
   const range = h("input", { type: "range", min: "0", step: "0.5", value: "0", class: "hl-seek", "aria-label": words.position });
   const marks = h("div", { class: "hl-marks", "aria-hidden": "true" });
   const cursor = h("i", { class: "hl-cursor", hidden: true, "aria-hidden": "true" });
@@ -87,7 +88,7 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = fals
   range.addEventListener("pointermove", (event) => point(Math.max(0, secondsAt(event))));
   range.addEventListener("pointerleave", () => point(null));
   const badge = h("span", { class: "hl-badge hl-run-badge" }, words.badge);
-  const label = h("p", { class: "hl-run-label" }, titled ? badge : null, h("span"));
+  const label = h("p", { class: "hl-run-label" });
   const title = h("h2", { class: `hl-run-title${titled ? "" : " hl-hidden"}` });
   const about = h("p", { class: "hl-run-about" });
   const hint = h("p", { class: "hl-run-look" });
@@ -95,10 +96,10 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = fals
   const start = h("button", { type: "button", class: "hl-link", title: words.why }, icon("play"), h("span", {}, words.live));
   const address = h("input", { type: "text", class: "hl-address", readonly: true, hidden: true, "aria-label": "Link to this moment" });
   const message = h("span", { class: "hl-run-message", role: "status" });
-  const buttons = h("div", { class: "hl-run-buttons" }, titled ? null : badge, copy, start, message);
+  const methods = compare ? h("button", { type: "button", class: "hl-link", title: "Compare methods on this video", onclick: () => run && compare(run.clip) }, icon("columns"), h("span", {}, "Compare methods")) : null;
+  const buttons = h("div", { class: "hl-run-buttons" }, badge, copy, start, message);
   const more = h("details", { class: "hl-run-more" }, h("summary", { class: "hl-link" }, "About this recording"), h("div", {}, about, label));
-  const root = h("div", { class: "hl-run", hidden: true },
-    titled ? [label, title, about, hint, buttons, address] : [title, hint, buttons, address, more]);
+  const root = h("div", { class: "hl-run", hidden: true }, title, hint, buttons, address, h("div", { class: "hl-run-foot" }, methods, more));
   let dragging = false;
   let sentAt = 0;
   let timer = null;
@@ -141,6 +142,7 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = fals
   return {
     root,
     slider,
+    hint,
     /** Mark a moment on the slider; null removes the mark. */
     mark(seconds) {
       cursor.hidden = seconds === null || !run;
@@ -153,7 +155,7 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = fals
       if (run?.title !== next.title || run?.label !== next.label) {
         setText(title, next.title);
         setText(about, next.about);
-        setText(label.lastChild, next.label);
+        setText(label, next.label);
         range.max = String(next.seconds);
         marks.replaceChildren(...next.stops.map((stop) => h("i", { style: `left: ${(100 * stop.at) / Math.max(next.seconds, 1e-9)}%` })));
         address.hidden = true;
@@ -162,6 +164,7 @@ export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = fals
       run = next;
       copy.hidden = !run.id;
       start.hidden = !run.clip;
+      if (methods) methods.hidden = !run.clip;
       if (dragging) return;
       range.value = String(view.position ?? 0);
       range.style.setProperty("--hl-share", `${(100 * (view.position ?? 0)) / Math.max(run.seconds, 1e-9)}%`);

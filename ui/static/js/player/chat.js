@@ -8,6 +8,8 @@ import { before } from "../runs/replay.js";
 
 /** After this long without a response, a question counts as lost. */
 const LOST_MS = 15_000;
+/** Link below an answer without a verdict. */
+const READ = "What it read";
 
 /** Merge the turns of a message into the list; a new epoch resets it. Pure. */
 export function mergeTurns(turns, epoch, message) {
@@ -165,7 +167,7 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     answers.draw(node.answer, turn, current && (Boolean(run) || watched.includes(turn.id)));
     node.answer.title = run && turn.state === "done" && !hasWords(turn) ? "This recording does not contain the attention of single words." : "";
     if (!node.why && current && ["done", "stopped"].includes(turn.state) && turn.at !== null) {
-      node.why = node.last.appendChild(h("button", { type: "button", class: "hl-why", title: "Show on the board what this answer attended to", onclick: () => showRead(turn.id) }, "What it read"));
+      node.why = node.last.appendChild(h("button", { type: "button", class: "hl-why", title: "Show on the board what this answer attended to", onclick: () => showRead(turn.id) }, READ));
     }
     node.root.dataset.state = turn.state;
     node.root.classList.toggle("is-earlier", !current);
@@ -189,6 +191,7 @@ export function mountChat(element, bus, send, planned = false, models = false) {
     if (!why || why.disabled) return;
     why.disabled = true;
     why.title = "The board shows another stream";
+    why.hidden = why.textContent === READ;
     setText(why, why.textContent.replace(" ↓", ""));
   }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -14,7 +15,7 @@ from hermes.benchmarks.annotations import read_annotations
 from hermes.benchmarks.catalogue import BENCHMARKS
 from hermes.benchmarks.responder import TimedReply
 from hermes.benchmarks.results import ResultsFile
-from hermes.benchmarks.run import run_benchmark
+from hermes.benchmarks.run import answer_here, run_benchmark
 from hermes.session.stream_session import QuestionError
 
 SAMPLES = Path(__file__).parent / "data" / "benchmarks"
@@ -119,5 +120,6 @@ def run(folder, annotations, rate=1.0, reply="A", out="run.jsonl", name="ovobenc
         return responders[-1]
 
     with ResultsFile(folder / out, SETTINGS | {"benchmark": name, "rate": rate}, ENVIRONMENT) as file:
-        run_benchmark(BENCHMARKS[name], found, folder, rate, new_responder, file, limit)
+        answer = partial(answer_here, benchmark=BENCHMARKS[name], folder=folder, rate=rate, new_responder=new_responder)
+        run_benchmark(found, file, answer, limit)
         return responders, list(file.results.records.values())

@@ -195,12 +195,15 @@ def _content(response: httpx2.Response) -> str:
 
 
 def unjudged(results: Results, judge: str) -> list[Json]:
-    """Return the records of open-ended answers that a judge has not seen, in the order of the file."""
+    """Return the records of open-ended answers that a judge has not seen, in the order of the annotation file."""
     seen = results.verdicts.get(judge, {})
     return [
         row
-        for key, row in results.records.items()
-        if key not in seen and "answer" in row and "choices" not in row and row["reference"] is not None
+        for row in results.rows
+        if (row["video"], row["question"]) not in seen
+        and "answer" in row
+        and "choices" not in row
+        and row["reference"] is not None
     ]
 
 

@@ -53,6 +53,11 @@ class Results:
     records: dict[Key, Json] = field(default_factory=dict)
     verdicts: dict[str, dict[Key, Json]] = field(default_factory=dict)
 
+    @property
+    def rows(self) -> list[Json]:
+        """The records in the order of the annotation file, in whatever order videos were finished."""
+        return [self.records[key] for key in sorted(self.records)]
+
 
 class ResultsFile:
     """A results file that is open for appending, and locked against other processes.

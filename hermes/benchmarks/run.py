@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,10 @@ from hermes.policies.base import PUBLISHED_CHUNK
 
 MOST_RATE: Final = 60.0
 """Highest sampling rate, in frames per second."""
+
+
+Job = tuple[AnnotatedVideo, Mapping[Key, Json]]
+"""A video, and the records of those of its questions that are known."""
 
 
 class VideoStream:
@@ -93,39 +97,43 @@ def check_videos(annotations: Annotations, folder: Path) -> None:
 
 
 def run_benchmark(
-    benchmark: Benchmark,
     annotations: Annotations,
-    folder: Path,
-    rate: float,
-    new_responder: Callable[[], Responder],
     file: ResultsFile,
+    answer: Callable[[Iterable[Job]], Iterator[Json]],
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Ask every question that the results file does not contain yet, and store each record at once.
 
     Args:
-        benchmark: The benchmark.
-        annotations: Its annotation file.
-        folder: The folder of videos.
-        rate: Sampling rate in frames per second.
-        new_responder: Starts an empty stream.
+        annotations: The annotation file of the benchmark.
         file: Stores the records.
+        answer: Does jobs and yields their records, such as `answer_here` or a Ray cluster with `BenchmarkWorker`.
         limit: Number of videos, from the beginning of the file; None: all.
         progress: Called with the number of questions that have a record, and the total.
     """
     videos = annotations.videos[:limit]
     total = sum(len(video.questions) for video in videos)
-    done = sum((v.index, q.index) in file.results.records for v in videos for q in v.questions)
+    by_video: dict[int, dict[Key, Json]] = {}
+    for key, record in file.results.records.items():
+        by_video.setdefault(key[0], {})[key] = record
+    jobs = [(video, by_video.get(video.index, {})) for video in videos]
+    done = sum((v.index, q.index) in known for v, known in jobs for q in v.questions)
     if progress:
         progress(done, total)
-    for video in videos:
-        known = {key: row for key, row in file.results.records.items() if key[0] == video.index}
-        for record in run_video(benchmark, video, folder, rate, new_responder, known):
-            file.add(record)
-            done += 1
-            if progress:
-                progress(done, total)
+    for record in answer([(v, known) for v, known in jobs if len(known) < len(v.questions)]):
+        file.add(record)
+        done += 1
+        if progress:
+            progress(done, total)
+
+
+def answer_here(
+    jobs: Iterable[Job], benchmark: Benchmark, folder: Path, rate: float, new_responder: Callable[[], Responder]
+) -> Iterator[Json]:
+    """Do jobs in this process, one after the other; see `run_video` for the arguments and records."""
+    for video, known in jobs:
+        yield from run_video(benchmark, video, folder, rate, new_responder, known)
 
 
 def run_video(
@@ -140,6 +148,14 @@ def run_video(
 
     A video that was interrupted is streamed again from its start. Known questions are not asked again; their recorded
     answers take the place in the conversation that they had.
+
+    Args:
+        benchmark: The benchmark.
+        video: The video.
+        folder: The folder of videos.
+        rate: Sampling rate in frames per second.
+        new_responder: Starts an empty stream.
+        known: Records of questions of this video.
 
     Returns:
         Records for JSON. All have `video`, `question`, `id`, `path`, `text`, `end`, `task`, `duration` and `reference`;

@@ -74,7 +74,7 @@ def summarise_run(benchmark: Benchmark, judge: str, results: Results) -> Json:
         letter A to H; `unjudged`; `groups`, each with `name`, `title`, `kind`, `n`, `value`, `low` and `high`; `score`, the
         judge's mean score with its interval, or None; and `cost`, None without answers.
     """
-    rows = list(results.records.values())
+    rows = results.rows
     answered = [row for row in rows if "answer" in row]
     correct = _correct(results, judge)
     scored = [row for row in answered if _key(row) in correct]
@@ -160,7 +160,8 @@ def _matchable(results: Results, judge: str) -> dict[tuple[Any, ...], tuple[Json
     """Scored records by what identifies a question in any annotation file; equal questions are numbered."""
     correct, seen = _correct(results, judge), Counter[tuple[Any, ...]]()
     found = {}
-    for key, row in results.records.items():
+    for row in results.rows:
+        key = _key(row)
         name = (row["path"], row["text"], row["end"], row["reference"], tuple(row.get("choices", ())))
         seen[name] += 1
         if key in correct and "answer" in row:
@@ -226,7 +227,7 @@ def submission(results: Results) -> str:
     An answer without a letter, or a question that was skipped, counts as the first option.
     """
     lines = ["q_uid,answer"]
-    for row in results.records.values():
+    for row in results.rows:
         letter = row.get("letter")
         lines.append(f"{_cell(row['id'])},{'ABCDEFGH'.index(letter) if letter in tuple('ABCDEFGH') else 0}")
     return "\n".join(lines) + "\n"

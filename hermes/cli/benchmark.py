@@ -19,6 +19,7 @@ from hermes.benchmarks.catalogue import BENCHMARKS, BenchmarkError, benchmark_of
 from hermes.cli.ask import changed_settings
 from hermes.cli.model_options import add_max_pixels, add_model, add_policy_settings, load_model, model_folders
 from hermes.cli.progress import CountProgress
+from hermes.cli.ray import add_ray, open_cluster
 from hermes.cli.terminal import print_json, print_table, text_argument
 from hermes.files.output import check_file, write_text
 from hermes.tables import Table
@@ -64,6 +65,10 @@ def _configure_run(parser: argparse.ArgumentParser) -> None:
     add_policy_settings(parser)
     add_max_pixels(parser)
     parser.add_argument("--limit", type=int, metavar="N", help="stop after the first N videos of the annotation file")
+    add_ray(parser)
+    parser.add_argument(
+        "--workers", type=int, metavar="N", help="with --ray: number of actors (default: one for each GPU or core)"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the results file of an interrupted run")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE.jsonl", help="the results file")
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
@@ -85,12 +90,17 @@ def _run(args: argparse.Namespace) -> None:
     from hermes.benchmarks.annotations import read_annotations  # noqa: PLC0415 - heavy
     from hermes.benchmarks.responder import PolicySettings, SessionResponder  # noqa: PLC0415
     from hermes.benchmarks.results import ResultsFile  # noqa: PLC0415
-    from hermes.benchmarks.run import check_rate, check_videos, run_benchmark  # noqa: PLC0415
+    from hermes.benchmarks.run import answer_here, check_rate, check_videos, run_benchmark  # noqa: PLC0415
     from hermes.benchmarks.summary import submission  # noqa: PLC0415
+    from hermes.benchmarks.worker import BenchmarkWorker  # noqa: PLC0415
+    from hermes.policies import loaded_plugins  # noqa: PLC0415
 
     benchmark, rate = benchmark_of(args.action), check_rate(args.fps)
-    if args.limit is not None and args.limit < 1:
-        raise BenchmarkError(f"--limit must be at least 1, not {args.limit}.")
+    for name in ("limit", "workers"):
+        if (given := getattr(args, name)) is not None and given < 1:
+            raise BenchmarkError(f"--{name} must be at least 1, not {given}.")
+    if args.workers is not None and args.ray is None:
+        raise BenchmarkError("--workers needs --ray.")
     table = args.out.with_suffix(".csv") if benchmark.answers_hidden else None
     for output in (args.out, *([table] if table else [])):
         check_file(output, (args.annotations, *model_folders(args.model)))
@@ -107,7 +117,15 @@ def _run(args: argparse.Namespace) -> None:
         ResultsFile(args.out, settings, _environment(model)) as file,
         closing(CountProgress("question", "questions")) as progress,
     ):
-        run_benchmark(benchmark, annotations, args.videos, rate, new_responder, file, args.limit, progress)
+        with open_cluster(args) as (cluster, workers):
+            if cluster is None:
+                answer = partial(
+                    answer_here, benchmark=benchmark, folder=args.videos, rate=rate, new_responder=new_responder
+                )
+            else:
+                shared = (benchmark, args.videos.resolve(), rate, args.model, args.max_pixels, own, loaded_plugins())
+                answer = partial(cluster.run, BenchmarkWorker, shared, actors=workers)
+            run_benchmark(annotations, file, answer, args.limit, progress)
         results = file.results
     _print([(args.out.name, results)], as_json=args.json)
     if table:

@@ -17,6 +17,7 @@ from typing import Any
 
 from hermes.cli.model_options import add_model, load_model, model_folders
 from hermes.cli.progress import CountProgress
+from hermes.cli.ray import add_ray, open_cluster
 from hermes.cli.terminal import print_json, print_table, text_argument
 from hermes.errors import HermesError
 from hermes.files.output import check_folder, write_text
@@ -60,8 +61,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
         help="with --merge: leave out the older rows of these policies, for example because the policy changed",
     )  # fmt: skip
     parser.add_argument(
-        "--workers", type=int, default=1, help="number of processes, with one thread each (default: %(default)s)"
-    )
+        "--workers", type=int, metavar="N",
+        help="number of processes, with one thread each (default: 1; with --ray: one for each GPU or core of the cluster)",
+    )  # fmt: skip
+    add_ray(parser)
     parser.add_argument("--json", action="store_true", help="print the summary as JSON instead of tables")
 
 
@@ -77,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         return _merge(args)
     if args.drop:
         raise HermesError("--drop needs --merge.")
-    if args.workers < 1:
+    if args.workers is not None and args.workers < 1:
         raise HermesError(f"At least one worker is needed, not {args.workers}.")
     check_folder(args.out, model_folders(args.model), names=(MEASUREMENTS, *REPORTS))
     model = load_model(args)
@@ -95,7 +98,8 @@ def run(args: argparse.Namespace) -> int:
     store = Store(args.out, identity(plan, model))
     progress = CountProgress("measurement", "measured")
     try:
-        run_plan(plan, model, store, args.workers, progress)
+        with open_cluster(args) as (cluster, workers):
+            run_plan(plan, model, store, workers, progress, cluster)
     finally:
         progress.close()
         store.close()

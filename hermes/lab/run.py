@@ -18,6 +18,7 @@ from hermes.lab.plan import Cell, LabError, LabPlan
 from hermes.lab.seen_once import SeenOnce
 from hermes.lab.store import Store
 from hermes.policies import load_plugin, loaded_plugins
+from hermes.ray_workers import RayCluster
 
 Todo = tuple[int, tuple[Cell, ...]]
 """A stream and the cells that remain to be measured on it."""
@@ -29,6 +30,7 @@ def run_plan(
     store: Store,
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
+    cluster: RayCluster | None = None,
 ) -> None:
     """Measure everything in a plan that the store does not contain yet.
 
@@ -38,9 +40,11 @@ def run_plan(
         store: Stores the measurements.
         workers: Number of processes with one thread each; 1: measure in this process.
         progress: Called with the number of completed measurements and the total.
+        cluster: Measure on this many actors of a Ray cluster instead of in processes.
 
     Raises:
         LabError: The workers ended early; completed measurements are stored.
+        FailedError: An actor ended early; completed measurements are stored.
     """
     todo = missing(plan, store)
     total = plan.streams * len(plan.cells)
@@ -49,7 +53,10 @@ def run_plan(
         progress(done, total)
     if not todo:
         return
-    records = _alone(plan, backbone, todo) if workers == 1 else _together(plan, todo, workers)
+    if cluster is not None:
+        records = cluster.run(LabWorker, (plan, loaded_plugins()), todo, workers)
+    else:
+        records = _alone(plan, backbone, todo) if workers == 1 else _together(plan, todo, workers)
     for record in records:
         store.add(record)
         if "questions" not in record:
@@ -112,18 +119,30 @@ def _together(plan: LabPlan, todo: Sequence[Todo], workers: int) -> Iterator[dic
             process.terminate()
 
 
+class LabWorker:
+    """Measures streams with its own copy of the model."""
+
+    def __init__(self, plan: LabPlan, plugins: Sequence[str]) -> None:
+        """Load plugins and model; the process uses one thread from then on."""
+        torch.set_num_threads(1)  # for reproducible sums
+        transformers.utils.logging.set_verbosity_error()
+        transformers.utils.logging.disable_progress_bar()
+        for plugin in plugins:
+            load_plugin(plugin)
+        self._plan, self._backbone = plan, hermes.load(plan.model)
+
+    def work(self, index: int, cells: Sequence[Cell]) -> Iterator[dict[str, Any]]:
+        """Yield the task of a stream and its measurements."""
+        yield from _measure_stream(self._plan, self._backbone, index, cells)
+
+
 def _work(plan: LabPlan, plugins: Sequence[str], tasks: Any, results: Any) -> None:
     """Run in a worker process: measure streams until none are left or the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent is interrupted too and terminates its workers
-    torch.set_num_threads(1)
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    for plugin in plugins:
-        load_plugin(plugin)
-    backbone = hermes.load(plan.model)
+    worker = LabWorker(plan, plugins)
     parent = multiprocessing.parent_process()
     while (item := tasks.get()) is not None:
-        for record in _measure_stream(plan, backbone, *item):
+        for record in worker.work(*item):
             results.put(record)
             if parent is not None and not parent.is_alive():
                 return

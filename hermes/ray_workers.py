@@ -1,0 +1,141 @@
+"""Distributes work over the actors of a Ray cluster. Needs the optional extra `ray`; nothing else imports Ray."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Protocol
+
+from hermes.errors import FailedError, HermesError
+
+TESTED: Final = "2.60.0"
+"""Version of Ray that the tests run with."""
+STORE_BYTES: Final = 100_000_000
+"""Shared memory of a cluster on this machine: only records and settings pass through it."""
+
+
+class Worker(Protocol):
+    """What an actor runs: created once, for example with a loaded model, then given one job after another."""
+
+    def work(self, *job: Any) -> Iterator[Any]:
+        """Do a job and yield its results."""
+
+
+class RayCluster:
+    """A connection to a Ray cluster, or a cluster on this machine that ends with the connection."""
+
+    def __init__(self, address: str = "", cpus: int | None = None) -> None:
+        """Connect.
+
+        Args:
+            address: Address of a cluster ("auto", "ray://host:10001"); empty: start one on this machine.
+            cpus: Cores of a new cluster; None: all.
+
+        Raises:
+            HermesError: Ray is not installed.
+            FailedError: The cluster cannot be reached or started.
+        """
+        # Read when Ray is imported.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        try:
+            import ray  # noqa: PLC0415 - optional
+        except ImportError as error:
+            raise HermesError(
+                f"Ray is not installed. Install the tested version: pip install ray=={TESTED}, or hermes-live[ray]."
+            ) from error
+        self._ray: Any = ray
+        try:
+            if address:
+                ray.init(address=address, log_to_driver=False, runtime_env=_environment())
+            else:
+                ray.init(
+                    num_cpus=cpus,
+                    include_dashboard=False,
+                    object_store_memory=STORE_BYTES,
+                    log_to_driver=False,
+                    runtime_env=_environment(),
+                    _node_ip_address="127.0.0.1",
+                )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise FailedError(f"The Ray cluster cannot be used: {_first_line(error)}") from error
+
+    def size(self, wanted: int | None) -> int:
+        """Return the number of actors: `wanted`, or one for each GPU of the cluster, or one for each core without GPUs."""
+        resources = self._ray.cluster_resources()
+        return wanted or int(resources.get("GPU", 0)) or max(int(resources.get("CPU", 1)), 1)
+
+    def run(
+        self, kind: type[Worker], arguments: tuple[Any, ...], jobs: Iterable[tuple[Any, ...]], actors: int
+    ) -> Iterator[Any]:
+        """Run jobs on actors and yield results as they arrive; those of one job arrive in their order.
+
+        Args:
+            kind: The worker; one is created on each actor.
+            arguments: Its arguments.
+            jobs: Arguments of `Worker.work`, taken in order whenever an actor is free.
+            actors: Number of actors; they use one GPU each if the cluster has any, else one core.
+
+        Raises:
+            FailedError: An actor ended early. Results that arrived are not affected.
+            HermesError: From the worker.
+        """
+        ray = self._ray
+        gpus = 1 if self._ray.cluster_resources().get("GPU") else 0
+        actor_class = ray.remote(num_cpus=0 if gpus else 1, num_gpus=gpus)(kind)
+        waiting = iter(jobs)
+        running: dict[Any, Any] = {}
+        started = []
+
+        def start(actor: Any, job: tuple[Any, ...]) -> None:
+            running[actor.work.options(num_returns="streaming").remote(*job)] = actor
+
+        try:
+            for job in islice(waiting, actors):
+                started.append(actor_class.remote(*arguments))
+                start(started[-1], job)
+            while running:
+                (ready,), _ = ray.wait(list(running), num_returns=1)
+                try:
+                    result = ray.get(next(ready))
+                except StopIteration:
+                    actor = running.pop(ready)
+                    for job in islice(waiting, 1):
+                        start(actor, job)
+                else:
+                    yield result
+        except ray.exceptions.RayActorError as error:
+            raise FailedError(
+                f"A Ray actor ended early: {_first_line(error)} Run the command again to continue."
+            ) from error
+        finally:
+            for actor in started:
+                ray.kill(actor)
+
+    def close(self) -> None:
+        """Disconnect; a cluster that was started here ends."""
+        self._ray.shutdown()
+
+    def __enter__(self) -> RayCluster:
+        """Return this object."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnect."""
+        self.close()
+
+
+def _environment() -> dict[str, Any]:
+    """Environment of the actors: this package can be imported, and sums are reproducible."""
+    path = os.pathsep.join(dict.fromkeys([str(Path(__file__).resolve().parents[1]), *(p for p in sys.path if p)]))
+    return {"env_vars": {"PYTHONPATH": path, "OMP_NUM_THREADS": "1"}}
+
+
+def _first_line(error: Exception) -> str:
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import socket
 import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -14,6 +16,8 @@ from hermes.errors import FailedError, HermesError
 
 TESTED: Final = "2.60.0"
 """Version of Ray that the tests run with."""
+REACH_SECONDS: Final = 10.0
+"""Seconds in which the address of a cluster must answer."""
 STORE_BYTES: Final = 100_000_000
 """Shared memory of a cluster on this machine: only records and settings pass through it."""
 
@@ -39,6 +43,7 @@ class RayCluster:
             HermesError: Ray is not installed.
             FailedError: The cluster cannot be reached or started.
         """
+        _check_reachable(address)
         # Read when Ray is imported.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -129,6 +134,21 @@ class RayCluster:
     ) -> None:
         """Disconnect."""
         self.close()
+
+
+def _check_reachable(address: str) -> None:
+    """Connect to an address with a port once; Ray itself tries for minutes.
+
+    Raises:
+        FailedError: Nothing answers there.
+    """
+    found = re.fullmatch(r"(?:ray://)?\[?([\w.:-]+?)\]?:(\d{1,5})", address)
+    if found is None:
+        return
+    try:
+        socket.create_connection((found[1], int(found[2])), REACH_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise FailedError(f"The Ray cluster cannot be used: nothing answers at {address}.") from error
 
 
 def _environment() -> dict[str, Any]:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 from benchmark_data import choice, write_annotations
@@ -14,10 +18,9 @@ from hermes.assets import CLIPS
 from hermes.benchmarks.results import read_results
 from hermes.cli import main
 from hermes.errors import FailedError, HermesError
-from hermes.ray_workers import RayCluster
+from hermes.ray_workers import TESTED, RayCluster
 
-pytest.importorskip("ray", reason="the optional extra hermes-live[ray] is not installed")
-
+ROOT = Path(__file__).parents[2]
 LAB = ["lab", "--streams", "2", "--frames", "24", "--budgets", "25%", "--policies", "hermes", "sliding-window"]
 
 
@@ -27,6 +30,7 @@ def _results(path):
 
 def test_lab_and_benchmark_give_the_results_of_a_local_run(tmp_path, monkeypatch):
     """One cluster serves all commands, because starting one takes most of the time."""
+    pytest.importorskip("ray", reason="the optional extra hermes-live[ray] is not installed")
     with RayCluster("", 2) as cluster:
         monkeypatch.setattr("hermes.cli.ray.RayCluster", lambda *_: _Open(cluster))
         for name, more in (("local", ()), ("ray", ("--ray", "--workers", "2"))):
@@ -96,3 +100,17 @@ class _Open:
 
     def __exit__(self, *_):
         pass
+
+
+def test_a_missing_package_or_cluster_is_an_error(tmp_path, monkeypatch, capsys):
+    command = [*LAB, "--out", str(tmp_path / "lab"), "--ray"]
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    for address in (f"127.0.0.1:{port}", f"ray://127.0.0.1:{port}", "127.0.0.1:99999"):
+        assert main([*command, address]) == 1
+        assert f"nothing answers at {address}" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "ray", None)
+    assert main(command) == 2
+    assert "pip install ray==" in capsys.readouterr().err
+    pinned = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]["ray"]
+    assert pinned == [f"ray=={TESTED}"]

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 from conftest import until
 from playwright.sync_api import expect
+from test_accessibility import AXE
 
 FIGURE = ".hl-explore-stage.has-figure .main-svg"
 
@@ -32,7 +35,7 @@ def test_a_recorded_run_and_a_live_stream_are_explored(open_page):
     page = open_page(run="small-memory", query="&t=20", before=before)
     tab, explore = page.get_by_role("tab", name="Explore"), page.get_by_role("region", name="Explore")
     tab.wait_for()
-    assert not any("PlotlyPlot" in url for url in scripts)  # plotly's script is loaded only for a figure
+    assert not [url for url in scripts if re.search("Plot[^/]*[.]js", url)]  # neither the component nor plotly
     tab.click()
     page.locator(FIGURE).first.wait_for()
     below = top_of_what_follows(page)
@@ -72,6 +75,9 @@ def test_a_recorded_run_and_a_live_stream_are_explored(open_page):
     explore.get_by_role("button", name="Show this moment").click()
     until(page, lambda: drawn(page) and drawn(page)["height"] > 900)  # one below the other
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+    page.evaluate(AXE)
+    found = page.evaluate("axe.run(document.querySelector('.hl-explore'), { resultTypes: ['violations'] })")
+    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]] == []
     explore.get_by_role("button", name="Remove the pin").click()
     until(page, lambda: drawn(page) and len(drawn(page)["traces"]) == 3)
 

@@ -54,7 +54,7 @@ def fitted(figure: Figure, place: Place) -> Figure:
     named = max((note.text.count("<br>") + 1 for note in panels), default=0)
     legend = _legend_rows(figure, place.width - 90)
     top = TOOLS + LINE * (title.count("<br>") + 1) + 8 + LEGEND * legend + 18 * named
-    bottom = 56 if not narrow or not figure.layout.coloraxis.colorbar.title.text else 118
+    bottom = 64 if not narrow or not figure.layout.coloraxis.colorbar.title.text else 118
     margin = {"l": 54 if narrow else 72, "r": 14 if narrow else 32, "t": top, "b": bottom}
     figure.update_layout(
         width=None,

@@ -1,4 +1,7 @@
-"""The Explore tab: its controls and its figure, a `gr.Plot`. Plotly's script is loaded with the first figure."""
+"""The Explore tab: its controls and its figure, a `gr.Plot`.
+
+The plot is invisible until there is a figure, so that the page does not load the component and plotly's script before.
+"""
 
 from __future__ import annotations
 
@@ -30,11 +33,13 @@ def explore(handlers: Handlers) -> None:
             figures=figures,
             modes=[{"id": mode, "title": title} for mode, title in MODES.items()],
         )
-        plot = gr.Plot(show_label=False, container=False, elem_id="hl-explore-plot")
+        plot = gr.Plot(show_label=False, container=False, elem_id="hl-explore-plot", visible=False)
 
     def draw(event: gr.EventData, request: gr.Request) -> tuple[Any, Any]:
         message, figure = handlers.explore(event_data(event), key_of(request))
-        return to_json(message), gr.skip() if figure is None else PlotData(type="plotly", plot=figure)
+        if figure is None:
+            return to_json(message), gr.skip()
+        return to_json(message), gr.update(value=PlotData(type="plotly", plot=figure), visible=True)
 
     controls.explore(
         draw,

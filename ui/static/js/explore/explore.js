@@ -20,10 +20,13 @@ export function mountExplore(bus, { figures, modes, send }) {
   let timer = 0;
   const ui = build();
   rendered("#hl-panel-explore").then(() => document.getElementById("hl-panel-explore")?.append(ui.root));
-  rendered("#hl-explore-plot").then(() => {
+
+  /** Move Gradio's plot component into the tab. It exists once there is a figure. */
+  async function adoptPlot() {
+    await rendered("#hl-explore-plot", 4 * PATIENCE_MS);
     const plot = document.getElementById("hl-explore-plot");
-    if (plot) ui.stage.append(plot);
-  });
+    if (plot && plot.parentElement !== ui.stage) ui.stage.append(plot);
+  }
 
   function build() {
     const field = (label, control) => {
@@ -37,21 +40,21 @@ export function mountExplore(bus, { figures, modes, send }) {
     const number = (value) => (value === "" ? null : Number(value));
     const option = ({ id, title }) => h("option", { value: id }, title);
     const source = menu("source", []);
-    const figure = menu("figure", figures.map(option));
+    const figure = h("select", { class: "hl-select", onchange: () => choose({ figure: figure.value, layer: null }) }, figures.map(option));
     const mode = menu("mode", modes.map(option));
     const layer = menu("layer", [], number);
     const tier = menu("tier", [], number);
     const frame = h("input", { type: "number", class: "hl-select", min: "0", step: "1", value: "0", inputmode: "numeric" });
     frame.addEventListener("change", () => choose({ frame: Math.max(0, Math.round(Number(frame.value) || 0)) }));
     const fields = { source: field("Memory", source), figure: field("Figure", figure), mode: field("Colour", mode),
-      layer: field("Layer", layer), frame: field("Frame (0 is the first)", frame), tier: field("Layers", tier) };
+      frame: field("Frame (0 is the first)", frame), layer: field("Layer", layer), tier: field("Layers", tier) };
     const button = (label, action, title) => h("button", { type: "button", class: "hl-button", title, onclick: () => request(action) }, label);
     const show = button("Show this moment", "show", "Draw the figure for the current moment");
     const pin = button("Pin this moment", "pin", "Keep this moment, to compare it with another one");
     const compare = /** @type {HTMLInputElement} */ (h("input", { type: "checkbox", onchange: () => choose({ compare: compare.checked }) }));
     const unpin = h("button", { type: "button", class: "hl-tool", "aria-label": "Remove the pin", title: "Remove the pin", onclick: () => request("unpin") }, "✕");
     const pinnedName = h("span");
-    const pinned = h("div", { class: "hl-explore-pin", hidden: true }, h("label", {}, compare, pinnedName), unpin);
+    const pinned = h("div", { class: "hl-explore-pin" }, h("label", {}, compare, pinnedName), unpin); // always there, so that nothing moves
     const about = h("p", { class: "hl-caption" });
     const moment = h("p", { class: "hl-explore-moment", role: "status" });
     const hint = h("p", { class: "hl-explore-hint" });
@@ -65,7 +68,7 @@ export function mountExplore(bus, { figures, modes, send }) {
     const root = h("section", { class: "hl-section hl-explore", "aria-label": "Explore" },
       h("div", { class: "hl-explore-controls" }, Object.values(fields), h("div", { class: "hl-tools" }, show, pin)),
       about, pinned, moment, stage, notebook);
-    return { root, fields, source, figure, mode, layer, frame, tier, pin, pinned, pinnedName, compare, about, moment, hint, stage, code, copied, notebook };
+    return { root, fields, source, figure, mode, layer, frame, tier, pinnedName, compare, unpin, about, moment, hint, stage, code, copied, notebook };
   }
 
   async function copyCode() {
@@ -92,7 +95,7 @@ export function mountExplore(bus, { figures, modes, send }) {
       return;
     }
     const width = ui.stage.clientWidth || 900;
-    const height = heightOf(width, chosen.compare && (action === "pin" || !ui.pinned.hidden));
+    const height = heightOf(width, chosen.compare && (action === "pin" || !ui.compare.hidden));
     ui.stage.style.height = `${height}px`;
     dark = document.body.classList.contains("dark");
     shown = momentKey(view, chosen.source, answers);
@@ -104,6 +107,7 @@ export function mountExplore(bus, { figures, modes, send }) {
       finish();
     }, PATIENCE_MS);
     ui.stage.setAttribute("aria-busy", "true");
+    if (!ui.stage.querySelector("#hl-explore-plot")) adoptPlot();
     if (!ui.stage.classList.contains("has-figure")) setText(ui.hint, "Drawing the figure …");
     send({ ...chosen, action, n: sent, dark, width, height, touch: matchMedia("(pointer: coarse)").matches });
   }
@@ -141,7 +145,17 @@ export function mountExplore(bus, { figures, modes, send }) {
     select.value = String(value ?? "");
   }
 
+  function drawPin(reply) {
+    ui.compare.hidden = ui.unpin.hidden = !reply.pinned;
+    ui.compare.checked = chosen.compare;
+    const alone = chosen.compare && !reply.compared && !reply.error;
+    setText(ui.pinnedName, reply.pinned
+      ? `Compare with the pinned moment: ${reply.pinned}${alone ? ". Now go to another moment, or open another recording." : ""}`
+      : "Pin a moment to compare it with another one.");
+  }
+
   ui.fields.source.hidden = true;
+  drawPin({ pinned: "" });
   drawControls();
   setText(ui.hint, hintFor("empty"));
   new MutationObserver(() => {
@@ -177,10 +191,7 @@ export function mountExplore(bus, { figures, modes, send }) {
         ui.figure.value = chosen.figure;
         ui.mode.value = chosen.mode;
       }
-      ui.pinned.hidden = !reply.pinned;
-      ui.compare.checked = chosen.compare;
-      const alone = chosen.compare && reply.pinned && !reply.compared && !reply.error;
-      setText(ui.pinnedName, `Compare with the pinned moment: ${reply.pinned}${alone ? ". Now go to another moment, or open another recording." : ""}`);
+      drawPin(reply);
       setText(ui.hint, reply.error ? reply.error : "Loading the figure …");
       ui.hint.dataset.kind = reply.error ? "error" : "";
       ui.stage.classList.toggle("has-figure", !reply.error);

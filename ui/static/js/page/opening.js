@@ -30,8 +30,8 @@ function cover(on) {
   if (app) app.inert = on;
 }
 
-/** Resolves when Gradio has rendered an element that matches `selector`, or after a timeout. */
-export function rendered(selector) {
+/** Resolves when Gradio has rendered an element that matches `selector`, or after a timeout in milliseconds. */
+export function rendered(selector, timeout = RENDER_TIMEOUT_MS) {
   return /** @type {Promise<void>} */ (new Promise((resolve) => {
     const check = () => {
       if (!document.querySelector(selector)) return;
@@ -40,7 +40,7 @@ export function rendered(selector) {
     };
     const watch = new MutationObserver(check);
     watch.observe(document.querySelector("gradio-app"), { childList: true, subtree: true });
-    setTimeout(() => (watch.disconnect(), resolve()), RENDER_TIMEOUT_MS);
+    setTimeout(() => (watch.disconnect(), resolve()), timeout);
     check();
   }));
 }

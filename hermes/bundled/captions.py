@@ -140,10 +140,10 @@ def _held(snapshot: Snapshot, kept: npt.NDArray[np.uint16], name: str) -> str:
     layers = layers[means[layers] >= 1] if (means[layers] >= 1).any() else np.flatnonzero(means >= 1)
     numbers = _numbered(snapshot, layers.tolist()).split(" ", 1)[1]
     low, high = round(float(means[layers].min())), round(float(means[layers].max()))
-    count = f"{low}" if low == high else f"{low}–{high}"
+    count = f"all {of}" if low == of else f"{low} of {of}" if low == high else f"{low}–{high} of {of}"
     if len(layers) == 1:
-        return f"{where.removesuffix('s')} {numbers} holds {count} of {of} tokens per frame of {name}"
-    return f"{where} {numbers} hold {count} of {of} tokens per frame of {name}"
+        return f"{where.removesuffix('s')} {numbers} holds {count} tokens per frame of {name}"
+    return f"{where} {numbers} hold {count} tokens per frame of {name}"
 
 
 def _last_truth(snapshot: Snapshot, shown: Sequence[Event]) -> Truth | None:

@@ -13,6 +13,7 @@ from test_page import wait_frames
 WALKED = ("kv-cache", "eviction")
 """Lessons that this test walks through: with a clip, questions and recorded runs. The others differ only in content;
 `tests/unit/test_ui_lesson_controller.py` walks through them without a browser."""
+SIZES = [(390, 844), (768, 1024), (1280, 720), (1440, 900)]
 LESSONS = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "assets" / "lessons").glob("*.json"))
 }
@@ -91,6 +92,17 @@ def walk(page, name):
         panel(page).get_by_role("button", name="Finish" if number == len(steps) else "Next", exact=True).click()
 
 
+def memory_in_view(page, width, height):
+    heatmap = page.get_by_role("img", name="Layer heatmap", exact=True).bounding_box()
+    sheet = panel(page).bounding_box()
+    beside = sheet["y"] == 0
+    bottom, right = (height, sheet["x"]) if beside else (sheet["y"], width)
+    inside = (
+        heatmap["y"] >= 0 and heatmap["y"] + heatmap["height"] <= bottom and heatmap["x"] + heatmap["width"] <= right
+    )
+    return inside and page.evaluate("scrollY") == 0
+
+
 def test_a_lesson_is_finished_only_after_a_result(open_page):
     page = follow(open_page, "lesson=eviction&step=5")
     panel(page).get_by_role("button", name="Finish").click()
@@ -102,6 +114,13 @@ def test_a_lesson_is_finished_only_after_a_result(open_page):
     panel(page).get_by_role("button", name="See what happens").click()  # without the button of the step
     expect(panel(page).get_by_text("Correct.", exact=True)).to_be_visible()
     expect(page.locator(".hl-clock")).to_contain_text("1:00")
+    for width, height in SIZES:  # the memory is beside or above the lesson, without scrolling
+        page.set_viewport_size({"width": width, "height": height})
+        until(
+            page,
+            lambda width=width, height=height: memory_in_view(page, width, height),
+            f"not in view at {width} pixels",
+        )
     for _ in range(4):
         panel(page).get_by_role("button", name="Next", exact=True).click()
     panel(page).get_by_role("button", name="Finish").click()

@@ -69,6 +69,9 @@ def test_captions_of_other_runs(bundled):
     )
     assert caption(window, 89.5).endswith("the last answer, “Blue square.”, is wrong.")
     assert "2 of 3 repeated answers are now wrong." in caption(small, small.seconds)
+    assert caption(bundled["first-card-hermes"], 21).startswith(
+        "Long-term layers 7–9 hold all 16 tokens per frame of the red"
+    )
     assert caption(bundled["half-hour"], 0) == ""  # before the first card
 
 

@@ -146,7 +146,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
       ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "from the last question to the first token of its answer");
       ui.meter("dropped", whole(m.dropped), m.skipped ? `camera frames missed, and ${whole(m.skipped)} frames unreadable` : "camera frames missed");
     }
-    showStart();
+    showNote();
     showAnswer();
   }
 
@@ -163,13 +163,13 @@ export function mountBoard(element, beside, bus, send, served = true) {
     requests.answerChanged();
   }
 
-  /** Update the note about the start of the stream, which is kept for a reason that the glossary explains. */
-  function showStart() {
-    const text = describeStart(view.state);
-    setText(ui.layers.start.text, text);
+  /** Update the sentence below the heatmap: what the colours mean, or that the start of the stream is kept, which the glossary explains. */
+  function showNote() {
     const { start, meta } = view.state;
-    ui.layers.start.text.title = start?.ratio ? `A token there gets up to ${start.ratio}× the guidance attention of another token (layer ${layerNumber(meta, start.ratio_layer)}).` : "";
-    ui.layers.start.node.classList.toggle("is-idle", !text || view.mode !== "kept");
+    const kept = view.mode === "kept" ? describeStart(view.state) : "";
+    setText(ui.layers.note.text, kept || MODES[view.mode].note);
+    ui.layers.note.text.title = kept && start.ratio ? `A token there gets up to ${start.ratio}× the guidance attention of another token (layer ${layerNumber(meta, start.ratio_layer)}).` : "";
+    ui.layers.note.why.hidden = !kept;
   }
 
   /** A button for one of the most attended frames; it seeks to the frame. */
@@ -275,9 +275,20 @@ export function mountBoard(element, beside, bus, send, served = true) {
   }
 
   let wantedTimer = null;
+  let reported = null; // what the server knows
   function reportWanted() { // tell the server what is shown, without waiting for the next update
     clearTimeout(wantedTimer);
     wantedTimer = setTimeout(() => bus.publish("wanted", null), 120);
+  }
+
+  /** What is shown now: the mode of the heatmap, and the window and number of pictures of the filmstrip. */
+  function wantedNow() {
+    const film = figures.find((figure) => figure.ui.name === "film");
+    const covered = view.window.whole && (!view.state.meta || view.window.stop >= axisFrames(view.state.meta));
+    const { first, stop } = covered ? { first: 0, stop: 0 } : view.window;
+    const width = film.ui.box.clientWidth || ui.memory.clientWidth - 30; // it has no width before the first frame
+    const span = view.state.meta ? view.window : { first: 0, stop: Infinity };
+    return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span) };
   }
 
   function setMode(mode) {
@@ -286,7 +297,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     for (const button of ui.layers.modes) button.setAttribute("aria-checked", String(button.dataset.mode === mode));
     updateTabStops();
     updateLegends();
-    showStart();
+    showNote();
     repaint(["layers", "picture"]);
     reportWanted();
   }
@@ -418,6 +429,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
       if (next) next.answer = answers.shown(next.meta.bin);
       if (next?.meta && next.meta !== before) updateLegends();
       if (next && (next.meta !== before || view.window.whole)) view.window = fitWindow(view.window, axis());
+      if (reported !== null && reported !== JSON.stringify(wantedNow())) reportWanted(); // the window has grown with the stream
       if (view.cursor && view.cursor.frame >= view.state.frames) view.cursor = null;
       if (view.word && view.word.bin !== view.state.meta?.bin) showWord(wantedWord);
       updateText();
@@ -433,12 +445,9 @@ export function mountBoard(element, beside, bus, send, served = true) {
     },
     acknowledged: () => view.state.seq,
     wanted() {
-      const film = figures.find((figure) => figure.ui.name === "film");
-      const covered = view.window.whole && (!view.state.meta || view.window.stop >= axisFrames(view.state.meta));
-      const { first, stop } = covered ? { first: 0, stop: 0 } : view.window;
-      const width = film.ui.box.clientWidth || ui.memory.clientWidth - 30; // it has no width before the first frame
-      const span = view.state.meta ? view.window : { first: 0, stop: Infinity };
-      return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span) };
+      const wanted = wantedNow();
+      reported = JSON.stringify(wanted);
+      return wanted;
     },
     detail: requests.receive,
     show,

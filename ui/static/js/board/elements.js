@@ -153,24 +153,24 @@ function makeLayers() {
     type: "button", role: "radio", "aria-checked": String(mode === "kept"), "data-mode": mode, "aria-label": label, title: label }, short));
   const modeGroup = h("div", { class: "hl-segments is-small hl-modes", role: "radiogroup", "aria-label": "What the cells show" }, modes);
   const scale = h("p", { class: "hl-scale" });
-  const start = makeStart();
+  const note = makeNote();
   const figure = makeFigure("layers", {
     title: "Layer by layer", label: "Layer heatmap", keys: "What each layer still holds of each frame", brief: true,
     text: "Each column is a frame, each row a layer of the model; layer 0 is at the top. Click a cell (or press Enter) to open the frame as that layer holds it. Outlined: the evidence of the last answer. The dark bar above the first columns marks the start of the stream where layers keep it. Point at a word of an answer in the chat to see what the model attended to while it wrote that word, one line per head.",
-    before: [h("div", { class: "hl-mode-row" }, modeGroup)], after: [start.node],
+    before: [h("div", { class: "hl-mode-row" }, modeGroup)], after: [note.node],
   });
   figure.node.querySelector(".hl-figure-head").insertBefore(scale, figure.node.querySelector(".hl-menu"));
   const word = h("p", { class: "hl-word-note", hidden: true });
   figure.box.append(word);
   const panel = makePanel();
-  return { figure, modes, modeGroup, scale, start, word, panel };
+  return { figure, modes, modeGroup, scale, note, word, panel };
 }
 
-/** The note about the start of the stream. "Why?" shows the term “start of the stream” of the page's glossary. */
-function makeStart() {
+/** The sentence below the heatmap. "Why?" shows the term “start of the stream” of the page's glossary. */
+function makeNote() {
   const text = h("span", {}, "");
-  const node = h("p", { class: "hl-start is-idle" }, text, " ", h("span", { class: "hl-start-why", "data-term": "start of the stream" }, "Why?"));
-  return { node, text };
+  const why = h("span", { "data-term": "start of the stream", hidden: true }, "Why?");
+  return { node: h("p", { class: "hl-layers-note" }, text, " ", why), text, why };
 }
 
 function makePanel() {

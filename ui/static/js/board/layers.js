@@ -10,14 +10,18 @@ import { frameScale } from "./zoom.js";
 const AXIS = 24;
 const GAP = 7;
 
-/** Modes of the heatmap: name, label of the switch, the ends of the legend's scale, and the unit. */
+/** Modes of the heatmap: name, label of the switch, the ends of the legend's scale, the unit, and the sentence below the figure. */
 export const MODES = {
-  kept: { label: "Tokens kept", short: "Kept", ends: ({ tokens_per_frame: per, bin }) => ["1 token", `all ${per * bin}`], unit: "tokens of a frame that the layer still holds" },
-  importance: { label: "Importance, by rank", short: "Importance", ends: () => ["evicted next", "kept longest"],
-    unit: "rank within the layer of the score at the last eviction, mean over the tokens still held; the lowest are evicted first" },
-  recency: { label: "Recency", short: "Recency", ends: () => ["0, oldest", "1, newest"], unit: "first part of the score; mean over the tokens still held" },
-  guidance: { label: "Guidance attention", short: "Guidance", ends: () => ["none", "most in layer"], unit: "second part of the score: share of the guidance prompts’ attention" },
-  answer: { label: "Answer attention", short: "Answer", ends: () => ["none", "most in layer"], unit: "share of the last answer’s attention" },
+  kept: { label: "Tokens kept", short: "Kept", ends: ({ tokens_per_frame: per, bin }) => ["1 token", `all ${per * bin}`],
+    unit: "tokens of a frame that the layer still holds", note: "How many tokens of each frame a layer still holds." },
+  importance: { label: "Importance, by rank", short: "Importance", ends: () => ["lowest", "highest"],
+    unit: "rank within the layer of the score at the last eviction, mean over the tokens still held", note: "Rank of the score in its layer; the lowest go first." },
+  recency: { label: "Recency", short: "Recency", ends: () => ["0", "1"],
+    unit: "first part of the score: 1 is newest; mean over the tokens still held", note: "How recent the tokens are: part of the score." },
+  guidance: { label: "Guidance attention", short: "Guidance", ends: () => ["none", "most"],
+    unit: "second part of the score: share of the guidance prompts’ attention, relative to the layer’s largest", note: "Attention of guidance prompts: part of the score." },
+  answer: { label: "Answer attention", short: "Answer", ends: () => ["none", "most"],
+    unit: "share of the last answer’s attention, relative to the layer’s largest", note: "What the answer attended to in each layer." },
 };
 
 /** Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small. */

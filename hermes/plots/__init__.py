@@ -2,7 +2,8 @@
 
 Each function takes a record and returns a `plotly.graph_objects.Figure`, which can be shown in a notebook, written with
 `write_html` or served as JSON. Nothing else in `hermes` imports plotly. Layers, heads and frames are numbered from 0, as in
-the page's links. All functions take `dark=True` for a dark background.
+the page's links; layers as in the decoder, also if some of them hold no tokens (pass `Snapshot.layer_numbers` where a record
+does not have them). All functions take `dark=True` for a dark background.
 
 >>> from hermes import plots
 >>> plots.layers_by_frames(session.snapshot(), "importance").show()  # doctest: +SKIP

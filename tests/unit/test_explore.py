@@ -14,14 +14,20 @@ import plotly.io as pio
 import pytest
 from synthetic_stream import SyntheticStream, recorded
 
+import hermes
 from hermes import assets
 from hermes.errors import HermesError
+from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace import read, read_lab
 from ui.explore.explorer import Explorer
 from ui.explore.figures import FIGURES, MODES, NO_ANSWER, NO_FRAMES
 from ui.explore.fitting import Place, fitted, wrapped
 from ui.explore.trail import MOST_BYTES, MOST_MOMENTS, Trail
+from ui.page.handlers import Handlers
 from ui.runs.replay import Replay
+from ui.settings.model_loader import ModelLoader
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 RUN = assets.RUNS / "small-memory.hermesrun"
 WIDTH, HEIGHT = 1000, 500
@@ -199,6 +205,29 @@ def test_the_collected_moments_of_a_long_stream_stay_within_their_limits(live):
     assert sum(moment.kept.nbytes for moment in moments[:-1]) <= MOST_BYTES
     assert all(not len(moment.frame) and moment.answer is None for moment in moments)
     assert np.ptp(np.diff([moment.frames_seen for moment in moments[:-1]])) <= 1  # evenly spaced
+
+
+def test_visitors_explore_their_own_runs(tmp_path):
+    settings, engine = StreamSettings(model="pocket"), Engine()
+    sessions = Sessions(
+        lambda: Visitor(settings, ModelLoader(engine), {}, hermes.POLICIES, {}, tmp_path), Quota(), tmp_path
+    )
+    handlers = Handlers(sessions)
+    try:
+        assert handlers.explore({"n": 1}, "mine")[0]["error"] == NO_FRAMES
+        uploaded = tmp_path / "my run.hermesrun"
+        uploaded.write_bytes(RUN.read_bytes())
+        sessions.get("mine").open_run(read(uploaded), 20.0, play=False)
+        message, figure = handlers.explore({"n": 2, "action": "pin", "compare": True}, "mine")
+        assert (message["n"], message["error"], message["pinned"]) == (2, "", message["moment"])
+        assert json.loads(figure)["data"][0]["type"] == "heatmap"
+        assert "# Enter the path of your file.\nrun = trace.read('my run.hermesrun')" in message["code"]
+        message, figure = handlers.explore({"n": 1, "compare": True}, "theirs")
+        assert (message["error"], message["pinned"], figure) == (NO_FRAMES, "", None)
+        sessions.get("mine").close()
+        assert handlers.explore({"n": 3}, "mine")[0]["pinned"] == ""
+    finally:
+        engine.close()
 
 
 def test_what_a_moment_lacks_is_said_in_a_sentence(run):

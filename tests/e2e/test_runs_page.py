@@ -191,22 +191,25 @@ def test_a_run_fits_the_screen(open_page):
             assert box["x"] + box["width"] <= width
 
 
+BLANK = """[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((canvas) => {
+    if (!canvas.checkVisibility() || !canvas.width || !canvas.height) return false;
+    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+    copy.drawImage(canvas, 0, 0);
+    return !copy.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value);
+}).length"""
+"""Number of visible figures without content."""
+DRAWN = "[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((c) => c.checkVisibility()).length"
+
+
 def test_all_figures_are_on_paper(open_page):
     page = open_page(run=None)
     page.get_by_role("button", name="Pause").click()
-    blank = """[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((canvas) => {
-        if (!canvas.checkVisibility() || !canvas.width || !canvas.height) return false;
-        const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
-        copy.drawImage(canvas, 0, 0);
-        return !copy.getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value);
-    }).length"""
-    drawn = "[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((c) => c.checkVisibility()).length"
     expect(page.get_by_role("region", name="Why this answer was right or wrong").get_by_role("table")).to_be_attached()
     settle(page)
-    assert page.evaluate(blank) == 0
+    assert page.evaluate(BLANK) == 0
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
-    assert page.evaluate(drawn) > 5
-    assert page.evaluate(blank) == 0
+    assert page.evaluate(DRAWN) > 5
+    assert page.evaluate(BLANK) == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
     settle(page)
-    assert page.evaluate(blank) == 0
+    assert page.evaluate(BLANK) == 0

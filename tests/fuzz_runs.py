@@ -19,6 +19,7 @@ from synthetic_stream import EVENT, SyntheticStream
 from hermes import trace
 from hermes.trace import Head, LabRecorder, LabRun, Run, RunTurn, block
 from ui.board.cells import MODES, Wanted
+from ui.board.detail import word_detail
 from ui.board.feed import BoardFeed
 from ui.lab.replay import LabReplay
 from ui.player.payloads import stream_state
@@ -135,6 +136,9 @@ def use_run(run: Run, rng: Random) -> None:
                         replay, {"kind": kind, "frame": frame, "layer": rng.randrange(shot.num_layers), "id": 1}
                     )
                 )
+        for i, words in enumerate(replay.words):
+            for word in words[:3]:
+                sent(word_detail(replay.trace(i), {"turn": i, "first": word.first, "stop": word.stop, "bin": 2}))
     sent(feed.detail(replay, {"kind": "page", "id": 1}))
 
 

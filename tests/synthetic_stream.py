@@ -106,6 +106,8 @@ class SyntheticStream:
             question, "Red triangle.", self.times[-1], shot.frames_seen, 0.0123, attention.mean(1), attention,
             self.rng.random((LAYERS, 3)).astype(np.float32), self.rng.random(len(shot.frame)).astype(np.float32),
             shot.frame, shot.patch, shot.offsets,
+            attention_by_token=(self.rng.random((3, LAYERS, 2, shot.frames_seen)) / 50).astype(np.float16),
+            token_ends=np.array([3, 12, 13], np.int64),
         )  # fmt: skip
         return self.view()
 
@@ -173,7 +175,8 @@ def assert_same(read, expected) -> None:
             for a, b in zip(one, other, strict=True):
                 assert_same(a, b)
         elif isinstance(other, AnswerTrace):
-            assert_same(one, rounded_answer(other))
+            # A recorder leaves the attention of tokens out if the file has no room for it.
+            assert_same(one, rounded_answer(other if one.attention_by_token.size else other.without_tokens()))
         elif isinstance(other, Snapshot):
             assert_same(one, rounded(other))
         elif item.name != "frame_jpeg":

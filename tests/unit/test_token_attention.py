@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from damaged import with_part
-from synthetic_stream import LAYERS, SyntheticStream, assert_same, recorded
+from synthetic_stream import SyntheticStream, assert_same, recorded
 
 import hermes
 from hermes import trace
@@ -118,11 +118,7 @@ def test_the_attention_of_a_word_is_the_mean_over_its_tokens(tiny_model, noise):
 def stream_with_tokens(seed=3):
     stream = SyntheticStream(seed)
     views = [stream.push() for _ in range(8)]
-    stream.ask("What?")
-    shape = (3, LAYERS, 2, 8)
-    by_token = (np.random.default_rng(seed).random(shape) / 50).astype(np.float16)
-    stream.answer = replace(stream.answer, attention_by_token=by_token, token_ends=np.array([3, 12, 13]))
-    return stream, [*views, stream.view()]
+    return stream, [*views, stream.ask("What?")]
 
 
 def test_a_run_contains_the_attention_of_tokens_exactly(tmp_path):

@@ -91,6 +91,9 @@ def test_odd_actions_and_details_are_refused_or_ignored(handlers):
         handlers.poll({"open": {"n": 1, "id": odd, "seconds": odd}}, "a")
         for kind in ("frame", "life", "heads", odd):
             handlers.detail({"kind": kind, "frame": odd, "layer": odd}, "a")
+        word = dict.fromkeys(("turn", "first", "stop", "bin"), odd)
+        assert FAULT not in str(handlers.detail({"kind": "word", **word}, "a"))
+        handlers.halt({"turn": odd, "clear": odd}, "a")
         assert FAULT not in reported(handlers), odd
 
 

@@ -169,10 +169,10 @@ def word_detail(answer: AnswerTrace | None, request: Mapping[str, Any]) -> dict[
 
     Args:
         answer: The answer; None if its attention is not stored.
-        request: `first` and `stop`, the tokens of the word, and `bin`, the frames per column. The reply repeats them.
+        request: `first` and `stop`, the tokens of the word, and `bin`, the frames per column.
     """
     first, stop, size = (request.get(name) for name in ("first", "stop", "bin"))
-    reply = {name: request.get(name) for name in ("id", "kind", "turn", "first", "stop", "bin")}
+    reply = {"id": request.get("id"), "kind": "word"}
     gone = {**reply, "error": "The attention of the words of this answer is no longer stored."}
     if answer is None or not all(type(number) is int for number in (first, stop, size)):
         return gone
@@ -186,7 +186,7 @@ def word_detail(answer: AnswerTrace | None, request: Mapping[str, Any]) -> dict[
     if columns.size > MOST_WORD_VALUES:
         columns = columns.mean(axis=1, keepdims=True)
     values, largest = _relative(columns.reshape(layers, -1))
-    shape = {"layers": layers, "heads": columns.shape[1], "columns": columns.shape[2]}
+    shape = {"layers": layers, "heads": columns.shape[1], "columns": columns.shape[2], "bin": size}
     return {**reply, **shape, "values": values, "largest": largest}
 
 

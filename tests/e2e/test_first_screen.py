@@ -133,6 +133,16 @@ def test_an_answer_shows_what_it_read(open_page):
     turns(page).get_by_role("button", name=re.compile("^Why")).last.click()
     expect(page.get_by_role("tab", name="Why this answer")).to_have_attribute("aria-selected", "true")
     expect(page.get_by_role("region", name="Why this answer was right or wrong")).to_be_in_viewport()
+    turns(page).nth(1).get_by_role(
+        "button", name="What it read"
+    ).click()  # an earlier answer: the run goes to its moment
+    expect(page.locator(".hl-clock")).to_contain_text("0:20")
+    expect(page.get_by_role("radio", name="Answer attention")).to_be_checked()
+    why = page.get_by_role("region", name="Why this answer was right or wrong")
+    expect(why).to_contain_text("What was the first card?")
+    expect(page.locator(".hl-run-look")).to_contain_text(
+        "tokens per frame of the red triangle (0:01–0:04), and the last answer used it"
+    )
 
 
 def test_the_source_panel_covers_the_picture_and_closes(open_page):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
+from contextlib import closing
 
 import pytest
+import tiny
 from benchmark_data import ENVIRONMENT, SAMPLE_OF, SAMPLES, SETTINGS, choice, run, write_annotations, write_numbered
 
+import hermes
 from hermes.benchmarks.annotations import read_annotations
 from hermes.benchmarks.catalogue import BENCHMARKS, BenchmarkError
+from hermes.benchmarks.responder import PolicySettings, SessionResponder
 from hermes.benchmarks.results import ResultsFile, read_results
 from hermes.benchmarks.run import check_rate, check_videos
 
@@ -224,3 +228,21 @@ def test_the_samples_run_on_generated_videos(tmp_path, name, rate):
     assert [row["frames"] for row in records] == [math.ceil(row["end"] * rate) for row in records]
     for responder in responders:
         assert responder.shown() == list(range(0, 2 * len(responder.shown()), 2))
+
+
+def test_models_that_merge_frames_see_the_last_frame_of_an_odd_chunk_twice(tmp_path, noise):
+    model = hermes.load(tiny.qwen2_5_vl(tmp_path / "model"), device="cpu")
+    with closing(SessionResponder(model, PolicySettings("hermes", 64, None, {}), "lazy", 0.5)) as responder:
+        frames, session = noise(6)[0], responder._session
+        responder.push(frames[:1], [0.0])
+        assert (session.frames_waiting, session.steps_seen, session.stats.frames_seen) == (0, 1, 2)
+        assert session.layout == model.layout(24, 32, 2.0)  # the rate is known from a single frame
+        responder.push(frames[1:4], [2.0, 4.0, 6.0])
+        responder.push(frames[4:], [8.0, 10.0])
+        assert (session.frames_waiting, session.steps_seen, session.stats.frames_seen) == (0, 4, 8)
+        reply = responder.ask("Question: Which?\nOptions:\n(A) a\n(B) b\nOnly give the best option.", choices=True)
+        assert session.state.history.answer.question.startswith("Question: Which?")
+        assert (reply.frames_seen, reply.cache_bytes > 0, reply.first_token_seconds > 0) == (8, True, True)
+        assert reply.tokens_read == reply.tokens_read_most == 4 * math.prod(session.layout.grid)
+        responder.remember("Which?", "b")
+        assert session.conversation == ("Which?", "b")

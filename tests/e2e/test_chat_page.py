@@ -79,6 +79,7 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     recorded = turns(page).filter(has_text=FIRST).first.locator(".hl-word").last
     recorded.hover()
     expect(note).to_have_text(f"While “{recorded.inner_text()}” was written")
+    expect(page.locator(".hl-layers-note")).to_have_text(re.compile("one line per head"))
     page.get_by_role("tab", name="Webcam").click()
     page.get_by_role("button", name="Start", exact=True).click()
     wait_frames(page, 1)

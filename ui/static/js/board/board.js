@@ -166,8 +166,9 @@ export function mountBoard(element, beside, bus, send, served = true) {
   /** Update the sentence below the heatmap: what the colours mean, or that the start of the stream is kept, which the glossary explains. */
   function showNote() {
     const { start, meta } = view.state;
-    const kept = view.mode === "kept" ? describeStart(view.state) : "";
-    setText(ui.layers.note.text, kept || MODES[view.mode].note);
+    const kept = view.mode === "kept" && !view.word ? describeStart(view.state) : "";
+    const word = view.word && (view.word.heads > 1 ? "Attention while this word was written, one line per head." : "Mean attention over heads while this word was written.");
+    setText(ui.layers.note.text, word || kept || MODES[view.mode].note);
     ui.layers.note.text.title = kept && start.ratio ? `A token there gets up to ${start.ratio}× the guidance attention of another token (layer ${layerNumber(meta, start.ratio_layer)}).` : "";
     ui.layers.note.why.hidden = !kept;
   }
@@ -223,6 +224,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     if (view.word === word) return;
     view.word = word;
     updateLegends();
+    showNote();
     ui.layers.word.hidden = !word;
     if (word) {
       setText(ui.layers.word, `While “${word.text}” was written`);

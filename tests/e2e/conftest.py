@@ -92,6 +92,15 @@ def new_context(browser, **settings):
     return context
 
 
+NEW_TAB = """try {
+    if (!sessionStorage.getItem("test-tab")) {
+        localStorage.clear();
+        sessionStorage.setItem("test-tab", "1");
+    }
+} catch {}"""  # a document without an origin has no storage
+"""Clears what an earlier page of the same context has stored. A reload keeps what its own tab has stored."""
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -180,10 +189,19 @@ def browser(playwright):
     running.close()
 
 
+@pytest.fixture(scope="session")
+def shared_context(browser):
+    """A browser context with a cache: Gradio's program is loaded and compiled once for all tests."""
+    context = new_context(browser)
+    context.add_init_script(NEW_TAB)
+    yield context
+    context.close()
+
+
 @contextmanager
-def tabs(app, browser):
+def tabs(app, shared_context):
     """Opens pages in tabs of their own, and lists errors that they log and requests to other machines."""
-    troubles, contexts = [], []
+    troubles, opened = [], []
 
     def note(message):
         if message.type in ("error", "warning") and not any(text in message.text for text in ENDED_STREAM):
@@ -193,10 +211,11 @@ def tabs(app, browser):
         if not request.url.startswith((app.url, "data:", "blob:")):
             troubles.append(f"asked {request.url}")
 
-    def make(*, run="none", query="", width=1440, height=900, dark=False, within=browser, before=None):
-        context = new_context(within, viewport={"width": width, "height": height})
-        contexts.append(context)
+    def make(*, run="none", query="", width=1440, height=900, dark=False, within=None, before=None):
+        context = new_context(within) if within else shared_context
         page = context.new_page()
+        opened.append(context if within else page)
+        page.set_viewport_size({"width": width, "height": height})
         page.on("console", note)
         page.on("pageerror", lambda error: troubles.append(f"uncaught: {error}"))
         page.on("request", other)
@@ -212,14 +231,15 @@ def tabs(app, browser):
     try:
         yield make, troubles
     finally:
-        for context in contexts:
-            context.close()
+        for one in opened:
+            one.close()
+        shared_context.clear_permissions()
 
 
 @pytest.fixture
-def open_page(app, browser):
+def open_page(app, shared_context):
     """Opens the page in a new tab; at the end no tab may have logged an error or sent a request to another machine."""
-    with tabs(app, browser) as (make, troubles):
+    with tabs(app, shared_context) as (make, troubles):
         yield make
     assert troubles == []
 

@@ -22,9 +22,9 @@ def film(page):
 
 
 @pytest.fixture(scope="module")
-def finished(app, browser):
+def finished(app, shared_context):
     """A page whose clip ran to its end, past several evictions, and what it logged. The tests share its stream."""
-    with tabs(app, browser) as (make, troubles):
+    with tabs(app, shared_context) as (make, troubles):
         page = make()
         start(page, speed="Max")
         expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
@@ -36,6 +36,7 @@ def finished(app, browser):
 def streamed(finished):
     """The page, loaded anew: the stream and its memory stay, what a test opened does not."""
     page, seen, troubles = finished
+    page.bring_to_front()
     with page.expect_navigation():
         page.evaluate("location.reload()")
     started(page)
@@ -149,7 +150,7 @@ def test_the_token_history_of_a_frame(streamed):
 def test_retention_shows_survival_and_evictions(open_page):
     page = open_page()
     start(page, speed="4×")  # frame by frame, so that the newest are still whole
-    wait_frames(page, 70)
+    wait_frames(page, 45)
     page.get_by_role("button", name="Pause").click()
     steady(page, lambda: frames(page))
     page.get_by_role("tab", name="Evictions").click()

@@ -7,7 +7,7 @@ import re
 import pytest
 from conftest import App, new_context, settle, started, until
 from playwright.sync_api import expect
-from test_lab_page import LAB_ID, RECORDED, lab_of, lanes_of, shows
+from test_lab_page import LAB_ID, lab_of, lanes_of, recorded, shows
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +69,7 @@ def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(clip_app, browser):
     page.goto(f"{clip_app.url}?lab={LAB_ID}&t=62")
     started(page)
     lab = lab_of(page)
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
     shows(lab, 62)
     expect(lab.get_by_role("button", name="Run it live")).to_be_hidden()

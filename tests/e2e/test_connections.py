@@ -9,7 +9,7 @@ import socket
 import threading
 
 import pytest
-from conftest import ROOT, App, free_port, started, steady, until
+from conftest import PATIENCE, ROOT, App, free_port, new_context, started, steady, until
 from playwright.sync_api import expect
 from test_page import answered, ask, frames, start, turns, wait_frames
 
@@ -67,12 +67,20 @@ class Line:
         self._server.close()
 
 
-def open_tab(browser, url, **more):
-    context = browser.new_context(viewport={"width": 1440, "height": 900}, **more)
+def open_tab(context, url):
     page = context.new_page()
+    page.set_viewport_size({"width": 1440, "height": 900})
     page.goto(f"{url}?__theme=light&run=none")
     started(page)
     return page
+
+
+@pytest.fixture
+def own_context(browser):
+    """A browser context of this test's own, whose connection can be cut."""
+    context = new_context(browser)
+    yield context
+    context.close()
 
 
 @pytest.fixture
@@ -91,9 +99,14 @@ def own_app(tmp_path):
         app.close()
 
 
-def test_a_dropped_connection_resumes_with_stream_memory_and_chat(app, browser):
+def uploads(folder):
+    """Names of the files that visitors uploaded to an app of a folder."""
+    return [path.name for path in (folder / "uploads").rglob("*") if path.is_file()]
+
+
+def test_a_dropped_connection_resumes_with_stream_memory_and_chat(app, own_context):
     line = Line(app.port)
-    page = open_tab(browser, line.url)
+    page = open_tab(own_context, line.url)
     try:
         start(page, clip=1, speed="1×")
         wait_frames(page, 12)
@@ -109,36 +122,32 @@ def test_a_dropped_connection_resumes_with_stream_memory_and_chat(app, browser):
         expect(page.get_by_role("button", name=re.compile("Pause|Play again"))).to_be_visible()
         wait_frames(page, seen + 2)
     finally:
-        page.context.close()
         line.close()
 
 
-def test_a_browser_that_is_offline_for_a_while_resumes(app, browser):
-    page = open_tab(browser, app.url)
-    try:
-        start(page, clip=1, speed="1×")
-        wait_frames(page, 12)
-        ask(page, "What is shown now?")
-        answer = answered(turns(page).first)
-        page.context.set_offline(True)
-        expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
-        seen = steady(page, lambda: frames(page))
-        page.context.set_offline(False)
-        expect(page.get_by_text("Connection lost. Your stream")).to_be_hidden()
-        expect(page.get_by_text("The server was restarted")).to_be_hidden()
-        expect(turns(page)).to_have_count(1)
-        expect(turns(page).first.locator(".hl-a")).to_have_text(answer)
-        wait_frames(page, seen + 2)
-        ask(page, "What was shown first?")
-        assert answered(turns(page).last)
-        expect(turns(page)).to_have_count(2)
-    finally:
-        page.context.close()
+def test_a_browser_that_is_offline_for_a_while_resumes(app, own_context):
+    page = open_tab(own_context, app.url)
+    start(page, clip=1, speed="1×")
+    wait_frames(page, 12)
+    ask(page, "What is shown now?")
+    answer = answered(turns(page).first)
+    page.context.set_offline(True)
+    expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
+    seen = steady(page, lambda: frames(page))
+    page.context.set_offline(False)
+    expect(page.get_by_text("Connection lost. Your stream")).to_be_hidden()
+    expect(page.get_by_text("The server was restarted")).to_be_hidden()
+    expect(turns(page)).to_have_count(1)
+    expect(turns(page).first.locator(".hl-a")).to_have_text(answer)
+    wait_frames(page, seen + 2)
+    ask(page, "What was shown first?")
+    assert answered(turns(page).last)
+    expect(turns(page)).to_have_count(2)
 
 
-def test_an_upload_that_the_server_refuses_shows_its_reason(app, browser):
+def test_an_upload_that_the_server_refuses_shows_its_reason(app, shared_context):
     """Three uploads of the same tab have not ended."""
-    page = open_tab(browser, app.url)
+    page = open_tab(shared_context, app.url)
     film = ROOT / "tests" / "data" / "variable_rate.mp4"
     token = page.evaluate("sessionStorage.getItem('hermes-tab')")
     head = (
@@ -169,49 +178,53 @@ def test_an_upload_that_the_server_refuses_shows_its_reason(app, browser):
         page.get_by_role("button", name="Start", exact=True).click()
         wait_frames(page, 2)
     finally:
-        page.context.close()
+        page.close()
 
 
-def test_a_killed_server_resumes_the_saved_stream(own_app, browser, tmp_path):
+def test_a_killed_server_resumes_the_saved_stream_and_a_stopped_one_deletes_files(own_app, own_context, tmp_path):
     app = own_app()
-    page = open_tab(browser, app.url)
+    page = open_tab(own_context, app.url)
     question = "What is shown now?"
-    try:
-        start(page, clip=1, speed="1×")
-        wait_frames(page, 12)
-        page.get_by_role("button", name="Pause").click()
-        expect(page.get_by_role("button", name="Resume")).to_be_visible()
-        ask(page, question)
-        before = answered(turns(page).first)
-        folder = tmp_path / "saved"
-        until(page, lambda: any(path.read_text("utf-8").count('"question"') for path in folder.glob("*.json")))
-        app.process.send_signal(signal.SIGKILL)
-        app.process.wait()
-        expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
-        app = own_app()
-        offer = page.get_by_text("The server was restarted. Your stream")
-        expect(offer).to_be_visible()
-        expect(offer).to_contain_text("1 question")
-        page.get_by_role("status").get_by_role("button", name="Resume").click()
-        expect(offer).to_be_hidden()
-        expect(turns(page).first.locator(".hl-a")).to_have_text(before)
-        expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
-        ask(page, question)
-        expect(turns(page)).to_have_count(2)
-        assert answered(turns(page).last) == before
-        seen = frames(page)
-        page.get_by_role("region", name="Stream").get_by_role("button", name="Resume").click()
-        wait_frames(page, seen + 2)
-        page.close(run_before_unload=True)
-        spare = page.context.new_page()
-        until(spare, lambda: not list(folder.iterdir()))
-    finally:
-        page.context.close()
+    start(page, clip=1, speed="1×")
+    wait_frames(page, 12)
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    ask(page, question)
+    before = answered(turns(page).first)
+    folder = tmp_path / "saved"
+    until(page, lambda: any(path.read_text("utf-8").count('"question"') for path in folder.glob("*.json")))
+    app.process.send_signal(signal.SIGKILL)
+    app.process.wait()
+    expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
+    app = own_app()
+    offer = page.get_by_text("The server was restarted. Your stream")
+    expect(offer).to_be_visible()
+    expect(offer).to_contain_text("1 question")
+    page.get_by_role("status").get_by_role("button", name="Resume").click()
+    expect(offer).to_be_hidden()
+    expect(turns(page).first.locator(".hl-a")).to_have_text(before)
+    expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
+    ask(page, question)
+    expect(turns(page)).to_have_count(2)
+    assert answered(turns(page).last) == before
+    seen = frames(page)
+    page.get_by_role("region", name="Stream").get_by_role("button", name="Resume").click()
+    wait_frames(page, seen + 2)
+    page.close(run_before_unload=True)
+    other = open_tab(own_context, app.url)
+    until(other, lambda: not list(folder.iterdir()), "the saved stream of the closed page was not deleted")
+    other.get_by_role("tab", name="Upload").click()
+    other.locator("#hl-file").set_input_files(ROOT / "tests" / "data" / "variable_rate.mp4")
+    until(other, lambda: "variable_rate.mp4" in uploads(tmp_path))
+    app.process.send_signal(signal.SIGTERM)
+    assert app.process.wait(PATIENCE) == 0, app.log
+    assert "Traceback" not in app.log
+    assert "variable_rate.mp4" not in uploads(tmp_path), "a server that is stopped deletes the files of its visitors"
 
 
 @pytest.mark.parametrize("name", ["c18-interlaced-h264.mp4", "b01-gif-6300x6300-just-allowed.gif"])
-def test_a_hostile_file_of_one_visitor_leaves_another_unaffected(app, browser, name):
-    page, other = open_tab(browser, app.url), open_tab(browser, app.url)
+def test_a_hostile_file_of_one_visitor_leaves_another_unaffected(app, shared_context, name):
+    page, other = open_tab(shared_context, app.url), open_tab(shared_context, app.url)
     try:
         start(page, clip=1, speed="1×")
         wait_frames(page, 4)
@@ -228,12 +241,12 @@ def test_a_hostile_file_of_one_visitor_leaves_another_unaffected(app, browser, n
         until(page, lambda: frames(page) >= seen + 4 or page.get_by_role("button", name="Play again").is_visible())
         expect(page.get_by_text("Stopped by an error")).to_have_count(0)
     finally:
-        page.context.close()
-        other.context.close()
+        page.close()
+        other.close()
 
 
-def test_a_reload_by_the_browser_keeps_stream_memory_and_chat(app, browser):
-    page = open_tab(browser, app.url)
+def test_a_reload_by_the_browser_keeps_stream_memory_and_chat(app, shared_context):
+    page = open_tab(shared_context, app.url)
     try:
         start(page, clip=1, speed="1×")
         wait_frames(page, 12)
@@ -245,4 +258,4 @@ def test_a_reload_by_the_browser_keeps_stream_memory_and_chat(app, browser):
         expect(turns(page).first.locator(".hl-a")).to_have_text(before)
         until(page, lambda: frames(page) == seen, "the memory is another one")
     finally:
-        page.context.close()
+        page.close()

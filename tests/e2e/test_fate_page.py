@@ -35,9 +35,10 @@ def choose_policy(page, title, budget=None):
         expect(controls).to_have_attribute("data-budget", str(budget))
 
 
-def watched_then_asked(page, question, least=100):
+def watched_then_asked(page, question, least=60):
     start(page, speed="4×")
     wait_frames(page, least)
+    page.get_by_role("button", name="Pause").click()
     ask(page, question)
     answered(turns(page).last)
 

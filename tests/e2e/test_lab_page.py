@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import statistics
+from functools import cache
 
 from conftest import LOOKS, ROOT, look, started, tabs, until
 from playwright.sync_api import expect
@@ -13,8 +14,13 @@ from hermes import trace
 
 RUNS = ROOT / "assets" / "runs"
 LAB_ID = json.loads((RUNS / "index.json").read_text("utf-8"))["labs"][0]["id"]
-RECORDED = trace.read_lab(RUNS / f"{LAB_ID}.hermesrun")
 QUESTION = "What was the first card?"
+
+
+@cache  # not read by workers that run other tests
+def recorded():
+    """The bundled lab run."""
+    return trace.read_lab(RUNS / f"{LAB_ID}.hermesrun")
 
 
 def lab_of(page):
@@ -106,10 +112,10 @@ def test_two_methods_fit_the_first_screen_and_are_pinned(open_page):
     expect(lab.get_by_role("alert")).to_have_text(re.compile("nothing to pin yet"))
     lab.get_by_role("tab", name="Recorded").click()
     lab.get_by_role("radiogroup", name="Available comparisons").get_by_role("radio").first.click()
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     lab.get_by_role("button", name="Pin this result").click()
-    second = lab.get_by_role("region", name=RECORDED.title)
-    expect(second.get_by_role("listitem")).to_have_count(len(RECORDED.lanes))
+    second = lab.get_by_role("region", name=recorded().title)
+    expect(second.get_by_role("listitem")).to_have_count(len(recorded().lanes))
     expect(first.get_by_role("listitem")).to_have_count(2)  # side by side with the first one
     pins = lab.get_by_role("list", name="Pinned results").get_by_role("listitem")
     pins.first.get_by_role("checkbox").uncheck()
@@ -122,18 +128,18 @@ def test_two_methods_fit_the_first_screen_and_are_pinned(open_page):
     assert page.evaluate("sessionStorage.getItem('hermes-pins')") is None
 
 
-def test_pins_stay_in_the_tab_when_the_page_is_reloaded(app, browser):
-    with tabs(app, browser) as (make, troubles):
+def test_pins_stay_in_the_tab_when_the_page_is_reloaded(app, shared_context):
+    with tabs(app, shared_context) as (make, troubles):
         page = make(run=None, query=f"&lab={LAB_ID}&t=62")
         lab = lab_of(page)
         lab.get_by_role("button", name="Pin this result").click()
-        said = lab.get_by_role("region", name=RECORDED.title).locator(".hl-lab-answer").all_inner_texts()
+        said = lab.get_by_role("region", name=recorded().title).locator(".hl-lab-answer").all_inner_texts()
         with page.expect_navigation():
             page.evaluate("location.reload()")
         started(page)
         lab.get_by_role("tab", name="Pinned (1)").click()
-        pin = lab.get_by_role("region", name=RECORDED.title)
-        expect(pin.get_by_role("listitem")).to_have_count(len(RECORDED.lanes))
+        pin = lab.get_by_role("region", name=recorded().title)
+        expect(pin.get_by_role("listitem")).to_have_count(len(recorded().lanes))
         assert pin.locator(".hl-lab-answer").all_inner_texts() == said
     assert [one for one in troubles if "AbortError" not in one] == []  # of requests that the reload ended
 
@@ -198,7 +204,7 @@ def test_the_opening_run_offers_the_comparison_and_back_returns_to_it(open_page)
     expect(lab).to_be_hidden()
     stream.get_by_role("button", name="Compare methods").click()
     expect(stream).to_be_hidden()
-    expect(lab.get_by_role("heading", name=RECORDED.title)).to_be_in_viewport()
+    expect(lab.get_by_role("heading", name=recorded().title)).to_be_in_viewport()
     expect(lab.get_by_role("heading", name="Compare 2–4 methods on one video")).to_be_focused()
     assert "view=compare" in page.url
     assert page.evaluate("scrollY") == 0
@@ -230,7 +236,7 @@ def drawing(lane):
 
 def shows(lab, seconds):
     """Wait until the lab shows the answers of a moment of the bundled run, and check them against the file."""
-    known = [turns for turns in RECORDED.questions if turns[0].done <= seconds]
+    known = [turns for turns in recorded().questions if turns[0].done <= seconds]
     rows = lab.get_by_role("table").locator("tbody tr")
     expect(rows).to_have_count(len(known))
     for i, turn in enumerate(known[-1]):
@@ -240,20 +246,20 @@ def shows(lab, seconds):
 
 
 def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
-    third, fourth = RECORDED.questions[2][0].at, RECORDED.questions[3][0].at
+    third, fourth = recorded().questions[2][0].at, recorded().questions[3][0].at
     page = open_page(run=None, query=f"&lab={LAB_ID}&t={third + 1}")
     lab = lab_of(page)
-    expect(lab.get_by_role("heading", name=RECORDED.title)).to_be_in_viewport()
+    expect(lab.get_by_role("heading", name=recorded().title)).to_be_in_viewport()
     expect(lab.locator(".hl-run-badge")).to_have_text("Recorded")
     lab.get_by_text("About this recording").click()
-    expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.machine)
-    expect(lab.locator(".hl-run-label")).to_contain_text(RECORDED.head.created[:10])
+    expect(lab.locator(".hl-run-label")).to_contain_text(recorded().head.machine)
+    expect(lab.locator(".hl-run-label")).to_contain_text(recorded().head.created[:10])
     expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()  # nothing else plays
     expect(lab.get_by_text(re.compile(r"^Playing · \d+ frames seen"))).to_be_visible()
     shows(lab, third + 1)
     lab.get_by_role("radio", name="30×").click()
     expect(lab.get_by_text("End of the recording")).to_be_visible()
-    shows(lab, RECORDED.seconds)
+    shows(lab, recorded().seconds)
     lab.get_by_role("button", name="Play again").click()
     expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
     lab.get_by_role("button", name="Pause").click()
@@ -273,17 +279,17 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
     page = open_page()
     page.get_by_role("button", name="Compare", exact=True).click()  # an empty view opens a recorded comparison
     lab = lab_of(page)
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_hidden()
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
     lab.get_by_role("group", name="Questions of this comparison").get_by_role("button").last.click()
-    at = RECORDED.questions[-1][0].at
+    at = recorded().questions[-1][0].at
     shows(lab, at)
-    seen = RECORDED.lanes[0].view(at).snapshot
+    seen = recorded().lanes[0].view(at).snapshot
     found = costs(lanes_of(lab).first)
     assert found["Tokens held"] == (f"{seen.kept_per_layer.max():,}", f"of {seen.tokens_seen:,} seen")
-    times = [turns[0].first_ms for turns in RECORDED.questions]
+    times = [turns[0].first_ms for turns in recorded().questions]
     assert found["First token"][0] == f"{statistics.median(times):.1f} ms"
     assert found["First token"][1].endswith(f"in {len(times)} answers")
     late = drawing(lanes_of(lab).first)
@@ -294,13 +300,13 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
     lab.get_by_role("button", name="Close").click()
     expect(lanes_of(lab)).to_have_count(0)
     lab.get_by_role("radiogroup", name="Available comparisons").get_by_role("radio").first.click()
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
 
 
 def test_a_method_of_a_recorded_comparison_is_opened_in_the_stream_view(open_page):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t=62")
     lab = lab_of(page)
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     lab.get_by_role("button", name="Pause").click()
     expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
     lab.get_by_role("button", name="Open Sliding window in the stream view").click()
@@ -309,8 +315,8 @@ def test_a_method_of_a_recorded_comparison_is_opened_in_the_stream_view(open_pag
     expect(page.get_by_role("region", name="Stream").get_by_role("heading", name="Sliding window")).to_be_attached()
     expect(board.get_by_text(re.compile("^12[0-9] frames seen|^13[0-9] frames seen"))).to_be_visible()
     expect(page.get_by_role("tab", name="Recorded")).to_have_attribute("aria-selected", "true")
-    recorded = page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio", checked=True)
-    expect(recorded).to_have_count(0)  # it is none of the list
+    checked = page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio", checked=True)
+    expect(checked).to_have_count(0)  # it is none of the list
     expect(page.get_by_role("list", name="Questions and answers")).to_contain_text("White circle.")
     page.get_by_role("button", name="Compare", exact=True).click()
     lab.get_by_role("button", name="Open HERMES in the stream view").click()
@@ -321,8 +327,8 @@ def test_the_methods_of_a_recorded_comparison_run_again_live(open_page):
     lab = lab_of(open_page(run=None, query=f"&lab={LAB_ID}&t=3"))
     lab.get_by_role("button", name="Run it live").click()
     expect(lab.get_by_text(re.compile(r"^Running · 0:\d\d of 1:30"))).to_be_visible()
-    expect(lab.get_by_label("Budget")).to_have_value(str(RECORDED.head.settings.budget))
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lab.get_by_label("Budget")).to_have_value(str(recorded().head.settings.budget))
+    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     lab.get_by_role("button", name="End").click()
     expect(lanes_of(lab)).to_have_count(0)
 
@@ -362,7 +368,7 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
 def test_other_files_are_rejected_with_an_explanation(open_page):
     lab = lab_of(open_page(run=None, query="&lab=no-such-run"))
     expect(lab.get_by_role("alert")).to_have_text("The comparison in this link is not available here.")
-    data = RECORDED.path.read_bytes()
+    data = recorded().path.read_bytes()
     upload = lab.get_by_label("Open a saved comparison")
     for name, content, words in (
         ("broken.hermesrun", data[: len(data) // 2], "damaged"),
@@ -378,7 +384,7 @@ def test_other_files_are_rejected_with_an_explanation(open_page):
 def test_a_recorded_comparison_fits_the_screen(open_page):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t=62", width=390, height=844)
     lab = lab_of(page)
-    expect(lanes_of(lab)).to_have_count(len(RECORDED.lanes))
+    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     for width, dark in LOOKS:
         look(page, width, dark)
         until(page, lambda width=width: page.evaluate("document.documentElement.scrollWidth") <= width)

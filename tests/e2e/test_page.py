@@ -113,7 +113,8 @@ def test_the_answer_is_true_and_was_read_where_the_evidence_lies(open_page):
     question = next(q for q in truth["questions"] if q["kind"] == "first")
     page = open_page()
     start(page, speed="4×")
-    wait_frames(page, 80)
+    wait_frames(page, 60)
+    page.get_by_role("button", name="Pause").click()
     ask(page, question["text"])
     assert answered(turns(page).first) == question["answer"]
     most = page.get_by_role("list", name="Most attended frames", exact=True).get_by_role("button").first
@@ -209,7 +210,7 @@ def test_webcam(open_page):
     wait_frames(page, 3)
     ask(page, "What is shown now?")
     assert answered(turns(page).first)
-    wait_frames(page, 16)
+    wait_frames(page, 8)
     restart(page)
     wait_frames(page, 3)
     page.get_by_role("button", name="Stop", exact=True).click()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from functools import cache
 
 import pytest
 from conftest import LOOKS, ROOT, look, settle, steady, until
@@ -12,12 +13,18 @@ from test_page import ask, board, frames, picture, redrawn, start, turns, wait_f
 
 from hermes import trace
 
-RUNS = [
-    (entry["id"], trace.read(ROOT / "assets" / "runs" / f"{entry['id']}.hermesrun"))
-    for entry in json.loads((ROOT / "assets" / "runs" / "index.json").read_text("utf-8"))["runs"]
-]
-FIRST = RUNS[0][1]
-LONG = max((run for _, run in RUNS), key=lambda run: run.seconds)
+
+@cache  # not read by workers that run other tests
+def runs():
+    """The bundled runs, in their order on the page."""
+    folder = ROOT / "assets" / "runs"
+    listed = json.loads((folder / "index.json").read_text("utf-8"))["runs"]
+    return [trace.read(folder / f"{entry['id']}.hermesrun") for entry in listed]
+
+
+def first():
+    """The run on which the page opens."""
+    return runs()[0]
 
 
 def slider(page):
@@ -41,20 +48,20 @@ def test_the_page_opens_on_a_run_that_plays(open_page):
     page = open_page(run=None)
     expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
-    expect(page.get_by_role("heading", name=FIRST.title)).to_be_visible()
-    expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.model["title"])
-    expect(page.locator(".hl-run-label")).to_contain_text(f"{FIRST.settings.budget:,} tokens per layer")
-    expect(page.locator(".hl-run-label")).to_contain_text(FIRST.head.machine)
+    expect(page.get_by_role("heading", name=first().title)).to_be_visible()
+    expect(page.locator(".hl-run-label")).to_contain_text(first().head.model["title"])
+    expect(page.locator(".hl-run-label")).to_contain_text(f"{first().settings.budget:,} tokens per layer")
+    expect(page.locator(".hl-run-label")).to_contain_text(first().head.machine)
     before, seen = position(page), frames(page)
     wait_position(page, before + 3)
     wait_frames(page, seen + 1)
     page.get_by_role("tab", name="Recorded").click()
-    expect(page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio")).to_have_count(len(RUNS))
+    expect(page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio")).to_have_count(len(runs()))
 
 
 def test_questions_of_a_run_come_at_their_times_with_the_truth(open_page):
-    page = open_page(run=f"{FIRST.id}&t={FIRST.chat[1].at - 1}")
-    known = FIRST.chat
+    page = open_page(run=f"{first().id}&t={first().chat[1].at - 1}")
+    known = first().chat
     expect(turns(page)).to_have_count(1)
     expect(turns(page).first.locator(".hl-a")).to_have_text(known[0].answer)
     expect(turns(page).first.locator(".hl-foot")).to_contain_text("right")
@@ -66,14 +73,14 @@ def test_questions_of_a_run_come_at_their_times_with_the_truth(open_page):
 
 
 def test_pause_seek_and_speed(open_page):
-    page = open_page(run=FIRST.id)
+    page = open_page(run=first().id)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused", exact=True)).to_be_visible()
     steady(page, lambda: position(page))
     slider(page).fill("60")
     wait_position(page, 60)
     assert position(page) == 60
-    until(page, lambda: frames(page) == FIRST.view(60).snapshot.frames_seen, "the board is at another moment")
+    until(page, lambda: frames(page) == first().view(60).snapshot.frames_seen, "the board is at another moment")
     far = picture(board(page))
     slider(page).focus()
     page.keyboard.press("Home")
@@ -84,15 +91,15 @@ def test_pause_seek_and_speed(open_page):
     page.get_by_role("button", name="Resume").click()
     wait_position(page, 12)
     page.get_by_role("radio", name="1×").click()
-    slider(page).fill(str(FIRST.seconds))
+    slider(page).fill(str(first().seconds))
     expect(page.get_by_text("End of the recording")).to_be_visible()
     page.get_by_role("button", name="Play again").click()
     expect(page.get_by_text("Playing", exact=True)).to_be_visible()
-    assert position(page) < FIRST.seconds / 2
+    assert position(page) < first().seconds / 2
 
 
 def test_a_live_question_is_rejected_with_a_hint(open_page):
-    page = open_page(run=FIRST.id)
+    page = open_page(run=first().id)
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     ask(page, "What is shown now?")
     expect(page.get_by_text("Run it live to ask your own questions")).to_be_visible()
@@ -106,8 +113,8 @@ def test_a_live_question_is_rejected_with_a_hint(open_page):
 
 
 def test_the_newest_answer_of_a_moment_is_in_sight(open_page):
-    page = open_page(run=f"{FIRST.id}&t={FIRST.chat[-1].at + 0.2}", width=390, height=844)  # the log is short there
-    expect(turns(page)).to_have_count(len(FIRST.chat))
+    page = open_page(run=f"{first().id}&t={first().chat[-1].at + 0.2}", width=390, height=844)  # the log is short there
+    expect(turns(page)).to_have_count(len(first().chat))
     log = page.get_by_role("list", name="Questions and answers")
     assert log.evaluate("node => node.scrollHeight > node.clientHeight + 60")  # else this shows nothing
     rest = "node => node.scrollHeight - node.scrollTop - node.clientHeight"
@@ -115,8 +122,9 @@ def test_the_newest_answer_of_a_moment_is_in_sight(open_page):
 
 
 def test_a_link_opens_a_moment_and_a_layer(open_page, app):
-    page = open_page(run=f"{LONG.id}&t=1200&layer=2")
-    expect(page.get_by_role("heading", name=LONG.title)).to_be_visible()
+    longest = max(runs(), key=lambda run: run.seconds)
+    page = open_page(run=f"{longest.id}&t=1200&layer=2")
+    expect(page.get_by_role("heading", name=longest.title)).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()  # until then it continues
     assert 1200 <= position(page) < 1500
@@ -127,7 +135,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
     expect(page.get_by_text("Copied.")).to_be_visible()
     link = page.evaluate("navigator.clipboard.readText()")
     assert link.startswith(app.url)
-    assert f"run={LONG.id}" in link
+    assert f"run={longest.id}" in link
     assert "layer=2" in link
     assert float(re.search(r"[?&]t=([\d.]+)", link)[1]) == pytest.approx(at, abs=0.6)
 
@@ -136,7 +144,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
 def test_a_wrong_link_is_explained(open_page, run):
     page = open_page(run=f"{run}&t=-5&layer=999")
     expect(page.get_by_role("alert")).to_contain_text("not available here")
-    expect(page.get_by_role("heading", name=FIRST.title)).to_be_visible()
+    expect(page.get_by_role("heading", name=first().title)).to_be_visible()
 
 
 def test_record_and_open_the_file_again(open_page, tmp_path):
@@ -170,7 +178,7 @@ def test_record_and_open_the_file_again(open_page, tmp_path):
 
 def test_a_damaged_run_is_explained(open_page):
     page = open_page()
-    data = (ROOT / "assets" / "runs" / f"{FIRST.id}.hermesrun").read_bytes()
+    data = (ROOT / "assets" / "runs" / f"{first().id}.hermesrun").read_bytes()
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(
         {"name": "broken.hermesrun", "mimeType": "application/octet-stream", "buffer": data[: len(data) // 2]}
@@ -180,7 +188,7 @@ def test_a_damaged_run_is_explained(open_page):
 
 
 def test_a_run_fits_the_screen(open_page):
-    page = open_page(run=f"{RUNS[1][0]}&t=30", width=390, height=844)
+    page = open_page(run=f"{runs()[1].id}&t=30", width=390, height=844)
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     for width, dark in LOOKS:
         look(page, width, dark)

@@ -224,7 +224,8 @@ def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(
     assert torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"] == steps, "nothing was left to do"
 
 
-def test_a_trained_model_is_trained_further(tmp_path: Path) -> None:
+def test_a_trained_model_is_trained_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pocket_train, "_side_by_side", one_after_the_other)
     model, tokenizer = build(3)
     save(tmp_path / "before", model, tokenizer, ABOUT)
     (tmp_path / "before" / "training_vision.jsonl").write_text("{}\n")

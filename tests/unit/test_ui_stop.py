@@ -1,4 +1,4 @@
-"""A server that is stopped deletes the files of its visitors."""
+"""A server that is interrupted deletes the files of its visitors. On SIGTERM: e2e/test_connections.py."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import sys
 from pathlib import Path
 
 import httpx
-import pytest
 from patience import PATIENCE, until
 from served_page import Tab
 
@@ -23,8 +22,7 @@ def files_below(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_server_deletes_the_files_of_its_visitors(tmp_path, number):
+def test_an_interrupted_server_deletes_the_files_of_its_visitors(tmp_path):
     uploads, log = tmp_path / "uploads", tmp_path / "log"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -51,7 +49,7 @@ def test_a_stopped_server_deletes_the_files_of_its_visitors(tmp_path, number):
             until(opened)
             assert tabs[0].upload(FILM.read_bytes(), "my film.mp4").status_code == 200
             assert "my film.mp4" in files_below(uploads)
-            server.send_signal(number)
+            server.send_signal(signal.SIGINT)
             assert server.wait(PATIENCE) == 0, log.read_text()
         finally:
             server.kill()

@@ -152,9 +152,9 @@ def compare(folder: Path, policy: str) -> str:
 
 
 def _stream(model: Any, policy: str) -> tuple[Any, str]:
-    frames = np.random.default_rng(0).integers(0, 256, (16, 24, 32, 3), dtype=np.uint8)
+    frames = np.random.default_rng(0).integers(0, 256, (12, 24, 32, 3), dtype=np.uint8)
     session = hermes.StreamSession(model, policy=policy, budget=40, chunk=6)
-    session.push(frames, np.arange(16) / 2)
+    session.push(frames, np.arange(12) / 2)
     answer = "".join(session.ask("What was first?", max_new_tokens=3))
     return session.snapshot(), answer
 

@@ -30,7 +30,7 @@ def wait(condition):
 
 def times_of(engine, policies, budget):
     """Times to first token of one run in milliseconds: a list per question, one value per method."""
-    side = SideBySide(engine, StreamSettings(budget=budget, speed=float("inf")), policies)
+    side = SideBySide(engine, StreamSettings(budget=budget, fps=0.5, speed=float("inf")), policies)
     engine.enter(side)
     try:
         side.play(CLIP)

@@ -107,7 +107,7 @@ def test_two_methods_fit_the_first_screen_and_are_pinned(open_page):
     expect(first.locator("canvas").first).to_have_attribute("aria-label", held)
     assert drawn(first.locator("canvas").first)
     pinned = costs(first.get_by_role("listitem").first)
-    assert pinned["Tokens held"] == ("128", "of 1,280 seen")
+    assert pinned["Tokens held"] == ("128", "of 1,280")
     lab.get_by_role("button", name="Pin the stream view").click()  # nothing runs there
     expect(lab.get_by_role("alert")).to_have_text(re.compile("nothing to pin yet"))
     lab.get_by_role("tab", name="Recorded").click()
@@ -160,7 +160,7 @@ def test_three_methods_side_by_side(open_page):
         assert right == ("Red circle." in said)
         expect(row.nth(3 + i)).to_have_text(said)
         found = costs(lane)
-        assert found["Tokens held"] == ("1,280" if title == "Full cache" else "128", "of 1,280 seen")
+        assert found["Tokens held"] == ("1,280" if title == "Full cache" else "128", "of 1,280")
         assert re.fullmatch(r"[\d.,]+ ms", found["First token"][0])
         assert found["First token"][1] == "one answer"
         assert "Archive" not in found, "no method of this comparison uses one"
@@ -288,7 +288,7 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
     shows(lab, at)
     seen = recorded().lanes[0].view(at).snapshot
     found = costs(lanes_of(lab).first)
-    assert found["Tokens held"] == (f"{seen.kept_per_layer.max():,}", f"of {seen.tokens_seen:,} seen")
+    assert found["Tokens held"] == (f"{seen.kept_per_layer.max():,}", f"of {seen.tokens_seen:,}")
     times = [turns[0].first_ms for turns in recorded().questions]
     assert found["First token"][0] == f"{statistics.median(times):.1f} ms"
     assert found["First token"][1].endswith(f"in {len(times)} answers")

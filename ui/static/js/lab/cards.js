@@ -33,7 +33,7 @@ export function metrics(lane, archive = true) {
   const none = "–";
   const has = lane.resident !== undefined;
   const rows = [
-    ["Tokens held", has ? whole(lane.resident) : none, has ? `of ${whole(lane.seen)} seen` : "", "video tokens in the fullest layer"],
+    ["Tokens held", has ? whole(lane.resident) : none, has ? `of ${whole(lane.seen)}` : "", "video tokens in the fullest layer, of those seen"],
     ["Tokens read", lane.read === undefined ? none : whole(lane.read), "", "video tokens that a layer read for the last answer"],
     ["First token", ...firstToken(lane.first), "median time from the question to the first token of the answer, after an untimed warm-up"],
   ];

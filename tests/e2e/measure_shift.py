@@ -8,6 +8,7 @@ requests per second by path in the second half, when the stream is in its steady
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 import tempfile
 from collections import Counter
@@ -16,6 +17,8 @@ from urllib.parse import urlsplit
 
 from conftest import App, launch
 from playwright.sync_api import sync_playwright
+
+from hermes.assets import CLIPS
 
 WATCH = """() => {
   window.hlShifts = [];
@@ -43,11 +46,12 @@ def cumulative(shifts: list[dict]) -> float:
     return worst
 
 
-def measure(page, seconds: float) -> tuple[list[dict], Counter[str]]:
-    """The layout shifts, and the requests in the second half, by path."""
+def measure(page, seconds: float) -> tuple[list[dict], list[dict], Counter[str]]:
+    """The layout shifts until the stream has started and while it plays, and the requests in the second half, by path."""
     requests: Counter[str] = Counter()
     page.get_by_role("button", name="Start", exact=True).click()
     page.get_by_role("button", name="Pause").wait_for()
+    opening = page.evaluate("hlShifts.splice(0)")
     step = 15.0
     for i in range(round(seconds / step)):
         if i % 2:
@@ -56,7 +60,7 @@ def measure(page, seconds: float) -> tuple[list[dict], Counter[str]]:
         if i == round(seconds / step / 2):
             page.on("request", lambda request: requests.update([urlsplit(request.url).path]))
         page.wait_for_timeout(1000 * step)
-    return page.evaluate("hlShifts"), requests
+    return opening, page.evaluate("hlShifts"), requests
 
 
 def main() -> None:
@@ -66,6 +70,7 @@ def main() -> None:
     parser.add_argument("--height", type=int, default=900)
     parser.add_argument("--clip", default="half-hour", help="id of the clip")
     given = parser.parse_args()
+    title = json.loads((CLIPS / f"{given.clip}.json").read_text("utf-8"))["title"]
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
         app = App(Path(folder)).wait()
         try:
@@ -74,12 +79,8 @@ def main() -> None:
             page.add_init_script(f"({WATCH})()")
             page.goto(f"{app.url}?run=none")
             page.get_by_role("tab", name="Clips").click()
-            titles = page.evaluate(
-                "gradio_config.components.find((part) => part.props.elem_id === 'hl-player').props.clips"
-            )
-            title = next(clip["title"] for clip in titles if clip["id"] == given.clip)
             page.get_by_role("radiogroup", name="Clips").get_by_role("radio").filter(has_text=title).first.click()
-            shifts, requests = measure(page, given.seconds)
+            opening, shifts, requests = measure(page, given.seconds)
             browser.close()
         finally:
             app.close()
@@ -89,6 +90,7 @@ def main() -> None:
             moved[name] += shift["value"]
     total = sum(shift["value"] for shift in shifts)
     lines = [
+        f"cumulative layout shift until the stream has started: {cumulative(opening):.4f}",
         f"cumulative layout shift: {cumulative(shifts):.4f}; sum of {len(shifts)} shifts: {total:.4f}",
         *(f"  {value:.4f} {name}" for name, value in moved.most_common(10)),
         f"requests per second: {sum(requests.values()) / (given.seconds / 2):.2f}",

@@ -30,7 +30,7 @@ export function makeSettingsDrawer(bus) {
     if (isOpen()) return;
     opener = from;
     set(true);
-    close.focus({ preventScroll: true });
+    requestAnimationFrame(() => isOpen() && close.focus({ preventScroll: true })); // it is visible from the next frame on
   }
 
   function shut() {

@@ -30,7 +30,13 @@ export function makeSettingsDrawer(bus) {
     if (isOpen()) return;
     opener = from;
     set(true);
-    requestAnimationFrame(() => isOpen() && close.focus({ preventScroll: true })); // it is visible from the next frame on
+    focusClose();
+  }
+
+  /** Focus the button that closes the drawer. Gradio's transitions keep it hidden in the first frames. */
+  function focusClose(frames = 60) {
+    close.focus({ preventScroll: true });
+    if (document.activeElement !== close && isOpen() && frames > 0) requestAnimationFrame(() => focusClose(frames - 1));
   }
 
   function shut() {
@@ -64,7 +70,7 @@ export function makeSettingsDrawer(bus) {
       drawer.setAttribute("role", "dialog");
       drawer.setAttribute("aria-label", "Settings");
       head.querySelector(".hl-drawer-head").append(h("h2", {}, "Settings"), close, note);
-      if (isOpen()) close.focus({ preventScroll: true });
+      if (isOpen()) focusClose();
     },
   };
 }

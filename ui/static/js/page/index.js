@@ -36,24 +36,9 @@ let keptTheme = null; // keeps the chosen theme while Gradio sets its own at sta
 let ownTheme = null; // the theme chosen on this page; it takes precedence over the address
 const settings = makeSettingsDrawer(bus);
 
-bus.on("open-settings", (name) => name && openSettings());
-
-/** Open the settings of the stream, at the list of models. */
-function openSettings() {
-  settings.open();
-  focusModels();
-}
-
-/** Focus the list of models as soon as it is visible: Gradio may not have rendered the settings yet. */
-function focusModels(frames = 120) {
-  const model = /** @type {HTMLElement} */ (document.querySelector('#hl-settings input[aria-label="Model"]'));
-  if (!model?.checkVisibility()) {
-    if (frames > 0) requestAnimationFrame(() => focusModels(frames - 1));
-    return;
-  }
-  model.scrollIntoView({ block: "center" });
-  model.focus({ preventScroll: true });
-}
+bus.on("open-settings", (name) => {
+  if (name) settings.open(undefined, () => document.querySelector('#hl-settings input[aria-label="Model"]')); // the list of models
+});
 
 /** Parse a component's value; null if it is empty. */
 function message(props) {

@@ -3,6 +3,8 @@ import { h, setText } from "../shared/dom.js";
 
 const OPEN = "hl-settings-open"; // a class of the body, because Gradio owns the drawer's element
 const DRAWER = "#hl-settings";
+/** How long to try to focus an element of the drawer. */
+const PATIENCE_MS = 5_000;
 
 /** Note about the settings of a recorded run; "" if none is shown. Pure. */
 export function runSettingsNote(run) {
@@ -18,6 +20,7 @@ export function makeSettingsDrawer(bus) {
   const close = h("button", { type: "button", class: "hl-drawer-close", "aria-label": "Close the settings", title: "Close", onclick: shut }, "×");
   const note = h("p", { class: "hl-whose", hidden: true });
   let opener = null;
+  let wanted = null; // finds the element to focus
 
   const isOpen = () => document.body.classList.contains(OPEN);
 
@@ -26,17 +29,23 @@ export function makeSettingsDrawer(bus) {
     for (const button of buttons) button.setAttribute("aria-expanded", String(on));
   }
 
-  function open(from = document.activeElement) {
-    if (isOpen()) return;
-    opener = from;
-    set(true);
-    focusClose();
+  /** Open the drawer and focus `find()`; `from` receives the focus when it is closed. */
+  function open(from = document.activeElement, find = () => close) {
+    if (!isOpen()) {
+      opener = from;
+      set(true);
+    }
+    wanted = find;
+    focus(find, performance.now() + PATIENCE_MS);
   }
 
-  /** Focus the button that closes the drawer. Gradio's transitions keep it hidden in the first frames. */
-  function focusClose(frames = 60) {
-    close.focus({ preventScroll: true });
-    if (document.activeElement !== close && isOpen() && frames > 0) requestAnimationFrame(() => focusClose(frames - 1));
+  /** Focus an element of the drawer. Gradio may not have created it yet, and its transitions hide it in the first frames. */
+  function focus(find, end) {
+    if (find !== wanted || !isOpen()) return; // another request, or closed
+    const element = /** @type {HTMLElement | null} */ (find());
+    element?.focus({ preventScroll: true });
+    if (element && document.activeElement === element) element.scrollIntoView({ block: "nearest" });
+    else if (performance.now() < end) requestAnimationFrame(() => focus(find, end));
   }
 
   function shut() {
@@ -70,7 +79,7 @@ export function makeSettingsDrawer(bus) {
       drawer.setAttribute("role", "dialog");
       drawer.setAttribute("aria-label", "Settings");
       head.querySelector(".hl-drawer-head").append(h("h2", {}, "Settings"), close, note);
-      if (isOpen()) focusClose();
+      if (isOpen()) open(opener, wanted);
     },
   };
 }

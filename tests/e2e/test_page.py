@@ -86,7 +86,7 @@ def answered(turn):
 
 def test_play_ask_and_see_the_memory(open_page):
     page = open_page()
-    expect(page.get_by_text("Press Start")).to_be_visible()
+    expect(page.get_by_text("Press Start. Each frame")).to_be_visible()
     start(page)
     wait_frames(page, 12)
     before = picture(board(page))

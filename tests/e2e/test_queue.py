@@ -12,10 +12,10 @@ from test_runs_page import BLANK, DRAWN
 
 
 @pytest.fixture
-def two_pages(tmp_path, browser):
+def two_pages(tmp_path, shared_context):
     """Opens pages of a server with one live slot."""
     app = App(tmp_path, "--streams", "1").wait()
-    with tabs(app, browser) as (make, troubles):
+    with tabs(app, shared_context) as (make, troubles):
         yield make
     app.close()
     assert troubles == []

@@ -94,7 +94,8 @@ class VisitorsBench:
 
     Attributes:
         visitors: Number of visitors.
-        playing: Number of visitors whose stream played.
+        playing: Number of visitors whose stream had a live slot at the end.
+        waiting: Number of visitors that waited for a live slot at the end.
         full: Number of visitors refused because the server is full, with a clear message.
         seconds: Length of the measurement.
         first_token: Time from sending a question to the first text of its answer.
@@ -109,6 +110,7 @@ class VisitorsBench:
 
     visitors: int
     playing: int
+    waiting: int
     full: int
     seconds: float
     first_token: Spread
@@ -184,8 +186,14 @@ class LoadVisitor:
 
     @property
     def settled(self) -> bool:
-        """Whether the stream plays or was refused."""
-        return self.refusal is not None or (self.player.get("state") in PLAYING and self.player.get("frames", 0) > 0)
+        """Whether the stream plays, waits for a live slot, or was refused."""
+        plays = self.player.get("state") in PLAYING and self.player.get("frames", 0) > 0
+        return self.refusal is not None or self.waiting or plays
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the stream waits for a live slot."""
+        return self.refusal is None and bool(self.player.get("waiting"))
 
     async def stay(self, offset: float) -> None:
         """Start the clip, then receive updates and ask questions until cancelled.
@@ -348,6 +356,8 @@ async def measure(
             report(f"{left:.0f} s left, {len(measured.answers)} answers, {sum(measured.errors.values())} errors")
             await _sleep(min(left, 1.0), tasks)
         measured.counting, took = False, time.monotonic() - began
+        served = [visitor.refusal is None and not visitor.waiting for visitor in visitors]
+        waiting = sum(visitor.waiting for visitor in visitors)
         end, cpu, own = rss_of(process), cpu_of(process) - cpu, cpu_of(psutil.Process()) - own
         frames = [visitor.frames - before for visitor, before in zip(visitors, frames, strict=True)]
         await _until(lambda: not any(visitor.asking for visitor in visitors), tasks, ANSWER_SECONDS)
@@ -358,18 +368,19 @@ async def measure(
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(client.close() for client in clients))
-    playing = [visitor for visitor in visitors if visitor.refusal is None]
+    playing = [visitor for visitor, here in zip(visitors, served, strict=True) if here]
     resources = Resources(start, warm, end, (end - start) / max(len(playing), 1), cpu / took, own / took)
     return VisitorsBench(
         visitors=count,
         playing=len(playing),
-        full=count - len(playing),
+        waiting=waiting,
+        full=count - len(playing) - waiting,
         seconds=took,
         first_token=Spread.of(measured.first_tokens),
         answer=Spread.of(measured.answers),
         poll=Spread.of(measured.polls),
         errors=dict(measured.errors),
-        frames=tuple(n for n, visitor in zip(frames, visitors, strict=True) if visitor.refusal is None),
+        frames=tuple(n for n, here in zip(frames, served, strict=True) if here),
         behind=measured.behind,
         dropped=sum(visitor.dropped for visitor in playing),
         resources=resources if process else None,

@@ -102,8 +102,9 @@ def loopback(url: str) -> str:
 def print_result(result: VisitorsBench, about: dict[str, Any]) -> None:
     """Print the results as a table."""
     machine = about["machine"]
+    waiting = f", {result.waiting} waiting for a live slot" if result.waiting else ""
     full = f", {result.full} rejected because the server is full" if result.full else ""
-    print(f"{result.visitors} visitors, {result.playing} playing{full}; {result.seconds / 60:.1f} minutes")
+    print(f"{result.visitors} visitors, {result.playing} playing{waiting}{full}; {result.seconds / 60:.1f} minutes")
     print(f"{machine['processor']}, {machine['cores']} cores, Python {machine['python']}, torch {machine['torch']}\n")
     spreads = (("first token", result.first_token), ("complete answer", result.answer), ("poll", result.poll))
     print_table(Table(_COLUMNS, [(name, *_cells(spread)) for name, spread in spreads]))

@@ -53,11 +53,12 @@ LIBRARY = _declared(PROJECT["dependencies"])
 PAGE = _declared(PROJECT["optional-dependencies"]["page"])
 ZERO_GPU = _declared(PROJECT["optional-dependencies"]["zerogpu"])
 TRAINING = _declared(PROJECT["optional-dependencies"]["training"])
+RAY = _declared(PROJECT["optional-dependencies"]["ray"])
 PINS = _pinned(ROOT / "requirements.txt")
 
 
 def test_the_library_declares_exactly_its_imports():
-    assert _imported(ROOT / "hermes") == {*LIBRARY, *TRAINING}
+    assert _imported(ROOT / "hermes") == {*LIBRARY, *TRAINING, *RAY}
 
 
 def test_the_page_declares_exactly_its_imports():

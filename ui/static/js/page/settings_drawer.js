@@ -17,8 +17,9 @@ export function runSettingsNote(run) {
  */
 export function makeSettingsDrawer(bus) {
   const buttons = new Set();
-  const close = h("button", { type: "button", class: "hl-drawer-close", "aria-label": "Close the settings", title: "Close", onclick: shut }, "×");
-  const note = h("p", { class: "hl-whose", hidden: true });
+  let close = null; // the button, created in `wire`
+  let note = null;
+  let noteText = "";
   let opener = null;
   let wanted = null; // finds the element to focus
 
@@ -54,16 +55,22 @@ export function makeSettingsDrawer(bus) {
     if (opener?.isConnected) opener.focus({ preventScroll: true });
   }
 
-  document.addEventListener("keydown", (event) => {
+  function onKey(event) {
     const at = /** @type {Element} */ (event.target);
     const inside = at.closest?.(DRAWER) || buttons.has(at);
     if (event.key !== "Escape" || !inside || at.getAttribute("aria-expanded") === "true" && !buttons.has(at)) return; // Escape closes an open list first
     shut();
-  });
+  }
+
+  function showNote() {
+    if (!note) return;
+    note.hidden = !noteText;
+    setText(note, noteText);
+  }
+
   bus.on("view", (view) => {
-    const text = runSettingsNote(view.run);
-    note.hidden = !text;
-    setText(note, text);
+    noteText = runSettingsNote(view.run);
+    showNote();
   });
 
   return {
@@ -75,6 +82,10 @@ export function makeSettingsDrawer(bus) {
       return button;
     },
     wire(head) {
+      close = h("button", { type: "button", class: "hl-drawer-close", "aria-label": "Close the settings", title: "Close", onclick: shut }, "×");
+      note = h("p", { class: "hl-whose", hidden: true });
+      showNote();
+      document.addEventListener("keydown", onKey);
       const drawer = head.closest(DRAWER);
       drawer.setAttribute("role", "dialog");
       drawer.setAttribute("aria-label", "Settings");

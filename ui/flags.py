@@ -73,7 +73,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         "--streams",
         type=_integer(1, MOST_STREAMS),
         default=env("HERMES_STREAMS", "16"),
-        help="maximum number of concurrent streams",
+        help="live slots: streams that read frames at the same time; more visitors wait in a queue",
     )
     parser.add_argument(
         "--max-pixels",

@@ -104,7 +104,7 @@ def test_a_short_upload_gets_a_smaller_budget_which_can_be_undone(visitor, film)
     proposal = state["proposal"]
     assert (proposal["before"], proposal["budget"], state["controls"]) == (512, visitor.settings.budget, 1)
     assert visitor.settings.budget < 512
-    assert "so that you can watch the memory forget" in proposal["text"]
+    assert "so that evictions show soon" in proposal["text"]
     visitor.choose(visitor.source({"kind": "clip", "id": "clip"}))
     assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), "a clip has the usual budget"
     visitor.start(film)

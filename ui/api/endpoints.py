@@ -33,7 +33,7 @@ MOST_PUSHING: Final = 16
 """Largest number of concurrent calls of `push`; later ones wait."""
 PUSH_SECONDS: Final = 20.0
 """Longest time that `push` waits for the model, in seconds."""
-NO_STREAM: Final = "There is no stream. Call /start first."
+NO_STREAM: Final = "There is no stream. Call /start, or wait while /status reports `waiting`."
 
 
 @contextmanager

@@ -100,7 +100,7 @@ class Explorer:
         with self._lock:
             if request.get("action") == "unpin":
                 self._pinned = None
-            sources = [{"id": STREAM, "title": "The stream above"}, *_lanes(lab)]
+            sources = [{"id": STREAM, "title": "Stream or recorded run"}, *_lanes(lab)]
             message: dict[str, Any] = {
                 "n": finite(request.get("n"), 0), "sources": sources if len(sources) > 1 else [],
                 "moment": "", "compared": False, "error": "",

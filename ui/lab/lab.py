@@ -219,7 +219,7 @@ class Lab:
             if self._run is None:
                 raise HermesError("There is nothing to record yet. Start a comparison first.")
             if self._recording is not None:
-                raise HermesError("A recording is already in progress. Stop it first.")
+                raise HermesError("A recording is already in progress. Save it first.")
             self._recorded = None
             self._recording = self._run.record(self._loader)
 

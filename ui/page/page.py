@@ -183,7 +183,7 @@ def _maker(loader: ModelLoader, given: tuple[Any, ...], options: Options) -> Cal
 
 
 def launch_options(quota: Quota, handlers: Handlers, opening: Opening | None = None) -> dict[str, Any]:
-    """Return the arguments of `launch`: our middleware, script and style, no footer, no external resources."""
+    """Return the arguments of `launch`: our middleware, script and style, a footer with only the API link."""
     return {
         "theme": theme(),
         "app_kwargs": {

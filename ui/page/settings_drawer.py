@@ -1,4 +1,4 @@
-"""The settings of the stream: a drawer with importance probe, frame rate, model and the settings of the policy.
+"""The settings of the stream: a drawer with importance probe, frame rate, frame size, model and the settings of the policy.
 
 Policy and budget are next to the player, see `memory_controls`.
 """

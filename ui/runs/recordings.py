@@ -50,7 +50,7 @@ class Recordings:
             raise HermesError("There is nothing to record yet. Start a clip or the camera first.")
         with self._lock:
             if self._current is not None:
-                raise HermesError("A recording is already in progress. Stop it first.")
+                raise HermesError("A recording is already in progress. Save it first.")
             if self._closed:
                 raise HermesError("This page was closed.")
             self._file = None

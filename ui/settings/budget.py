@@ -34,7 +34,7 @@ class BudgetProposal:
         """Return the proposal for the page."""
         text = (
             f"The first {SECONDS:g} s of this video are about {self.tokens:,} tokens, fewer than the budget of "
-            f"{self.before:,}. It is {self.budget:,} now, so that you can watch the memory forget."
+            f"{self.before:,}. The budget is now {self.budget:,}, so that evictions show soon."
         )
         return {"text": text, "before": self.before, "budget": self.budget}
 

@@ -6,7 +6,7 @@ import re
 
 from conftest import steady, until
 from playwright.sync_api import expect
-from test_page import answered, ask, board, picture, redrawn, start, turns, wait_frames
+from test_page import answered, ask, board, frames, picture, redrawn, start, turns, wait_frames
 
 FIRST = "What was the first card?"
 
@@ -80,9 +80,10 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     recorded.hover()
     expect(note).to_have_text(f"While “{recorded.inner_text()}” was written")
     expect(page.locator(".hl-layers-note")).to_have_text(re.compile("one line per head"))
+    seen = frames(page)
     page.get_by_role("tab", name="Webcam").click()
     page.get_by_role("button", name="Start", exact=True).click()
-    wait_frames(page, 1)
+    until(page, lambda: 0 < frames(page) < seen, "the page does not show the webcam's frames")
     advice = page.get_by_role("note").filter(has_text="only knows coloured cards")
     expect(advice).to_be_visible()
     expect(page.locator(".hl-chat .hl-chip")).to_have_count(0)

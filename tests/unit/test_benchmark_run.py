@@ -140,7 +140,7 @@ def test_an_interrupted_run_continues_to_the_same_file(tmp_path, entries, lines,
     path = write_annotations(tmp_path / "a.json", entries)
     replies = ["A", "B", "C", "D"]
 
-    def reply(prompt):  # an answer that depends on what was said before would differ if the conversation did
+    def reply(prompt):  # depends on the length of the conversation, so a different conversation gives different answers
         return replies[len(prompt) % 4]
 
     whole, _ = run(tmp_path, path, reply=reply, out="whole.jsonl")

@@ -120,7 +120,7 @@ def test_a_paused_stream_gives_up_its_slot_only_if_others_wait(hall, line):
     first.paused_at = hall.now
     hall.now = 10 * PAUSED_SECONDS
     serve(line)
-    assert hall.is_live(first.stream), "nobody waits"
+    assert hall.is_live(first.stream), "the queue is empty"
     first.paused_at = hall.now
     line.run(second, second.play("clip"))
     hall.now += PAUSED_SECONDS - 1

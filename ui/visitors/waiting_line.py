@@ -83,7 +83,7 @@ class WaitingLine:
         engine.on_free(self._news.set)
 
     def run(self, visitor: Waiter, start: Callable[[], None]) -> bool:
-        """Start a stream now if a slot is free and nobody else waits for it, else give the visitor a place in the queue.
+        """Start a stream now if a slot is free and the queue is empty; otherwise add the visitor to the queue.
 
         Args:
             visitor: The visitor. It keeps its place if it has one, and then starts this stream instead.

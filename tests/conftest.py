@@ -15,9 +15,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import numpy as np
 import pytest
 import tiny
+from videos import write_video
 
 import hermes
 from hermes.policies import registry
+from hermes.serving.engine import Engine
+from ui.player.source import Source
 
 
 def pytest_collection_finish():
@@ -29,6 +32,22 @@ def pytest_collection_finish():
 @pytest.fixture(scope="session")
 def tiny_folder(tmp_path_factory):
     return tiny.llava_onevision(tmp_path_factory.mktemp("tiny-llava"))
+
+
+@pytest.fixture(scope="module")
+def engine(tiny_folder):
+    """An engine that has loaded the model of `tiny_folder`."""
+    running = Engine()
+    running.load(str(tiny_folder))
+    yield running
+    running.close()
+
+
+@pytest.fixture
+def film(tmp_path):
+    """An upload of 60 frames at 10 frames per second."""
+    path = write_video(tmp_path / "film.avi", frames=60, fps=10)
+    return Source("upload", str(path), path, "A film")
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import tiny
 from patience import until
-from videos import write_video
 
 import hermes
 from hermes.serving import rate
@@ -24,12 +23,6 @@ def engine(tiny_folder):
     running.load(str(tiny_folder))
     yield running
     running.close()
-
-
-@pytest.fixture
-def film(tmp_path):
-    path = write_video(tmp_path / "film.avi", frames=60, fps=10)
-    return Source("upload", str(path), path, "A film")
 
 
 def set_rate(engine, settings, frames_per_second):

@@ -47,14 +47,6 @@ def film(tmp_path_factory):
     return path
 
 
-@pytest.fixture(scope="module")
-def engine(tiny_folder):
-    running = Engine()
-    running.load(str(tiny_folder))
-    yield running
-    running.close()
-
-
 @pytest.fixture
 def make(engine, tiny_folder, film):
     clips = {"film": Clip("film", film, "A film", "A ball rolls.", 20.0, (("What is shown?", 2.0),), "")}

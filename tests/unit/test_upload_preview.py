@@ -8,10 +8,9 @@ import cv2
 import numpy as np
 import pytest
 from patience import until
-from videos import write_video
 
 import hermes
-from hermes.serving.engine import Engine, StreamSettings
+from hermes.serving.engine import StreamSettings
 from hermes.video import VideoError, sample
 from hermes.video.decoder_process import fork_server
 from ui.player.clips import Clip
@@ -19,20 +18,6 @@ from ui.player.source import Source
 from ui.settings.budget import proposed_budget
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.visitor import Visitor
-
-
-@pytest.fixture(scope="module")
-def engine(tiny_folder):
-    running = Engine()
-    running.load(str(tiny_folder))
-    yield running
-    running.close()
-
-
-@pytest.fixture
-def film(tmp_path):
-    path = write_video(tmp_path / "film.avi", frames=60, fps=10)
-    return Source("upload", str(path), path, "A film")
 
 
 @pytest.fixture

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
+import threading
 
 import cv2
 import numpy as np
 import pytest
-from patience import until
+from patience import PATIENCE, until
+from videos import write_video
 
 import hermes
 from hermes.serving.engine import StreamSettings
 from hermes.video import VideoError, sample
 from hermes.video.decoder_process import fork_server
 from ui.player.clips import Clip
+from ui.player.preview import UploadPreview
 from ui.player.source import Source
 from ui.settings.budget import proposed_budget
 from ui.settings.model_loader import ModelLoader
@@ -124,3 +127,26 @@ def test_the_settings_of_a_running_stream_stay_when_an_upload_is_chosen(visitor,
 def test_the_proposed_budget(tokens, fps, seconds, budget, expected):
     proposal = proposed_budget("film", tokens, fps, seconds, budget)
     assert (proposal and proposal.budget) == expected
+
+
+def test_uploads_that_are_opened_at_the_same_time_leave_one_decoder(film, tmp_path, monkeypatch):
+    other = write_video(tmp_path / "other.avi", frames=20, fps=10)
+    sources = [film, Source("upload", str(other), other, "Another film")]
+    opened, both = [], threading.Barrier(2, timeout=PATIENCE)
+
+    def meet(*given, **more):
+        sampler = sample(*given, **more)
+        opened.append(sampler)
+        both.wait()  # both files are open before either is shown
+        return sampler
+
+    monkeypatch.setattr("ui.player.preview.video.sample", meet)
+    preview, settings = UploadPreview(), StreamSettings()
+    threads = [threading.Thread(target=preview.open, args=(source, settings)) for source in sources]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [sampler.open for sampler in opened].count(True) == 1
+    preview.close()
+    assert not any(sampler.open for sampler in opened)

@@ -55,6 +55,9 @@ class UploadPreview:
             raise
         info = sampler.info
         with self._lock:
+            before = self._sampler  # of another upload that was opened at the same time
+            if self._timer is not None:
+                self._timer.cancel()
             self._source, self._sampler, self.info = source, sampler, info
             self._jpeg = jpeg(first[0], VIEW_WIDTH, 85) if first is not None else b""
             self._facts = {
@@ -68,6 +71,8 @@ class UploadPreview:
             self._timer = threading.Timer(KEPT_SECONDS, self._expire, (sampler,))
             self._timer.daemon = True
             self._timer.start()
+        if before is not None:
+            before.close()
 
     def take(self, source: Source, settings: StreamSettings) -> video.VideoSampler | None:
         """Return the waiting decoder if it reads this source as `settings` require, else None. The caller must close it."""

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import tiny
 from videos import write_video
+from visitors import visitors, write_rolling_ball
 
 import hermes
 from hermes.policies import registry
@@ -48,6 +49,19 @@ def film(tmp_path):
     """An upload of 60 frames at 10 frames per second."""
     path = write_video(tmp_path / "film.avi", frames=60, fps=10)
     return Source("upload", str(path), path, "A film")
+
+
+@pytest.fixture(scope="session")
+def rolling_ball(tmp_path_factory):
+    """A clip of 20 seconds whose frames differ."""
+    return write_rolling_ball(tmp_path_factory.mktemp("rolling-ball") / "film.mp4")
+
+
+@pytest.fixture
+def make_visitor(engine, tiny_folder, rolling_ball):
+    """Makes visitors of the tiny model with the clip `rolling_ball`, which are closed at the end."""
+    with visitors(engine, tiny_folder, rolling_ball) as make:
+        yield make
 
 
 @pytest.fixture(scope="session")

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 
-import cv2
-import numpy as np
 import pytest
 
 import hermes
@@ -19,19 +17,6 @@ from ui.zerogpu import clip_runner
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    """A clip of 20 seconds whose frames differ."""
-    path = tmp_path_factory.mktemp("film") / "film.mp4"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
-    for i in range(200):
-        frame = np.zeros((48, 64, 3), np.uint8)
-        cv2.circle(frame, (5 + i % 54, 24), 8, (0, 128 + i % 100, 255), -1)
-        writer.write(frame)
-    writer.release()
-    return path
-
-
-@pytest.fixture(scope="module")
 def loader(tiny_folder):
     engine = Engine()
     loader = ModelLoader(engine)
@@ -41,8 +26,8 @@ def loader(tiny_folder):
 
 
 @pytest.fixture
-def make(loader, tiny_folder, film):
-    clips = {"film": Clip("film", film, "A film", "A ball rolls.", 20.0, (("What is shown?", 2.0),), "")}
+def make(loader, tiny_folder, rolling_ball):
+    clips = {"film": Clip("film", rolling_ball, "A film", "A ball rolls.", 20.0, (("What is shown?", 2.0),), "")}
 
     def new(run=None):
         run = run or clip_runner(loader.engine.model(str(tiny_folder)))

@@ -102,7 +102,7 @@ def test_only_connected_pages_count(registry):
     drop(sessions, "a")
     connect(sessions, "c")
     assert len(sessions) == 2
-    assert first._closed
+    assert first.state.closed
     assert "a" not in sessions.visitors()
 
 
@@ -117,7 +117,7 @@ def test_a_dropped_connection_keeps_its_visitor_for_a_minute(registry):
     dropped = sessions._places["a"].dropped
     assert sessions.sweep(dropped + 61) == 1
     assert len(sessions) == 0
-    assert visitor._closed
+    assert visitor.state.closed
 
 
 def test_a_second_connection_of_a_tab_keeps_it_connected(registry):
@@ -173,7 +173,7 @@ def test_a_visitor_that_cannot_be_created_takes_no_place(registry, monkeypatch):
     with pytest.raises(MemoryError):
         connect(sessions, "a")
     assert len(sessions) == 0
-    assert sessions.made[0]._closed
+    assert sessions.made[0].state.closed
 
 
 class Crossing:
@@ -287,9 +287,9 @@ def test_simultaneous_lesson_events_enter_one_guest(registry):
     assert len(set(guests)) == 1
     assert guests[0] is sessions.get("a")
     surplus = [visitor for visitor in sessions.made if visitor not in (own, guests[0])]
-    assert all(visitor._closed for visitor in surplus)
+    assert all(visitor.state.closed for visitor in surplus)
     sessions.leave_guest("a")
-    assert guests[0]._closed
+    assert guests[0].state.closed
     assert sessions.get("a") is own
 
 

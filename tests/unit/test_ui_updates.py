@@ -212,7 +212,7 @@ def test_a_slow_visitor_does_not_delay_the_others(client, served):
     visitor = handlers.sessions.get("session-a-slow-page")
     pages = [shows("a-slow-page", open={"n": i + 10, "id": "first-card-hermes"}) for i in range(2 * THREADS)]
     with ThreadPoolExecutor(len(pages)) as browsers:
-        with visitor._lock:  # as while a file is opened
+        with visitor.state.lock:  # as while a file is opened
             asked = [browsers.submit(client.post, UPDATES, json=page) for page in pages]
             with client.stream("POST", UPDATES, json=shows("a-fast-page")) as response:
                 assert next(events(response))["player"]["state"] == "paused"

@@ -19,7 +19,7 @@ from hermes.policies.settings import only_changed
 from ui.lessons.conditions import Value, fill, holds, write
 from ui.lessons.metrics import FIGURES, NotYetError, Sight
 from ui.lessons.model import STREAM_SETTINGS, Action, Known, Lesson, LessonError, LessonStep, is_there
-from ui.visitors.visitor import SPEEDS
+from ui.visitors.playback import SPEEDS
 
 if TYPE_CHECKING:
     from ui.visitors.registry import Sessions

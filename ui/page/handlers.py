@@ -20,8 +20,9 @@ from ui.opening import Opening
 from ui.runs.replay import Replay
 from ui.runs.runs import SPEEDS as RUN_SPEEDS
 from ui.untrusted import finite, is_one_of
+from ui.visitors.playback import SPEEDS
 from ui.visitors.registry import Sessions
-from ui.visitors.visitor import SPEEDS, Visitor
+from ui.visitors.visitor import Visitor
 
 if TYPE_CHECKING:
     from ui.visitors.clip_visitor import ClipVisitor

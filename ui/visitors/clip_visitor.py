@@ -167,15 +167,16 @@ class ClipVisitor(Visitor):
         frames = self._preview.take(source, settings) or video.sample(
             source.path, settings.fps, max_side=settings.max_side
         )
-        with self._lock:
+        state = self.state
+        with state.lock:
             if self._running:
                 frames.close()
                 raise HermesError("A run is in progress. Stop it or wait until it ends.")
             stream = ClipStream(settings, source.title)
-            self._chosen = self._playing = source
-            self._native_fps = frames.info.fps
-            self.stream = stream  # type: ignore[assignment]  # has the interface of a live stream
-            self._begin(f"New run: {source.title}")
+            state.chosen = state.playing = source
+            state.native_fps = frames.info.fps
+            state.stream = stream  # type: ignore[assignment]  # has the interface of a live stream
+            self._view.begin(f"New run: {source.title}")
             self._running = True
         return stream, ClipRequest(str(source.path), source.title, settings, questions, frames, frames.info)
 
@@ -183,13 +184,13 @@ class ClipVisitor(Visitor):
         answer = item.answer
         if answer is None:
             return self.conversation.message(2)
-        policy = str(self._policies[request.settings.policy].title)
+        policy = str(self._settings.policy_of(request.settings).title)
         turn = turns.get(answer.index)
         if turn is None:
             turn = turns[answer.index] = self.conversation.begin(
                 request.questions[answer.index].text, answer.at, policy
             )
-            turn.note = (self._advice(self._playing) or {}).get("answer", "")
+            turn.note = (self._questions.advice(self.state.playing) or {}).get("answer", "")
         turn.answer, turn.first_ms = answer.text, answer.first_ms
         turn.state = "error" if answer.error else "done" if answer.done else "writing"
         if turn.state == "done" and item.view is not None and item.view.snapshot is not None:
@@ -210,7 +211,7 @@ class ClipVisitor(Visitor):
         if self.stream is not None and not isinstance(self.stream, ClipStream):
             super().restart()
             return
-        self.start(self._chosen)
+        self.start(self.state.chosen)
 
     def transport(self, action: str) -> None:
         """Stop a clip, or pause, resume or stop a recorded run. Other actions are ignored."""
@@ -223,14 +224,14 @@ class ClipVisitor(Visitor):
         Raises:
             HermesError: A setting is invalid; nothing was changed.
         """
-        settings = self._settings_after(changes)
+        settings = self._settings.after(changes)
         if settings == self.settings:
             return []
         if settings.model != self.settings.model:
             raise HermesError("The model is loaded at startup and cannot be changed here.")
         settings.check()
         open_session(self._loader.engine.model(settings.model), settings).close()
-        self.settings = settings
+        self.state.settings = settings
         return ["Applies to the next run."]
 
     def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:  # noqa: ARG002 - interface of Visitor
@@ -245,7 +246,7 @@ class ClipVisitor(Visitor):
     @property
     def _subject(self) -> tuple[Source, Clip | None]:
         """The selected source: the questions of the next run refer to it."""
-        return self._chosen, self._clip_of(self._chosen)
+        return self.state.chosen, self._questions.clip_of(self.state.chosen)
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
         state = super()._player_message(view, shown)

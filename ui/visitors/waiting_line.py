@@ -41,7 +41,9 @@ class SlotProvider(Protocol):
 class Waiter(Protocol):
     """The interface of a visitor that the queue uses."""
 
-    stream: Any
+    @property
+    def stream(self) -> Any:
+        """The visitor's stream, if any."""
 
     def notify(self, kind: str, text: str) -> None:
         """Show a notice next to the stream."""

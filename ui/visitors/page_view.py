@@ -1,0 +1,114 @@
+"""What the page of one visitor shows: the player, the memory board, and details of both."""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ui.board.cells import Wanted
+from ui.board.detail import word_detail
+from ui.board.evidence import Judge
+from ui.board.feed import BoardFeed
+from ui.opening import Opening
+from ui.player.clips import Clip
+from ui.player.conversation import Conversation
+from ui.player.state import PlayerState
+from ui.visitors.state import VisitorState
+
+if TYPE_CHECKING:
+    from hermes.serving.stream import LiveStream
+    from hermes.view import LiveView
+    from ui.runs.replay import Replay
+
+logger = logging.getLogger(__name__)
+
+
+class PageView:
+    """The player and the board of one visitor.
+
+    Attributes:
+        player: Builds the messages for the player.
+        returned: How often the page must request the stream, the chat and the settings again.
+        lab_opened: How often the page must show Compare.
+    """
+
+    def __init__(self, state: VisitorState, clips: Mapping[str, Clip], conversation: Conversation) -> None:
+        """Show nothing yet. `clips` provide the ground truth that answers are judged by."""
+        self._state = state
+        self._conversation = conversation
+        self.player = PlayerState()
+        self._board = BoardFeed(clips, state.settings.fps)
+        self._board_failed = False
+        self.returned = 0
+        self.lab_opened = 0
+
+    def begin(self, label: str = "", opening: Opening | None = None) -> None:
+        """Reset board and player for a new memory, unless the browser already shows its opening moment.
+
+        Args:
+            label: Text of the divider in the chat, if questions refer to another live stream from now on.
+            opening: The moment that the browser shows.
+        """
+        state, replay = self._state, self._state.replay
+        if label:
+            self._conversation.begin_stream(label)
+        fps = replay.run.settings.fps if replay else min(state.settings.fps, state.native_fps or math.inf)
+        self._board.begin(state.playing, replay, fps, opening.feed if opening else None)
+        self.player.begin(reset=opening is None)
+
+    def notify(self, kind: str, text: str) -> None:
+        """Show a notice next to the stream; `kind` is "error" or "info"."""
+        self.player.notify(kind, text)
+
+    def note_lab(self) -> None:
+        """Make the page show Compare, because a recorded comparison was opened in the player."""
+        self.lab_opened += 1
+        self.notify("info", "This file is a recorded comparison. It opens in the view Compare.")
+
+    def resend_all(self, *, controls: bool = False) -> None:
+        """Make the page discard what it shows and receive the complete state; with `controls`, also chat and settings."""
+        self.returned += controls
+        self.player.resend_all()
+
+    def mark(self, frames: int, words: str) -> None:
+        """Mark a change of the memory's settings on the time axis, after `frames` frames."""
+        self._board.mark(frames, words)
+
+    def board_message(
+        self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
+    ) -> dict[str, Any] | None:
+        """Return the message for the board. A failure does not affect the player, and is reported once until it ends.
+
+        Args:
+            stream: What is shown.
+            view: Its state.
+            acknowledged: Number of the last board message that the browser applied.
+            wanted: Which parts of the board the browser shows; only these are sent.
+        """
+        try:
+            board = self._board.message(stream, view, acknowledged, wanted)
+        except Exception:
+            if not self._board_failed:
+                logger.exception("Could not build the board message")
+                self.notify("error", "The board cannot be updated because of an internal error. The stream continues.")
+            self._board_failed = True
+            return None
+        self._board_failed = False
+        return board
+
+    def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Return details on request: tokens or history of a frame, attention heads of a layer, or the board as a page."""
+        stream, replay = self._state.stream, self._state.replay
+        if stream is None:
+            return {"id": request.get("id"), "error": "No frames yet. Press Start."}
+        if request.get("kind") == "word":
+            turn = request.get("turn")
+            trace = replay.trace(turn) if replay is not None else self._conversation.trace(turn)
+            return word_detail(trace, request)
+        return self._board.detail(stream, request)
+
+    def judge(self) -> Judge:
+        """Return the judge of the answers about what is shown; see `BoardFeed.judge`."""
+        return self._board.judge(self._state.replay)

@@ -1,0 +1,112 @@
+"""The stream of one visitor that outlives a restart of the server: the offer to continue it, and what is saved of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from hermes.errors import HermesError
+from ui.player.clips import Clip
+from ui.player.conversation import Conversation
+from ui.player.source import Source
+from ui.runs.replay import Replay
+from ui.settings.model_loader import ModelLoader
+from ui.visitors.live_slot import LiveSlot, live_stream
+from ui.visitors.page_view import PageView
+from ui.visitors.playback import Playback
+from ui.visitors.saved_stream import SavedStream
+from ui.visitors.state import VisitorState
+from ui.visitors.streams import check_restorable, restore_stream, saveable_state
+
+if TYPE_CHECKING:
+    from hermes.serving.stream import LiveStream
+    from hermes.view import StreamSettings
+
+
+class SavedOffer:
+    """Continues a saved stream of one visitor.
+
+    Attributes:
+        saved: The stream that is offered; None if there is none.
+    """
+
+    def __init__(
+        self,
+        state: VisitorState,
+        loader: ModelLoader,
+        playback: Playback,
+        slot: LiveSlot,
+        view: PageView,
+        conversation: Conversation,
+        clips: Mapping[str, Clip],
+        policies: Mapping[str, Any],
+    ) -> None:
+        """Offer nothing yet.
+
+        Args:
+            state: The visitor's state. Its model is the one of the server.
+            loader: Loads the models.
+            playback: Starts the stream when a slot is free.
+            slot: The visitor's live slot.
+            view: Shows the stream.
+            conversation: Receives the saved conversation.
+            clips: The bundled clips by id.
+            policies: The policies by name.
+        """
+        self._state = state
+        self._first_settings: StreamSettings = state.settings
+        self._loader = loader
+        self._playback = playback
+        self._slot = slot
+        self._view = view
+        self._conversation = conversation
+        self._clips = clips
+        self._policies = policies
+        self.saved: SavedStream | None = None
+
+    def resume(self) -> None:
+        """Continue the saved stream with its settings, memory and conversation, and its position in a bundled clip.
+
+        Raises:
+            HermesError: It cannot be continued. The offer remains.
+        """
+        saved = self.saved
+        if saved is None:
+            raise HermesError("There is no saved stream to resume.")
+        check_restorable(saved, self._policies, self._loader, self._first_settings)
+        self._loader.ensure(saved.settings.model)
+        self._playback.when_free(partial(self._restore, saved))
+
+    def _restore(self, saved: SavedStream) -> None:
+        state = self._state
+        clip = self._clips.get(saved.id) if saved.kind == "clip" and not saved.ended else None
+        notices: list[str] = []
+        before = state.stream
+        stream = restore_stream(
+            self._loader, saved, clip.path if clip else None, notices.append, replacing=live_stream(state.stream)
+        )
+        state.stream, self.saved = stream, None
+        state.settings = saved.settings
+        state.playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
+        state.chosen = state.playing if clip else state.chosen
+        state.native_fps = stream.file_fps
+        self._slot.note_pause()
+        self._conversation.restore(saved.turns)
+        self._view.begin()
+        self._view.resend_all(controls=True)
+        for text in notices:
+            self._view.notify("info", text)
+        if before is not None:
+            before.close()
+
+    def saveable(self) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
+        """Return what `Autosave` saves, see `saveable_state`; None if there is nothing to save."""
+        stream = self._state.stream
+        if stream is None or isinstance(stream, Replay) or not hasattr(stream, "save"):
+            return None
+        return saveable_state(stream, self._state.settings, self._state.playing, list(self._conversation.turns))
+
+    def message(self) -> dict[str, Any] | None:
+        """Return the offer for the page; None if there is none."""
+        return self.saved.offer() if self.saved is not None else None

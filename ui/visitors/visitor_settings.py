@@ -1,0 +1,149 @@
+"""The settings of one visitor: changes by the visitor, and adjustments to a source and this machine."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from ui.player.preview import UploadPreview
+from ui.player.source import Source
+from ui.settings import policy_settings
+from ui.settings.adjustments import Adjustments
+from ui.settings.model_loader import Loading, ModelLoader
+from ui.visitors.page_view import PageView
+from ui.visitors.state import VisitorState
+
+if TYPE_CHECKING:
+    from hermes.view import StreamSettings
+
+
+class VisitorSettings:
+    """Changes the settings in a visitor's state.
+
+    Attributes:
+        adjustments: Settings that the page sets unless the visitor chose them.
+        adjusted: How often the page must show settings that the visitor has not chosen.
+    """
+
+    def __init__(
+        self,
+        state: VisitorState,
+        loader: ModelLoader,
+        policies: Mapping[str, Any],
+        preview: UploadPreview,
+        view: PageView,
+    ) -> None:
+        """Keep the settings of `state`.
+
+        Args:
+            state: The visitor's state.
+            loader: Loads the models.
+            policies: The policies by name.
+            preview: The chosen upload, whose facts determine the proposed budget.
+            view: Marks changes on the time axis.
+        """
+        self._state = state
+        self._loader = loader
+        self._policies = policies
+        self._preview = preview
+        self._view = view
+        self.adjustments = Adjustments(loader)
+        self.adjusted = 0
+
+    @property
+    def policy(self) -> Any:
+        """The selected policy."""
+        return self.policy_of(self._state.settings)
+
+    def policy_of(self, settings: StreamSettings) -> Any:
+        """Return the policy that settings select."""
+        return self._policies[settings.policy]
+
+    @property
+    def policy_title(self) -> str:
+        """Title of the selected policy with its changed settings."""
+        return policy_settings.title_of(self.policy, self._state.settings.changed)
+
+    @property
+    def model(self) -> Loading | None:
+        """Loading state of the selected model; None if it was never requested."""
+        return self._loader.state(self._state.settings.model)
+
+    def after(self, changes: Mapping[str, Any]) -> StreamSettings:
+        """Return the settings after `changes`. Another policy starts with its own defaults."""
+        now = self._state.settings
+        if changes.get("policy", now.policy) != now.policy:
+            changes = {"changed": (), **changes}
+        return replace(now, **changes)
+
+    def change(self, changes: Mapping[str, Any], *, agreed: bool = False) -> list[str]:
+        """Change settings.
+
+        Args:
+            changes: New values by name of the setting.
+            agreed: Whether the user agreed to a large download.
+
+        Returns:
+            Messages about when the changes take effect.
+
+        Raises:
+            HermesError: A setting is invalid; nothing was changed.
+        """
+        state = self._state
+        settings = self.after(changes)
+        if settings == state.settings:
+            return []
+        settings.check()
+        if settings.model != state.settings.model:
+            self._loader.ensure(settings.model, agreed=agreed)
+        messages: list[str] = []
+        with state.lock:
+            if state.stream is not None and not getattr(state.stream, "freed", False):
+                messages = state.stream.change(settings)
+                if settings.model != state.settings.model:
+                    self._view.begin("" if state.replay else "New model, empty memory")
+                elif state.replay is None:
+                    self._mark(settings)
+            elif math.isclose(settings.speed, state.settings.speed):
+                messages = ["Applies when you press Start."]
+            self.adjustments.note_choices(changes)
+            state.settings = settings
+        return messages
+
+    def _mark(self, settings: StreamSettings) -> None:
+        """Mark a change of the memory's settings on the time axis of the board."""
+        stream = self._state.stream
+        snapshot = stream.view().snapshot if stream is not None else None
+        words = policy_settings.words_of_change(self._state.settings, settings, self._policies)
+        if words and snapshot is not None and snapshot.frames_seen:
+            self._view.mark(snapshot.frames_seen, words)
+
+    def adjust(self, settings: StreamSettings) -> None:
+        """Change settings that the visitor has not chosen, and make the page show them."""
+        self.adjusted += settings != self._state.settings
+        self._state.settings = settings
+
+    def suitable(self, source: Source, settings: StreamSettings) -> StreamSettings:
+        """Return the settings with a budget that suits the source; see `Adjustments.suitable_budget`."""
+        info = self._preview.info if source.kind == "upload" and self.policy.has_budget else None
+        return self.adjustments.suitable_budget(settings, source.id, info)
+
+    def try_it(self, request: Mapping[str, Any], change: Callable[..., list[str]]) -> dict[str, Any]:
+        """Apply a request of the policy settings panel by `change`, and return the panel's message."""
+        info = self.model.info if self.model else None
+
+        def apply(changed: policy_settings.Changed, guidance: str | None) -> list[str]:
+            return change(changed=changed, guidance=guidance or self._state.settings.guidance)
+
+        return policy_settings.apply(self.policy, info, lambda: self._state.settings, request, apply)
+
+    def facts(self) -> dict[str, str]:
+        """Return `name`, `title` and `badge` of the policy with its changed settings."""
+        changed = self._state.settings.changed
+        return {
+            "name": self._state.settings.policy,
+            "title": policy_settings.title_of(self.policy, changed),
+            "badge": policy_settings.badge_of(self.policy, changed),
+        }

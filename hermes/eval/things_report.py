@@ -15,6 +15,7 @@ import torch
 import hermes
 from hermes.backbones.base import Backbone
 from hermes.eval.markdown import percent, table, verdict, with_guess, with_interval
+from hermes.eval.offered import RULE, offered_kinds, write_offered
 from hermes.eval.report import RESULTS
 from hermes.eval.scoring import Setup
 from hermes.eval.speed import measure_speed
@@ -66,7 +67,7 @@ def report(
     scale: float,
     progress: Callable[[str], None],
 ) -> dict[str, Any]:
-    """Measure everything and write `evaluation.json` into the folder as results come in.
+    """Measure everything; write `evaluation.json` as results come in, then the offered questions to `hermes.json`.
 
     Args:
         folder: Model folder.
@@ -99,6 +100,7 @@ def report(
             keep(name, evaluate(model, Setup(max(2, round(200 * scale)), 64, 1, background="held-out"), shown))
     found["speed"] = _measure_speed(model)
     (folder / RESULTS).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_offered(folder, found["results"])
     return found
 
 
@@ -112,7 +114,15 @@ def _measure_speed(model: Backbone) -> dict[str, float]:
 def write_card(folder: Path, found: dict[str, Any]) -> None:
     """Write `README.md`; all numbers in its tables come from the measurements."""
     results = found["results"]
-    parts = [STORY.strip(), _accuracy(results), _budget(results), _photographs(found), _goals(found), HISTORY.strip()]
+    parts = [
+        STORY.strip(),
+        _accuracy(results),
+        _offered(results),
+        _budget(results),
+        _photographs(found),
+        _goals(found),
+        HISTORY.strip(),
+    ]
     parts.append(_machine(found))
     (folder / "README.md").write_text("\n\n".join(part for part in parts if part) + "\n", encoding="utf-8")
 
@@ -130,6 +140,15 @@ def _accuracy(results: dict[str, Any]) -> str:
         "held-out backgrounds; in brackets the 95 % bootstrap interval, clustered by stream. The guess level is the best "
         "accuracy without looking at the evidence. Known cut-outs (`assets/objects`) were used in training, with other "
         "backgrounds; the others were not.\n\n" + table(head, rows)
+    )
+
+
+def _offered(results: dict[str, Any]) -> str:
+    offered = offered_kinds(results)
+    missing = [NAMES[kind] for kind in KINDS if kind not in offered]
+    return (
+        f"## Questions offered in the page\n\n{RULE} Offered (`offered_questions` in `hermes.json`): "
+        f"{'; '.join(NAMES[kind] for kind in offered) or 'none'}. Not offered: {'; '.join(missing) or 'none'}."
     )
 
 

@@ -32,6 +32,19 @@ from hermes.worlds.timeline import PLACES
 REFUSAL: Final = "I only know everyday objects."
 KINDS: Final = ("now", "before", "first", "exists", "category", "after", "place", "count")
 EXTRA_KINDS: Final = ("list", "other")
+SUGGESTED: Final = (
+    ("What is shown now?", "now"),
+    ("Where is it?", "place"),
+    ("What was shown just before?", "before"),
+    ("What was the first object?", "first"),
+    ("Was there an animal?", "category"),
+    ("Which fruit was there?", "category"),
+    ("Was there a cup?", "exists"),
+    ("Where was the cup?", "place"),
+    ("What came after the cup?", "after"),
+    ("How many objects were shown?", "count"),
+)
+"""Example questions, each with its kind."""
 
 
 def with_article(name: str) -> str:

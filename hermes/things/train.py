@@ -27,6 +27,7 @@ from hermes.things.model import build, pool_locations
 from hermes.things.objects import NAMES
 from hermes.things.pictures import Pixels, held_out, read_cutouts, read_photographs
 from hermes.things.qt_resources import read_resources
+from hermes.things.questions import SUGGESTED
 from hermes.things.sources import CodeSource, SeenSource
 from hermes.things.train_tower import ReadoutData, cover_target, measure_readout, train_readout
 
@@ -53,17 +54,7 @@ ABOUT: Final[dict[str, object]] = {
     "with ImageNet's weights, and a decoder trained on streams of objects. It knows nothing else.",
     "guidance": {"local": "What is shown now?", "global": "What was shown so far?"},
     "max_new_tokens": 32,
-    "suggested": [
-        "What is shown now?",
-        "Where is it?",
-        "What was shown just before?",
-        "What was the first object?",
-        "Was there an animal?",
-        "Which fruit was there?",
-        "Was there a cup?",
-        "Where was the cup?",
-        "What came after the cup?",
-    ],
+    "suggested": [text for text, _ in SUGGESTED],
 }
 Progress = Callable[[str], None]
 

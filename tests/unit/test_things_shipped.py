@@ -15,6 +15,7 @@ import hermes
 from hermes.assets import THINGS
 from hermes.backbones.base import Backbone
 from hermes.backbones.object_tower import ObjectTower
+from hermes.eval.offered import offered_kinds, write_offered
 from hermes.eval.scoring import Setup
 from hermes.eval.things import StreamPictures, evaluate, recognise
 from hermes.eval.things_report import FIXED, weights_digest, write_card
@@ -67,6 +68,21 @@ def test_accuracy_on_fixed_streams_matches_the_card(
 def test_the_card_is_written_from_the_measurements(card: dict[str, Any], tmp_path: Path) -> None:
     write_card(tmp_path, card)
     assert (tmp_path / "README.md").read_text() == (THINGS / "README.md").read_text()
+
+
+def test_offered_questions_follow_from_the_measurements(card: dict[str, Any], tmp_path: Path) -> None:
+    about = json.loads((THINGS / "hermes.json").read_text(encoding="utf-8"))
+    (tmp_path / "hermes.json").write_text("{}", encoding="utf-8")
+    offered = write_offered(tmp_path, card["results"])
+    again = json.loads((tmp_path / "hermes.json").read_text(encoding="utf-8"))
+    assert about["offered_questions"] == offered == again["offered_questions"]
+    assert about["suggested"] == again["suggested"]
+    assert offered
+    low = {
+        kind: {"accuracy": row["guess"], "guess": row["guess"]}
+        for kind, row in card["results"]["fixed"][0]["kinds"].items()
+    }
+    assert offered_kinds({"fixed": [{"kinds": low | {"first": {"accuracy": 0.8, "guess": 0.6}}}]}) == ["first"]
 
 
 def reference_pixels() -> torch.Tensor:

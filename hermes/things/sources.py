@@ -75,16 +75,15 @@ class CodeSource:
 class SeenSource:
     """Frame tokens of the trained tower: each event uses one scene of its object and place."""
 
-    def __init__(self, tokens: Tensor, cover: Tensor, label: Tensor, place: Tensor, doubt: float = 0.25) -> None:
+    def __init__(self, tokens: Tensor, cover: Tensor, label: Tensor, place: Tensor, doubt: float = 0.15) -> None:
         """Sort scenes by object and place.
 
         Args:
             tokens: float16 [S, takes, 16, width].
             cover: float16 [S, takes, 16].
-            label: int64 [S], index of the object, -1 for none.
-            place: int64 [S].
-            doubt: Share of events that are mixed with evidence for another object, because the tower is less certain
-                about pictures that it was not trained on.
+            label: int64 [S], index of the object that the tower recognises, -1 for none.
+            place: int64 [S], place that the tower recognises.
+            doubt: Share of events that are mixed with evidence for another object.
         """
         kind = torch.where(label < 0, len(NAMES) * len(PLACES), label * len(PLACES) + place)
         order = kind.argsort(stable=True)

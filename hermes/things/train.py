@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import shutil
 import zlib
@@ -12,6 +13,7 @@ from typing import Final
 import cv2
 import numpy as np
 import torch
+import torch.nn.functional as F
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from hermes.backbones.object_tower import ObjectTower
@@ -25,16 +27,16 @@ from hermes.things.fetch import WALLPAPERS
 from hermes.things.measuring import measuring_names
 from hermes.things.model import build, pool_locations
 from hermes.things.objects import NAMES
-from hermes.things.pictures import Pixels, held_out, read_cutouts, read_photographs
+from hermes.things.pictures import NOTHING, Pixels, held_out, read_cutouts, read_photographs
 from hermes.things.qt_resources import read_resources
 from hermes.things.questions import SUGGESTED
 from hermes.things.sources import CodeSource, SeenSource
-from hermes.things.train_tower import ReadoutData, cover_target, measure_readout, train_readout
+from hermes.things.train_tower import ReadoutData, frame_answers, measure_readout, train_readout
 
 log = logging.getLogger(__name__)
 
 # Of the time given; the bank's shards take the rest.
-SHARES: Final = {"tower": 0.12, CODES.name: 0.45, OBJECTS_SEEN.name: 0.28}
+SHARES: Final = {CODES.name: 0.45, OBJECTS_SEEN.name: 0.4}
 SHARDS_PER_MINUTE: Final = 0.15  # of the whole time, on one core
 # Wallpapers that show one of the objects and are therefore not used as backgrounds.
 WITH_OBJECTS: Final = frozenset(
@@ -47,6 +49,9 @@ WHOLE_PHOTOGRAPHS: Final = {"paintings": "resource/image", "explore_monuments": 
 PORTRAITS: Final = {"fish": "fish", "hammer": "hammer", "screwDriver": "screwdriver"}  # by the start of their names
 SMALLEST: Final = 150  # pixels of the shorter side of a photograph
 DOUBTFUL: Final = 0.3  # a photograph counts as showing none of the objects below this probability
+BLURRED: Final = 0.2  # dropout of the features in the second take of a frame
+RECOGNISED: Final = 0.5  # probability above which a frame counts as showing the most likely object
+OVERLOOKED: Final = 0.2  # probability below which it counts as showing nothing
 PREPARATION: Final = Preparation(224, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES things",
@@ -115,16 +120,38 @@ def training_material(data: Path, tower: ObjectTower) -> Material:
 
 
 @torch.inference_mode()
-def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features) -> SeenSource:
-    """Return the bank's frames as frame tokens for the decoder."""
+def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, seed: int = 0) -> SeenSource:
+    """Return the bank's frames as frame tokens for the decoder, labelled with what the tower recognises in them.
+
+    The decoder thus learns to answer what the tower recognised, also where that is wrong. Every other batch is read without
+    the readout's corrections, since the tower is less certain about pictures that it was not trained on. Each frame has a
+    second take with dropout, since the frames of one object differ. Frames in which an object is barely recognised are left
+    out.
+
+    Args:
+        model: Model with a trained readout.
+        bank: Rendered scenes.
+        seed: Random seed of the dropout.
+    """
     tower: ObjectTower = model.model.vision_tower
-    takes = bank.features.shape[1]
-    tokens = []
-    for part in bank.features.flatten(0, 1).split(100):
-        state = tower.state(tower.readout(part.float()))
-        tokens.append(pool_locations(model.model.multi_modal_projector(state)).half())
-    cover = pool_locations(cover_target(bank.cover)[..., None])[..., 0].clamp(0, 1)
-    return SeenSource(torch.cat(tokens).unflatten(0, (-1, takes)), cover.half(), bank.label, bank.place)
+    plain = copy.deepcopy(tower.readout)
+    plain.correct.weight.zero_()
+    torch.manual_seed(seed)
+    columns: list[list[torch.Tensor]] = [[], [], [], []]
+    for number, part in enumerate(bank.features.flatten(0, 1).split(100)):
+        readout = plain if number % 2 else tower.readout
+        features = part.float()
+        seen = [readout(features), readout(F.dropout(features, BLURRED))]
+        tokens = [pool_locations(model.model.multi_modal_projector(tower.state(sighting))) for sighting in seen]
+        cover = [pool_locations(sighting.shown(tower.config.doubt)[..., None])[..., 0] for sighting in seen]
+        answers = [frame_answers(sighting, tower.config.doubt) for sighting in seen]
+        shown, objects, places = (torch.stack(values).mean(0) for values in zip(*answers, strict=True))
+        label = torch.where(shown > RECOGNISED, objects.argmax(-1), NOTHING)
+        clear = (shown > RECOGNISED) | (shown < OVERLOOKED)
+        found = (torch.stack(tokens, 1).half(), torch.stack(cover, 1).half(), label, places.argmax(-1))
+        for column, value in zip(columns, found, strict=True):
+            column.append(value[clear])
+    return SeenSource(*map(torch.cat, columns))
 
 
 def assemble(
@@ -168,7 +195,7 @@ def train(run: Path, out: Path, data: Path, minutes: float, seed: int, progress:
         extend_bank(bank, tower.features, training_material(data, tower), shards, seed, progress)
     frames = open_bank(bank)
     readout_data = ReadoutData(frames, tower)
-    train_readout(run, tower, readout_data, minutes * SHARES["tower"], seed, progress)
+    train_readout(run, tower, readout_data, seed, progress)
     progress(f"tower on its training frames: {measure_readout(tower, readout_data)}")
     world = object_world()
     progress("decoder on codes")

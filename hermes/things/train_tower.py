@@ -13,21 +13,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from hermes.backbones.half import half_is_faster
 from hermes.backbones.object_tower import ObjectTower, Sighting
-from hermes.pocket.clock import Clock, Log, load_state, save_state
+from hermes.pocket.clock import Log, load_state, save_state
 from hermes.things.bank import Features
 from hermes.things.pictures import NOTHING
 
 log = logging.getLogger(__name__)
 
+# A short training with strong regularisation: longer training names more of the training frames, but fewer others.
+STEPS: Final = 350
 BATCH: Final = 48
 RATE: Final = 1.5e-3
 FULL: Final = 0.33  # a location covered to this extent counts as covered
-DROPPED: Final = 0.2  # dropout of the features
-SMOOTHING: Final = (
-    0.05  # label smoothing, so that the readout is less confident about pictures that it was not trained on
-)
+DROPPED: Final = 0.5  # dropout of the features
+MASKED: Final = 0.3  # share of the channels that are hidden in a whole frame
+SMOOTHING: Final = 0.05  # label smoothing
+DECAY: Final = 0.1  # weight decay
 CORRECTION_DECAY: Final = 0.3  # weight decay of the corrections to ImageNet's classifier
+AVERAGED: Final = 0.98  # of the moving average of the weights
+REPORTED: Final = 50  # steps between lines of the log
 
 
 def cover_target(cover: Tensor) -> Tensor:
@@ -117,57 +122,59 @@ def _groups(tower: ObjectTower) -> Iterator[dict[str, Any]]:
         module.requires_grad_(False)
     yield {"params": [readout.correct.weight, readout.correct.bias], "weight_decay": CORRECTION_DECAY, "share": 0.3}
     rest = [p for n, p in readout.named_parameters() if p.requires_grad and not n.startswith("correct.")]
-    yield {"params": rest, "weight_decay": 0.02, "share": 1.0}
+    yield {"params": rest, "weight_decay": DECAY, "share": 1.0}
 
 
 def train_readout(
-    folder: Path, tower: ObjectTower, data: ReadoutData, minutes: float, seed: int, progress: Callable[[str], None]
+    folder: Path, tower: ObjectTower, data: ReadoutData, seed: int, progress: Callable[[str], None], steps: int = STEPS
 ) -> Path:
-    """Train the readout of a tower, in place.
+    """Train the readout of a tower, in place; read it from `folder` if it was trained before.
 
     Args:
-        folder: Folder of the run; the state is written to `tower.pt`, the log to `tower.jsonl`.
+        folder: Folder of the run; the readout is written to `tower.pt`, the log to `tower.jsonl`.
         tower: See `hermes.things.convert.imagenet_tower`.
         data: Training data.
-        minutes: CPU time, including that before restarts.
         seed: Random seed of the batches.
         progress: Called from time to time with a one-line message.
+        steps: Number of steps; the result is a moving average of the weights.
     """
     torch.set_num_threads(1)
-    path = folder / "tower.pt"
+    path, readout = folder / "tower.pt", tower.readout
+    if state := load_state(path):
+        readout.load_state_dict(state["readout"])
+        return path
+    torch.manual_seed(seed)
     optimiser = torch.optim.AdamW(list(_groups(tower)), lr=RATE)
     trained = [p for group in optimiser.param_groups for p in group["params"]]
-    step, used = 0, 0.0
-    if state := load_state(path):
-        tower.readout.load_state_dict(state["readout"])
-        optimiser.load_state_dict(state["optimiser"])
-        step, used = state["step"], state["used"]
-    clock, out = Clock(minutes * 60, used, time.process_time), Log(folder / "tower.jsonl")
+    mean = [p.detach().clone() for p in trained]
+    out, half, start = Log(folder / "tower.jsonl"), half_is_faster(), time.process_time()
     sums: dict[str, list[float]] = {}
-    done = used >= clock.budget
-    while not done:
+    for step in range(1, steps + 1):
         rng = np.random.default_rng([seed, 12, step])
         features, scores, label, place, cover = data.batch(torch.from_numpy(rng.integers(0, len(data), BATCH)))
-        features = F.dropout(features, DROPPED)
-        loss, parts = sighting_loss(tower.readout(features, scores), label, place, cover)
+        left = torch.rand(len(features), 1, features.shape[-1]) > MASKED
+        features = F.dropout(features, DROPPED) * left / (1 - MASKED)
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            seen = readout(features, scores)
+        loss, parts = sighting_loss(seen.in_float32(), label, place, cover)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
         for group in optimiser.param_groups:
-            group["lr"] = clock.rate(RATE) * group["share"]
+            group["lr"] = RATE * group["share"] * min(1.0, 10 * step / steps) * (1 - 0.95 * step / steps)
         optimiser.step()
-        step += 1
+        torch._foreach_lerp_(mean, [p.detach() for p in trained], 1 - min(AVERAGED, step / (step + 10)))
         for name, value in parts.items():
             sums.setdefault(name, []).append(value)
-        done = clock.share >= 1
-        if step % 50 == 0 or done:
+        if step % REPORTED == 0 or step == steps:
             line = {name: round(float(np.mean(values)), 3) for name, values in sums.items()}
-            out.write(step=step, used=round(clock.used), **line)
+            out.write(step=step, used=round(time.process_time() - start), **line)
             progress(f"tower: step {step}, {line}")
             sums = {}
-            save_state(
-                path, readout=tower.readout.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used
-            )
+    with torch.no_grad():
+        for parameter, value in zip(trained, mean, strict=True):
+            parameter.copy_(value)
+    save_state(path, readout=readout.state_dict())
     return path
 
 

@@ -96,6 +96,10 @@ class Sighting:
     places: Tensor
     cover: Tensor
 
+    def in_float32(self) -> Sighting:
+        """Return the same predictions as float32."""
+        return Sighting(self.objects.float(), self.places.float(), self.cover.float())
+
     def shown(self, doubt: float) -> Tensor:
         """Return the probability that each location shows an object [B, N], near 0 if no object's exceeds `doubt`."""
         sure = self.objects.amax(-1).exp()

@@ -142,16 +142,17 @@ def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, s
         readout = plain if number % 2 else tower.readout
         features = part.float()
         seen = [readout(features), readout(F.dropout(features, BLURRED))]
-        tokens = [pool_locations(model.model.multi_modal_projector(tower.state(sighting))) for sighting in seen]
-        cover = [pool_locations(sighting.shown(tower.config.doubt)[..., None])[..., 0] for sighting in seen]
+        takes = [pool_locations(model.model.multi_modal_projector(tower.state(sighting))) for sighting in seen]
+        covers = [pool_locations(sighting.shown(tower.config.doubt)[..., None])[..., 0] for sighting in seen]
         answers = [frame_answers(sighting, tower.config.doubt) for sighting in seen]
         shown, objects, places = (torch.stack(values).mean(0) for values in zip(*answers, strict=True))
         label = torch.where(shown > RECOGNISED, objects.argmax(-1), NOTHING)
         clear = (shown > RECOGNISED) | (shown < OVERLOOKED)
-        found = (torch.stack(tokens, 1).half(), torch.stack(cover, 1).half(), label, places.argmax(-1))
+        found = (torch.stack(takes, 1).half(), torch.stack(covers, 1).half(), label, places.argmax(-1))
         for column, value in zip(columns, found, strict=True):
             column.append(value[clear])
-    return SeenSource(*map(torch.cat, columns))
+    tokens, cover, labels, found_places = (torch.cat(column) for column in columns)
+    return SeenSource(tokens, cover, labels, found_places)
 
 
 def assemble(

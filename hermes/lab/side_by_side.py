@@ -23,10 +23,10 @@ from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.lab.plan import Cell, cells_of
 from hermes.out_of_memory import attempt, give_back, report, sentence_of
-from hermes.serving.scheduling import Kind, Work
+from hermes.serving.roles import Host
+from hermes.serving.scheduling import CONTENDED_CHUNK, Kind, Work
 from hermes.serving.source import FrameSource
 from hermes.serving.step_lock import StepLock
-from hermes.serving.stream import CONTENDED_CHUNK, Host
 from hermes.session.stream_session import QuestionError, StreamSession
 from hermes.snapshot import Snapshot
 from hermes.video.thumbnails import jpeg
@@ -219,7 +219,7 @@ class SideBySide:
     # The worker's side --------------------------------------------------------------------------------------------
 
     def work(self) -> Work:
-        """See `hermes.serving.engine.TurnTaker.work`. Frames that a question waits for count as answer work."""
+        """See `hermes.serving.roles.TurnTaker.work`. Frames that a question waits for count as answer work."""
         if self._closed:
             return Work()
         answering = self._answering
@@ -230,7 +230,7 @@ class SideBySide:
         return bool(self.work())
 
     def step(self, kind: Kind, *, contended: bool) -> bool:  # noqa: ARG002 - a started batch is always finished first
-        """See `hermes.serving.engine.TurnTaker.step`: one policy reads a chunk, or decodes a piece of its answer."""
+        """See `hermes.serving.roles.TurnTaker.step`: one policy reads a chunk, or decodes a piece of its answer."""
         with self._lock.step() as acquired:
             if not acquired:
                 return False
@@ -249,7 +249,7 @@ class SideBySide:
             return True
 
     def fail(self, error: BaseException) -> None:
-        """See `hermes.serving.engine.TurnTaker.fail`: end the run and all answers in progress; never raises."""
+        """See `hermes.serving.roles.TurnTaker.fail`: end the run and all answers in progress; never raises."""
         sentence = str(error) if isinstance(error, HermesError) else RUN_FAILED
         answering = sentence_of(error, answering=True)
         error.__traceback__ = None  # its frames hold large tensors
@@ -322,12 +322,12 @@ class SideBySide:
 
     @property
     def memory_bytes(self) -> int:
-        """See `hermes.serving.engine.TurnTaker.memory_bytes`."""
+        """See `hermes.serving.roles.TurnTaker.memory_bytes`."""
         held = [lane.snapshot for lane in self._lanes if lane.snapshot is not None]
         return sum(snapshot.cache_bytes + snapshot.archive_bytes + snapshot.state_bytes for snapshot in held)
 
     def discard(self) -> None:
-        """See `hermes.serving.engine.TurnTaker.discard`. The last view stays."""
+        """See `hermes.serving.roles.TurnTaker.discard`. The last view stays."""
         if not self._answering:
             self.close()
 

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from hermes.errors import HermesError
 from hermes.importing import IMPORTING
 from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
 from hermes.out_of_memory import attempt, report
-from hermes.serving.scheduling import Choice, Kind, Scheduler, Work
+from hermes.serving.roles import TurnTaker
+from hermes.serving.scheduling import Choice, Scheduler, Work
 from hermes.serving.slots import BusyError, Slots
 from hermes.view import LiveView, StreamSettings
 
@@ -32,38 +33,6 @@ logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 """Longest time in seconds until the worker polls for work, in case a wake-up is lost."""
-
-
-class TurnTaker(Protocol):
-    """An object that the engine schedules: a visitor's stream, or a lab run."""
-
-    def work(self) -> Work:
-        """Return the pending work; must not block."""
-
-    def step(self, kind: Kind, *, contended: bool) -> bool:
-        """Run one short step; must not raise.
-
-        Args:
-            kind: The kind of step, one of those returned by `work`.
-            contended: Whether answers wait for the worker, so that frames should be processed in small chunks.
-
-        Returns:
-            False if nothing was done because an action of the visitor is in progress; the action calls `Engine.wake` at its
-            end.
-        """
-
-    def fail(self, error: BaseException) -> None:
-        """End with an error after `work` or `step` raised; must not raise."""
-
-    @property
-    def memory_bytes(self) -> int:
-        """Size of the memory in bytes, as of the last step."""
-
-    def discard(self) -> None:
-        """Free the memory of a finished stream, unless it was started again; must not raise."""
-
-    def close(self) -> None:
-        """Free the memory."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,8 @@ K = TypeVar("K")
 """Identifies a stream; hashable."""
 FRAME_SHARE = 0.25
 """Share of the worker's time that frames receive while answers wait, 0 to 1 (exclusive)."""
+CONTENDED_CHUNK = 4
+"""Maximum number of frames per step while an answer of any visitor waits, to keep the delay short."""
 MOST_CREDIT = 1.0
 """Upper bound in seconds of the time that answers may owe to frames."""
 

@@ -18,9 +18,8 @@ from hermes.errors import HermesError
 from hermes.policies.base import reserve
 from hermes.serving import slots
 from hermes.serving.engine import BusyError, Engine, StreamSettings
-from hermes.serving.scheduling import Work
+from hermes.serving.scheduling import CONTENDED_CHUNK, Work
 from hermes.serving.source import FrameSource
-from hermes.serving.stream import CONTENDED_CHUNK
 
 
 @pytest.fixture

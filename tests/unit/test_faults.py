@@ -18,8 +18,7 @@ from hermes.errors import HermesError
 from hermes.lab.side_by_side import SideBySide
 from hermes.policies.hermes import Hermes
 from hermes.policies.rekv import ReKV
-from hermes.serving import stream as stream_module
-from hermes.serving import stream_memory
+from hermes.serving import scheduled_stream, stream_memory
 from hermes.serving.engine import BusyError, Engine, StreamSettings
 from hermes.serving.scheduling import Work
 from hermes.session.answer import Answer
@@ -161,7 +160,7 @@ FRAME_HOOKS = {
     "snapshot": lambda stream, patch, error: patch.setattr(stream._memory.session, "snapshot", raising(error)),
     "error handler": lambda stream, patch, error: (
         patch.setattr(stream._memory.session, "push", raising(error)),
-        patch.setattr(stream_module, "give_back", raising(MemoryError())),
+        patch.setattr(scheduled_stream, "give_back", raising(MemoryError())),
         patch.setattr(stream._source, "end", raising(MemoryError())),
         patch.setattr(out_of_memory.logger, "error", raising(MemoryError())),
         patch.setattr(out_of_memory.logger, "warning", raising(MemoryError())),
@@ -187,7 +186,7 @@ ANSWER_HOOKS = {
     "error handler": lambda stream, patch, error: (
         patch.setattr(stream._memory.session, "ask", lambda *_, **__: ClosesBadly(error)),
         patch.setattr(ClosesBadly, "__next__", raising(error)),
-        patch.setattr(stream_module, "give_back", raising(MemoryError())),
+        patch.setattr(scheduled_stream, "give_back", raising(MemoryError())),
         patch.setattr(out_of_memory.logger, "error", raising(MemoryError())),
         patch.setattr(out_of_memory.logger, "warning", raising(MemoryError())),
         patch.setattr(stream._memory, "publish", raising(MemoryError())),

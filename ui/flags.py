@@ -20,11 +20,13 @@ from ui import zerogpu
 from ui.address import LARGEST_PORT
 from ui.options import Options
 from ui.visitors.registry import Quota
+from ui.visitors.webcam_limit import WEBCAM_MINUTES
 
 BUNDLED: Final = "pocket"
 """The model that ships with the demo; its availability is not checked."""
 MOST_TOKENS: Final = 10_000_000
 MOST_STREAMS: Final = 10_000
+LONGEST_WEBCAM_MINUTES: Final = 1440
 MOST_PIXELS: Final = 100_000_000
 
 
@@ -74,6 +76,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=_integer(1, MOST_STREAMS),
         default=env("HERMES_STREAMS", "16"),
         help="live slots: streams that read frames at the same time; more visitors wait in a queue",
+    )
+    parser.add_argument(
+        "--webcam-minutes",
+        type=_integer(0, LONGEST_WEBCAM_MINUTES),
+        default=env("HERMES_WEBCAM_MINUTES", str(WEBCAM_MINUTES)),
+        metavar="MINUTES",
+        help="time after which a webcam stream ends while other visitors wait for its live slot; 0 for no limit",
     )
     parser.add_argument(
         "--max-pixels",
@@ -192,6 +201,7 @@ def read_options(flags: argparse.Namespace) -> Options:
         autosave_mb=flags.autosave_mb,
         agreed=True,
         max_pixels=flags.max_pixels,
+        webcam_minutes=flags.webcam_minutes,
     )
 
 

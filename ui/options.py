@@ -8,6 +8,7 @@ from pathlib import Path
 from hermes.assets import RUNS
 from hermes.view import StreamSettings
 from ui.visitors.registry import Quota
+from ui.visitors.webcam_limit import WEBCAM_MINUTES
 
 
 @dataclass(frozen=True)
@@ -25,6 +26,7 @@ class Options:
         autosave: Folder in which streams are saved, so that they survive a restart of the server; None to disable.
         autosave_mb: Maximum total size of the saved streams, in megabytes.
         agreed: Whether the model of `settings` may be downloaded regardless of its size.
+        webcam_minutes: Time for which a webcam keeps its live slot while others wait, in minutes; 0: no limit.
         max_pixels: Largest number of pixels of a frame in a model; None for the model's own size.
     """
 
@@ -39,3 +41,4 @@ class Options:
     autosave_mb: int = 2000
     agreed: bool = False
     max_pixels: int | None = None
+    webcam_minutes: int = WEBCAM_MINUTES

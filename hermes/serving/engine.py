@@ -212,6 +212,8 @@ class Engine:
         model = self.model(settings.model)
         size = (max(1, settings.max_side * 3 // 4), settings.max_side)
         key = settings.model, model.layout(*size).pixels
+        if (known := self._rates.get(key)) is not None:
+            return known  # without waiting for the measurement of another model
         with self._measuring:
             if key not in self._rates:
                 rate = self._measure(model, settings, size)

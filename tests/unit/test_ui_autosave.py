@@ -12,6 +12,7 @@ import time
 import cv2
 import numpy as np
 import pytest
+from held import Held, underway
 from patience import until
 from safetensors.numpy import load, save
 
@@ -19,6 +20,7 @@ import hermes
 from hermes.assets import ASSETS
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
+from hermes.session.stream_session import StreamSession
 from hermes.video.thumbnails import FramePictures, jpeg
 from ui.player.clips import read_clips
 from ui.settings.model_loader import ModelLoader
@@ -147,6 +149,26 @@ def test_a_saved_stream_takes_over_the_slot_of_the_visitors_own_stream(make, pau
     assert visitor.stream is not own
     assert (engine.is_live(visitor.stream), engine.free_slots) == (True, 0)
     assert len(visitor.conversation.message()["turns"]) == 1
+
+
+@pytest.mark.parametrize("leaves", [False, True])
+def test_a_session_that_is_read_holds_up_neither_its_visitor_nor_a_slot(make, kept, monkeypatch, leaves):
+    reading = Held(StreamSession.load)
+    monkeypatch.setattr(StreamSession, "load", reading)
+    visitor = make()
+    visitor.start(visitor.source({"kind": "clip", "id": "first-card"}))
+    own, engine = visitor.stream, visitor._loader.engine
+    visitor.offer_saved(Autosave(kept, 2000).offer(KEY))
+    with underway(reading, visitor.resume_saved):
+        visitor.transport("pause")
+        assert visitor.poll(None, -1)[0]["state"] == "paused"
+        if leaves:
+            visitor.close()
+        else:
+            visitor.transport("stop")
+    assert visitor.stream is (None if leaves else own), "it was not wanted any more"
+    assert engine.free_slots == 16
+    assert visitor.saved is not None
 
 
 @pytest.mark.parametrize(

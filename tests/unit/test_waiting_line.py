@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
+from patience import PATIENCE
 
 from hermes.errors import HermesError
 from hermes.serving import slots
@@ -29,6 +32,8 @@ class Hall:
 
 class Guest:
     """A visitor whose stream is an object, and whose clips end when the test says so."""
+
+    webcam_since = None
 
     def __init__(self, hall, name):
         self.hall, self.name, self.notices, self.paused_at, self.started = hall, name, [], None, []
@@ -157,6 +162,77 @@ def test_a_stream_that_cannot_start_makes_way_for_the_next(hall, line):
     serve(line)
     assert second.notices == [("error", "The file is damaged.")]
     assert third.started == ["clip"]
+
+
+def test_a_start_without_waiting_reserves_its_slot(hall, line):
+    """Opening a file takes a while; the slot must not go to a visitor who came later."""
+    first, second = Guest(hall, "a"), Guest(hall, "b")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slowly():
+        begun.set()
+        assert go_on.wait(PATIENCE)
+        first.play("clip")()
+
+    starting = threading.Thread(target=lambda: line.run(first, slowly))
+    starting.start()
+    assert begun.wait(PATIENCE)
+    assert not line.run(second, second.play("clip"))
+    serve(line)
+    assert (line.position(first), line.position(second), second.started) == (None, (1, 1), [])
+    go_on.set()
+    starting.join()
+    assert first.started == ["clip"]
+
+
+def test_a_start_supersedes_the_one_in_progress_and_takes_over_its_reservation(hall, line):
+    first, second = Guest(hall, "a"), Guest(hall, "b")
+
+    def slowly():
+        assert line.run(first, first.play("another")), "it does not wait"
+        assert not line.run(second, second.play("clip"))
+
+    line.run(first, slowly)
+    assert (first.started, line.position(first), line.position(second)) == (["another"], None, (1, 1))
+
+
+def test_a_visitor_whose_slot_was_taken_meanwhile_goes_first(hall, line):
+    first, second, other = Guest(hall, "a"), Guest(hall, "b"), object()
+
+    def busy():
+        hall.slots.take(other)  # for example by a comparison
+        assert not line.run(second, second.play("clip"))
+        first.play("clip")()
+
+    assert not line.run(first, busy)
+    assert [line.position(one) for one in (first, second)] == [(1, 2), (2, 2)]
+    line.run(first, first.play("clip"))
+    hall.slots.finish(other)
+    serve(line)
+    assert first.started == ["clip"]
+
+
+def test_a_visitor_who_holds_a_slot_needs_no_other(hall, line):
+    first, second = Guest(hall, "a"), Guest(hall, "b")
+    line.run(first, first.play("clip"))
+    line.run(second, second.play("clip"))
+    hall.slots.finish(first.stream)
+    hall.slots.take(second.stream or object())
+    second.stream = next(iter(hall.slots._live))  # as if it got a slot while it waited
+    serve(line)
+    assert (second.started, line.position(second)) == (["clip"], None)
+
+
+def test_a_start_that_fails_gives_its_reservation_back(hall, line):
+    first, second = Guest(hall, "a"), Guest(hall, "b")
+
+    def broken():
+        raise HermesError("The file is damaged.")
+
+    with pytest.raises(HermesError, match="damaged"):
+        line.run(first, broken)
+    assert line.position(first) is None
+    assert line.run(second, second.play("clip"))
 
 
 def test_a_free_slot_is_announced(hall, line):

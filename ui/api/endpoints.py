@@ -35,6 +35,8 @@ PUSH_SECONDS: Final = 20.0
 """Longest time that `push` waits for the model, in seconds."""
 NO_STREAM: Final = "There is no stream. Call /start, or wait while /status reports `waiting`."
 
+ENDED: Final = "The stream ended because other visitors wait. You can still ask questions, or call /start again."
+
 
 @contextmanager
 def _reported() -> Iterator[None]:
@@ -159,6 +161,8 @@ class Endpoints:
             stream = visitor.stream
             if stream is None or isinstance(stream, Replay):
                 raise HermesError(NO_STREAM)
+            if visitor.slot.webcam_ended:
+                raise HermesError(ENDED)
             with self._one_push(key_of(request)):
                 stream.put([_picture(*frame) for frame in enumerate(frames)], times, PUSH_SECONDS)
             return status_of(stream.view())
@@ -214,7 +218,8 @@ class Endpoints:
 
         `state` is "empty", "playing", "paused", "ended" or "failed" (with `error`). `seconds` is the stream time of the
         newest frame that the model has seen. While the stream waits for a live slot, `waiting` is its `place` in the queue
-        `of` this length; it starts by itself.
+        `of` this length; it starts by itself. `ends_in` is the number of seconds after which a stream of pushed frames ends
+        because others wait; null if it does not end soon.
         """
         with _reported():
             return _status(self._visitor(request))
@@ -235,9 +240,10 @@ class Endpoints:
 
 
 def _status(visitor: Visitor) -> dict[str, Any]:
-    """Return the state of a client's stream, and its place in the queue if it waits for a live slot."""
-    stream = visitor.stream
-    return {**status_of(stream.view() if stream is not None else None), "waiting": visitor.slot.place}
+    """Return the state of a client's stream, its place in the queue if it waits, and whether it ends because others wait."""
+    stream, slot = visitor.stream, visitor.slot
+    more = {"waiting": slot.place, "ends_in": slot.webcam_ends_in}
+    return {**status_of(stream.view() if stream is not None else None), **more}
 
 
 def _picture(number: int, frame: object) -> npt.NDArray[np.uint8]:

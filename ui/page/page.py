@@ -103,7 +103,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
     lab_runs = read_lab_runs(options.runs) if options.runs else {}
     cards = [card(run, openings.get(run.id, 0.0)) for run in runs.values()]
     opening = _opening(runs, cards, clips, options, policies)
-    line = None if options.clip_mode else WaitingLine(engine)
+    line = None if options.clip_mode else WaitingLine(engine, webcam_seconds=60.0 * options.webcam_minutes)
     given = (options.settings, loader, clips, policies, runs, Path(get_upload_folder()), lab_runs, line)
     autosave = Autosave(options.autosave, options.autosave_mb) if options.autosave else None
     uploads = Path(get_upload_folder())

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import threading
+from collections.abc import Callable
 from typing import Any, Final
 from uuid import uuid4
 
@@ -32,47 +33,53 @@ class UploadPreview:
         self._jpeg = b""
         self.info: video.VideoInfo | None = None
 
-    def open(self, source: Source, settings: StreamSettings) -> None:
+    def open(self, source: Source, settings: StreamSettings, is_wanted: Callable[[], bool] = lambda: True) -> None:
         """Read the first frame of an upload, unless it is the one that is shown.
 
         Args:
             source: The upload.
             settings: Frame rate and size at which it will be played.
+            is_wanted: Returns whether it should still be shown. Reading takes a while, and the visitor may choose another
+                source or leave meanwhile.
 
         Raises:
             VideoError: It cannot be played. Nothing is shown then.
         """
-        if self._source == source:
-            return
-        self.close()
+        with self._lock:
+            if self._source == source or not is_wanted():
+                return
+            before = self._clear()
+        if before is not None:
+            before.close()
         if source.path is None:
             return
         sampler = video.sample(source.path, settings.fps, max_side=settings.max_side)
         try:
-            first = sampler.peek()
+            first, size = sampler.peek(), source.path.stat().st_size
         except BaseException:
             sampler.close()
             raise
         info = sampler.info
+        picture = jpeg(first[0], VIEW_WIDTH, 85) if first is not None else b""
+        facts = {
+            "n": uuid4().hex,
+            "seconds": info.duration,
+            "width": info.width,
+            "height": info.height,
+            "fps": info.fps,
+            "bytes": size,
+        }
+        surplus: video.VideoSampler | None = sampler
         with self._lock:
-            before = self._sampler  # of another upload that was opened at the same time
-            if self._timer is not None:
-                self._timer.cancel()
-            self._source, self._sampler, self.info = source, sampler, info
-            self._jpeg = jpeg(first[0], VIEW_WIDTH, 85) if first is not None else b""
-            self._facts = {
-                "n": uuid4().hex,
-                "seconds": info.duration,
-                "width": info.width,
-                "height": info.height,
-                "fps": info.fps,
-                "bytes": source.path.stat().st_size,
-            }
-            self._timer = threading.Timer(KEPT_SECONDS, self._expire, (sampler,))
-            self._timer.daemon = True
-            self._timer.start()
-        if before is not None:
-            before.close()
+            if is_wanted():
+                surplus = self._clear()  # of another upload that was opened at the same time
+                self._source, self._sampler, self.info = source, sampler, info
+                self._jpeg, self._facts = picture, facts
+                self._timer = threading.Timer(KEPT_SECONDS, self._expire, (sampler,))
+                self._timer.daemon = True
+                self._timer.start()
+        if surplus is not None:
+            surplus.close()
 
     def take(self, source: Source, settings: StreamSettings) -> video.VideoSampler | None:
         """Return the waiting decoder if it reads this source as `settings` require, else None. The caller must close it."""
@@ -110,9 +117,14 @@ class UploadPreview:
     def close(self) -> None:
         """Show nothing, and close the decoder."""
         with self._lock:
-            sampler, self._sampler = self._sampler, None
-            self._source = self._facts = self.info = None
-            if self._timer is not None:
-                self._timer.cancel()
+            sampler = self._clear()
         if sampler is not None:
             sampler.close()
+
+    def _clear(self) -> video.VideoSampler | None:
+        """Show nothing, and return the decoder to be closed; the lock is held."""
+        sampler, self._sampler = self._sampler, None
+        self._source = self._facts = self.info = None
+        if self._timer is not None:
+            self._timer.cancel()
+        return sampler

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ui.settings.budget import BudgetProposal, proposed_budget
-from ui.settings.rate import achievable_rate
+from ui.settings.rate import lower_rate
 
 if TYPE_CHECKING:
     from hermes.video import VideoInfo
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class Adjustments:
-    """The adjustments of one visitor. Not thread-safe."""
+    """The adjustments of one visitor. Callers must hold a lock, except where a method says that it is thread-safe."""
 
     def __init__(self, loader: ModelLoader) -> None:
         """Adjust nothing yet."""
@@ -34,21 +34,31 @@ class Adjustments:
         if "budget" in self._chosen:
             self._proposal = None
 
-    def achievable_rate(self, settings: StreamSettings) -> tuple[StreamSettings, str]:
-        """Return the settings with a frame rate that the model achieves here, and a message if it is not the usual one.
+    def measured_rate(self, settings: StreamSettings) -> float | None:
+        """Return the frames per second that the model achieves here; None if the speed does not matter or is unknown.
 
-        If the visitor chose the rate, the message says that the stream will fall behind.
+        The first measurement of a model takes a while. Thread-safe.
 
         Raises:
             HermesError: The model is not loaded.
         """
+        return None if math.isinf(settings.speed) else self._loader.engine.achievable_fps(settings)
+
+    def achievable_rate(self, settings: StreamSettings, measured: float | None) -> tuple[StreamSettings, str]:
+        """Return the settings with a frame rate that the model achieves here, and a message if it is not the usual one.
+
+        If the visitor chose the rate, the message says that the stream will fall behind.
+
+        Args:
+            settings: The present settings.
+            measured: See `measured_rate`.
+        """
         if self._usual_fps is not None:
             settings = replace(settings, fps=self._usual_fps)
         self._usual_fps = None
-        found = None if math.isinf(settings.speed) else achievable_rate(self._loader.engine, settings)
-        if found is None:
+        rate = lower_rate(measured, settings.fps)
+        if measured is None or rate is None:
             return settings, ""
-        measured, rate = found
         about = f"This machine processes about {measured:.2g} frames per second with this model"
         if "fps" in self._chosen:
             return settings, f"{about}, so a stream of {settings.fps:g} frames per second falls behind."

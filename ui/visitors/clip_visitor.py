@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from hermes import video
 from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_history_of
 from hermes.errors import HermesError
 from hermes.out_of_memory import sentence_of
@@ -160,16 +159,14 @@ class ClipVisitor(Visitor):
 
     def _prepare(self, request: Mapping[str, Any]) -> tuple[ClipStream, ClipRequest]:
         source = self.source(request)
-        if source.path is None:
-            raise HermesError(NO_CAMERA)
         questions = read_questions(request.get("questions") or [])
         settings = self.settings
-        frames = self._preview.take(source, settings) or video.sample(
-            source.path, settings.fps, max_side=settings.max_side
-        )
+        frames = self._playback.open_file(source, settings)
+        if frames is None:
+            raise HermesError(NO_CAMERA)
         state = self.state
         with state.lock:
-            if self._running:
+            if self._running or state.closed:
                 frames.close()
                 raise HermesError("A run is in progress. Stop it or wait until it ends.")
             stream = ClipStream(settings, source.title)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -11,22 +12,34 @@ if TYPE_CHECKING:
     from hermes.serving.stream import LiveStream
     from ui.visitors.visitor import Visitor
 
+Start = Callable[[Callable[[], bool]], bool]
+"""An action that needs a live slot. It receives a function that returns whether it is still wanted, and returns whether it
+was done. It may prepare for long, then must check again; it raises BusyError if there is no slot."""
+
 
 class LiveSlot:
-    """What a visitor does with the queue. Without a queue, everything runs at once."""
+    """What a visitor does with the queue. Without a queue, everything runs at once.
+
+    Attributes:
+        webcam_since: Time at which a webcam first played in the slot that the visitor holds; None if none has.
+        webcam_ended: Whether the visitor's last stream was a webcam that ended because others waited.
+    """
 
     def __init__(self, visitor: Visitor, line: WaitingLine | None) -> None:
         """Serve `visitor`, who has no place in the queue yet."""
         self._visitor = visitor
         self._line = line
         self._request = object()  # the last request; earlier ones are dropped
+        self._closed = False
         self._paused_at = 0.0
+        self.webcam_since: float | None = None
+        self.webcam_ended = False
 
-    def run(self, start: Callable[[], None], began: Callable[[], None]) -> None:
+    def run(self, start: Start, began: Callable[[], None]) -> None:
         """Run an action that needs a live slot now, or when the visitor's turn has come. A later request replaces it.
 
         Args:
-            start: The action. It must check that it is still possible.
+            start: The action.
             began: Called after an action that has waited.
 
         Raises:
@@ -34,18 +47,32 @@ class LiveSlot:
         """
         request = self._request = object()
 
+        def is_wanted() -> bool:
+            return self._request is request and not self._closed
+
         def start_if_wanted() -> None:
-            if self._request is not request:
-                return
             waited = self.place is not None
-            start()
-            if waited:
-                began()
+            if not self._holds_slot:
+                self.webcam_since = None
+            if is_wanted() and start(is_wanted):
+                self.webcam_ended = False
+                if waited:
+                    began()
 
         if self._line is None:
-            start()
-        else:
-            self._line.run(self._visitor, start_if_wanted)
+            start_if_wanted()
+            return
+        self._line.run(self._visitor, start_if_wanted)
+        if self._closed:  # meanwhile
+            self._line.forget(self._visitor)
+
+    def drop_start(self) -> None:
+        """Drop an action that is in progress and has not waited, because the visitor chose something else.
+
+        A visitor who waits in the queue keeps its place.
+        """
+        if self.place is None:
+            self._request = object()
 
     @property
     def place(self) -> dict[str, int] | None:
@@ -68,14 +95,29 @@ class LiveSlot:
         if now - self._paused_at >= PAUSED_SECONDS and stream.view().state == "paused":
             stream.yield_slot()
 
+    @property
+    def _holds_slot(self) -> bool:
+        return self._line is not None and self._line.holds_slot(self._visitor)
+
+    def note_webcam(self) -> None:
+        """Record that a webcam plays. Restarting it, or playing a clip in between, does not extend its time."""
+        if self._line is not None and self.webcam_since is None:
+            self.webcam_since = self._line.clock()
+
+    @property
+    def webcam_ends_in(self) -> int | None:
+        """Seconds until the webcam stream ends because others wait; None if it does not end soon."""
+        left = self._line.webcam_seconds_left(self._visitor) if self._line is not None else None
+        return None if left is None else math.ceil(left)
+
     def set_away(self, *, away: bool) -> None:
         """Set whether the page is away or shows a guest. Meanwhile others may take the slot, and go first in the queue."""
         if self._line is not None:
             self._line.set_away(self._visitor, away=away)
 
     def close(self) -> None:
-        """Leave the queue for good."""
-        self._request = object()
+        """Leave the queue for good, and drop the action in progress."""
+        self._closed = True
         if self._line is not None:
             self._line.forget(self._visitor)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
-from hermes import trace
+from hermes import trace, video
 from ui.opening import Opening
 from ui.player.camera_picture import read_picture
 from ui.player.conversation import Conversation
@@ -16,11 +18,16 @@ from ui.player.preview import UploadPreview
 from ui.player.source import Source
 from ui.runs.replay import Replay
 from ui.settings.model_loader import ModelLoader
-from ui.visitors.live_slot import LiveSlot, live_stream
+from ui.visitors.live_slot import LiveSlot, Start, live_stream
 from ui.visitors.page_view import PageView
 from ui.visitors.state import VisitorState
 from ui.visitors.streams import open_stream, play_source
 from ui.visitors.visitor_settings import VisitorSettings
+
+if TYPE_CHECKING:
+    from hermes.serving.stream import LiveStream
+    from hermes.video import VideoSampler
+    from hermes.view import StreamSettings
 
 if TYPE_CHECKING:
     pass
@@ -34,12 +41,19 @@ TRANSPORT: Final[Mapping[str, Callable[[Any], None]]] = MappingProxyType(
 """What the transport buttons do with a stream."""
 
 
+@dataclass
+class _OpenedFile:
+    """The decoder of a source that is about to play; None for a camera."""
+
+    sampler: VideoSampler | None
+    used: bool = False
+
+
 class Playback:
     """Plays sources for one visitor.
 
     Attributes:
         preview: The chosen upload before it starts.
-        starting: Whether a start waits for the model.
     """
 
     def __init__(
@@ -70,7 +84,7 @@ class Playback:
         self._view = view
         self._conversation = conversation
         self.preview = preview
-        self.starting = False
+        self._starting: set[object] = set()  # starts in progress
 
     def choose(self, source: Source) -> None:
         """Select a source, so that the page suggests its questions and shows the first frame of an upload before it starts.
@@ -79,18 +93,26 @@ class Playback:
             VideoError: The upload cannot be played.
         """
         state = self._state
+        if source != state.chosen:
+            self._slot.drop_start()
         state.chosen = source
+
+        def is_chosen() -> bool:
+            return state.chosen == source and not state.closed
+
         is_video = source.kind == "upload" and source.path is not None
         if source.path is None or not is_video or trace.is_run(source.path) or trace.is_lab(source.path):
             self.preview.close()
         else:
-            self.preview.open(source, state.settings)
+            self.preview.open(source, state.settings, is_chosen)
         with state.lock:
-            if not state.is_playing:
+            if is_chosen() and not state.is_playing:
                 self._settings.adjust(self._settings.suitable(source, state.settings))
 
     def start(self, source: Source, until: float | None = None) -> None:
         """Wait for the model, then play a source with an empty memory, or wait in the queue for a live slot.
+
+        The source does not start if the visitor chooses or starts another one, stops, or leaves before it is ready.
 
         Args:
             source: The source.
@@ -100,96 +122,180 @@ class Playback:
             HermesError: The model cannot be loaded, or the source cannot be played. The previous stream continues.
         """
         self._state.chosen = source
-        self.starting = True
+        me = object()
+        self._starting.add(me)
         try:
             self._loader.ensure(self._state.settings.model)
             self.when_free(partial(self._play, source, until))
         finally:
-            self.starting = False
+            self._starting.discard(me)
 
-    def when_free(self, start: Callable[[], None]) -> None:
-        """Run an action that needs a live slot now, or when the visitor's turn in the queue has come.
+    @property
+    def starting(self) -> bool:
+        """Whether a start waits for the model or opens its source."""
+        return bool(self._starting)
+
+    def when_free(self, start: Start) -> None:
+        """Run an action that needs a live slot now, or when the visitor's turn in the queue has come; see `LiveSlot.run`.
 
         Raises:
             HermesError: The action failed.
         """
-
-        def start_if_open() -> None:
-            with self._state.lock:
-                if not self._state.closed:
-                    start()
-
-        self._slot.run(start_if_open, self._begin_turn)
+        self._slot.run(start, self._begin_turn)
 
     def _begin_turn(self) -> None:
         """Make the page show the stream that has started after waiting, with its settings and its chat."""
         self._view.returned += 1
         self._view.notify("info", "It is your turn. Your stream has started.")
 
-    def _play(self, source: Source, until: float | None) -> None:
+    def _play(self, source: Source, until: float | None, is_wanted: Callable[[], bool]) -> bool:
+        """Play a source unless it is no longer wanted. The lock is not held while the file is opened."""
         state = self._state
-        if source.kind == "upload":
-            self.preview.open(source, state.settings)
-        settings, message = self._settings.adjustments.achievable_rate(state.settings)
-        settings = self._settings.suitable(source, settings)
+        while is_wanted():
+            before = state.settings
+            measured = self._settings.adjustments.measured_rate(before)
+            if source.kind == "upload":
+                self.preview.open(source, before, is_wanted)
+            with state.lock:
+                if state.settings != before or not is_wanted():
+                    continue
+                message = self._settings.adjust_to(source, measured)
+                settings = state.settings
+            with self._opened(source, settings) as opened, state.lock:
+                if not state.closed and state.settings == settings and is_wanted():
+                    self._replace(source, settings, opened, until)
+                    if message:
+                        self._view.notify("info", message)
+                    return True
+        return False
+
+    def _replace(self, source: Source, settings: StreamSettings, opened: _OpenedFile, until: float | None) -> None:
+        """Play a source that was opened instead of the current stream; the lock is held."""
+        state = self._state
         stream = live_stream(state.stream)
-        if stream is not None and settings != state.settings:
-            stream.change(settings)
-        self._settings.adjust(settings)
-        sampler = self.preview.take(source, settings)
-        try:
-            if stream is None:
-                stream = open_stream(self._loader, settings, source, sampler)
-            else:
-                play_source(stream, source, sampler)
-        except BaseException:
-            if sampler is not None:
-                sampler.close()
-            raise
+        if stream is None:
+            stream = open_stream(self._loader, settings, source, opened.sampler)
+        else:
+            if stream.settings != settings:
+                stream.change(settings)
+            play_source(stream, source, opened.sampler)
+        opened.used = True
         state.stream = stream
         if until is not None:
             stream.skip_to(until)
         state.playing, state.native_fps = source, stream.file_fps
+        if source.kind == "camera":
+            self._slot.note_webcam()
         self._view.begin(f"New stream: {source.title}")
-        if message:
-            self._view.notify("info", message)
+
+    @contextmanager
+    def _opened(self, source: Source, settings: StreamSettings) -> Iterator[_OpenedFile]:
+        """Open the file of a source for the block, and close it unless it is used."""
+        opened = _OpenedFile(self.open_file(source, settings))
+        try:
+            yield opened
+        finally:
+            if opened.sampler is not None and not opened.used:
+                opened.sampler.close()
+
+    def open_file(self, source: Source, settings: StreamSettings) -> VideoSampler | None:
+        """Open the file of a source, unless its preview has; None for a camera. The caller must close it.
+
+        Raises:
+            VideoError: It cannot be played.
+        """
+        if source.path is None:
+            return None
+        waiting = self.preview.take(source, settings)
+        return waiting or video.sample(source.path, settings.fps, max_side=settings.max_side)
 
     def restart(self) -> None:
         """Play the same source from the start, with an empty memory."""
         state, stream = self._state, self._state.stream
         if stream is None:
             return
-        if live_stream(stream) is None and not isinstance(stream, Replay):
-            self.start(state.playing)  # the memory was freed
-            return
-
-        def restart() -> None:
-            if state.stream is stream:
-                stream.restart()
-                self._view.begin("" if state.replay else f"Stream restarted: {state.playing.title}")
-
         if isinstance(stream, Replay):
-            restart()
+            stream.restart()
+            self._view.begin()
+        elif live_stream(stream) is None:
+            self.start(state.playing)  # the memory was freed
         else:
-            self.when_free(restart)
+            self.when_free(partial(self._play_again, stream))
+
+    def _play_again(self, stream: LiveStream, is_wanted: Callable[[], bool]) -> bool:
+        """Restart a stream unless this is no longer wanted. The lock is not held while the file is opened."""
+        state = self._state
+        while is_wanted() and state.stream is stream:
+            source, settings = state.playing, stream.settings
+            with self._opened(source, settings) as opened, state.lock:
+                if state.closed or state.stream is not stream or not is_wanted():
+                    return False
+                if (state.playing, stream.settings) != (source, settings):
+                    continue
+                if opened.sampler is None and source.kind != "camera":
+                    stream.restart()  # raises: the file of a restored stream is not available
+                else:
+                    play_source(stream, source, opened.sampler)
+                    opened.used = True
+                self._view.begin(f"Stream restarted: {source.title}")
+                return True
+        return False
 
     def transport(self, action: str) -> None:
-        """Pause, resume or stop the stream. Other actions are ignored, and so are all without a stream."""
+        """Pause, resume or stop the stream. Other actions are ignored, and so are all without a stream.
+
+        Stopping also drops a start in progress.
+        """
+        if action == "stop":
+            self._slot.drop_start()
         stream = self._state.stream
         if stream is None or action not in TRANSPORT:
             return
         if action == "pause":
             self._slot.note_pause()
-        if action == "resume" and live_stream(stream) is not None:
-            self.when_free(lambda: TRANSPORT[action](stream))
+        live = live_stream(stream) if action == "resume" else None
+        if live is not None and not self._loader.engine.is_live(live):
+            self.when_free(partial(self._resume, live))
         else:
             TRANSPORT[action](stream)
+
+    def _resume(self, stream: LiveStream, is_wanted: Callable[[], bool]) -> bool:
+        with self._state.lock:
+            if self._state.closed or self._state.stream is not stream or not is_wanted():
+                return False
+            stream.resume()
+            if self._state.playing.kind == "camera":
+                self._slot.note_webcam()
+        return True
 
     def yield_slot(self, now: float) -> None:
         """Give up the live slot if the stream has been paused for a while at time `now`; see `WaitingLine`."""
         stream = live_stream(self._state.stream)
         if stream is not None:
             self._slot.yield_if_paused(stream, now)
+
+    @property
+    def webcam(self) -> LiveStream | None:
+        """The stream if it is a webcam that holds a live slot, else None."""
+        stream = live_stream(self._state.stream)
+        if stream is None or self._state.playing.kind != "camera" or not self._loader.engine.is_live(stream):
+            return None
+        return stream
+
+    def end_webcam(self, seconds: float) -> None:
+        """End the webcam stream, because others wait and it has reached the limit of this many seconds."""
+        with self._state.lock:
+            stream = self.webcam
+            if stream is None:
+                return
+            stream.stop()
+            self._slot.webcam_ended = True
+        minutes = f"{seconds / 60:g} minute{'s' if seconds != 60 else ''}"
+        self._view.notify(
+            "info",
+            f"Other visitors are waiting, so your webcam stream ended after {minutes}. Your memory stays, and you can still "
+            "ask questions.",
+        )
 
     def camera_frame(self, jpeg: str, number: int) -> None:
         """Take a frame from the camera (base64 JPEG). Frames that are too large or damaged are dropped."""
@@ -210,6 +316,7 @@ class Playback:
             opening: This moment, if the browser shows it already.
         """
         state = self._state
+        self._slot.drop_start()
         with state.lock:
             if state.closed:
                 return

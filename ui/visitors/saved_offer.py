@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from ui.visitors.page_view import PageView
 from ui.visitors.playback import Playback
 from ui.visitors.saved_stream import SavedStream
 from ui.visitors.state import VisitorState
-from ui.visitors.streams import check_restorable, restore_stream, saveable_state
+from ui.visitors.streams import check_restorable, restore_stream, return_slot, saveable_state
 
 if TYPE_CHECKING:
     from hermes.serving.stream import LiveStream
@@ -78,14 +78,41 @@ class SavedOffer:
         self._loader.ensure(saved.settings.model)
         self._playback.when_free(partial(self._restore, saved))
 
-    def _restore(self, saved: SavedStream) -> None:
-        state = self._state
+    def _restore(self, saved: SavedStream, is_wanted: Callable[[], bool]) -> bool:
+        """Continue a saved stream unless this is no longer wanted. The lock is not held while the session is read.
+
+        The new stream takes over the slot of the present one, which gets it back if the session cannot be continued.
+        """
+        state, engine = self._state, self._loader.engine
+        with state.lock:
+            if state.closed or not is_wanted():
+                return False
+            before = state.stream
+            replaced = live_stream(before)
+            held = replaced is not None and engine.is_live(replaced)
+            stream = engine.open(saved.settings, replaced)
         clip = self._clips.get(saved.id) if saved.kind == "clip" and not saved.ended else None
         notices: list[str] = []
-        before = state.stream
-        stream = restore_stream(
-            self._loader, saved, clip.path if clip else None, notices.append, replacing=live_stream(state.stream)
-        )
+        restored = False
+        try:
+            restore_stream(stream, saved, clip.path if clip else None, notices.append)
+            with state.lock:
+                if not state.closed and state.stream is before and is_wanted():
+                    self._show(stream, saved, clip, notices)
+                    restored = True
+        finally:
+            if not restored:
+                with state.lock:
+                    if replaced is not None and held and state.stream is replaced:
+                        return_slot(engine, stream, replaced)
+                stream.close()
+        if restored and before is not None:
+            before.close()
+        return restored
+
+    def _show(self, stream: LiveStream, saved: SavedStream, clip: Clip | None, notices: Sequence[str]) -> None:
+        """Replace the visitor's stream; the lock is held."""
+        state = self._state
         state.stream, self.saved = stream, None
         state.settings = saved.settings
         state.playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
@@ -97,8 +124,6 @@ class SavedOffer:
         self._view.resend_all(controls=True)
         for text in notices:
             self._view.notify("info", text)
-        if before is not None:
-            before.close()
 
     def saveable(self) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
         """Return what `Autosave` saves, see `saveable_state`; None if there is nothing to save."""

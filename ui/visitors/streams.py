@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
+from hermes.serving.slots import BusyError
 from ui.player.conversation import ChatTurn
 from ui.player.source import Source
 from ui.settings.model_loader import ModelLoader
@@ -16,7 +17,7 @@ from ui.visitors.saved_stream import SavedStream, about_stream
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hermes.serving.engine import StreamSettings
+    from hermes.serving.engine import Engine, StreamSettings
     from hermes.serving.stream import LiveStream
     from hermes.video import VideoSampler
 
@@ -56,41 +57,37 @@ def open_stream(
     return stream
 
 
-def restore_stream(
-    loader: ModelLoader,
-    saved: SavedStream,
-    clip: Path | None,
-    notify: Callable[[str], None],
-    replacing: LiveStream | None = None,
-) -> LiveStream:
-    """Open a stream that continues a saved session. The model must be loaded.
+def restore_stream(stream: LiveStream, saved: SavedStream, clip: Path | None, notify: Callable[[str], None]) -> None:
+    """Continue a saved session in a new stream. Reading it may take a while.
 
     Args:
-        loader: Provides the engine.
+        stream: The new stream.
         saved: The saved stream.
         clip: The bundled clip to play on, or None if only the memory is restored.
         notify: Receives a message if the memory is restored without its pictures.
-        replacing: The visitor's stream, whose live slot the new one takes over. It keeps the slot if the session cannot be
-            restored.
 
     Raises:
-        HermesError: All live slots are taken, or the session cannot be restored.
+        HermesError: The session cannot be restored.
     """
     pictures = None
     try:
         pictures = read_pictures(saved.pictures)
     except HermesError as error:
         notify(f"{error} The stream continues without them.")
-    live = replacing is not None and loader.engine.is_live(replacing)
-    stream = loader.engine.open(saved.settings, replacing)
+    stream.restore(saved.session, saved.title, clip, pictures)
+
+
+def return_slot(engine: Engine, stream: LiveStream, owner: LiveStream) -> None:
+    """Give a live slot that `stream` has taken over back to `owner`, unless `owner` has ended.
+
+    `owner` pauses if another visitor has taken the slot meanwhile.
+    """
     try:
-        stream.restore(saved.session, saved.title, clip, pictures)
-    except BaseException:
-        if replacing is not None and live:
-            loader.engine.enter(replacing, stream)
-        stream.close()
-        raise
-    return stream
+        engine.enter(owner, stream)
+    except BusyError:
+        owner.pause()
+    if owner.view().state not in ("playing", "paused"):  # perhaps meanwhile
+        engine.finish(owner)
 
 
 def check_restorable(

@@ -175,6 +175,15 @@ class Visitor:
         """Give up the live slot if the stream has been paused for a while at time `now`; see `WaitingLine`."""
         self._playback.yield_slot(now)
 
+    @property
+    def webcam_since(self) -> float | None:
+        """Time at which a webcam stream got the slot that it holds; None if there is none."""
+        return self.slot.webcam_since if self._playback.webcam is not None else None
+
+    def end_webcam(self, seconds: float) -> None:
+        """End the webcam stream, because others wait and it has reached the limit of this many seconds."""
+        self._playback.end_webcam(seconds)
+
     def camera_frame(self, jpeg: str, number: int) -> None:
         """Take a frame from the camera (base64 JPEG). Frames that are too large or damaged are dropped."""
         self._playback.camera_frame(jpeg, number)
@@ -382,6 +391,7 @@ class Visitor:
             "chat": self.conversation.place(),
             "advice": self._questions.shown_advice(),
             "waiting": self.slot.place,
+            "ends_in": self.slot.webcam_ends_in,
             "freed": bool(getattr(self.stream, "freed", False)),
             "controls": self._settings.adjusted,
             "proposal": self._settings.adjustments.proposal(),

@@ -120,6 +120,17 @@ class VisitorSettings:
         if words and snapshot is not None and snapshot.frames_seen:
             self._view.mark(snapshot.frames_seen, words)
 
+    def adjust_to(self, source: Source, measured: float | None) -> str:
+        """Adjust the settings to a source that starts, and return a message about it, or "". The state's lock is held.
+
+        Args:
+            source: The source.
+            measured: The frame rate that the model achieves; see `Adjustments.measured_rate`.
+        """
+        settings, message = self.adjustments.achievable_rate(self._state.settings, measured)
+        self.adjust(self.suitable(source, settings))
+        return message
+
     def adjust(self, settings: StreamSettings) -> None:
         """Change settings that the visitor has not chosen, and make the page show them."""
         self.adjusted += settings != self._state.settings

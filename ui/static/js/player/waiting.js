@@ -1,5 +1,7 @@
-// The place in the queue for a live slot, shown above the picture so that nothing moves. It stays while a recording is watched.
+// Notices about live slots, shown above the picture so that nothing moves: the place in the queue, which stays while a recording
+// is watched, and the end of a webcam stream because others wait.
 import { h, setText } from "../shared/dom.js";
+import { clock } from "../shared/format.js";
 
 /** The place in the queue {place, of} in words. Pure. */
 export function queueText({ place, of }) {
@@ -7,17 +9,23 @@ export function queueText({ place, of }) {
   return `You are number ${place} of ${of} in the queue.`;
 }
 
-/** Build the notice; `leave()` gives up the place. Returns {root, draw(view)}. */
+/** Build the notices; `leave()` gives up the place. Returns {root, draw(view)}. */
 export function makeWaiting(leave) {
   const text = h("p", {}, "");
-  const root = h("div", { class: "hl-waiting", role: "status", hidden: true },
+  const left = h("strong", { class: "hl-left", "aria-hidden": "true" }, ""); // counts down, which a screen reader need not announce
+  const queue = h("div", { class: "hl-waiting", role: "status", hidden: true },
     h("div", {}, h("strong", {}, "All live slots are busy; recordings still work."), text),
     h("button", { type: "button", class: "hl-button", onclick: leave }, "Leave the queue"));
+  const ending = h("div", { class: "hl-waiting", role: "status", hidden: true },
+    h("div", {}, h("strong", {}, "Other visitors are waiting, so your webcam stream ends within a minute."),
+      h("p", {}, "Your memory stays, and you can still ask questions.")), left);
   return {
-    root,
+    root: h("div", { class: "hl-slots" }, queue, ending),
     draw(view) {
-      root.hidden = !view.waiting;
+      queue.hidden = !view.waiting;
       if (view.waiting) setText(text, `${queueText(view.waiting)} Your stream starts by itself.`);
+      ending.hidden = typeof view.ends_in !== "number";
+      if (!ending.hidden) setText(left, clock(view.ends_in));
     },
   };
 }

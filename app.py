@@ -47,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
     """
     flags = parse(arguments)
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "mcp"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     try:  # before anything is loaded in the background
         check(flags)
         agree_to_download(flags.model, yes=flags.yes)
@@ -71,6 +72,8 @@ def _serve(options: Options, streams: int, address: Address, *, share: bool) -> 
     try:
         page = build(engine, PolicyListing(), options)
         logger.info("Open %s", address)
+        if options.mcp:
+            logger.info("Tools for language models (MCP): %s/mcp", address)
         page.launch(options.quota, server_name=address.url_host, server_port=address.port, share=share)
     except OSError as error:  # another program took the port after the check
         sys.stderr.write(f"hermes: error: The page cannot be served at {address}: {error}\n")

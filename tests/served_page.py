@@ -25,14 +25,16 @@ QUOTA = Quota(reload_seconds=0.2)
 
 
 @contextmanager
-def serve(folder: Path) -> Iterator[tuple[str, Handlers]]:
-    """Serve a page whose files lie below `folder`; yields its address and its handlers."""
+def serve(folder: Path, quota: Quota = QUOTA, **options: Any) -> Iterator[tuple[str, Handlers]]:
+    """Serve a page with these `Options`, whose files lie below `folder`; yields its address and its handlers."""
+    given = {"any_model": False, "clips": Path("/nowhere"), "quota": quota, **options}
     engine = Engine()
     with server_folder(folder):
-        options = Options(StreamSettings(), ("pocket",), any_model=False, clips=Path("/nowhere"), quota=QUOTA)
-        made = build(engine, hermes.POLICIES, options)
+        made = build(engine, hermes.POLICIES, Options(StreamSettings(), ("pocket",), **given))
         _, address, _ = made.blocks.launch(
-            prevent_thread_lock=True, server_name="127.0.0.1", **launch_options(QUOTA, made.handlers, made.opening)
+            prevent_thread_lock=True,
+            server_name="127.0.0.1",
+            **launch_options(quota, made.handlers, made.opening, made.tools),
         )
         try:
             yield address, made.handlers

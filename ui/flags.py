@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 from collections.abc import Callable, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
 
@@ -143,6 +144,12 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="N",
         help="maximum total size of saved streams in megabytes; the oldest are deleted first",
     )
+    parser.add_argument(
+        "--mcp",
+        action="store_true",
+        default=env("HERMES_MCP", "") in ("1", "true"),
+        help="serve tools for language models over the Model Context Protocol at /mcp; needs the package mcp",
+    )
     parser.add_argument("--share", action="store_true", help="create a public link through Gradio's tunnel")
     flags = parser.parse_args(arguments)
     flags.port_given = flags.port is not None
@@ -159,12 +166,16 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
 
 
 def check(flags: argparse.Namespace) -> None:
-    """Check the folder of clips and the model before anything starts.
+    """Check the folder of clips, the model and the package of `--mcp` before anything starts.
 
     Raises:
-        HermesError: The folder of clips cannot be read, or the model is unknown or unavailable.
+        HermesError: The folder of clips cannot be read, the model is unknown or unavailable, or MCP cannot be served.
     """
     _check_clips(flags.clips)
+    if flags.mcp and flags.clip_mode:
+        raise HermesError("--mcp needs live streams, which are not available in clip mode.")
+    if flags.mcp and find_spec("mcp") is None:
+        raise HermesError("--mcp needs the package mcp, which is not installed: pip install mcp==2.3.0")
     if flags.model == BUNDLED:
         return
     from hermes.backbones.load import check_available  # noqa: PLC0415 - imports torch
@@ -200,6 +211,7 @@ def read_options(flags: argparse.Namespace) -> Options:
         autosave=None if flags.clip_mode else flags.autosave,
         autosave_mb=flags.autosave_mb,
         agreed=True,
+        mcp=flags.mcp,
         max_pixels=flags.max_pixels,
         webcam_minutes=flags.webcam_minutes,
     )

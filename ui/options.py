@@ -27,6 +27,7 @@ class Options:
         autosave_mb: Maximum total size of the saved streams, in megabytes.
         agreed: Whether the model of `settings` may be downloaded regardless of its size.
         webcam_minutes: Time for which a webcam keeps its live slot while others wait, in minutes; 0: no limit.
+        mcp: Whether the tools of MCP are served.
         max_pixels: Largest number of pixels of a frame in a model; None for the model's own size.
     """
 
@@ -40,5 +41,6 @@ class Options:
     autosave: Path | None = None
     autosave_mb: int = 2000
     agreed: bool = False
+    mcp: bool = False
     max_pixels: int | None = None
     webcam_minutes: int = WEBCAM_MINUTES

@@ -166,7 +166,7 @@ def test_a_client_pushes_once_at_a_time(connect, served, monkeypatch):
 
 def test_the_script_in_the_documentation(served):
     text = (ROOT / "docs" / "api.md").read_text("utf-8")
-    (script,) = re.findall(r"```python\n(.*?)```", text, re.S)
+    script = re.findall(r"```python\n(.*?)```", text, re.S)[0]
     assert len(script.splitlines()) <= 20
     for shown, used in (('"http://127.0.0.1:7860"', repr(served[0])), (", 0\n", f", {str(CLIP)!r}\n")):
         assert script.count(shown) == 1

@@ -53,6 +53,7 @@ LIBRARY = _declared(PROJECT["dependencies"])
 PAGE = _declared(PROJECT["optional-dependencies"]["page"])
 ZERO_GPU = _declared(PROJECT["optional-dependencies"]["zerogpu"])
 TRAINING = _declared(PROJECT["optional-dependencies"]["training"])
+MCP = _declared(PROJECT["optional-dependencies"]["mcp"])
 RAY = _declared(PROJECT["optional-dependencies"]["ray"])
 PINS = _pinned(ROOT / "requirements.txt")
 
@@ -63,14 +64,14 @@ def test_the_library_declares_exactly_its_imports():
 
 def test_the_page_declares_exactly_its_imports():
     imported = _imported(ROOT / "ui", ROOT / "app.py")
-    assert imported - set(LIBRARY) == {*PAGE, *ZERO_GPU}
+    assert imported - set(LIBRARY) == {*PAGE, *MCP, *ZERO_GPU}
 
 
 def test_requirements_pin_one_version_of_every_dependency_within_its_range():
     assert set(PINS) == {*LIBRARY, *PAGE}
     for name, pin in {**PINS, **_pinned(ROOT / "tests" / "requirements.txt")}.items():
         assert re.fullmatch(r"==[\w.]+", str(pin)), f"{name}{pin}"
-        declared = (LIBRARY | PAGE | ZERO_GPU).get(name)
+        declared = (LIBRARY | PAGE | MCP | ZERO_GPU).get(name)
         if declared is not None:
             assert {specifier.operator for specifier in declared} == {">=", "<"}, f"{name}{declared}"
             assert declared.contains(str(pin).removeprefix("==")), f"{name}{pin} is outside {declared}"

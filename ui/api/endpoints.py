@@ -5,7 +5,6 @@ Annotations are evaluated at run time, because Gradio derives the schemas of the
 """
 
 import logging
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -15,7 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.errors import HermesError
-from ui.api.summary import attended_of, memory_of, status_of
+from ui.api.streams import NO_STREAM, answers, check_live, start_stream, state_of
+from ui.api.summary import memory_of, status_of
 from ui.player.camera_picture import PICTURE_SIDE, read_picture
 from ui.player.clips import Clip
 from ui.player.source import Source
@@ -33,7 +33,6 @@ MOST_PUSHING: Final = 16
 """Largest number of concurrent calls of `push`; later ones wait."""
 PUSH_SECONDS: Final = 20.0
 """Longest time that `push` waits for the model, in seconds."""
-NO_STREAM: Final = "There is no stream. Call /start, or wait while /status reports `waiting`."
 
 ENDED: Final = "The stream ended because other visitors wait. You can still ask questions, or call /start again."
 
@@ -73,8 +72,7 @@ class Endpoints:
             HermesError: There are too many visitors, or streams cannot run here.
         """
         visitor = self._sessions.own(key_of(request))
-        if visitor.planned:
-            raise HermesError("Streams cannot be started here, because the GPU is allocated per run.")
+        check_live(visitor)
         return visitor
 
     def options(self) -> dict[str, Any]:
@@ -111,17 +109,15 @@ class Endpoints:
         with _reported():
             visitor = self._visitor(request)
             source = self._source(visitor, key_of(request), clip, video)
-            first = visitor.first_settings
-            if policy and policy not in self._policies:
-                raise HermesError(f"There is no policy “{policy}”. The endpoint /options lists them.")
-            visitor.change(
-                policy=policy or first.policy,
-                budget=_budget(budget) if budget else first.budget,
-                fps=finite(frames_per_second, 0.0) or first.fps,
-                speed=finite(speed, 0.0) or math.inf,
+            return start_stream(
+                visitor,
+                source,
+                self._policies,
+                policy=policy,
+                budget=budget,
+                frames_per_second=frames_per_second,
+                speed=speed,
             )
-            visitor.start(source)
-            return _status(visitor)
 
     def _source(self, visitor: Visitor, key: str | None, clip: str, video: Any) -> Source:
         """Return the requested source.
@@ -194,24 +190,7 @@ class Endpoints:
             last one lists the frames that the answer attended to most.
         """
         with _reported():
-            visitor = self._visitor(request)
-            if visitor.stream is None:
-                raise HermesError(NO_STREAM)
-            turn: dict[str, Any] = {}
-            for message in visitor.ask(question if isinstance(question, str) else "", wait=False):
-                turn = visitor.conversation.turn(message["asked"]) or turn
-                if turn["state"] == "error":
-                    raise HermesError(turn["answer"])
-                yield {"answer": turn["answer"], "done": False, "seconds": turn["at"]}
-            stream = visitor.stream
-            snapshot = stream.view().snapshot if stream is not None else None
-            yield {
-                "answer": turn["answer"],
-                "done": turn["state"] == "done",
-                "seconds": turn["at"],
-                "first_token_ms": turn["first_ms"],
-                "attended": attended_of(snapshot, turn["question"]) if snapshot is not None else [],
-            }
+            yield from answers(self._visitor(request), question)
 
     def status(self, request: gr.Request) -> dict[str, Any]:
         """Return the state of the client's stream.
@@ -222,7 +201,7 @@ class Endpoints:
         because others wait; null if it does not end soon.
         """
         with _reported():
-            return _status(self._visitor(request))
+            return state_of(self._visitor(request))
 
     def memory(self, request: gr.Request) -> dict[str, Any]:
         """Return what the memory retains: tokens per layer, and for each frame that has any, their number in each layer."""
@@ -239,13 +218,6 @@ class Endpoints:
             self._sessions.close(key_of(request))
 
 
-def _status(visitor: Visitor) -> dict[str, Any]:
-    """Return the state of a client's stream, its place in the queue if it waits, and whether it ends because others wait."""
-    stream, slot = visitor.stream, visitor.slot
-    more = {"waiting": slot.place, "ends_in": slot.webcam_ends_in}
-    return {**status_of(stream.view() if stream is not None else None), **more}
-
-
 def _picture(number: int, frame: object) -> npt.NDArray[np.uint8]:
     """Decode a frame.
 
@@ -256,17 +228,6 @@ def _picture(number: int, frame: object) -> npt.NDArray[np.uint8]:
     if picture is None:
         raise HermesError(f"Frame {number} is not a JPEG in base64 of at most {PICTURE_SIDE:,} pixels per side.")
     return picture
-
-
-def _budget(value: Any) -> int:
-    """Return a budget.
-
-    Raises:
-        HermesError: It is not a positive integer.
-    """
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-        raise HermesError("The budget must be an integer of at least 1 token.")
-    return value
 
 
 def _times(seconds: Any, count: int) -> list[float] | None:

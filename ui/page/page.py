@@ -47,6 +47,7 @@ from ui.zerogpu import clip_runner
 if TYPE_CHECKING:
     from hermes.serving.engine import Engine
     from hermes.trace import Run
+    from ui.api.mcp_tools import McpTools
 
 logger = logging.getLogger(__name__)
 
@@ -72,16 +73,19 @@ class Page:
         handlers: The event handlers.
         opening: The moment that is served with the page, if any.
         preload: Starts loading the model in the background.
+        tools: The tools of MCP, if they are served.
     """
 
     blocks: gr.Blocks
     handlers: Handlers
     opening: Opening | None
     preload: Callable[[], None]
+    tools: McpTools | None = None
 
     def launch(self, quota: Quota, **where: Any) -> None:
         """Serve the page until interrupted; `where` is passed to `gr.Blocks.launch`."""
-        self.blocks.launch(**where, prevent_thread_lock=True, **launch_options(quota, self.handlers, self.opening))
+        given = launch_options(quota, self.handlers, self.opening, self.tools)
+        self.blocks.launch(**where, prevent_thread_lock=True, **given)
         with contextlib.suppress(VideoError):  # the first video then reports it
             fork_server().start()
         self.preload()  # imports torch, which the page does not need to open
@@ -153,7 +157,16 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         line.keep_serving(stop)
     if autosave is not None:
         autosave.keep_saving(sessions.visitors, stop)
-    return Page(page, handlers, opening, partial(loader.preload, options.settings, agreed=options.agreed))
+    preload = partial(loader.preload, options.settings, agreed=options.agreed)
+    return Page(page, handlers, opening, preload, _tools(sessions, policies, clips) if options.mcp else None)
+
+
+def _tools(sessions: Sessions, policies: Mapping[str, Any], clips: Mapping[str, Clip]) -> McpTools:
+    """Return the tools of MCP. The package mcp is optional."""
+    with IMPORTING:
+        from ui.api.mcp_tools import McpTools  # noqa: PLC0415
+
+    return McpTools(sessions, policies, clips)
 
 
 def _opening(
@@ -182,17 +195,23 @@ def _maker(loader: ModelLoader, given: tuple[Any, ...], options: Options) -> Cal
     return lambda: ClipVisitor(*given, run=run)
 
 
-def launch_options(quota: Quota, handlers: Handlers, opening: Opening | None = None) -> dict[str, Any]:
+def launch_options(
+    quota: Quota, handlers: Handlers, opening: Opening | None = None, tools: McpTools | None = None
+) -> dict[str, Any]:
     """Return the arguments of `launch`: our middleware, script and style, a footer with only the API link."""
+    middleware = [
+        Middleware(PageTraffic, sessions=handlers.sessions),
+        Middleware(Updates, poll=handlers.poll),
+        Middleware(Document, moment=opening.payload if opening else None),
+    ]
+    if tools is not None:
+        with IMPORTING:
+            from ui.page.mcp_route import McpRoute  # noqa: PLC0415 - the package mcp is optional
+
+        middleware.insert(0, Middleware(McpRoute, tools=tools, sessions=handlers.sessions))
     return {
         "theme": theme(),
-        "app_kwargs": {
-            "middleware": [
-                Middleware(PageTraffic, sessions=handlers.sessions),
-                Middleware(Updates, poll=handlers.poll),
-                Middleware(Document, moment=opening.payload if opening else None),
-            ]
-        },
+        "app_kwargs": {"middleware": middleware},
         "favicon_path": str(bundle.STATIC / "favicon.png"),
         "footer_links": ["api"],
         "run_history": False,

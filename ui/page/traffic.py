@@ -79,16 +79,16 @@ class PageTraffic:
         path, method = scope["path"], scope["method"]
         served = _SERVED.get("GET" if method == "HEAD" else method)
         if served is None or not served.match(path):
-            await _reply(send, 404)
+            await reply(send, 404)
             return
         try:
             await self._answer(path, scope, receive, send)
-        except HTTPException as error:  # raised by `_limited` outside of Gradio's routes
-            await _reply(send, error.status_code, error.detail)
+        except HTTPException as error:  # raised by `limited` outside of Gradio's routes
+            await reply(send, error.status_code, error.detail)
 
     async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if not (_UPLOAD.search(path) and scope["method"] == "POST"):
-            receive = _limited(receive, MOST_BYTES, HTTPException)
+            receive = limited(receive, MOST_BYTES, HTTPException)
         if path.endswith(f"/{LEAVE}"):
             await self._leave(scope, receive, send)
         elif _UPLOAD.search(path) and scope["method"] == "POST":
@@ -111,11 +111,11 @@ class PageTraffic:
         try:
             data = json.loads(body)
         except (ValueError, RecursionError):
-            await _reply(send, 400, "The event is not valid JSON.")
+            await reply(send, 400, "The event is not valid JSON.")
             return
         session = data.get("session_hash") if isinstance(data, dict) else None
         if not self._may_use(scope, session):
-            await _reply(send, 403, "This session belongs to another page.")
+            await reply(send, 403, "This session belongs to another page.")
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -135,7 +135,7 @@ class PageTraffic:
         if session is None:
             session = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [])), None)
         if not self._may_use(scope, session):
-            await _reply(send, 403, "This session belongs to another page.")
+            await reply(send, 403, "This session belongs to another page.")
             return
         key = visitor_key(Headers(scope=scope), session)
         connections = self._sessions.connections
@@ -168,7 +168,7 @@ class PageTraffic:
             task = asyncio.create_task(self._close_unless_back(key))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
-        await _reply(send, 204 if key is not None else 400)
+        await reply(send, 204 if key is not None else 400)
 
     async def _close_unless_back(self, key: str) -> None:
         await asyncio.sleep(self._sessions.quota.reload_seconds)
@@ -180,17 +180,17 @@ class PageTraffic:
         try:  # an upload may arrive before the first poll of its page, which takes the place
             await asyncio.to_thread(self._sessions.own, key)
         except HermesError as error:
-            await _reply(send, 403, str(error))
+            await reply(send, 403, str(error))
             return
         assert key is not None  # noqa: S101 - `own` refuses None
         quota = self._sessions.quota
         if self._uploading[key] >= quota.uploads:
-            await _reply(send, 429, f"{quota.uploads} files are being uploaded already. Wait for one of them.")
+            await reply(send, 429, f"{quota.uploads} files are being uploaded already. Wait for one of them.")
             return
         self._uploading[key] += 1
         try:
             most = quota.upload_mb * 1024**2 + FORM_BYTES
-            await self._receive_upload(key, scope, _whole(_limited(receive, most, _upload_error)), send)
+            await self._receive_upload(key, scope, _whole(limited(receive, most, _upload_error)), send)
         finally:
             self._uploading[key] -= 1
             if not self._uploading[key]:
@@ -212,7 +212,7 @@ class PageTraffic:
             if status == 200:
                 # Not in a thread: until the files are moved, no other upload may replace them.
                 status, answer = self._moved(key, body)
-            await _reply(send, status, answer.decode("utf-8"), _type_of(start) if status == start["status"] else "")
+            await reply(send, status, answer.decode("utf-8"), _type_of(start) if status == start["status"] else "")
 
         await self._app(scope, receive, answer)
 
@@ -240,7 +240,7 @@ def _whole(receive: Receive) -> Receive:
     return whole
 
 
-def _limited(receive: Receive, most: int, error: Callable[[int, str], Exception]) -> Receive:
+def limited(receive: Receive, most: int, error: Callable[[int, str], Exception]) -> Receive:
     """Limit the body of a request: its size, the time until its next part, and its duration.
 
     Args:
@@ -273,7 +273,8 @@ def _type_of(start: Message) -> str:
     return str(Headers(raw=list(start["headers"])).get("content-type", ""))
 
 
-async def _reply(send: Send, status: int, text: str = "", kind: str = "") -> None:
+async def reply(send: Send, status: int, text: str = "", kind: str = "") -> None:
+    """Send a complete response; `kind` is its content type if it is not plain text."""
     body = text.encode()
     headers = [
         (b"content-type", (kind or "text/plain; charset=utf-8").encode()),

@@ -76,6 +76,25 @@ class Connections:
         self._changed = threading.Condition()
         self._waiting = 0
         self._left: set[str] = set()
+        self._held: set[str] = set()
+
+    def hold(self, key: str, client: str) -> None:
+        """Count a visitor at address `client` as connected until `release`, although it has no connection."""
+        with self._changed:
+            self._held.add(key)
+            self._clients[key] = client
+
+    def release(self, key: str) -> None:
+        """End what `hold` began; does nothing for other visitors."""
+        with self._changed:
+            if key in self._held:
+                self._held.discard(key)
+                if key not in self._open:
+                    self._clients.pop(key, None)
+
+    def is_held(self, key: str) -> bool:
+        """Return whether a visitor counts as connected because of `hold`."""
+        return key in self._held
 
     def opened(self, key: str, client: str) -> None:
         """Record that a page of visitor `key` opened a connection from address `client`."""
@@ -93,7 +112,8 @@ class Connections:
                 return False
             del self._open[key]
             self._left.discard(key)
-            self._clients.pop(key, None)
+            if key not in self._held:
+                self._clients.pop(key, None)
             return True
 
     def left(self, key: str) -> None:
@@ -104,7 +124,7 @@ class Connections:
 
     def is_live(self, key: str) -> bool:
         """Return whether a visitor is connected."""
-        return key in self._open and key not in self._left
+        return key in self._held or (key in self._open and key not in self._left)
 
     def client(self, key: str) -> str:
         """Return the address from which a visitor is connected; "" if it is not connected."""
@@ -122,7 +142,7 @@ class Connections:
             Whether it is connected.
         """
         with self._changed:
-            if key in self._open or self._waiting >= most_waiting:
+            if key in self._open or key in self._held or self._waiting >= most_waiting:
                 return self.is_live(key)
             self._waiting += 1
             try:

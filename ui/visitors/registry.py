@@ -128,6 +128,34 @@ class Sessions:
         """
         return self._place(key).visitor
 
+    def hold(self, key: str, client: str) -> Visitor:
+        """Create the visitor of a program that has no connection. It keeps its place until it is closed or idle.
+
+        Args:
+            key: Key of the visitor.
+            client: Network address of the program.
+
+        Raises:
+            HermesError: There are too many visitors.
+        """
+        if self.connections is not None:
+            self.connections.hold(key, client)
+        try:
+            return self.own(key)
+        except BaseException:
+            if self.connections is not None:
+                self.connections.release(key)
+            raise
+
+    def held(self, key: str | None) -> Visitor | None:
+        """Return the visitor that `hold` created; None if it is closed."""
+        with self._lock:
+            place = self._places.get(key or "")
+            if place is None or self.connections is None or not self.connections.is_held(key or ""):
+                return None
+            place.heard = time.monotonic()
+            return place.visitor
+
     def _place(self, key: str | None) -> _Place:
         if not key:
             raise HermesError("This is only available from the page.")
@@ -341,6 +369,8 @@ class Sessions:
     def _pop(self, key: str) -> list[Visitor | None]:
         """Remove a visitor's place and return the visitors to close. The lock is held."""
         place = self._places.pop(key, None)
+        if self.connections is not None:
+            self.connections.release(key)
         if place is None:
             return []
         if self._autosave is not None:

@@ -15,8 +15,8 @@ import hermes
 from hermes import video
 from hermes.assets import bundled_clip
 from hermes.bench.machine import machine_sentence
-from hermes.cards.truth import answer_at
 from hermes.errors import HermesError
+from hermes.ground_truth import GroundTruth
 from hermes.serving.clip_run import AnswerProgress, ClipRequest, PlannedQuestion, run_clip
 from hermes.trace import Head, Recorder, RunTurn
 from hermes.video.errors import printable_name
@@ -63,7 +63,7 @@ class SourceClip:
     def true_answer(self, question: str, seconds: float) -> str | None:
         """Return the true answer to a question asked at a stream time; None if it is unknown or not well defined."""
         events = self.truth.get("events")
-        known = answer_at(question, events, float(self.truth["fps"]), seconds) if events else None
+        known = GroundTruth(events, float(self.truth["fps"])).answer(question, seconds) if events else None
         return known.answer if known else None
 
 

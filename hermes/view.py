@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from hermes.errors import HermesError
+from hermes.recognition import Recognised
 from hermes.snapshot import Snapshot
 from hermes.video.limits import MAX_SIDE
 
@@ -78,6 +79,7 @@ class LiveView:
         answering: Whether an answer is being decoded.
         error: Error message if the stream failed, as a sentence.
         notes: Notes about the file for the user, such as shortened gaps in its times.
+        recognised: What the vision tower recognised in the newest frame of `snapshot`; None if the model's does not.
     """
 
     state: str
@@ -95,3 +97,4 @@ class LiveView:
     answering: bool
     error: str | None
     notes: tuple[str, ...] = ()
+    recognised: Recognised | None = None

@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, NoReturn
 
-from hermes.assets import CLIPS
+from hermes.assets import CLIPS, SHIPPED
 from hermes.backbones.downloads import ConsentError
 from hermes.backbones.sources import large_download
 from hermes.cli.model_options import consent
@@ -23,8 +23,6 @@ from ui.options import Options
 from ui.visitors.registry import Quota
 from ui.visitors.webcam_limit import WEBCAM_MINUTES
 
-BUNDLED: Final = "pocket"
-"""The model that ships with the demo; its availability is not checked."""
 MOST_TOKENS: Final = 10_000_000
 MOST_STREAMS: Final = 10_000
 LONGEST_WEBCAM_MINUTES: Final = 1440
@@ -42,7 +40,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     """Parse the flags. Missing flags are read from the environment, then from the defaults.
 
     Returns:
-        The flags; `port_given` is whether the user set the port with `--port` or HERMES_PORT.
+        The flags; `port_given` and `model_given` are whether the user set the port or the model, by flag or variable.
 
     Raises:
         SystemExit: A flag or variable is invalid: one line on standard error, exit code 2.
@@ -64,7 +62,11 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=env("HERMES_PORT") or None,
         help=f"port; if it is in use, the page does not start (default: {port} or the next free port)",
     )
-    parser.add_argument("--model", default=env("HERMES_MODEL", start.model), help="pocket, a folder, or a hub id")
+    parser.add_argument(
+        "--model",
+        default=env("HERMES_MODEL") or None,
+        help="pocket, things, a folder, or a hub id (default: pocket for clips of cards, things for webcam and uploads)",
+    )
     parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), help=", ".join(policies))
     parser.add_argument(
         "--budget",
@@ -153,6 +155,8 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--share", action="store_true", help="create a public link through Gradio's tunnel")
     flags = parser.parse_args(arguments)
     flags.port_given = flags.port is not None
+    flags.model_given = flags.model is not None
+    flags.model = flags.model or start.model
     try:
         flags.port = _integer(1, LARGEST_PORT)(port) if flags.port is None else flags.port
     except argparse.ArgumentTypeError as error:
@@ -176,7 +180,7 @@ def check(flags: argparse.Namespace) -> None:
         raise HermesError("--mcp needs live streams, which are not available in clip mode.")
     if flags.mcp and find_spec("mcp") is None:
         raise HermesError("--mcp needs the package mcp, which is not installed: pip install mcp==2.3.0")
-    if flags.model == BUNDLED:
+    if flags.model in SHIPPED:
         return
     from hermes.backbones.load import check_available  # noqa: PLC0415 - imports torch
 
@@ -194,7 +198,7 @@ def _load_plugins(plugins: Sequence[str]) -> None:
 
 def read_options(flags: argparse.Namespace) -> Options:
     """Return the launch options for the flags."""
-    models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, "pocket")))
+    models = tuple(dict.fromkeys((flags.model,) if flags.clip_mode else (flags.model, *SHIPPED)))
     return Options(
         StreamSettings(
             model=flags.model,
@@ -214,6 +218,8 @@ def read_options(flags: argparse.Namespace) -> Options:
         mcp=flags.mcp,
         max_pixels=flags.max_pixels,
         webcam_minutes=flags.webcam_minutes,
+        # A limit of the frame size is meant for one model, and clip mode loads only one.
+        automatic=not flags.model_given and flags.max_pixels is None and not flags.clip_mode,
     )
 
 

@@ -29,6 +29,7 @@ class Options:
         webcam_minutes: Time for which a webcam keeps its live slot while others wait, in minutes; 0: no limit.
         mcp: Whether the tools of MCP are served.
         max_pixels: Largest number of pixels of a frame in a model; None for the model's own size.
+        automatic: Whether a shipped model is selected by source, until the visitor chooses one.
     """
 
     settings: StreamSettings
@@ -44,3 +45,4 @@ class Options:
     mcp: bool = False
     max_pixels: int | None = None
     webcam_minutes: int = WEBCAM_MINUTES
+    automatic: bool = False

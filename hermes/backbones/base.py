@@ -131,6 +131,9 @@ class Backbone(ABC):
         """The video placeholder of the chat template, which separates the head from the tail: by default the video token."""
         return str(self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id))
 
+    object_names: tuple[str, ...] = ()
+    """Names of the objects that the vision tower recognises by itself; empty for most models."""
+
     chat_template: str | None = None
     """Chat template of the family; takes precedence over those of the model folder."""
     after_video = ""

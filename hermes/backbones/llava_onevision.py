@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 from transformers import LlavaOnevisionForConditionalGeneration
 
-import hermes.backbones.object_tower  # noqa: F401 - registers the tower of the model “things” with transformers
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
 from hermes.backbones.frames import FramePreparation, square_side
+from hermes.backbones.object_tower import ObjectTower
+from hermes.backbones.object_tower.modeling import objects_in_frames
 from hermes.errors import HermesError
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
@@ -35,6 +36,8 @@ class LlavaOnevision(Backbone):
         size = preprocessor.get("size", {"height": 384, "width": 384})
         self.size = (int(size["width"]), int(size["height"]))
         self._prepare = FramePreparation(preprocessor, [0.5] * 3, [0.5] * 3, self.device)
+        if isinstance(model.model.vision_tower, ObjectTower):
+            self.object_names = tuple(name.replace("-", " ") for name in model.config.vision_config.object_names)
 
     def layout(self, height: int, width: int, seconds_per_frame: float | None = None) -> Layout:  # noqa: ARG002
         """Layout after 2x pooling, rounded up; the same for all frame sizes."""
@@ -68,7 +71,9 @@ class LlavaOnevision(Backbone):
         """Encode with transformers' tower, projector and pooling, without text between the frames."""
         output = self.model.model.get_video_features(self.prepare(frames)[None])
         features = output.pooler_output[0, :-1]  # without the image_newline
-        return Encoded.of_vision(features.unflatten(0, (len(frames), -1)))
+        names = len(self.object_names)
+        objects = objects_in_frames(output.last_hidden_state, names) if names else None
+        return Encoded.of_vision(features.unflatten(0, (len(frames), -1)), objects)
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from transformers.utils import is_flash_attn_2_available
 from hermes.backbones import metadata, placement, sources
 from hermes.backbones.base import Backbone
 from hermes.backbones.building import BUILDING
-from hermes.backbones.card import Card
+from hermes.backbones.card import Card, Knowledge
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import Confirm, Progress
 from hermes.backbones.families import FAMILIES
@@ -167,7 +167,7 @@ def _card(folder: Path, name: str) -> Card:
         name=content.get("name", Path(name).name if Path(name).is_dir() else name),
         about=content.get("about", about),
         suggested=tuple(content.get("suggested", ())),
-        world=str(content.get("world", "")),
+        knowledge=Knowledge.read(content),
         chat_templates=metadata.chat_templates(folder),
         **known,
     )

@@ -16,8 +16,8 @@ import numpy.typing as npt
 from hermes.analysis.evidence import attribute_evidence
 from hermes.analysis.evidence_text import layers_in_words
 from hermes.analysis.metrics import kept_start
-from hermes.cards.truth import answer_at
 from hermes.formatting import format_clock
+from hermes.ground_truth import GroundTruth, name_of, noun_of
 from hermes.snapshot import TIERS, Snapshot
 from hermes.trace import LabRun, Run, RunTurn
 from hermes.trace.head import is_right
@@ -31,7 +31,7 @@ Event = Mapping[str, Any]
 
 
 def caption(run: Run, seconds: float) -> str:
-    """Return the caption of a run at a stream time in seconds; "" without ground truth, or before the first card."""
+    """Return the caption of a run at a stream time in seconds; "" without ground truth, or before the first event."""
     snapshot = run.view(seconds).snapshot
     if snapshot is None:
         return ""
@@ -53,7 +53,7 @@ def caption_of(snapshot: Snapshot, events: Sequence[Event], turns: Sequence[RunT
 
 
 def lab_caption(run: LabRun, seconds: float) -> str:
-    """Return the caption of a lab run at a stream time: what each memory holds of the first card."""
+    """Return the caption of a lab run at a stream time: what each memory holds of the first event."""
     snapshots = [lane.view(seconds).snapshot for lane in run.lanes]
     event = next(iter(run.head.events), None)
     if event is None:
@@ -83,18 +83,18 @@ def _sentences(snapshot: Snapshot, shown: Sequence[Event], turns: Sequence[RunTu
 
 
 def _frames(snapshot: Snapshot, event: Event) -> npt.NDArray[np.bool_]:
-    """Return which frames show a card [frames]."""
+    """Return which frames show an event [frames]."""
     times = snapshot.frame_times
     return (times >= float(event["start"]) - 1e-3) & (times < float(event["end"]) - 1e-3)
 
 
 def _kept(snapshot: Snapshot, event: Event) -> npt.NDArray[np.uint16]:
-    """Return the tokens of each frame that shows a card in each layer [layers, frames of the card]."""
+    """Return the tokens of each frame of an event in each layer [layers, frames of the event]."""
     return snapshot.kept[:, _frames(snapshot, event)]
 
 
 def _name(event: Event) -> str:
-    return f"the {event['colour']} {event['shape']} ({format_clock(event['start'])}–{format_clock(event['end'])})"
+    return f"the {name_of(event)} ({format_clock(event['start'])}–{format_clock(event['end'])})"
 
 
 def _numbered(snapshot: Snapshot, layers: Sequence[int]) -> str:
@@ -114,7 +114,7 @@ def _band(snapshot: Snapshot) -> str:
 
 
 def _evidence(snapshot: Snapshot, shown: Sequence[Event]) -> str:
-    """What is left of the card that the last question was about, or of the first one, and whether the answer used it."""
+    """What is left of the event that the last question was about, or of the first one, and whether the answer used it."""
     truth = _last_truth(snapshot, shown)
     event = _asked_about(truth, shown) or shown[0]
     kept = _kept(snapshot, event)
@@ -150,11 +150,11 @@ def _last_truth(snapshot: Snapshot, shown: Sequence[Event]) -> Truth | None:
     trace = snapshot.answer
     if trace is None or not np.isfinite(trace.asked_seconds):
         return None
-    return answer_at(trace.question, shown, EVENT_RATE, trace.asked_seconds)
+    return GroundTruth(shown, EVENT_RATE).answer(trace.question, trace.asked_seconds)
 
 
 def _asked_about(truth: Truth | None, shown: Sequence[Event]) -> Event | None:
-    """Return the card that a question was about; None if it was about none or several."""
+    """Return the event that a question was about; None if it was about none or several."""
     if truth is None or len(truth.spans) != 1:
         return None
     start = truth.spans[0][0]
@@ -186,21 +186,24 @@ def _forgotten(turns: Sequence[RunTurn]) -> str:
 
 
 def _start(snapshot: Snapshot, shown: Sequence[Event]) -> str:
-    """Which layers hold the start of the stream, if it shows no card."""
+    """Which layers hold the start of the stream, if it shows no event."""
     kept = kept_start(snapshot)
     if not kept.layers or _frames(snapshot, shown[0])[: kept.frames].any():
         return ""
     every = len(kept.layers) == snapshot.num_layers
     where = "all layers" if every else _numbered(snapshot, kept.layers)
     what = "frame" if kept.frames == 1 else "second"
-    return f"{where[0].upper()}{where[1:]} also keep{'s' * (len(kept.layers) == 1)} the first {what}, without a card."
+    noun = {"card": "a card", "object": "an object"}[noun_of(shown[0])]
+    return f"{where[0].upper()}{where[1:]} also keep{'s' * (len(kept.layers) == 1)} the first {what}, without {noun}."
 
 
 def _lost(snapshot: Snapshot, shown: Sequence[Event]) -> str:
-    """How many cards have no token left in any layer."""
+    """How many events have no token left in any layer."""
     past = [_kept(snapshot, event) for event in shown if float(event["end"]) <= snapshot.seconds]
     past = [kept for kept in past if kept.shape[1]]
     lost = sum(not kept.any() for kept in past)
     return (
-        f"{lost} of the {len(past)} cards so far {'is' if lost == 1 else 'are'} gone from every layer." if lost else ""
+        f"{lost} of the {len(past)} {noun_of(shown[0])}s so far {'is' if lost == 1 else 'are'} gone from every layer."
+        if lost
+        else ""
     )

@@ -62,7 +62,7 @@ def make_setting(rng: np.random.Generator, background: Image, aspect: float | No
     )
 
 
-def _outline(rng: np.random.Generator, shape: str) -> NDArray[np.float64]:
+def card_outline(rng: np.random.Generator, shape: str) -> NDArray[np.float64]:
     """Corner points of a shape of radius about 1, before rotation."""
     if shape == "circle":
         turn = np.linspace(0, 2 * np.pi, 40, endpoint=False)
@@ -99,7 +99,7 @@ def make_look(
         aspect: Width over height of the scene before it is squeezed to a square.
         big: 0 to 1; increases the minimum size (training starts with large cards).
     """
-    points = _outline(rng, shape)
+    points = card_outline(rng, shape)
     angle = rng.normal(0, 0.25) if rng.random() < 0.75 else rng.uniform(-np.pi, np.pi)
     if shape == "square":  # limit rotation: squares on a corner are rare
         angle = float(np.clip(angle, -0.5, 0.5))

@@ -5,7 +5,6 @@ Parses questions with the phrases that generate them (`hermes.cards.phrases`): t
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -90,11 +89,6 @@ def truth_of(text: str, events: Iterable[Event], at: int, fps: float) -> Truth |
         return None
     answer, evidence = reading
     return truth_with(_KINDS.get(form, form), form, answer, evidence, at, fps, every=form != "exists")
-
-
-def answer_at(text: str, listed: Iterable[Mapping[str, Any]], fps: float, seconds: float) -> Truth | None:
-    """Like `truth_of`, with the events of a clip's file and a stream time, which may be a tenth of a frame early."""
-    return truth_of(text, read_events(listed, fps), math.floor(seconds * fps + 0.1), fps)
 
 
 def read_events(listed: Iterable[Mapping[str, Any]], fps: float) -> list[Event]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.eval.scoring import SEED_BASE, Setup, StreamTask, measure_streams, sample_questions
+from hermes.recognition import Recognised
 from hermes.things.measuring import Photograph
 from hermes.things.objects import NAMES
 from hermes.things.pictures import Cutout, Pixels, held_out, read_cutouts
@@ -92,21 +93,6 @@ def evaluate(
     return measure_streams(model, setup, make, KINDS, progress, only)
 
 
-@dataclass(frozen=True)
-class Recognised:
-    """The tower's prediction for one picture.
-
-    Attributes:
-        name: The most likely object.
-        confidence: Probability of this object.
-        shown: Probability that the picture shows any of the objects.
-    """
-
-    name: str
-    confidence: float
-    shown: float
-
-
 @torch.inference_mode()
 def recognise(model: Backbone, frames: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> list[Recognised]:
     """Recognise objects in pictures with the tower alone.
@@ -134,13 +120,12 @@ def recognise(model: Backbone, frames: NDArray[np.uint8] | Sequence[NDArray[np.u
     ]
 
 
-def name_photographs(model: Backbone, photographs: Sequence[Photograph], threshold: float = 0.5) -> dict[str, Any]:
+def name_photographs(model: Backbone, photographs: Sequence[Photograph]) -> dict[str, Any]:
     """Measure how often the tower names the object of a photograph, and names none where there is none.
 
     Args:
         model: The model of everyday objects.
         photographs: See `hermes.things.measuring`.
-        threshold: Probability above which a photograph is taken to show an object.
 
     Returns:
         `objects` and `nothing` (accuracy, number and 95 % interval), and `pictures`, the prediction for each photograph.
@@ -148,8 +133,8 @@ def name_photographs(model: Backbone, photographs: Sequence[Photograph], thresho
     predictions = []
     for photograph in photographs:
         (seen,) = recognise(model, [photograph.pixels])
-        named = seen.name if seen.shown > threshold else None
-        predictions.append({"file": photograph.name, "label": photograph.label, "named": named, **asdict(seen)})
+        row = {"file": photograph.name, "label": photograph.label, "named": seen.named}
+        predictions.append({**row, **asdict(seen)})
 
     def share(rows: list[dict[str, Any]]) -> dict[str, Any]:
         right = np.array([row["named"] == row["label"] for row in rows], np.float64)

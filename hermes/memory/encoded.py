@@ -43,6 +43,8 @@ class Encoded:
         offsets: Positions relative to the start of the chunk, int64 [axes, tokens].
         deepstack: Features added to the hidden states of the vision tokens after the first layers, one [vision tokens,
             hidden] per layer; empty for most families.
+        objects: Probability that each step shows each of `Backbone.object_names` according to the vision tower, float
+            [steps, objects]; None for towers that do not recognise objects.
     """
 
     embeddings: Tensor
@@ -50,13 +52,19 @@ class Encoded:
     patch: Tensor
     offsets: Tensor
     deepstack: tuple[Tensor, ...] = ()
+    objects: Tensor | None = None
 
     @classmethod
-    def of_vision(cls, features: Tensor) -> Encoded:
-        """Create a chunk of vision tokens [steps, patches, hidden] without text, on one position axis."""
+    def of_vision(cls, features: Tensor, objects: Tensor | None = None) -> Encoded:
+        """Create a chunk of vision tokens [steps, patches, hidden] without text, on one position axis.
+
+        Args:
+            features: The vision tokens.
+            objects: See the attribute.
+        """
         steps, patches = features.shape[:2]
         index = torch.arange(steps * patches, device=features.device)
-        return cls(features.flatten(0, 1)[None], index // patches, index % patches, index[None])
+        return cls(features.flatten(0, 1)[None], index // patches, index % patches, index[None], objects=objects)
 
     @property
     def vision(self) -> Tensor:

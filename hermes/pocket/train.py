@@ -40,6 +40,7 @@ ABOUT: Final[dict[str, object]] = {
     },
     "max_new_tokens": 32,
     "world": "cards",
+    "knows": "coloured cards",
     "suggested": [
         "What is shown now?",
         "Where is it?",

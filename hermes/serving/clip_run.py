@@ -180,6 +180,7 @@ class _Run:
             answering=False,
             error=error,
             notes=(*self.frames.notes, *self.session.notes),
+            recognised=memory.recognised,
         )
         records = self.session.token_history.records if self._scores else ()
         return ClipItem(view, memory.thumbnails.get(new), answer, records)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hermes.backbones.card import UNLIMITED, Knowledge
 from hermes.errors import HermesError
 from hermes.importing import IMPORTING
 from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
@@ -40,7 +41,7 @@ class ModelInfo:
     """Facts about a loaded model for display: names, a one-sentence description, sizes, device and type.
 
     `constants` are the paper's constants for the model's family, or those of another family that it uses; `guidance` holds
-    its own guidance prompts by name.
+    its own guidance prompts by name; `knowledge` is what it knows.
     """
 
     name: str
@@ -57,7 +58,7 @@ class ModelInfo:
     dtype: str
     constants: FamilyConstants = LLAVA_ONEVISION
     guidance: tuple[tuple[str, str], ...] = ()
-    world: str = ""
+    knowledge: Knowledge = UNLIMITED
 
     @classmethod
     def of(cls, name: str, model: Backbone) -> ModelInfo:
@@ -77,7 +78,7 @@ class ModelInfo:
             dtype=str(model.dtype).removeprefix("torch."),
             constants=model.constants,
             guidance=tuple(model.card.guidance.items()),
-            world=model.card.world,
+            knowledge=model.card.knowledge,
         )
 
 

@@ -235,6 +235,7 @@ class ScheduledStream:
             answering=self._answers.busy,
             error=source.error,
             notes=(*source.notes, *memory.session.notes),
+            recognised=memory.recognised,
         )
 
 

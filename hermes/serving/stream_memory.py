@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.backbones.base import Backbone
+from hermes.recognition import Recognised
 from hermes.session.stream_session import StreamSession
 from hermes.snapshot import Snapshot
 from hermes.video.thumbnails import VIEW_WIDTH, FramePictures, Thumbnails, jpeg
@@ -45,6 +46,7 @@ class LiveMemory:
     Attributes:
         session: The session.
         snapshot: Its memory as of the last snapshot; None before the first.
+        recognised: What the vision tower recognised in the newest frame then; None if the model's does not.
         thumbnails: Thumbnails of the frames.
         frame_index: Number of the newest frame; -1 before the first.
         ingest_fps: Frames per second over the last chunks; 0 before the first.
@@ -54,6 +56,7 @@ class LiveMemory:
         """Start with an empty session."""
         self.session = session
         self.snapshot: Snapshot | None = None
+        self.recognised: Recognised | None = None
         self.thumbnails = Thumbnails()
         self.frame_index = -1
         self.ingest_fps = 0.0
@@ -100,6 +103,7 @@ class LiveMemory:
         if force or self.wants_snapshot:
             self._stale = self._viewed = False
             self.snapshot, self._published_at = self.session.snapshot(), time.monotonic()
+            self.recognised = _recognised(self.session)
 
     def reset(self, session: StreamSession, pictures: FramePictures | None = None) -> None:
         """Free the memory and continue with another session, either empty or loaded from a file with its pictures."""
@@ -117,7 +121,7 @@ class LiveMemory:
         """Free the memory."""
         self.session.close()
         self.thumbnails.clear()
-        self._newest = self._jpeg = self.snapshot = None
+        self._newest = self._jpeg = self.snapshot = self.recognised = None
 
     # Display ------------------------------------------------------------------------------------------------------
 
@@ -149,6 +153,15 @@ class LiveMemory:
             except Exception:
                 logger.exception("a picture of the newest frame could not be encoded")
         return known[1] if known is not None else None
+
+
+def _recognised(session: StreamSession) -> Recognised | None:
+    """Return the most likely object in the newest frame according to the vision tower; None if it recognises none."""
+    objects, names = session.state.objects, session.model.object_names
+    if objects is None:
+        return None
+    share, index = objects.max(0)
+    return Recognised(names[int(index)], round(float(share), 3), round(min(float(objects.sum()), 1.0), 3))
 
 
 def _same_size(batch: list[tuple[Frame, float]]) -> Iterator[tuple[Frame, list[float]]]:

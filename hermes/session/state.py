@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from torch import Tensor
+
 from hermes.memory.cache import MemoryCache
 from hermes.memory.encoded import Frames, Layout
 from hermes.memory.stream_state import StreamState
@@ -21,6 +23,8 @@ class SessionState:
         policy_state: What the policy remembers of the stream besides the cache.
         released_chat: Whether the stream started with the system prompt of the released code.
         history: Frame times, evictions, the conversation and the last answer.
+        objects: Probability of each of `Backbone.object_names` in the newest frame, float [objects]; None before the first
+            frame, after loading, and for other models.
     """
 
     cache: MemoryCache | None = None
@@ -29,3 +33,4 @@ class SessionState:
     policy_state: StreamState = field(default_factory=StreamState)
     released_chat: bool = False
     history: SessionHistory = field(default_factory=SessionHistory)
+    objects: Tensor | None = None

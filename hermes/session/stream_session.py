@@ -168,6 +168,7 @@ class StreamSession:
             raise
         # The frames are in the memory now: record them even if the eviction below fails.
         self.state.layout = layout
+        self.state.objects = encoded.objects[-1] if encoded.objects is not None else None
         history.times.extend(step_seconds)
         history.sequence += 1
         self.stats.frames_seen += len(chunk)

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from hermes.things.objects import CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES
+from hermes.things.objects import BY_NAME, CATEGORIES, CATEGORY_OF, NAMES
 from hermes.worlds.timeline import PLACES, TEMPOS, Tempo, sample_spans, shown_at
 
 __all__ = ["TEMPOS", "ObjectEvent", "Tempo", "few_categories", "make_events", "shown_at"]
@@ -38,8 +38,9 @@ class ObjectEvent:
 
     @property
     def category(self) -> str:
-        """The object's category."""
-        return CATEGORY_NAMES[CATEGORY_OF[NAMES.index(self.name)]]
+        """The object's category; "" if it is unknown."""
+        item = BY_NAME.get(self.name)
+        return item.category if item is not None else ""
 
     def place_at(self, frame: int) -> str:
         """Return the place of the object at a frame, or its last place."""

@@ -26,12 +26,13 @@ from hermes.things.decoder import CODES, OBJECTS_SEEN, ObjectDecoder, object_wor
 from hermes.things.fetch import WALLPAPERS
 from hermes.things.measuring import measuring_names
 from hermes.things.model import build, pool_locations
-from hermes.things.objects import NAMES
+from hermes.things.objects import CATEGORIES, NAMES, OBJECTS
 from hermes.things.pictures import NOTHING, Pixels, held_out, read_cutouts, read_photographs
 from hermes.things.qt_resources import read_resources
 from hermes.things.questions import SUGGESTED
 from hermes.things.sources import CodeSource, SeenSource
 from hermes.things.train_tower import ReadoutData, frame_answers, measure_readout, train_readout
+from hermes.worlds.questions import as_text
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,10 @@ ABOUT: Final[dict[str, object]] = {
     "with ImageNet's weights, and a decoder trained on streams of objects. It knows nothing else.",
     "guidance": {"local": "What is shown now?", "global": "What was shown so far?"},
     "max_new_tokens": 32,
+    "world": "objects",
+    "knows": f"{len(OBJECTS)} everyday objects",
+    "real_pictures": True,
+    "names": {c.name: [as_text(item.name) for item in OBJECTS if item.category == c.name] for c in CATEGORIES},
     "suggested": [text for text, _ in SUGGESTED],
 }
 Progress = Callable[[str], None]

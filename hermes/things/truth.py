@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 from hermes.things.objects import CATEGORY_NAMES, NAMES
 from hermes.things.phrases import PHRASES
@@ -65,18 +65,48 @@ def truth_of(text: str, events: Iterable[ObjectEvent], at: int, fps: float) -> T
     Returns:
         None if the question is not about objects, or has no well-defined answer.
     """
-    words = " ".join(read_words(text))
-    if at < 0:
+    understood = _understand(text)
+    if understood is None or at < 0:
         return None
+    form, named = understood
+    seen = tuple(event for event in events if event.start <= at)
+    reading = _READ[form](_Asked(seen, at, named.get("name"), named.get("category")))
+    if reading is None:
+        return None
+    every = form not in ("exists", "category")
+    return truth_with(_KINDS.get(form, form), form, *reading, at, fps, every=every)
+
+
+def kind_of(text: str) -> str | None:
+    """Return the kind of a question, one of `hermes.things.questions.KINDS` or "list"; None if it is not about objects."""
+    understood = _understand(text)
+    return None if understood is None else _KINDS.get(understood[0], understood[0])
+
+
+def read_events(listed: Iterable[Mapping[str, Any]], fps: float) -> list[ObjectEvent]:
+    """Convert the events of a clip's file to frames.
+
+    Args:
+        listed: Events with `object`, `where`, `start` and `end` in seconds; `moved` and `later` if the object moves.
+        fps: Frames per second of the result.
+    """
+    found = []
+    for event in listed:
+        where, end = str(event["where"]), round(float(event["end"]) * fps)
+        moved = round(float(event["moved"]) * fps) if "moved" in event else end
+        name = "-".join(str(event["object"]).split())
+        found.append(
+            ObjectEvent(name, where, round(float(event["start"]) * fps), end, moved, str(event.get("later", where)))
+        )
+    return found
+
+
+def _understand(text: str) -> tuple[str, dict[str, str]] | None:
+    """Return the phrasing family of a question, and its object or category; None if it is unknown."""
+    words = " ".join(read_words(text))
     for pattern, form in _PATTERNS:
         if match := pattern.fullmatch(words):
-            named = match.groupdict()
-            seen = tuple(event for event in events if event.start <= at)
-            reading = _READ[form](_Asked(seen, at, named.get("name"), named.get("category")))
-            if reading is None:
-                return None
-            every = form not in ("exists", "category")
-            return truth_with(_KINDS.get(form, form), form, *reading, at, fps, every=every)
+            return form, match.groupdict()
     return None
 
 

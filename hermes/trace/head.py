@@ -67,8 +67,8 @@ class Head:
         model: Facts about the model to display: `name`, `title`, `about`, `parameters`, `device`.
         policy: Facts about the policy to display: `name`, `title`, `badge`, `about`.
         chat: Questions and answers, oldest first.
-        events: Events of the clip from its truth file (`colour`, `shape`, `where`, `start`, `end` of each card); empty if
-            unknown.
+        events: Events of the clip from its truth file: `colour`, `shape`, `where`, `start` and `end` of each card, or
+            `object`, `where`, `start` and `end` of each object, with `moved` and `later` if it moves; empty if unknown.
         thinned: Whether moments were dropped to keep the file small.
     """
 
@@ -147,6 +147,8 @@ def parse(content: Mapping[str, Any]) -> Head:
         events=tuple(_event(mapping(event, "event")) for event in events[:MOST_TURNS]),
         thinned=flag(part("thinned"), "header"),
     )
+    if len({"object" in event for event in head.events}) > 1:
+        raise DamagedError("Its events belong to different worlds.")
     if head.id and not ID.fullmatch(head.id):
         raise DamagedError("Its id has invalid characters.")
     return head
@@ -169,10 +171,12 @@ def _plain(value: Any, name: str) -> Any:
 
 
 def _event(event: Mapping[str, Any]) -> dict[str, Any]:
-    """Check an event, which has at least the fields of a card in a truth file."""
+    """Check an event, which has at least the fields of a card or an object in a truth file."""
     known = {_text(name, "event"): _plain(value, "event") for name, value in event.items()}
-    for name in ("colour", "shape", "where"):
+    for name in ("object", "where") if "object" in known else ("colour", "shape", "where"):
         _text(member(known, name, "event"), name)
+    if "moved" in known:
+        seconds(known["moved"], "time of a move")
     start, end = (seconds(member(known, name, "event"), f"{name} of an event") for name in ("start", "end"))
     if start > end:
         raise DamagedError("An event ends before it starts.")

@@ -7,14 +7,15 @@ its `RunHistory`. Fields of a moment that are not arrays are stored only when th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import astuple, dataclass, fields
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hermes.files.checks import mapping, member, sequence, whole
+from hermes.files.checks import mapping, member, number, sequence, text, whole
 from hermes.files.limits import RUN_LIMITS
+from hermes.recognition import Recognised
 from hermes.snapshot import AnswerTrace, Eviction, Snapshot
 from hermes.trace import tokens
 from hermes.trace.block import DamagedError, pack, unpack
@@ -26,7 +27,7 @@ MOST_MOMENTS = 1024
 """Most moments in a block when reading: a recorder that drops older moments joins blocks and keeps every answer."""
 
 _SHARED = ("frame_times", "evictions", "answer")
-_LEFT_OUT = ("snapshot", "frame_jpeg", "notes")
+_LEFT_OUT = ("snapshot", "frame_jpeg", "notes", "recognised")
 _VIEW = tuple(item.name for item in fields(LiveView) if item.name not in _LEFT_OUT)
 _ADDED = {"snapshot.state_layers": [], "snapshot.state_bytes": 0}
 """Values of fields that older files lack."""
@@ -97,6 +98,7 @@ def _plain(view: LiveView, snapshot: Snapshot, history: RunHistory) -> dict[str,
         "evictions": len(snapshot.evictions),
         "answer": answer,
         **{f"view.{name}": getattr(view, name) for name in _VIEW},
+        "view.recognised": None if view.recognised is None else list(astuple(view.recognised)),
         **{f"snapshot.{name}": getattr(snapshot, name) for name in _SNAPSHOT},
     }
 
@@ -115,7 +117,19 @@ def _join(
     )
     view = {name: member(plain, f"view.{name}", "moment") for name in _VIEW}
     frame = whole(view["frame_index"], "number of a frame", -1, RUN_LIMITS.frames)
-    return LiveView(**view, snapshot=snapshot, frame_jpeg=pictures.get(frame))
+    recognised = _recognised(plain.get("view.recognised"))
+    return LiveView(**view, snapshot=snapshot, frame_jpeg=pictures.get(frame), recognised=recognised)
+
+
+def _recognised(value: Any) -> Recognised | None:
+    """Parse what the vision tower recognised: name, confidence and probability of any object; None in older files."""
+    if value is None:
+        return None
+    parts = sequence(value, "list of what was recognised", 3)
+    if len(parts) != 3:
+        raise DamagedError("What was recognised is incomplete.")
+    confidence, shown = (float(number(part, "confidence of what was recognised", 0.0, 1.001)) for part in parts[1:])
+    return Recognised(text(parts[0], "name of what was recognised", RUN_LIMITS.text), confidence, shown)
 
 
 def _find(answers: Sequence[AnswerTrace], answer: AnswerTrace) -> int:

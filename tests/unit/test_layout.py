@@ -27,7 +27,7 @@ def _tool():
 TOOL = _tool()
 KNOWN = TOOL.modules()
 CORE = ("hermes.memory", "hermes.policies", "hermes.session.stream_session", "hermes.analysis", "hermes.trace")
-WORLDS = ("hermes.cards", "hermes.pocket")
+WORLDS = ("hermes.cards", "hermes.pocket", "hermes.things", "hermes.ground_truth")
 
 
 def _external(path: Path, *, module_level: bool = False) -> set[str]:

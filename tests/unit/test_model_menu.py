@@ -22,8 +22,13 @@ def test_the_list_states_memory_and_fit_of_each_model():
     assert [name for _, name in listed] == ["pocket", *(model.id for model in CATALOGUE)]
     labels = {name: text for text, name in listed}
     assert " · published with HERMES · needs " in labels["Qwen/Qwen2.5-VL-7B-Instruct"]
+    assert labels["Qwen/Qwen2.5-VL-7B-Instruct"].startswith("Qwen2.5-VL 7B · any video · ")
     assert "not published with HERMES" in labels["OpenGVLab/InternVL3-1B-hf"]
-    assert choices(("pocket",), hub=False) == [("HERMES pocket · ships with the demo", "pocket")]
+    assert choices(("pocket", "things", "team/own"), hub=False) == [
+        ("HERMES pocket · knows coloured cards in the bundled clips · ships with the demo", "pocket"),
+        ("HERMES things · knows 121 everyday objects in camera pictures and videos · ships with the demo", "things"),
+        ("team/own", "team/own"),
+    ]
 
 
 class Asking(Engine):

@@ -11,6 +11,7 @@ import pytest
 from visitors import playing
 
 from hermes.analysis.words import attention_of_word
+from hermes.backbones.card import Knowledge
 from ui.player import payloads
 from ui.player.clips import Clip
 from ui.player.conversation import ANSWERS_WITH_WORDS, MOST_WAITING, ChatTurn
@@ -159,7 +160,8 @@ def test_the_attention_of_words_is_kept_for_a_few_answers(make_visitor):
 
 
 def test_a_model_of_a_toy_world_is_not_asked_about_real_videos(make_visitor, engine, monkeypatch, tiny_folder):
-    toy = replace(engine.load(str(tiny_folder)), world="cards", suggested=("What was the first card?",))
+    knowledge = Knowledge("cards", "coloured cards")
+    toy = replace(engine.load(str(tiny_folder)), knowledge=knowledge, suggested=("What was the first card?",))
     visitor = make_visitor()
     state = visitor.poll(None, -1)[0]
     assert state["chips"] == [{"text": "What is shown?", "at": 2.0}]
@@ -169,7 +171,7 @@ def test_a_model_of_a_toy_world_is_not_asked_about_real_videos(make_visitor, eng
     state = visitor.poll(None, -1)[0]
     assert state["chips"] == []
     assert "only knows coloured cards" in state["advice"]["text"]
-    loading = Loading("", 1.0, replace(toy, world="", suggested=()))
+    loading = Loading("", 1.0, replace(toy, knowledge=Knowledge(), suggested=()))
     assert [chip["text"] for chip in visitor.poll(None, -1)[0]["chips"]] == list(GENERAL)
     assert visitor.poll(None, -1)[0]["advice"] is None
     loading = Loading("", 1.0, toy)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hermes.analysis.evidence import TierEvidence, Verdict, attribute_evidence
 from hermes.analysis.evidence_text import ATTENDED, most_held, named_layers, share_in_words
-from hermes.cards.truth import read_events, truth_of
+from hermes.ground_truth import GroundTruth
 from hermes.snapshot import Snapshot
 
 Judge = Callable[[Snapshot], Verdict | None]
@@ -34,16 +34,15 @@ def judge_of(
         sampled: Returns the sampled frames per second, to detect whether the model merges frames.
     """
     rate = fps or FINE_RATE
-    known_events = read_events(events, rate)
+    ground_truth = GroundTruth(events, rate)
 
     def judge(snapshot: Snapshot) -> Verdict | None:
         trace = snapshot.answer
         if trace is None:
             return None
-        if not known_events or math.isnan(trace.asked_seconds):
+        if not ground_truth or math.isnan(trace.asked_seconds):
             return attribute_evidence(trace, snapshot, None, None)
-        # Tolerate a tenth of a frame, because files store times in milliseconds.
-        truth = truth_of(trace.question, known_events, math.floor(trace.asked_seconds * rate + 0.1), rate)
+        truth = ground_truth.answer(trace.question, trace.asked_seconds)
         if truth is None:
             return attribute_evidence(trace, snapshot, None, None)
         reach = _reach(snapshot, sampled() if sampled else math.nan)

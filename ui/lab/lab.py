@@ -24,6 +24,7 @@ from ui.ordering import Turns
 from ui.player.clips import Clip
 from ui.runs.recordings import download_offer
 from ui.runs.runs import SPEEDS as REPLAY_SPEEDS
+from ui.settings.model_choice import KEEP, ModelChoice
 from ui.settings.model_loader import ModelLoader
 from ui.untrusted import finite
 
@@ -45,6 +46,7 @@ class Lab:
         downloads: Path | None = None,
         *,
         live: bool = True,
+        choice: ModelChoice = KEEP,
     ) -> None:
         """Create a lab without a run.
 
@@ -55,6 +57,7 @@ class Lab:
             runs: The bundled lab runs by id.
             downloads: Folder below which recordings are written.
             live: Whether memories can run here; otherwise only recorded runs are shown.
+            choice: Selects models by clip.
         """
         self._settings = settings
         self._loader = loader
@@ -62,6 +65,7 @@ class Lab:
         self._runs = runs
         self._downloads = downloads or Path(tempfile.gettempdir())
         self._live = live
+        self._choice = choice
         self.turns = Turns()
         self._lock = threading.RLock()
         self._run: LiveLab | None = None
@@ -119,7 +123,8 @@ class Lab:
             raise HermesError("Choose a budget and a speed from the lists.")
         listed = request.get("policies")
         names = [str(name) for name in listed] if isinstance(listed, Sequence) and not isinstance(listed, str) else []
-        settings = replace(self._settings, budget=int(budget), speed=SPEEDS[int(speed)], changed=())
+        model = self._choice.model_for("clip", clip.world, self._settings.model)
+        settings = replace(self._settings, model=model, budget=int(budget), speed=SPEEDS[int(speed)], changed=())
         self._starting = True
         try:
             run = LiveLab.start(self._loader, settings, names, clip)

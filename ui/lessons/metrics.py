@@ -21,8 +21,8 @@ from hermes.analysis.cache_cost import CacheShape, cache_bytes
 from hermes.analysis.evidence import is_right
 from hermes.assets import POCKET, PUBLISHED_MODELS
 from hermes.bench.machine import memory_bytes
-from hermes.cards.truth import read_events, truth_of
 from hermes.errors import HermesError
+from hermes.ground_truth import GroundTruth
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 from ui.lessons.conditions import Value
 
@@ -114,7 +114,7 @@ def tier_of(tier: str | None) -> int | None:
 
 def _event(sight: Sight, event: int) -> Any:
     if sight.clip is None or event >= len(sight.clip.events):
-        raise NotYetError("The times at which cards are shown are unknown for this clip. Start the lesson’s clip.")
+        raise NotYetError("The events of this clip are unknown. Start the lesson’s clip.")
     times = sight.clip.events[event]
     return metrics.during(sight.shot, float(times["start"]), float(times["end"]))
 
@@ -187,8 +187,7 @@ def _truth(sight: Sight) -> str:
     """Return the correct answer to the last question, from the clip's ground truth at the time of the question."""
     trace, clip = sight.answer, sight.clip
     if clip is not None and not math.isnan(trace.asked_seconds):
-        events = read_events(clip.events, clip.fps)
-        truth = truth_of(trace.question, events, math.floor(trace.asked_seconds * clip.fps + 0.1), clip.fps)
+        truth = GroundTruth(clip.events, clip.fps).answer(trace.question, trace.asked_seconds)
         if truth is not None:
             return truth.answer
     raise NotYetError("Ask the question with the button above: its true answer is known.")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from hermes.backbones.catalogue import CATALOGUE
+from hermes.backbones.shipped import shipped_models
 from hermes.errors import HermesError
 from hermes.importing import IMPORTING
 from ui.visitors.connections import key_of
@@ -28,7 +29,7 @@ def choices(names: tuple[str, ...], *, hub: bool, measured: bool = True) -> list
         hub: Whether to append the catalogue.
         measured: See `label`.
     """
-    listed = [("HERMES pocket · ships with the demo" if name == "pocket" else name, name) for name in names]
+    listed = [(shipped_label(name), name) for name in names]
     return (
         listed + [(label(model, measured=measured), model.id) for model in CATALOGUE if model.id not in names]
         if hub
@@ -36,21 +37,31 @@ def choices(names: tuple[str, ...], *, hub: bool, measured: bool = True) -> list
     )
 
 
+def shipped_label(name: str) -> str:
+    """Describe a shipped model in one line: its name, what it knows, and in which pictures. Return other names unchanged."""
+    model = shipped_models().get(name)
+    if model is None:
+        return name
+    pictures = "in camera pictures and videos" if model.knowledge.pictures else "in the bundled clips"
+    return f"{model.title} · knows {model.knowledge.subject} {pictures} · ships with the demo"
+
+
 def label(model: Listed, *, measured: bool = True) -> str:
-    """Describe a model of the catalogue in one line: name, published with HERMES or not, memory requirement and fit.
+    """Describe a model of the catalogue in one line: what it knows, published with HERMES or not, memory and fit.
 
     The memory requirement depends on the device. Without `measured` it is omitted, because detecting the device imports
     torch.
     """
     published = "published with HERMES" if model.published else "not published with HERMES"
+    known = f"{model.title} · any video"
     if not measured:
-        return f"{model.title} · {published}"
+        return f"{known} · {published}"
     with IMPORTING:
         from hermes.backbones import placement  # noqa: PLC0415 - loads torch
 
     memory = f"{placement.needed_here(model.weights) / GIB:.1f} GiB"
     note = NOTES[placement.fits(model.weights)]
-    return " · ".join(part for part in (model.title, published, f"needs {memory}", note) if part)
+    return " · ".join(part for part in (known, published, f"needs {memory}", note) if part)
 
 
 def consent_row(

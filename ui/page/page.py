@@ -28,7 +28,9 @@ from ui.options import Options
 from ui.page.document import Document
 from ui.page.explore import explore
 from ui.page.handlers import Handlers
+from ui.page.known_names import known_names
 from ui.page.memory_controls import MemoryControls
+from ui.page.props import PropsPage
 from ui.page.settings_drawer import SettingsDrawer
 from ui.page.theme import theme
 from ui.page.traffic import PageTraffic
@@ -36,6 +38,7 @@ from ui.page.update_stream import Updates
 from ui.page.wiring import wire_lab, wire_lessons, wire_page, wire_try_it
 from ui.player.clips import Clip, read_clips
 from ui.runs.runs import card, read_lab_runs, read_openings, read_runs
+from ui.settings.model_choice import KEEP, ModelChoice
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.autosave import Autosave
 from ui.visitors.connections import Connections
@@ -108,7 +111,8 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
     cards = [card(run, openings.get(run.id, 0.0)) for run in runs.values()]
     opening = _opening(runs, cards, clips, options, policies)
     line = None if options.clip_mode else WaitingLine(engine, webcam_seconds=60.0 * options.webcam_minutes)
-    given = (options.settings, loader, clips, policies, runs, Path(get_upload_folder()), lab_runs, line)
+    choice = ModelChoice.of_shipped() if options.automatic else KEEP
+    given = (options.settings, loader, clips, policies, runs, Path(get_upload_folder()), lab_runs, line, choice)
     autosave = Autosave(options.autosave, options.autosave_mb) if options.autosave else None
     uploads = Path(get_upload_folder())
     sessions = Sessions(_maker(loader, given, options), options.quota, uploads, Connections(), autosave)
@@ -135,7 +139,11 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
             with gr.Column():
                 others = len(options.models) > 1 or options.any_model
                 chat = part(
-                    "chat", ("ask", "halt", "run"), planned=options.clip_mode, models=others and not options.clip_mode
+                    "chat",
+                    ("ask", "halt", "run"),
+                    planned=options.clip_mode,
+                    models=others and not options.clip_mode,
+                    known=known_names(),
                 )
             with gr.Column():
                 part("memory", ())
@@ -201,6 +209,7 @@ def launch_options(
     """Return the arguments of `launch`: our middleware, script and style, a footer with only the API link."""
     middleware = [
         Middleware(PageTraffic, sessions=handlers.sessions),
+        Middleware(PropsPage),
         Middleware(Updates, poll=handlers.poll),
         Middleware(Document, moment=opening.payload if opening else None),
     ]

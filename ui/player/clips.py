@@ -12,6 +12,7 @@ from typing import Any
 
 from hermes import video
 from hermes.errors import HermesError
+from hermes.ground_truth import world_of
 from hermes.video.thumbnails import jpeg
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ class Clip:
         poster: Preview image as a data URL; "" if none could be made.
         events: The events listed in the clip's ground-truth file; empty if there is none.
         fps: Frame rate in which the event times are counted.
-        world: Name of the rendered world that it shows; "" for other videos.
+        world: Name of the world that it shows, "cards" or "objects"; "" for other videos.
     """
 
     id: str
@@ -78,7 +79,7 @@ def _read_clip(folder: Path, name: str) -> Clip:
     questions = tuple((str(q["text"]), float(q.get("at", 0.0))) for q in about.get("questions", ()))
     title, description = str(about.get("title", name)), str(about.get("description", ""))
     events = tuple(about.get("events", ()))
-    world = str(about.get("world", "cards" if events else ""))  # the bundled clips show cards
+    world = str(about.get("world", world_of(events)))
     fps = float(about.get("fps", 4.0))
     return Clip(name, path, title, description, seconds, questions, poster, events, fps, world)
 

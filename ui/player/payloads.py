@@ -5,16 +5,15 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+from hermes.backbones.card import Knowledge
+from hermes.ground_truth import kind_of
 from ui.player.clips import Clip
 from ui.player.source import Source
 from ui.settings.model_loader import Loading
 from ui.settings.policy_settings import Changed, badge_of
 
-WORLDS: Final[Mapping[str, str]] = MappingProxyType({"cards": "coloured cards"})
-"""What the models of rendered worlds know, by `Card.world`."""
 GENERAL: Final = ("What is happening now?", "What was shown first?", "Describe the video so far.")
 """Questions about a video of unknown content."""
 
@@ -50,6 +49,8 @@ def stream_state(view: LiveView | None, shown: int) -> dict[str, Any]:
         "frames": view.frame_index + 1,
         "answering": view.answering,
     }
+    if view.recognised is not None and view.frame_index >= 0:
+        state["recognised"] = {"name": view.recognised.named, "confidence": round(view.recognised.confidence, 2)}
     if view.frame_jpeg and view.frame_index != shown:
         state["frame"] = {"index": view.frame_index, "jpeg": base64.b64encode(view.frame_jpeg).decode("ascii")}
     return state
@@ -60,7 +61,12 @@ def about(model: Loading | None, policy: Any, changed: Changed = ()) -> dict[str
     info = model.info if model else None
     return {
         "model": info
-        and {"name": info.title, "about": info.about, "parameters": info.parameters, "device": info.device},
+        and {
+            "name": info.title,
+            "about": info.about,
+            "parameters": info.parameters,
+            "device": info.device,
+        },
         "progress": model.text if model else "",
         "error": model.error if model else None,
         "policy": {**policy_facts(policy), "badge": badge_of(policy, changed)},
@@ -95,38 +101,64 @@ def loading_progress(model: Loading | None) -> dict[str, Any] | None:
 def chips(source: Source, clip: Clip | None, model: Loading | None) -> list[dict[str, Any]]:
     """Return suggested questions, each with the earliest time (seconds) at which it makes sense.
 
-    Questions of the clip are preferred over those of the model. A model of a rendered world gets none about other videos.
+    Questions of the clip are preferred over those of the model. A model that knows one world gets none about videos of
+    others, and none of a kind that it does not answer well enough.
     """
     info = model.info if model else None
     if info is not None and not _fits(source, clip, info):
         return []
     if clip is not None and clip.questions:
-        earliest: Mapping[str, float] = dict(sorted(clip.questions, key=lambda question: -question[1]))
+        offered = [question for question in clip.questions if info is None or is_offered(question[0], info.knowledge)]
+        earliest: Mapping[str, float] = dict(sorted(offered, key=lambda question: -question[1]))
         return [{"text": text, "at": at} for text, at in sorted(earliest.items(), key=lambda question: question[1])]
     if info is None:
         return []
-    texts = info.suggested or (GENERAL if source.kind in ("upload", "camera") else ())
+    suggested = tuple(text for text in info.suggested if is_offered(text, info.knowledge))
+    texts = suggested or (GENERAL if source.kind in ("upload", "camera") and not info.knowledge.world else ())
     return [{"text": text, "at": 0.0} for text in texts]
 
 
+def is_offered(question: str, knowledge: Knowledge) -> bool:
+    """Whether a question may be suggested: the model answers its kind well enough, or does not limit the kinds."""
+    return knowledge.kinds is None or kind_of(question, knowledge.world) in knowledge.kinds
+
+
 def advice(source: Source, clip: Clip | None, model: Loading | None) -> dict[str, str] | None:
-    """Return a note if the model knows only a rendered world and the source may show something else, or None.
+    """Return a note on what the model knows if it knows only one world and the source may show something else, or None.
 
     Returns:
-        `text`, for the chat, and `answer`, for each answer.
+        `text`, for the chat, and `answer`, for each answer; `answer` is "" if the model suits the source.
     """
     info = model.info if model else None
-    if info is None or _fits(source, clip, info):
+    if info is None:
         return None
-    knows = WORLDS.get(info.world, info.world)
+    knows = info.knowledge.subject or info.knowledge.world
+    if _fits(source, clip, info):
+        if not info.knowledge.world or source.kind not in ("upload", "camera"):
+            return None
+        text = f"{info.title} knows {knows}, one at a time. What it recognises is shown in the picture, with its confidence."
+        return {"text": text, "answer": ""}
     return {
         "text": f"{info.title} only knows {knows}. It cannot understand other videos: watch its memory, not its answers.",
         "answer": f"The model only knows {knows}: watch the memory, not this answer.",
     }
 
 
+def answer_note(question: str, source: Source, clip: Clip | None, model: Loading | None) -> str:
+    """Return the note to show with an answer: that the model does not know the source or the kind of question; or ""."""
+    info = model.info if model else None
+    note = advice(source, clip, model)
+    if info is None or (note is not None and note["answer"]):
+        return note["answer"] if note is not None else ""
+    kind = kind_of(question, info.knowledge.world)
+    if kind is None or is_offered(question, info.knowledge):
+        return ""
+    return "In its evaluation, the model often answered this kind of question wrongly."
+
+
 def _fits(source: Source, clip: Clip | None, info: ModelInfo) -> bool:
-    """Whether a model can know what a source shows. A model of a rendered world only knows clips of that world."""
-    if not info.world or not source.kind:
+    """Whether a model can know what a source shows. A model of one world knows its clips, and pictures if it says so."""
+    knowledge = info.knowledge
+    if not knowledge.world or not source.kind:
         return True
-    return clip is not None and clip.world == info.world
+    return clip.world == knowledge.world if clip is not None and clip.world else knowledge.pictures

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from hermes.cards.truth import answer_at
+from hermes.ground_truth import GroundTruth
 from hermes.trace import Head
 from ui.player import payloads
 from ui.player.clips import Clip
@@ -33,7 +33,7 @@ def truth_of_clip(clip: Clip | None) -> Truth:
     """Return a function that gives the correct answer to a question at a stream time, or None if it is unknown."""
 
     def truth(question: str, seconds: float) -> str | None:
-        known = answer_at(question, clip.events, clip.fps, seconds) if clip else None
+        known = GroundTruth(clip.events, clip.fps).answer(question, seconds) if clip else None
         return known.answer if known else None
 
     return truth

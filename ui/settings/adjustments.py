@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ui.settings.budget import BudgetProposal, proposed_budget
+from ui.settings.model_choice import KEEP, ModelChoice
 from ui.settings.rate import lower_rate
 
 if TYPE_CHECKING:
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 class Adjustments:
     """The adjustments of one visitor. Callers must hold a lock, except where a method says that it is thread-safe."""
 
-    def __init__(self, loader: ModelLoader) -> None:
-        """Adjust nothing yet."""
+    def __init__(self, loader: ModelLoader, choice: ModelChoice = KEEP) -> None:
+        """Adjust nothing yet. `choice` selects models by source."""
         self._loader = loader
+        self._choice = choice
         self._chosen: set[str] = set()  # settings that the visitor chose
         self._usual_fps: float | None = None  # the frame rate before it was lowered
         self._proposal: BudgetProposal | None = None
@@ -33,6 +35,17 @@ class Adjustments:
             self._usual_fps = None
         if "budget" in self._chosen:
             self._proposal = None
+
+    def suitable_model(self, settings: StreamSettings, kind: str, world: str | None) -> StreamSettings:
+        """Return the settings with the model that suits a source, unless one was chosen; see `ModelChoice.model_for`."""
+        if "model" in self._chosen:
+            return settings
+        return replace(settings, model=self._choice.model_for(kind, world, settings.model))
+
+    def begin_loading(self, settings: StreamSettings) -> None:
+        """Load the model of `settings` in the background if it can be selected automatically."""
+        if settings.model in self._choice.models:
+            self._loader.begin(settings.model)
 
     def measured_rate(self, settings: StreamSettings) -> float | None:
         """Return the frames per second that the model achieves here; None if the speed does not matter or is unknown.

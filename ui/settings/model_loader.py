@@ -62,6 +62,19 @@ class ModelLoader:
         name = f"load {settings.model}"
         threading.Thread(target=self._try, args=(settings, agreed), name=name, daemon=True).start()
 
+    def begin(self, name: str) -> None:
+        """Load a model in a background thread unless it was requested before. `state` reports the progress."""
+        if name in self._states:
+            return
+        self._states[name] = Loading(f"Loading {name} …")
+        threading.Thread(target=self._ensure_quietly, args=(name,), name=f"load {name}", daemon=True).start()
+
+    def _ensure_quietly(self, name: str) -> None:
+        try:
+            self.ensure(name)
+        except HermesError as error:
+            logger.warning("%s could not be loaded: %s", name, error)
+
     def _try(self, settings: StreamSettings, agreed: bool) -> None:
         try:
             self.ensure(settings.model, agreed=agreed)

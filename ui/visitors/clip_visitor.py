@@ -187,7 +187,7 @@ class ClipVisitor(Visitor):
             turn = turns[answer.index] = self.conversation.begin(
                 request.questions[answer.index].text, answer.at, policy
             )
-            turn.note = (self._questions.advice(self.state.playing) or {}).get("answer", "")
+            turn.note = self._questions.answer_note(turn.question)
         turn.answer, turn.first_ms = answer.text, answer.first_ms
         turn.state = "error" if answer.error else "done" if answer.done else "writing"
         if turn.state == "done" and item.view is not None and item.view.snapshot is not None:

@@ -89,6 +89,8 @@ class Playback:
     def choose(self, source: Source) -> None:
         """Select a source, so that the page suggests its questions and shows the first frame of an upload before it starts.
 
+        The model that suits it is loaded in the background.
+
         Raises:
             VideoError: The upload cannot be played.
         """
@@ -107,7 +109,10 @@ class Playback:
             self.preview.open(source, state.settings, is_chosen)
         with state.lock:
             if is_chosen() and not state.is_playing:
-                self._settings.adjust(self._settings.suitable(source, state.settings))
+                # The settings of a stream keep its model until another one starts.
+                settings = self._settings.with_model(source) if live_stream(state.stream) is None else state.settings
+                self._settings.adjust(self._settings.suitable(source, settings))
+        self._settings.adjustments.begin_loading(self._settings.with_model(source))
 
     def start(self, source: Source, until: float | None = None) -> None:
         """Wait for the model, then play a source with an empty memory, or wait in the queue for a live slot.
@@ -125,7 +130,7 @@ class Playback:
         me = object()
         self._starting.add(me)
         try:
-            self._loader.ensure(self._state.settings.model)
+            self._loader.ensure(self._settings.with_model(source).model)
             self.when_free(partial(self._play, source, until))
         finally:
             self._starting.discard(me)
@@ -153,16 +158,16 @@ class Playback:
         state = self._state
         while is_wanted():
             before = state.settings
-            measured = self._settings.adjustments.measured_rate(before)
+            measured = self._settings.adjustments.measured_rate(self._settings.with_model(source))
             if source.kind == "upload":
                 self.preview.open(source, before, is_wanted)
             with state.lock:
                 if state.settings != before or not is_wanted():
                     continue
                 message = self._settings.adjust_to(source, measured)
-                settings = state.settings
+                adjusted, settings = state.settings, self._settings.with_model(source)
             with self._opened(source, settings) as opened, state.lock:
-                if not state.closed and state.settings == settings and is_wanted():
+                if not state.closed and state.settings == adjusted and is_wanted():
                     self._replace(source, settings, opened, until)
                     if message:
                         self._view.notify("info", message)
@@ -172,15 +177,19 @@ class Playback:
     def _replace(self, source: Source, settings: StreamSettings, opened: _OpenedFile, until: float | None) -> None:
         """Play a source that was opened instead of the current stream; the lock is held."""
         state = self._state
-        stream = live_stream(state.stream)
-        if stream is None:
-            stream = open_stream(self._loader, settings, source, opened.sampler)
-        else:
+        before = live_stream(state.stream)
+        if before is not None and before.settings.model == settings.model:
+            stream = before
             if stream.settings != settings:
                 stream.change(settings)
             play_source(stream, source, opened.sampler)
+        else:  # a stream has one model
+            stream = open_stream(self._loader, settings, source, opened.sampler, replacing=before)
         opened.used = True
+        self._settings.adjust(settings)
         state.stream = stream
+        if before is not None and before is not stream:
+            before.close()
         if until is not None:
             stream.skip_to(until)
         state.playing, state.native_fps = source, stream.file_fps
@@ -321,7 +330,8 @@ class Playback:
             if state.closed:
                 return
             before, state.stream = state.stream, replay
-            state.playing, state.native_fps = Source("run", replay.run.id, title=replay.run.title), None
+            state.chosen = state.playing = Source("run", replay.run.id, title=replay.run.title)
+            state.native_fps = None
             self._conversation.end_stream()
             self._view.begin(opening=opening)
         if before is not None:

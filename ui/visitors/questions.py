@@ -1,4 +1,4 @@
-"""The questions of one visitor: asked to what it watches, with the advice for models of a rendered world."""
+"""The questions of one visitor: asked to what it watches, with notes on what the model knows."""
 
 from __future__ import annotations
 
@@ -28,8 +28,7 @@ class Questions:
     def ask(self, question: str, *, wait: bool = True) -> Iterator[dict[str, Any]]:
         """Ask a question and yield a message for the chat after each piece of the answer; see `Conversation.ask`."""
         state = self._state
-        advice = self.advice(state.playing) if state.replay is None else None
-        note = advice["answer"] if advice else ""
+        note = self.answer_note(question) if state.replay is None else ""
         return self._conversation.ask(state.stream, question, self._settings.policy_title, note, wait=wait)
 
     def halt(self) -> None:
@@ -52,11 +51,16 @@ class Questions:
         return self._clips.get(source.id) if source.kind == "clip" else None
 
     def advice(self, source: Source) -> dict[str, Any] | None:
-        """Return the note that the model cannot answer questions about a source, or None if it can."""
-        return payloads.advice(source, self.clip_of(source), self._settings.model)
+        """Return the note on what the model knows of a source; None if there is none."""
+        return payloads.advice(source, self.clip_of(source), self._settings.model_for(source))
+
+    def answer_note(self, question: str) -> str:
+        """Return the note to show with the answer to a question; "" if there is none."""
+        source = self._state.playing
+        return payloads.answer_note(question, source, self.clip_of(source), self._settings.model_for(source))
 
     def shown_advice(self) -> dict[str, Any] | None:
-        """Return the note that the model does not know what the source shows, before and while it plays."""
-        if self._state.replay is not None:
+        """Return the note on what the model knows of the source, before and while it plays."""
+        if self._state.chosen.kind == "run":
             return None
         return self.advice(self._state.chosen) or self.advice(self._state.playing)

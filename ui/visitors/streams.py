@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from hermes.assets import SHIPPED
 from hermes.errors import HermesError
 from hermes.serving.slots import BusyError
 from ui.player.conversation import ChatTurn
@@ -22,16 +22,6 @@ if TYPE_CHECKING:
     from hermes.video import VideoSampler
 
 
-@contextmanager
-def _closed_on_failure(stream: LiveStream) -> Iterator[LiveStream]:
-    """Close a new stream if the block fails; otherwise it would keep its place in the engine."""
-    try:
-        yield stream
-    except BaseException:
-        stream.close()
-        raise
-
-
 def play_source(stream: LiveStream, source: Source, sampler: VideoSampler | None = None) -> None:
     """Play a source in a stream, with an empty memory. `sampler` has opened its file already; the stream closes it.
 
@@ -45,15 +35,34 @@ def play_source(stream: LiveStream, source: Source, sampler: VideoSampler | None
 
 
 def open_stream(
-    loader: ModelLoader, settings: StreamSettings, source: Source, sampler: VideoSampler | None = None
+    loader: ModelLoader,
+    settings: StreamSettings,
+    source: Source,
+    sampler: VideoSampler | None = None,
+    replacing: LiveStream | None = None,
 ) -> LiveStream:
-    """Open a stream that plays a source. The model must be loaded. `sampler` has opened its file; the stream closes it.
+    """Open a stream that plays a source. The model must be loaded.
+
+    Args:
+        loader: Provides the engine.
+        settings: Settings of the stream.
+        source: The source.
+        sampler: A sampler that has opened its file; the stream closes it.
+        replacing: The visitor's stream, whose live slot the new one takes over. It keeps the slot if the source cannot be
+            played.
 
     Raises:
         HermesError: There are too many streams, a setting is invalid, or the source cannot be played.
     """
-    with _closed_on_failure(loader.engine.open(settings)) as stream:
+    held = replacing is not None and loader.engine.is_live(replacing)
+    stream = loader.engine.open(settings, replacing)
+    try:
         play_source(stream, source, sampler)
+    except BaseException:
+        if replacing is not None and held:
+            return_slot(loader.engine, stream, replacing)
+        stream.close()
+        raise
     return stream
 
 
@@ -100,7 +109,8 @@ def check_restorable(
     """
     if saved.settings.policy not in policies:
         raise HermesError(f"The saved stream uses the policy “{saved.settings.policy}”, which is not available here.")
-    if saved.settings.model != first_settings.model and loader.state(saved.settings.model) is None:
+    known = saved.settings.model in (first_settings.model, *SHIPPED)
+    if not known and loader.state(saved.settings.model) is None:
         raise HermesError(f"The saved stream uses the model “{saved.settings.model}”. Load it first, then resume.")
 
 

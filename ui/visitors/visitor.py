@@ -26,6 +26,7 @@ from ui.player.source import Source, read_source
 from ui.runs.library import RunLibrary
 from ui.runs.recordings import Recordings
 from ui.runs.replay import Replay
+from ui.settings.model_choice import KEEP, ModelChoice
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.files import VisitorFiles
 from ui.visitors.interruptions import Interruptions
@@ -74,6 +75,7 @@ class Visitor:
         downloads: Path | None = None,
         lab_runs: Mapping[str, LabRun] = MappingProxyType({}),
         line: WaitingLine | None = None,
+        choice: ModelChoice = KEEP,
     ) -> None:
         """Create a visitor without a stream.
 
@@ -86,6 +88,7 @@ class Visitor:
             downloads: Folder below which the visitor's files are stored; None for a temporary folder.
             lab_runs: The bundled lab runs by id.
             line: The queue for live slots; None if a stream is refused when all are taken.
+            choice: Selects models by source.
         """
         self.state = state = VisitorState(settings, Source("clip", next(iter(clips), "")))
         self.first_settings = settings
@@ -94,7 +97,7 @@ class Visitor:
         self.uploads: dict[str, str] = {}
         self.turns = Turns()
         self.slot = LiveSlot(self, line)
-        self.lab = Lab(settings, loader, clips, lab_runs, self.files.path, live=self.live_lab)
+        self.lab = Lab(settings, loader, clips, lab_runs, self.files.path, live=self.live_lab, choice=choice)
         self.opened: Any = None
         self._loader = loader
         self._clips = clips
@@ -103,7 +106,7 @@ class Visitor:
         self._explorer = Explorer()
         self._preview = UploadPreview()
         self._view = PageView(state, clips, self.conversation)
-        self._settings = VisitorSettings(state, loader, policies, self._preview, self._view)
+        self._settings = VisitorSettings(state, loader, policies, self._preview, self._view, clips, choice)
         self._questions = Questions(state, self._settings, self.conversation, clips)
         self._playback = Playback(
             state, loader, self.slot, self._settings, self._preview, self._view, self.conversation
@@ -377,7 +380,7 @@ class Visitor:
             shown,
             playing=self.state.playing,
             settings=self.settings,
-            model=self._settings.model,
+            model=self._settings.model_for(self._subject[0]),
             policy=self._settings.policy,
             subject=self._subject,
             starting=self._playback.starting,
@@ -400,9 +403,10 @@ class Visitor:
 
     @property
     def _subject(self) -> tuple[Source, Clip | None]:
-        """The source that questions refer to: what plays live, or else what is selected."""
+        """The source that questions refer to: what plays live, or else what is selected or starts."""
         state = self.state
-        source = state.chosen if state.stream is None or state.replay is not None else state.playing
+        selected = state.stream is None or state.replay is not None or self._playback.starting
+        source = state.chosen if selected else state.playing
         return source, self._questions.clip_of(source)
 
     def close(self) -> None:

@@ -7,11 +7,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from ui.player.clips import Clip
 from ui.player.preview import UploadPreview
 from ui.player.source import Source
 from ui.settings import policy_settings
 from ui.settings.adjustments import Adjustments
+from ui.settings.model_choice import KEEP, ModelChoice
 from ui.settings.model_loader import Loading, ModelLoader
+from ui.visitors.live_slot import live_stream
 from ui.visitors.page_view import PageView
 from ui.visitors.state import VisitorState
 
@@ -34,6 +37,8 @@ class VisitorSettings:
         policies: Mapping[str, Any],
         preview: UploadPreview,
         view: PageView,
+        clips: Mapping[str, Clip],
+        choice: ModelChoice = KEEP,
     ) -> None:
         """Keep the settings of `state`.
 
@@ -43,13 +48,16 @@ class VisitorSettings:
             policies: The policies by name.
             preview: The chosen upload, whose facts determine the proposed budget.
             view: Marks changes on the time axis.
+            clips: The bundled clips by id.
+            choice: Selects models by source.
         """
         self._state = state
         self._loader = loader
         self._policies = policies
         self._preview = preview
         self._view = view
-        self.adjustments = Adjustments(loader)
+        self._clips = clips
+        self.adjustments = Adjustments(loader, choice)
         self.adjusted = 0
 
     @property
@@ -70,6 +78,19 @@ class VisitorSettings:
     def model(self) -> Loading | None:
         """Loading state of the selected model; None if it was never requested."""
         return self._loader.state(self._state.settings.model)
+
+    def with_model(self, source: Source) -> StreamSettings:
+        """Return the settings with the model that suits a source; see `Adjustments.suitable_model`."""
+        clip = self._clips.get(source.id) if source.kind == "clip" else None
+        return self.adjustments.suitable_model(
+            self._state.settings, source.kind, clip.world if clip is not None else None
+        )
+
+    def model_for(self, source: Source) -> Loading | None:
+        """Return the loading state of the model that plays a source or will play it; None if it was never requested."""
+        if live_stream(self._state.stream) is not None and source == self._state.playing:
+            return self.model
+        return self._loader.state(self.with_model(source).model)
 
     def after(self, changes: Mapping[str, Any]) -> StreamSettings:
         """Return the settings after `changes`. Another policy starts with its own defaults."""
@@ -127,8 +148,9 @@ class VisitorSettings:
             source: The source.
             measured: The frame rate that the model achieves; see `Adjustments.measured_rate`.
         """
-        settings, message = self.adjustments.achievable_rate(self._state.settings, measured)
-        self.adjust(self.suitable(source, settings))
+        settings, message = self.adjustments.achievable_rate(self.with_model(source), measured)
+        # The settings of a stream keep its model until another one has started.
+        self.adjust(replace(self.suitable(source, settings), model=self._state.settings.model))
         return message
 
     def adjust(self, settings: StreamSettings) -> None:

@@ -177,6 +177,18 @@ def _summary(evidence: Tensor) -> Tensor:
     return torch.cat([known.logsumexp(-1, keepdim=True), known.amax(-1, keepdim=True), evidence[..., -1:]], -1)
 
 
+def objects_in_frames(state: Tensor, objects: int) -> Tensor:
+    """Return the probability that each object is shown in each frame, float [B, objects].
+
+    Args:
+        state: Hidden state of the tower, float [B, N, hidden_size].
+        objects: Number of objects.
+    """
+    cover = 1 - state[..., objects + PLACES]
+    share = state[..., :objects].sum(1) / cover.sum(1, keepdim=True).clamp(min=1e-6)
+    return share * cover.topk(2, -1).values.mean(-1, keepdim=True)
+
+
 class ObjectTower(PreTrainedModel):
     """The vision tower of the model of everyday objects.
 

@@ -3,7 +3,8 @@ import test from "node:test";
 import { bytes, clock, count, percent, shortNumber, whole } from "../js/shared/format.js";
 import { cameraProblem, sendSize } from "../js/player/camera.js";
 import { mergeTurns, pickChips, turnOf } from "../js/player/chat.js";
-import { previewFacts } from "../js/player/player.js";
+import { previewFacts, seenText } from "../js/player/player.js";
+import { propsAddress } from "../js/player/source.js";
 import { mainButton, stateLine } from "../js/player/transport.js";
 import { queueText } from "../js/player/waiting.js";
 import { parseColour, shareAlpha } from "../js/shared/palette.js";
@@ -147,4 +148,14 @@ test("the place in the queue in words", () => {
 test("the facts of a chosen upload leave out what is unknown", () => {
   assert.equal(previewFacts({ seconds: 83.2, width: 640, height: 480, fps: 29.97, bytes: 1_250_000 }), "1:23 · 640 × 480 · 30 fps · 1.25 MB");
   assert.equal(previewFacts({ seconds: null, width: 640, height: 480, fps: null, bytes: 400 }), "640 × 480 · 400 B");
+});
+
+test("what the tower recognises, with its confidence", () => {
+  assert.equal(seenText({ name: "cup", confidence: 0.81 }), "Seen now: cup, 81 %");
+  assert.equal(seenText({ name: null, confidence: 0.3 }), "Seen now: no object that it knows");
+});
+
+test("the address of the props for a phone", () => {
+  assert.deepEqual(propsAddress("https://demo.example/app/"), { url: "https://demo.example/app/props", local: false, text: "https://demo.example/app/props" });
+  assert.deepEqual(propsAddress("http://127.0.0.1:7860/?run=none"), { url: "http://127.0.0.1:7860/props", local: true, text: "http://…:7860/props" });
 });

@@ -119,7 +119,7 @@ function build(part, element, props, shown = null) {
     if (lessonsWanted) lessons.open();
     receive = lessons.receive;
   } else if (part === "chat") {
-    receive = mountChat(element, bus, send, Boolean(props.planned), Boolean(props.models)).receive;
+    receive = mountChat(element, bus, send, Boolean(props.planned), Boolean(props.models), props.known).receive;
   } else receive = buildPlayer(element, props, send, shown);
   built.set(part, { post, receive });
 }

@@ -64,11 +64,12 @@ export function pickChips(chips, seconds, past = 3, ahead = 1) {
 }
 
 /** Build the chat inside `element`; `send(type, data)` calls the server. `planned`: questions are set before a run; `models`: another
- * model can be chosen. Returns {receive(message)}. */
-export function mountChat(element, bus, send, planned = false, models = false) {
+ * model can be chosen; `known`: what models with a list of names know, by title ({text, groups: [{group, names}]}).
+ * Returns {receive(message)}. */
+export function mountChat(element, bus, send, planned = false, models = false, known = {}) {
   const model = h("p", { class: "hl-about-model", id: "hl-about-model" }, "Loading the model …");
   const more = h("button", { type: "button", class: "hl-info", "aria-expanded": "false", "aria-controls": "hl-about-model", "aria-label": "About the model", title: "About the model",
-    onclick: () => more.setAttribute("aria-expanded", String(about.classList.toggle("is-open"))) }, "?");
+    onclick: () => openAbout(!about.classList.contains("is-open")) }, "?");
   const policy = h("p", { class: "hl-about-policy" });
   const log = h("ol", { class: "hl-log", "aria-label": "Questions and answers", tabindex: "0" });
   const invitation = h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything that the stream has shown so far.");
@@ -81,11 +82,13 @@ export function mountChat(element, bus, send, planned = false, models = false) {
   const halt = h("button", { type: "button", class: "hl-round", "aria-label": "Stop the answer", title: "Stop the answer", hidden: true }, icon("stop"));
   const hint = h("p", { class: "hl-hint", role: "status" });
   const clear = h("button", { type: "button", class: "hl-clear", title: "Remove the questions and answers; the memory stays", hidden: true, onclick: () => send("halt", { clear: true }) }, "Clear");
-  const advice = h("p", { class: "hl-advice", role: "note", hidden: true }, h("span"),
-    models ? h("button", { type: "button", class: "hl-link", onclick: () => bus.publish("open-settings", "model") }, "Choose another model") : null);
+  const another = models ? h("button", { type: "button", class: "hl-link", onclick: () => bus.publish("open-settings", "model") }, "Choose another model") : null;
+  const what = h("button", { type: "button", class: "hl-link", "aria-controls": "hl-about-names", onclick: () => openAbout(true) }, "What it knows");
+  const advice = h("p", { class: "hl-advice", role: "note", hidden: true }, h("span"), what, another);
+  const names = h("div", { class: "hl-names", id: "hl-about-names", tabindex: "0", role: "region", "aria-label": "What the model knows", hidden: true });
   const answers = makeAnswers(bus);
   const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });
-  const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, clear, more), model);
+  const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, clear, more), model, names);
   const form = h("form", { class: "hl-ask" }, input, halt, go);
   element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat" },
     about,
@@ -131,6 +134,23 @@ export function mountChat(element, bus, send, planned = false, models = false) {
 
   function busy(on) {
     halt.hidden = !on;
+  }
+
+  /** Show or hide the description of the model with the names that it knows. */
+  function openAbout(on) {
+    about.classList.toggle("is-open", on);
+    more.setAttribute("aria-expanded", String(on));
+    names.hidden = !on || !names.childElementCount;
+    if (on && !names.hidden) names.focus({ preventScroll: true });
+  }
+
+  /** Show the names that a model knows, by category; none for a model without a list. */
+  function showNames(title) {
+    if (names.dataset.title === title) return;
+    names.dataset.title = title;
+    const list = known[title];
+    names.replaceChildren(...(list ? [h("p", {}, list.text), h("dl", {}, list.groups.map(({ group, names: all }) => [h("dt", {}, group), h("dd", {}, all.join(", "))]).flat())] : []));
+    names.hidden = !list || !about.classList.contains("is-open");
   }
 
   /** Whether a turn belongs to the stream that is shown. */
@@ -259,9 +279,12 @@ export function mountChat(element, bus, send, planned = false, models = false) {
       turns.forEach(draw);
       drawDividers();
     }
+    const about = view.about;
+    showNames(about.model?.name ?? "");
     advice.hidden = !view.advice;
     setText(advice.firstChild, view.advice?.text ?? "");
-    const about = view.about;
+    what.hidden = !names.childElementCount;
+    if (another) another.hidden = !view.advice?.answer; // the model suits the source
     const text = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
     if (model.textContent !== `${about.model?.name ?? ""}${text}`) {
       model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), text);

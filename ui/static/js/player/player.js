@@ -1,7 +1,7 @@
 // The player: source, current frame and controls of the stream. It also receives the updates from the server.
 import { cameraProblem, makeCamera } from "./camera.js";
 import { h, icon, setText } from "../shared/dom.js";
-import { bytes, clock, shortNumber } from "../shared/format.js";
+import { bytes, clock, percent, shortNumber } from "../shared/format.js";
 import { makeRecord } from "./record.js";
 import { firstRun, linkTo, makeStrip } from "../runs/replay.js";
 import { onConnection, pageId } from "../page/identity.js";
@@ -14,6 +14,11 @@ import { makeWaiting } from "./waiting.js";
 /** Facts about a chosen upload {seconds, width, height, fps, bytes}, without those that are unknown. Pure. */
 export function previewFacts({ seconds, width, height, fps, bytes: size }) {
   return [seconds === null ? null : clock(seconds), `${width} × ${height}`, fps === null ? null : `${shortNumber(fps)} fps`, bytes(size)].filter(Boolean).join(" · ");
+}
+
+/** What the vision tower recognises in the current frame: {name (null: nothing), confidence}. Pure. */
+export function seenText({ name, confidence }) {
+  return name === null ? "Seen now: no object that it knows" : `Seen now: ${name}, ${percent(confidence)}`;
 }
 
 /**
@@ -129,6 +134,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const loading = h("div", { class: "hl-loading", hidden: true, role: "status" }, h("p"), h("div", { class: "hl-bar" }, h("i")));
     const tag = h("p", { class: "hl-tag", hidden: true }, "Model’s view");
     const facts = h("p", { class: "hl-tag hl-facts", hidden: true }, "");
+    const seen = h("p", { class: "hl-tag hl-seen", hidden: true, title: "What the vision tower recognises in this frame by itself. Answers come from the memory." }, "");
     const strip = makeStrip({ compare: (clip) => bus.publish("compare", { clip, seconds: view.position ?? 0 }), point: (seconds) => bus.publish("point", seconds), seek, live: goLive, link: (run, seconds) => linkTo(location.href, { id: run.id, seconds, layer: board()?.layer() }) });
     const record = makeRecord((action) => {
       act(action);
@@ -138,9 +144,9 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
       returning.root,
       source.tabs, h("div", { class: "hl-current-row" }, source.current, record.button),
-      h("div", { class: "hl-screen" }, poster, picture, self, tag, facts, big, loading, transport.line, waiting.root, source.panel),
+      h("div", { class: "hl-screen" }, poster, picture, self, tag, seen, facts, big, loading, transport.line, waiting.root, source.panel),
       h("div", { class: "hl-time" }, transport.time, transport.progress, strip.slider), transport.controls, record.line, notes, strip.root);
-    return { root, picture, poster, self, big, loading, tag, facts, notes, strip, record };
+    return { root, picture, poster, self, big, loading, tag, seen, facts, notes, strip, record };
   }
 
   function notice(note) {
@@ -208,6 +214,8 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     ui.picture.hidden = !here || Boolean(ui.picture.dataset.empty);
     ui.self.hidden = !camera.on || kind !== "camera";
     ui.tag.hidden = ui.picture.hidden;
+    ui.seen.hidden = ui.picture.hidden || !view.recognised;
+    if (view.recognised) setText(ui.seen, seenText(view.recognised));
     ui.facts.hidden = !upload || ui.poster.hidden;
     if (upload) setText(ui.facts, previewFacts(view.preview));
     ui.big.hidden = (running && here) || Boolean(view.waiting) || Boolean(view.loading) || (here && view.state === "ended");

@@ -6,6 +6,21 @@ import { runPanel } from "../runs/replay.js";
 
 const SOURCES = [["run", "Recorded"], ["clip", "Clips"], ["upload", "Upload"], ["camera", "Webcam"]];
 
+/** Where a phone finds the page of props: its address, or what is missing if the page is only served to this computer. Pure. */
+export function propsAddress(page) {
+  const url = new URL("props", page);
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
+  return { url: url.href, local, text: local ? `http://…:${url.port || 80}${url.pathname}` : url.href };
+}
+
+/** The note on props for visitors without objects at hand. */
+function propsNote(page) {
+  const { url, local, text } = propsAddress(page);
+  const link = h("a", { href: url, target: "_blank", rel: "noopener", class: "hl-link" }, "Show pictures of objects and cards");
+  const phone = local ? ` Start the server with --host 0.0.0.0, and open ${text} with the address of this computer.` : ` Its address: ${text}`;
+  return ["Nothing at hand? ", link, " on a phone and hold it up to the camera.", phone];
+}
+
 /**
  * Build the source selection.
  *
@@ -142,7 +157,8 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
   function cameraPanel() {
     if (planned) return noCamera();
     return h("p", { class: "hl-caption hl-camera-note" }, icon("camera"), h("span", {}, filming() ? "The camera is on. Press Stop to turn it off." : "Your camera stays off until you press Start."),
-      h("span", {}, "Frames are sent only to the computer that runs this page and are not stored."));
+      h("span", {}, "Frames are sent only to the computer that runs this page and are not stored."),
+      h("span", {}, ...propsNote(document.baseURI)));
   }
 
   /** Clip mode: explain why the webcam is not available. */

@@ -25,10 +25,12 @@ QUOTA = Quota(reload_seconds=0.2)
 
 
 @contextmanager
-def serve(folder: Path, quota: Quota = QUOTA, **options: Any) -> Iterator[tuple[str, Handlers]]:
+def serve(
+    folder: Path, quota: Quota = QUOTA, engine: Engine | None = None, **options: Any
+) -> Iterator[tuple[str, Handlers]]:
     """Serve a page with these `Options`, whose files lie below `folder`; yields its address and its handlers."""
     given = {"any_model": False, "clips": Path("/nowhere"), "quota": quota, **options}
-    engine = Engine()
+    engine = engine or Engine()
     with server_folder(folder):
         made = build(engine, hermes.POLICIES, Options(StreamSettings(), ("pocket",), **given))
         _, address, _ = made.blocks.launch(

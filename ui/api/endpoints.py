@@ -5,6 +5,8 @@ Annotations are evaluated at run time, because Gradio derives the schemas of the
 """
 
 import logging
+import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Final
@@ -31,6 +33,8 @@ MOST_FRAMES: Final = 16
 """Largest number of frames in one call of `push`."""
 MOST_PUSHING: Final = 16
 """Largest number of concurrent calls of `push`; later ones wait."""
+MOST_CALLS: Final = 4
+"""Largest number of concurrent calls of a client."""
 PUSH_SECONDS: Final = 20.0
 """Longest time that `push` waits for the model, in seconds."""
 
@@ -57,7 +61,9 @@ class Endpoints:
         self._sessions = sessions
         self._policies = policies
         self._clips = clips
-        self._pushing: set[str | None] = set()
+        self._calls: Counter[str] = Counter()
+        self._pushes: Counter[str] = Counter()
+        self._lock = threading.Lock()
 
     def add(self) -> None:
         """Add the endpoints to the current `gr.Blocks`."""
@@ -65,15 +71,40 @@ class Endpoints:
             gr.api(call, api_name=call.__name__, concurrency_limit=None, concurrency_id=f"api-{call.__name__}")
         gr.api(self.push, api_name="push", concurrency_limit=MOST_PUSHING, concurrency_id="api-push")
 
-    def _visitor(self, request: gr.Request) -> Visitor:
-        """Return the client's visitor.
+    @contextmanager
+    def _call(self, request: gr.Request) -> Iterator[Visitor]:
+        """Provide the client's visitor during a call, and report errors to the client as one sentence.
 
         Raises:
-            HermesError: There are too many visitors, or streams cannot run here.
+            gr.Error: There are too many visitors or calls, streams cannot run here, or the call failed.
         """
-        visitor = self._sessions.own(key_of(request))
-        check_live(visitor)
-        return visitor
+        busy = f"{MOST_CALLS} calls have not returned yet. Wait for one of them."
+        with _reported():
+            key = key_of(request)
+            visitor = self._sessions.own(key)
+            check_live(visitor)
+            with self._at_most(MOST_CALLS, self._calls, key, busy):
+                yield visitor
+
+    @contextmanager
+    def _at_most(self, most: int, calls: Counter[str], key: str | None, complaint: str) -> Iterator[None]:
+        """Limit the concurrent calls of a client, each of which occupies a thread of the server.
+
+        Raises:
+            HermesError: There are too many.
+        """
+        name = key or ""
+        with self._lock:
+            if calls[name] >= most:
+                raise HermesError(complaint)
+            calls[name] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                calls[name] -= 1
+                if not calls[name]:
+                    del calls[name]
 
     def options(self) -> dict[str, Any]:
         """List the bundled clips, with their length in seconds, and the policies."""
@@ -106,8 +137,7 @@ class Endpoints:
         Returns:
             The state of the stream, see `status`.
         """
-        with _reported():
-            visitor = self._visitor(request)
+        with self._call(request) as visitor:
             source = self._source(visitor, key_of(request), clip, video)
             return start_stream(
                 visitor,
@@ -149,34 +179,18 @@ class Endpoints:
         Returns:
             The state of the stream, see `status`.
         """
-        with _reported():
+        with self._call(request) as visitor:
             if not isinstance(frames, list) or not 1 <= len(frames) <= MOST_FRAMES:
                 raise HermesError(f"Send 1 to {MOST_FRAMES} frames in a call.")
             times = _times(seconds, len(frames))
-            visitor = self._visitor(request)
             stream = visitor.stream
             if stream is None or isinstance(stream, Replay):
                 raise HermesError(NO_STREAM)
             if visitor.slot.webcam_ended:
                 raise HermesError(ENDED)
-            with self._one_push(key_of(request)):
+            with self._at_most(1, self._pushes, key_of(request), "The previous call of /push has not returned yet."):
                 stream.put([_picture(*frame) for frame in enumerate(frames)], times, PUSH_SECONDS)
             return status_of(stream.view())
-
-    @contextmanager
-    def _one_push(self, key: str | None) -> Iterator[None]:
-        """Let a client push once at a time, so that it occupies one thread of the server.
-
-        Raises:
-            HermesError: The client is pushing already.
-        """
-        if key in self._pushing:
-            raise HermesError("The previous call of /push has not returned yet.")
-        self._pushing.add(key)
-        try:
-            yield
-        finally:
-            self._pushing.discard(key)
 
     def ask(self, request: gr.Request, question: str) -> Iterator[dict[str, Any]]:
         """Ask a question about the stream, at any time after its first frame.
@@ -189,8 +203,8 @@ class Endpoints:
             Several times, each with the complete answer so far: {answer, done, seconds, first_token_ms, attended}. The
             last one lists the frames that the answer attended to most.
         """
-        with _reported():
-            yield from answers(self._visitor(request), question)
+        with self._call(request) as visitor:
+            yield from answers(visitor, question)
 
     def status(self, request: gr.Request) -> dict[str, Any]:
         """Return the state of the client's stream.
@@ -200,13 +214,13 @@ class Endpoints:
         `of` this length; it starts by itself. `ends_in` is the number of seconds after which a stream of pushed frames ends
         because others wait; null if it does not end soon.
         """
-        with _reported():
-            return state_of(self._visitor(request))
+        with self._call(request) as visitor:
+            return state_of(visitor)
 
     def memory(self, request: gr.Request) -> dict[str, Any]:
         """Return what the memory retains: tokens per layer, and for each frame that has any, their number in each layer."""
-        with _reported():
-            stream = self._visitor(request).stream
+        with self._call(request) as visitor:
+            stream = visitor.stream
             snapshot = stream.view().snapshot if stream is not None else None
             if snapshot is None:
                 raise HermesError(NO_STREAM)

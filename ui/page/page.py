@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,8 @@ logger = logging.getLogger(__name__)
 TITLE = "HERMES Live"
 QUEUE_SECONDS = 0.01
 """Polling interval of Gradio's queue of events. Its own, 1 ms, uses several percent of a core while nothing happens."""
+SESSIONS = 512
+"""Sessions whose state Gradio keeps, about 70 kB each. The oldest are dropped."""
 HEADER = """<header class="hl-head"><h1>HERMES Live</h1>
 <p>A video model watches a stream and must forget most of it. Ask questions while it watches, and see what each layer
 still remembers.</p>
@@ -157,8 +160,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
-    page._queue.sleep_when_free = QUEUE_SECONDS  # noqa: SLF001 - Gradio has no option for it
-    page._queue.progress_update_sleep_when_free = 10 * QUEUE_SECONDS  # noqa: SLF001 - no event reports progress to it
+    _tune(page._queue)  # noqa: SLF001 - Gradio has no options for it
     stop = threading.Event()
     sessions.keep_sweeping(stop)
     if line is not None:
@@ -167,6 +169,15 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         autosave.keep_saving(sessions.visitors, stop)
     preload = partial(loader.preload, options.settings, agreed=options.agreed)
     return Page(page, handlers, opening, preload, _tools(sessions, policies, clips) if options.mcp else None)
+
+
+def _tune(queue: Any) -> None:
+    """Reduce what Gradio's queue of events uses."""
+    queue.sleep_when_free = QUEUE_SECONDS
+    queue.progress_update_sleep_when_free = 10 * QUEUE_SECONDS  # no event reports progress to it
+    # After each event, Gradio summarises up to 10,000 earlier ones for its monitoring page, which is not served.
+    queue.ANALYTICS_MAX_EVENTS = 1
+    queue.ANAYLTICS_CACHE_FREQUENCY = sys.maxsize
 
 
 def _tools(sessions: Sessions, policies: Mapping[str, Any], clips: Mapping[str, Clip]) -> McpTools:
@@ -224,6 +235,7 @@ def launch_options(
         "favicon_path": str(bundle.STATIC / "favicon.png"),
         "footer_links": ["api"],
         "run_history": False,
+        "state_session_capacity": SESSIONS,
         "max_file_size": f"{quota.upload_mb}mb",
         "ssr_mode": False,
         "enable_monitoring": False,

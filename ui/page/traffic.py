@@ -25,6 +25,7 @@ from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 
 from hermes.errors import HermesError
+from ui.page.event_checks import RefusedEventError, check_room, parse_event
 from ui.visitors.connections import SessionOwners, key_of_token, visitor_key
 from ui.visitors.registry import Sessions
 
@@ -101,19 +102,21 @@ class PageTraffic:
             await self._app(scope, receive, send)
 
     async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on an event, unless it names the session of another visitor."""
+        """Pass on an event, unless it names the session or a file of another visitor, or its client has too many."""
         body, more = b"", True
         while more:
             message = await receive()
             if message["type"] != "http.request":
                 return
             body, more = body + message.get("body", b""), message.get("more_body", False)
+        key = visitor_key(Headers(scope=scope), None)
         try:
-            data = json.loads(body)
-        except (ValueError, RecursionError):
-            await reply(send, 400, "The event is not valid JSON.")
+            data = parse_event(body, self._sessions.uploads(key))
+            session = data.get("session_hash") if isinstance(data, dict) else None
+            check_room(scope["app"].get_blocks()._queue, session)  # noqa: SLF001 - Gradio has no option for it
+        except RefusedEventError as error:
+            await reply(send, error.status, str(error))
             return
-        session = data.get("session_hash") if isinstance(data, dict) else None
         if not self._may_use(scope, session):
             await reply(send, 403, "This session belongs to another page.")
             return

@@ -31,6 +31,8 @@ ANSWERS_WITH_WORDS: Final = 6
 """Number of answers whose attention, word by word, is stored for a visitor."""
 WORDS_BYTES: Final = 2**26
 """Upper bound of this attention in bytes. The newest answer is always stored."""
+MOST_TURNS: Final = 1000
+"""Maximum number of turns of a visitor; the oldest are dropped."""
 OPEN: Final = ("waiting", "writing")
 """States of a question without a complete answer."""
 
@@ -170,8 +172,18 @@ class Conversation:
         """Add a question and return its turn. The caller writes the answer and the state."""
         with self._lock:
             turn = ChatTurn(next(self._ids), question, at, policy=policy, stream=self._stream)
-            self.turns.append(turn)
+            self._add(turn)
         return turn
+
+    def _add(self, turn: ChatTurn) -> None:
+        """Add a turn; the lock is held. The oldest turns beyond `MOST_TURNS` are dropped, except open ones."""
+        self.turns.append(turn)
+        surplus = len(self.turns) - MOST_TURNS
+        if surplus > 0:
+            dropped = {old.id for old in [other for other in self.turns if other.state not in OPEN][:surplus]}
+            self.turns = [other for other in self.turns if other.id not in dropped]
+            for number in dropped:
+                self._traces.pop(number, None)
 
     def keep_words(self, turn: ChatTurn, trace: AnswerTrace | None) -> None:
         """Store the attention of the words of a turn's answer, if `trace` is that of the turn. Old answers are dropped."""
@@ -221,7 +233,7 @@ class Conversation:
         """
         with self._lock:
             turn = ChatTurn(next(self._ids), question, None, "", "waiting", None, policy, self._stream, note)
-            self.turns.append(turn)
+            self._add(turn)
             waiting = [queued.turn for queued in self._queue]
             if stream is None:
                 turn.state, turn.answer = "error", "No frames yet. Press Start, then ask."

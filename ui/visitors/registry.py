@@ -10,7 +10,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -307,6 +307,12 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def uploads(self, key: str | None) -> Collection[str]:
+        """Return the paths of a visitor's uploads; empty if there is no such visitor."""
+        with self._lock:
+            place = self._places.get(key or "")
+            return tuple(place.visitor.uploads) if place is not None else ()
 
     def visitors(self) -> dict[str, Visitor]:
         """Return the current visitors by key."""

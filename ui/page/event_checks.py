@@ -1,0 +1,88 @@
+"""Checks of events before Gradio receives them: the files that they name, and how many a client has open.
+
+Gradio would download a URL that is given as a file, for any client, and keeps the messages of an event until its client
+reads them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Sequence
+from typing import Any, Final
+
+MOST_UNREAD: Final = 256
+"""Messages that may wait for a client that does not read them; then its events are refused. An event has about three."""
+MOST_EVENTS: Final = 40
+"""Events of a session that may be in progress."""
+MOST_SESSIONS: Final = 4000
+"""Sessions whose events Gradio remembers."""
+_MARK: Final = "gradio.FileData"
+
+
+class RefusedEventError(Exception):
+    """An event that is not passed on.
+
+    Attributes:
+        status: The HTTP status of the response; the message is its text.
+    """
+
+    def __init__(self, status: int, text: str) -> None:
+        """Refuse with a status and a sentence."""
+        super().__init__(text)
+        self.status = status
+
+
+def parse_event(body: bytes, files: Collection[str]) -> Any:
+    """Return the JSON value of an event.
+
+    Args:
+        body: The event.
+        files: Paths of the files that the sender has uploaded.
+
+    Raises:
+        RefusedEventError: It is not valid JSON, or names a file that is not among `files`.
+    """
+
+    def check(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        data = dict(pairs)
+        if len(data) != len(pairs):
+            raise RefusedEventError(400, "The event has duplicate names.")
+        meta = data.get("meta")
+        if isinstance(meta, dict) and meta.get("_type") == _MARK and data.get("path") not in files:
+            raise RefusedEventError(403, "This file was not uploaded here. URLs and other paths are not accepted.")
+        return data
+
+    # Only escapes can hide the mark. Without it, the faster parser is used.
+    named = _MARK.encode() in body or b"\\u" in body
+    try:
+        return json.loads(body, object_pairs_hook=check if named else None)
+    except (ValueError, RecursionError):
+        raise RefusedEventError(400, "The event is not valid JSON.") from None
+
+
+def check_room(queue: Any, session: Any) -> None:
+    """Check that a client reads the messages of its events, and has not too many of them.
+
+    Args:
+        queue: Gradio's queue.
+        session: The session of the event.
+
+    Raises:
+        RefusedEventError: There are too many unread messages or open events.
+    """
+    _forget_old_sessions(queue)
+    messages = queue.pending_messages_per_session.get(session) if isinstance(session, str) else None
+    if messages is None:
+        return
+    if messages.qsize() >= MOST_UNREAD:
+        raise RefusedEventError(429, "The answers to earlier events were not read. Read them, or use another session.")
+    if sum(event.session_hash == session for event in list(queue.event_ids_to_events.values())) >= MOST_EVENTS:
+        raise RefusedEventError(429, "Too many events are in progress. Wait until one of them is done.")
+
+
+def _forget_old_sessions(queue: Any) -> None:
+    """Drop the events of sessions whose messages Gradio has dropped."""
+    pending = queue.pending_event_ids_session
+    if len(pending) > MOST_SESSIONS:
+        for session in [session for session in pending if session not in queue.pending_messages_per_session]:
+            del pending[session]

@@ -67,9 +67,15 @@ class ScheduledStream:
         """
         if self._closed:
             raise HermesError("This stream was closed." if self._freed is None else FREED)
+        self._reschedule()
+
+    def _reschedule(self) -> None:
+        """Schedule the stream again if the engine has stopped to; see `fail`."""
         if self._expelled:
-            self._host.schedule(self)
             self._expelled = False
+            self._host.schedule(self)
+            if self._closed:  # meanwhile
+                self._host.forget(self)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:
@@ -87,8 +93,8 @@ class ScheduledStream:
             self._free_slot()
 
     def _free_slot(self) -> None:
-        """Free the live slot if the source has ended."""
-        if self._source.state in ("ended", "failed"):
+        """Free the live slot if the source has ended, or there is none."""
+        if self._source.state in ("empty", "ended", "failed"):
             self._host.finish(self)
 
     def _clear(self) -> None:
@@ -176,12 +182,11 @@ class ScheduledStream:
 
     def discard(self) -> None:
         """See `hermes.serving.roles.TurnTaker.discard`. The last view stays, with an error message."""
-        with self._lock:
-            if self._closed or self._host.is_live(self) or self._answers.busy:
+        with self._lock.step() as acquired:  # the worker never waits for an action; it tries again
+            if not acquired or self._closed or self._host.is_live(self) or self._answers.busy:
                 return
             self._freed = replace(self.view(), state="ended", error=FREED)
-            self._closed = True
-        self.close()
+            self.close()
 
     def close(self) -> None:
         """Free the memory. The stream cannot be used afterwards."""
@@ -191,6 +196,7 @@ class ScheduledStream:
         attempt(self._source.end)
         with self._lock:
             attempt(partial(self._answers.finish, _nothing), self._source.clear, self._memory.close)
+        self._host.forget(self)  # again: an action in progress may have taken a slot
 
     def _finish_answer(self) -> None:
         # Publish before the end is signalled, so that the next view contains the answer's trace.

@@ -135,9 +135,9 @@ class LiveStream(ScheduledStream):
                     self._source.resume(self._memory.session.seconds)
 
     def yield_slot(self) -> None:
-        """Give up the live slot of a paused stream for others. `resume` takes another one."""
-        with self._lock:
-            if self._source.state == "paused":
+        """Give up the live slot of a paused stream for others, unless it is busy. `resume` takes another one."""
+        with self._lock.step() as acquired:  # does not wait for an action or a step: the caller serves all visitors
+            if acquired and self._source.state == "paused":
                 self._host.finish(self)
 
     def skip_to(self, seconds: float) -> None:
@@ -162,10 +162,11 @@ class LiveStream(ScheduledStream):
         """
         with self._lock:
             self._source.require()
-            if self._source.player:
-                self.play(self._source.player.path, self._source.title)
-            else:
-                self.camera()
+            player, title = self._source.player, self._source.title
+        if player is not None:
+            self.play(player.path, title)
+        else:
+            self.camera()
 
     # Questions ----------------------------------------------------------------------------------------------------
 
@@ -182,7 +183,9 @@ class LiveStream(ScheduledStream):
         """
         self._require_open()
         self._memory.session.check_question(question, frames_follow=self._source.is_camera)
-        return self._answers.begin(partial(self._start_answer, question, time.perf_counter()))
+        pieces = self._answers.begin(partial(self._start_answer, question, time.perf_counter()))
+        self._reschedule()  # the engine may have stopped to schedule it since the check
+        return pieces
 
     def _start_answer(self, question: str, asked: float) -> Iterator[str]:
         """Encode the camera frames that still wait, so that the answer sees them, and start it."""
@@ -241,13 +244,24 @@ class LiveStream(ScheduledStream):
     def _change_model(self, settings: StreamSettings) -> str:
         model = self._host.model(settings.model)
         open_session(model, settings)  # raises before anything is changed
-        player, title = self._source.player, self._source.title
-        if player is not None:
-            self._host.enter(self)  # may raise, before anything is changed
-        self._model, self.settings, self._source.chunk = model, settings, settings.chunk
-        self._clear()
-        if player is not None:
-            self.play(player.path, title)
+        source, title = self._source, self._source.title
+        filming = source.is_camera and source.state in ("playing", "paused")
+        player = source.open(source.player.path, settings) if source.player is not None else None
+        try:
+            if player is not None or filming:
+                self._host.enter(self)  # may raise, like the calls before, before anything is changed
+            self._model, self.settings, source.chunk = model, settings, settings.chunk
+            self._clear()
+            if player is not None:
+                source.use(player, title)
+            elif filming:
+                source.use_camera()
+        except BaseException:
+            if player is not None:
+                player.stop()  # frees its decoder
+            raise
+        finally:
+            self._free_slot()
         return f"A memory belongs to one model, so the stream restarts with {model.card.name}."
 
     # Display ----------------------------------------------------------------------------------------------------------

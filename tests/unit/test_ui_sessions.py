@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 
 import pytest
+from held import Held, underway
+from patience import PATIENCE, until
 
 import hermes
 from hermes.errors import HermesError
@@ -311,11 +314,11 @@ def test_files_of_a_killed_server_are_deleted_and_those_of_a_running_one_stay(tm
 def test_a_reloaded_page_keeps_its_visitor_also_through_a_later_interruption(registry):
     sessions = registry()
     visitor = connect(sessions, "a")
-    sessions.left("a")
+    since = sessions.left("a")
     drop(sessions, "a")
     assert connect(sessions, "a") is visitor  # the new page
     drop(sessions, "a")  # its connection is interrupted when the time to return ends
-    sessions.close_unless_back("a")
+    sessions.close_unless_back("a", since)
     assert connect(sessions, "a") is visitor
 
 
@@ -326,8 +329,67 @@ def test_a_closed_page_gives_its_place_away_at_once_and_is_closed_later(registry
     drop(sessions, "a")
     assert connect(sessions, "b") is not first
     assert list(sessions.visitors()) == ["b"]
-    sessions.left("b")
+    since = sessions.left("b")
     drop(sessions, "b")
     assert list(sessions.visitors()) == ["b"]
-    sessions.close_unless_back("b")
+    sessions.close_unless_back("b", since)
     assert not sessions.visitors()
+
+
+def test_a_page_that_is_reloaded_twice_has_its_time_to_return_twice(registry):
+    sessions = registry()
+    visitor = connect(sessions, "a")
+    first = sessions.left("a")
+    drop(sessions, "a")
+    assert connect(sessions, "a") is visitor
+    second = sessions.left("a")
+    drop(sessions, "a")
+    sessions.close_unless_back("a", first)  # its time ends while the page loads for the second time
+    assert connect(sessions, "a") is visitor
+    second = sessions.left("a")
+    sessions.close_unless_back("a", second)
+    assert visitor.state.closed
+
+
+def test_a_page_that_returns_in_time_is_not_closed(registry, monkeypatch):
+    """It returns while the sweep pauses another visitor, which takes long."""
+    sessions = registry()
+    visitor, other = connect(sessions, "a"), connect(sessions, "b")
+    drop(sessions, "b")
+    drop(sessions, "a")
+    held, dropped = Held(other.disconnect), sessions._places["a"].dropped
+    monkeypatch.setattr(other, "disconnect", held)
+    with underway(held, lambda: sessions.sweep(dropped + 59)):
+        assert connect(sessions, "a") is visitor
+    assert not visitor.state.closed
+
+
+def test_a_visitor_that_is_slow_to_close_or_fails_holds_up_no_other(registry, monkeypatch):
+    sessions = registry()
+    slow, broken, other = (connect(sessions, key) for key in "abc")
+    held = Held(slow.lab.close)
+    monkeypatch.setattr(slow.lab, "close", held)
+    monkeypatch.setattr(broken.lab, "close", lambda: 1 / 0)
+    with underway(held, lambda: sessions.sweep(sessions._places["c"].heard + 601)):
+        until(lambda: other.state.closed)
+        assert len(sessions) == 0
+        connect(sessions, "d")
+    until(lambda: broken.slot._closed)
+    with pytest.raises(HermesError, match="closed"):
+        broken.files.folder  # noqa: B018 - the other steps were done
+
+
+def test_a_file_that_is_moved_while_its_visitor_leaves_is_deleted(registry, tmp_path, monkeypatch):
+    sessions = registry()
+    visitor = connect(sessions, "a")
+    upload = tmp_path / "an-upload" / "film.mp4"
+    upload.parent.mkdir()
+    upload.write_bytes(b"private")
+    moving = Held(shutil.move)
+    monkeypatch.setattr(shutil, "move", moving)
+    leaving = threading.Thread(target=visitor.files.close)
+    with underway(moving, lambda: visitor.files.take(upload)):
+        leaving.start()
+    leaving.join(PATIENCE)
+    assert not visitor.files.path.exists()
+    assert not upload.exists()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import threading
+
 import pytest
-from patience import until
+import tiny
+from held import Held, underway
+from patience import PATIENCE, until
 from visitors import playing
 
 from hermes import trace
@@ -79,3 +83,31 @@ def test_another_policy_begins_with_its_own_defaults(make_visitor):
     visitor.change(policy="sliding-window")
     assert visitor.settings.changed == ()
     assert visitor.try_it({})["policy"]["name"] == "sliding-window"
+
+
+def test_a_change_keeps_what_is_changed_while_its_model_is_loaded(make_visitor, monkeypatch, engine, tmp_path):
+    other = str(tiny.llava_onevision(tmp_path, seed=1))
+    engine.load(other)
+    visitor = make_visitor()
+    loading = Held(visitor._loader.ensure)
+    monkeypatch.setattr(visitor._loader, "ensure", loading)
+    with underway(loading, lambda: visitor.change(model=other)):
+        visitor.change(budget=48)
+        visitor.try_it({"name": "smoothing", "value": False})
+    now = visitor.settings
+    assert (now.model, now.budget, now.changed) == (other, 48, (("smoothing", False),))
+
+
+def test_settings_of_a_policy_that_change_at_the_same_time_are_both_kept(make_visitor, monkeypatch):
+    visitor = make_visitor()
+    changing = Held(visitor.change)
+    monkeypatch.setattr(visitor, "change", changing)
+    first = threading.Thread(target=lambda: visitor.try_it({"name": "smoothing", "value": False}))
+    second = threading.Thread(target=lambda: visitor.try_it({"name": "tiers", "value": "all sensory"}))
+    first.start()
+    assert changing.entered.wait(PATIENCE)
+    second.start()
+    changing.go_on.set()
+    for thread in (first, second):
+        thread.join(PATIENCE)
+    assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))

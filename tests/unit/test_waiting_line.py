@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+from types import SimpleNamespace
 
 import pytest
 from patience import PATIENCE
@@ -10,6 +12,7 @@ from patience import PATIENCE
 from hermes.errors import HermesError
 from hermes.serving import slots
 from hermes.serving.slots import BusyError, Slots
+from ui.visitors.live_slot import LiveSlot
 from ui.visitors.waiting_line import PAUSED_SECONDS, WaitingLine
 
 
@@ -233,6 +236,45 @@ def test_a_start_that_fails_gives_its_reservation_back(hall, line):
         line.run(first, broken)
     assert line.position(first) is None
     assert line.run(second, second.play("clip"))
+
+
+class PausedStream:
+    """A paused stream that counts how often it gave up its slot."""
+
+    yielded = 0
+
+    def view(self):
+        return SimpleNamespace(state="paused")
+
+    def yield_slot(self):
+        self.yielded += 1
+
+
+def test_a_stream_that_paused_by_itself_keeps_its_slot_for_as_long_as_another(line):
+    """For example at the end of a step of a lesson."""
+    slot, stream = LiveSlot(Guest(None, "a"), line), PausedStream()
+    for now in (1000.0, 1000.0 + PAUSED_SECONDS - 1):
+        slot.yield_if_paused(stream, now)
+    assert not stream.yielded
+    slot.yield_if_paused(stream, 1000.0 + PAUSED_SECONDS)
+    assert stream.yielded == 1
+    slot.note_pause(paused=False)
+    slot.yield_if_paused(stream, 2000.0)
+    assert stream.yielded == 1, "it has played in between"
+    slot.yield_if_paused(stream, math.inf)
+    assert stream.yielded == 2, "its page is away"
+
+
+def test_a_visitor_whose_stream_fails_does_not_hold_up_the_queue(hall, line, caplog):
+    first, second = Guest(hall, "a"), Guest(hall, "b")
+    line.run(first, first.play("clip"))
+    first.yield_slot = lambda _: 1 / 0
+    line.run(second, second.play("clip"))
+    serve(line)
+    assert "could not give up its slot" in caplog.text
+    first.end()
+    serve(line)
+    assert second.started == ["clip"]
 
 
 def test_a_free_slot_is_announced(hall, line):

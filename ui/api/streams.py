@@ -48,7 +48,8 @@ def start_stream(
         fps=finite(frames_per_second, 0.0) or first.fps,
         speed=finite(speed, 0.0) or math.inf,
     )
-    visitor.start(source)
+    with visitor.turns.take(None):  # limits the calls in progress
+        visitor.start(source)
     return state_of(visitor)
 
 
@@ -83,6 +84,8 @@ def answers(visitor: Visitor, question: Any) -> Iterator[dict[str, Any]]:
     turn: dict[str, Any] = {}
     for message in visitor.ask(question if isinstance(question, str) else "", wait=False):
         turn = visitor.conversation.turn(message["asked"]) or turn
+        if not turn:
+            raise HermesError("The question was removed from the conversation.")
         if turn["state"] == "error":
             raise HermesError(turn["answer"])
         yield {"answer": turn["answer"], "done": False, "seconds": turn["at"]}

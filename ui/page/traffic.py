@@ -167,15 +167,15 @@ class PageTraffic:
             more = message["type"] == "http.request" and message.get("more_body", False)
         key = key_of_token(body.decode("latin-1"))
         if key is not None:
-            await asyncio.to_thread(self._sessions.left, key)
-            task = asyncio.create_task(self._close_unless_back(key))
+            since = await asyncio.to_thread(self._sessions.left, key)
+            task = asyncio.create_task(self._close_unless_back(key, since))
             self._leaving.add(task)
             task.add_done_callback(self._leaving.discard)
         await reply(send, 204 if key is not None else 400)
 
-    async def _close_unless_back(self, key: str) -> None:
+    async def _close_unless_back(self, key: str, since: float | None) -> None:
         await asyncio.sleep(self._sessions.quota.reload_seconds)
-        await asyncio.to_thread(self._sessions.close_unless_back, key)
+        await asyncio.to_thread(self._sessions.close_unless_back, key, since)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on an upload, and replace the paths in the response by those in the visitor's folder."""

@@ -221,14 +221,15 @@ class ClipVisitor(Visitor):
         Raises:
             HermesError: A setting is invalid; nothing was changed.
         """
-        settings = self._settings.after(changes)
-        if settings == self.settings:
-            return []
-        if settings.model != self.settings.model:
-            raise HermesError("The model is loaded at startup and cannot be changed here.")
-        settings.check()
-        open_session(self._loader.engine.model(settings.model), settings).close()
-        self.state.settings = settings
+        with self.state.lock:
+            settings = self._settings.after(changes)
+            if settings == self.settings:
+                return []
+            if settings.model != self.settings.model:
+                raise HermesError("The model is loaded at startup and cannot be changed here.")
+            settings.check()
+            open_session(self._loader.engine.model(settings.model), settings).close()
+            self.state.settings = settings
         return ["Applies to the next run."]
 
     def load(self, name: str, *, agreed: bool = False) -> Iterator[str]:  # noqa: ARG002 - interface of Visitor

@@ -56,8 +56,11 @@ class VisitorFiles:
         """
         own = self.folder / secrets.token_hex(16)
         try:
-            own.mkdir(mode=0o700)
-            return Path(shutil.move(path, own / path.name))
+            with self._lock:  # `close` deletes what is complete
+                if self._closed:
+                    raise HermesError("This page was closed.")
+                own.mkdir(mode=0o700)
+                return Path(shutil.move(path, own / path.name))
         except OSError as error:
             raise HermesError(f"The file could not be stored: {os.strerror(error.errno or 0)}.") from error
 

@@ -31,7 +31,7 @@ class LiveSlot:
         self._line = line
         self._request = object()  # the last request; earlier ones are dropped
         self._closed = False
-        self._paused_at = 0.0
+        self._paused_at: float | None = None
         self.webcam_since: float | None = None
         self.webcam_ended = False
 
@@ -55,7 +55,7 @@ class LiveSlot:
             if not self._holds_slot:
                 self.webcam_since = None
             if is_wanted() and start(is_wanted):
-                self.webcam_ended = False
+                self._paused_at, self.webcam_ended = None, False
                 if waited:
                     began()
 
@@ -86,13 +86,20 @@ class LiveSlot:
         if self._line is not None:
             self._line.leave(self._visitor)
 
-    def note_pause(self) -> None:
-        """Record that the stream is paused now."""
-        self._paused_at = self._line.clock() if self._line is not None else 0.0
+    def note_pause(self, *, paused: bool = True) -> None:
+        """Record that the stream is paused now, or plays."""
+        self._paused_at = self._line.clock() if self._line is not None and paused else None
 
     def yield_if_paused(self, stream: LiveStream, now: float) -> None:
-        """Give up the slot of a stream that has been paused for `PAUSED_SECONDS` at time `now`."""
-        if now - self._paused_at >= PAUSED_SECONDS and stream.view().state == "paused":
+        """Give up the slot of a stream that has been paused for `PAUSED_SECONDS` at time `now`.
+
+        A stream that has paused by itself, at the end of a step of a lesson, counts as paused from the first call.
+        """
+        if stream.view().state != "paused":
+            return
+        if self._paused_at is None:
+            self._paused_at = now if math.isfinite(now) else 0.0
+        if now - self._paused_at >= PAUSED_SECONDS:
             stream.yield_slot()
 
     @property

@@ -260,8 +260,7 @@ class Playback:
         stream = self._state.stream
         if stream is None or action not in TRANSPORT:
             return
-        if action == "pause":
-            self._slot.note_pause()
+        self._slot.note_pause(paused=action == "pause")
         live = live_stream(stream) if action == "resume" else None
         if live is not None and not self._loader.engine.is_live(live):
             self.when_free(partial(self._resume, live))

@@ -10,8 +10,9 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,8 @@ logger = logging.getLogger(__name__)
 CONNECTION_SECONDS = 2.0
 """How long the first event of a page waits for the page's connection, which can arrive later."""
 MOST_WAITING = 4
+SWEEP_SECONDS = 5.0
+"""How long a sweep waits for a visitor to pause or close. It then continues in the background."""
 PAUSE_SECONDS = 3.0
 """A stream pauses after its page has been disconnected for this long. A reload or reconnect takes less."""
 
@@ -67,7 +70,7 @@ class _Place:
         client: Network address of the visitor.
         heard: Time of the last event from its page.
         dropped: Time at which its last connection ended; None while it is connected.
-        left: Whether its page was closed or reloaded, and has not connected since.
+        left: Time at which its page was closed or reloaded; None if it has connected since.
         paused: Whether its stream was paused because the connection was lost.
         guest: The visitor that replaces it during a lesson.
         switching: Held while the stream is paused or resumed because of a guest or the connection.
@@ -77,7 +80,7 @@ class _Place:
     client: str
     heard: float
     dropped: float | None = None
-    left: bool = False
+    left: float | None = None
     paused: bool = False
     guest: Visitor | None = None
     switching: threading.Lock = field(default_factory=threading.Lock)
@@ -171,6 +174,8 @@ class Sessions:
         visitor = self._make()
         surplus: list[Visitor | None] = []
         try:
+            if self._autosave is not None:
+                visitor.offer_saved(self._autosave.offer(key))
             with self._lock:
                 place = self._places.get(key)
                 if place is None:
@@ -180,8 +185,6 @@ class Sessions:
                     now = time.monotonic()
                     live = self.connections is None or self.connections.is_live(key)  # it may have ended meanwhile
                     place = self._places[key] = _Place(visitor, client, now, None if live else now)
-                    if self._autosave is not None:
-                        visitor.offer_saved(self._autosave.offer(key))
                 else:
                     surplus.append(visitor)  # another event of the page created it first
         except BaseException:
@@ -228,7 +231,7 @@ class Sessions:
             place = self._places.get(key)
             if place is None or place.dropped is None:
                 return
-            place.dropped, place.left, place.heard = None, False, time.monotonic()
+            place.dropped, place.left, place.heard = None, None, time.monotonic()
             paused, place.paused = place.paused, False
             if self.connections is not None:
                 place.client = self.connections.client(key)
@@ -237,24 +240,30 @@ class Sessions:
                 (place.guest or place.visitor).reconnect()
             logger.info("A visitor reconnected")
 
-    def left(self, key: str) -> None:
-        """Handle a closed or reloaded page: others may take its place and its live slot. Its connections no longer count."""
+    def left(self, key: str) -> float | None:
+        """Handle a closed or reloaded page: others may take its place and its live slot. Its connections no longer count.
+
+        Returns:
+            The time, for `close_unless_back`; None if the page has no visitor.
+        """
         if self.connections is not None:
             self.connections.left(key)
         with self._lock:
             place = self._places.get(key)
             if place is None:
-                return
-            place.dropped, place.left = time.monotonic(), True
+                return None
+            since = time.monotonic()
+            place.dropped = place.left = since
             pausing, place.paused = not place.paused, True
         if pausing:
             _pause(place)  # at once, so that others can take the live slot
+        return since
 
-    def close_unless_back(self, key: str) -> None:
-        """Close a visitor whose page was closed, unless the page has connected since."""
+    def close_unless_back(self, key: str, since: float | None) -> None:
+        """Close a visitor whose page was closed at time `since`, unless the page has connected since, or left again."""
         with self._lock:
             place = self._places.get(key)
-            visitors = self._pop(key) if place is not None and place.left else []
+            visitors = self._pop(key) if place is not None and since is not None and place.left == since else []
         _close_all(visitors)
 
     def disconnected(self, key: str) -> None:
@@ -399,16 +408,14 @@ class Sessions:
             ]
             for place in pausing:
                 place.paused = True
-            gone = [
+            over = [
                 key
                 for key, place in self._places.items()
                 if (now - place.heard > self.quota.idle_seconds)
                 or (place.dropped is not None and now - place.dropped > self.quota.grace_seconds)
             ]
-        for place in pausing:
-            _pause(place)
-        for key in gone:
-            self.close(key)
+            gone = [self._pop(key) for key in over]  # with the lock, so that none of them returns meanwhile
+        _apart([partial(_pause, place) for place in pausing] + [partial(_close_all, visitors) for visitors in gone])
         return len(gone)
 
     def keep_sweeping(self, stop: threading.Event, every: float = 1.0) -> None:
@@ -429,6 +436,15 @@ def _pause(place: _Place) -> None:
     with place.switching:
         if place.paused:
             (place.guest or place.visitor).disconnect()
+
+
+def _apart(actions: Sequence[Callable[[], None]]) -> None:
+    """Run actions on several visitors in a thread each. One that takes long, or fails, does not hold up the others."""
+    threads = [threading.Thread(target=action, name="leave a visitor", daemon=True) for action in actions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SWEEP_SECONDS)
 
 
 def _close_all(visitors: Iterable[Visitor | None]) -> None:

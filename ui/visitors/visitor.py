@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -414,12 +415,11 @@ class Visitor:
         with self.state.lock:
             self.state.closed = True
             stream, self.state.stream = self.state.stream, None
-        self.slot.close()
-        self._preview.close()
-        self._recordings.close()
-        self._explorer.close()
-        self.lab.close()
-        self.conversation.halt()
-        if stream is not None:
-            stream.close()
-        self.files.close()
+        with ExitStack() as steps:  # an error in one does not omit the others
+            steps.callback(self.files.close)
+            if stream is not None:
+                steps.callback(stream.close)
+            for part in (self.conversation.halt, self.lab.close, self._explorer.close, self._recordings.close):
+                steps.callback(part)
+            steps.callback(self._preview.close)
+            steps.callback(self.slot.close)

@@ -121,6 +121,8 @@ class VisitorSettings:
             self._loader.ensure(settings.model, agreed=agreed)
         messages: list[str] = []
         with state.lock:
+            settings = self.after(changes)  # again: others may have changed while the model was loaded
+            settings.check()
             if state.stream is not None and not getattr(state.stream, "freed", False):
                 messages = state.stream.change(settings)
                 if settings.model != state.settings.model:
@@ -165,12 +167,13 @@ class VisitorSettings:
 
     def try_it(self, request: Mapping[str, Any], change: Callable[..., list[str]]) -> dict[str, Any]:
         """Apply a request of the policy settings panel by `change`, and return the panel's message."""
-        info = self.model.info if self.model else None
+        state, info = self._state, self.model.info if self.model else None
 
         def apply(changed: policy_settings.Changed, guidance: str | None) -> list[str]:
-            return change(changed=changed, guidance=guidance or self._state.settings.guidance)
+            return change(changed=changed, guidance=guidance or state.settings.guidance)
 
-        return policy_settings.apply(self.policy, info, lambda: self._state.settings, request, apply)
+        with state.lock:  # a request changes one setting and keeps the others
+            return policy_settings.apply(self.policy, info, lambda: state.settings, request, apply)
 
     def facts(self) -> dict[str, str]:
         """Return `name`, `title` and `badge` of the policy with its changed settings."""

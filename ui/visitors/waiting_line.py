@@ -235,7 +235,10 @@ class WaitingLine:
         for visitor, away in known.items():
             if self._has_room():
                 break
-            visitor.yield_slot(math.inf if away else self.clock())
+            try:
+                visitor.yield_slot(math.inf if away else self.clock())
+            except Exception:
+                logger.exception("A paused stream could not give up its slot")
         with self._lock:
             room = self._has_room()
             for visitor in self._present():

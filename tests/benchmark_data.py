@@ -16,7 +16,7 @@ from hermes.benchmarks.catalogue import BENCHMARKS
 from hermes.benchmarks.responder import TimedReply
 from hermes.benchmarks.results import ResultsFile
 from hermes.benchmarks.run import answer_here, run_benchmark
-from hermes.session.stream_session import QuestionError
+from hermes.session.questions import QuestionError
 
 SAMPLES = Path(__file__).parent / "data" / "benchmarks"
 SAMPLE_OF = {

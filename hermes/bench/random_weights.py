@@ -27,6 +27,7 @@ from hermes.bench.machine import rss_bytes
 from hermes.bench.stream import Frames
 from hermes.memory.cache import Provenance
 from hermes.memory.watched_attention import NAME as ATTENTION
+from hermes.session.ingest import opened_cache
 from hermes.session.stream_session import StreamSession
 
 QUESTION = "What was the first card?"
@@ -184,7 +185,7 @@ def _first_token(session: StreamSession) -> float:
 
 def _bare_prefill(model: Backbone, session: StreamSession, chunk: int) -> float:
     """Return the seconds to prefill as many tokens as a chunk has, on a branch of the memory."""
-    cache = session._opened_cache()  # noqa: SLF001 - measures the decoder on this memory
+    cache = opened_cache(session)
     tokens = chunk // session.layout.frames_per_step * session.layout.grid[0] * session.layout.grid[1]
     embeddings = torch.randn(1, tokens, model.text_config.hidden_size, device=model.device).to(model.dtype)
 

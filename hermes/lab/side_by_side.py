@@ -27,7 +27,8 @@ from hermes.serving.roles import Host
 from hermes.serving.scheduling import CONTENDED_CHUNK, Kind, Work
 from hermes.serving.source import FrameSource
 from hermes.serving.step_lock import StepLock
-from hermes.session.stream_session import QuestionError, StreamSession
+from hermes.session.questions import QuestionError
+from hermes.session.stream_session import StreamSession
 from hermes.snapshot import Snapshot
 from hermes.video.thumbnails import jpeg
 from hermes.view import StreamSettings

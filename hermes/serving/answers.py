@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 from hermes.errors import HermesError
 from hermes.out_of_memory import ANSWER_FAILED, attempt
-from hermes.session.stream_session import QuestionError
+from hermes.session.questions import QuestionError
 
 POLL_SECONDS = 1.0
 """Maximum delay in seconds until a consumer notices an end whose notification was lost."""

@@ -5,48 +5,25 @@ Not thread-safe: callers that share a session between threads must serialise acc
 
 from __future__ import annotations
 
-import logging
-import math
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import fields, replace
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from hermes.analysis.token_history import TokenHistoryLog
 from hermes.backbones.base import NOMINAL_SIZE, Backbone
 from hermes.errors import HermesError
-from hermes.memory.cache import MemoryCache, Provenance, reindex
-from hermes.memory.chunk import Chunk
 from hermes.memory.encoded import Encode, Frames, Layout
-from hermes.memory.guidance import GuidanceMode, measure
-from hermes.memory.guidance_prompts import options_of
-from hermes.memory.watched_attention import AttentionRecorder
-from hermes.policies import SHARED_SETTINGS, Policy, Step, make_policy, policy_of
-from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, Outcome, Recall, largest_budget, reserve
+from hermes.policies import SHARED_SETTINGS, Policy, make_policy, policy_of
+from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, largest_budget
 from hermes.policies.presets import preset_of
-from hermes.session import storage
-from hermes.session.answer import Answer
-from hermes.session.inputs import checked
+from hermes.session import ingest, questions, storage
 from hermes.session.record import SessionHistory, SessionStats
 from hermes.session.snapshotting import take_snapshot
 from hermes.session.state import SessionState
-from hermes.snapshot import PROMPT, Eviction, Snapshot
-
-logger = logging.getLogger(__name__)
-
-LONGEST_QUESTION: Final = 8000
-"""Characters of a question. A model with little context accepts fewer."""
-
-
-class QuestionError(HermesError):
-    """An invalid question."""
+from hermes.snapshot import Snapshot
 
 
 class StreamSession:
@@ -58,6 +35,8 @@ class StreamSession:
         chunk: Maximum number of frames per prefill (published: 16).
         stats: Counters and wall times.
         token_history: Score records of all evictions, within a size limit.
+        encode: Encodes frames, by default with the model.
+        state: The memory, and what is known of the stream; see `SessionState`.
     """
 
     def __init__(
@@ -100,7 +79,7 @@ class StreamSession:
         self.chunk = chunk
         self.stats = SessionStats()
         self.token_history = TokenHistoryLog()
-        self._encode = encode or model.encode
+        self.encode = encode or model.encode
         self.state = SessionState()
 
     # The stream ---------------------------------------------------------------------------------------------------
@@ -116,178 +95,7 @@ class StreamSession:
             FramesError: Shape, type or times are invalid; no frame was encoded.
             ContextFullError: The policy holds more tokens than the model supports; the memory so far is unchanged.
         """
-        newest = self.state.pending[-1][1] if self.state.pending else self.seconds
-        self.state.pending.extend(checked(frames, times, None if np.isnan(newest) else newest))
-        while (ready := self._ready_frames()) > 0:
-            chunk, self.state.pending = self.state.pending[:ready], self.state.pending[ready:]
-            try:
-                self._push_chunk(chunk)
-            except BaseException:
-                self.state.pending = []
-                raise
-
-    def _ready_frames(self) -> int:
-        """Number of frames of the next chunk: whole steps only, since models may merge frames."""
-        if not self.state.pending:
-            return 0
-        merged = self._layout_for(self.state.pending).frames_per_step
-        most = max(self.chunk // merged, 1) * merged
-        return min(len(self.state.pending) // merged * merged, most)
-
-    def _layout_for(self, pending: list[tuple[Frames, float]]) -> Layout:
-        """Return the stream's layout, determined by the size and spacing of the first frames."""
-        if self.state.layout is not None:
-            return self.state.layout
-        height, width = pending[0][0].shape[:2]
-        gaps = np.diff([seconds for _, seconds in pending])
-        return self.model.layout(height, width, float(np.median(gaps)) if len(gaps) else None)
-
-    @torch.inference_mode()
-    def _push_chunk(self, chunk: list[tuple[Frames, float]]) -> None:
-        began = time.perf_counter()
-        history = self.state.history
-        layout = self._layout_for(chunk)
-        if self.state.layout is None:
-            self.policy.check_layout(layout)
-        cache = self._opened_cache()
-        step = self._step(cache, layout)
-        seconds = np.array([at for _, at in chunk])
-        steps_before = len(history.times)
-        encoded = self._encode([frame for frame, _ in chunk], seconds, steps_before, layout)
-        tokens = encoded.embeddings.shape[1]
-        # A step has the time of its last frame, when it is complete.
-        step_seconds = seconds[layout.frames_per_step - 1 :: layout.frames_per_step]
-        previous = dict(self.state.policy_state.tensors)
-        try:
-            reduced = self.policy.on_frames(step, Chunk.of(encoded, steps_before, torch.from_numpy(step_seconds)))
-            if reduced.tokens:
-                self._note(self.policy.make_room(step, int(reduced.encoded.offsets.max()) + 1))
-            step = self._prefill(step, reduced, layout)
-        except BaseException:
-            self.state.policy_state.tensors = previous
-            raise
-        # The frames are in the memory now: record them even if the eviction below fails.
-        self.state.layout = layout
-        self.state.objects = encoded.objects[-1] if encoded.objects is not None else None
-        history.times.extend(step_seconds)
-        history.sequence += 1
-        self.stats.frames_seen += len(chunk)
-        self.stats.tokens_seen += tokens
-        encoded_at = time.perf_counter()
-        self._note(self.policy.after_encode(step))
-        self.stats.encode_seconds += encoded_at - began
-        self.stats.management_seconds += time.perf_counter() - encoded_at
-
-    def _prefill(self, step: Step, chunk: Chunk, layout: Layout) -> Step:
-        """Prefill a reduced chunk under the policy's attention mask; returns the step with its attention."""
-        cache = step.cache
-        cache.retract(chunk.retract)
-        if not chunk.tokens:
-            return replace(step, chunk=chunk)
-        positions = self.model.chunk_positions(cache, chunk.encoded, chunk.first_step, layout)
-        visible, rows = self.policy.encode_view(step, chunk), self.policy.watched_rows(step, chunk)
-        recorder = None
-        if rows is not None:
-            keys = [layer.length + chunk.tokens for layer in cache.layers]
-            recorder = AttentionRecorder(keys, [rows] * len(keys), past_visible=visible is None)
-        embeddings, encoded = chunk.encoded.embeddings, chunk.encoded
-        self.model.prefill(
-            embeddings, positions, chunk.provenance, cache, recorder, encoded, visible, chunk.open_tokens
-        )
-        return replace(step, chunk=chunk, attention=recorder)
-
-    @torch.inference_mode()
-    def _with_pending(self, cache: MemoryCache) -> MemoryCache:
-        """Return the memory with the pending frames, whose step is completed by repeating the newest one.
-
-        The step is prefilled on a branch, without eviction: cache, positions and counters are unchanged, and the branch may
-        hold one step more than the budget. The released code repeats the last frame of a clip in the same way.
-
-        Returns:
-            A branch of `cache`; `cache` itself if no frame is pending or the model has no positions left for it.
-        """
-        if not self.state.pending:
-            return cache
-        layout, first = self.layout, self.steps_seen
-        merged = layout.frames_per_step
-        chunk = self.state.pending + self.state.pending[-1:] * (-len(self.state.pending) % merged)
-        seconds = np.array([at for _, at in chunk])
-        # Not `self._encode`, which may store the result as that of the real step.
-        encoded = self.model.encode([frame for frame, _ in chunk], seconds, first, layout)
-        branch = cache.branch()
-        try:
-            step = self._step(branch, layout)
-            reduced = self.policy.on_frames(
-                step, Chunk.of(encoded, first, torch.from_numpy(seconds[merged - 1 :: merged]))
-            )
-            for layer in branch.layers:
-                layer.shared = bool(reduced.retract)  # replaced tokens belong to `cache`: copy before writing
-            if reduced.tokens and not self._has_room(branch, int(reduced.encoded.offsets.max()) + 1):
-                logger.warning("no positions are left for the newest frame, so this answer does not see it")
-                cache.release(branch)
-                return cache
-            self._prefill(step, reduced, layout)
-        except BaseException:
-            cache.release(branch)
-            raise
-        return branch
-
-    def _has_room(self, branch: MemoryCache, positions: int) -> bool:
-        """Return whether a branch has that many positions left; compacts it if that helps."""
-        most = self.model.max_positions - reserve(self.model) // 2
-        if int(branch.next_positions().max()) + positions <= most + 1:
-            return True
-        if self.policy.has_budget:
-            for layer in branch.layers:
-                layer.shared = True  # copy before the keys are rotated
-                reindex(layer, branch.prompt_len, self.model.rotary)
-        return int(branch.next_positions().max()) + positions <= most + 1
-
-    def _note(self, outcome: Outcome | None) -> None:
-        """Record an eviction."""
-        if outcome is None:
-            return
-        self.state.history.evictions.append(
-            Eviction(
-                sequence=self.state.history.sequence,
-                seconds=self.seconds,
-                frames_seen=self.steps_seen,
-                evicted=np.asarray(outcome.evicted, np.int64),
-                merged=np.asarray(outcome.merged, np.int64),
-                reindexed=np.asarray(outcome.reindexed, np.bool_),
-            )
-        )
-        if outcome.scores is not None:
-            history = self.state.history
-            self.token_history.add(outcome.scores.at(history.sequence, self.seconds, self.steps_seen))
-
-    def _opened_cache(self) -> MemoryCache:
-        """Return the cache; on first use, create it and prefill the prompt."""
-        if self.state.cache is None:
-            model = self.model
-            released = model.released_text() if self.policy.answer_settings().released_chat else None
-            self.state.released_chat = released is not None
-            ids = model.tokenize(model.head_text() if released is None else released[0])
-            chunk = self.chunk * model.tokens_per_frame
-            budget = self.policy.budget if self.policy.has_budget else 4 * chunk
-            cache = model.new_cache(len(ids) + budget + chunk + 512)
-            zero = torch.zeros(model.num_layers, dtype=torch.long, device=model.device)
-            provenance = Provenance.of_text(len(ids), model.device, PROMPT)
-            model.prefill(model.embed(ids), model.text_positions(zero, len(ids)), provenance, cache)
-            cache.prompt_len = len(ids)
-            self.state.cache = cache
-        return self.state.cache
-
-    def _step(self, cache: MemoryCache, layout: Layout) -> Step:
-        def measure_guidance(
-            wanted: Sequence[bool], mode: GuidanceMode, tiers: Sequence[int] | None = None
-        ) -> list[Tensor | None]:
-            return measure(self.model, cache, self._tier_prompts(), wanted, mode, tiers)
-
-        return Step(self.model, cache, measure_guidance, self.state.policy_state, layout.grid)
-
-    def _tier_prompts(self) -> dict[int, str]:
-        return self.policy.tier_prompts(self.model.card.guidance, self.state.history.conversation)
+        ingest.push(self, frames, times)
 
     def question_text(self, question: str, prefix: str = "") -> str:
         """Return the text that is prefilled for a question, in the chat format with which the stream started.
@@ -296,9 +104,7 @@ class StreamSession:
             question: The question.
             prefix: Start of the answer, if the question lists options.
         """
-        released = self.model.released_text() if self.state.released_chat else None
-        tail = self.model.tail_text(question) if released is None else released[1].replace("{question}", question)
-        return tail + (prefix if options_of(question) else "")
+        return questions.question_text(self, question, prefix)
 
     # The conversation ---------------------------------------------------------------------------------------------
 
@@ -312,22 +118,7 @@ class StreamSession:
         Raises:
             QuestionError: The question is empty, too long or not valid Unicode, or no frame was seen yet.
         """
-        question = question.strip()
-        if not question:
-            raise QuestionError("The question is empty.")
-        if len(question) > LONGEST_QUESTION:
-            raise QuestionError(
-                f"The question is too long: it has {len(question):,} characters; at most {LONGEST_QUESTION:,} are allowed."
-            )
-        try:
-            question.encode()
-        except UnicodeEncodeError as error:
-            raise QuestionError(
-                "The question contains characters that are not valid Unicode. Type it again."
-            ) from error
-        if not frames_follow and not len(self.state.history.times):
-            raise QuestionError("Nothing has been seen yet: let the stream run for a moment, then ask.")
-        return question
+        return questions.check_question(self, question, frames_follow=frames_follow)
 
     def ask(
         self,
@@ -359,58 +150,15 @@ class StreamSession:
         Raises:
             QuestionError: The question is empty or too long, or no frame was seen yet.
         """
-        question = self.check_question(question)
-        longest = max_new_tokens if max_new_tokens is not None else self.model.card.max_new_tokens
-        if longest < 1:
-            raise QuestionError(f"An answer must have at least one token, not {longest}.")
-        own = self.policy.answer_settings()
-        penalty = own.repetition_penalty if repetition_penalty is None else repetition_penalty
-        if not 1 <= penalty < float("inf"):
-            raise QuestionError(f"The repetition penalty must be 1 or more, not {penalty:g}.")
-        asked = time.perf_counter() if asked is None else asked
-        prefix = own.prefix if answer_prefix is None else answer_prefix
-        ids = self.model.tokenize(self.question_text(question, prefix))
-        room = reserve(self.model) // 2 - min(longest, reserve(self.model) // 4)
-        if len(ids) > room:
-            raise QuestionError(f"The question is too long: it has {len(ids)} tokens, and there is room for {room}.")
-        longest = min(longest, reserve(self.model) // 4)
-        cache, state = self._opened_cache(), self.state.policy_state
-        tensors = dict(state.tensors)
-        memory = self._with_pending(cache)
-        try:
-            step = replace(self._step(memory, self.layout), question=self.model.tokenize(question))
-            recall = self.policy.before_answer(step, ids) or Recall(memory)
-            answer = Answer(
-                self.model, recall.memory, ids, longest, asked, self.steps_seen, recall.moved_bytes, penalty
-            )
-        except BaseException:
-            cache.release(memory)
-            raise
-        finally:
-            if memory is not cache:
-                state.tensors = tensors  # as before the pending frames
-        release = partial(cache.release, memory)
-        if not record:
-            return _unrecorded(answer, release)
-        return self._answering(question, answer, self.seconds, release)
-
-    def _answering(
-        self, question: str, answer: Answer, asked_seconds: float, release: Callable[[], None]
-    ) -> Iterator[str]:
-        try:
-            for piece in answer:
-                self.stats.first_token_seconds = answer.first_token_seconds
-                yield piece
-        finally:
-            answer.close()
-            release()
-            if math.isfinite(answer.first_token_seconds):  # otherwise it failed, or was stopped before it began
-                self.stats.first_token_seconds = answer.first_token_seconds
-                self.stats.questions += 1
-                trace = answer.trace(question, asked_seconds)
-                self.state.history.conversation = (question, trace.answer)
-                self.state.history.answer = trace
-                self.state.history.sequence += 1
+        return questions.ask(
+            self,
+            question,
+            max_new_tokens,
+            asked,
+            answer_prefix=answer_prefix,
+            repetition_penalty=repetition_penalty,
+            record=record,
+        )
 
     # State and settings -------------------------------------------------------------------------------------------
 
@@ -525,14 +273,6 @@ class StreamSession:
         self.state.history = SessionHistory()
         self.token_history = TokenHistoryLog()
         self.stats = SessionStats()
-
-
-def _unrecorded(answer: Answer, release: Callable[[], None]) -> Iterator[str]:
-    try:
-        yield from answer
-    finally:
-        answer.close()
-        release()
 
 
 def _own_settings(policy: Policy) -> dict[str, object]:

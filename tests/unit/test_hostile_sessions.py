@@ -16,9 +16,9 @@ from safetensors.torch import save_file
 
 import hermes
 from hermes.files.limits import SESSION_LIMITS
+from hermes.session.questions import QuestionError
 from hermes.session.record import EvictionLog
 from hermes.session.storage import SessionFileError
-from hermes.session.stream_session import QuestionError
 from hermes.snapshot import Evictions
 
 CASES = Path(__file__).parents[1] / "data" / "sessions"

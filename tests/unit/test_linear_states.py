@@ -18,6 +18,7 @@ from hermes.memory.cache import Provenance
 from hermes.memory.guidance import measure
 from hermes.memory.tiers import tier_of_layers
 from hermes.policies.ops.probe import probe_attention
+from hermes.session.ingest import tier_prompts
 from hermes.session.storage import SessionFileError
 from hermes.view import LiveView
 from ui.board.encoder import BoardEncoder
@@ -87,7 +88,7 @@ def test_questions_and_guidance_leave_the_states_as_they_were(model):
     said = "".join(session.ask(QUESTION, max_new_tokens=4))
     assert_equal_states(session.state.cache, before)
     wanted = [True] * model.num_layers
-    measure(model, session.state.cache, session._tier_prompts(), wanted, "forward")
+    measure(model, session.state.cache, tier_prompts(session), wanted, "forward")
     assert_equal_states(session.state.cache, before)
     assert "".join(session.ask(QUESTION, max_new_tokens=4)) == said
 

@@ -151,9 +151,29 @@ class SideBySide:
             self._source.pause()
 
     def resume(self) -> None:
-        """Restart the clock."""
+        """Restart the clock.
+
+        Raises:
+            BusyError: The run has given up its live slot, and all are taken.
+            HermesError: Its memories were freed meanwhile.
+        """
         with self._lock:
-            self._source.resume(self._clock)
+            if self._closed:
+                raise HermesError("The memories of this comparison were freed for other visitors. Start it again.")
+            if self._source.state == "paused":
+                self._host.enter(self)
+                self._source.resume(self._clock)
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether the run holds a live slot of the engine."""
+        return self._host.is_live(self)
+
+    def yield_slot(self) -> None:
+        """Give up the live slot of a paused run for others, unless it is busy. `resume` takes another one."""
+        with self._lock.step() as acquired:
+            if acquired and self._source.state == "paused":
+                self._host.finish(self)
 
     def ask(self, question: str) -> None:
         """Ask all policies as soon as they have seen the same frames; `view` shows the answers.
@@ -353,6 +373,7 @@ class SideBySide:
             for lane in self._lanes:
                 lane.pieces = None
                 attempt(lane.session.close)
+        self._host.forget(self)  # again: an action in progress may have taken a slot
 
 
 def _lane(model: Backbone, cell: Cell, settings: StreamSettings) -> Lane:

@@ -15,6 +15,8 @@ S = TypeVar("S")
 FINISHED_BYTES: Final = 1_000_000_000
 """Total size of the finished memories that are kept in addition to one memory per slot. The oldest are freed first."""
 
+BUSY: Final = "All live slots are busy; recordings still work. Please try again in a moment."
+
 
 class BusyError(HermesError):
     """All live slots are taken."""
@@ -45,7 +47,7 @@ class Slots(Generic[S]):
             BusyError: All slots are taken.
         """
         if self.free <= 0:
-            raise BusyError("All live slots are busy; recordings still work. Please try again in a moment.")
+            raise BusyError(BUSY)
 
     def take(self, stream: S, replacing: S | None = None) -> None:
         """Give a stream a slot. Does nothing if it holds one.

@@ -188,6 +188,37 @@ def test_a_page_that_is_left_frees_its_slot_at_once_and_waits_when_it_returns(pa
     until(lambda: player(page)["state"] == "playing" and player(page)["frames"] > frames)
 
 
+def lab_state(page, key=KEY):
+    return json.loads(page.poll_lab({}, key))
+
+
+@pytest.mark.parametrize("page", [1], indirect=True)
+def test_a_comparison_neither_overtakes_the_queue_nor_keeps_a_slot_while_it_is_paused(page):
+    page.lab_action(LAB | {"speed": 1}, KEY)
+    until(lambda: lab_state(page)["state"] == "playing")
+    page.lab_action({"action": "pause"}, KEY)
+    page.act(START, OTHER)
+    assert player(page, OTHER)["waiting"] == {"place": 1, "of": 1}
+    page.sessions.own(KEY).slot.set_away(away=True)  # its page is away, so that it need not wait for a minute
+    until(lambda: player(page, OTHER)["state"] == "playing")
+    page.sessions.own(KEY).slot.set_away(away=False)
+    page.lab_action({"action": "resume"}, KEY)
+    assert "All live slots are busy" in lab_state(page)["notice"]["text"]
+    assert lab_state(page)["state"] == "paused"
+
+    page.act(START, THIRD)
+    page.sessions.own(THIRD).slot.set_away(away=True)
+    page.act({"action": "stop"}, OTHER)
+    until(lambda: player(page, OTHER)["state"] == "ended")
+    page.lab_action({"action": "resume"}, KEY)
+    until(lambda: lab_state(page)["state"] == "playing")
+    page.lab_action({"action": "end"}, KEY)
+    page.act({"action": "restart"}, OTHER)
+    page.sessions.own(THIRD).slot.set_away(away=False)
+    page.lab_action(LAB, KEY)
+    assert lab_state(page)["state"] == "empty", "a visitor waits"
+
+
 def test_odd_questions_and_names_while_recording(page, tmp_path):
     """What cannot be written to a file is refused when it is asked, and the recording can be saved and opened."""
     page.act(START, KEY)

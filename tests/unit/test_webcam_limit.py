@@ -103,7 +103,7 @@ def test_a_webcam_makes_way_for_a_visitor_who_waits_and_keeps_its_memory(make, l
     film(webcam, 3000, clock)
     until(lambda: state(webcam)["frames"] == 1)
     serve(line)
-    assert state(webcam)["state"] == "playing", "nobody waits"
+    assert state(webcam)["state"] == "playing", "no visitor waits"
     other.start(other.source({"kind": "clip", "id": "film"}))
     serve(line)
     assert (state(webcam)["state"], state(webcam)["ends_in"], state(other)["ends_in"]) == ("playing", 60, None)

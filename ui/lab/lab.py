@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -47,6 +47,7 @@ class Lab:
         *,
         live: bool = True,
         choice: ModelChoice = KEEP,
+        require_room: Callable[[], None] = lambda: None,
     ) -> None:
         """Create a lab without a run.
 
@@ -58,6 +59,7 @@ class Lab:
             downloads: Folder below which recordings are written.
             live: Whether memories can run here; otherwise only recorded runs are shown.
             choice: Selects models by clip.
+            require_room: Raises BusyError if a live run may not take a slot, because others wait for it.
         """
         self._settings = settings
         self._loader = loader
@@ -66,6 +68,7 @@ class Lab:
         self._downloads = downloads or Path(tempfile.gettempdir())
         self._live = live
         self._choice = choice
+        self._require_room = require_room
         self.turns = Turns()
         self._lock = threading.RLock()
         self._run: LiveLab | None = None
@@ -112,6 +115,8 @@ class Lab:
         elif self._run is not None and action == "pause":
             self._run.pause()
         elif self._run is not None and action == "resume":
+            if not self._run.holds_slot:
+                self._require_room()
             self._run.resume()
 
     def _start(self, request: Mapping[str, Any]) -> None:
@@ -129,6 +134,8 @@ class Lab:
         try:
             run = LiveLab.start(self._loader, settings, names, clip)
             with self._lock:
+                if self._run is None or not self._run.holds_slot:  # otherwise it takes over the slot
+                    self._require_room()
                 self._end()
                 if self._closed:
                     run.close()
@@ -154,6 +161,18 @@ class Lab:
                 self._recording.end(run.asked())
         if run is not None:
             run.close()
+
+    @property
+    def state(self) -> str:
+        """State of the live run: "empty", "playing", "paused", "ended" or "failed"."""
+        run = self._run
+        return run.state if run is not None else "empty"
+
+    def yield_slot(self) -> None:
+        """Give up the live slot of the live run if it is paused."""
+        run = self._run
+        if run is not None:
+            run.yield_slot()
 
     def close(self) -> None:
         """Free everything."""

@@ -63,8 +63,26 @@ class LiveLab:
         self._run.pause()
 
     def resume(self) -> None:
-        """Resume the clock."""
+        """Resume the clock.
+
+        Raises:
+            HermesError: It has given up its live slot, and all are taken.
+        """
         self._run.resume()
+
+    @property
+    def state(self) -> str:
+        """State of the clip: "empty", "playing", "paused", "ended" or "failed"."""
+        return self._run.view().state
+
+    @property
+    def holds_slot(self) -> bool:
+        """Whether it holds a live slot."""
+        return self._run.holds_slot
+
+    def yield_slot(self) -> None:
+        """Give up the live slot if the run is paused."""
+        self._run.yield_slot()
 
     def ask(self, question: str) -> None:
         """Ask all memories a question.

@@ -10,11 +10,32 @@ from ui.visitors.waiting_line import PAUSED_SECONDS, WaitingLine
 
 if TYPE_CHECKING:
     from hermes.serving.stream import LiveStream
+    from ui.lab.lab import Lab
     from ui.visitors.visitor import Visitor
 
 Start = Callable[[Callable[[], bool]], bool]
 """An action that needs a live slot. It receives a function that returns whether it is still wanted, and returns whether it
 was done. It may prepare for long, then must check again; it raises BusyError if there is no slot."""
+
+
+class PauseTimer:
+    """Measures how long something has been paused.
+
+    Attributes:
+        since: Time at which it was paused; None if unknown. It then counts as paused from the next check.
+    """
+
+    def __init__(self) -> None:
+        self.since: float | None = None
+
+    def is_over(self, state: str, now: float) -> bool:
+        """Return whether something in a state has been paused for `PAUSED_SECONDS` at time `now`."""
+        if state != "paused":
+            self.since = None
+            return False
+        if self.since is None:
+            self.since = now if math.isfinite(now) else 0.0
+        return now - self.since >= PAUSED_SECONDS
 
 
 class LiveSlot:
@@ -31,7 +52,8 @@ class LiveSlot:
         self._line = line
         self._request = object()  # the last request; earlier ones are dropped
         self._closed = False
-        self._paused_at: float | None = None
+        self._pause = PauseTimer()
+        self._lab_pause = PauseTimer()
         self.webcam_since: float | None = None
         self.webcam_ended = False
 
@@ -55,7 +77,7 @@ class LiveSlot:
             if not self._holds_slot:
                 self.webcam_since = None
             if is_wanted() and start(is_wanted):
-                self._paused_at, self.webcam_ended = None, False
+                self._pause.since, self.webcam_ended = None, False
                 if waited:
                     began()
 
@@ -88,19 +110,26 @@ class LiveSlot:
 
     def note_pause(self, *, paused: bool = True) -> None:
         """Record that the stream is paused now, or plays."""
-        self._paused_at = self._line.clock() if self._line is not None and paused else None
+        self._pause.since = self._line.clock() if self._line is not None and paused else None
 
     def yield_if_paused(self, stream: LiveStream, now: float) -> None:
-        """Give up the slot of a stream that has been paused for `PAUSED_SECONDS` at time `now`.
-
-        A stream that has paused by itself, at the end of a step of a lesson, counts as paused from the first call.
-        """
-        if stream.view().state != "paused":
-            return
-        if self._paused_at is None:
-            self._paused_at = now if math.isfinite(now) else 0.0
-        if now - self._paused_at >= PAUSED_SECONDS:
+        """Give up the slot of a stream that has been paused for `PAUSED_SECONDS` at time `now`."""
+        if self._pause.is_over(stream.view().state, now):
             stream.yield_slot()
+
+    def yield_lab(self, lab: Lab, now: float) -> None:
+        """Give up the slot of a comparison that has been paused for `PAUSED_SECONDS` at time `now`."""
+        if self._lab_pause.is_over(lab.state, now):
+            lab.yield_slot()
+
+    def require_room(self) -> None:
+        """Check that a comparison may take a slot: it does not queue, but must not overtake those who do.
+
+        Raises:
+            BusyError: All slots are taken, or others wait.
+        """
+        if self._line is not None:
+            self._line.require_room(self._visitor)
 
     @property
     def _holds_slot(self) -> bool:

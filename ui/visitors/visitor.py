@@ -98,7 +98,16 @@ class Visitor:
         self.uploads: dict[str, str] = {}
         self.turns = Turns()
         self.slot = LiveSlot(self, line)
-        self.lab = Lab(settings, loader, clips, lab_runs, self.files.path, live=self.live_lab, choice=choice)
+        self.lab = Lab(
+            settings,
+            loader,
+            clips,
+            lab_runs,
+            self.files.path,
+            live=self.live_lab,
+            require_room=self.slot.require_room,
+            choice=choice,
+        )
         self.opened: Any = None
         self._loader = loader
         self._clips = clips
@@ -176,8 +185,9 @@ class Visitor:
         self._playback.transport(action)
 
     def yield_slot(self, now: float) -> None:
-        """Give up the live slot if the stream has been paused for a while at time `now`; see `WaitingLine`."""
+        """Give up the live slots of what has been paused for a while at time `now`; see `WaitingLine`."""
         self._playback.yield_slot(now)
+        self.slot.yield_lab(self.lab, now)
 
     @property
     def webcam_since(self) -> float | None:

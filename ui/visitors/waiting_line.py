@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
 from hermes.errors import HermesError
-from hermes.serving.slots import BusyError
+from hermes.serving.slots import BUSY, BusyError
 from ui.visitors.webcam_limit import WEBCAM_MINUTES, WebcamLimit
 
 logger = logging.getLogger(__name__)
@@ -157,6 +157,18 @@ class WaitingLine:
                     del self._places[visitor]
             self._news.set()
         return not busy
+
+    def require_room(self, visitor: Waiter) -> None:
+        """Check that a slot is free for what does not wait, and that no visitor waits for it.
+
+        Raises:
+            BusyError: All slots are taken, or visitors wait.
+        """
+        with self._lock:
+            self._known.add(visitor)
+            others = any(self._places[other].waits for other in self._present() if other is not visitor)
+            if others or not self._has_room():
+                raise BusyError(BUSY)
 
     def holds_slot(self, visitor: Waiter) -> bool:
         """Return whether a visitor's stream holds a live slot."""

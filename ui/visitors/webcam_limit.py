@@ -34,7 +34,7 @@ class WebcamLimit(Generic[V]):
         """Warn the visitors whose webcam streams end soon, and return those whose streams end now.
 
         Only as many streams end as visitors wait, oldest first. Each is warned for `WARNING_SECONDS`, and the warnings are
-        withdrawn when nobody waits any longer.
+        withdrawn when no visitor waits any longer.
 
         Args:
             waiting: Number of visitors who wait for a live slot.

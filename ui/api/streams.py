@@ -48,8 +48,7 @@ def start_stream(
         fps=finite(frames_per_second, 0.0) or first.fps,
         speed=finite(speed, 0.0) or math.inf,
     )
-    with visitor.turns.take(None):  # limits the calls in progress
-        visitor.start(source)
+    visitor.start(source)
     return state_of(visitor)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, Final
 
 LONGEST_NAME: Final = 200
@@ -13,6 +14,25 @@ def event_data(event: Any) -> dict[str, Any]:
     """The data of a Gradio event; empty where it is not an object."""
     data = event._data  # noqa: SLF001 - Gradio has no public attribute for it
     return data if isinstance(data, dict) else {}
+
+
+def finite_json(text: bytes, pairs: Callable[[list[tuple[str, Any]]], Any] | None = None) -> Any:
+    """Parse JSON. `pairs` makes each object from its names and values.
+
+    Raises:
+        ValueError: It is invalid, nested too deeply, or contains a number that is not finite, which replies cannot repeat.
+    """
+    try:
+        return json.loads(text, object_pairs_hook=pairs, parse_constant=_finite_number, parse_float=_finite_number)
+    except RecursionError:
+        raise ValueError("The values are nested too deeply.") from None
+
+
+def _finite_number(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:20]} is not a finite number.")
+    return number
 
 
 def finite(value: Any, otherwise: float) -> float:

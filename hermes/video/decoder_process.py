@@ -319,7 +319,8 @@ class DecoderProcess:
         except OSError:
             status = b""
         self.close()
-        reason = exit_reason(STATUS.unpack(status)[0] if len(status) == STATUS.size else 0, self._limits)
+        number = STATUS.unpack(status)[0] if len(status) == STATUS.size else 0
+        reason = exit_reason(number, self._limits, opened=self._size != (0, 0))
         raise VideoError(f"{self._name} {reason}")
 
     def _broken(self) -> VideoError:

@@ -28,6 +28,8 @@ SEGMENT: Final = b"\x18\x53\x80\x67"
 TRACKS: Final = b"\x16\x54\xae\x6b"
 TRACK_ENTRY, TRACK_TYPE, CODEC_ID = b"\xae", b"\x83", b"\x86"
 ENCODINGS, ENCODING, ENCRYPTION = b"\x6d\x80", b"\x62\x40", b"\x50\x35"
+LONGEST_CODEC: Final = 40
+"""Longest name of a codec in a message, in bytes."""
 
 CONVERT: Final = "convert it, for example to H.264 video in an MP4 file."
 
@@ -124,7 +126,7 @@ def _codec_name(file: BinaryIO, file_format: FileFormat) -> str:
         raw = match.group(1) if match else b""
     elif file_format.demuxer == "ivf":
         raw = head[8:12]
-    text = "".join(chr(byte) for byte in raw if 32 < byte < 127)
+    text = "".join(chr(byte) for byte in raw[:LONGEST_CODEC] if 32 < byte < 127)
     return f"“{text}”" if text else ""
 
 

@@ -94,10 +94,18 @@ def cpu_seconds() -> float:
     return time.process_time()
 
 
-def exit_reason(status: int, limits: Limits) -> str:
-    """Return why a decoder process ended, from its wait status, as the end of a sentence after the file's name."""
+def exit_reason(status: int, limits: Limits, *, opened: bool) -> str:
+    """Return why a decoder process ended, as the end of a sentence after the file's name.
+
+    Args:
+        status: Wait status of the process.
+        limits: Its limits.
+        opened: Whether it had opened the file.
+    """
     number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
     if number in (signal.SIGALRM, signal.SIGPROF, signal.SIGXCPU):
+        if not opened:
+            return "took too long to open, so it was stopped."
         return f"took longer than {limits.step_seconds:g} seconds to decode a single frame, so it was stopped."
     if number == signal.SIGKILL:
         return "could not be decoded any further: the decoder was killed, probably because memory ran out."

@@ -56,6 +56,7 @@ def test_a_visitor_cannot_use_the_session_of_another(open_tab, served, forged):
     stranger = httpx.Client(base_url=address, headers=headers, timeout=PATIENCE)
     tricks = [
         stranger.get("gradio_api/queue/data", params={"session_hash": session}),
+        stranger.get("gradio_api/queue/data/", params={"session_hash": session}),
         stranger.get(f"gradio_api/heartbeat/{session}"),
         stranger.post("gradio_api/queue/join", json=event(session)),
         stranger.post(
@@ -65,6 +66,9 @@ def test_a_visitor_cannot_use_the_session_of_another(open_tab, served, forged):
         stranger.post("gradio_api/cancel", json=event(session, event_id=joined.json()["event_id"])),
     ]
     assert [answer.status_code for answer in tricks] == [403] * len(tricks)
+    for first, second in (("mine", session), (session, "mine"), ("", session)):
+        several = f"gradio_api/queue/data?session_hash={first}&session%5Fhash={second}"
+        assert stranger.get(several).status_code == 400, "Gradio would use the last one"
     # The victim still receives its message.
     with victim.client.stream("GET", "gradio_api/queue/data", params={"session_hash": session}) as stream:
         assert any("process_completed" in line for line in stream.iter_lines())
@@ -89,6 +93,16 @@ def test_odd_events_are_refused(open_tab):
     tab = open_tab()
     for body in (b"", b"{", b"[" * 100_000, b"[]", b"null", b'{"session_hash": 5}', b'{"session_hash": ["a"]}'):
         assert tab.client.post("gradio_api/queue/join", content=body).status_code in (400, 422), body[:20]
+    for number in ("NaN", "-Infinity", "1e999", "9" * 5000):
+        body = json.dumps(event("odd")).replace('"data": []', f'"data": [], "event_data": {{"id": {number}}}')
+        assert tab.client.post("gradio_api/queue/join", content=body).status_code == 400, number[:20]
+        assert tab.client.post(UPDATES, content=body, headers={"content-type": "application/json"}).status_code == 400
+
+
+def test_the_event_stream_of_an_unknown_session_ends_quietly(open_tab, caplog):
+    answer = open_tab().client.get("gradio_api/queue/data", params={"session_hash": "unknown"})
+    assert "not found" in answer.text.lower() or not answer.text
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 def test_the_owners_of_sessions_are_limited():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import secrets
 import socket
@@ -154,7 +155,11 @@ FORM = {"video": ("a.mp4", b"a video from a client without a page")}
         ("GET", "gradio_api/dev/reload", {}),
         ("GET", "gradio_api/openapi.json", {}),
         ("GET", "gradio_api/queue/status", {}),
+        ("GET", "gradio_api/upload_progress?upload_id=x", {}),
         ("GET", "monitoring/summary", {}),
+        ("GET", "pwa_icon/4000", {}),
+        ("GET", "openapi.json", {}),
+        ("GET", "logout", {}),
     ],
 )
 def test_only_the_routes_of_the_page_are_served(served, method, path, more):
@@ -189,15 +194,81 @@ def test_an_upload_whose_connection_is_lost_leaves_nothing(open_tab, served):
     folder = Path(get_upload_folder())
     before = sorted(folder.rglob("*"))
     head = (
-        f"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\n{TAB_HEADER}: {tab.token}\r\nContent-Length: 1000000\r\n"
+        f"POST /gradio_api/upload HTTP/1.1\r\nHost: x\r\n{TAB_HEADER}: {tab.token}\r\nContent-Length: 9000000\r\n"
         'Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: form-data; name="files"; '
         'filename="a.mp4"\r\n\r\n'
     )
     address = httpx.URL(served[0])
-    with socket.create_connection((address.host, address.port)) as connection:
-        connection.sendall(head.encode() + bytes(100_000))
-        until(lambda: sorted(folder.rglob("*")) != before)
-    until(lambda: sorted(folder.rglob("*")) == before)
+    with contextlib.ExitStack() as stack:
+        for _ in range(Quota().uploads):
+            connection = stack.enter_context(socket.create_connection((address.host, address.port)))
+            connection.sendall(head.encode() + bytes(2_000_000))
+        until(lambda: tab.client.post("gradio_api/upload", files={}).status_code == 429)
+    until(lambda: tab.client.post("gradio_api/upload", files={}).status_code == 400)
+    assert sorted(folder.rglob("*")) == before
+
+
+PART = b'--b\r\nContent-Disposition: form-data; name="files"; filename="%s"\r\n\r\nhello\r\n'
+FIELD = b'--b\r\nContent-Disposition: form-data; name="%d"\r\n\r\nx\r\n'
+END = b"--b--\r\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        END,
+        b"no form",
+        FIELD % 1 + END,
+        PART % b"a.mp4" + b"--bb no boundary",
+        PART % b"a.mp4" + b"--b\r\nX: no name\r\n\r\nx\r\n" + END,
+        PART % b"a.mp4" + b"--b\r\nX: " + b"x" * 20_000 + b"\r\n\r\n\r\n" + END,
+        PART % b"a.mp4" + b"".join(FIELD % i for i in range(100)) + END,
+        b"".join(PART % b"%d.mp4" % i for i in range(Quota().uploads + 1)) + END,
+        b"\0" * 1000,
+    ],
+)
+def test_a_malformed_upload_is_refused_and_leaves_nothing(open_tab, body):
+    tab, folder = open_tab(), Path(get_upload_folder())
+    before = sorted(folder.rglob("*"))
+    answer = tab.client.post(
+        "gradio_api/upload?upload_id=x", content=body, headers={"content-type": "multipart/form-data; boundary=b"}
+    )
+    assert answer.status_code == 400
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_names_of_uploads_are_only_names(open_tab, served):
+    """A file is stored below the folder of its visitor whatever its name is."""
+    tab, handlers = open_tab(), served[1]
+    folder = handlers.sessions.own(tab.key).files.path
+    names = [
+        "..",
+        ".",
+        "",
+        "/etc/passwd",
+        "..\\..\\a.mp4",
+        "-i",
+        "%d.mp4",
+        "x" * 300 + ".mp4",
+        "\u202e4pm.exe",
+        "NUL.mp4",
+    ]
+    stored = []
+    for name in [*(name.encode() for name in names), b"M\xfcnchen.mp4", b"a\0b\n.mp4"]:
+        answer = tab.client.post(
+            "gradio_api/upload",
+            content=PART % name + END,
+            headers={"content-type": "multipart/form-data; boundary=b; charset=utf-8"},
+        )
+        assert answer.status_code == 200, name
+        path = Path(answer.json()[0])
+        assert path.is_relative_to(folder)
+        assert path.read_bytes() == b"hello"
+        assert path.name.isprintable()
+        stored.append(path.name)
+    assert stored[:7] == ["file", "file", "file", "passwd", "a.mp4", "-i", "%d.mp4"]
+    assert stored[-2] == "München.mp4"
 
 
 def test_a_page_uploads_a_few_files_at_once(open_tab, served, monkeypatch):

@@ -14,8 +14,9 @@ from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace import read, read_lab
 from ui.page.handlers import FAULT, Handlers
 from ui.player.clips import read_clips
+from ui.player.conversation import MOST_TURNS, STORED_CHARACTERS, Conversation
 from ui.settings.model_loader import ModelLoader
-from ui.untrusted import event_data, finite, is_one_of
+from ui.untrusted import event_data, finite, finite_json, is_one_of
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
@@ -100,6 +101,23 @@ def test_odd_actions_and_details_are_refused_or_ignored(handlers):
 @pytest.mark.parametrize("odd", [value for value in ODD if not isinstance(value, dict)])
 def test_event_data_that_is_no_object_is_empty(odd):
     assert event_data(SimpleNamespace(_data=odd)) == {}
+
+
+def test_a_conversation_is_limited():
+    conversation = Conversation()
+    waiting = conversation.begin("Is this answered?", 1.0, "")
+    for _ in range(MOST_TURNS + 50):
+        list(conversation.ask(None, "?" * 100_000, ""))
+    assert len(conversation.turns) == MOST_TURNS
+    assert conversation.turns[0] is waiting, "an open question is kept"
+    assert {len(turn.question) for turn in conversation.turns[1:]} == {STORED_CHARACTERS}
+
+
+def test_numbers_of_json_are_finite():
+    assert finite_json(b'{"a": [1, 2.5, -1e9]}') == {"a": [1, 2.5, -1e9]}
+    for text in (b"NaN", b"[-Infinity]", b'{"a": 1e999}', b"[" * 100_000, b"{", b"\xff", b"9" * 5000):
+        with pytest.raises(ValueError):  # noqa: PT011 - of json, too
+            finite_json(text)
 
 
 def test_numbers_and_choices():

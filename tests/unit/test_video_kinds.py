@@ -157,6 +157,15 @@ def test_encrypted_matroska(tmp_path):
         cluster = element(b"\x1f\x43\xb6\x75", b"\xe7\x81\x00" + frame)
         head = element(b"\x1a\x45\xdf\xa3", b"\x42\x82\x84webm")
         (tmp_path / f"{name}.webm").write_bytes(head + element(b"\x18\x53\x80\x67", tracks + cluster))
+    clear = (tmp_path / "clear.webm").read_bytes()
+    for codec in (b"V_XYZ", b"V_" + b"x" * 30_000):
+        entry = element(b"\xae", track.replace(b"\x85V_VP9", element(b"", codec)))
+        end = element(b"\x18\x53\x80\x67", element(b"\x16\x54\xae\x6b", entry) + cluster)
+        (tmp_path / "other.webm").write_bytes(clear[: clear.index(b"\x18\x53\x80\x67")] + end)
+        with pytest.raises(
+            VideoError, match=r"uses the video codec “V_\w{3,38}”, which is not supported here: convert"
+        ):
+            probe(tmp_path / "other.webm")
     with pytest.raises(VideoError, match="is encrypted"):
         probe(tmp_path / "secret.webm")
     with pytest.raises(VideoError, match="is damaged"):

@@ -6,9 +6,10 @@ reads them.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from typing import Any, Final
+
+from ui.untrusted import finite_json
 
 MOST_UNREAD: Final = 256
 """Messages that may wait for a client that does not read them; then its events are refused. An event has about three."""
@@ -40,7 +41,7 @@ def parse_event(body: bytes, files: Collection[str]) -> Any:
         files: Paths of the files that the sender has uploaded.
 
     Raises:
-        RefusedEventError: It is not valid JSON, or names a file that is not among `files`.
+        RefusedEventError: It is not valid JSON of finite numbers, or names a file that is not among `files`.
     """
 
     def check(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
@@ -55,8 +56,8 @@ def parse_event(body: bytes, files: Collection[str]) -> Any:
     # Only escapes can hide the mark. Without it, the faster parser is used.
     named = _MARK.encode() in body or b"\\u" in body
     try:
-        return json.loads(body, object_pairs_hook=check if named else None)
-    except (ValueError, RecursionError):
+        return finite_json(body, check if named else None)
+    except ValueError:
         raise RefusedEventError(400, "The event is not valid JSON.") from None
 
 

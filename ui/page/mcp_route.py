@@ -62,7 +62,7 @@ class McpRoute:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read a call completely, then pass it to the tools."""
-        receive, body, more = limited(receive, MOST_BYTES, HTTPException), b"", True
+        receive, body, more = limited(receive, MOST_BYTES), b"", True
         try:
             while more:
                 message = await receive()

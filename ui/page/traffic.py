@@ -4,8 +4,7 @@ A session of Gradio, which its events and messages belong to, can be used only b
 
 Gradio has other routes, some of which store files or decode videos for any client.
 Long-lived requests of a page (Gradio's heartbeat and event stream, the update stream) are its connections. `LEAVE` is the
-beacon that the page sends when its tab is closed. Files uploaded through Gradio's route are moved immediately into the
-folder of the visitor that sent them.
+beacon that the page sends when its tab is closed. Uploads are stored by `ui.page.uploads`.
 """
 
 from __future__ import annotations
@@ -15,17 +14,16 @@ import json
 import logging
 import re
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
-from urllib.parse import parse_qs
 
-from starlette.datastructures import Headers
+from starlette.datastructures import Headers, QueryParams
 from starlette.exceptions import HTTPException
-from starlette.formparsers import MultiPartException
+from starlette.requests import Request
 
 from hermes.errors import HermesError
 from ui.page.event_checks import RefusedEventError, check_room, parse_event
+from ui.page.uploads import Uploads
 from ui.visitors.connections import SessionOwners, key_of_token, visitor_key
 from ui.visitors.registry import Sessions
 
@@ -39,13 +37,14 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAVE: Final = "hermes-live-leave"
 LONGEST_TOKEN: Final = 200
-_CONNECTION: Final = re.compile(r"/gradio_api/(?:heartbeat/([\w-]+)|queue/data)$|/hermes-live-updates$")
+_CONNECTION: Final = re.compile(r"/gradio_api/(?:heartbeat/([\w-]+)|queue/data)/?$|/hermes-live-updates$")
 _EVENT: Final = re.compile(r"/gradio_api/(?:queue/join|cancel|reset)/?$")
 _UPLOAD: Final = re.compile(r"/gradio_api/upload/?$")
 _SERVED: Final = {
     "GET": re.compile(
-        r"(?!.*/gradio_api/|.*/monitoring)"
-        r"|.*/gradio_api/(?:heartbeat/[\w-]+|queue/data|upload_progress|startup-events|app_id|info|theme\.css|user|token"
+        r"(?!.*/gradio_api/|.*/monitoring).*/(?:|config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|pwa_icon"
+        r"|hermes-live-\w+|(?:assets|static|svelte)/.+)$"
+        r"|.*/gradio_api/(?:heartbeat/[\w-]+|queue/data|startup-events|app_id|info|theme\.css|user|token"
         r"|custom_component/.+|file=(?!\w{2,}:).+)/?$"
     ),
     "POST": re.compile(r".*/(?:gradio_api/(?:queue/join|upload|cancel|reset)/?|hermes-live-\w+)$"),
@@ -68,7 +67,7 @@ class PageTraffic:
         """Wrap `app`."""
         self._app = app
         self._sessions = sessions
-        self._uploading: Counter[str] = Counter()
+        self._uploads = Uploads(sessions, sessions.upload_root)
         self._owners = SessionOwners()
         self._leaving: set[asyncio.Task[None]] = set()
 
@@ -84,12 +83,12 @@ class PageTraffic:
             return
         try:
             await self._answer(path, scope, receive, send)
-        except HTTPException as error:  # raised by `limited` outside of Gradio's routes
+        except HTTPException as error:
             await reply(send, error.status_code, error.detail)
 
     async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if not (_UPLOAD.search(path) and scope["method"] == "POST"):
-            receive = limited(receive, MOST_BYTES, HTTPException)
+            receive = limited(receive, MOST_BYTES)
         if path.endswith(f"/{LEAVE}"):
             await self._leave(scope, receive, send)
         elif _UPLOAD.search(path) and scope["method"] == "POST":
@@ -99,7 +98,27 @@ class PageTraffic:
         elif _EVENT.search(path) and scope["method"] == "POST":
             await self._event(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on a request. Two errors that any client can cause end the response, and are not logged."""
+        started = False
+
+        async def note(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, note)
+        except RuntimeError as error:
+            # The event stream of a session without events; and a file that was deleted after Gradio looked for it.
+            if started and isinstance(error.__cause__, HTTPException):
+                await send({"type": "http.response.body", "body": b""})
+            elif not started and "/gradio_api/file=" in scope["path"]:
+                await reply(send, 404)
+            else:
+                raise
 
     async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on an event, unless it names the session or a file of another visitor, or its client has too many."""
@@ -136,20 +155,23 @@ class PageTraffic:
     async def _connection(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on a long-lived request. The visitor is connected while it lasts."""
         if session is None:
-            session = next(iter(parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [])), None)
+            named = QueryParams(scope["query_string"]).getlist("session_hash")
+            if len(named) > 1:  # Gradio uses one of them, which must be the one that is checked
+                raise HTTPException(400, "The request names several sessions.")
+            session = next(iter(named), None)
         if not self._may_use(scope, session):
             await reply(send, 403, "This session belongs to another page.")
             return
         key = visitor_key(Headers(scope=scope), session)
         connections = self._sessions.connections
         if key is None or connections is None:
-            await self._app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
             return
         client = scope.get("client")
         connections.opened(key, client[0] if client else "")
         await asyncio.to_thread(self._sessions.connected, key)
         try:
-            await self._app(scope, receive, send)
+            await self._pass_on(scope, receive, send)
         finally:
             if connections.closed(key):
                 # In a separate thread, because this task may be cancelled.
@@ -178,78 +200,25 @@ class PageTraffic:
         await asyncio.to_thread(self._sessions.close_unless_back, key, since)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on an upload, and replace the paths in the response by those in the visitor's folder."""
+        """Store the files of an upload, and answer with their paths as JSON, as Gradio does."""
         key = visitor_key(Headers(scope=scope), None)
         try:  # an upload may arrive before the first poll of its page, which takes the place
             await asyncio.to_thread(self._sessions.own, key)
         except HermesError as error:
-            await reply(send, 403, str(error))
-            return
+            raise HTTPException(403, str(error)) from error
         assert key is not None  # noqa: S101 - `own` refuses None
-        quota = self._sessions.quota
-        if self._uploading[key] >= quota.uploads:
-            await reply(send, 429, f"{quota.uploads} files are being uploaded already. Wait for one of them.")
-            return
-        self._uploading[key] += 1
-        try:
-            most = quota.upload_mb * 1024**2 + FORM_BYTES
-            await self._receive_upload(key, scope, _whole(limited(receive, most, _upload_error)), send)
-        finally:
-            self._uploading[key] -= 1
-            if not self._uploading[key]:
-                del self._uploading[key]
-
-    async def _receive_upload(self, key: str, scope: Scope, receive: Receive, send: Send) -> None:
-        start: Message | None = None
-        body = b""
-
-        async def answer(message: Message) -> None:
-            nonlocal start, body
-            if message["type"] == "http.response.start":
-                start = message
-                return
-            body += message.get("body", b"")
-            if message.get("more_body") or start is None:
-                return
-            status, answer = start["status"], body
-            if status == 200:
-                # Not in a thread: until the files are moved, no other upload may replace them.
-                status, answer = self._moved(key, body)
-            await reply(send, status, answer.decode("utf-8"), _type_of(start) if status == start["status"] else "")
-
-        await self._app(scope, receive, answer)
-
-    def _moved(self, key: str, body: bytes) -> tuple[int, bytes]:
-        try:
-            return 200, json.dumps([self._sessions.receive_upload(key, path) for path in json.loads(body)]).encode()
-        except HermesError as error:
-            return 409, str(error).encode()
+        most = self._sessions.quota.upload_mb * 1024**2 + FORM_BYTES
+        with self._uploads.running(key):
+            paths = await self._uploads.store(key, Request(scope, limited(receive, most)))
+        await reply(send, 200, json.dumps(paths), "application/json")
 
 
-def _upload_error(_status: int, detail: str) -> MultiPartException:
-    """The only exception on which Gradio's parser deletes the parts of files that it has written."""
-    return MultiPartException(detail)
-
-
-def _whole(receive: Receive) -> Receive:
-    """Receive an upload; where the connection is closed before its end, Gradio deletes what it has written."""
-
-    async def whole() -> Message:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise _upload_error(400, "The connection was closed.")
-        return message
-
-    return whole
-
-
-def limited(receive: Receive, most: int, error: Callable[[int, str], Exception]) -> Receive:
+def limited(receive: Receive, most: int) -> Receive:
     """Limit the body of a request: its size, the time until its next part, and its duration.
 
     Args:
-        receive: Receives the request.
+        receive: Receives the request. The returned function raises an HTTPException instead of receiving too much.
         most: Bytes.
-        error: Makes the exception that is raised instead of receiving more, from a status and a sentence.
     """
     size, complete, began = 0, False, time.monotonic()
 
@@ -262,18 +231,14 @@ def limited(receive: Receive, most: int, error: Callable[[int, str], Exception])
             async with asyncio.timeout(min(left, BODY_SECONDS)):
                 message = await receive()
         except TimeoutError:
-            raise error(408, "The request was not completed in time.") from None
+            raise HTTPException(408, "The request was not completed in time.") from None
         size += len(message.get("body", b""))
         complete = not message.get("more_body", False)
         if size > most:
-            raise error(413, f"The request exceeds the maximum allowed size of {most:,} bytes.")
+            raise HTTPException(413, f"The request exceeds the maximum allowed size of {most:,} bytes.")
         return message
 
     return limited
-
-
-def _type_of(start: Message) -> str:
-    return str(Headers(raw=list(start["headers"])).get("content-type", ""))
 
 
 async def reply(send: Send, status: int, text: str = "", kind: str = "") -> None:

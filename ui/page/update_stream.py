@@ -22,6 +22,7 @@ from typing import Any, Final
 from starlette.datastructures import Headers
 
 from ui.board.encoder import THUMBNAILS_A_MESSAGE
+from ui.untrusted import finite_json
 from ui.visitors.connections import visitor_key
 
 logger = logging.getLogger(__name__)
@@ -235,7 +236,7 @@ async def _left(receive: Receive, page: _Page) -> None:
 
 
 async def _read(receive: Receive) -> Data | None:
-    """Return the body of a request if it is a JSON object, else None."""
+    """Return the body of a request if it is a JSON object of finite numbers, else None."""
     body = b""
     while True:
         message = await receive()
@@ -247,8 +248,8 @@ async def _read(receive: Receive) -> Data | None:
         if not message.get("more_body"):
             break
     try:
-        asked = json.loads(body)
-    except (ValueError, RecursionError):
+        asked = finite_json(body)
+    except ValueError:
         return None
     return asked if isinstance(asked, dict) else None
 

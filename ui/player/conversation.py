@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 FAILED: Final = "The question could not be answered. Ask again."
 MOST_WAITING: Final = 8
 """Maximum number of waiting questions of a visitor."""
+STORED_CHARACTERS: Final = 8_000
+"""Characters of a question that are stored. A stream refuses longer ones."""
 ANSWERS_WITH_WORDS: Final = 6
 """Number of answers whose attention, word by word, is stored for a visitor."""
 WORDS_BYTES: Final = 2**26
@@ -53,7 +55,7 @@ class ChatTurn:
 
     Attributes:
         id: Number within the conversation, from 1.
-        question: The question as typed.
+        question: The question as typed, at most `STORED_CHARACTERS`.
         at: Stream time of the question in seconds; None before the first frame.
         answer: The answer so far; in state "error", the reason why there is no answer.
         state: "waiting", "writing", "done", "stopped", "cancelled" or "error".
@@ -83,6 +85,7 @@ class _Question:
 
     turn: ChatTurn
     stream: AnsweringStream
+    text: str
 
 
 class Conversation:
@@ -171,7 +174,7 @@ class Conversation:
     def begin(self, question: str, at: float, policy: str) -> ChatTurn:
         """Add a question and return its turn. The caller writes the answer and the state."""
         with self._lock:
-            turn = ChatTurn(next(self._ids), question, at, policy=policy, stream=self._stream)
+            turn = ChatTurn(next(self._ids), question[:STORED_CHARACTERS], at, policy=policy, stream=self._stream)
             self._add(turn)
         return turn
 
@@ -232,7 +235,8 @@ class Conversation:
             The message, with the number of the turn as `asked`.
         """
         with self._lock:
-            turn = ChatTurn(next(self._ids), question, None, "", "waiting", None, policy, self._stream, note)
+            shown = question[:STORED_CHARACTERS]
+            turn = ChatTurn(next(self._ids), shown, None, "", "waiting", None, policy, self._stream, note)
             self._add(turn)
             waiting = [queued.turn for queued in self._queue]
             if stream is None:
@@ -243,7 +247,7 @@ class Conversation:
                 turn.state = "error"
                 turn.answer = f"{MOST_WAITING} questions are waiting already. Wait for an answer, or cancel a question."
             else:
-                self._queue.append(_Question(turn, stream))
+                self._queue.append(_Question(turn, stream, question))
             me = object()
             if turn.state == "waiting" and self._writer is None:
                 self._writer = me
@@ -277,7 +281,7 @@ class Conversation:
         turn, stream = queued.turn, queued.stream
         try:
             yield self.message(2)
-            for piece in stream.ask(turn.question) if turn.state == "writing" else ():  # it may be stopped already
+            for piece in stream.ask(queued.text) if turn.state == "writing" else ():  # it may be stopped already
                 turn.answer += piece
                 yield self.message(2)
             view = stream.view()

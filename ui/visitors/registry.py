@@ -109,7 +109,7 @@ class Sessions:
         self.quota = quota
         self.connections = connections
         self._make = make
-        self._root = upload_root.resolve()
+        self.upload_root = upload_root.resolve()
         self._autosave = autosave
         self._places: dict[str, _Place] = {}
         self._lock = threading.Lock()
@@ -331,15 +331,13 @@ class Sessions:
     def receive_upload(self, key: str | None, path: str) -> str:
         """Move a new upload into the folder of its visitor, and return its new path.
 
-        Gradio stores identical files of different visitors only once; afterwards each visitor has its own copy.
-
         Raises:
             HermesError: The sender is not a visitor, or the file cannot be moved.
         """
         with self._lock:
             place = self._places.get(key or "")
         real = Path(path).resolve()
-        if not real.is_relative_to(self._root) or not real.is_file():
+        if not real.is_relative_to(self.upload_root) or not real.is_file():
             raise HermesError("A file can only be uploaded from the page.")
         if place is None:
             real.unlink(missing_ok=True)  # it has no owner
@@ -350,7 +348,7 @@ class Sessions:
             real.unlink(missing_ok=True)
             raise
         with contextlib.suppress(OSError):
-            real.parent.rmdir()  # Gradio creates a folder per file
+            real.parent.rmdir()
         self._keep(place.visitor, stored, display_name(real.name))
         return stored
 

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
-import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final, Literal
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -22,11 +16,10 @@ from hermes.cards.questions import ask
 from hermes.cards.render import draw, make_look, make_setting
 from hermes.cards.timeline import Event, Tempo, make_events, shown_at
 from hermes.errors import HermesError
-from hermes.files.output import replacing, write_text
+from hermes.worlds.clip_files import LICENCE, write_clip_files
 from hermes.worlds.questions import Question
 
 Frame = NDArray[np.uint8]
-LICENCE: Final = "MIT, as the project: every picture is drawn by its code"
 TRIES: Final = 4000  # maximum number of random questions to find a given wording
 
 
@@ -105,23 +98,13 @@ def clip_questions(recipe: ClipRecipe) -> list[tuple[Question, float]]:
 
 def write_clip(recipe: ClipRecipe, folder: Path) -> dict[str, Any]:
     """Write `NAME.webm` and `NAME.json`, and return the clip's entry for `index.json`."""
-    video = folder / f"{recipe.name}.webm"
-    with replacing(video) as part:
-        _write_video(part, clip_frames(recipe), recipe)
     entry = {
-        "name": recipe.name,
-        "file": video.name,
         "title": recipe.title,
         "description": recipe.description,
         "seconds": recipe.seconds,
         "renderer": recipe.renderer,
-        "bytes": video.stat().st_size,
     }
     truth = {
-        **{key: entry[key] for key in ("title", "description", "file", "seconds", "renderer")},
-        "fps": recipe.fps,
-        "width": recipe.size[0],
-        "height": recipe.size[1],
         "seed": recipe.seed,
         "licence": LICENCE,
         "events": [_event(event, recipe.fps) for event in clip_events(recipe).events],
@@ -130,21 +113,7 @@ def write_clip(recipe: ClipRecipe, folder: Path) -> dict[str, Any]:
             for q, at in clip_questions(recipe)
         ],
     }
-    _write_json(folder / f"{recipe.name}.json", truth)
-    return entry
-
-
-def write_clips(recipes: tuple[ClipRecipe, ...], folder: Path) -> Iterator[dict[str, Any]]:
-    """Write clips and, at the end, their `index.json`; yields each clip's entry when it is written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise HermesError(f"The folder {folder} cannot be made: {error.strerror}.") from error
-    entries = []
-    for recipe in recipes:
-        entries.append(write_clip(recipe, folder))
-        yield entries[-1]
-    _write_json(folder / "index.json", {"licence": LICENCE, "clips": entries})
+    return write_clip_files(folder, recipe.name, clip_frames(recipe), recipe.fps, recipe.size, entry, truth)
 
 
 def _frames(seconds: tuple[float, float], fps: float) -> tuple[int, int]:
@@ -169,41 +138,3 @@ def _event(event: Event, fps: float) -> dict[str, Any]:
         "start": event.start / fps,
         "end": event.end / fps,
     }
-
-
-def _write_video(path: Path, frames: Iterator[Frame], recipe: ClipRecipe) -> None:
-    """VP8 in WebM, which browsers play and OpenCV writes without further software."""
-    code = cv2.VideoWriter.fourcc(*"VP80")
-    with _silent_stderr():  # OpenCV prints a warning because it first looks up VP8 under a wrong name
-        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, recipe.fps, recipe.size)
-    if not writer.isOpened():
-        raise HermesError(f"{path} cannot be written, or this OpenCV cannot write WebM.")
-    for frame in frames:
-        writer.write(np.ascontiguousarray(frame[..., ::-1]))
-    writer.release()
-    path.write_bytes(_with_fixed_track_id(path.read_bytes(), recipe.name))
-
-
-@contextmanager
-def _silent_stderr() -> Iterator[None]:
-    """Silence the standard error of C code. It affects the whole process, so use it only in commands."""
-    kept, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, 2)
-    try:
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(null)
-
-
-def _with_fixed_track_id(data: bytes, name: str) -> bytes:
-    """Replace the random track identifier of WebM, so that the same recipe gives the same bytes."""
-    found = re.search(rb"\x73\xc5\x88(.{8})\x9c", data[:4096], re.DOTALL)
-    if found is None:
-        return data
-    return data.replace(found.group(1), hashlib.sha256(name.encode()).digest()[:8])
-
-
-def _write_json(path: Path, content: dict[str, Any]) -> None:
-    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")

@@ -6,7 +6,10 @@ python -m hermes clips assets/clips
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hermes.errors import HermesError
 from hermes.files.output import check_folder
@@ -25,18 +28,30 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Render the clips."""
-    from hermes.cards.clip_recipes import RECIPES  # noqa: PLC0415  (loads OpenCV)
-    from hermes.cards.clips import write_clip, write_clips  # noqa: PLC0415
+    from hermes.cards import clip_recipes as cards  # noqa: PLC0415  (loads OpenCV)
+    from hermes.cards.clips import write_clip as write_cards  # noqa: PLC0415
+    from hermes.things import clip_recipes as things  # noqa: PLC0415
+    from hermes.things.clips import write_clip as write_objects  # noqa: PLC0415
+    from hermes.worlds.clip_files import read_index, write_index  # noqa: PLC0415
 
-    names = {recipe.name: recipe for recipe in RECIPES}
-    unknown = [name for name in args.only or [] if name not in names]
+    writers: dict[str, Callable[[Path], dict[str, Any]]] = {
+        **{recipe.name: partial(write_cards, recipe) for recipe in cards.RECIPES},
+        **{recipe.name: partial(write_objects, recipe) for recipe in things.RECIPES},
+    }
+    unknown = [name for name in args.only or [] if name not in writers]
     if unknown:
-        raise HermesError(f"There is no clip {unknown[0]}. Available: {', '.join(names)}.")
+        raise HermesError(f"There is no clip {unknown[0]}. Available: {', '.join(writers)}.")
     if args.only and not args.out_dir.is_dir():
         raise HermesError(f"There is no folder {args.out_dir}.")
-    files = [f"{name}{ending}" for name in args.only or names for ending in (".webm", ".json")]
+    files = [f"{name}{ending}" for name in args.only or writers for ending in (".webm", ".json")]
     check_folder(args.out_dir, names=files if args.only else [*files, "index.json"])
-    some = (write_clip(names[name], args.out_dir) for name in args.only or ())
-    for entry in some if args.only else write_clips(RECIPES, args.out_dir):
+    args.out_dir.mkdir(parents=True, exist_ok=True)
+    entries = []
+    for name in args.only or writers:
+        entry = writers[name](args.out_dir)
+        entries.append(entry)
         print(f"{format_bytes(entry['bytes'], 2):>9}  {entry['seconds']:6.0f} s  {entry['file']}", flush=True)
+    if not args.only:
+        others = [entry for entry in read_index(args.out_dir) if entry["name"] not in writers]  # not rendered
+        write_index(args.out_dir, [*entries, *others])
     return 0

@@ -9,18 +9,27 @@ import numpy as np
 
 from hermes.things.objects import NAMES
 from hermes.things.pictures import NOTHING, Cutout, Pixels
-from hermes.things.render import draw, make_look, make_setting
+from hermes.things.render import ObjectLook, draw, make_look, make_setting
 from hermes.things.timeline import TEMPOS, ObjectEvent, Tempo, make_events, shown_at
 from hermes.worlds.stream import RenderedStream
 from hermes.worlds.timeline import place_centre
 
 MOVING: Final = 2  # duration of a move, in frames
 
-__all__ = ["ObjectStream", "render_stream"]
+__all__ = ["ObjectStream", "displacement", "render_stream"]
 
 
 ObjectStream = RenderedStream[ObjectEvent]
 """A rendered stream of objects."""
+
+
+def displacement(event: ObjectEvent, look: ObjectLook, index: int) -> tuple[float, float]:
+    """Return by how much the object of an event has moved at a frame, in frame sides."""
+    if index <= event.moved - MOVING or event.moved >= event.end:
+        return 0.0, 0.0
+    share = min((index - event.moved + MOVING) / MOVING, 1.0)
+    (x, y), (from_x, from_y) = place_centre(event.later), look.centre
+    return share * (x - from_x), share * (y - from_y)
 
 
 def render_stream(
@@ -67,11 +76,7 @@ def render_stream(
     shown = np.empty((frames, size, round(size * aspect), 3), np.uint8)
     for index in range(frames):
         now = shown_at(events, index)
-        look, shift = None, np.zeros(2)
-        if now is not None:
-            look = looks[events.index(now)]
-            if index > now.moved - MOVING and now.moved < now.end:
-                share = min((index - now.moved + MOVING) / MOVING, 1.0)
-                shift = share * (np.array(place_centre(now.later)) - np.array(look.centre))
-        shown[index], _ = draw(rng, setting, look, size, shown.shape[2], (float(shift[0]), float(shift[1])))
+        look = looks[events.index(now)] if now is not None else None
+        shift = displacement(now, look, index) if now is not None and look is not None else (0.0, 0.0)
+        shown[index], _ = draw(rng, setting, look, size, shown.shape[2], shift)
     return ObjectStream(shown, np.arange(frames) / fps, list(events), fps)

@@ -11,14 +11,22 @@ import numpy as np
 import pytest
 
 from hermes.cards.clip_recipes import RECIPES
-from hermes.cards.clips import clip_events, clip_frames, clip_questions, write_clip, write_clips
+from hermes.cards.clips import clip_events, clip_frames, clip_questions, write_clip
 from hermes.cards.timeline import COLOURS, PLACES, SHAPES
 from hermes.errors import HermesError
+from hermes.ground_truth import GroundTruth
+from hermes.things import clip_recipes as things
+from hermes.things.clips import clip_events as object_events
+from hermes.things.clips import clip_frames as object_frames
+from hermes.things.clips import clip_questions as object_questions
+from hermes.things.objects import BY_NAME
 from hermes.video import probe, sample
 
 CLIPS = Path(__file__).parents[2] / "assets" / "clips"
 INDEX = json.loads((CLIPS / "index.json").read_text(encoding="utf-8"))
 NAMES = [entry["name"] for entry in INDEX["clips"]]
+RECIPES_BY_NAME = {recipe.name: recipe for recipe in (*RECIPES, *things.RECIPES)}
+CARDS = [recipe.name for recipe in RECIPES]
 
 
 def truth(name: str) -> dict:
@@ -27,7 +35,7 @@ def truth(name: str) -> dict:
 
 def test_at_least_six_clips_and_nothing_unlisted():
     assert len(NAMES) >= 6
-    assert {file.stem for file in CLIPS.glob("*.webm")} == set(NAMES) == {recipe.name for recipe in RECIPES}
+    assert {file.stem for file in CLIPS.glob("*.webm")} == set(NAMES) == set(RECIPES_BY_NAME)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -51,19 +59,26 @@ def test_truth_is_well_formed(name):
     assert "MIT" in about["licence"]
     assert about["events"]
     for event in about["events"]:
-        assert (event["colour"] in COLOURS, event["shape"] in SHAPES, event["where"] in PLACES) == (True, True, True)
-        assert event["what"] == f"{event['colour']} {event['shape']}"
+        if name in CARDS:
+            assert (event["colour"] in COLOURS, event["shape"] in SHAPES) == (True, True)
+            assert event["what"] == f"{event['colour']} {event['shape']}"
+        else:
+            assert BY_NAME[event["object"].replace(" ", "-")].category == event["category"]
+            assert event.get("later", "top") in PLACES
+        assert event["where"] in PLACES
         assert 0 <= event["start"] < event["end"] <= about["seconds"]
     assert all(a["end"] <= b["start"] for a, b in itertools.pairwise(about["events"]))
     assert len(about["questions"]) >= 5
+    known = GroundTruth(about["events"], about["fps"])
     for question in about["questions"]:
+        assert known.answer(question["text"], question["at"]).answer == question["answer"]
         start, end = question["evidence"]
         assert 0 <= start < end <= question["at"] + 1 / about["fps"]
         assert question["at"] < about["seconds"]
         assert question["answer"].endswith(".")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", CARDS)
 def test_pictures_match_the_truth(name):
     """Where a frame differs most from the clip's background, there the card is."""
     about = truth(name)
@@ -92,9 +107,26 @@ def test_truth_files_match_the_recipe(recipe):
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
 def test_shipped_pictures_equal_the_recipe(recipe):
-    drawn = itertools.islice(clip_frames(recipe), 6)
+    check_first_frames(recipe, clip_frames(recipe))
+
+
+def check_first_frames(recipe, frames):
+    drawn = itertools.islice(frames, 6)
     for picture, (shipped, _) in zip(drawn, sample(CLIPS / f"{recipe.name}.webm", recipe.fps), strict=False):
         assert np.abs(picture.astype(int) - shipped).mean() < 6  # tolerance for compression
+
+
+@pytest.mark.parametrize("recipe", things.RECIPES, ids=lambda recipe: recipe.name)
+def test_clips_of_objects_match_their_recipe(recipe):
+    about = truth(recipe.name)
+    moves = [(e["object"], e["where"], e["start"], e.get("moved"), e.get("later")) for e in about["events"]]
+    assert moves == [(one.name, one.place, one.start, one.moved, one.later or None) for one in recipe.shown]
+    assert [event.name for event in object_events(recipe)] == [one.name for one in recipe.shown]
+    answers = [(text, known.answer, list(known.evidence), at) for text, known, at in object_questions(recipe)]
+    assert answers == [(q["text"], q["answer"], q["evidence"], q["at"]) for q in about["questions"]]
+    check_first_frames(recipe, object_frames(recipe))
+    with pytest.raises(HermesError, match="no well-defined answer"):
+        object_questions(replace(recipe, questions=(("Where was the zebra?", 10.0),)))
 
 
 @pytest.mark.parametrize("renderer", ["training", "held-out", "paper"])
@@ -104,9 +136,10 @@ def test_making_a_clip_again_gives_the_same_bytes(tmp_path, renderer):
     )
     contents = []
     for folder in (tmp_path / "a", tmp_path / "b"):
-        list(write_clips((recipe,), folder))
+        folder.mkdir()
+        write_clip(recipe, folder)
         contents.append({file.name: file.read_bytes() for file in folder.iterdir()})
-    assert set(contents[0]) == {"quick-tour.webm", "quick-tour.json", "index.json"}
+    assert set(contents[0]) == {"quick-tour.webm", "quick-tour.json"}
     assert contents[0] == contents[1]
     write_clip(replace(recipe, seed=99), tmp_path / "a")
     assert (tmp_path / "a/quick-tour.webm").read_bytes() != contents[1]["quick-tour.webm"]

@@ -22,7 +22,8 @@ from hermes.analysis.evidence import is_right
 from hermes.assets import POCKET, PUBLISHED_MODELS
 from hermes.bench.machine import memory_bytes
 from hermes.errors import HermesError
-from hermes.ground_truth import GroundTruth
+from hermes.ground_truth import GroundTruth, name_of
+from hermes.recognition import Recognised
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 from ui.lessons.conditions import Value
 
@@ -197,6 +198,20 @@ def _right(sight: Sight) -> str:
     return "right" if is_right(sight.answer.answer, _truth(sight)) else "wrong"
 
 
+def _recognised(sight: Sight) -> Recognised:
+    """Return what the vision tower recognises in the newest frame."""
+    if sight.view is None or sight.view.recognised is None:
+        raise NotYetError("The vision tower of this model does not name objects, or nothing has been seen yet.")
+    return sight.view.recognised
+
+
+def _shown(sight: Sight) -> str:
+    """Return what the clip shows at the time of the newest frame, from its ground truth."""
+    now = sight.shot.seconds + 1e-3
+    events = sight.clip.events if sight.clip else ()
+    return next((name_of(event) for event in events if float(event["start"]) <= now < float(event["end"])), "nothing")
+
+
 def _tiered(measure: Callable[..., float]) -> Callable[..., float]:
     """Return a metric of the snapshot with an optional tier."""
     return lambda sight, tier=None: measure(sight.shot, tier_of(tier))
@@ -236,6 +251,9 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "answer": Figure("text", lambda s: s.answer.answer.strip()),
         "truth": Figure("text", _truth),
         "verdict": Figure("text", _right),
+        "recognised": Figure("text", lambda s: _recognised(s).named or "nothing"),
+        "recognised_confidence": Figure("share", lambda s: _recognised(s).confidence),
+        "shown": Figure("text", _shown),
         "first_token_ms": Figure("ms", _first_token),
         "answer_newest_share": Figure(
             "share",

@@ -6,8 +6,12 @@ import json
 import re
 
 import pytest
-from conftest import LOOKS, ROOT, launch, look, steady, until
+from conftest import CAMERA, LOOKS, ROOT, launch, look, steady, until
 from playwright.sync_api import expect
+
+from hermes.assets import CLIPS
+from hermes.video import sample
+from hermes.video.thumbnails import jpeg
 
 
 def start(page, clip=1, speed="2×"):
@@ -202,12 +206,34 @@ def test_an_unknown_model_is_rejected_and_the_stream_continues(open_page):
     wait_frames(page, frames(page) + 4)
 
 
-def test_webcam(open_page):
-    page = open_page()
+def write_camera_film(path, clip, seconds):
+    """Write a moment of a bundled clip as a film that Chromium's fake camera repeats: JPEG pictures in a row."""
+    with sample(CLIPS / f"{clip}.webm", 4.0) as shown:
+        picture = next(frame for frame, at in shown if at >= seconds)
+    path.write_bytes(2 * jpeg(picture, picture.shape[1], 90))
+    return path
+
+
+def test_webcam(open_page, playwright, tmp_path):
+    """A camera before which a broccoli is held: the model of everyday objects recognises it."""
+    film = write_camera_film(tmp_path / "objects.mjpeg", "everyday-objects", 17.0)
+    other = launch(playwright, *CAMERA, f"--use-file-for-fake-video-capture={film}")
+    page = open_page(within=other)
     page.get_by_role("tab", name="Webcam").click()
     expect(page.get_by_text("stays off until you press Start")).to_be_visible()
+    props = page.get_by_role("link", name="Show pictures of objects and cards")
+    expect(props).to_have_attribute("href", re.compile("/props$"))
+    note = page.get_by_role("note")
+    expect(note).to_contain_text("HERMES things knows")
+    note.get_by_role("button", name="What it knows").click()
+    names = page.get_by_role("region", name="What the model knows")
+    expect(names).to_contain_text("broccoli")
+    expect(names).to_contain_text("accordion")
+    page.get_by_role("button", name="About the model").click()
+    expect(names).to_be_hidden()
     page.get_by_role("button", name="Start", exact=True).click()
     wait_frames(page, 3)
+    expect(page.locator(".hl-seen")).to_have_text(re.compile(r"Seen now: broccoli, \d+ %"))
     ask(page, "What is shown now?")
     assert answered(turns(page).first)
     wait_frames(page, 8)
@@ -216,6 +242,8 @@ def test_webcam(open_page):
     page.get_by_role("button", name="Stop", exact=True).click()
     expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
     assert page.evaluate("document.querySelector('video').srcObject === null"), "the camera is still on"
+    page.context.close()
+    other.close()
 
 
 def test_camera_refused_or_missing_is_explained(open_page, playwright):

@@ -43,6 +43,7 @@ class AnyRecipe:
         fps: Sampled frames per second.
         questions: Questions and the times at which they are asked.
         largest: Upper bound of the file in bytes.
+        model: Name of the shipped model.
     """
 
     id: str
@@ -53,6 +54,7 @@ class AnyRecipe:
     questions: tuple[PlannedQuestion, ...]
     open_at: float = 0.0
     largest: int = LIMIT
+    model: str = "pocket"
 
     def path(self, folder: Path) -> Path:
         """Return the path of its file in a folder of runs."""
@@ -83,6 +85,7 @@ def shared_parts(entry: Mapping[str, Any]) -> dict[str, Any]:
         "fps": float(entry["fps"]),
         "questions": tuple(PlannedQuestion(str(q["text"]), float(q["at"])) for q in entry["questions"]),
         "open_at": float(entry.get("open_at", 0.0)),
+        "model": str(entry.get("model", "pocket")),
         "largest": min(LIMIT, int(float(entry.get("largest_mb", 9)) * 1e6)),
     }
 

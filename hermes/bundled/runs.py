@@ -69,7 +69,9 @@ def make(
     clip = find_clip(recipe.clip, recipe.fps)
 
     def settings_at(budget: int) -> StreamSettings:
-        return StreamSettings(policy=recipe.policy, budget=budget, fps=recipe.fps, chunk=1, speed=float("inf"))
+        return StreamSettings(
+            model=recipe.model, policy=recipe.policy, budget=budget, fps=recipe.fps, chunk=1, speed=float("inf")
+        )
 
     def attempt(budget: int) -> tuple[tuple[Recorder, tuple[RunTurn, ...]], list[str]]:
         recorder = Recorder(recipe.largest)

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hermes.assets import RUNS, checkout
+from hermes.assets import RUNS, SHIPPED, checkout
 from hermes.cli.model_options import add_frame_size, add_model, add_policy_settings, load_model, model_folders
 from hermes.cli.progress import RecordingProgress
 from hermes.cli.terminal import text_argument
@@ -28,6 +28,7 @@ from hermes.files.output import check_file, check_folder
 from hermes.formatting import format_bytes
 
 if TYPE_CHECKING:
+    from hermes.backbones.base import Backbone
     from hermes.lab.plan import Cell
     from hermes.lab.recording import RecordedLane
     from hermes.recording import SourceClip
@@ -151,10 +152,15 @@ def _bundled(args: argparse.Namespace) -> int:
             raise HermesError(f"There is no bundled run {name}. Available: {', '.join(known)}.")
     names = [f"{recipe.id}{recipes.ENDING}" for recipe in listed if not args.only or recipe.id in args.only]
     check_folder(folder, model_folders(args.model), names=names)
-    model, failed = load_model(args), []
+    loaded: dict[str, Backbone] = {}
+    failed = []
     for recipe in listed:
         if args.only and recipe.id not in args.only:
             continue
+        name = recipe.model if args.model in SHIPPED else args.model
+        if name not in loaded:
+            loaded[name] = load_model(argparse.Namespace(**vars(args) | {"model": name}))
+        model = loaded[name]
         began = time.monotonic()
         try:
             with closing(RecordingProgress(recipe.id)) as progress:

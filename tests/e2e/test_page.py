@@ -6,7 +6,7 @@ import json
 import re
 
 import pytest
-from conftest import CAMERA, LOOKS, ROOT, launch, look, steady, until
+from conftest import CAMERA, LOOKS, PATIENCE, ROOT, launch, look, steady, until
 from playwright.sync_api import expect
 
 from hermes.assets import CLIPS
@@ -224,7 +224,7 @@ def test_webcam(open_page, playwright, tmp_path):
     props = page.get_by_role("link", name="Show pictures of objects and cards")
     expect(props).to_have_attribute("href", re.compile("/props$"))
     note = page.get_by_role("note")
-    expect(note).to_contain_text("HERMES things knows")
+    expect(note).to_contain_text("HERMES things knows", timeout=2000 * PATIENCE)  # once both models are loaded
     note.get_by_role("button", name="What it knows").click()
     names = page.get_by_role("region", name="What the model knows")
     expect(names).to_contain_text("broccoli")

@@ -1,4 +1,4 @@
-"""Lessons at work without a browser: each is walked through on the real engine with the model that ships."""
+"""Lessons at work without a browser: each is walked through on the real engine with the models that ship."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ui.lessons.controller import LessonController, plan
 from ui.lessons.reader import read_lesson
 from ui.player.clips import read_clips
 from ui.runs.runs import read_runs
+from ui.settings.model_choice import ModelChoice
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
@@ -48,7 +49,12 @@ def sessions(engine, clips, tmp_path):
     loader = ModelLoader(engine)
     loader.ensure("pocket")
     runs = read_runs(ASSETS / "runs")
-    registry = Sessions(lambda: Visitor(StreamSettings(speed=4.0), loader, clips, POLICIES, runs), Quota(), tmp_path)
+    choice = ModelChoice.of_shipped()
+
+    def make():
+        return Visitor(StreamSettings(speed=4.0), loader, clips, POLICIES, runs, choice=choice)
+
+    registry = Sessions(make, Quota(), tmp_path)
     yield registry
     registry.close(KEY)
 

@@ -15,6 +15,9 @@ import pytest
 
 from hermes.cards.timeline import COLOURS, SHAPES
 from ui.page.props import PropsPage, prop_pictures, props_document
+from ui.page.traffic import PageTraffic
+from ui.visitors.registry import Quota, Sessions
+from ui.visitors.visitor import Visitor
 
 
 def test_every_card_and_most_objects_have_a_readable_picture():
@@ -47,14 +50,17 @@ async def _inner(scope, _receive, send):
     await send({"type": "http.response.body", "body": scope["path"].encode()})
 
 
-def _answer(path, method="GET"):
+PROPS = PropsPage(_inner)
+
+
+def _answer(path, method="GET", app=PROPS):
     sent = []
 
     async def send(message):
         sent.append(message)
 
     with ThreadPoolExecutor(1) as thread:  # browser tests may have left a running event loop in this one
-        call = PropsPage(_inner)({"type": "http", "path": path, "method": method, "headers": []}, None, send)
+        call = app({"type": "http", "path": path, "method": method, "headers": []}, None, send)
         thread.submit(asyncio.run, call).result()
     return sent[0]["status"], dict(sent[0]["headers"]), sent[1]["body"]
 
@@ -66,6 +72,12 @@ def test_it_is_served_under_any_path_and_requests_nothing(path):
     assert body == props_document()
     assert headers[b"content-security-policy"].startswith(b"default-src 'none'")
     assert _answer(path, "HEAD")[2] == b""
+
+
+def test_the_page_serves_it(tmp_path):
+    page = PageTraffic(PropsPage(_inner), Sessions(Visitor, Quota(), tmp_path))
+    assert _answer("/props", app=page)[2] == props_document()
+    assert _answer("/propose", app=page)[0] == 404
 
 
 def test_other_requests_pass():

@@ -43,7 +43,7 @@ _UPLOAD: Final = re.compile(r"/gradio_api/upload/?$")
 _SERVED: Final = {
     "GET": re.compile(
         r"(?!.*/gradio_api/|.*/monitoring).*/(?:|config/?|theme\.css|favicon\.ico|manifest\.json|robots\.txt|pwa_icon"
-        r"|hermes-live-\w+|(?:assets|static|svelte)/.+)$"
+        r"|props|hermes-live-\w+|(?:assets|static|svelte)/.+)$"
         r"|.*/gradio_api/(?:heartbeat/[\w-]+|queue/data|startup-events|app_id|info|theme\.css|user|token"
         r"|custom_component/.+|file=(?!\w{2,}:).+)/?$"
     ),

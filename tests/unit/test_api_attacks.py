@@ -127,6 +127,11 @@ def test_the_mark_of_a_file_is_found_however_it_is_written():
             parse_event(garbage, [])
 
 
+def test_the_tools_of_mcp_are_off_by_default(served):
+    assert httpx.post(f"{served[0]}mcp", json={}, timeout=PATIENCE).status_code == 404
+    assert httpx.post(f"{served[0]}mcp/upload", files={"files": b"x"}, timeout=PATIENCE).status_code == 404
+
+
 # Memory ---------------------------------------------------------------------------------------------------------------
 
 

@@ -150,21 +150,26 @@ def test_the_container_files_name_what_exists():
     compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
     pages = [name for name, service in compose["services"].items() if "build" in service]
     assert re.findall(r"server (page-\d):7860 max_fails", (DEPLOY / "nginx.conf").read_text("utf-8")) == pages
+    cluster = yaml.safe_load((DEPLOY / "raycluster.yaml").read_text("utf-8"))
+    assert cluster["kind"] == "RayCluster"
     for name in pages:
         build = compose["services"][name]["build"]
         assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
         assert set(build["args"]) == set(re.findall(r"^ARG (\w+)", dockerfile, re.M))
 
 
-@pytest.mark.parametrize("document", ["deploy/Dockerfile", "docs/api.md", "docs/deploy.md", "ui/flags.py"])
+DOCUMENTS = ("deploy/Dockerfile", "deploy/raycluster.yaml", "docs/api.md", "docs/deploy.md", "ui/flags.py")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS)
 def test_optional_packages_have_the_tested_version(document):
+    text = (ROOT / document).read_text("utf-8")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
-    tested = {
-        line.partition("==")[0]: line for line in (ROOT / "tests" / "requirements.txt").read_text("utf-8").split()
-    }
-    named = re.findall(r"\b(?:mcp|ray)==[\d.]*\d", (ROOT / document).read_text("utf-8"))
+    tested = dict(re.findall(r"^(\S+)==(\S+)$", (ROOT / "tests" / "requirements.txt").read_text("utf-8"), re.M))
+    named = re.findall(r"\b(mcp|ray)(?:\[default\])?==([\d.]*\d)", text)
+    named += [("ray", version) for version in re.findall(r'rayVersion: "(.*)"', text)]
     assert named
-    for requirement in map(Requirement, named):
-        (declared,) = [one for one in map(Requirement, extras[requirement.name]) if one.name == requirement.name]
-        assert declared.specifier.contains(str(requirement.specifier).removeprefix("=="))
-        assert tested.get(requirement.name, str(requirement)) == str(requirement)
+    for name, version in named:
+        (declared,) = [one for one in map(Requirement, extras[name]) if one.name == name]
+        assert declared.specifier.contains(version)
+        assert tested.get(name, version) == version

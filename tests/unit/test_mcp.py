@@ -191,6 +191,22 @@ def test_handles_are_limited_by_address_and_end_when_they_are_idle(served):
         talk(served, conversation)
 
 
+def test_a_client_that_leaves_while_it_watches_leaves_nothing(served):
+    """It does not know the handle yet, so it cannot close the stream."""
+
+    async def conversation(call, _client):
+        watching = asyncio.create_task(call("watch_video", clip="quick-tour", frames_per_second=8))
+        while not any(visitor.stream for visitor in sessions.visitors().values()):
+            assert not watching.done()
+            await asyncio.sleep(0.01)
+        watching.cancel()
+        while len(sessions):
+            await asyncio.sleep(0.01)
+
+    with closing(served) as sessions:
+        talk(served, conversation)
+
+
 def test_uploads_are_those_of_a_page(served, monkeypatch):
     with closing(served) as sessions:
         small = Quota(upload_mb=1)
@@ -240,11 +256,6 @@ def test_the_token_of_a_page_is_no_handle(served):
         talk(served, conversation)
     finally:
         sessions.connections.closed(key_of_token(token))
-
-
-def test_without_the_flag_nothing_is_served(tmp_path):
-    with serve(tmp_path) as (address, _handlers):
-        assert httpx.post(f"{address}mcp", json={}, timeout=PATIENCE).status_code == 404
 
 
 def test_the_flag_needs_live_streams(monkeypatch):

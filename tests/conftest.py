@@ -11,6 +11,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 sys.path.insert(0, str(Path(__file__).parent))
+gc.disable()  # until the tests have been collected: a sixth of the time of the imports
 
 import numpy as np
 import pytest
@@ -28,6 +29,7 @@ def pytest_collection_finish():
     """Spare the garbage collector what was imported: half a million objects that it would visit in vain."""
     gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")
@@ -72,7 +74,8 @@ def tiny_model(tiny_folder):
 @pytest.fixture(scope="session")
 def short_range_model(tmp_path_factory):
     """A model of few positions, so that re-indexing has to happen."""
-    return hermes.load(tiny.llava_onevision(tmp_path_factory.mktemp("short"), max_positions=1400, seed=1), device="cpu")
+    folder = tmp_path_factory.mktemp("short")
+    return hermes.load(tiny.llava_onevision(folder, max_positions=1400, seed=1), device="cpu")
 
 
 @pytest.fixture

@@ -32,6 +32,8 @@ ENDED_STREAM = ("BodyStreamBuffer was aborted", "Connection errored out")
 """What Gradio's client logs on a busy machine when it ends the stream of its queue while another event starts."""
 PATIENCE = 120.0
 """Seconds for which a test waits for an event before it fails: a deadline, not a duration; busy machines need it."""
+POLL = 150
+"""Milliseconds between two looks at a condition: each costs the browser, its driver and the test a few milliseconds."""
 expect.set_options(timeout=PATIENCE * 1000)
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
@@ -58,7 +60,7 @@ def until(page, condition, complaint="it did not happen"):
     end = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < end, complaint() if callable(complaint) else complaint
-        page.wait_for_timeout(50)
+        page.wait_for_timeout(POLL)
 
 
 def settle(page):

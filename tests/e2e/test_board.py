@@ -46,7 +46,7 @@ def streamed(finished):
     assert troubles == []
 
 
-def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):
+def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame_by_buttons_keys_and_wheel(streamed):
     page = streamed
     said = view(page, "filmstrip").locator(".hl-window")
     expect(said).to_have_text(
@@ -66,11 +66,6 @@ def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame(streamed):
     expect(said).not_to_have_text(re.compile("whole stream"))
     page.keyboard.press("0")
     expect(said).to_have_text(re.compile("^Showing the whole stream"))
-
-
-def test_the_wheel_zooms_with_control_and_scrolls_without(streamed):
-    page = streamed
-    said = view(page, "filmstrip").locator(".hl-window")
     film(page).scroll_into_view_if_needed()
     box = film(page).bounding_box()
     page.mouse.move(box["x"] + 300, box["y"] + 40)
@@ -147,22 +142,7 @@ def test_the_token_history_of_a_frame(streamed):
     assert sum(held[-1]) < 160
 
 
-def test_retention_shows_survival_and_evictions(open_page):
-    page = open_page()
-    start(page, speed="4×")  # frame by frame, so that the newest are still whole
-    wait_frames(page, 45)
-    page.get_by_role("button", name="Pause").click()
-    steady(page, lambda: frames(page))
-    page.get_by_role("tab", name="Evictions").click()
-    export(page, "Table", "How much survives")
-    rows = page.get_by_role("region", name="Table: How much survives").get_by_role("row")
-    expect(rows.first).to_contain_text("Sensory: still held")
-    expect(rows.nth(1)).to_contain_text("100 %")
-    export(page, "Table", "Evictions")
-    expect(page.get_by_role("region", name="Table: Evictions").get_by_role("row").nth(1)).to_contain_text("0:")
-
-
-def test_every_figure_has_its_table(open_page):
+def test_every_figure_has_its_table_and_retention_shows_survival_and_evictions(open_page):
     page = open_page(run=None)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
@@ -179,6 +159,15 @@ def test_every_figure_has_its_table(open_page):
             names.add(title)
     assert len(names) == 12  # strip, layers, timeline; answer; five of retention; a frame twice, and its token history
 
+    # Retention: what survives, and the evictions.
+    page.get_by_role("tab", name="Evictions").click()
+    export(page, "Table", "How much survives")
+    rows = page.get_by_role("region", name="Table: How much survives").get_by_role("row")
+    expect(rows.first).to_contain_text("Sensory: still held")
+    expect(rows.nth(1)).to_contain_text("100 %")
+    export(page, "Table", "Evictions")
+    expect(page.get_by_role("region", name="Table: Evictions").get_by_role("row").nth(1)).to_contain_text("0:")
+
 
 def table_opens_and_closes(page, figure, title):
     export(page, "Table", title, within=figure)
@@ -188,21 +177,6 @@ def table_opens_and_closes(page, figure, title):
     assert table.get_by_role("columnheader").count() > 1, title
     export(page, "Table", title, within=figure)
     expect(region).to_be_hidden()
-
-
-def test_a_policy_without_tiers_is_not_shown_in_tiers(open_page):
-    page = open_page()
-    start(page, speed="4×")
-    wait_frames(page, 4)
-    page.get_by_label("Policy", exact=True).select_option("sliding-window")
-    legend = page.locator(".hl-legend")
-    expect(legend).to_contain_text("Every layer")
-    expect(legend).not_to_contain_text("Sensory")
-    colour = page.evaluate("getComputedStyle(document.querySelector('.hl-swatch-3')).backgroundColor")
-    tiers = page.evaluate(
-        "['sensory', 'working', 'longterm'].map(n => getComputedStyle(document.body).getPropertyValue('--hl-' + n))"
-    )
-    assert colour not in tiers
 
 
 def saved(page, name, folder: Path) -> Path:

@@ -104,7 +104,7 @@ def uploads(folder):
     return [path.name for path in (folder / "uploads").rglob("*") if path.is_file()]
 
 
-def test_a_dropped_connection_resumes_with_stream_memory_and_chat(app, own_context):
+def test_a_dropped_connection_and_an_offline_browser_resume_with_stream_memory_and_chat(app, own_context):
     line = Line(app.port)
     page = open_tab(own_context, line.url)
     try:
@@ -121,28 +121,22 @@ def test_a_dropped_connection_resumes_with_stream_memory_and_chat(app, own_conte
         expect(turns(page).first.locator(".hl-a")).to_have_text(answer)
         expect(page.get_by_role("button", name=re.compile("Pause|Play again"))).to_be_visible()
         wait_frames(page, seen + 2)
+
+        # The browser is offline for a while.
+        page.context.set_offline(True)
+        expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
+        seen = steady(page, lambda: frames(page))
+        page.context.set_offline(False)
+        expect(page.get_by_text("Connection lost. Your stream")).to_be_hidden()
+        expect(page.get_by_text("The server was restarted")).to_be_hidden()
+        expect(turns(page)).to_have_count(1)
+        expect(turns(page).first.locator(".hl-a")).to_have_text(answer)
+        wait_frames(page, seen + 2)
+        ask(page, "What was shown first?")
+        assert answered(turns(page).last)
+        expect(turns(page)).to_have_count(2)
     finally:
         line.close()
-
-
-def test_a_browser_that_is_offline_for_a_while_resumes(app, own_context):
-    page = open_tab(own_context, app.url)
-    start(page, clip=1, speed="1×")
-    wait_frames(page, 12)
-    ask(page, "What is shown now?")
-    answer = answered(turns(page).first)
-    page.context.set_offline(True)
-    expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
-    seen = steady(page, lambda: frames(page))
-    page.context.set_offline(False)
-    expect(page.get_by_text("Connection lost. Your stream")).to_be_hidden()
-    expect(page.get_by_text("The server was restarted")).to_be_hidden()
-    expect(turns(page)).to_have_count(1)
-    expect(turns(page).first.locator(".hl-a")).to_have_text(answer)
-    wait_frames(page, seen + 2)
-    ask(page, "What was shown first?")
-    assert answered(turns(page).last)
-    expect(turns(page)).to_have_count(2)
 
 
 def test_an_upload_that_the_server_refuses_shows_its_reason(app, shared_context):
@@ -222,40 +216,39 @@ def test_a_killed_server_resumes_the_saved_stream_and_a_stopped_one_deletes_file
     assert "variable_rate.mp4" not in uploads(tmp_path), "a server that is stopped deletes the files of its visitors"
 
 
-@pytest.mark.parametrize("name", ["c18-interlaced-h264.mp4", "b01-gif-6300x6300-just-allowed.gif"])
-def test_a_hostile_file_of_one_visitor_leaves_another_unaffected(app, shared_context, name):
-    page, other = open_tab(shared_context, app.url), open_tab(shared_context, app.url)
-    try:
-        start(page, clip=1, speed="1×")
-        wait_frames(page, 4)
-        other.get_by_role("tab", name="Upload").click()
-        other.locator("#hl-file").set_input_files(ROOT / "tests" / "data" / name)
-        other.locator(".hl-drop").get_by_text(name).wait_for()
-        other.get_by_role("button", name="Start", exact=True).click()
-        stream = other.get_by_role("region", name="Stream")
-        status = stream.get_by_text(re.compile("^(Streaming|Finished|Stopped by)")).or_(stream.get_by_role("alert"))
-        expect(status.first).to_be_visible()  # it plays, or the page shows the reason why it does not
-        seen = frames(page)
-        ask(page, "What is shown now?")
-        assert answered(turns(page).first)
-        until(page, lambda: frames(page) >= seen + 4 or page.get_by_role("button", name="Play again").is_visible())
-        expect(page.get_by_text("Stopped by an error")).to_have_count(0)
-    finally:
-        page.close()
-        other.close()
-
-
-def test_a_reload_by_the_browser_keeps_stream_memory_and_chat(app, shared_context):
+def test_hostile_files_of_one_visitor_leave_another_unaffected_and_a_reload_keeps_the_stream(app, shared_context):
     page = open_tab(shared_context, app.url)
+    opened = [page]
     try:
-        start(page, clip=1, speed="1×")
-        wait_frames(page, 12)
+        start(page, clip=4, speed="1×")  # half an hour, so that it does not end by itself
+        wait_frames(page, 4)
+        for name in ("c18-interlaced-h264.mp4", "b01-gif-6300x6300-just-allowed.gif"):
+            other = open_tab(shared_context, app.url)
+            opened.append(other)
+            other.get_by_role("tab", name="Upload").click()
+            other.locator("#hl-file").set_input_files(ROOT / "tests" / "data" / name)
+            other.locator(".hl-drop").get_by_text(name).wait_for()
+            other.get_by_role("button", name="Start", exact=True).click()
+            stream = other.get_by_role("region", name="Stream")
+            status = stream.get_by_text(re.compile("^(Streaming|Finished|Stopped by)")).or_(stream.get_by_role("alert"))
+            expect(status.first).to_be_visible()  # it plays, or the page shows the reason why it does not
+            seen, asked = frames(page), turns(page).count()
+            ask(page, "What is shown now?")
+            expect(turns(page)).to_have_count(asked + 1)
+            assert answered(turns(page).last)
+            wait_frames(page, seen + 4)
+            expect(page.get_by_text("Stopped by an error")).to_have_count(0)
+
+        # The browser reloads the page.
         page.get_by_role("button", name="Pause").click()
         expect(page.get_by_role("button", name="Resume")).to_be_visible()
         ask(page, "What is shown now?")
-        before, seen = answered(turns(page).first), frames(page)
+        expect(turns(page)).to_have_count(3)
+        before, seen = answered(turns(page).last), frames(page)
         page.reload()
-        expect(turns(page).first.locator(".hl-a")).to_have_text(before)
+        expect(turns(page)).to_have_count(3)
+        expect(turns(page).last.locator(".hl-a")).to_have_text(before)
         until(page, lambda: frames(page) == seen, "the memory is another one")
     finally:
-        page.close()
+        for tab in opened:
+            tab.close()

@@ -65,6 +65,20 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     frames.first.click()  # shows that moment on the board
     expect(page.locator('[data-view="filmstrip"]')).to_be_in_viewport()
 
+    # Nothing is cut off on a phone, nor in the settings.
+    for dark in (False, True):
+        look(page, 390, dark)
+        open_settings(page)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        outside = page.evaluate(
+            """() => [...document.querySelectorAll('[data-view="fate"] *, [data-view="try"] *')]
+            .filter(node => node.checkVisibility() && !node.closest('.hl-hidden'))
+            .filter(node => node.getBoundingClientRect().width > 1 && node.getBoundingClientRect().right > 391)
+            .map(node => node.outerHTML.slice(0, 120))"""
+        )
+        assert outside == [], dark
+        page.keyboard.press("Escape")
+
 
 def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     page = open_page()
@@ -78,22 +92,21 @@ def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     expect(section.get_by_role("row").last).to_contain_text("Deep layers")  # this policy has no tiers
 
 
-def test_without_ground_truth_the_page_reports_it_and_shows_the_attention(open_page):
+def test_settings_of_a_policy_are_changed_and_put_back_and_an_answer_without_ground_truth_is_not_scored(open_page):
     page = open_page()
-    watched_then_asked(page, "Tell me a joke.", 12)
-    section = fate(page)
-    expect(section.get_by_text("Not scored", exact=True)).to_be_visible()
-    expect(section.get_by_text(re.compile("^No reference answer, so not scored"))).to_be_visible()
-    expect(
-        section.get_by_role("list", name="Most attended frames, long-term tier").get_by_role("listitem").first
-    ).to_be_visible()
+    choose_policy(page, "Random keep")
+    box = panel(page)
+    expect(box.locator(".hl-try-head")).to_contain_text("Random keep with the defaults")
+    open_settings(page)
+    box.get_by_label("Random draws", exact=True).select_option("at every eviction")
+    expect(box.locator(".hl-try-head")).to_contain_text("1 of 3 changed")
+    expect(box.get_by_text("ours: once a token")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog", name="Settings")).to_be_hidden()
 
-
-def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
-    page = open_page()
+    choose_policy(page, "HERMES")
     start(page)
     wait_frames(page, 4)
-    box = panel(page)
     expect(box.locator(".hl-try-head")).to_contain_text("HERMES with the defaults")
     badge = page.locator(".hl-about-policy")
     expect(badge).to_contain_text("original method, no training")
@@ -119,32 +132,14 @@ def test_a_setting_is_changed_seen_as_changed_and_put_back(open_page):
     expect(box.locator(".hl-try-head")).to_contain_text("HERMES with the defaults")
     expect(box.get_by_role("switch", name="Smoothing across layers")).to_be_checked()
     expect(alpha).to_have_value("1")
+    page.keyboard.press("Escape")
 
-
-def test_another_policy_brings_its_own_settings(open_page):
-    page = open_page()
-    choose_policy(page, "Random keep")
-    box = panel(page)
-    expect(box.locator(".hl-try-head")).to_contain_text("Random keep with the defaults")
-    open_settings(page)
-    box.get_by_label("Random draws", exact=True).select_option("at every eviction")
-    expect(box.locator(".hl-try-head")).to_contain_text("1 of 3 changed")
-    expect(box.get_by_text("ours: once a token")).to_be_visible()
-
-
-def test_nothing_of_both_is_cut_off_on_a_phone(open_page):
-    page = open_page(width=390, height=844)
-    watched_then_asked(page, FIRST, 20)
-    expect(fate(page).get_by_text("Right", exact=True)).to_be_visible()
-    for dark in (False, True):
-        look(page, 390, dark)
-        open_settings(page)
-        assert page.evaluate("document.documentElement.scrollWidth") <= 390
-        outside = page.evaluate(
-            """() => [...document.querySelectorAll('[data-view="fate"] *, [data-view="try"] *')]
-            .filter(node => node.checkVisibility() && !node.closest('.hl-hidden'))
-            .filter(node => node.getBoundingClientRect().width > 1 && node.getBoundingClientRect().right > 391)
-            .map(node => node.outerHTML.slice(0, 120))"""
-        )
-        assert outside == [], dark
-        page.keyboard.press("Escape")
+    wait_frames(page, 12)
+    ask(page, "Tell me a joke.")
+    answered(turns(page).last)
+    section = fate(page)
+    expect(section.get_by_text("Not scored", exact=True)).to_be_visible()
+    expect(section.get_by_text(re.compile("^No reference answer, so not scored"))).to_be_visible()
+    expect(
+        section.get_by_role("list", name="Most attended frames, long-term tier").get_by_role("listitem").first
+    ).to_be_visible()

@@ -128,10 +128,21 @@ def test_two_methods_fit_the_first_screen_and_are_pinned(open_page):
     assert page.evaluate("sessionStorage.getItem('hermes-pins')") is None
 
 
-def test_pins_stay_in_the_tab_when_the_page_is_reloaded(app, shared_context):
+def test_a_recorded_comparison_fits_the_screen_and_its_pin_stays_when_the_page_is_reloaded(app, shared_context):
     with tabs(app, shared_context) as (make, troubles):
         page = make(run=None, query=f"&lab={LAB_ID}&t=62")
         lab = lab_of(page)
+        expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
+        lab.get_by_role("button", name="Pause").click()
+        expect(lab.get_by_text(re.compile("^Paused"))).to_be_visible()
+        for width, dark in LOOKS:
+            look(page, width, dark)
+            until(page, lambda width=width: page.evaluate("document.documentElement.scrollWidth") <= width)
+            for name in ("Resume", "Restart", "Close", "Copy link to this moment", "Run it live"):
+                box = lab.get_by_role("button", name=name).bounding_box()
+                assert box["x"] >= 0
+                assert box["x"] + box["width"] <= width
+
         lab.get_by_role("button", name="Pin this result").click()
         said = lab.get_by_role("region", name=recorded().title).locator(".hl-lab-answer").all_inner_texts()
         with page.expect_navigation():
@@ -176,25 +187,6 @@ def test_three_methods_side_by_side(open_page):
     assert first[2] == "100 %, from 0:00 on"
     ask(lab, "What is shown now?")
     assert re.fullmatch(r"[\d.,]+ to [\d.,]+ in 2 answers", costs(lanes.first)["First token"][1])
-
-
-def test_a_question_in_the_middle_is_asked_of_all_at_one_moment(open_page):
-    page = open_page(width=390, height=844, dark=True)
-    lab = open_live(page)
-    lab.get_by_role("button", name="Run", exact=True).click()
-    expect(lab.get_by_text(re.compile(r"of 0:40, (1[6-9]|[2-7]\d) frames"))).to_be_visible()
-    lab.get_by_role("button", name="Pause").click()
-    expect(lab.get_by_text("Paused")).to_be_visible()
-    ask(lab, "What is shown now?")
-    assert lab.evaluate("node => document.documentElement.scrollWidth <= innerWidth")
-    assert small_targets(page) == []
-    lab.get_by_role("button", name="Resume").click()
-    lab.get_by_role("button", name="End").click()
-    expect(lanes_of(lab)).to_have_count(0)
-    lab.get_by_label("Method 2").select_option(label="HERMES")
-    lab.get_by_label("Method 3").select_option(label="none")
-    lab.get_by_role("button", name="Run", exact=True).click()
-    expect(lab.get_by_role("alert")).to_have_text("Choose at least two different methods.")
 
 
 def test_the_opening_run_offers_the_comparison_and_back_returns_to_it(open_page):
@@ -303,7 +295,7 @@ def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_pa
     expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
 
 
-def test_a_method_of_a_recorded_comparison_is_opened_in_the_stream_view(open_page):
+def test_a_method_of_a_recorded_comparison_is_opened_in_the_stream_view_and_all_run_live(open_page):
     page = open_page(run=None, query=f"&lab={LAB_ID}&t=62")
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
@@ -322,9 +314,8 @@ def test_a_method_of_a_recorded_comparison_is_opened_in_the_stream_view(open_pag
     lab.get_by_role("button", name="Open HERMES in the stream view").click()
     expect(page.get_by_role("region", name="Stream").get_by_role("heading", name="HERMES", exact=True)).to_be_attached()
 
-
-def test_the_methods_of_a_recorded_comparison_run_again_live(open_page):
-    lab = lab_of(open_page(run=None, query=f"&lab={LAB_ID}&t=3"))
+    # The methods run again live.
+    page.get_by_role("button", name="Compare", exact=True).click()
     lab.get_by_role("button", name="Run it live").click()
     expect(lab.get_by_text(re.compile(r"^Running · 0:\d\d of 1:30"))).to_be_visible()
     expect(lab.get_by_label("Budget")).to_have_value(str(recorded().head.settings.budget))
@@ -333,15 +324,19 @@ def test_the_methods_of_a_recorded_comparison_run_again_live(open_page):
     expect(lanes_of(lab)).to_have_count(0)
 
 
-def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
-    page = open_page()
+def test_a_question_to_all_at_one_moment_is_recorded_and_opened_again(open_page, tmp_path):
+    page = open_page(width=390, height=844, dark=True)
     lab = open_live(page)
     lab.get_by_label("Method 3").select_option(label="none")
     lab.get_by_role("button", name="Run", exact=True).click()
     lab.get_by_role("button", name="Record", exact=True).click()
     expect(lab.get_by_text(re.compile(r"^Recording · \d+ moments?"))).to_be_visible()
     expect(lab.get_by_text(re.compile(r"of 0:40, ([2-7]\d) frames"))).to_be_visible()
+    lab.get_by_role("button", name="Pause").click()
+    expect(lab.get_by_text("Paused")).to_be_visible()
     ask(lab, QUESTION)
+    assert lab.evaluate("node => document.documentElement.scrollWidth <= innerWidth")
+    assert small_targets(page) == []
     said = [text.split(" ", 1)[1] for text in lab.locator(".hl-lab-answer").all_inner_texts()]
     with page.expect_download() as arriving:
         lab.get_by_role("button", name="Save recording").click()
@@ -350,6 +345,14 @@ def test_record_a_lab_run_and_open_it_again(open_page, tmp_path):
     run = trace.read_lab(file)
     assert run.head.clip_id == "quick-tour"
     assert [[turn.answer for turn in turns] for turns in run.questions] == [said]
+    lab.get_by_role("button", name="Resume").click()
+    lab.get_by_role("button", name="End").click()
+    expect(lanes_of(lab)).to_have_count(0)
+    lab.get_by_label("Method 2").select_option(label="HERMES")
+    lab.get_by_role("button", name="Run", exact=True).click()
+    expect(lab.get_by_role("alert")).to_have_text("Choose at least two different methods.")
+
+    page.set_viewport_size({"width": 1440, "height": 900})
     lab.get_by_role("button", name="Back to the stream").click()
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(file)
@@ -379,16 +382,3 @@ def test_other_files_are_rejected_with_an_explanation(open_page):
         expect(lab.get_by_role("alert")).to_contain_text(name)
     lab.get_by_role("tab", name="Live").click()
     expect(lab.get_by_role("button", name="Run", exact=True)).to_be_visible()
-
-
-def test_a_recorded_comparison_fits_the_screen(open_page):
-    page = open_page(run=None, query=f"&lab={LAB_ID}&t=62", width=390, height=844)
-    lab = lab_of(page)
-    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
-    for width, dark in LOOKS:
-        look(page, width, dark)
-        until(page, lambda width=width: page.evaluate("document.documentElement.scrollWidth") <= width)
-        for name in ("Pause", "Restart", "Close", "Copy link to this moment", "Run it live"):
-            box = lab.get_by_role("button", name=name).bounding_box()
-            assert box["x"] >= 0
-            assert box["x"] + box["width"] <= width

@@ -153,7 +153,7 @@ def test_the_open_stream_is_restored(open_page):
     expect(page.get_by_role("radiogroup", name="Clips").get_by_role("radio").nth(2)).to_be_checked()
 
 
-def test_a_term_shows_its_definition_and_closes_with_escape(open_page):
+def test_terms_the_calculator_and_the_place_on_a_phone(open_page):
     page = follow(open_page, "lesson=kv-cache&step=2")
     word = panel(page).get_by_role("button", name="KV cache")
     word.focus()
@@ -168,6 +168,35 @@ def test_a_term_shows_its_definition_and_closes_with_escape(open_page):
     tip.hover()  # what it says can be pointed at
     page.wait_for_timeout(400)  # longer than it takes to hide where nothing points at it
     expect(tip).to_be_visible()
+    page.mouse.move(5, 5)
+    page.keyboard.press("Escape")  # the word is focused still
+    expect(tip).to_be_hidden()
+
+    # On a phone, the lesson is below the part that it highlights.
+    page.set_viewport_size({"width": 390, "height": 844})
+    until(page, lambda: panel(page).bounding_box()["x"] == 0 and panel(page).bounding_box()["y"] > 844 * 0.4)
+    sheet = panel(page).bounding_box()
+    assert (sheet["x"], sheet["width"]) == (0, 390)
+    assert sheet["y"] > 844 * 0.4
+    assert sheet["y"] + sheet["height"] == pytest.approx(844, abs=1)
+    panel(page).get_by_role("button", name="Show me where").click()
+    shown = page.locator(".hl-pointed")
+    until(page, lambda: 0 <= shown.bounding_box()["y"] < sheet["y"], "it was not scrolled into view")
+
+    page.set_viewport_size({"width": 1440, "height": 900})
+    for _ in range(3):
+        panel(page).get_by_role("button", name="Next", exact=True).click()
+    group = panel(page).get_by_role("group", name="Cache calculator")
+    expect(group).to_contain_text("40.5 GB")
+    group.get_by_label("Frames per second").fill("2")
+    expect(group).to_contain_text("80.9 GB")
+    group.get_by_label("Model").select_option("llava-onevision-0.5b")
+    expect(group).to_contain_text("17.3 GB")
+
+    page.set_viewport_size({"width": 390, "height": 844})
+    panel(page).get_by_role("button", name="Minimise the lesson").click()
+    assert panel(page).bounding_box()["height"] < 90
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_captions_and_settings_explain_their_words(open_page):
@@ -176,27 +205,3 @@ def test_captions_and_settings_explain_their_words(open_page):
     caption = page.get_by_role("region", name="Layer by layer").get_by_role("button", name="layer", exact=True)
     caption.click()
     expect(page.get_by_role("tooltip")).to_contain_text("Each layer has its own cache")
-
-
-def test_the_calculator_multiplies(open_page):
-    page = follow(open_page, "lesson=kv-cache&step=5")
-    group = panel(page).get_by_role("group", name="Cache calculator")
-    expect(group).to_contain_text("40.5 GB")
-    group.get_by_label("Frames per second").fill("2")
-    expect(group).to_contain_text("80.9 GB")
-    group.get_by_label("Model").select_option("llava-onevision-0.5b")
-    expect(group).to_contain_text("17.3 GB")
-
-
-def test_on_a_phone_the_lesson_is_below_the_highlighted_part(open_page):
-    page = follow(open_page, "lesson=kv-cache&step=2", width=390, height=844)
-    sheet = panel(page).bounding_box()
-    assert (sheet["x"], sheet["width"]) == (0, 390)
-    assert sheet["y"] > 844 * 0.4
-    assert sheet["y"] + sheet["height"] == pytest.approx(844, abs=1)
-    panel(page).get_by_role("button", name="Show me where").click()
-    shown = page.locator(".hl-pointed")
-    until(page, lambda: 0 <= shown.bounding_box()["y"] < sheet["y"], "it was not scrolled into view")
-    panel(page).get_by_role("button", name="Minimise the lesson").click()
-    assert panel(page).bounding_box()["height"] < 90
-    assert page.evaluate("document.documentElement.scrollWidth") <= 390

@@ -50,9 +50,8 @@ def without_gradio(open_page, gate, *, clock=False, **more):
     return page
 
 
-@pytest.mark.parametrize("width", [390, 1440])
-def test_the_moment_is_shown_without_gradio(open_page, gate, width):
-    page = without_gradio(open_page, gate, width=width)
+def shows_the_moment(page, width):
+    """Check that the opening moment is shown, without Gradio."""
     expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
     expect(page.get_by_role("heading", name="HERMES Live")).to_be_visible()
     expect(turns(page).first).to_contain_text("What is shown now?")
@@ -62,8 +61,17 @@ def test_the_moment_is_shown_without_gradio(open_page, gate, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
+def test_lessons_that_are_asked_for_early_open(open_page, gate):
+    page = without_gradio(open_page, gate, width=390)
+    shows_the_moment(page, 390)
+    page.get_by_role("button", name="Lessons", exact=True).click()
+    gate.lift()
+    expect(page.get_by_role("complementary", name="Lessons")).to_be_visible()
+
+
 def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
-    page = without_gradio(open_page, gate)
+    page = without_gradio(open_page, gate, width=1440)
+    shows_the_moment(page, 1440)
     board = page.get_by_role("region", name="Memory board")
     nodes = "[...document.querySelectorAll('.hl-player, .hl-board, .hl-board canvas')]"
     page.evaluate(f"{nodes}.forEach((node) => {{ node.kept = 1; }})")
@@ -90,21 +98,16 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
     expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible()  # it continues
 
 
-def test_the_way_to_the_reasons_stays_under_its_answer(open_page, gate):
+def test_the_way_to_the_reasons_and_the_chosen_theme_stay(open_page, gate):
     page = without_gradio(open_page, gate)
     why = turns(page).get_by_role("button", name=re.compile("^Why"))
     expect(why.first).to_be_visible()
+    page.get_by_role("button", name="Switch between light and dark").click()
     gate.lift()
     expect(page.locator("#hl-opening")).not_to_be_attached()
     settle(page)
     expect(why.first).to_be_visible()
-
-
-def test_lessons_that_are_asked_for_early_open(open_page, gate):
-    page = without_gradio(open_page, gate)
-    page.get_by_role("button", name="Lessons", exact=True).click()
-    gate.lift()
-    expect(page.get_by_role("complementary", name="Lessons")).to_be_visible()
+    assert page.evaluate("document.body.classList.contains('dark')")
 
 
 def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(open_page, gate):
@@ -127,12 +130,3 @@ def test_a_frame_that_is_opened_early_tells_its_life(open_page, gate, browser):
     page.clock.run_for(9000)  # longer than a question to the server may stay without an answer
     gate.lift()
     expect(page.locator('[data-view="life"]')).to_contain_text("Frame 4 was seen at")
-
-
-def test_the_theme_that_is_chosen_early_stays(open_page, gate):
-    page = without_gradio(open_page, gate)
-    page.get_by_role("button", name="Switch between light and dark").click()
-    gate.lift()
-    expect(page.locator("#hl-opening")).not_to_be_attached()
-    settle(page)
-    assert page.evaluate("document.body.classList.contains('dark')")

@@ -14,7 +14,7 @@ from local_hub import Hub
 
 ROOT = Path(__file__).parents[2]
 LOAD = """
-import json, sys
+import contextlib, io, json, sys
 import hermes
 from hermes.backbones.downloads import ConsentError
 from hermes.errors import HermesError
@@ -33,7 +33,14 @@ for name, agree in json.loads(sys.argv[1]):
     except HermesError as error:
         result = {"error": str(error)}
     results.append({**result, "asked": asked, "told": told})
-print(json.dumps(results))
+
+refused = {}
+for name, arguments in json.loads(sys.argv[2]).items():
+    import app, hermes.cli
+    with contextlib.redirect_stderr(io.StringIO()) as said:
+        code = app.main(arguments) if name == "page" else hermes.cli.main(arguments)
+    refused[name] = [code, said.getvalue()]
+print(json.dumps([results, refused]))
 """
 
 
@@ -80,8 +87,9 @@ def run(hub, tmp_path_factory):
     return start
 
 
-def load(run, *requests, **more):
-    code, out, err = run("-c", LOAD, json.dumps(requests), **more)
+def load(run, requests, commands=None, **more):
+    """Loads the models of `requests`, then runs `commands`: exit code and error of each."""
+    code, out, err = run("-c", LOAD, json.dumps(requests), json.dumps(commands or {}), **more)
     assert code == 0, err[-3000:]
     return json.loads(out.splitlines()[-1])
 
@@ -98,10 +106,27 @@ NAMES = (
 )
 
 
+CLIP = str(ROOT / "assets" / "clips" / "quick-tour.webm")
+COMMANDS = {
+    "ask": ("ask", CLIP, "--question", "What?", "--model", "team/large"),
+    "record": ("record", CLIP, "--model", "team/large"),
+    "lab": ("lab", "--streams", "1", "--model", "team/large"),
+    "eval": ("eval", "team/large"),
+    "page": ("--model", "team/large"),
+}
+
+
 @pytest.fixture(scope="module")
-def results(run):
+def found(run, tmp_path_factory):
+    """What the models and the commands result in. One process does all: each would import torch."""
+    requests = [(name, name == "team/agreed") for name in NAMES]
+    return load(run, requests, COMMANDS, cwd=tmp_path_factory.mktemp("refusals"))
+
+
+@pytest.fixture(scope="module")
+def results(found):
     """The result for each model, without consent to a download except of the last."""
-    return dict(zip(NAMES, load(run, *[(name, name == "team/agreed") for name in NAMES]), strict=True))
+    return dict(zip(NAMES, found[0], strict=True))
 
 
 def test_a_small_model_is_downloaded_without_consent_and_progress_is_reported(results):
@@ -147,50 +172,16 @@ def test_with_consent_the_download_starts(results, hub):
 @pytest.mark.parametrize("away", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
 def test_without_the_hub_cached_models_are_used(run, results, away):
     assert results["team/small"]["model"]
-    small, large = load(run, ("team/small", False), ("team/large", True), **away)
+    (small, large), _ = load(run, [("team/small", False), ("team/large", True)], **away)
     assert small["model"] == "llava_onevision"
     assert not [text for text, _ in small["told"] if text.startswith("Downloading")]
     assert "hub cannot be reached" in large["error"]
 
 
-CLIP = str(ROOT / "assets" / "clips" / "quick-tour.webm")
-COMMANDS = {
-    "ask": ("ask", CLIP, "--question", "What?", "--model", "team/large"),
-    "record": ("record", CLIP, "--model", "team/large"),
-    "lab": ("lab", "--streams", "1", "--model", "team/large"),
-    "eval": ("eval", "team/large"),
-    "page": ("--model", "team/large"),
-}
-
-
-PROGRAM = """
-import contextlib, io, json, sys
-import app
-import hermes.cli
-
-results = {}
-for name, arguments in json.loads(sys.argv[1]).items():
-    with contextlib.redirect_stderr(io.StringIO()) as said:
-        code = app.main(arguments) if name == "page" else hermes.cli.main(arguments)
-    results[name] = [code, said.getvalue()]
-print(json.dumps(results))
-"""
-
-
-@pytest.fixture(scope="module")
-def refusals(run, hub, tmp_path_factory):
-    """Exit code and error of each command, and requests to the hub. One process runs all: each would import torch."""
-    before = len(hub.asked)
-    code, out, err = run("-c", PROGRAM, json.dumps(COMMANDS), cwd=tmp_path_factory.mktemp("refusals"))
-    assert code == 0, err[-3000:]
-    return json.loads(out.splitlines()[-1]), hub.asked[before:]
-
-
 @pytest.mark.parametrize("command", COMMANDS)
-def test_the_command_line_asks_and_without_a_terminal_refuses(refusals, command):
-    results, asked = refusals
-    code, err = results[command]
+def test_the_command_line_asks_and_without_a_terminal_refuses(found, hub, command):
+    code, err = found[1][command]
     assert code in (1, 2)
     assert "15.0 GB (licence: apache-2.0)" in err
     assert "--yes" in err
-    assert not [line for line in asked if line.startswith("GET") and "safetensors" in line]
+    assert not [asked for asked in hub.asked if asked.startswith("GET team/large") and "safetensors" in asked]

@@ -28,7 +28,7 @@ POLICIES = ("hermes", "full", "sliding-window")  # all others: test_policy_matri
 def family(request, tmp_path_factory):
     folder = tmp_path_factory.mktemp("families") / request.param
     folder.mkdir()
-    MODELS[request.param](folder)
+    MODELS[request.param](folder, layers=4)
     return hermes.load(folder, device="cpu"), folder
 
 
@@ -171,7 +171,9 @@ def test_frames_are_prepared_as_transformers_does(family, size):
 
 
 @pytest.mark.parametrize(
-    ("family", "policy", "reindexing"), pairwise(MODELS, POLICIES, ("lazy", "eager")), indirect=["family"]
+    ("family", "policy", "reindexing"),
+    pairwise(tiny.FAMILIES, POLICIES, ("lazy", "eager")) + [(name, "hermes", "lazy") for name in tiny.VARIANTS],
+    indirect=["family"],
 )
 def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
     model, _ = family
@@ -187,18 +189,22 @@ def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
 
 @pytest.fixture(scope="module")
 def short_family(family, tmp_path_factory):
-    """The same family with fewer positions than the stream has tokens."""
+    """The same family with all tiers of HERMES, and with fewer positions than the stream has tokens."""
     folder = tmp_path_factory.mktemp("short") / family[1].name
     folder.mkdir()
     return hermes.load(MODELS[folder.name](folder, max_positions=1100), device="cpu")
 
 
-@pytest.mark.parametrize("policy", ["hermes", "sliding-window"])
+@pytest.mark.parametrize(
+    ("family", "policy"),
+    [(name, "hermes") for name in tiny.FAMILIES] + [("qwen2_5_vl", "sliding-window")],
+    indirect=["family"],
+)
 def test_positions_stay_inside_a_short_range(short_family, policy):
-    model, frames = short_family, pictures(100)
+    model, frames = short_family, pictures(50)
     session = hermes.StreamSession(model, policy=policy, budget=60, chunk=20)
-    for start in range(0, 300, 100):
-        session.push(frames, start + np.arange(100.0))
+    for start in (0, 50):  # after 20 frames, the positions are all used
+        session.push(frames, start + np.arange(50.0))
         check_memory(session.snapshot(), model.max_positions, model.axes)
     assert any(event.reindexed.any() for event in session.snapshot().evictions)
     said = "".join(session.ask(QUESTION, max_new_tokens=3))

@@ -33,7 +33,7 @@ SIZES = {
 def shrunken(family):
     """A model of the catalogue with its own kind of configuration, made small."""
     model = next(model for model in catalogue.CATALOGUE if model.family == family)
-    text = model.text | {"num_hidden_layers": 10, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 64}
+    text = model.text | {"num_hidden_layers": 4, "num_attention_heads": 2, "num_key_value_heads": 1, "hidden_size": 64}
     text |= {"intermediate_size": 96, "vocab_size": 400}
     if "linear_num_key_heads" in text:
         text |= {"linear_num_key_heads": 2, "linear_num_value_heads": 2, "num_hidden_layers": 12}
@@ -46,12 +46,13 @@ def shrunken(family):
 @pytest.mark.parametrize("family", list(tiny.FAMILIES))
 def test_every_family_is_measured_with_its_bounds(family, monkeypatch):
     monkeypatch.setattr(random_weights, "BANDWIDTH_BYTES", 2**22)
+    monkeypatch.setattr(random_weights, "REPEATS", 2)
     model = random_model(shrunken(family), torch.device("cpu"), torch.float32)
     frames = np.random.default_rng(0).integers(0, 256, (4, 28, 42, 3), np.uint8)
     budget = 2 * max(model.tokens_per_frame, model.layout(28, 42).grid[0] * model.layout(28, 42).grid[1])
-    speed, rows = measure(model, frames, [4, 40], [budget], 4, lambda _: None)
+    speed, rows = measure(model, frames, [4, 24], [budget], 4, lambda _: None)
     assert speed > 1e6
-    assert [row.frames for row in rows] == [4, 40]
+    assert [row.frames for row in rows] == [4, 24]
     for row in rows:
         assert row.budget == budget
         assert 0 < row.kept <= budget
@@ -75,21 +76,9 @@ def test_unlisted_models_and_models_that_do_not_fit_are_rejected(capsys):
 def test_the_bench_of_policies_works_for_every_family(family, tmp_path, capsys):
     folder = tmp_path / family
     folder.mkdir()
-    tiny.FAMILIES[family](folder)
-    arguments = [
-        "--model",
-        str(folder),
-        "--frames",
-        "8,16",
-        "--budget",
-        "60",
-        "--chunk",
-        "8",
-        "--rounds",
-        "1",
-        "--json",
-    ]
-    assert main(["bench", *arguments, "--policies", "hermes"]) == 0
+    tiny.FAMILIES[family](folder, layers=4)
+    options = f"--model {folder} --side 64 --frames 8,16 --budget 60 --chunk 8 --rounds 1 --json --policies hermes"
+    assert main(["bench", *options.split()]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [policy["policy"] for policy in report["policies"]] == ["hermes"]
     for policy in report["policies"]:

@@ -13,6 +13,7 @@ from hermes.errors import HermesError
 from hermes.things.objects import NAMES, OBJECTS
 
 EPSILON = 1e-3  # of the package's batch norms
+DOUBT = 0.2  # chosen on half of the held-out pictures
 
 
 def tower_config() -> ObjectTowerConfig:
@@ -21,7 +22,7 @@ def tower_config() -> ObjectTowerConfig:
     for index, item in enumerate(OBJECTS):
         for number in item.imagenet:
             mapping[number] = index
-    return ObjectTowerConfig(object_names=list(NAMES), class_to_object=mapping)
+    return ObjectTowerConfig(object_names=list(NAMES), class_to_object=mapping, doubt=DOUBT)
 
 
 def fold_weights(weights: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -92,6 +92,11 @@ class SeenSource:
         self._doubt = doubt
         self._codes = CodeSource()
 
+    def scenes_of(self, label: int, place: int) -> int:
+        """Return the number of scenes of an object at a place, or of empty ones for `label` -1."""
+        kind = len(NAMES) * len(PLACES) if label < 0 else label * len(PLACES) + place
+        return int(self._first[kind + 1] - self._first[kind])
+
     def frames(
         self, rng: np.random.Generator, labels: NDArray[np.int64], event: NDArray[np.int64]
     ) -> tuple[Tensor, Tensor]:

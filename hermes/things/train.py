@@ -16,7 +16,9 @@ import torch
 import torch.nn.functional as F
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
+from hermes.backbones.half import half_is_faster
 from hermes.backbones.object_tower import ObjectTower
+from hermes.backbones.object_tower.modeling import Readout
 from hermes.errors import HermesError
 from hermes.pocket.model import Preparation, save
 from hermes.pocket.train_decoder import train_decoder
@@ -50,6 +52,8 @@ WHOLE_PHOTOGRAPHS: Final = {"paintings": "resource/image", "explore_monuments": 
 PORTRAITS: Final = {"fish": "fish", "hammer": "hammer", "screwDriver": "screwdriver"}  # by the start of their names
 SMALLEST: Final = 150  # pixels of the shorter side of a photograph
 DOUBTFUL: Final = 0.3  # a photograph counts as showing none of the objects below this probability
+CORRECTIONS: Final = (1.0, 0.5, 0.0)  # shares of the corrections with which frames are read for the decoder
+UNCORRECTED: Final = 0.75  # weight of ImageNet's scores in a readout without corrections
 BLURRED: Final = 0.2  # dropout of the features in the second take of a frame
 RECOGNISED: Final = 0.5  # probability above which a frame counts as showing the most likely object
 OVERLOOKED: Final = 0.2  # probability below which it counts as showing nothing
@@ -124,14 +128,23 @@ def training_material(data: Path, tower: ObjectTower) -> Material:
     )
 
 
+def weakened(readout: Readout, share: float) -> Readout:
+    """Return a readout with a share of the corrections to ImageNet's scores, and more weight on these scores."""
+    other = copy.deepcopy(readout)
+    with torch.no_grad():
+        other.correct.weight.mul_(share)
+        other.scale[1] = torch.lerp(torch.tensor(UNCORRECTED), other.scale[1], share)
+    return other
+
+
 @torch.inference_mode()
 def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, seed: int = 0) -> SeenSource:
     """Return the bank's frames as frame tokens for the decoder, labelled with what the tower recognises in them.
 
-    The decoder thus learns to answer what the tower recognised, also where that is wrong. Every other batch is read without
-    the readout's corrections, since the tower is less certain about pictures that it was not trained on. Each frame has a
-    second take with dropout, since the frames of one object differ. Frames in which an object is barely recognised are left
-    out.
+    The decoder thus learns to answer what the tower recognised, also where that is wrong. Most frames are read with smaller
+    corrections of ImageNet's scores, since the tower is less certain about pictures that it was not trained on. Each frame
+    has a second take with dropout, since the frames of one object differ. Frames in which an object is barely recognised
+    are left out.
 
     Args:
         model: Model with a trained readout.
@@ -139,14 +152,14 @@ def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, s
         seed: Random seed of the dropout.
     """
     tower: ObjectTower = model.model.vision_tower
-    plain = copy.deepcopy(tower.readout)
-    plain.correct.weight.zero_()
+    readouts = [weakened(tower.readout, share) for share in CORRECTIONS]
+    half = half_is_faster()
     torch.manual_seed(seed)
     columns: list[list[torch.Tensor]] = [[], [], [], []]
     for number, part in enumerate(bank.features.flatten(0, 1).split(100)):
-        readout = plain if number % 2 else tower.readout
-        features = part.float()
-        seen = [readout(features), readout(F.dropout(features, BLURRED))]
+        readout, features = readouts[number % len(readouts)], part.float()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            seen = [readout(features).in_float32(), readout(F.dropout(features, BLURRED)).in_float32()]
         takes = [pool_locations(model.model.multi_modal_projector(tower.state(sighting))) for sighting in seen]
         covers = [pool_locations(sighting.shown(tower.config.doubt)[..., None])[..., 0] for sighting in seen]
         answers = [frame_answers(sighting, tower.config.doubt) for sighting in seen]

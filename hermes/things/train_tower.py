@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,18 +22,45 @@ from hermes.things.pictures import NOTHING
 
 log = logging.getLogger(__name__)
 
-# A short training with strong regularisation: longer training names more of the training frames, but fewer others.
-STEPS: Final = 350
 BATCH: Final = 48
 RATE: Final = 1.5e-3
 FULL: Final = 0.33  # a location covered to this extent counts as covered
-DROPPED: Final = 0.5  # dropout of the features
-MASKED: Final = 0.3  # share of the channels that are hidden in a whole frame
 SMOOTHING: Final = 0.05  # label smoothing
-DECAY: Final = 0.1  # weight decay
 CORRECTION_DECAY: Final = 0.3  # weight decay of the corrections to ImageNet's classifier
 AVERAGED: Final = 0.98  # of the moving average of the weights
 REPORTED: Final = 50  # steps between lines of the log
+# After the training, for pictures of other objects than those trained on (chosen on half of the held-out pictures):
+CORRECTED: Final = 0.9  # share of the corrections that is kept
+EVIDENCE: Final = 0.4  # weight of ImageNet's scores
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One phase of the readout's training.
+
+    Attributes:
+        name: Its name in the log.
+        steps: Number of steps.
+        dropped: Dropout of the features.
+        masked: Share of the channels that are hidden in a whole frame.
+        decay: Weight decay of everything but the corrections.
+        corrections: Learning rate of the corrections to ImageNet's classifier, relative to the rest.
+    """
+
+    name: str
+    steps: int
+    dropped: float
+    masked: float
+    decay: float
+    corrections: float
+
+
+# The corrections need many steps, and name unseen pictures better the longer they are trained. What decides whether and
+# where an object is shown soon memorises its frames instead, so it is trained anew, briefly and with strong regularisation.
+PHASES: Final = (
+    Phase("corrections", 3700, dropped=0.2, masked=0.0, decay=0.02, corrections=0.3),
+    Phase("presence", 300, dropped=0.4, masked=0.2, decay=0.1, corrections=0.05),
+)
 
 
 def cover_target(cover: Tensor) -> Tensor:
@@ -116,66 +144,93 @@ class ReadoutData:
         )  # fmt: skip
 
 
-def _groups(tower: ObjectTower) -> Iterator[dict[str, Any]]:
+def _groups(tower: ObjectTower, phase: Phase) -> Iterator[dict[str, Any]]:
     readout = tower.readout
     for module in (readout.classifier, tower.features):
         module.requires_grad_(False)
-    yield {"params": [readout.correct.weight, readout.correct.bias], "weight_decay": CORRECTION_DECAY, "share": 0.3}
+    corrections = [readout.correct.weight, readout.correct.bias]
+    yield {"params": corrections, "weight_decay": CORRECTION_DECAY, "share": phase.corrections}
     rest = [p for n, p in readout.named_parameters() if p.requires_grad and not n.startswith("correct.")]
-    yield {"params": rest, "weight_decay": DECAY, "share": 1.0}
+    yield {"params": rest, "weight_decay": phase.decay, "share": 1.0}
 
 
 def train_readout(
-    folder: Path, tower: ObjectTower, data: ReadoutData, seed: int, progress: Callable[[str], None], steps: int = STEPS
+    folder: Path,
+    tower: ObjectTower,
+    data: ReadoutData,
+    seed: int,
+    progress: Callable[[str], None],
+    phases: Sequence[Phase] = PHASES,
 ) -> Path:
-    """Train the readout of a tower, in place; read it from `folder` if it was trained before.
+    """Train the readout of a tower, in place; read the phases that `folder` contains.
 
     Args:
-        folder: Folder of the run; the readout is written to `tower.pt`, the log to `tower.jsonl`.
+        folder: Folder of the run; the readout is written to `tower.pt`, that of each phase to `tower-NAME.pt`, the log to
+            `tower.jsonl`.
         tower: See `hermes.things.convert.imagenet_tower`.
         data: Training data.
         seed: Random seed of the batches.
         progress: Called from time to time with a one-line message.
-        steps: Number of steps; the result is a moving average of the weights.
+        phases: Each starts from new weights, with the corrections of the one before.
     """
     torch.set_num_threads(1)
     path, readout = folder / "tower.pt", tower.readout
     if state := load_state(path):
         readout.load_state_dict(state["readout"])
         return path
+    fresh = {name: value.clone() for name, value in readout.state_dict().items()}
+    for phase in phases:
+        kept = {name: value for name, value in readout.state_dict().items() if name.startswith(("correct.", "scale"))}
+        readout.load_state_dict(fresh | kept)
+        done = folder / f"tower-{phase.name}.pt"
+        if state := load_state(done):
+            readout.load_state_dict(state["readout"])
+        else:
+            _train_phase(phase, tower, data, seed, Log(folder / "tower.jsonl"), progress)
+            save_state(done, readout=readout.state_dict())
+    with torch.no_grad():
+        readout.correct.weight.mul_(CORRECTED)
+        readout.scale[1] = EVIDENCE
+    save_state(path, readout=readout.state_dict())
+    return path
+
+
+def _train_phase(
+    phase: Phase, tower: ObjectTower, data: ReadoutData, seed: int, out: Log, progress: Callable[[str], None]
+) -> None:
+    """Train for one phase; the result is a moving average of the weights."""
     torch.manual_seed(seed)
-    optimiser = torch.optim.AdamW(list(_groups(tower)), lr=RATE)
+    readout, half, start = tower.readout, half_is_faster(), time.process_time()
+    optimiser = torch.optim.AdamW(list(_groups(tower, phase)), lr=RATE)
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     mean = [p.detach().clone() for p in trained]
-    out, half, start = Log(folder / "tower.jsonl"), half_is_faster(), time.process_time()
     sums: dict[str, list[float]] = {}
-    for step in range(1, steps + 1):
+    for step in range(1, phase.steps + 1):
         rng = np.random.default_rng([seed, 12, step])
         features, scores, label, place, cover = data.batch(torch.from_numpy(rng.integers(0, len(data), BATCH)))
-        left = torch.rand(len(features), 1, features.shape[-1]) > MASKED
-        features = F.dropout(features, DROPPED) * left / (1 - MASKED)
+        left = torch.rand(len(features), 1, features.shape[-1]) >= phase.masked
+        features = F.dropout(features, phase.dropped) * left / (1 - phase.masked)
         with torch.autocast("cpu", torch.bfloat16, enabled=half):
             seen = readout(features, scores)
         loss, parts = sighting_loss(seen.in_float32(), label, place, cover)
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
+        share = step / phase.steps
         for group in optimiser.param_groups:
-            group["lr"] = RATE * group["share"] * min(1.0, 10 * step / steps) * (1 - 0.95 * step / steps)
+            group["lr"] = RATE * group["share"] * min(1.0, 8 * share) * (1 - 0.95 * share)
         optimiser.step()
         torch._foreach_lerp_(mean, [p.detach() for p in trained], 1 - min(AVERAGED, step / (step + 10)))
         for name, value in parts.items():
             sums.setdefault(name, []).append(value)
-        if step % REPORTED == 0 or step == steps:
+        if step % REPORTED == 0 or step == phase.steps:
             line = {name: round(float(np.mean(values)), 3) for name, values in sums.items()}
-            out.write(step=step, used=round(time.process_time() - start), **line)
-            progress(f"tower: step {step}, {line}")
+            out.write(phase=phase.name, step=step, used=round(time.process_time() - start), **line)
+            progress(f"{phase.name}: step {step}, {line}")
             sums = {}
     with torch.no_grad():
         for parameter, value in zip(trained, mean, strict=True):
             parameter.copy_(value)
-    save_state(path, readout=readout.state_dict())
-    return path
 
 
 @torch.inference_mode()

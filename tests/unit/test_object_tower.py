@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,12 +17,14 @@ from hermes.backbones.object_tower.modeling import SameConv
 from hermes.pocket.packing import IGNORED, Plan
 from hermes.things.bank import Features, Material, make_shard
 from hermes.things.convert import fold_weights, tower_config
-from hermes.things.model import pool_locations
+from hermes.things.model import build, pool_locations
 from hermes.things.objects import NAMES, OBJECTS
 from hermes.things.pictures import NOTHING, read_shipped
 from hermes.things.sources import CodeSource, SeenSource
 from hermes.things.timeline import TEMPOS
+from hermes.things.train import encode_bank
 from hermes.things.train_tower import (
+    PHASES,
     ReadoutData,
     cover_target,
     frame_answers,
@@ -160,7 +163,8 @@ def test_the_readout_learns_its_frames(bank: Features, tmp_path: Path) -> None:
     data = ReadoutData(bank, tower)
     before = tower.features.stem.weight.clone()
     lines: list[str] = []
-    train_readout(tmp_path, tower, data, 0, lines.append, steps=30)
+    phases = [replace(phase, steps=20) for phase in PHASES]
+    train_readout(tmp_path, tower, data, 0, lines.append, phases)
     assert torch.equal(before, tower.features.stem.weight)
     log = [json.loads(line) for line in (tmp_path / "tower.jsonl").read_text().splitlines()]
     assert log[-1]["place"] < np.log(9)
@@ -168,6 +172,25 @@ def test_the_readout_learns_its_frames(bank: Features, tmp_path: Path) -> None:
     fresh = ObjectTower(small_config()).eval()
     train_readout(tmp_path, fresh, data, 0, lines.append)  # trained before: only read
     assert torch.equal(fresh.readout.place.weight, tower.readout.place.weight)
+
+
+@pytest.mark.parametrize(("bias", "empty"), [(9.0, False), (-9.0, True)])
+def test_frames_for_the_decoder_are_labelled_with_what_the_tower_recognises(
+    bank: Features, bias: float, *, empty: bool
+) -> None:
+    model, _ = build()
+    tower: ObjectTower = model.model.vision_tower
+    tower.config.doubt = -1.0  # an untrained readout is never sure
+    with torch.no_grad():
+        tower.readout.cover[-1].bias.fill_(bias)
+    source = encode_bank(model, bank)
+    label = torch.full((1, 2, 3), -1).numpy()
+    tokens, cover = source.frames(np.random.default_rng(0), label, label[..., 0])
+    assert tokens.shape == (1, 2, 16, 128)
+    assert (source.scenes_of(NOTHING, 0) == len(bank.label)) == empty
+    assert cover.max() < 0.01
+    found = sum(source.scenes_of(name, place) for name in range(len(NAMES)) for place in range(9))
+    assert found == (0 if empty else len(bank.label))
 
 
 def test_codes_and_seen_frames_have_the_shape_of_tokens() -> None:

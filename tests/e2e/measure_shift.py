@@ -46,6 +46,15 @@ def cumulative(shifts: list[dict]) -> float:
     return worst
 
 
+def most_moved(shifts: list[dict]) -> list[str]:
+    """The elements that moved most, as lines."""
+    moved: Counter[str] = Counter()
+    for shift in shifts:
+        for name in shift["moved"]:
+            moved[name] += shift["value"]
+    return [f"  {value:.4f} {name}" for name, value in moved.most_common(10)]
+
+
 def measure(page, seconds: float) -> tuple[list[dict], list[dict], Counter[str]]:
     """The layout shifts until the stream has started and while it plays, and the requests in the second half, by path."""
     requests: Counter[str] = Counter()
@@ -84,15 +93,12 @@ def main() -> None:
             browser.close()
         finally:
             app.close()
-    moved: Counter[str] = Counter()
-    for shift in shifts:
-        for name in shift["moved"]:
-            moved[name] += shift["value"]
     total = sum(shift["value"] for shift in shifts)
     lines = [
         f"cumulative layout shift until the stream has started: {cumulative(opening):.4f}",
+        *most_moved(opening),
         f"cumulative layout shift: {cumulative(shifts):.4f}; sum of {len(shifts)} shifts: {total:.4f}",
-        *(f"  {value:.4f} {name}" for name, value in moved.most_common(10)),
+        *most_moved(shifts),
         f"requests per second: {sum(requests.values()) / (given.seconds / 2):.2f}",
         *(f"  {count / (given.seconds / 2):.2f} {path}" for path, count in requests.most_common(6)),
     ]

@@ -324,7 +324,7 @@ def test_bad_uploads_are_explained_and_nothing_is_lost_and_a_good_one_plays(open
 def test_questions_that_cannot_be_answered_say_why(open_page):
     page = open_page()
     page.get_by_role("button", name="Ask", exact=True).click()
-    expect(page.get_by_text("Write a question first.")).to_be_visible()
+    expect(page.get_by_text("Enter a question first.")).to_be_visible()
     ask(page, "What is shown now?")
     expect(turns(page).last).to_contain_text("Press Start, then ask")
     expect(page.get_by_label("Your question")).to_have_value("What is shown now?")  # nothing lost

@@ -28,7 +28,7 @@ def test_the_second_visitor_starts_when_the_first_stream_ends(two_pages):
     second = two_pages(width=1280, height=720)
     second.get_by_role("button", name="Start", exact=True).click()
     waiting = second.get_by_role("status").filter(has_text="All live slots are busy; recordings still work.")
-    expect(waiting).to_contain_text("You are next. Your stream starts by itself.")
+    expect(waiting).to_contain_text("You are next. Your stream starts automatically when it is your turn.")
     inside = waiting.bounding_box()
     screen = second.locator(".hl-screen").bounding_box()
     assert inside["x"] >= screen["x"]

@@ -17,6 +17,7 @@ from hermes.policies.fidelity import GROUPS
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.session.stream_session import StreamSession
 from hermes.trace import read_lab
+from ui.explore.explorer import Explorer
 from ui.lab.choices import choices, offer
 from ui.lab.lab import Lab
 from ui.lab.lanes import MOST_COLUMNS, Axis, held, spots
@@ -89,8 +90,35 @@ def test_one_question_is_asked_of_all(lab):
     assert (hermes["resident"], window["resident"], full["resident"]) == (128, 128, 16 * state["frames"])
     assert (hermes["tiers"] is None, window["tiers"]) == (False, None)
     assert window["verdict"]["outcome"] == "evicted"
+    explored_live(lab)
     lab.do({"action": "end"})
     assert lab.poll(-1)["lanes"] == []
+    assert explore(Explorer(), lab, source="lane-0").message["error"].startswith("No comparison is open.")
+
+
+def explore(explorer, lab, **request):
+    return explorer.answer({"action": "show", "width": 1000, "height": 500, **request}, None, lab, "HERMES", "")
+
+
+def explored_live(lab):
+    """Check the figures of a live comparison in the Explore tab."""
+    explorer = Explorer()
+    explorer.note_comparison(lab.live_lanes())
+    pinned = explore(explorer, lab, action="pin", source="lane-0", compare=True).message
+    assert [one["title"] for one in pinned["sources"][1:]] == [
+        f"Comparison: Quick tour, {title}" for title in ("HERMES", "Sliding window", "Full cache")
+    ]
+    both = explore(explorer, lab, source="lane-2", compare=True, figure="layers")
+    assert both.message["compared"]
+    assert both.message["moment"].startswith("Quick tour, Full cache, at 0:39")
+    for data, lane in zip(both.figure.data, lab.live_lanes().lanes[::2], strict=True):
+        assert np.array_equal(np.nan_to_num(np.array(data.z)), lane.snapshot.kept)
+    assert "first_run = lab.lanes[0]\nsecond_run = lab.lanes[2]" in both.message["code"]
+    assert "# This comparison is live. Press Record" in both.message["code"]
+    for figure in ("over-time", "attention-layers", "history"):
+        shown = explore(explorer, lab, source="lane-0", figure=figure)
+        assert (shown.message["error"], shown.figure is None) == ("", False)
+    assert explore(explorer, lab, source="lane-3").message["error"].startswith("This method is not in the comparison.")
 
 
 # Recording and replay -------------------------------------------------------------------------------------------------
@@ -263,7 +291,7 @@ def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp
     handlers = Handlers(Sessions(make, Quota(), tmp_path))
     lab, run = handlers.sessions.own("me").lab, read_lab(BUNDLED)
     handlers.lab_action({"action": "board", "lane": 0}, "me")
-    assert "Only a recorded comparison" in lab.poll(-1)["notice"]["text"]
+    assert "No comparison is open" in lab.poll(-1)["notice"]["text"]
     lab.open(run, 62.0, play=False)
     for lane in (-1, 3, None, "1"):
         handlers.lab_action({"action": "board", "lane": lane}, "me")

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from hermes.plots import Figure
     from hermes.serving.stream import LiveStream
     from ui.lab.lab import Lab
+    from ui.lab.live import LiveLanes
 
 CONFIG: Final = MappingProxyType(
     {"displaylogo": False, "displayModeBar": True, "toImageButtonOptions": {"filename": "hermes-live", "scale": 2}}
 )
 STREAM: Final = "stream"
 LANE: Final = "lane-"
+NO_METHOD: Final = "This method is not in the comparison. Choose another memory."
+NO_FRAMES_COMPARED: Final = "No frames yet. The figure appears when this method has seen the first ones."
 LONGEST_QUESTION: Final = 60
 STACKED_BELOW: Final = 900
 """Two moments are drawn one below the other in places narrower than this, in pixels."""
@@ -56,7 +59,7 @@ class Explored:
 
 
 class Explorer:
-    """Draws figures of a visitor's stream, recorded run or recorded comparison. Thread-safe."""
+    """Draws figures of a visitor's stream, recorded run or comparison. Thread-safe."""
 
     def __init__(self) -> None:
         """Start without a moment."""
@@ -65,6 +68,7 @@ class Explorer:
         self._trail_lock = threading.Lock()
         self._pinned: ExploredMoment | None = None
         self._of: object = None
+        self._lane_trails: tuple[tuple[object, Trail], ...] = ()
 
     def note(self, stream: object, snapshot: Snapshot | None) -> None:
         """Collect a moment of the stream that is shown, for the retention over time. Cheap."""
@@ -75,10 +79,19 @@ class Explorer:
                 self._trail, self._of = Trail(), stream
             self._trail.note(snapshot)
 
+    def note_comparison(self, comparison: LiveLanes | None) -> None:
+        """Collect a moment of each method of the live comparison, for the retention over time. Cheap."""
+        lanes = comparison.lanes if comparison is not None else ()
+        with self._trail_lock:
+            if [lane.session for lane in lanes] != [session for session, _ in self._lane_trails]:
+                self._lane_trails = tuple((lane.session, Trail()) for lane in lanes)
+            for lane, (_, trail) in zip(lanes, self._lane_trails, strict=True):
+                trail.note(lane.snapshot)
+
     def close(self) -> None:
         """Free the moments."""
         with self._trail_lock:
-            self._trail, self._of = Trail(), None
+            self._trail, self._of, self._lane_trails = Trail(), None, ()
         self._pinned = None
 
     def answer(
@@ -126,7 +139,10 @@ class Explorer:
         """
         lanes = {f"{LANE}{number}": number for number in range(MOST_LANES)}
         if isinstance(source, str) and source in lanes:
-            return of_run(*lab.memory(lanes[source]))
+            comparison = lab.live_lanes()
+            if comparison is None:
+                return of_run(*lab.memory(lanes[source]))
+            return self._lane_moment(comparison, lanes[source])
         if stream is None:
             raise HermesError(NO_FRAMES)
         if isinstance(stream, Replay):
@@ -139,6 +155,25 @@ class Explorer:
         return ExploredMoment(
             view.source or "Live stream", policy, view.snapshot, view.snapshot.seconds, moments=moments,
             scores=tuple(stream.scores), recording=recording,
+        )  # fmt: skip
+
+    def _lane_moment(self, comparison: LiveLanes, number: int) -> ExploredMoment:
+        """Return the current moment of a method of a live comparison.
+
+        Raises:
+            HermesError: The method does not exist, or no frame was seen yet.
+        """
+        if number >= len(comparison.lanes):
+            raise HermesError(NO_METHOD)
+        lane = comparison.lanes[number]
+        if lane.snapshot is None or not lane.snapshot.frames_seen:
+            raise HermesError(NO_FRAMES_COMPARED)
+        with self._trail_lock:
+            trail = next((trail for session, trail in self._lane_trails if session is lane.session), Trail())
+            moments = trail.until(lane.snapshot)
+        return ExploredMoment(
+            comparison.title, lane.cell.preset.title, lane.snapshot, lane.snapshot.seconds, moments=moments,
+            scores=lane.session.token_history.records, recording=comparison.recording, live_lane=number,
         )  # fmt: skip
 
     def _draw(self, request: Mapping[str, Any], moment: ExploredMoment, message: dict[str, Any]) -> Figure:
@@ -232,7 +267,13 @@ def _chosen(choice: FigureChoice) -> dict[str, Any]:
 
 
 def _lanes(lab: Lab) -> list[dict[str, str]]:
-    """Return the memories of the recorded comparison that is open."""
+    """Return the methods of the comparison that is open, live or recorded."""
+    comparison = lab.live_lanes()
+    if comparison is not None:
+        return [
+            {"id": f"{LANE}{number}", "title": f"Comparison: {comparison.title}, {lane.cell.preset.title}"}
+            for number, lane in enumerate(comparison.lanes)
+        ]
     found = []
     for number in range(MOST_LANES):
         try:

@@ -25,6 +25,7 @@ class ExploredMoment:
         moments: Earlier moments of a live stream and this one, oldest first, see `ui.explore.trail`.
         scores: Score records of a live stream up to this moment.
         recording: Name of the file to which the live stream was recorded; "" if it was not.
+        live_lane: Index of the method in a live comparison; None for a stream or recorded run.
     """
 
     title: str
@@ -35,6 +36,12 @@ class ExploredMoment:
     moments: Sequence[Snapshot] = ()
     scores: tuple[ScoreRecord, ...] = ()
     recording: str = ""
+    live_lane: int | None = None
+
+    @property
+    def lane(self) -> int | None:
+        """Index of the method in its comparison, live or recorded; None for a stream or a run of one memory."""
+        return self.live_lane if self.run is None else self.run.lane
 
     @property
     def label(self) -> str:

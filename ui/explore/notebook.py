@@ -20,11 +20,10 @@ def names_of(moments: Sequence[ExploredMoment]) -> tuple[Names, ...]:
     """Return the names of the variables for one or two moments. Moments of one run or one lab run share its variable."""
     if len(moments) == 1:
         return ONE
-    (first, second), (one, other) = moments, (moment.run for moment in moments)
+    first, second = moments
     if _file(first) != _file(second):
         return OTHERS
-    lanes = [None if run is None else run.lane for run in (one, other)]
-    return SAME_RUN if lanes[0] == lanes[1] else SAME_LAB
+    return SAME_RUN if first.lane == second.lane else SAME_LAB
 
 
 def code_of(
@@ -66,19 +65,20 @@ def _reading(moment: ExploredMoment, name: Names) -> list[str]:
     """Return the lines that read the run of a moment."""
     comment, path = _file(moment)
     notes = [f"# {comment}"] * bool(comment)
-    if moment.run is None or moment.run.lane is None:
+    if moment.lane is None:
         return [*notes, f"{name.run} = trace.read({path})"]
-    return [*notes, f"{name.lab} = trace.read_lab({path})", f"{name.run} = {name.lab}.lanes[{moment.run.lane}]"]
+    return [*notes, f"{name.lab} = trace.read_lab({path})", f"{name.run} = {name.lab}.lanes[{moment.lane}]"]
 
 
 def _file(moment: ExploredMoment) -> tuple[str, str]:
     """Return a comment ("" if none is needed), and the expression for the path of the file."""
     run = moment.run
     if run is None:
+        kind, name = ("stream", "recording") if moment.lane is None else ("comparison", "comparison")
         if moment.recording:
-            return "The recording of this stream: enter the path of the saved file.", repr(moment.recording)
-        return "This stream is live. Press Record, then save the file, and enter its path here.", repr(
-            f"recording{ENDING}"
+            return f"The recording of this {kind}: enter the path of the saved file.", repr(moment.recording)
+        return f"This {kind} is live. Press Record, then save the file, and enter its path here.", repr(
+            f"{name}{ENDING}"
         )
     if run.path.parent.resolve() == assets.RUNS.resolve():
         return "", f"assets.RUNS / {run.path.name!r}"

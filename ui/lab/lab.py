@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hermes.errors import HermesError
 from hermes.trace import LabRun, Run, TraceError
 from ui.lab.choices import BUDGETS
-from ui.lab.live import LiveLab
+from ui.lab.live import LiveLab, LiveLanes
 from ui.lab.recording import LabRecording
 from ui.lab.replay import NO_MODEL, LabReplay
 from ui.ordering import Turns
@@ -211,7 +211,9 @@ class Lab:
             HermesError: No recorded run is shown, or the memory does not exist.
         """
         with self._lock:
-            replay = self._replay
+            replay, live = self._replay, self._run is not None
+        if replay is None and not live:
+            raise HermesError("No comparison is open. Start one under Compare, or open a recorded one.")
         if replay is None:
             raise HermesError(
                 "Only a recorded comparison can be opened in the stream view. Record this one, then open it."
@@ -219,6 +221,14 @@ class Lab:
         if not isinstance(number, int) or not 0 <= number < len(replay.run.lanes):
             raise HermesError("This method does not exist in the comparison.")
         return replay.run.lanes[number], replay.position
+
+    def live_lanes(self) -> LiveLanes | None:
+        """Return the methods of the live comparison at the current moment, or None if none is shown."""
+        with self._lock:
+            run, recorded = self._run, self._recorded
+        if run is None:
+            return None
+        return replace(run.lanes(), recording=recorded["name"] if recorded else "")
 
     def _open_bundled(self, request: Mapping[str, Any]) -> None:
         run = self._runs.get(str(request.get("id")))

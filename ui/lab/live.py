@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hermes.importing import IMPORTING
@@ -19,6 +19,21 @@ from ui.settings.model_loader import ModelLoader
 if TYPE_CHECKING:
     from hermes.lab.side_by_side import Lane, SideBySide, SideView
     from hermes.serving.engine import StreamSettings
+
+
+@dataclass(frozen=True)
+class LiveLanes:
+    """The methods of a live comparison at the current moment.
+
+    Attributes:
+        title: Title of the clip.
+        lanes: The methods.
+        recording: Name of the file to which the comparison was recorded; "" if it was not.
+    """
+
+    title: str
+    lanes: tuple[Lane, ...]
+    recording: str = ""
 
 
 class LiveLab:
@@ -93,6 +108,10 @@ class LiveLab:
         self._settle(self._run.view())
         self._run.ask(question)
         self._open = question.strip()
+
+    def lanes(self) -> LiveLanes:
+        """Return the methods at the current moment."""
+        return LiveLanes(self._clip.title, self._run.view().lanes)
 
     def record(self, loader: ModelLoader) -> LabRecording:
         """Start recording. Pass the questions (`asked`) to the recording's `end`."""

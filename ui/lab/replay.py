@@ -29,9 +29,7 @@ def _fitting(run: LabRun) -> Iterator[None]:
     try:
         yield
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        raise TraceError(
-            f"{run.path.name} is damaged. What it holds and what it was asked do not fit together."
-        ) from error
+        raise TraceError(f"{run.path.name} is damaged: its memory and its questions do not match.") from error
 
 
 class LabReplay(ReplayClock):

@@ -369,6 +369,7 @@ class Visitor:
         stream = self.stream
         view = stream.view() if stream is not None else None
         self._explorer.note(stream, view.snapshot if view is not None else None)
+        self._explorer.note_comparison(self.lab.live_lanes())
         self._view.player.update_notices(view)
         board = None
         if stream is not None and view is not None:

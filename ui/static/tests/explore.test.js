@@ -22,11 +22,12 @@ test("a moment is still only while nothing changes it", () => {
   assert.equal(momentState({ ...VIEW, answering: true }), "moving");
   assert.equal(momentState(VIEW), "still");
   assert.equal(momentState({ ...VIEW, state: "ended" }), "still");
+  assert.equal(momentState(null, "lane-0"), "still"); // methods of a comparison are drawn on request
 });
 
 test("another moment, run, source or answer needs another figure; other updates do not", () => {
   const key = momentKey(VIEW, "stream", 0);
   assert.equal(momentKey({ ...VIEW, notice: { id: 2 }, state: "ended" }, "stream", 0), key);
   for (const [view, source, answers] of [[{ ...VIEW, position: 13 }, "stream", 0], [{ ...VIEW, run: { epoch: "run-2" } }, "stream", 0],
-    [VIEW, "lane-0", 0], [VIEW, "stream", 1]]) assert.notEqual(momentKey(view, source, answers), key);
+    [VIEW, "lane-0", 0], [null, "lane-1", 0], [VIEW, "stream", 1]]) assert.notEqual(momentKey(view, source, answers), key);
 });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import test from "node:test";
 import { heldTable } from "../js/lab/held_table.js";
-import { answerOf, heldShare, metrics, UNSEEN } from "../js/lab/cards.js";
+import { answerOf, heldShare, metrics, reasonOf, UNSEEN } from "../js/lab/cards.js";
 import { runOfClip, tabOf } from "../js/lab/lab.js";
 import { chosen, grouped, liveLine, mainAction } from "../js/lab/live.js";
 import { pinOf, sourceLine, toggled } from "../js/lab/pins.js";
@@ -57,6 +57,11 @@ test("the table shows what each layer holds, from when, and the most attended mo
   ]);
   assert.deepEqual(heldTable({ lanes: [waiting], columns: 4, duration: null }).rows, []);
   assert.deepEqual(heldTable({ lanes: [hermes], columns: 4, duration: null }).rows, [["0", "25 % (sensory)"], ["1", "100 % (long-term)"]]);
+});
+
+test("a verdict's title is not repeated in its sentence", () => {
+  assert.equal(reasonOf({ title: "Kept and used", sentence: "Kept and used: what was shown at 1:00.0 is still in all layers." }), "What was shown at 1:00.0 is still in all layers.");
+  assert.equal(reasonOf({ title: "No reference answer", sentence: "No reference answer, so not scored." }), "No reference answer, so not scored.");
 });
 
 test("costs without a value show a dash, and the archive is listed where one is used", () => {

@@ -1,14 +1,14 @@
 // The Explore tab: controls, a plotly figure of one moment (drawn by Gradio's plot component) and the code that reproduces it.
 import { h, setText } from "../shared/dom.js";
 import { rendered } from "../page/opening.js";
-import { controlsOf, heightOf, momentKey, momentState } from "./request.js";
+import { controlsOf, heightOf, momentKey, momentState, STREAM } from "./request.js";
 
 /** After this time without a reply, another request may be sent. */
 const PATIENCE_MS = 30_000;
 
 /** Build the tab in the board's panel. `kit`: {figures, modes, send(request)}. Returns {receive(reply)}. */
 export function mountExplore(bus, { figures, modes, send }) {
-  const chosen = { source: "stream", figure: figures[0].id, mode: modes[0].id, layer: null, frame: 0, tier: null, compare: false };
+  const chosen = { source: STREAM, figure: figures[0].id, mode: modes[0].id, layer: null, frame: 0, tier: null, compare: false };
   let view = null;
   let open = false;
   let answers = 0; // questions answered so far; an answer changes what is shown
@@ -18,6 +18,7 @@ export function mountExplore(bus, { figures, modes, send }) {
   let shown = null; // key of the moment that is drawn
   let dark = null; // theme of the figure
   let timer = 0;
+  let wanted = null; // source to show when the stream view appears
   const ui = build();
   rendered("#hl-panel-explore").then(() => document.getElementById("hl-panel-explore")?.append(ui.root));
 
@@ -123,10 +124,10 @@ export function mountExplore(bus, { figures, modes, send }) {
 
   /** Draw the figure if the moment no longer changes by itself and is not the one that is drawn. */
   function refresh() {
-    if (!open || !view) return;
-    const still = momentState(view) === "still";
+    if (!open || (!view && chosen.source === STREAM)) return;
+    const still = momentState(view, chosen.source) === "still";
     if (still && (momentKey(view, chosen.source, answers) !== shown || dark !== document.body.classList.contains("dark"))) request("show");
-    else if (shown === null) setText(ui.hint, hintFor(momentState(view)));
+    else if (shown === null) setText(ui.hint, hintFor(momentState(view, chosen.source)));
   }
 
   function drawControls() {
@@ -166,8 +167,19 @@ export function mountExplore(bus, { figures, modes, send }) {
   bus.on("tab", (tab) => {
     open = tab === "explore";
     if (!open) return;
+    if (chosen.source !== STREAM) shown = null; // the comparison may have continued
     dispatchEvent(new Event("resize")); // plotly measures its place
     refresh();
+  });
+  bus.on("explore", (request) => { wanted = request?.source ?? null; }); // a method of the comparison; the view changes next
+  bus.on("page-view", (name) => {
+    if (name !== "stream" || !wanted) return;
+    Object.assign(chosen, { source: wanted, compare: false });
+    wanted = null;
+    const tab = document.getElementById("hl-tab-explore");
+    tab?.click();
+    tab?.focus({ preventScroll: true });
+    tab?.scrollIntoView({ block: "start" });
   });
   bus.on("view", (now) => {
     if (view?.answering && !now.answering) answers += 1;
@@ -178,6 +190,12 @@ export function mountExplore(bus, { figures, modes, send }) {
   return {
     receive(reply) {
       if (reply.n !== sent) return; // of an earlier request
+      if (chosen.source !== STREAM && reply.sources && !reply.sources.some(({ id }) => id === chosen.source)) { // the comparison was closed
+        ui.fields.source.hidden = true;
+        choose({ source: STREAM });
+        finish();
+        return;
+      }
       setText(ui.moment, reply.moment ?? "");
       ui.fields.source.hidden = !reply.sources?.length;
       if (reply.sources?.length) fill(ui.source, reply.sources.map(({ id, title }) => [id, title]), chosen.source);

@@ -1,5 +1,8 @@
 // What the Explore tab requests, from the state of the page. Pure functions.
 
+/** The source that is the stream or recorded run; other sources are methods of a comparison. */
+export const STREAM = "stream";
+
 /** Below this width in pixels, two moments are drawn one below the other; as on the server. */
 const STACKED_BELOW = 900;
 /** Below this width in pixels, the colour bar lies below the figure; as on the server. */
@@ -18,13 +21,15 @@ export function heightOf(width, compared) {
 }
 
 /** Whether there is a moment: "empty", "moving" while it changes by itself, or "still". `view` is the player's state. */
-export function momentState(view) {
+export function momentState(view, source = STREAM) {
+  if (source !== STREAM) return "still";
   if (!view || view.state === "empty" || !view.frames) return "empty";
   return view.answering || view.state === "playing" ? "moving" : "still";
 }
 
-/** Identifies what is shown: it differs if another figure must be drawn. `answers`: number of answers so far. */
+/** Identifies what is shown: it differs if another figure must be drawn. Methods of a comparison are drawn on request. `answers`: number of answers so far. */
 export function momentKey(view, source, answers) {
+  if (source !== STREAM) return source;
   if (!view) return "";
   return JSON.stringify([source, view.source?.kind, view.source?.id, view.run?.epoch ?? null, view.position ?? null, view.clock, view.frames, answers]);
 }

@@ -1,6 +1,7 @@
 // The cards of a comparison: for each method the tokens that it retains, its last answer with the verdict, and its costs.
 import { cellPicture, putCell } from "../shared/cells.js";
 import { fromBase64 } from "../board/codec.js";
+import { titleOf } from "../board/evidence.js";
 import { h, icon, setText } from "../shared/dom.js";
 import { bytes, count, percent, shortNumber, whole } from "../shared/format.js";
 import { readPalette, rgba, shareAlpha } from "../shared/palette.js";
@@ -9,8 +10,11 @@ export const UNSEEN = 255;
 /** Marks of correct and wrong answers. */
 export const MARKS = { true: "✓ ", false: "✗ ", null: "" };
 const WORDS = { waiting: "waiting …", idle: "not asked yet" };
-const LEGEND = "Columns: time in the clip. Rows: layers, 0 at the top. Grey: evicted. Dark line: evidence.";
-const KEYS = [["sensory", "sensory"], ["working", "working"], ["longterm", "long-term"], ["neutral", "no tiers"], ["read", "attention of the answer"]];
+const LEGEND = "Columns: time in the clip. Rows: layers, 0 on top. Grey: evicted. Dark line: evidence.";
+const KEYS = [["sensory", "sensory"], ["working", "working"], ["longterm", "long-term"], ["neutral", "no tiers"], ["read", "answer attention"]];
+/** In wide but low windows, three and more cards show their verdicts folded, so that the table of questions fits below. */
+const LOW_WINDOW = "(min-width: 1101px) and (max-height: 799px)";
+const FOLDED_FROM = 3;
 
 /** Share of the tokens seen so far that a memory holds. Pure. */
 export function heldShare(held) {
@@ -100,21 +104,30 @@ function markEvidence(canvas, lane, duration, palette) {
   }
 }
 
-/** The elements of one method; `open()` shows it in the stream view. */
+/** A verdict's sentence without its title, which is shown above it. Pure. */
+export function reasonOf({ sentence, title }) {
+  const rest = sentence.startsWith(`${title}: `) ? sentence.slice(title.length + 2) : sentence;
+  return rest.charAt(0).toUpperCase() + rest.slice(1);
+}
+
+/** The elements of one method; `open()` shows it elsewhere. */
 function makeCard(open) {
   const node = {
     title: h("h3"), badge: h("span", { class: "hl-badge" }), canvas: h("canvas", { role: "img" }), list: h("dl"),
-    board: h("button", { type: "button", class: "hl-link", hidden: true, onclick: open }, icon("layers"), h("span", {}, "Open in the stream view")),
-    answer: h("p", { class: "hl-lab-answer" }), verdict: h("p", { class: "hl-lab-verdict" }),
+    board: h("button", { type: "button", class: "hl-link", hidden: true, onclick: open }, icon("layers"), h("span")),
+    answer: h("p", { class: "hl-lab-answer" }), verdict: h("details", { class: "hl-lab-verdict", hidden: true }, h("summary"), h("p")),
   };
   node.root = h("li", {}, h("header", {}, node.title, node.badge), node.canvas,
     h("p", { class: "hl-lab-axis" }, h("span", {}, "start of the clip"), h("span", {}, "end")), node.answer, node.verdict, node.list, node.board);
   return node;
 }
 
-function drawCard(node, lane, { recorded, archive }) {
-  node.board.hidden = !recorded;
-  node.board.setAttribute("aria-label", `Open ${lane.title} in the stream view`);
+function drawCard(node, lane, { link, archive }) {
+  node.board.hidden = !link;
+  if (link) {
+    setText(node.board.lastChild, link.text);
+    node.board.setAttribute("aria-label", link.label(lane.title));
+  }
   setText(node.title, lane.title);
   setText(node.badge, lane.badge);
   node.badge.hidden = !lane.badge;
@@ -122,7 +135,13 @@ function drawCard(node, lane, { recorded, archive }) {
   if (lane.held) node.canvas.setAttribute("aria-label", `${lane.title} holds ${percent(heldShare(fromBase64(lane.held)))} of all tokens seen so far; one row per layer, layer 0 at the top.`);
   node.answer.dataset.right = String(lane.verdict?.right ?? "");
   setText(node.answer, answerOf(lane));
-  setText(node.verdict, lane.state === "done" ? lane.verdict?.sentence ?? "" : "");
+  const verdict = lane.state === "done" ? lane.verdict : null;
+  node.verdict.hidden = !verdict?.sentence;
+  if (verdict?.sentence) {
+    const title = titleOf(verdict);
+    setText(node.verdict.firstChild, title);
+    setText(node.verdict.lastChild, reasonOf({ sentence: verdict.sentence, title }));
+  }
   const rows = metrics(lane, archive);
   if (node.list.childElementCount !== rows.length) {
     node.list.replaceChildren(...rows.map(([name, , , about]) => h("div", { title: about }, h("dt", {}, name), h("dd", {}, h("span"), h("small")))));
@@ -139,14 +158,21 @@ export function makeLegend() {
 }
 
 /**
- * Build the cards. `open(i)` shows method i of a recorded comparison in the stream view; null: this is not offered.
+ * Build the cards. `links`: {recorded, live}, each {text, label(title), open(i)}: what opens method i elsewhere; null: nothing does.
  * Returns {root, draw(state), paint()}; `paint` redraws the canvases, which a hidden view does not.
  */
-export function makeCards(name, open) {
+export function makeCards(name, links) {
   let state = { lanes: [], columns: 0, duration: null };
   let cards = [];
   const root = h("ul", { class: "hl-lab-lanes", "aria-label": name });
+  const linkOf = (of) => (of.run ? links?.recorded : links?.live) ?? null;
+  const low = matchMedia(LOW_WINDOW);
+  low.addEventListener("change", foldVerdicts);
   new ResizeObserver(() => paint()).observe(root);
+
+  function foldVerdicts() {
+    for (const card of cards) card.verdict.open = !low.matches || cards.length < FOLDED_FROM;
+  }
 
   function paint() {
     if (!root.clientWidth) return; // not visible
@@ -164,12 +190,13 @@ export function makeCards(name, open) {
     draw(next) {
       state = next;
       if (cards.length !== state.lanes.length) {
-        cards = state.lanes.map((_, i) => makeCard(() => open?.(i)));
+        cards = state.lanes.map((_, i) => makeCard(() => linkOf(state)?.open(i)));
         root.replaceChildren(...cards.map((node) => node.root));
         root.style.setProperty("--hl-methods", String(state.lanes.length));
+        foldVerdicts();
       }
       const archive = state.lanes.some((lane) => lane.archive || lane.moved);
-      state.lanes.forEach((lane, i) => drawCard(cards[i], lane, { recorded: Boolean(open && state.run), archive }));
+      state.lanes.forEach((lane, i) => drawCard(cards[i], lane, { link: linkOf(state), archive }));
       paint();
     },
   };

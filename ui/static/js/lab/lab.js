@@ -36,6 +36,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   let noticeId = null;
   let pinId = 0;
   let opened = false; // something was opened, so that the view does not open a recording by itself
+  let awaiting = false; // a recording was requested and has not arrived
   let resume = false; // the recording was paused because the view was left
   const pulse = makePulse(() => views.shown() === "compare" && send("lablook", { frame: shown }));
 
@@ -45,6 +46,8 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     if (action === "start" || action === "open" || action === "open-file") {
       shown = -1;
       follow = true;
+      fold(true);
+      awaiting = action !== "start";
     }
     send("labdo", { action, ...more });
     setTimeout(pulse.now, 60);
@@ -55,7 +58,10 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   const live = makeLive({ clips, policies, budgets, act, showError });
   const list = makeLabList({ runs, limitMb, upload, open, file: (file) => act("open-file", file), showError });
   const replay = makeLabReplay({ act, again: live.again });
-  const cards = makeCards("Methods side by side", showInStream);
+  const cards = makeCards("Methods side by side", {
+    recorded: { text: "Open in the stream view", label: (name) => `Open ${name} in the stream view`, open: showInStream },
+    live: { text: "Explore the figures", label: (name) => `Explore the figures of ${name}`, open: exploreLive },
+  });
   const questions = makeQuestions();
   const heldTable = makeHeldTable();
   const ofStream = h("button", { type: "button", class: "hl-button", title: "Pin the memory and the last answer of the stream view", onclick: () => act("pin-stream") }, icon("pin"), h("span", {}, "Pin the stream view"));
@@ -66,9 +72,14 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     ...(policies.length ? [{ name: "live", label: "Live", root: live.root }] : []),
     { name: "pins", label: "Pinned", root: pins.panel },
   ], (_name, byHand) => {
-    if (byHand) follow = false;
+    if (byHand) {
+      follow = false;
+      fold(false); // to choose something else
+    }
     drawMain();
   });
+  const folding = h("button", { type: "button", class: "hl-link hl-lab-fold", onclick: () => fold(!root.classList.contains("is-folded")) });
+  tabs.root.append(folding);
   const back = h("button", { type: "button", class: "hl-button", onclick: () => views.show("stream") }, icon("back"), h("span", {}, "Back to the stream"));
   const title = h("h2", { tabindex: "-1" }, "Compare 2–4 methods on one video");
   const pin = h("button", { type: "button", class: "hl-button", title: "Keep this result in this tab and compare it with another one later", onclick: () => keep(state) }, icon("pin"), h("span", {}, "Pin this result"));
@@ -79,10 +90,17 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     ? "Open a recorded comparison, or choose two to four methods under Live and press Run. Each method sees the same frames and gets the same questions."
     : "Open a recorded comparison.");
   const comparison = h("div", { class: "hl-lab-stack hl-lab-comparison" }, replay.guide, policies.length ? live.talk : null, empty, asked, cards.root, legend, heldTable.table, questions.parts);
-  const root = h("section", { class: "hl-lab", "aria-label": "Compare", "data-view": "lab" },
+  const root = h("section", { class: `hl-lab${runs.length ? " is-opening" : ""}`, "aria-label": "Compare", "data-view": "lab" },
     h("header", { class: "hl-lab-head" }, back, title, tools),
     h("div", { class: "hl-lab-body" }, tabs.root, h("div", { class: "hl-lab-main" }, notice, comparison, pins.main)));
   element.replaceChildren(root);
+
+  /** On a phone, hide the controls that the results do not need, so that the results come first. */
+  function fold(folded) {
+    root.classList.toggle("is-folded", folded);
+    folding.setAttribute("aria-expanded", String(!folded));
+    setText(folding, folded ? "More controls" : "Fewer controls");
+  }
 
   function showError(text) {
     notice.hidden = false;
@@ -109,6 +127,12 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     setTimeout(() => bus.publish("wanted", true), 150);
   }
 
+  /** Show one method of the live comparison in the tab Explore. */
+  function exploreLive(lane) {
+    bus.publish("explore", { source: `lane-${lane}` });
+    views.show("stream");
+  }
+
   /** Show the comparison or the pins, and what can be done with it. */
   function drawMain() {
     const pinned = tabs.chosen() === "pins";
@@ -116,6 +140,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     comparison.hidden = pinned;
     pins.main.hidden = !pinned;
     tools.hidden = pinned || !filled;
+    folding.hidden = pinned || !filled;
     empty.hidden = filled;
     legend.hidden = !filled;
     pin.disabled = pinOf(state, 0) === null;
@@ -176,8 +201,10 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     if (state.run?.title !== run?.title || state.run?.label !== run?.label) shown = -1;
     run = state.run;
     if (state.frame) shown = state.frame.index;
+    if (state.run || state.notice) awaiting = false;
     const now = tabOf(state);
     if (now !== tab) {
+      if (!now) fold(false); // nothing is shown; its controls come first
       tab = now;
       if (now && follow) tabs.choose(now);
     }
@@ -196,9 +223,11 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
       showError(state.notice.text);
     }
     openFirst();
+    root.classList.toggle("is-opening", awaiting);
   }
 
   list.draw({});
+  fold(false);
   drawMain();
   pulse.start();
   const first = firstLabRun(location.search, runs);

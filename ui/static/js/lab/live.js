@@ -55,7 +55,7 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
   const end = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => act("end") }, icon("stop"), h("span", {}, "End"));
   const record = makeRecord((action) => act(action));
   const line = h("p", { class: "hl-state", role: "status" });
-  const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all methods have seen", hidden: true });
+  const picture = h("img", { class: "hl-lab-picture hl-lab-foldable", alt: "The newest frame that all methods have seen", hidden: true });
   const progress = h("div", { class: "hl-progress", "aria-hidden": "true" }, h("i"));
   const chips = h("div", { class: "hl-chips", role: "group", "aria-label": "Suggested questions for this clip" });
   const input = h("input", { type: "text", maxlength: "500", placeholder: "Ask all methods …", "aria-label": "Question to all methods" });
@@ -63,9 +63,9 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
   const form = h("form", { class: "hl-lab-ask" }, input, go);
   const talk = h("div", { class: "hl-lab-talk", hidden: true }, form, chips);
   const root = h("section", { class: "hl-lab-part", "aria-label": "Live comparison" },
-    h("div", { class: "hl-lab-picks" }, picks.map(([label]) => label), clipLabel, budgetLabel, speedLabel),
+    h("div", { class: "hl-lab-picks hl-lab-foldable" }, picks.map(([label]) => label), clipLabel, budgetLabel, speedLabel),
     h("div", { class: "hl-lab-run" }, main, end, record.button), record.line, picture, progress, line,
-    h("p", { class: "hl-caption" }, "All methods see the same frames, with the same model and budget. Changes apply to the next run."));
+    h("p", { class: "hl-caption hl-lab-foldable" }, "All methods see the same frames, with the same model and budget. Changes apply to the next run."));
 
   function press() {
     const { action } = mainAction(state.state);

@@ -30,7 +30,7 @@ export function makeLabList({ runs, limitMb, upload, open, file, showError }) {
   const input = h("input", { type: "file", accept: ".hermesrun", class: "hl-hidden", onchange: () => input.files[0] && openFile(input.files[0]) });
   const words = h("span", {}, "Open a saved comparison");
   const slot = h("div", {});
-  const root = h("section", { class: "hl-lab-part", "aria-label": "Recorded comparisons" },
+  const root = h("section", { class: "hl-lab-part hl-lab-foldable", "aria-label": "Recorded comparisons" },
     slot, h("label", { class: "hl-link" }, icon("upload"), words, input));
   let shown = null;
 
@@ -80,7 +80,7 @@ export function makeLabReplay({ act, again }) {
   });
   const close = h("button", { type: "button", class: "hl-button is-icon", "aria-label": "Close", title: "Close this comparison", onclick: () => act("end") }, icon("close"));
   transport.controls.querySelector(".hl-buttons").append(close);
-  const picture = h("img", { class: "hl-lab-picture", alt: "The newest frame that all methods had seen" });
+  const picture = h("img", { class: "hl-lab-picture hl-lab-foldable", alt: "The newest frame that all methods had seen" });
   const line = h("p", { class: "hl-state", role: "status" });
   const stops = h("div", { class: "hl-chips hl-lab-stops", role: "group", "aria-label": "Questions of this comparison" });
 
@@ -98,6 +98,7 @@ export function makeLabReplay({ act, again }) {
       }
       if (!root.childElementCount) {
         root.append(picture, h("div", { class: "hl-time" }, transport.time, strip.slider), transport.controls, line, strip.root);
+        strip.root.classList.add("hl-lab-foldable");
         guide.append(strip.hint, stops);
       }
       const now = JSON.stringify([state.run.label, state.run.title, state.run.stops]);

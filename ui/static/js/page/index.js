@@ -21,6 +21,7 @@ const bus = makeBus();
 const built = new Map(); // part -> {post, receive}
 const waiting = []; // Gradio's components that wait until all early parts can be moved
 let pane = null;
+let headRendered = false; // by Gradio
 let held = false; // while true, events are queued until the server knows this page
 let giveUpload = (_upload) => {};
 const uploadComes = new Promise((resolve) => { giveUpload = resolve; }); // Gradio's upload function, once its player exists
@@ -158,7 +159,12 @@ export function mount(part, given) {
     return;
   }
   waiting.push([part, given]);
-  if (EARLY.every((name) => waiting.some(([other]) => other === name))) takeOver();
+  takeOverIfComplete();
+}
+
+/** Move the early parts once Gradio has rendered all of them and the head above them: the page must not move when the pane is removed. */
+function takeOverIfComplete() {
+  if (pane && headRendered && EARLY.every((name) => waiting.some(([other]) => other === name))) takeOver();
 }
 
 /** Show the page with its embedded moment before Gradio has started. If something is missing, Gradio builds the page. */
@@ -176,7 +182,7 @@ export function openPage() {
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches || viewOf(location.search) === "compare";
   const moment = matchingMoment(embedded, location.search, parts.get("hl-player").props.runs ?? [], calm);
   pane = layOut(place, parts, (name, element, props) => build(name, element, props, moment?.key));
-  wireHead(pane.head);
+  wireButtons(pane.head);
   if (!moment) return;
   player.receive(moment.player);
   board.receive(moment.board);
@@ -193,8 +199,15 @@ export function wireSettings(element) {
   settings.wire(element);
 }
 
-/** The buttons in the page's head. */
+/** The page's head, as Gradio has rendered it. */
 export function wireHead(element) {
+  headRendered = true;
+  wireButtons(element);
+  takeOverIfComplete();
+}
+
+/** The buttons in the page's head. */
+function wireButtons(element) {
   element.querySelector(".hl-theme").addEventListener("click", theme);
   element.querySelector(".hl-lessons-open").addEventListener("click", openLessons);
   views ??= makeViews(bus);

@@ -118,7 +118,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
   function ask(question) {
     const text = question.trim();
     if (!text) {
-      setText(hint, "Write a question first.");
+      setText(hint, "Enter a question first.");
       input.focus();
       return;
     }
@@ -293,7 +293,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     const key = `${about.policy.name} ${about.policy.badge}`;
     if (policy.dataset.key !== key) {
       policy.dataset.key = key;
-      policy.replaceChildren(`Memory: ${about.policy.title} `, h("span", { class: "hl-badge", title: about.policy.about }, about.policy.badge));
+      policy.replaceChildren(`Memory: ${about.policy.title} `, h("span", { class: "hl-badge", title: `${about.policy.badge}: ${about.policy.about}` }, about.policy.badge));
     }
     if (sent.length && !view.answering && performance.now() - sent[0].at > LOST_MS && !turns.some(({ state }) => state === "writing")) {
       sent = [];

@@ -203,7 +203,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const here = source.is(view);
     const running = view.state === "playing" || view.state === "paused";
     transport.draw(view, { kind, here });
-    ui.strip.draw(kind === "run" ? view : null);
+    ui.strip.draw(kind === "run" ? (view.run ? view : expected()) : null);
     ui.record.draw(view, here && kind !== "run" && !planned && view.state !== "empty");
     setText(ui.tag, kind === "run" ? "Model’s view (recorded)" : "Model’s view");
     const chosen = source.chosen();
@@ -224,6 +224,12 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       setText(ui.loading.firstChild, view.loading.text);
       ui.loading.querySelector("i").style.transform = `scaleX(${view.loading.share})`;
     }
+  }
+
+  /** The recorded run that was requested and has not arrived yet, as an update: its place is reserved, so that the page does not move. */
+  function expected() {
+    const run = opening && runs.find((one) => one.id === opening.id);
+    return run ? { position: opening.seconds, run: { id: run.id, title: run.title, about: run.about, label: "", seconds: run.seconds, stops: [], look: "…", clip: "" } } : null;
   }
 
   /** Show the frame of the update, or none before the first frame. */

@@ -23,7 +23,7 @@ export function makeWaiting(leave) {
     root: h("div", { class: "hl-slots" }, queue, ending),
     draw(view) {
       queue.hidden = !view.waiting;
-      if (view.waiting) setText(text, `${queueText(view.waiting)} Your stream starts by itself.`);
+      if (view.waiting) setText(text, `${queueText(view.waiting)} Your stream starts automatically when it is your turn.`);
       ending.hidden = typeof view.ends_in !== "number";
       if (!ending.hidden) setText(left, clock(view.ends_in));
     },

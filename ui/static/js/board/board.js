@@ -137,6 +137,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     const { state } = view;
     if (!state.meta) return;
     setText(ui.caption, describeBoard(state));
+    ui.caption.title = ui.caption.textContent; // narrow boards cut it off
     setText(ui.zoom.description, describeWindow(view.window, state.film?.size ?? 1));
     const m = state.meters;
     if (m) {

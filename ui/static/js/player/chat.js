@@ -288,6 +288,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     const text = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
     if (model.textContent !== `${about.model?.name ?? ""}${text}`) {
       model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), text);
+      model.title = text; // two lines are shown until it is opened
     }
     model.dataset.kind = about.error ? "error" : "";
     const key = `${about.policy.name} ${about.policy.badge}`;

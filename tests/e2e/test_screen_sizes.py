@@ -1,0 +1,230 @@
+"""The page in all sizes and both themes: what is on the first screen, columns, sizes of targets, clipped text, axe.
+
+A page is loaded once per state and resized. Structure is checked by axe in the light theme, contrast in both.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from test_accessibility import AXE
+from test_page import ask, board, start, turns, wait_frames
+
+DESKTOP, LAPTOP, TABLET, PHONE = (1440, 900), (1280, 720), (768, 1024), (390, 844)
+SIZES = (DESKTOP, LAPTOP, TABLET, PHONE)
+TABS = ["Why this answer", "Evictions", "Token history", "Explore", "Export"]
+
+CLIPPED = """() => {
+  const hides = (value) => value === 'hidden' || value === 'clip';
+  const isCut = (node) => {
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const text = range.getBoundingClientRect();
+    for (let up = node; up && up !== document.body; up = up.parentElement) {
+      const style = getComputedStyle(up), box = up.getBoundingClientRect();
+      if (box.width <= 1 && box.height <= 1) return false; // for screen readers only
+      if (hides(style.overflowX) && (text.right > box.right + 1 || text.left < box.left - 1)) return !node.closest('[title]');
+      if (hides(style.overflowY) && (text.bottom > box.bottom + 1 || text.top < box.top - 1)) return !node.closest('[title]');
+      if (style.overflowX === 'auto' || style.overflowY === 'auto') return false; // it scrolls
+    }
+    return false;
+  };
+  return [...document.querySelectorAll('.hl-head, .hl-player, .hl-quick, .hl-chat, .hl-board, .hl-lab')]
+    .flatMap((part) => [...part.querySelectorAll('*')])
+    .filter((node) => [...node.childNodes].some((child) => child.nodeType === 3 && child.textContent.trim()))
+    .filter((node) => node.checkVisibility({ visibilityProperty: true }) && !node.closest('select, textarea, .hl-hidden'))
+    .filter(isCut).map((node) => `${node.className}: ${node.textContent.slice(0, 80)}`);
+}"""
+"""Texts that are cut off without a tooltip that shows them completely."""
+
+SMALL = """() => [...document.querySelectorAll('.hl-head, .hl-player, .hl-quick, .hl-chat, .hl-memory, .hl-below, .hl-lab')]
+  .flatMap((part) => [...part.querySelectorAll('button, summary, select, [role="radio"], input:not([type=file])')])
+  .filter((node) => node.checkVisibility({ visibilityProperty: true }) && !node.closest('.hl-hidden, p .hl-term'))
+  .filter((node) => {
+    const after = getComputedStyle(node, '::after');
+    const grown = after.position === 'absolute' ? -2 * parseFloat(after.inset || 0) : 0;
+    const box = (node.closest('label') ?? node).getBoundingClientRect();
+    return box.width + grown < 28 || box.height + grown < 28;
+  }).map((node) => node.outerHTML.slice(0, 120))"""
+"""Targets that are too small for a finger; terms within a sentence are not counted."""
+
+LAID_OUT = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+
+
+def resize(page, size):
+    page.set_viewport_size({"width": size[0], "height": size[1]})
+    page.wait_for_function("([width, height]) => innerWidth === width && innerHeight === height", arg=list(size))
+    page.evaluate(LAID_OUT)
+
+
+def switch_theme(page):
+    before = page.evaluate("document.body.classList.contains('dark')")
+    page.get_by_role("button", name="Switch between light and dark").click()
+    page.wait_for_function(
+        """before => document.body.classList.contains('dark') !== before
+        && !document.getAnimations().some((animation) => animation instanceof CSSTransition)""",
+        arg=before,
+    )
+
+
+def violations(page, *, contrast_only=False):
+    """Findings of axe-core, as readable lines."""
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE)
+    rules = "runOnly: ['color-contrast']," if contrast_only else ""
+    found = page.evaluate(f"axe.run(document, {{ {rules} resultTypes: ['violations'], preload: false }})")
+    return [
+        f"{rule['id']} ({rule['impact']}): {node['html'][:160]} {node['failureSummary'][:200]}"
+        for rule in found["violations"]
+        for node in rule["nodes"][:4]
+    ]
+
+
+def assert_fits(page, size):
+    """Nothing is wider than the window, too small for a finger on a phone, or cut off."""
+    assert page.evaluate("document.documentElement.scrollWidth") <= size[0]
+    assert page.evaluate(CLIPPED) == []
+    if size == PHONE:
+        assert page.evaluate(SMALL) == []
+
+
+def parts(page):
+    return {
+        "stream": page.get_by_role("region", name="Stream", exact=True),
+        "chat": page.get_by_role("region", name="Chat", exact=True),
+        "question": page.get_by_label("Your question"),
+        "filmstrip": page.get_by_role("img", name="Filmstrip", exact=True),
+        "heatmap": page.get_by_role("img", name="Layer heatmap", exact=True),
+        "modes": page.get_by_role("radiogroup", name="What the cells show"),
+        "timeline": page.get_by_role("img", name="Retention timeline", exact=True),
+        "meters": page.locator(".hl-meters"),
+        "controls": page.get_by_role("group", name="Memory of the stream"),
+        "tabs": page.get_by_role("tablist", name="Details of the memory"),
+    }
+
+
+def boxes(page):
+    found = {name: part.bounding_box() for name, part in parts(page).items()}
+    for name, box in found.items():
+        assert box, name
+        assert box["width"] > 40, name
+        assert box["height"] > 12, name
+    return found
+
+
+def assert_inside(box, size, name):
+    assert box["x"] >= 0, name
+    assert box["y"] >= 0, name
+    assert box["x"] + box["width"] <= size[0], name
+    assert box["y"] + box["height"] <= size[1], name
+
+
+def assert_layout(page, size):
+    """The places of stream, chat and memory: one screen on a desktop, two columns on a tablet, one column on a phone."""
+    found = boxes(page)
+    memory = page.get_by_role("region", name="Memory board").bounding_box()
+    stream, chat = found["stream"], found["chat"]
+    if size in (DESKTOP, LAPTOP):
+        for name, box in found.items():
+            if name != "tabs":  # they show at its lower edge
+                assert_inside(box, size, name)
+        assert size == LAPTOP or found["tabs"]["y"] + found["tabs"]["height"] <= size[1]
+    elif size == TABLET:
+        assert memory["x"] >= stream["x"] + stream["width"]
+        assert memory["y"] == pytest.approx(stream["y"], abs=2)
+        assert chat["x"] == pytest.approx(stream["x"], abs=2)
+        assert chat["y"] >= stream["y"] + stream["height"]
+    else:
+        order = [found[name]["y"] for name in ("stream", "heatmap", "chat", "timeline", "tabs")]
+        assert order == sorted(order)
+
+
+def whole_turns(page):
+    """Number of turns of the chat that are shown completely."""
+    log = page.get_by_role("list", name="Questions and answers").bounding_box()
+    shown = [turn.bounding_box() for turn in turns(page).all()]
+    bottom = log["y"] + log["height"] + 1
+    return sum(box["y"] >= log["y"] - 1 and box["y"] + box["height"] <= bottom for box in shown)
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_recording_in_all_sizes(open_page, dark):
+    page = open_page(run="first-card-hermes&t=76", dark=dark)
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    expect(turns(page).nth(3)).to_be_attached()
+    for size in SIZES:
+        resize(page, size)
+        assert_layout(page, size)
+        assert_fits(page, size)
+        assert violations(page, contrast_only=dark) == [], size
+        if size in (DESKTOP, LAPTOP):
+            assert whole_turns(page) >= 4
+    page.get_by_label("Your question").scroll_into_view_if_needed()  # on the phone
+    page.mouse.wheel(0, 300)
+    heatmap = parts(page)["heatmap"]
+    expect(heatmap).to_be_in_viewport()
+    assert heatmap.bounding_box()["y"] < 200
+    assert page.get_by_role("tab").filter(visible=True).all_inner_texts()[-len(TABS) :] == TABS
+    for tab in TABS:
+        page.get_by_role("tab", name=tab).click()
+        page.evaluate(LAID_OUT)
+        assert_fits(page, PHONE)
+    menus = page.locator(".hl-figure:has(canvas)").evaluate_all(
+        "figures => figures.map((figure) => figure.querySelectorAll('summary[aria-label^=\"Export: \"]').length)"
+    )
+    assert len(menus) >= 8
+    assert set(menus) == {1}
+    page.get_by_role("button", name="Compare", exact=True).wait_for()
+
+
+def test_a_live_stream_in_all_sizes(open_page):
+    page = open_page()
+    for size in SIZES:  # before the start
+        resize(page, size)
+        assert_fits(page, size)
+        assert size not in (DESKTOP, PHONE) or violations(page) == [], size
+    resize(page, LAPTOP)
+    start(page)
+    wait_frames(page, 12)
+    ask(page, "What is shown now?")
+    expect(turns(page).first).to_have_attribute("data-state", "done")
+    page.get_by_role("button", name="Pause").click()
+    page.get_by_role("button", name="Resume").wait_for()
+    for size in SIZES:
+        resize(page, size)
+        assert_layout(page, size)
+        assert_fits(page, size)
+    switch_theme(page)
+    assert violations(page, contrast_only=True) == []
+
+
+def test_a_comparison_in_all_sizes(open_page):
+    page = open_page(run=None, query="&lab=first-card-side-by-side&t=62")
+    lab = page.get_by_role("region", name="Compare", exact=True)
+    lab.get_by_role("button", name="Pause").click()
+    lab.get_by_role("table").wait_for()
+    for dark in (False, True):
+        for size in SIZES:
+            resize(page, size)
+            assert_fits(page, size)
+            assert size not in (DESKTOP, PHONE) or violations(page, contrast_only=dark) == [], size
+            cards = [
+                card.bounding_box()
+                for card in lab.get_by_role("list", name="Methods side by side").get_by_role("listitem").all()
+            ]
+            table = lab.get_by_role("group", name="Table of all questions").bounding_box()
+            if size in (DESKTOP, LAPTOP):
+                for box in (*cards, table):
+                    assert_inside(box, size, "comparison")
+            if size == PHONE:  # the results come first, other controls are folded
+                assert cards[0]["y"] < size[1] / 2
+                expect(lab.get_by_role("radiogroup", name="Available comparisons")).to_be_hidden()
+        if not dark:
+            lab.get_by_role("button", name="More controls").click()
+            expect(lab.get_by_role("radiogroup", name="Available comparisons")).to_be_visible()
+            assert_fits(page, PHONE)
+            lab.get_by_role("button", name="Fewer controls").click()
+            switch_theme(page)

@@ -7,8 +7,9 @@ import re
 import statistics
 from functools import cache
 
-from conftest import LOOKS, ROOT, look, started, tabs, until
+from conftest import ROOT, started, tabs, until
 from playwright.sync_api import expect
+from test_explore_page import FIGURE
 
 from hermes import trace
 
@@ -80,7 +81,11 @@ def small_targets(page):
 
 
 def assert_on_first_screen(page):
-    for part in (lab_of(page), *lanes_of(lab_of(page)).all()):
+    for part in (
+        lab_of(page),
+        *lanes_of(lab_of(page)).all(),
+        lab_of(page).get_by_role("group", name="Table of all questions"),
+    ):
         box = part.bounding_box()
         assert box["x"] >= 0
         assert box["y"] >= 0
@@ -187,6 +192,18 @@ def test_three_methods_side_by_side(open_page):
     assert first[2] == "100 %, from 0:00 on"
     ask(lab, "What is shown now?")
     assert re.fullmatch(r"[\d.,]+ to [\d.,]+ in 2 answers", costs(lanes.first)["First token"][1])
+    lab.get_by_role("button", name="Table: what each layer holds").click()
+    lab.page.set_viewport_size({"width": 1280, "height": 720})
+    assert_on_first_screen(lab.page)  # with the table of questions; the verdicts are folded
+    verdict = lanes.nth(1).locator(".hl-lab-verdict")
+    expect(verdict.locator("p")).to_be_hidden()
+    verdict.locator("summary").click()
+    expect(verdict.locator("p")).to_be_visible()
+    lab.get_by_role("button", name="Explore the figures of Sliding window").click()
+    explore = lab.page.get_by_role("region", name="Explore")
+    expect(explore.get_by_text(re.compile("^Quick tour, Sliding window, at 0:39"))).to_be_visible()
+    lab.page.locator(FIGURE).first.wait_for()
+    expect(explore.get_by_role("combobox", name="Memory")).to_have_value("lane-1")
 
 
 def test_the_opening_run_offers_the_comparison_and_back_returns_to_it(open_page):

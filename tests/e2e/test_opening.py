@@ -98,6 +98,15 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
     expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible()  # it continues
 
 
+SHIFTS = """() => new Promise((done) => {
+    let sum = 0;
+    const add = (list) => list.getEntries().forEach((entry) => { sum += entry.hadRecentInput ? 0 : entry.value; });
+    new PerformanceObserver(add).observe({ type: 'layout-shift', buffered: true });
+    requestAnimationFrame(() => setTimeout(() => done(sum), 100));
+})"""
+"""Sum of the layout shifts since the page was opened."""
+
+
 def test_the_way_to_the_reasons_and_the_chosen_theme_stay(open_page, gate):
     page = without_gradio(open_page, gate)
     why = turns(page).get_by_role("button", name=re.compile("^Why"))
@@ -108,6 +117,7 @@ def test_the_way_to_the_reasons_and_the_chosen_theme_stay(open_page, gate):
     settle(page)
     expect(why.first).to_be_visible()
     assert page.evaluate("document.body.classList.contains('dark')")
+    assert page.evaluate(SHIFTS) < 0.02
 
 
 def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(open_page, gate):

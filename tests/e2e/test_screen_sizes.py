@@ -5,12 +5,10 @@ A page is loaded once per state and resized. Structure is checked by axe in the 
 
 from __future__ import annotations
 
-import re
-
 import pytest
 from playwright.sync_api import expect
 from test_accessibility import AXE
-from test_page import ask, board, start, turns, wait_frames
+from test_page import ask, start, turns, wait_frames
 
 DESKTOP, LAPTOP, TABLET, PHONE = (1440, 900), (1280, 720), (768, 1024), (390, 844)
 SIZES = (DESKTOP, LAPTOP, TABLET, PHONE)
@@ -25,8 +23,9 @@ CLIPPED = """() => {
     for (let up = node; up && up !== document.body; up = up.parentElement) {
       const style = getComputedStyle(up), box = up.getBoundingClientRect();
       if (box.width <= 1 && box.height <= 1) return false; // for screen readers only
-      if (hides(style.overflowX) && (text.right > box.right + 1 || text.left < box.left - 1)) return !node.closest('[title]');
-      if (hides(style.overflowY) && (text.bottom > box.bottom + 1 || text.top < box.top - 1)) return !node.closest('[title]');
+      const wide = text.right > box.right + 1 || text.left < box.left - 1;
+      const high = text.bottom > box.bottom + 1 || text.top < box.top - 1;
+      if ((wide && hides(style.overflowX)) || (high && hides(style.overflowY))) return !node.closest('[title]');
       if (style.overflowX === 'auto' || style.overflowY === 'auto') return false; // it scrolls
     }
     return false;

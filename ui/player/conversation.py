@@ -10,7 +10,8 @@ import itertools
 import logging
 import math
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from uuid import uuid4
@@ -256,8 +257,9 @@ class Conversation:
             return
         try:
             while (queued := self._next(me)) is not None:
-                for message in self._answer(queued):
-                    yield message | {"asked": turn.id}
+                with closing(self._answer(queued)) as messages:  # before the next question may be asked
+                    for message in messages:
+                        yield message | {"asked": turn.id}
         finally:  # also if the connection was lost and the generator is closed
             with self._lock:
                 if self._writer is me:
@@ -277,7 +279,7 @@ class Conversation:
             queued.turn.state = "writing"
             return queued
 
-    def _answer(self, queued: _Question) -> Iterator[dict[str, Any]]:
+    def _answer(self, queued: _Question) -> Generator[dict[str, Any], None, None]:
         turn, stream = queued.turn, queued.stream
         try:
             yield self.message(2)

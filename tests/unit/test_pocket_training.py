@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -201,17 +202,36 @@ SHORT = 0.02
 """Minutes of training: every stage takes at least one step."""
 
 
-def one_after_the_other(
-    run: Path, minutes: float, seed: int, begin: Path | None, jobs: tuple[Job, ...], *_: object
-) -> None:
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in this process what would run in parallel: starting two more processes takes ten seconds."""
-    for job in jobs:
-        job(run, minutes, seed, begin)
+
+    def one_after_the_other(
+        run: Path, minutes: float, seed: int, begin: Path | None, jobs: tuple[Job, ...], *_: object
+    ) -> None:
+        for job in jobs:
+            assert pickle.dumps(job), "another process can run it"
+            job(run, minutes, seed, begin)
+
+    monkeypatch.setattr(pocket_train, "_side_by_side", one_after_the_other)
 
 
-def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_jobs_run_in_parallel_and_a_failure_ends_the_training(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
+    # Jobs of the standard library, because each process of a real one imports torch.
+    (tmp_path / "log.jsonl").write_text('{"step": 3}\n')
+    lines: list[str] = []
+    pocket_train._side_by_side(tmp_path, 0.5, 7, None, (print, print), ("log",), lines.append)  # type: ignore[arg-type]
+    assert capfd.readouterr().out.splitlines() == [f"{tmp_path} 0.5 7 None"] * 2
+    assert set(lines) == {"log: step 3"}
+    with pytest.raises(RuntimeError, match="A training process failed"):
+        pocket_train._side_by_side(tmp_path, 0.5, 7, None, (print, dict), (), lines.append)  # type: ignore[arg-type]
+    assert "TypeError" in capfd.readouterr().err
+
+
+@pytest.mark.usefixtures("one_process")
+def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(tmp_path: Path) -> None:
     lines: list[str] = []
     train(tmp_path / "run", tmp_path / "out", SHORT, 0, lines.append)
     for name in ("vision", "decoder", "real", "grown", "long", "settled"):
@@ -219,13 +239,12 @@ def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(
     assert LlavaOnevisionForConditionalGeneration.from_pretrained(tmp_path / "out")
     assert json.loads((tmp_path / "out" / "hermes.json").read_text())["suggested"]
     steps = torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"]
-    monkeypatch.setattr(pocket_train, "_side_by_side", one_after_the_other)
     train(tmp_path / "run", tmp_path / "out", SHORT, 0, lines.append)
     assert torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"] == steps, "nothing was left to do"
 
 
-def test_a_trained_model_is_trained_further(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pocket_train, "_side_by_side", one_after_the_other)
+@pytest.mark.usefixtures("one_process")
+def test_a_trained_model_is_trained_further(tmp_path: Path) -> None:
     model, tokenizer = build(3)
     save(tmp_path / "before", model, tokenizer, ABOUT)
     (tmp_path / "before" / "training_vision.jsonl").write_text("{}\n")

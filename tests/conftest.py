@@ -75,7 +75,7 @@ def tiny_model(tiny_folder):
 def short_range_model(tmp_path_factory):
     """A model of few positions, so that re-indexing has to happen."""
     folder = tmp_path_factory.mktemp("short")
-    return hermes.load(tiny.llava_onevision(folder, max_positions=1400, seed=1), device="cpu")
+    return hermes.load(tiny.llava_onevision(folder, layers=4, max_positions=1400, seed=1), device="cpu")
 
 
 @pytest.fixture

@@ -39,9 +39,9 @@ def _run_program(monkeypatch, *command):
 
 
 def test_stream_a_file(monkeypatch, capsys):
-    _run_program(monkeypatch, EXAMPLES / "stream_a_file.py")
+    _run_program(monkeypatch, EXAMPLES / "stream_a_file.py", CLIPS / "quick-tour.webm", "What was the first card?")
     printed = capsys.readouterr().out
-    assert "What was the first card?" in printed
+    assert "What was the first card? Red circle." in printed
     assert "tokens a layer seen, 256 held" in printed
 
 

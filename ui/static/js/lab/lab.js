@@ -204,7 +204,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     if (state.run || state.notice) awaiting = false;
     const now = tabOf(state);
     if (now !== tab) {
-      if (!now) fold(false); // nothing is shown; its controls come first
+      fold(now !== null); // the controls come first while nothing is shown
       tab = now;
       if (now && follow) tabs.choose(now);
     }

@@ -14,7 +14,7 @@ from hermes.analysis.words import attention_of_word
 from hermes.backbones.card import Knowledge
 from ui.player import payloads
 from ui.player.clips import Clip
-from ui.player.conversation import ANSWERS_WITH_WORDS, MOST_WAITING, ChatTurn
+from ui.player.conversation import ANSWERS_WITH_WORDS, MOST_WAITING, STORED_CHARACTERS, ChatTurn
 from ui.player.payloads import GENERAL
 from ui.player.source import Source
 from ui.settings.model_loader import Loading
@@ -191,4 +191,4 @@ def test_bad_questions_say_why(make_visitor, question):
     last = list(visitor.ask(question))[-1]["turns"][-1]
     assert last["state"] == "error"
     assert last["answer"].endswith(".")
-    assert last["question"] == question
+    assert last["question"] == question[:STORED_CHARACTERS]

@@ -79,7 +79,7 @@ readout, 2,550 steps (19 minutes) of the decoder on codes and 727 steps (12 minu
 scores without corrections name 45 % of held-out photographic cut-outs and 23 % of drawings. With the corrections, on the
 half of the held-out pictures that was not used to choose a setting (150 scenes each), the readout finds 77 % and names 54 %
 of photographic cut-outs, and finds 61 % and names 45 % of drawings; the place is correct in 97 % of those found. It names
-known cut-outs in 82 % of the frames of new streams. So recognising unseen pictures limits the model most; it needs more
+known cut-outs in 80 % of the frames of new streams. So recognising unseen pictures limits the model most; it needs more
 varied pictures of each object, above all photographs. On streams of what the tower recognised, the decoder answered 87 to
 96 % of each kind of question correctly at the end of its training (lists: 50 to 70 %). It was still improving; the next
 step would be two hours of CPU time on the tower's own features, and counting. The model was not evaluated on real video.

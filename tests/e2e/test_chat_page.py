@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from conftest import steady, until
+from conftest import PATIENCE, steady, until
 from playwright.sync_api import expect
 from test_page import answered, ask, board, frames, picture, redrawn, start, turns, wait_frames
 
@@ -70,7 +70,7 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     answered(turns(page).first)
     expect(page.locator(".hl-divider:visible")).to_have_count(0)
 
-    # A recording shows its own chat, and the webcam a note that the model does not know it.
+    # A recording shows its own chat, and the webcam what its model knows, or a note that the chosen model does not know it.
     page.get_by_role("tab", name="Recorded").click()
     page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio").first.click()
     expect(turns(page).filter(has_text=FIRST).first).to_be_visible()
@@ -84,11 +84,18 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     page.get_by_role("tab", name="Webcam").click()
     page.get_by_role("button", name="Start", exact=True).click()
     until(page, lambda: 0 < frames(page) < seen, "the page does not show the webcam's frames")
-    advice = page.get_by_role("note").filter(has_text="only knows coloured cards")
-    expect(advice).to_be_visible()
+    advice = page.get_by_role("note")
+    expect(advice).to_contain_text("HERMES things knows 121 everyday objects", timeout=2000 * PATIENCE)
+    page.get_by_role("button", name="Settings", exact=True).click()
+    model = page.get_by_label("Model", exact=True)
+    model.fill("pocket")
+    model.press("Enter")
+    expect(advice).to_contain_text("HERMES pocket only knows coloured cards", timeout=2000 * PATIENCE)
+    page.keyboard.press("Escape")
     expect(page.locator(".hl-chat .hl-chip")).to_have_count(0)
+    wait_frames(page, 1)
     ask(page, FIRST)
     expect(turns(page).last).to_contain_text("watch the memory, not this answer")
     answered(turns(page).last)
     advice.get_by_role("button", name="Choose another model").click()
-    expect(page.get_by_label("Model", exact=True)).to_be_focused()
+    expect(model).to_be_focused()

@@ -8,6 +8,7 @@ import signal
 import socket
 import threading
 
+import httpx
 import pytest
 from conftest import PATIENCE, ROOT, App, free_port, new_context, started, steady, until
 from playwright.sync_api import expect
@@ -149,24 +150,27 @@ def test_an_upload_that_the_server_refuses_shows_its_reason(app, shared_context)
         'Content-Type: multipart/form-data; boundary=b\r\n\r\n--b\r\nContent-Disposition: form-data; name="files"; '
         'filename="a.mp4"\r\n\r\n'
     )
-    folder = app.log_path.parent / "uploads"
 
-    def parts():
-        return sum(path.is_file() and path.stat().st_size > 100_000 for path in folder.rglob("*"))
+    def full():
+        """Whether the server refuses another upload of this tab, before it looks at the form (this one has no file)."""
+        address = f"http://127.0.0.1:{app.port}/gradio_api/upload"
+        status = httpx.post(address, files={"field": (None, b"x")}, headers={"x-hermes-tab": token}).status_code
+        assert status in (400, 429)
+        return status == 429
 
     try:
         page.get_by_role("tab", name="Upload").click()
         with contextlib.ExitStack() as stack:
-            for i in range(3):
+            for _ in range(3):
                 connection = stack.enter_context(socket.create_connection(("127.0.0.1", app.port)))
                 connection.sendall(head.encode() + bytes(200_000))
-                until(page, lambda i=i: parts() == i + 1)
+            until(page, full)
             page.locator("#hl-file").set_input_files(film)
             reason = (
                 "variable_rate.mp4 could not be uploaded. 3 files are being uploaded already. Wait for one of them."
             )
             expect(page.get_by_text(reason)).to_be_visible()
-        until(page, lambda: not parts())
+        until(page, lambda: not full())
         page.locator("#hl-file").set_input_files(film)
         expect(page.locator(".hl-drop")).to_contain_text("variable_rate.mp4")
         page.get_by_role("button", name="Start", exact=True).click()

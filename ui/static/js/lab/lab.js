@@ -204,7 +204,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     if (state.run || state.notice) awaiting = false;
     const now = tabOf(state);
     if (now !== tab) {
-      fold(now !== null); // the controls come first while nothing is shown
+      fold(now !== null && follow); // the controls come first while nothing is shown, and while the visitor chooses something else
       tab = now;
       if (now && follow) tabs.choose(now);
     }

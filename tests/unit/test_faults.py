@@ -152,9 +152,11 @@ FRAME_HOOKS = {
     "after_encode": lambda stream, patch, error: patch.setattr(
         stream._memory.session.policy, "after_encode", raising(error)
     ),
-    "encode": lambda stream, patch, error: patch.setattr(stream._memory.session, "_encode", raising(error)),
+    "encode": lambda stream, patch, error: patch.setattr(stream._memory.session, "encode", raising(error)),
     "prefill": lambda stream, patch, error: patch.setattr(stream._memory.session.model, "prefill", raising(error)),
-    "guidance": lambda stream, patch, error: patch.setattr(stream._memory.session, "_tier_prompts", raising(error)),
+    "guidance": lambda stream, patch, error: patch.setattr(
+        stream._memory.session.policy, "tier_prompts", raising(error)
+    ),
     "inbox": lambda stream, patch, error: patch.setattr(stream._source, "take", raising(error)),
     "thumbnails": lambda stream, patch, error: patch.setattr(stream._memory.thumbnails, "add", raising(error)),
     "snapshot": lambda stream, patch, error: patch.setattr(stream._memory.session, "snapshot", raising(error)),

@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -50,6 +51,12 @@ def closing(served):
     assert not sessions.connections._clients
 
 
+def beside(work):
+    """Run `work` in a thread, because the browser tests of the same process keep an event loop running in theirs."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(work).result()
+
+
 def talk(served, conversation, **options):
     """Run `conversation(call)`, where `call(tool, **arguments)` returns a result or an error as text."""
 
@@ -62,7 +69,7 @@ def talk(served, conversation, **options):
 
             return await conversation(call, client)
 
-    return asyncio.run(run())
+    return beside(lambda: asyncio.run(run()))
 
 
 def upload(served, data, **headers):
@@ -111,11 +118,10 @@ def test_the_script_in_the_documentation(served):
     text = (Path(__file__).parents[2] / "docs" / "api.md").read_text("utf-8")
     (script,) = [found for found in re.findall(r"```python\n(.*?)```", text, re.S) if "from mcp" in found]
     assert script.count("http://127.0.0.1:7860/") == 1
+    code = compile(script.replace("http://127.0.0.1:7860/", served[0]), "api.md", "exec")
     printed = []
     with closing(served):
-        exec(  # noqa: S102
-            compile(script.replace("http://127.0.0.1:7860/", served[0]), "api.md", "exec"), {"print": printed.append}
-        )
+        beside(lambda: exec(code, {"print": printed.append}))  # noqa: S102
     answer, memory = printed
     assert answer["answer"]
     assert (memory["budget"], len(memory["frames"])) == (300, 5)

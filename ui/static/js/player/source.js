@@ -10,7 +10,7 @@ const SOURCES = [["run", "Recorded"], ["clip", "Clips"], ["upload", "Upload"], [
 export function propsAddress(page) {
   const url = new URL("props", page);
   const local = ["localhost", "127.0.0.1", "[::1]"].includes(url.hostname);
-  return { url: url.href, local, text: local ? `http://…:${url.port || 80}${url.pathname}` : url.href };
+  return { url: url.href, local, text: local ? `${url.protocol}//…:${url.port || 80}${url.pathname}` : url.href };
 }
 
 /** The note on props for visitors without objects at hand. */

@@ -16,6 +16,8 @@ from hermes.session.questions import QuestionError
 
 POLL_SECONDS = 1.0
 """Maximum delay in seconds until a consumer notices an end whose notification was lost."""
+ABANDONED_SECONDS = 30.0
+"""Longest time in seconds that a question waits for the end of an answer whose consumer has left."""
 
 
 class _InProgress:
@@ -26,6 +28,7 @@ class _InProgress:
         self.error: HermesError | str | None = None
         self.over = False
         self.stopped = False
+        self.abandoned = False  # the consumer has left; the worker ends the answer at its next step
         self.changed = threading.Condition()
 
     def put(self, piece: str) -> None:
@@ -42,6 +45,11 @@ class _InProgress:
     def _notify(self) -> None:
         with self.changed:
             self.changed.notify_all()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait for the end, at most `seconds`; returns whether it has come."""
+        with self.changed:
+            return self.changed.wait_for(lambda: self.over, seconds)
 
     def close(self) -> None:
         """Free the branch of the memory and disable `start`."""
@@ -80,6 +88,8 @@ class Answers:
     def begin(self, start: Callable[[], Iterator[str]]) -> Iterator[str]:
         """Queue an answer. All work is done by the worker, not by the calling thread.
 
+        If the consumer of the last answer has left, this waits until the worker has ended that answer.
+
         Args:
             start: Called by the worker; returns an iterator over the pieces of the answer.
 
@@ -90,14 +100,22 @@ class Answers:
             QuestionError: Another answer is in progress, or the stream was closed.
         """
         answer = _InProgress(start)
+        while not self._take_turn(answer):
+            pass
+        self._wake()
+        return self._pieces(answer)
+
+    def _take_turn(self, answer: _InProgress) -> bool:
         with self._lock:
             if self._closed:
                 raise QuestionError("This stream was closed.")
-            if self._now is not None:
-                raise QuestionError("The last question is still being answered: wait for the answer, or stop it.")
-            self._now = answer
-        self._wake()
-        return self._pieces(answer)
+            last = self._now
+            if last is None:
+                self._now = answer
+                return True
+        if last.abandoned and last.wait(ABANDONED_SECONDS):
+            return False
+        raise QuestionError("The last question is still being answered: wait for the answer, or stop it.")
 
     def _pieces(self, answer: _InProgress) -> Iterator[str]:
         try:
@@ -113,7 +131,7 @@ class Answers:
             if error is not None:
                 raise error if isinstance(error, HermesError) else HermesError(error)
         finally:
-            answer.stopped = True
+            answer.stopped = answer.abandoned = True
             self._wake()
 
     def stop(self) -> None:

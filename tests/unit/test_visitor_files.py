@@ -85,7 +85,7 @@ def test_equal_uploads_of_two_visitors_are_independent(make_visitor, tmp_path):
 def test_files_without_an_owner_are_not_accepted(make_visitor, tmp_path):
     registry = sessions(make_visitor, tmp_path)
     with pytest.raises(HermesError, match="from the page"):
-        registry.receive_upload("nobody", uploaded(tmp_path, "clip.mp4"))
+        registry.receive_upload("unknown", uploaded(tmp_path, "clip.mp4"))
     registry.get("a")
     outside = tmp_path.parent / "outside.mp4"
     outside.write_bytes(b"x")

@@ -232,7 +232,7 @@ def test_webcam(open_page, playwright, tmp_path):
     names = page.get_by_role("region", name="What the model knows")
     expect(names).to_contain_text("broccoli")
     expect(names).to_contain_text("accordion")
-    page.get_by_role("button", name="About the model").click()
+    page.get_by_role("button", name="Less about the model").click()
     expect(names).to_be_hidden()
     page.get_by_role("button", name="Start", exact=True).click()
     wait_frames(page, 3)

@@ -26,7 +26,7 @@ export const MODES = {
 
 /** Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small. */
 export function rowHeight(layers, width, tall = true) {
-  const room = width < 420 ? 110 : tall ? 240 : 170;
+  const room = width < 420 ? 110 : tall ? 240 : 140;
   return Math.max(width < 620 ? 5 : 8, Math.min(width < 620 ? 17 : 22, Math.floor(room / layers)));
 }
 

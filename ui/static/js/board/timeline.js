@@ -24,7 +24,7 @@ export function tierShare(state, group, column) {
 /** Geometry of the figure at a width: one lane per tier. */
 export function layoutTimeline(width, { state, window, tall }) {
   const { left, right, narrow } = margins(width);
-  const lane = tall ? 34 : 18;
+  const lane = tall ? 28 : 18;
   const { groups } = state.meta;
   const lanes = groups.map((group, i) => ({ group, top: TOP + i * (lane + GAP) }));
   const plot = groups.length * (lane + GAP) - GAP;

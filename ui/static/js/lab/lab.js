@@ -79,11 +79,10 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     drawMain();
   });
   const folding = h("button", { type: "button", class: "hl-link hl-lab-fold", onclick: () => fold(!root.classList.contains("is-folded")) });
-  tabs.root.append(folding);
   const back = h("button", { type: "button", class: "hl-button", onclick: () => views.show("stream") }, icon("back"), h("span", {}, "Back to the stream"));
   const title = h("h2", { tabindex: "-1" }, "Compare 2–4 methods on one video");
   const pin = h("button", { type: "button", class: "hl-button", title: "Keep this result in this tab and compare it with another one later", onclick: () => keep(state) }, icon("pin"), h("span", {}, "Pin this result"));
-  const tools = h("div", { class: "hl-lab-tools" }, heldTable.button, pin);
+  const tools = h("div", { class: "hl-lab-tools hl-lab-foldable" }, heldTable.button, pin);
   const legend = makeLegend();
   const asked = h("div", { hidden: true });
   const empty = h("p", { class: "hl-figure-empty is-flat" }, policies.length
@@ -91,7 +90,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
     : "Open a recorded comparison.");
   const comparison = h("div", { class: "hl-lab-stack hl-lab-comparison" }, replay.guide, policies.length ? live.talk : null, empty, asked, cards.root, legend, heldTable.table, questions.parts);
   const root = h("section", { class: `hl-lab${runs.length ? " is-opening" : ""}`, "aria-label": "Compare", "data-view": "lab" },
-    h("header", { class: "hl-lab-head" }, back, title, tools),
+    h("header", { class: "hl-lab-head" }, back, folding, title, tools),
     h("div", { class: "hl-lab-body" }, tabs.root, h("div", { class: "hl-lab-main" }, notice, comparison, pins.main)));
   element.replaceChildren(root);
 
@@ -137,6 +136,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   function drawMain() {
     const pinned = tabs.chosen() === "pins";
     const filled = state.lanes.length > 0;
+    root.classList.toggle("is-pinned", pinned);
     comparison.hidden = pinned;
     pins.main.hidden = !pinned;
     tools.hidden = pinned || !filled;

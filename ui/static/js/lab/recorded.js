@@ -81,7 +81,7 @@ export function makeLabReplay({ act, again }) {
   const close = h("button", { type: "button", class: "hl-button is-icon", "aria-label": "Close", title: "Close this comparison", onclick: () => act("end") }, icon("close"));
   transport.controls.querySelector(".hl-buttons").append(close);
   const picture = h("img", { class: "hl-lab-picture hl-lab-foldable", alt: "The newest frame that all methods had seen" });
-  const line = h("p", { class: "hl-state", role: "status" });
+  const line = h("p", { class: "hl-state hl-lab-foldable", role: "status" });
   const stops = h("div", { class: "hl-chips hl-lab-stops", role: "group", "aria-label": "Questions of this comparison" });
 
   return {

@@ -8,7 +8,7 @@ import { h, setText } from "../shared/dom.js";
 export function makeTabs(panels, changed) {
   let chosen = panels[0].name;
   const buttons = panels.map(({ name, label }) => h("button", { type: "button", role: "tab", id: `hl-lab-tab-${name}`, "aria-controls": `hl-lab-${name}`, onclick: () => choose(name, true) }, label));
-  const list = h("div", { class: "hl-segments hl-tabs", role: "tablist", "aria-label": "Comparisons" }, buttons);
+  const list = h("div", { class: "hl-segments hl-tabs hl-lab-foldable", role: "tablist", "aria-label": "Comparisons" }, buttons);
   const hosts = panels.map(({ name, root }) => h("div", { class: "hl-lab-panel", role: "tabpanel", id: `hl-lab-${name}`, "aria-labelledby": `hl-lab-tab-${name}` }, root));
 
   function mark() {

@@ -68,8 +68,8 @@ export function pickChips(chips, seconds, past = 3, ahead = 1) {
  * Returns {receive(message)}. */
 export function mountChat(element, bus, send, planned = false, models = false, known = {}) {
   const model = h("p", { class: "hl-about-model", id: "hl-about-model" }, "Loading the model …");
-  const more = h("button", { type: "button", class: "hl-info", "aria-expanded": "false", "aria-controls": "hl-about-model", "aria-label": "About the model", title: "About the model",
-    onclick: () => openAbout(!about.classList.contains("is-open")) }, "?");
+  const more = h("button", { type: "button", class: "hl-link", "aria-expanded": "false", "aria-controls": "hl-about-model", "aria-label": "More about the model",
+    onclick: () => openAbout(!about.classList.contains("is-open")) }, "More");
   const policy = h("p", { class: "hl-about-policy" });
   const log = h("ol", { class: "hl-log", "aria-label": "Questions and answers", tabindex: "0" });
   const invitation = h("p", {}, planned ? "Choose a clip and its questions, then press Run." : "Ask about anything that the stream has shown so far.");
@@ -88,7 +88,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
   const names = h("div", { class: "hl-names", id: "hl-about-names", tabindex: "0", role: "region", "aria-label": "What the model knows", hidden: true });
   const answers = makeAnswers(bus);
   const spoken = h("p", { class: "hl-hidden", "aria-live": "polite" });
-  const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, clear, more), model, names);
+  const about = h("header", { class: "hl-about" }, h("div", { class: "hl-about-head" }, policy, clear), h("div", { class: "hl-about-row" }, model, more), names);
   const form = h("form", { class: "hl-ask" }, input, halt, go);
   element.replaceChildren(h("section", { class: "hl-chat", "aria-label": "Chat" },
     about,
@@ -140,6 +140,8 @@ export function mountChat(element, bus, send, planned = false, models = false, k
   function openAbout(on) {
     about.classList.toggle("is-open", on);
     more.setAttribute("aria-expanded", String(on));
+    more.setAttribute("aria-label", on ? "Less about the model" : "More about the model");
+    setText(more, on ? "Less" : "More");
     names.hidden = !on || !names.childElementCount;
     if (on && !names.hidden) names.focus({ preventScroll: true });
   }
@@ -288,7 +290,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     const text = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
     if (model.textContent !== `${about.model?.name ?? ""}${text}`) {
       model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), text);
-      model.title = text; // two lines are shown until it is opened
+      model.title = text; // two lines are shown until “More” is pressed
     }
     model.dataset.kind = about.error ? "error" : "";
     const key = `${about.policy.name} ${about.policy.badge}`;

@@ -202,11 +202,13 @@ class LiveStream(ScheduledStream):
 
     # Settings -----------------------------------------------------------------------------------------------------
 
-    def change(self, settings: StreamSettings) -> list[str]:
+    def change(self, settings: StreamSettings, sampler: VideoSampler | None = None) -> list[str]:
         """Change settings. Another model resets the memory; other settings apply from the next chunk or eviction.
 
         Args:
             settings: All settings, changed or not; a new model must be loaded already.
+            sampler: For another model: a sampler that has opened the file that plays with the frame rate and size of
+                `settings`. The stream closes it.
 
         Returns:
             Messages for the user, as sentences.
@@ -219,7 +221,7 @@ class LiveStream(ScheduledStream):
             old, source = self.settings, self._source
             messages: list[str] = []
             if settings.model != old.model:
-                return [self._change_model(settings)]
+                return [self._change_model(settings, sampler)]
             if (settings.policy, settings.budget, settings.guidance) != (old.policy, old.budget, old.guidance):
                 messages.append("Policy and budget apply from the next chunk on. Evicted tokens are not restored.")
             elif settings.changed != old.changed:
@@ -241,12 +243,12 @@ class LiveStream(ScheduledStream):
             self._memory.publish(force=True)
             return messages
 
-    def _change_model(self, settings: StreamSettings) -> str:
+    def _change_model(self, settings: StreamSettings, sampler: VideoSampler | None) -> str:
         model = self._host.model(settings.model)
         open_session(model, settings)  # raises before anything is changed
         source, title = self._source, self._source.title
         filming = source.is_camera and source.state in ("playing", "paused")
-        player = source.open(source.player.path, settings) if source.player is not None else None
+        player = source.open(source.player.path, settings, sampler) if source.player is not None else None
         try:
             if player is not None or filming:
                 self._host.enter(self)  # may raise, like the calls before, before anything is changed
@@ -262,6 +264,8 @@ class LiveStream(ScheduledStream):
             raise
         finally:
             self._free_slot()
+        if player is None and sampler is not None:
+            sampler.close()
         return f"A memory belongs to one model, so the stream restarts with {model.card.name}."
 
     # Display ----------------------------------------------------------------------------------------------------------

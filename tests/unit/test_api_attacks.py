@@ -112,6 +112,21 @@ def test_files_of_others_and_urls_are_not_passed_on(connect, served):
     assert served[1].sessions.uploads(client.key) == (own,)
 
 
+def test_an_event_with_other_inputs_is_refused_with_a_sentence(connect, caplog):
+    client = connect()
+    for data in ([], [""], ["", None, "", 0, 0, 0, 0]):
+        refused = client.send("start", *data)
+        assert refused.status_code == 400
+        assert refused.json() == {"detail": f"This event has 6 inputs, but {len(data)} were sent."}
+    for index in (10**6, -1, "0", 0.0, True):
+        body = {"data": [], "fn_index": index, "session_hash": client.session}
+        refused = client.client.post("gradio_api/queue/join", json=body)
+        assert (refused.status_code, refused.json()["detail"]) == (404, "This event does not exist on this page.")
+    records = [record for record in caplog.records if record.name == "ui.page.traffic"]
+    assert len(records) == 8
+    assert not any(record.exc_info for record in caplog.records)
+
+
 def test_the_mark_of_a_file_is_found_however_it_is_written():
     url = '"path": "http://example.org/film"'
     for mark in ("gradio.FileData", "\\u0067radio.FileData", "gradio\\u002eFileData"):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from held import Held
 from patience import PATIENCE, until
 from served_page import serve
 
@@ -23,6 +24,8 @@ from ui.visitors.registry import Quota
 
 pytest.importorskip("mcp")
 from mcp import Client
+
+from ui.api.mcp_tools import MOST_ANSWERS, McpTools
 
 QUOTA = Quota(reload_seconds=0.2, per_client=4)
 TOOLS = {"watch_video", "ask_about_video", "list_memory", "close_video"}
@@ -174,6 +177,27 @@ def test_errors_are_sentences_and_leave_nothing(served):
         watched = await call("watch_video", clip="counting", frames_per_second=0.2)
         for question, complaint in ((" ", "is empty"), ("?" * 9000, "too long")):
             assert complaint in await call("ask_about_video", handle=watched["handle"], question=question)
+        await call("close_video", handle=watched["handle"])
+
+    with closing(served):
+        talk(served, conversation)
+
+
+def test_answers_and_starts_have_threads_of_their_own_and_are_refused_without_one(served, monkeypatch):
+    asked = Held(McpTools._ask)
+    monkeypatch.setattr(McpTools, "_ask", lambda *given: asked(*given))  # noqa: PLW0108 - binds the object
+    short = {"clip": "counting", "frames_per_second": 0.2}
+
+    async def conversation(call, _client):
+        watched = await call("watch_video", **short)
+        question = {"handle": watched["handle"], "question": "What is shown?"}
+        answers = [asyncio.create_task(call("ask_about_video", **question)) for _ in range(MOST_ANSWERS + 1)]
+        done, waiting = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
+        assert [f"{MOST_ANSWERS} questions are being answered" in one.result() for one in done] == [True]
+        assert (await call("list_memory", handle=watched["handle"]))["frames_seen"], "other tools are served meanwhile"
+        asked.go_on.set()
+        await asyncio.wait(waiting)
+        assert "answer" in await call("ask_about_video", **question)
         await call("close_video", handle=watched["handle"])
 
     with closing(served):

@@ -18,6 +18,7 @@ from hermes.serving.engine import Engine, StreamSettings
 from hermes.session.stream_session import StreamSession
 from hermes.trace import read_lab
 from ui.explore.explorer import Explorer
+from ui.lab import live
 from ui.lab.choices import choices, offer
 from ui.lab.lab import Lab
 from ui.lab.lanes import MOST_COLUMNS, Axis, held, spots
@@ -63,7 +64,7 @@ def wait(lab, condition):
     return seen["state"]
 
 
-def test_one_question_is_asked_of_all(lab):
+def test_one_question_is_asked_of_all(lab, monkeypatch):
     assert lab.poll(-1)["state"] == "empty"
     lab.do(RUN | {"policies": ["hermes", "sliding-window", "full"]})
     state = wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
@@ -91,6 +92,10 @@ def test_one_question_is_asked_of_all(lab):
     assert (hermes["tiers"] is None, window["tiers"]) == (False, None)
     assert window["verdict"]["outcome"] == "evicted"
     explored_live(lab)
+    monkeypatch.setattr(live, "MOST_ASKED", 1)
+    lab.do({"action": "ask", "question": "What was the last card?"})
+    state = wait(lab, lambda told: not told["answering"] and told["asked"][-1]["question"] == "What was the last card?")
+    assert len(state["asked"]) == 1, "the oldest question is dropped"
     lab.do({"action": "end"})
     assert lab.poll(-1)["lanes"] == []
     assert explore(Explorer(), lab, source="lane-0").message["error"].startswith("No comparison is open.")

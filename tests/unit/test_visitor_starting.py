@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+import tiny
 from held import Held, underway
 from patience import until
 from visitors import playing
@@ -28,7 +29,8 @@ def test_all_actions_are_served_while_a_file_is_opened(make_visitor, held, film)
     visitor = playing(make_visitor)
     with underway(held, lambda: visitor.start(film)):
         visitor.transport("pause")
-        assert player(visitor)["state"] == "paused"
+        state = player(visitor)
+        assert (state["state"], state["loading"]) == ("paused", {"text": "Opening the video …", "share": None})
         assert list(visitor.ask("What is shown?"))[-1]["turns"][-1]["state"] == "done"
         visitor.change(budget=48)
         visitor.transport("resume")
@@ -36,6 +38,8 @@ def test_all_actions_are_served_while_a_file_is_opened(make_visitor, held, film)
         assert player(visitor)["source"]["kind"] == "clip"
     state = player(visitor)
     assert (state["source"]["kind"], visitor.stream.settings.budget) == ("upload", 48), "the change applies to it"
+    until(lambda: player(visitor)["frames"])
+    assert player(visitor)["loading"] is None
 
 
 ANOTHER = {
@@ -78,6 +82,27 @@ def test_a_restart_does_not_hold_up_its_visitor(make_visitor, film, engine, acti
         assert player(visitor)["source"]["kind"] == "clip"
     else:
         assert engine._streams == []
+
+
+def test_another_model_does_not_hold_up_the_visitor_while_it_opens_the_file(make_visitor, film, engine, held, tmp_path):
+    other = str(tiny.llava_onevision(tmp_path, seed=1))
+    engine.load(other)
+    held.go_on.set()
+    visitor = make_visitor()
+    visitor.start(film)
+    held.go_on.clear()
+    held.entered.clear()
+    stream = visitor.stream
+    with underway(held, lambda: visitor.change(model=other)):
+        visitor.change(budget=48)
+        visitor.transport("pause")
+        assert player(visitor)["state"] == "paused"
+    assert (stream.settings.model, stream.settings.budget) == (other, 48)
+    assert [sampler.open for sampler in held.results[1:]] == [False, True], (
+        "the one with the earlier settings is closed"
+    )
+    visitor.close()
+    assert not held.results[-1].open
 
 
 def test_a_measurement_holds_up_only_the_start_that_needs_it(make_visitor, engine, monkeypatch):

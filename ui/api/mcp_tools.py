@@ -34,8 +34,12 @@ logger = logging.getLogger(__name__)
 
 MOST_CALLS: Final = 32
 """Largest number of concurrent calls; others are refused."""
-THREADS: Final = 8
-"""Threads that serve the calls."""
+MOST_STARTS: Final = 8
+"""Largest number of concurrent starts of a video, each of which occupies a thread; others are refused."""
+MOST_ANSWERS: Final = 8
+"""Largest number of concurrent answers, each of which occupies a thread; others are refused."""
+THREADS: Final = 4
+"""Threads that serve the other calls, which take milliseconds."""
 WATCH_SECONDS: Final = 20.0
 """Longest time that `watch_video` waits for the end of the video."""
 POLL_SECONDS: Final = 0.1
@@ -132,6 +136,28 @@ class HeldMemory(BaseModel):
 Handle = Annotated[str, Field(description="The handle that watch_video returned.", max_length=64)]
 
 
+class _Threads:
+    """Threads for one kind of call. A call without a free thread is refused."""
+
+    def __init__(self, most: int, name: str, busy: str) -> None:
+        """Create `most` threads when they are needed. `busy` says in a refusal what they do."""
+        self._pool = ThreadPoolExecutor(most, name)
+        self._free = threading.BoundedSemaphore(most)
+        self._refusal = f"{most} {busy}, the most that this server allows. Try again in a moment."
+
+    def submit(self, call: Callable[..., Result], *arguments: Any) -> Future[Result]:
+        """Run a call in a free thread.
+
+        Raises:
+            HermesError: There is none.
+        """
+        if not self._free.acquire(blocking=False):
+            raise HermesError(self._refusal)
+        future = self._pool.submit(call, *arguments)
+        future.add_done_callback(lambda _: self._free.release())  # also if its client has left
+        return future
+
+
 class McpTools:
     """The tools over a registry of visitors."""
 
@@ -141,6 +167,8 @@ class McpTools:
         self._policies = policies
         self._clips = clips
         self._calls = 0
+        self._starts = _Threads(MOST_STARTS, "mcp-start", "videos are being opened")
+        self._answers = _Threads(MOST_ANSWERS, "mcp-answer", "questions are being answered")
         self._threads = ThreadPoolExecutor(THREADS, "mcp")
 
     def server(self) -> MCPServer:
@@ -215,7 +243,7 @@ class McpTools:
         client = getattr(context.request_context.request, "client", None)
         settings = {"policy": policy, "budget": budget, "frames_per_second": frames_per_second}
         with self._call():
-            begun = self._threads.submit(self._watch, client.host if client is not None else "", clip, upload, settings)
+            begun = self._starts.submit(self._watch, client.host if client is not None else "", clip, upload, settings)
             try:
                 return await self._watch_on(await asyncio.wrap_future(begun))
             except asyncio.CancelledError:  # the client has left, and does not know the handle
@@ -246,7 +274,7 @@ class McpTools:
         stopped = threading.Event()
         with self._call():
             try:
-                return await self._run(self._ask, handle, question, stopped)
+                return await asyncio.wrap_future(self._answers.submit(self._ask, handle, question, stopped))
             except asyncio.CancelledError:  # the client has left
                 stopped.set()
                 raise

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from hermes.importing import IMPORTING
 from hermes.trace import Head
@@ -15,6 +15,9 @@ from ui.lab.recording import LabHeads, LabRecording
 from ui.player import payloads
 from ui.player.clips import Clip
 from ui.settings.model_loader import ModelLoader
+
+MOST_ASKED: Final = 100
+"""Questions of a comparison that are kept; the oldest are dropped. Every update of the page contains all of them."""
 
 if TYPE_CHECKING:
     from hermes.lab.side_by_side import Lane, SideBySide, SideView
@@ -187,6 +190,7 @@ class LiveLab:
         )
         if not math.isnan(at):
             self._asked.append(LabQuestion(self._open, at, known.truth if known else None, replies))
+            del self._asked[:-MOST_ASKED]
         self._open = None
 
 

@@ -6,7 +6,7 @@ reads them.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from ui.untrusted import finite_json
@@ -59,6 +59,30 @@ def parse_event(body: bytes, files: Collection[str]) -> Any:
         return finite_json(body, check if named else None)
     except ValueError:
         raise RefusedEventError(400, "The event is not valid JSON.") from None
+
+
+def check_inputs(functions: Mapping[int, Any], event: object) -> None:
+    """Check that an event names a function of the page and has as many inputs as it.
+
+    Gradio fails on fewer inputs while the event is processed, and ignores further ones.
+
+    Args:
+        functions: Gradio's functions by index.
+        event: The event. Gradio itself refuses one that is no object, names no function, or has no list of inputs.
+
+    Raises:
+        RefusedEventError: It does not.
+    """
+    index = event.get("fn_index") if isinstance(event, dict) else None
+    inputs = event.get("data") if isinstance(event, dict) else None
+    if index is None or not isinstance(inputs, list):
+        return
+    function = functions.get(index) if type(index) is int else None  # Gradio also converts texts and fractions
+    if function is None:
+        raise RefusedEventError(404, "This event does not exist on this page.")
+    expected = len(function.inputs)
+    if len(inputs) != expected:
+        raise RefusedEventError(400, f"This event has {expected} inputs, but {len(inputs)} were sent.")
 
 
 def check_room(queue: Any, session: Any) -> None:

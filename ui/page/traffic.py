@@ -22,7 +22,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from hermes.errors import HermesError
-from ui.page.event_checks import RefusedEventError, check_room, parse_event
+from ui.page.event_checks import RefusedEventError, check_inputs, check_room, parse_event
 from ui.page.uploads import Uploads
 from ui.visitors.connections import SessionOwners, key_of_token, visitor_key
 from ui.visitors.registry import Sessions
@@ -96,7 +96,7 @@ class PageTraffic:
         elif connection := _CONNECTION.search(path):
             await self._connection(connection[1], scope, receive, send)
         elif _EVENT.search(path) and scope["method"] == "POST":
-            await self._event(scope, receive, send)
+            await self._event(path, scope, receive, send)
         else:
             await self._pass_on(scope, receive, send)
 
@@ -120,8 +120,8 @@ class PageTraffic:
             else:
                 raise
 
-    async def _event(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass on an event, unless it names the session or a file of another visitor, or its client has too many."""
+    async def _event(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on an event, unless it is malformed, names the session or a file of another visitor, or is one too many."""
         body, more = b"", True
         while more:
             message = await receive()
@@ -132,12 +132,14 @@ class PageTraffic:
         try:
             data = parse_event(body, self._sessions.uploads(key))
             session = data.get("session_hash") if isinstance(data, dict) else None
-            check_room(scope["app"].get_blocks()._queue, session)  # noqa: SLF001 - Gradio has no option for it
+            blocks = scope["app"].get_blocks()
+            if path.rstrip("/").endswith("/join"):
+                check_inputs(blocks.fns, data)
+            check_room(blocks._queue, session)  # noqa: SLF001 - Gradio has no option for it
+            self._check_session(scope, session)
         except RefusedEventError as error:
-            await reply(send, error.status, str(error))
-            return
-        if not self._may_use(scope, session):
-            await reply(send, 403, "This session belongs to another page.")
+            logger.warning("An event was refused: %s", error)
+            await reply(send, error.status, json.dumps({"detail": str(error)}), "application/json")
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -145,6 +147,15 @@ class PageTraffic:
             return whole.pop() if whole else await receive()
 
         await self._app(scope, replay, send)
+
+    def _check_session(self, scope: Scope, session: object) -> None:
+        """Check that an event may name a session.
+
+        Raises:
+            RefusedEventError: It may not.
+        """
+        if not self._may_use(scope, session):
+            raise RefusedEventError(403, "This session belongs to another page.")
 
     def _may_use(self, scope: Scope, session: object) -> bool:
         """Return whether a request may name a session. Gradio rejects those that are no text."""

@@ -98,6 +98,20 @@ def loading_progress(model: Loading | None) -> dict[str, Any] | None:
     return None if model.info or model.error else {"text": model.text, "share": model.share}
 
 
+def opening_progress(kind: str, view: LiveView | None, *, opening: bool) -> dict[str, Any] | None:
+    """Return that a source is being opened or has not delivered its first frame, without a share; None otherwise.
+
+    Args:
+        kind: Kind of the source.
+        view: State of the stream, or None if there is no stream.
+        opening: Whether the source is being opened.
+    """
+    if kind == "camera":
+        return {"text": "Starting …", "share": None} if opening else None
+    awaited = view is not None and view.state == "playing" and view.frame_index < 0 and kind != "run"
+    return {"text": "Opening the video …", "share": None} if opening or awaited else None
+
+
 def chips(source: Source, clip: Clip | None, model: Loading | None) -> list[dict[str, Any]]:
     """Return suggested questions, each with the earliest time (seconds) at which it makes sense.
 

@@ -73,6 +73,7 @@ class PlayerState:
         policy: Any,
         subject: tuple[Source, Clip | None],
         starting: bool,
+        opening: bool,
         speeds: Mapping[int, float],
     ) -> dict[str, Any]:
         """Return the next message for the player, without the fields of recorded runs and recordings.
@@ -86,6 +87,7 @@ class PlayerState:
             policy: The selected policy.
             subject: The source that questions refer to, and the clip if it is one.
             starting: Whether the visitor waits for the model.
+            opening: Whether a source is being opened.
             speeds: Playback speeds by the name that the browser uses.
         """
         restarted, self._restarted = self._restarted, False
@@ -97,7 +99,8 @@ class PlayerState:
             "received": self._camera_frames,
             "restarted": restarted,
             "notice": self._notice,
-            "loading": payloads.loading_progress(model) if starting else None,
+            "loading": (payloads.loading_progress(model) if starting else None)
+            or payloads.opening_progress(subject[0].kind if opening else playing.kind, view, opening=opening),
             "about": payloads.about(model, policy, settings.changed),
             "chips": payloads.chips(*subject, model),
             **payloads.stream_state(view, -1 if restarted else shown),

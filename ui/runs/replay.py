@@ -82,7 +82,7 @@ class Replay(ReplayClock):
         """Raise HermesError: a recorded run has no model."""
         raise HermesError(NO_MODEL)
 
-    def change(self, settings: Any) -> list[str]:  # noqa: ARG002 - interface of a live stream
+    def change(self, settings: Any, sampler: Any = None) -> list[str]:  # noqa: ARG002 - interface of a live stream
         """Return a message: the settings of a recorded run cannot change."""
         return ["Recordings cannot be changed. The new settings apply to the next live stream."]
 
@@ -107,7 +107,6 @@ def state(replay: Replay, *, bundled: bool, startable: str) -> dict[str, Any]:
         "speed": replay.speed,
         "position": round(replay.position, 2),
         "chips": [],
-        "loading": None,
         "about": {
             "model": {
                 "name": str(head.model.get("title") or ""),

@@ -85,6 +85,7 @@ class Playback:
         self._conversation = conversation
         self.preview = preview
         self._starting: set[object] = set()  # starts in progress
+        self._opening: set[object] = set()  # those that open their source
 
     def choose(self, source: Source) -> None:
         """Select a source, so that the page suggests its questions and shows the first frame of an upload before it starts.
@@ -140,6 +141,21 @@ class Playback:
         """Whether a start waits for the model or opens its source."""
         return bool(self._starting)
 
+    @property
+    def opening(self) -> bool:
+        """Whether a start or restart opens its source, or measures how fast the model is here."""
+        return bool(self._opening)
+
+    @contextmanager
+    def _open_noted(self) -> Iterator[None]:
+        """Report `opening` during the block."""
+        me = object()
+        self._opening.add(me)
+        try:
+            yield
+        finally:
+            self._opening.discard(me)
+
     def when_free(self, start: Start) -> None:
         """Run an action that needs a live slot now, or when the visitor's turn in the queue has come; see `LiveSlot.run`.
 
@@ -155,6 +171,10 @@ class Playback:
 
     def _play(self, source: Source, until: float | None, is_wanted: Callable[[], bool]) -> bool:
         """Play a source unless it is no longer wanted. The lock is not held while the file is opened."""
+        with self._open_noted():
+            return self._open_and_play(source, until, is_wanted)
+
+    def _open_and_play(self, source: Source, until: float | None, is_wanted: Callable[[], bool]) -> bool:
         state = self._state
         while is_wanted():
             before = state.settings
@@ -236,7 +256,7 @@ class Playback:
         state = self._state
         while is_wanted() and state.stream is stream:
             source, settings = state.playing, stream.settings
-            with self._opened(source, settings) as opened, state.lock:
+            with self._open_noted(), self._opened(source, settings) as opened, state.lock:
                 if state.closed or state.stream is not stream or not is_wanted():
                     return False
                 if (state.playing, stream.settings) != (source, settings):

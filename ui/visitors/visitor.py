@@ -396,6 +396,7 @@ class Visitor:
             policy=self._settings.policy,
             subject=self._subject,
             starting=self._playback.starting,
+            opening=self._playback.opening,
             speeds=SPEEDS,
         )
         tab = {

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from hermes import video
 from ui.player.clips import Clip
 from ui.player.preview import UploadPreview
 from ui.player.source import Source
@@ -19,6 +20,7 @@ from ui.visitors.page_view import PageView
 from ui.visitors.state import VisitorState
 
 if TYPE_CHECKING:
+    from hermes.video import VideoSampler
     from hermes.view import StreamSettings
 
 
@@ -113,26 +115,57 @@ class VisitorSettings:
             HermesError: A setting is invalid; nothing was changed.
         """
         state = self._state
-        settings = self.after(changes)
-        if settings == state.settings:
-            return []
-        settings.check()
-        if settings.model != state.settings.model:
-            self._loader.ensure(settings.model, agreed=agreed)
-        messages: list[str] = []
-        with state.lock:
-            settings = self.after(changes)  # again: others may have changed while the model was loaded
+        while (settings := self.after(changes)) != state.settings:
             settings.check()
-            if state.stream is not None and not getattr(state.stream, "freed", False):
-                messages = state.stream.change(settings)
-                if settings.model != state.settings.model:
-                    self._view.begin("" if state.replay else "New model, empty memory")
-                elif state.replay is None:
-                    self._mark(settings)
-            elif math.isclose(settings.speed, state.settings.speed):
-                messages = ["Applies when you press Start."]
-            self.adjustments.note_choices(changes)
-            state.settings = settings
+            stream, source, sampler = state.stream, state.playing, None
+            if settings.model != state.settings.model:
+                self._loader.ensure(settings.model, agreed=agreed)
+                settings = self.after(changes)  # again: others may have changed while the model was loaded
+                sampler = self._open_again(source, settings)
+            try:
+                with state.lock:
+                    if (state.stream, state.playing, self.after(changes)) == (stream, source, settings):
+                        messages = self._apply(settings, sampler)
+                        self.adjustments.note_choices(changes)
+                        sampler = None
+                        return messages
+            finally:
+                if sampler is not None:
+                    sampler.close()
+        return []
+
+    def _open_again(self, source: Source, settings: StreamSettings) -> VideoSampler | None:
+        """Open the file of the live stream for another model. None if it plays no file. The lock is not held.
+
+        Raises:
+            VideoError: It cannot be played.
+        """
+        if source.path is None or live_stream(self._state.stream) is None:
+            return None
+        return video.sample(source.path, settings.fps, max_side=settings.max_side)
+
+    def _apply(self, settings: StreamSettings, sampler: VideoSampler | None) -> list[str]:
+        """Apply settings that differ from the present ones, and return messages; the lock is held.
+
+        Args:
+            settings: The settings.
+            sampler: A sampler that has opened the file of the live stream for another model. The stream closes it.
+
+        Raises:
+            HermesError: A setting is invalid; nothing was changed.
+        """
+        state, messages = self._state, []
+        settings.check()
+        stream = state.stream
+        if stream is not None and not getattr(stream, "freed", False):
+            messages = stream.change(settings, sampler)
+            if settings.model != state.settings.model:
+                self._view.begin("" if state.replay else "New model, empty memory")
+            elif state.replay is None:
+                self._mark(settings)
+        elif math.isclose(settings.speed, state.settings.speed):
+            messages = ["Applies when you press Start."]
+        state.settings = settings
         return messages
 
     def _mark(self, settings: StreamSettings) -> None:

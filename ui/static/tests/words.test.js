@@ -59,6 +59,7 @@ test("the main button follows the stream", () => {
   assert.equal(mainButton("paused", false).action, "resume");
   assert.equal(mainButton("ended", false).action, "restart");
   assert.equal(mainButton("failed", false).action, "start");
+  assert.equal(stateLine({ state: "empty", loading: { text: "Opening the video …", share: null } }), "Starting");
   assert.equal(stateLine({ state: "playing", behind: 2.34 }), "Streaming · the model is 2.3 s behind");
 });
 

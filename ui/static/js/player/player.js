@@ -141,12 +141,13 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       soon();
     });
     const notes = h("div", { class: "hl-notice", hidden: true, role: "alert" }, h("p"), h("button", { type: "button", "aria-label": "Dismiss", onclick: () => { notes.hidden = true; } }, "×"));
+    const screen = h("div", { class: "hl-screen" }, poster, picture, self, tag, seen, facts, big, loading, transport.line, waiting.root, source.panel);
     const root = h("section", { class: "hl-player", "aria-label": "Stream" },
       returning.root,
       source.tabs, h("div", { class: "hl-current-row" }, source.current, record.button),
-      h("div", { class: "hl-screen" }, poster, picture, self, tag, seen, facts, big, loading, transport.line, waiting.root, source.panel),
+      screen,
       h("div", { class: "hl-time" }, transport.time, transport.progress, strip.slider), transport.controls, record.line, notes, strip.root);
-    return { root, picture, poster, self, big, loading, tag, seen, facts, notes, strip, record };
+    return { root, screen, picture, poster, self, big, loading, tag, seen, facts, notes, strip, record };
   }
 
   function notice(note) {
@@ -195,7 +196,8 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       source.show();
     }
     if (action === "pause" || action === "resume") camera.hold(action === "pause");
-    return act(action === "restart" && !source.is(view) ? "start" : action, source.target());
+    act(action === "restart" && !source.is(view) ? "start" : action, source.target());
+    return soon(); // shows at once that the source is being opened
   }
 
   function draw() {
@@ -219,10 +221,13 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     ui.facts.hidden = !upload || ui.poster.hidden;
     if (upload) setText(ui.facts, previewFacts(view.preview));
     ui.big.hidden = (running && here) || Boolean(view.waiting) || Boolean(view.loading) || (here && view.state === "ended");
-    ui.loading.hidden = !view.loading;
-    if (view.loading) {
-      setText(ui.loading.firstChild, view.loading.text);
-      ui.loading.querySelector("i").style.transform = `scaleX(${view.loading.share})`;
+    const loading = kind === "run" && here ? null : view.loading;
+    ui.loading.hidden = !loading;
+    ui.screen.setAttribute("aria-busy", String(Boolean(loading)));
+    if (loading) {
+      setText(ui.loading.firstChild, loading.text);
+      ui.loading.classList.toggle("is-open-ended", loading.share === null);
+      ui.loading.querySelector("i").style.transform = loading.share === null ? "" : `scaleX(${loading.share})`;
     }
   }
 

@@ -18,7 +18,7 @@ export function mainButton(state, isNew, planned = false) {
 export function stateLine(view, planned = false) {
   if (view.run) return { playing: "Playing", paused: "Paused", ended: "End of the recording" }[view.state] ?? "Ready";
   if (planned) return { playing: "Running", ended: "Finished. Change the questions and run again", failed: "Stopped by an error" }[view.state] ?? "Ready";
-  if (view.loading) return "Starts when the model is ready";
+  if (view.loading) return view.loading.share === null ? "Starting" : "Starts when the model is ready";
   if (view.freed) return "Finished. Its memory was freed for others";
   const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
   const lines = {
@@ -71,7 +71,7 @@ export function makeTransport({ planned, press, pace }) {
         main.firstChild.replaceWith(icon(button.icon));
       }
       main.disabled = Boolean(view.loading);
-      stop.disabled = !(view.state === "playing" || view.state === "paused");
+      stop.disabled = !(view.state === "playing" || view.state === "paused" || view.loading?.share === null);
       restart.disabled = !here || view.state === "empty";
       restart.hidden = planned && !run; // the main button restarts it
       stop.hidden = planned || run;

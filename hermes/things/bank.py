@@ -28,6 +28,10 @@ STRANGE: Final = 0.1  # share of scenes that show an unknown object
 WHOLE: Final = 0.14  # share of scenes that are whole photographs without any of the objects
 PORTRAIT: Final = 0.06  # share of scenes that are whole photographs of an object
 PHOTOGRAPHIC: Final = 4.0  # weight of a cut-out from a photograph relative to a drawing
+WEIGHTS: Final = {
+    "model": 0.5,
+    "icon": 2.0,
+}  # of one view of a 3D model (there are at least six of each), and of an icon
 
 
 @dataclass(frozen=True)
@@ -72,7 +76,7 @@ class Material:
 
 
 def _choose(rng: np.random.Generator, cutouts: Sequence[Cutout]) -> Cutout:
-    weight = np.array([PHOTOGRAPHIC if cutout.photographic else 1.0 for cutout in cutouts])
+    weight = np.array([PHOTOGRAPHIC if c.photographic else WEIGHTS.get(c.style, 1.0) for c in cutouts])
     return cutouts[int(rng.choice(len(cutouts), p=weight / weight.sum()))]
 
 

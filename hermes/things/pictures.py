@@ -21,7 +21,8 @@ from PIL import Image as Pillow
 from hermes.assets import HELD_OUT_PHOTOGRAPHS
 from hermes.assets import OBJECTS as SHIPPED
 from hermes.errors import HermesError
-from hermes.things.objects import NAMES, OBJECTS
+from hermes.things.models3d.renders import rendered
+from hermes.things.objects import NAMES, OBJECTS, UNKNOWN_MODELS
 
 Pixels = NDArray[np.uint8]
 
@@ -29,7 +30,12 @@ log = logging.getLogger(__name__)
 
 SIDE: Final = 256  # pixels of the longer side of a cut-out
 STAMPS: Final = Path("tuxpaint/usr/share/tuxpaint/stamps")
-VECTORS: Final = ("noto", "twemoji")  # sets of emoji that iconify packs as SVG
+# Sets of emoji that iconify packs as SVG.
+VECTORS: Final = ("noto", "noto-v1", "fluent-emoji-flat", "emojione", "twemoji")
+ICONS: Final = {
+    "gnome": Path("gnome-icon-theme/usr/share/icons/gnome/256x256"),
+    "oxygen": Path("oxygen-icon-theme/usr/share/icons/oxygen/base/256x256"),
+}
 HELD_OUT_STYLES: Final = ("twemoji",)  # emoji that are not used in training
 NOTHING: Final = -1
 SHOW_OBJECTS: Final = ("chelsea", "coffee")  # held-out photographs that show a cat and a cup
@@ -48,7 +54,7 @@ class Cutout:
 
     Attributes:
         label: Index of the object, or `NOTHING` for an unknown object.
-        style: "stamp" or the name of an emoji set.
+        style: "stamp", "model" for a render of a 3D model, "icon", or the name of an emoji set.
         name: Name within its style.
         pixels: uint8 [H, W, 4], RGBA, cropped to the opaque part.
         photographic: Whether it was cut from a photograph.
@@ -62,7 +68,10 @@ class Cutout:
 
 
 def held_out(cutouts: list[Cutout]) -> tuple[list[Cutout], list[Cutout]]:
-    """Split into training and held-out pictures: the held-out styles, and every third stamp of each object."""
+    """Split into training and held-out pictures: the held-out styles, and every third stamp of each object.
+
+    Renders of 3D models and icons are for training only.
+    """
     training: list[Cutout] = []
     kept: list[Cutout] = []
     stamps: dict[int, int] = {}
@@ -113,13 +122,17 @@ def _code(emoji: str) -> str:
 
 
 class _Icons:
-    """Return the SVG pictures of one iconify package."""
+    """Return the SVG pictures of one iconify package, which are named as in Unicode.
 
-    def __init__(self, folder: Path) -> None:
+    Sets that do not list the characters use the names of another one (`names`).
+    """
+
+    def __init__(self, folder: Path, names: Path) -> None:
         content: dict[str, Any] = json.loads((folder / "icons.json").read_text(encoding="utf-8"))
         self._icons, self._aliases = content["icons"], content.get("aliases", {})
         self._size = (content.get("width", 16), content.get("height", 16))
-        self._names = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
+        listed = json.loads((folder / "chars.json").read_text(encoding="utf-8"))
+        self._names = listed or json.loads((names / "chars.json").read_text(encoding="utf-8"))
 
     def find(self, emoji: str) -> str | None:
         name = self._names.get(_code(emoji)) or self._names.get(_code(emoji) + "-fe0f")
@@ -142,6 +155,22 @@ def _stamp(file: Path) -> Pillow.Image | None:
     return None
 
 
+def _icon(folder: Path, name: str) -> Pillow.Image:
+    theme, _, file = name.partition("/")
+    path = folder / ICONS[theme] / f"{file}.png"
+    if not path.is_file():
+        raise HermesError(f"{path} is missing; run python -m hermes train-things --fetch first.")
+    return Pillow.open(path)
+
+
+def _renders(folder: Path, label: int, models: tuple[str, ...]) -> list[tuple[int, str, str, Pillow.Image | None]]:
+    return [
+        (label, "model", f"{model}/{path.stem}", Pillow.open(path))
+        for model in models
+        for path in rendered(folder, model)
+    ]
+
+
 def read_cutouts(folder: Path) -> list[Cutout]:
     """Return all cut-outs of the unpacked packages.
 
@@ -156,7 +185,7 @@ def read_cutouts(folder: Path) -> list[Cutout]:
     for needed in (stamps, emoji, *sets.values()):
         if not needed.is_dir():
             raise HermesError(f"{needed} is missing; run python -m hermes train-things --fetch first.")
-    icons = {style: _Icons(path) for style, path in sets.items()}
+    icons = {style: _Icons(path, sets[VECTORS[0]]) for style, path in sets.items()}
     found: list[tuple[int, str, str, Pillow.Image | None]] = []
     for label, item in enumerate(OBJECTS):
         for char in item.emoji:
@@ -166,6 +195,9 @@ def read_cutouts(folder: Path) -> list[Cutout]:
                 svg = source.find(char)
                 found.append((label, style, char, _vector(svg) if svg else None))
         found += [(label, "stamp", name, _stamp(stamps / name)) for name in item.stamps]
+        found += _renders(folder, label, item.models)
+        found += [(label, "icon", name, _icon(folder, name)) for name in item.icons]
+    found += _renders(folder, NOTHING, UNKNOWN_MODELS)
     known = {name for item in OBJECTS for name in item.stamps}
     for path in sorted(p for p in stamps.rglob("*") if p.suffix in (".png", ".svg")):
         name = path.relative_to(stamps).with_suffix("").as_posix()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+import sys
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -13,9 +14,11 @@ import pytest
 
 from hermes.errors import HermesError
 from hermes.things.fetch import fetch
-from hermes.things.objects import BY_NAME, CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES, OBJECTS
+from hermes.things.models3d.meshes import read_mesh
+from hermes.things.models3d.renders import render_models, rendered
+from hermes.things.objects import BY_NAME, CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES, OBJECTS, UNKNOWN_MODELS
 from hermes.things.packing import ObjectTrack, evidence_of
-from hermes.things.pictures import SHIPPED, read_cutouts, read_shipped
+from hermes.things.pictures import SHIPPED, Cutout, held_out, read_cutouts, read_shipped
 from hermes.things.qt_resources import read_resources
 from hermes.things.questions import EXTRA_KINDS, KINDS, REFUSAL, ask
 from hermes.things.timeline import TEMPOS, ObjectEvent, few_categories, make_events, shown_at
@@ -243,6 +246,56 @@ def test_fetching_names_the_missing_client(tmp_path: Path, monkeypatch: pytest.M
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(HermesError, match="pip is needed"):
         fetch(tmp_path / "data", lambda _: None)
+
+
+def test_models_and_icons_are_only_for_training() -> None:
+    pixels = np.full((8, 8, 4), 255, np.uint8)
+    stamps = [Cutout(0, "stamp", f"stamp {number}", pixels) for number in range(3)]
+    others = [Cutout(0, style, f"{style} {number}", pixels) for style in ("model", "icon") for number in range(5)]
+    training, kept = held_out([*others, *stamps])
+    assert [cutout.name for cutout in kept] == ["stamp 1"]
+    assert len(training) == 12
+
+
+def test_models_show_one_object_each() -> None:
+    models = [model for item in OBJECTS for model in item.models]
+    assert len({*models, *UNKNOWN_MODELS}) == len(models) + len(UNKNOWN_MODELS)
+    libraries = {model.split("/")[0] for model in (*models, *UNKNOWN_MODELS)}
+    assert libraries == {"BlendSwap-CC-0", "BlendSwap-CC-BY", "KatorLegaz", "Scopia", "Reallusion", "0ad"}
+
+
+def test_missing_renders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(HermesError, match="cup is missing; run python -m hermes train-things --fetch"):
+        rendered(tmp_path, "Scopia/cup")
+    monkeypatch.setitem(sys.modules, "vtk", None)
+    with pytest.raises(HermesError, match="pip install vtk"):
+        render_models(tmp_path, ["Scopia/cup"], lambda _: None)
+
+
+def mesh_file(sets: int) -> bytes:
+    """A PMD mesh with one triangle and `sets` sets of texture coordinates."""
+    rows = b"".join(
+        struct.pack("<6f", corner, 2, 3, 0, 0, 1) + struct.pack(f"<{2 * sets}f", *range(2 * sets)) + bytes(20)
+        for corner in range(3)
+    )
+    return b"PSMD" + struct.pack("<4I", 4, 0, 3, sets) + rows + struct.pack("<I3H", 1, 0, 1, 2)
+
+
+@pytest.mark.parametrize("sets", [1, 2])
+def test_meshes_are_read_and_mirrored(sets: int) -> None:
+    points, normals, places, faces = read_mesh(mesh_file(sets))
+    assert points.tolist() == [[0, 2, -3], [1, 2, -3], [2, 2, -3]]
+    assert normals.tolist() == [[0, 0, -1]] * 3
+    assert places.tolist() == [[0, 1]] * 3
+    assert faces.tolist() == [[2, 1, 0]]
+
+
+def test_other_meshes_are_rejected() -> None:
+    with pytest.raises(HermesError, match="version 4"):
+        read_mesh(b"PSMD" + struct.pack("<4I", 3, 0, 3, 1))
+    for length in (0, 10, 60, len(mesh_file(1)) - 2):
+        with pytest.raises(HermesError, match="not complete"):
+            read_mesh(mesh_file(1)[:length])
 
 
 def resource_file(files: dict[str, bytes]) -> bytes:

@@ -1,0 +1,1 @@
+"""Renders of 3D models: furniture, vehicles and household goods of Sweet Home 3D, and animals of 0 A.D."""

@@ -26,6 +26,7 @@ from hermes.view import LiveView, StreamSettings
 if TYPE_CHECKING:
     from hermes.backbones.base import Backbone
     from hermes.backbones.downloads import Confirm, Progress
+    from hermes.memory.encoded import Layout
     from hermes.serving.stream import LiveStream
 
 __all__ = ["BusyError", "Engine", "LiveView", "ModelInfo", "StreamSettings"]
@@ -194,6 +195,14 @@ class Engine:
 
         settings.check()
         open_session(self.model(settings.model), settings).close()
+
+    def layout(self, model: str, height: int, width: int) -> Layout:
+        """Return the token layout of a model for frames of `height` x `width` pixels.
+
+        Raises:
+            HermesError: The model is not loaded yet.
+        """
+        return self.model(model).layout(height, width)
 
     def achievable_fps(self, settings: StreamSettings) -> float | None:
         """Estimate how many frames per second a new stream can process, from a short measurement.

@@ -218,6 +218,10 @@ class ScheduledStream:
         self._last_view = view
         return view
 
+    def status(self) -> LiveView:
+        """Return the state of the stream without memory and picture. Never waits for the model and never raises."""
+        return replace(self.view(), snapshot=None, frame_jpeg=None)
+
     def _view(self) -> LiveView:
         memory = self._memory
         if memory.note_view():

@@ -7,11 +7,13 @@ other actions wait for the current step at most.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_history_of
+from hermes.serving.local_reader import LocalReader
 from hermes.serving.scheduled_stream import Frame, ScheduledStream
 from hermes.serving.stream_memory import open_session
 from hermes.session.stream_session import StreamSession
@@ -269,6 +271,10 @@ class LiveStream(ScheduledStream):
         return f"A memory belongs to one model, so the stream restarts with {model.card.name}."
 
     # Display ----------------------------------------------------------------------------------------------------------
+
+    def attach(self, make: Callable[[], Any]) -> LocalReader:
+        """Create a reader of this stream, see `hermes.serving.interface.StreamReader`."""
+        return LocalReader(self, make())
 
     @property
     def file_fps(self) -> float | None:

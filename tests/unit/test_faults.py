@@ -507,6 +507,8 @@ class TestConversation:
         def view(self):
             return type("View", (), {"clock": 1.0, "first_token_ms": None})
 
+        status = view
+
         def ask(self, question):  # noqa: ARG002 - as a stream is asked
             yield "A "
             raise self._error

@@ -137,15 +137,16 @@ def test_a_stream_that_starts_after_its_tab_closed_is_not_opened(make_visitor):
 
 def test_a_fault_in_the_board_is_reported_and_the_next_update_recovers(make_visitor, monkeypatch):
     visitor = playing(make_visitor)
-    message = visitor._view._board.message
+    feed = visitor._view._reader._reader._board
+    message = feed.message
 
     def fault(*_):
         raise RuntimeError("a fault")
 
-    monkeypatch.setattr(visitor._view._board, "message", fault)
+    monkeypatch.setattr(feed, "message", fault)
     state, board = visitor.poll(None, -1)
     assert board is None
     assert state["frames"] >= 4
     assert "The board cannot be updated" in state["notice"]["text"]
-    monkeypatch.setattr(visitor._view._board, "message", message)
+    monkeypatch.setattr(feed, "message", message)
     assert visitor.poll(None, -1)[1]["base"] is None

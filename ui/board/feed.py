@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ui.board import standalone
@@ -17,7 +17,7 @@ from ui.player.source import Source
 from ui.runs.replay import Replay
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from hermes.trace import SettingChange
     from hermes.view import LiveView
 
@@ -63,23 +63,15 @@ class BoardFeed:
 
     def _judge(self, replay: Replay | None) -> Judge | None:
         """Return the judge of the stream, or None if there is no ground truth."""
-        kind, name = ("clip", replay.run.clip_id) if replay else (self._playing.kind, self._playing.id)
-        clip = self._clips.get(name) if kind == "clip" else None
-        if replay and replay.run.events:  # a run contains its ground truth, so the clip need not be bundled
-            return judge_of(replay.run.events, clip.fps if clip else None, lambda: self._fps)
-        return judge_of(clip.events, clip.fps, lambda: self._fps) if clip else None
+        return judge_of_source(self._clips, self._playing, replay, lambda: self._fps)
 
     def mark(self, frame: int, text: str) -> None:
         """Mark a change of settings after `frame` frames on the time axis."""
         with self._lock:
             self._encoder.mark(frame, text)
 
-    def judge(self, replay: Replay | None) -> Judge:
-        """Return the judge of the stream. Without ground truth it only finds what the answer attended to."""
-        return self._judge(replay) or judge_of(())
-
     def message(
-        self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
+        self, stream: StreamControl | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
     ) -> dict[str, Any] | None:
         """Return the board's next message, or None if nothing changed.
 
@@ -104,7 +96,7 @@ class BoardFeed:
                 wanted=wanted,
             )
 
-    def detail(self, stream: LiveStream | Replay, request: Mapping[str, Any]) -> dict[str, Any]:
+    def detail(self, stream: StreamControl | Replay, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer a request of the board: a frame's tokens or token history, a layer's heads, or the board as a page."""
         if request.get("kind") != "page":
             return detail(stream, request)
@@ -113,6 +105,24 @@ class BoardFeed:
             encoder, fps = self._encoder.fork(), self._fps
         page = standalone.page(stream, view, encoder, fps=fps, meters=payloads.meters(view))
         return {"id": request.get("id"), "kind": "page", "html": page}
+
+
+def judge_of_source(
+    clips: Mapping[str, Clip], playing: Source, replay: Replay | None, fps: Callable[[], float]
+) -> Judge | None:
+    """Return the judge of the answers about a source, or None if there is no ground truth.
+
+    Args:
+        clips: The bundled clips by id.
+        playing: The source of a stream.
+        replay: The recorded run, or None for a stream.
+        fps: Returns the sampled frames per second.
+    """
+    kind, name = ("clip", replay.run.clip_id) if replay else (playing.kind, playing.id)
+    clip = clips.get(name) if kind == "clip" else None
+    if replay and replay.run.events:  # a run contains its ground truth, so the clip need not be bundled
+        return judge_of(replay.run.events, clip.fps if clip else None, fps)
+    return judge_of(clip.events, clip.fps, fps) if clip else None
 
 
 def words_of_change(change: SettingChange) -> str:

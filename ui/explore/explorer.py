@@ -23,7 +23,7 @@ from ui.untrusted import finite
 
 if TYPE_CHECKING:
     from hermes.plots import Figure
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from ui.lab.lab import Lab
     from ui.lab.live import LiveLanes
 
@@ -95,7 +95,7 @@ class Explorer:
         self._pinned = None
 
     def answer(
-        self, request: Mapping[str, Any], stream: LiveStream | Replay | None, lab: Lab, policy: str, recording: str
+        self, request: Mapping[str, Any], stream: StreamControl | Replay | None, lab: Lab, policy: str, recording: str
     ) -> Explored:
         """Apply a request of the browser and return what to show. Requests are untrusted.
 
@@ -130,7 +130,7 @@ class Explorer:
             return Explored(message, figure)
 
     def _moment(
-        self, source: object, stream: LiveStream | Replay | None, lab: Lab, policy: str, recording: str
+        self, source: object, stream: StreamControl | Replay | None, lab: Lab, policy: str, recording: str
     ) -> ExploredMoment:
         """Return the current moment of a source.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from hermes.importing import IMPORTING
 from hermes.trace import Head
@@ -22,6 +22,7 @@ MOST_ASKED: Final = 100
 if TYPE_CHECKING:
     from hermes.lab.side_by_side import Lane, SideBySide, SideView
     from hermes.serving.engine import StreamSettings
+    from hermes.serving.roles import Host
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class LiveLab:
         with IMPORTING:
             from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - imports torch, only needed for live runs
 
-        return cls(SideBySide(loader.engine, settings, policies), clip)
+        return cls(SideBySide(cast("Host", loader.engine), settings, policies), clip)
 
     def play(self, loader: ModelLoader) -> None:
         """Start the run.

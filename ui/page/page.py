@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import gradio as gr
 from gradio.utils import get_upload_folder
@@ -210,7 +210,8 @@ def _maker(loader: ModelLoader, given: tuple[Any, ...], options: Options) -> Cal
         from ui.visitors.clip_visitor import ClipVisitor  # noqa: PLC0415 - imports torch
 
     loader.ensure(options.settings.model, agreed=options.agreed)
-    run = clip_runner(loader.engine.model(options.settings.model))
+    engine = cast("Engine", loader.engine)  # clip mode runs in this process
+    run = clip_runner(engine.model(options.settings.model))
     return lambda: ClipVisitor(*given, run=run)
 
 

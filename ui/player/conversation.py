@@ -43,6 +43,9 @@ OPEN: Final = ("waiting", "writing")
 class AnsweringStream(Protocol):
     """A stream that answers questions: live, or a recorded run."""
 
+    def status(self) -> LiveView:
+        """Return the stream's current state without its memory."""
+
     def view(self) -> LiveView:
         """Return the stream's current state."""
 
@@ -274,7 +277,7 @@ class Conversation:
                     self._writer = None
                 return None
             queued = self._queue.pop(0)
-            clock = queued.stream.view().clock
+            clock = queued.stream.status().clock
             queued.turn.at = None if math.isnan(clock) else clock
             queued.turn.state = "writing"
             return queued

@@ -49,6 +49,11 @@ class PlayerState:
         """Make the page discard what it shows and receive the complete state."""
         self._restarted = True
 
+    @property
+    def restarting(self) -> bool:
+        """Whether the next message makes the page discard what it shows."""
+        return self._restarted
+
     def acknowledge_camera_frame(self, number: int) -> None:
         """Record that camera frame `number` has arrived, so that the browser can send the next one."""
         self._camera_frames = max(self._camera_frames, number)

@@ -23,7 +23,7 @@ from ui.runs.stream_recorder import StreamRecording
 from ui.settings.model_loader import Loading
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from hermes.view import StreamSettings
 
 
@@ -38,7 +38,7 @@ class Recordings:
         self._lock = threading.Lock()  # guards `_current` and `_closed`
         self._closed = False
 
-    def start(self, stream: LiveStream | Replay | None) -> None:
+    def start(self, stream: StreamControl | Replay | None) -> None:
         """Start recording a stream.
 
         Raises:

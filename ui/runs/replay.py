@@ -12,6 +12,7 @@ from hermes.analysis.token_history import TokenHistory
 from hermes.analysis.words import Word, words_of
 from hermes.bundled.captions import caption
 from hermes.errors import HermesError
+from hermes.serving.local_reader import LocalReader
 from hermes.snapshot import AnswerTrace
 from hermes.trace import Run, RunTurn
 from hermes.trace.head import is_right
@@ -59,6 +60,14 @@ class Replay(ReplayClock):
             recorded, state=self.state, source=self.run.title, duration=self.run.seconds, behind=0.0, answering=False,
             error=None,
         )  # fmt: skip
+
+    def status(self) -> LiveView:
+        """Return the recorded state without memory and picture."""
+        return replace(self.view(), snapshot=None, frame_jpeg=None)
+
+    def attach(self, make: Callable[[], Any]) -> LocalReader:
+        """Create a reader, see `hermes.serving.interface.StreamReader`."""
+        return LocalReader(self, make())
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
         """Return JPEG thumbnails by frame number; frames without one are omitted."""

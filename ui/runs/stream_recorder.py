@@ -18,7 +18,7 @@ from ui.player.conversation import ChatTurn
 from ui.runs.runs import ENDING
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class StreamRecording:
         ended: Why it ended early, as the end of a sentence; empty while it runs.
     """
 
-    def __init__(self, stream: LiveStream, recorder: Recorder | None = None) -> None:
+    def __init__(self, stream: StreamControl, recorder: Recorder | None = None) -> None:
         """Record `stream`. The first moment contains what its memory already holds."""
         self._stream = stream
         self._recorder = recorder or Recorder()

@@ -96,7 +96,7 @@ class Adjustments:
         state = self._loader.state(settings.model)
         if info is None or "budget" in self._chosen or state is None or state.info is None:
             return settings
-        layout = self._loader.engine.model(settings.model).layout(info.height, info.width)
+        layout = self._loader.engine.layout(settings.model, info.height, info.width)
         tokens = layout.grid[0] * layout.grid[1] // layout.frames_per_step
         fps = min(settings.fps, info.fps or math.inf)
         self._proposal = proposed_budget(path, tokens, fps, info.duration, settings.budget)

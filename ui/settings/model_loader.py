@@ -13,7 +13,8 @@ from hermes.errors import HermesError
 from hermes.out_of_memory import is_shortage
 
 if TYPE_CHECKING:
-    from hermes.serving.engine import Engine, ModelInfo
+    from hermes.serving.engine import ModelInfo
+    from hermes.serving.interface import StreamEngine
     from hermes.view import StreamSettings
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ class Loading:
 class ModelLoader:
     """Loads each model once and reports progress. Thread-safe."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: StreamEngine) -> None:
         self.engine = engine
         self._states: dict[str, Loading] = {}
         self._one_at_a_time = threading.Lock()

@@ -28,7 +28,7 @@ from ui.visitors.saved_pictures import pack_pictures
 from ui.visitors.saved_stream import FORMAT, KEPT_HOURS, SavedStream, read_saved
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from ui.visitors.visitor import Visitor
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Autosave:
         if visitors().get(key) is not visitor:  # the visitor left in the meantime
             self.delete(key)
 
-    def _save(self, key: str, stream: LiveStream, about: Mapping[str, Any]) -> None:
+    def _save(self, key: str, stream: StreamControl, about: Mapping[str, Any]) -> None:
         """Write the files. If it fails, those saved before remain.
 
         Raises:

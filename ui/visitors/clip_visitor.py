@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_histo
 from hermes.errors import HermesError
 from hermes.out_of_memory import sentence_of
 from hermes.serving.clip_run import ClipItem, ClipRequest, PlannedQuestion
-from hermes.serving.stream_memory import open_session
+from hermes.serving.local_reader import LocalReader
 from hermes.view import LiveView
 from ui.player.clips import Clip
 from ui.player.conversation import ChatTurn
@@ -91,6 +91,14 @@ class ClipStream:
     def view(self) -> LiveView:
         """Return the state after the last item."""
         return self._view
+
+    def status(self) -> LiveView:
+        """Return this state without memory and picture."""
+        return replace(self._view, snapshot=None, frame_jpeg=None)
+
+    def attach(self, make: Callable[[], Any]) -> LocalReader:
+        """Create a reader, see `hermes.serving.interface.StreamReader`."""
+        return LocalReader(self, make())
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
         """Return JPEG thumbnails by frame number; frames without one are omitted."""
@@ -228,7 +236,7 @@ class ClipVisitor(Visitor):
             if settings.model != self.settings.model:
                 raise HermesError("The model is loaded at startup and cannot be changed here.")
             settings.check()
-            open_session(self._loader.engine.model(settings.model), settings).close()
+            self._loader.engine.check(settings)
             self.state.settings = settings
         return ["Applies to the next run."]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ui.visitors.waiting_line import PAUSED_SECONDS, WaitingLine
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from ui.lab.lab import Lab
     from ui.visitors.visitor import Visitor
 
@@ -112,9 +112,9 @@ class LiveSlot:
         """Record that the stream is paused now, or plays."""
         self._pause.since = self._line.clock() if self._line is not None and paused else None
 
-    def yield_if_paused(self, stream: LiveStream, now: float) -> None:
+    def yield_if_paused(self, stream: StreamControl, now: float) -> None:
         """Give up the slot of a stream that has been paused for `PAUSED_SECONDS` at time `now`."""
-        if self._pause.is_over(stream.view().state, now):
+        if self._pause.is_over(stream.status().state, now):
             stream.yield_slot()
 
     def yield_lab(self, lab: Lab, now: float) -> None:
@@ -158,7 +158,7 @@ class LiveSlot:
             self._line.forget(self._visitor)
 
 
-def live_stream(stream: Any) -> LiveStream | None:
+def live_stream(stream: Any) -> StreamControl | None:
     """Return a visitor's stream unless it is a recorded run, a run in clip mode, or its memory was freed; else None."""
-    live: LiveStream | None = stream if hasattr(stream, "yield_slot") and not stream.freed else None
+    live: StreamControl | None = stream if hasattr(stream, "yield_slot") and not stream.freed else None
     return live

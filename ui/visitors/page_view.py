@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ui.board.cells import Wanted
 from ui.board.detail import word_detail
-from ui.board.evidence import Judge
-from ui.board.feed import BoardFeed
+from ui.board.evidence import Judge, judge_of
+from ui.board.feed import judge_of_source
 from ui.opening import Opening
 from ui.player.clips import Clip
 from ui.player.conversation import Conversation
 from ui.player.state import PlayerState
+from ui.visitors.readout import Polled, StreamProgress, StreamReadout
 from ui.visitors.state import VisitorState
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
-    from hermes.view import LiveView
-    from ui.runs.replay import Replay
-
-logger = logging.getLogger(__name__)
+    from hermes.serving.interface import StreamReader
 
 
 class PageView:
@@ -39,7 +36,9 @@ class PageView:
         self._state = state
         self._conversation = conversation
         self.player = PlayerState()
-        self._board = BoardFeed(clips, state.settings.fps)
+        self._clips = clips
+        self._fps = state.settings.fps
+        self._reader: StreamReader | None = None  # reads what is shown
         self._board_failed = False
         self.returned = 0
         self.lab_opened = 0
@@ -55,7 +54,12 @@ class PageView:
         if label:
             self._conversation.begin_stream(label)
         fps = replay.run.settings.fps if replay else min(state.settings.fps, state.native_fps or math.inf)
-        self._board.begin(state.playing, replay, fps, opening.feed if opening else None)
+        named = replay.run.clip_id if replay else state.playing.id
+        clips = {named: self._clips[named]} if named in self._clips else {}
+        sent = opening.feed if opening else None
+        if state.stream is not None:
+            self._reader = state.stream.attach(partial(StreamReadout, clips, state.playing, fps, replay, sent))
+        self._fps = fps
         self.player.begin(reset=opening is None)
 
     def notify(self, kind: str, text: str) -> None:
@@ -72,43 +76,50 @@ class PageView:
         self.returned += controls
         self.player.resend_all()
 
-    def mark(self, frames: int, words: str) -> None:
-        """Mark a change of the memory's settings on the time axis, after `frames` frames."""
-        self._board.mark(frames, words)
+    def mark(self, words: str) -> None:
+        """Mark a change of the memory's settings on the time axis of the board."""
+        if self._reader is not None:
+            self._reader.call("mark", words)
 
-    def board_message(
-        self, stream: LiveStream | Replay, view: LiveView, acknowledged: int | None, wanted: Wanted | None
-    ) -> dict[str, Any] | None:
-        """Return the message for the board. A failure does not affect the player, and is reported once until it ends.
+    def poll(self, acknowledged: int | None, wanted: Wanted | None, shown: int) -> Polled | None:
+        """Return an update from where the stream runs; None without a stream.
+
+        A failure of the board does not affect the player, and is reported once until it ends.
 
         Args:
-            stream: What is shown.
-            view: Its state.
             acknowledged: Number of the last board message that the browser applied.
             wanted: Which parts of the board the browser shows; only these are sent.
+            shown: Number of the frame that the browser shows.
         """
-        try:
-            board = self._board.message(stream, view, acknowledged, wanted)
-        except Exception:
-            if not self._board_failed:
-                logger.exception("Could not build the board message")
-                self.notify("error", "The board cannot be updated because of an internal error. The stream continues.")
-            self._board_failed = True
+        stream, reader = self._state.stream, self._reader
+        if stream is None or reader is None:
             return None
-        self._board_failed = False
-        return board
+        polled: Polled = reader.call("poll", acknowledged, wanted, -1 if self.player.restarting else shown)
+        if polled.failed and not self._board_failed:
+            self.notify("error", "The board cannot be updated because of an internal error. The stream continues.")
+        self._board_failed = polled.failed
+        return polled
+
+    def progress(self) -> StreamProgress | None:
+        """Return the progress of the stream, for saving; None if there is no stream."""
+        if self._reader is None:
+            return None
+        progress: StreamProgress = self._reader.call("progress")
+        return progress
 
     def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return details on request: tokens or history of a frame, attention heads of a layer, or the board as a page."""
         stream, replay = self._state.stream, self._state.replay
-        if stream is None:
+        if stream is None or self._reader is None:
             return {"id": request.get("id"), "error": "No frames yet. Press Start."}
         if request.get("kind") == "word":
             turn = request.get("turn")
             trace = replay.trace(turn) if replay is not None else self._conversation.trace(turn)
             return word_detail(trace, request)
-        return self._board.detail(stream, request)
+        reply: dict[str, Any] = self._reader.call("detail", request)
+        return reply
 
     def judge(self) -> Judge:
-        """Return the judge of the answers about what is shown; see `BoardFeed.judge`."""
-        return self._board.judge(self._state.replay)
+        """Return the judge of the answers about what is shown. Without ground truth it only finds what they attended to."""
+        state = self._state
+        return judge_of_source(self._clips, state.playing, state.replay, lambda: self._fps) or judge_of(())

@@ -25,12 +25,9 @@ from ui.visitors.streams import open_stream, play_source
 from ui.visitors.visitor_settings import VisitorSettings
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from hermes.video import VideoSampler
     from hermes.view import StreamSettings
-
-if TYPE_CHECKING:
-    pass
 
 SPEEDS: Final = MappingProxyType({1: 1.0, 2: 2.0, 4: 4.0, 0: math.inf})
 """Playback speeds by the name that the browser uses; 0 is as fast as the model allows."""
@@ -251,7 +248,7 @@ class Playback:
         else:
             self.when_free(partial(self._play_again, stream))
 
-    def _play_again(self, stream: LiveStream, is_wanted: Callable[[], bool]) -> bool:
+    def _play_again(self, stream: StreamControl, is_wanted: Callable[[], bool]) -> bool:
         """Restart a stream unless this is no longer wanted. The lock is not held while the file is opened."""
         state = self._state
         while is_wanted() and state.stream is stream:
@@ -287,7 +284,7 @@ class Playback:
         else:
             TRANSPORT[action](stream)
 
-    def _resume(self, stream: LiveStream, is_wanted: Callable[[], bool]) -> bool:
+    def _resume(self, stream: StreamControl, is_wanted: Callable[[], bool]) -> bool:
         with self._state.lock:
             if self._state.closed or self._state.stream is not stream or not is_wanted():
                 return False
@@ -303,7 +300,7 @@ class Playback:
             self._slot.yield_if_paused(stream, now)
 
     @property
-    def webcam(self) -> LiveStream | None:
+    def webcam(self) -> StreamControl | None:
         """The stream if it is a webcam that holds a live slot, else None."""
         stream = live_stream(self._state.stream)
         if stream is None or self._state.playing.kind != "camera" or not self._loader.engine.is_live(stream):

@@ -20,7 +20,7 @@ from ui.visitors.state import VisitorState
 from ui.visitors.streams import check_restorable, restore_stream, return_slot, saveable_state
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from hermes.view import StreamSettings
 
 
@@ -110,7 +110,7 @@ class SavedOffer:
             before.close()
         return restored
 
-    def _show(self, stream: LiveStream, saved: SavedStream, clip: Clip | None, notices: Sequence[str]) -> None:
+    def _show(self, stream: StreamControl, saved: SavedStream, clip: Clip | None, notices: Sequence[str]) -> None:
         """Replace the visitor's stream; the lock is held."""
         state = self._state
         state.stream, self.saved = stream, None
@@ -125,12 +125,16 @@ class SavedOffer:
         for text in notices:
             self._view.notify("info", text)
 
-    def saveable(self) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
+    def saveable(self) -> tuple[StreamControl, dict[str, Any], tuple[Any, Any]] | None:
         """Return what `Autosave` saves, see `saveable_state`; None if there is nothing to save."""
         stream = self._state.stream
         if stream is None or isinstance(stream, Replay) or not hasattr(stream, "save"):
             return None
-        return saveable_state(stream, self._state.settings, self._state.playing, list(self._conversation.turns))
+        progress = self._view.progress()
+        if progress is None:
+            return None
+        state = self._state
+        return saveable_state(stream, progress, state.settings, state.playing, list(self._conversation.turns))
 
     def message(self) -> dict[str, Any] | None:
         """Return the offer for the page; None if there is none."""

@@ -10,7 +10,7 @@ from ui.player.source import Source
 from ui.runs.replay import Replay
 
 if TYPE_CHECKING:
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from hermes.view import StreamSettings
 
 
@@ -30,7 +30,7 @@ class VisitorState:
 
     settings: StreamSettings
     chosen: Source
-    stream: LiveStream | Replay | None = None
+    stream: StreamControl | Replay | None = None
     playing: Source = field(default_factory=lambda: Source(""))
     native_fps: float | None = None
     closed: bool = False
@@ -46,4 +46,4 @@ class VisitorState:
     def is_playing(self) -> bool:
         """Whether the stream or recorded run plays."""
         stream = self.stream
-        return stream is not None and stream.view().state == "playing"
+        return stream is not None and stream.status().state == "playing"

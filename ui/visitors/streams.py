@@ -11,18 +11,19 @@ from hermes.serving.slots import BusyError
 from ui.player.conversation import ChatTurn
 from ui.player.source import Source
 from ui.settings.model_loader import ModelLoader
+from ui.visitors.readout import StreamProgress
 from ui.visitors.saved_pictures import read_pictures
 from ui.visitors.saved_stream import SavedStream, about_stream
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from hermes.serving.engine import Engine, StreamSettings
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl, StreamEngine
     from hermes.video import VideoSampler
+    from hermes.view import StreamSettings
 
 
-def play_source(stream: LiveStream, source: Source, sampler: VideoSampler | None = None) -> None:
+def play_source(stream: StreamControl, source: Source, sampler: VideoSampler | None = None) -> None:
     """Play a source in a stream, with an empty memory. `sampler` has opened its file already; the stream closes it.
 
     Raises:
@@ -39,8 +40,8 @@ def open_stream(
     settings: StreamSettings,
     source: Source,
     sampler: VideoSampler | None = None,
-    replacing: LiveStream | None = None,
-) -> LiveStream:
+    replacing: StreamControl | None = None,
+) -> StreamControl:
     """Open a stream that plays a source. The model must be loaded.
 
     Args:
@@ -66,7 +67,7 @@ def open_stream(
     return stream
 
 
-def restore_stream(stream: LiveStream, saved: SavedStream, clip: Path | None, notify: Callable[[str], None]) -> None:
+def restore_stream(stream: StreamControl, saved: SavedStream, clip: Path | None, notify: Callable[[str], None]) -> None:
     """Continue a saved session in a new stream. Reading it may take a while.
 
     Args:
@@ -86,7 +87,7 @@ def restore_stream(stream: LiveStream, saved: SavedStream, clip: Path | None, no
     stream.restore(saved.session, saved.title, clip, pictures)
 
 
-def return_slot(engine: Engine, stream: LiveStream, owner: LiveStream) -> None:
+def return_slot(engine: StreamEngine, stream: StreamControl, owner: StreamControl) -> None:
     """Give a live slot that `stream` has taken over back to `owner`, unless `owner` has ended.
 
     `owner` pauses if another visitor has taken the slot meanwhile.
@@ -95,7 +96,7 @@ def return_slot(engine: Engine, stream: LiveStream, owner: LiveStream) -> None:
         engine.enter(owner, stream)
     except BusyError:
         owner.pause()
-    if owner.view().state not in ("playing", "paused"):  # perhaps meanwhile
+    if owner.status().state not in ("playing", "paused"):  # perhaps meanwhile
         engine.finish(owner)
 
 
@@ -115,19 +116,29 @@ def check_restorable(
 
 
 def saveable_state(
-    stream: LiveStream, settings: StreamSettings, playing: Source, turns: Sequence[ChatTurn]
-) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
+    stream: StreamControl,
+    progress: StreamProgress,
+    settings: StreamSettings,
+    playing: Source,
+    turns: Sequence[ChatTurn],
+) -> tuple[StreamControl, dict[str, Any], tuple[Any, Any]] | None:
     """Return what `Autosave` saves of a stream, or None before the first frame.
+
+    Args:
+        stream: The stream.
+        progress: Its state.
+        settings: Settings of the visitor.
+        playing: The source.
+        turns: The conversation.
 
     Returns:
         The stream; the metadata stored next to its session; and a mark `(frames, moment)` that differs after every
         change. If `moment` differs, the stream should be saved immediately.
     """
-    view = stream.view()
-    if view.snapshot is None or not view.snapshot.frames_seen:
+    if not progress.frames:
         return None
     done = sum(turn.state != "writing" for turn in turns)
-    ended = view.state not in ("playing", "paused")
+    ended = progress.state not in ("playing", "paused")
     clip_id = playing.id if playing.kind == "clip" else ""
-    about = about_stream(settings, playing.kind, clip_id, playing.title, view.clock, list(turns), ended=ended)
-    return stream, about, (view.snapshot.sequence, (done, view.state, settings))
+    about = about_stream(settings, playing.kind, clip_id, playing.title, progress.clock, list(turns), ended=ended)
+    return stream, about, (progress.sequence, (done, progress.state, settings))

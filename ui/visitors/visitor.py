@@ -42,7 +42,7 @@ from ui.visitors.visitor_settings import VisitorSettings
 
 if TYPE_CHECKING:
     from hermes.serving.engine import LiveView, ModelInfo, StreamSettings
-    from hermes.serving.stream import LiveStream
+    from hermes.serving.interface import StreamControl
     from ui.visitors.waiting_line import WaitingLine
 
 
@@ -137,7 +137,7 @@ class Visitor:
         return self.state.settings
 
     @property
-    def stream(self) -> LiveStream | Replay | None:
+    def stream(self) -> StreamControl | Replay | None:
         """The live stream or recorded run that is shown; None before the first."""
         return self.state.stream
 
@@ -345,7 +345,7 @@ class Visitor:
         """Continue the saved stream; see `SavedOffer.resume`."""
         self._offer.resume()
 
-    def saveable(self) -> tuple[LiveStream, dict[str, Any], tuple[Any, Any]] | None:
+    def saveable(self) -> tuple[StreamControl, dict[str, Any], tuple[Any, Any]] | None:
         """Return what `Autosave` saves; None if there is nothing to save."""
         return self._offer.saveable()
 
@@ -366,15 +366,14 @@ class Visitor:
             wanted: Which parts of the board the browser shows; only these are sent.
             poster: Number of the poster of an upload that the browser shows.
         """
-        stream = self.stream
-        view = stream.view() if stream is not None else None
-        self._explorer.note(stream, view.snapshot if view is not None else None)
+        stream, polled = self.stream, self._view.poll(acknowledged, wanted, shown)
+        self._explorer.note(stream, polled.moment if polled is not None else None)
         self._explorer.note_comparison(self.lab.live_lanes())
+        view = polled.view if polled is not None else None
         self._view.player.update_notices(view)
-        board = None
-        if stream is not None and view is not None:
-            board = self._view.board_message(stream, view, acknowledged, wanted)
-        return {**self._player_message(view, shown), **self._preview.message(poster)}, board
+        freed = polled is not None and polled.freed
+        player = {**self._player_message(view, shown), "freed": freed, **self._preview.message(poster)}
+        return player, polled.board if polled is not None else None
 
     def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return details on request: tokens or history of a frame, attention heads of a layer, or the board as a page."""
@@ -408,7 +407,6 @@ class Visitor:
             "advice": self._questions.shown_advice(),
             "waiting": self.slot.place,
             "ends_in": self.slot.webcam_ends_in,
-            "freed": bool(getattr(self.stream, "freed", False)),
             "controls": self._settings.adjusted,
             "proposal": self._settings.adjustments.proposal(),
         }

@@ -170,11 +170,9 @@ class VisitorSettings:
 
     def _mark(self, settings: StreamSettings) -> None:
         """Mark a change of the memory's settings on the time axis of the board."""
-        stream = self._state.stream
-        snapshot = stream.view().snapshot if stream is not None else None
         words = policy_settings.words_of_change(self._state.settings, settings, self._policies)
-        if words and snapshot is not None and snapshot.frames_seen:
-            self._view.mark(snapshot.frames_seen, words)
+        if words:
+            self._view.mark(words)
 
     def adjust_to(self, source: Source, measured: float | None) -> str:
         """Adjust the settings to a source that starts, and return a message about it, or "". The state's lock is held.

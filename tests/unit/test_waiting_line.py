@@ -243,7 +243,7 @@ class PausedStream:
 
     yielded = 0
 
-    def view(self):
+    def status(self):
         return SimpleNamespace(state="paused")
 
     def yield_slot(self):

@@ -99,8 +99,8 @@ class StreamControl(Protocol):
     def stop_answer(self) -> None:
         """Stop the answer in progress."""
 
-    def change(self, settings: StreamSettings) -> list[str]:
-        """Change settings and return messages for the user."""
+    def change(self, settings: StreamSettings, sampler: VideoSampler | None = None) -> list[str]:
+        """Change settings and return messages for the user. Closes `sampler`."""
 
     def attach(self, make: Callable[[], Any]) -> StreamReader:
         """Create a reader with `make` where the stream runs. It replaces the previous reader."""

@@ -46,14 +46,15 @@ DEBIAN: Final = {
     **{name: name for name in (*WALLPAPERS, *MEASURING)},
 }
 
-# The archive with the animals of 0 A.D. contains the whole game: only these files are unpacked.
+# The archive with the animals and tools of 0 A.D. contains the whole game: only these files are unpacked.
 GAME: Final = "usr/share/games/0ad/mods/public/public.zip"
-ANIMAL_FILES: Final = (
+GAME_FILES: Final = (
     "art/actors/fauna/", "art/meshes/skeletal/", "art/textures/skins/skeletal/", "art/variants/quadraped/horse/",
+    "art/actors/props/", "art/meshes/props/", "art/textures/skins/props/",
 )  # fmt: skip
 
 
-def _unpack_models(name: str, unpacked: Path) -> None:
+def unpack_models(name: str, unpacked: Path) -> None:
     """Unpack the 3D models inside a package."""
     if name == "sweethome3d":
         for library in sorted((unpacked / "usr/share/sweethome3d/furniture").glob("*.sh3f")):
@@ -61,7 +62,7 @@ def _unpack_models(name: str, unpacked: Path) -> None:
                 archive.extractall(unpacked / "libraries" / library.stem)  # noqa: S202 - of a package named above
     elif name == "0ad":
         with zipfile.ZipFile(unpacked / GAME) as archive:
-            wanted = [member for member in archive.namelist() if member.startswith(ANIMAL_FILES)]
+            wanted = [member for member in archive.namelist() if member.startswith(GAME_FILES)]
             archive.extractall(unpacked, wanted)  # noqa: S202 - of a package named above
         (unpacked / GAME).unlink()
 
@@ -116,7 +117,7 @@ def fetch(folder: Path, progress: Callable[[str], None]) -> None:
             else:
                 _call(work, "apt-get", "download", package)
                 _call(work, "dpkg-deb", "-x", _one(work, "*.deb").name, "unpacked")
-            _unpack_models(name, target)
+            unpack_models(name, target)
             target.replace(folder / name)
             shutil.rmtree(work)
     render_models(folder, [*(model for item in OBJECTS for model in item.models), *UNKNOWN_MODELS], progress)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import sys
+import zipfile
 import zlib
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 from hermes.errors import HermesError
-from hermes.things.fetch import fetch
+from hermes.things.fetch import GAME, fetch, unpack_models
 from hermes.things.models3d.meshes import read_mesh
 from hermes.things.models3d.renders import render_models, rendered
 from hermes.things.objects import BY_NAME, CATEGORIES, CATEGORY_NAMES, CATEGORY_OF, NAMES, OBJECTS, UNKNOWN_MODELS
@@ -270,6 +271,25 @@ def test_missing_renders_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "vtk", None)
     with pytest.raises(HermesError, match="pip install vtk"):
         render_models(tmp_path, ["Scopia/cup"], lambda _: None)
+
+
+def test_models_inside_packages_are_unpacked(tmp_path: Path) -> None:
+    library = tmp_path / "usr/share/sweethome3d/furniture/Scopia.sh3f"
+    game = tmp_path / GAME
+    for path, members in (
+        (library, {"cup/cup.obj": "v 0 0 0"}),
+        (game, {"art/actors/fauna/lion.xml": "<actor/>", "audio/lion.ogg": "sound"}),
+    ):
+        path.parent.mkdir(parents=True)
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    unpack_models("sweethome3d", tmp_path)
+    unpack_models("0ad", tmp_path)
+    assert (tmp_path / "libraries/Scopia/cup/cup.obj").read_text(encoding="utf-8") == "v 0 0 0"
+    assert (tmp_path / "art/actors/fauna/lion.xml").is_file()
+    assert not (tmp_path / "audio").exists()
+    assert not game.exists()
 
 
 def mesh_file(sets: int) -> bytes:

@@ -15,14 +15,14 @@ from hermes.errors import HermesError
 from hermes.things.models3d.stage import ModelStage, Pixels
 
 LIBRARIES: Final = Path("sweethome3d/libraries")
-ANIMALS: Final = Path("0ad/art")
+GAME: Final = Path("0ad/art")
 RENDERS: Final = "renders"  # folder with the renders, next to the packages
 SMALLEST: Final = 24  # pixels of the shorter side of a render; narrower ones show a model edge-on
 
 
 def _looks(art: Path, actor: str) -> Iterator[tuple[Path, Path]]:
-    """Yield the meshes and textures of an animal: the first mesh with each texture, the others with one."""
-    text = (art / f"actors/fauna/{actor}.xml").read_text(encoding="utf-8")
+    """Yield the meshes and textures of an animal or tool: the first mesh with each texture, the others with one."""
+    text = (art / f"actors/{actor if '/' in actor else f'fauna/{actor}'}.xml").read_text(encoding="utf-8")
     for name in re.findall(r'file="([^"]*/horse/[^"]*\.xml)"', text):
         text += (art / "variants" / name).read_text(encoding="utf-8")
     meshes = re.findall(r"<mesh>([^<]*)", text)
@@ -35,8 +35,8 @@ def _looks(art: Path, actor: str) -> Iterator[tuple[Path, Path]]:
 def _renders(folder: Path, stage: ModelStage, model: str) -> Iterator[Pixels]:
     library, _, name = model.partition("/")
     if library == "0ad":
-        for mesh, texture in _looks(folder / ANIMALS, name):
-            yield from stage.animal(mesh, texture)
+        for mesh, texture in _looks(folder / GAME, name):
+            yield from stage.game_model(mesh, texture)
         return
     path = next(iter((folder / LIBRARIES / library).rglob(f"{name}.obj")), None)
     if path is None:

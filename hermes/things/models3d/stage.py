@@ -20,7 +20,7 @@ VIEWS: Final = ((-50, 18), (-20, 28), (25, 12), (55, 30), (20, 60), (165, 20))  
 SIDE: Final = 400  # pixels of a render
 ANGLE: Final = 28.0  # field of view in degrees
 LIGHTS: Final = ((-35, 45, 0.75), (50, 15, 0.4), (0, 80, 0.2))  # direction and elevation in degrees, intensity
-DARK: Final = 1.5  # factor of the lights for animals, whose textures are dark
+DARK: Final = 1.5  # factor of the lights for models of 0 A.D., whose textures are dark
 
 
 def _vtk() -> Any:
@@ -59,7 +59,7 @@ class ModelStage:
         importer.Update()
         yield from self._views(stage, 1.0)
 
-    def animal(self, mesh: Path, texture: Path) -> Iterator[Pixels]:
+    def game_model(self, mesh: Path, texture: Path) -> Iterator[Pixels]:
         """Render a mesh of 0 A.D. with its texture; see `_views`."""
         from vtk.util.numpy_support import numpy_to_vtk  # noqa: PLC0415
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: threads only wait for each other
@@ -69,6 +70,23 @@ def make_visitor(engine, tiny_folder, rolling_ball):
 @pytest.fixture(scope="session")
 def tiny_model(tiny_folder):
     return hermes.load(tiny_folder, device="cpu")
+
+
+@pytest.fixture(scope="session")
+def family_model(tmp_path_factory):
+    """Returns tiny models by family and size: `family_model(name, layers=4)` -> (model, folder).
+
+    Each is built and loaded once, which takes half a second, so tests must not change it.
+    """
+
+    @cache
+    def load(name, **size):
+        folder = tmp_path_factory.mktemp("families") / name
+        folder.mkdir()
+        (tiny.FAMILIES | tiny.VARIANTS)[name](folder, **size)
+        return hermes.load(folder, device="cpu"), folder
+
+    return load
 
 
 @pytest.fixture(scope="session")

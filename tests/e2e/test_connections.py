@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import signal
 import socket
 import threading
 
@@ -191,8 +190,8 @@ def test_a_killed_server_resumes_the_saved_stream_and_a_stopped_one_deletes_file
     before = answered(turns(page).first)
     folder = tmp_path / "saved"
     until(page, lambda: any(path.read_text("utf-8").count('"question"') for path in folder.glob("*.json")))
-    app.process.send_signal(signal.SIGKILL)
-    app.process.wait()
+    app.process.kill()
+    app.process.join(PATIENCE)
     expect(page.get_by_text("Connection lost. Your stream")).to_be_visible()
     app = own_app()
     offer = page.get_by_text("The server was restarted. Your stream")
@@ -214,8 +213,9 @@ def test_a_killed_server_resumes_the_saved_stream_and_a_stopped_one_deletes_file
     other.get_by_role("tab", name="Upload").click()
     other.locator("#hl-file").set_input_files(ROOT / "tests" / "data" / "variable_rate.mp4")
     until(other, lambda: "variable_rate.mp4" in uploads(tmp_path))
-    app.process.send_signal(signal.SIGTERM)
-    assert app.process.wait(PATIENCE) == 0, app.log
+    app.process.terminate()
+    app.process.join(PATIENCE)
+    assert app.process.exitcode == 0, app.log
     assert "Traceback" not in app.log
     assert "variable_rate.mp4" not in uploads(tmp_path), "a server that is stopped deletes the files of its visitors"
 

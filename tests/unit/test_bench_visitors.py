@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 
+import preloaded
 import pytest
 
 from hermes import assets
@@ -18,12 +17,12 @@ from hermes.cli.bench_visitors import loopback
 from hermes.errors import HermesError
 
 
-def test_visitors_at_a_real_server():
+def test_visitors_at_a_real_server(tmp_path):
     # In a separate process, because a browser test may have left an event loop running in this one.
     bench = ("bench", "--visitors", "3", "--streams", "2", "--minutes", "0.1", "--json")
-    done = subprocess.run([sys.executable, "-m", "hermes", *bench], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    figures = json.loads(done.stdout)
+    code, out, err = preloaded.run("hermes", *bench, folder=tmp_path)
+    assert code == 0, err[-3000:]
+    figures = json.loads(out)
     assert [figures[name] for name in ("visitors", "playing", "waiting", "full")] == [3, 2, 1, 0]
     assert figures["errors"] == {}
     for name in ("first_token", "answer", "poll"):

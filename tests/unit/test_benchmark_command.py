@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 from benchmark_data import choice, write_annotations
 from patience import until
@@ -101,15 +98,15 @@ def test_a_killed_run_continues_to_the_file_of_an_uninterrupted_one(folder, monk
     plugin, killed, whole = folder / "pausing.py", folder / "killed.jsonl", folder / "whole.jsonl"
     plugin.write_text(PAUSING)
     more = ("--policy", "pausing", "--plugin", str(plugin))
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "GO": str(folder / "go"), "RESULTS": str(killed)}
-    arguments = [sys.executable, "-m", "hermes", *command(folder, killed, *more)]
-    process = subprocess.Popen(arguments, env=environment, stderr=subprocess.DEVNULL)
+    environment = {"GO": str(folder / "go"), "RESULTS": str(killed)}
+    arguments = command(folder, killed, *more)
+    process = preloaded.start("hermes", *arguments, folder=ROOT, out=folder / "killed.log", **environment)
     try:
-        until(lambda: (killed.exists() and killed.read_bytes().count(b"\n") == 3) or process.poll() is not None)
-        assert process.poll() is None
+        until(lambda: (killed.exists() and killed.read_bytes().count(b"\n") == 3) or not process.is_alive())
+        assert process.is_alive()
     finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        process.kill()
+        process.join()
     with killed.open("ab") as file:
         file.write(b'{"video":0,"quest')
     (folder / "go").touch()

@@ -7,10 +7,8 @@ import math
 from contextlib import closing
 
 import pytest
-import tiny
 from benchmark_data import ENVIRONMENT, SAMPLE_OF, SAMPLES, SETTINGS, choice, run, write_annotations, write_numbered
 
-import hermes
 from hermes.benchmarks.annotations import read_annotations
 from hermes.benchmarks.catalogue import BENCHMARKS, BenchmarkError
 from hermes.benchmarks.responder import PolicySettings, SessionResponder
@@ -230,8 +228,8 @@ def test_the_samples_run_on_generated_videos(tmp_path, name, rate):
         assert responder.shown() == list(range(0, 2 * len(responder.shown()), 2))
 
 
-def test_models_that_merge_frames_see_the_last_frame_of_an_odd_chunk_twice(tmp_path, noise):
-    model = hermes.load(tiny.qwen2_5_vl(tmp_path / "model"), device="cpu")
+def test_models_that_merge_frames_see_the_last_frame_of_an_odd_chunk_twice(family_model, noise):
+    model, _ = family_model("qwen2_5_vl")
     with closing(SessionResponder(model, PolicySettings("hermes", 64, None, {}), "lazy", 0.5)) as responder:
         frames, session = noise(6)[0], responder._session
         responder.push(frames[:1], [0.0])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pytest
 import tiny
 import torch
@@ -23,11 +21,9 @@ ROOT = Path(__file__).parents[2]
 def differences(tmp_path_factory):
     """Differences between one device and two, by family and policy."""
     folder = tmp_path_factory.mktemp("devices")
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
-    program = [sys.executable, str(ROOT / "tests" / "simulated_devices.py"), str(folder)]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    code, out, err = preloaded.run(ROOT / "tests" / "simulated_devices.py", str(folder), folder=folder)
+    assert code == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
 
 
 @pytest.mark.parametrize("family", list(tiny.FAMILIES))
@@ -64,11 +60,8 @@ def layers_on_disk(model):
 
 
 @pytest.mark.parametrize("family", list(tiny.FAMILIES))
-def test_layers_that_accelerate_keeps_on_disk(family, tmp_path):
-    folder = tmp_path / family
-    folder.mkdir()
-    tiny.FAMILIES[family](folder, layers=4)
-    model = hermes.load(folder, device="cpu")
+def test_layers_that_accelerate_keeps_on_disk(family, family_model):
+    model, folder = family_model(family, layers=4)
     spread = hermes.load(folder, device=layers_on_disk(model))
     assert next(spread.decoder.layers[-1].parameters()).device.type == "meta"
     assert set(spread.layer_devices) == {torch.device("cpu")}

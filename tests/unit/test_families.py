@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 import tiny
@@ -25,17 +27,20 @@ POLICIES = ("hermes", "full", "sliding-window")  # all others: test_policy_matri
 
 
 @pytest.fixture(scope="module", params=list(MODELS))
-def family(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("families") / request.param
-    folder.mkdir()
-    MODELS[request.param](folder, layers=4)
-    return hermes.load(folder, device="cpu"), folder
+def family(request, family_model):
+    return family_model(request.param, layers=4)
 
 
 @pytest.fixture(scope="module")
-def reference(family):
+def load_reference():
+    """Loads transformers' own model from a folder, once."""
+    return cache(lambda folder: AutoModelForImageTextToText.from_pretrained(folder, dtype=torch.float32).eval())
+
+
+@pytest.fixture
+def reference(family, load_reference):
     """transformers' own model, with its own attention."""
-    return AutoModelForImageTextToText.from_pretrained(family[1], dtype=torch.float32).eval()
+    return load_reference(family[1])
 
 
 def pictures(count, height=24, width=32):
@@ -187,21 +192,12 @@ def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
     check_memory(session.snapshot(), model.max_positions, model.axes)
 
 
-@pytest.fixture(scope="module")
-def short_family(family, tmp_path_factory):
-    """The same family with all tiers of HERMES, and with fewer positions than the stream has tokens."""
-    folder = tmp_path_factory.mktemp("short") / family[1].name
-    folder.mkdir()
-    return hermes.load(MODELS[folder.name](folder, max_positions=1100), device="cpu")
-
-
 @pytest.mark.parametrize(
-    ("family", "policy"),
-    [(name, "hermes") for name in tiny.FAMILIES] + [("qwen2_5_vl", "sliding-window")],
-    indirect=["family"],
+    ("family", "policy"), [(name, "hermes") for name in tiny.FAMILIES] + [("qwen2_5_vl", "sliding-window")]
 )
-def test_positions_stay_inside_a_short_range(short_family, policy):
-    model, frames = short_family, pictures(50)
+def test_positions_stay_inside_a_short_range(family_model, family, policy):
+    """All tiers of HERMES, and fewer positions than the stream has tokens."""
+    (model, _), frames = family_model(family, max_positions=1100), pictures(50)
     session = hermes.StreamSession(model, policy=policy, budget=60, chunk=20)
     for start in (0, 50):  # after 20 frames, the positions are all used
         session.push(frames, start + np.arange(50.0))

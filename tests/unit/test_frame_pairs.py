@@ -18,10 +18,8 @@ READ_THE_ARCHIVE = ("rekv", "memstream")
 
 
 @pytest.fixture(scope="module", params=["qwen2_5_vl", "qwen3_vl"])
-def model(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("pairs") / request.param
-    folder.mkdir()
-    return hermes.load(tiny.FAMILIES[request.param](folder), device="cpu")
+def model(request, family_model):
+    return family_model(request.param, layers=4)[0]
 
 
 def pictures(count, height=24, width=32):
@@ -208,9 +206,8 @@ def test_a_budget_below_one_frame_is_an_error_and_a_small_one_is_reported(tmp_pa
         hermes.load(folder, device="cpu", max_pixels=1)
 
 
-def test_states_of_linear_layers_are_those_before_the_question(tmp_path):
-    (tmp_path / "m").mkdir()
-    model = hermes.load(tiny.qwen3_5(tmp_path / "m"), device="cpu")
+def test_states_of_linear_layers_are_those_before_the_question(family_model):
+    model, _ = family_model("qwen3_5")
     frames, times = pictures(14), np.arange(14) / 2
     asked, plain = (hermes.StreamSession(model, budget=BUDGET) for _ in range(2))
     for session in (asked, plain):

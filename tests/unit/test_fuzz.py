@@ -1,6 +1,6 @@
 """Mutated files, with fixed seeds: each is rejected with a clear error or fully usable, within 1 GB and 10 s of CPU time.
 
-`HERMES_FUZZ=5` mutates five times as many.
+`HERMES_FUZZ=10` mutates ten times as many, for changes to the readers.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ def fuzzed(script: str, count: int, seed: int) -> dict:
 
 @pytest.mark.timeout(1800)
 def test_mutated_runs_are_rejected_or_usable():
-    found = fuzzed("fuzz_runs.py", 1000 * TIMES, 0)
-    assert found["used"] > 40 * TIMES
-    assert found["rejected"] > 400 * TIMES
+    found = fuzzed("fuzz_runs.py", 400 * TIMES, 0)
+    assert found["used"] > 16 * TIMES
+    assert found["rejected"] > 160 * TIMES
 
 
 @pytest.mark.timeout(1800)
 def test_mutated_sessions_are_rejected_or_usable():
-    found = fuzzed("fuzz_sessions.py", 250 * TIMES, 0)
-    assert found["used"] > 12 * TIMES
-    assert found["rejected"] > 125 * TIMES
+    found = fuzzed("fuzz_sessions.py", 120 * TIMES, 0)
+    assert found["used"] > 6 * TIMES
+    assert found["rejected"] > 60 * TIMES

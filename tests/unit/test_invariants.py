@@ -52,9 +52,10 @@ def test_every_chunk_leaves_a_sound_memory(tiny_model, policy, reindexing, chunk
     chunk=st.integers(1, 16),
     seed=st.integers(0, 99),
 )
-def test_every_chunk_leaves_other_memories_sound(tiny_model, policy, chunks, budget, chunk, seed):
+def test_every_chunk_leaves_other_memories_sound(family_model, policy, chunks, budget, chunk, seed):
     random = np.random.default_rng(seed)
-    session = hermes.StreamSession(tiny_model, policy=policy, budget=budget, chunk=chunk)
+    model, _ = family_model("llava_onevision", layers=4)
+    session = hermes.StreamSession(model, policy=policy, budget=budget, chunk=chunk)
     seen = 0
     for size in chunks:
         frames = random.integers(0, 256, (size, 8, 8, 3), dtype=np.uint8)
@@ -62,7 +63,7 @@ def test_every_chunk_leaves_other_memories_sound(tiny_model, policy, chunks, bud
         seen += size
         snapshot = session.snapshot()
         assert snapshot.frames_seen == seen
-        check_memory(snapshot, tiny_model.max_positions)
+        check_memory(snapshot, model.max_positions)
         check_heads(session)
     said = "".join(session.ask("What?", max_new_tokens=2))
     check_answer(session.snapshot(), said, "What?")

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
+import preloaded
 import pytest
 from patience import until
 from small_lab import POLICIES, without_times
@@ -188,16 +185,13 @@ def test_the_command_prints_tables_or_json(folder, capsys):
 
 
 def test_a_killed_command_continues(folder, tmp_path, capsys):
-    process = subprocess.Popen(
-        [sys.executable, "-m", "hermes", "lab", *SMALL, "--out", str(tmp_path)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    process = preloaded.start(
+        "hermes", "lab", *SMALL, "--out", str(tmp_path), folder=tmp_path, out=tmp_path.with_suffix(".log")
     )
     path = tmp_path / MEASUREMENTS
     until(lambda: path.exists() and path.read_bytes().count(b"\n") >= 3)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    process.kill()
+    process.join()
     assert main(["lab", *SMALL, "--out", str(tmp_path)]) == 0
     assert re.match(r"[1-6] of 6 measured", capsys.readouterr().err)
     there, here = (json.loads((path / "lab.json").read_text()) for path in (folder, tmp_path))

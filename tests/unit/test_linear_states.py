@@ -27,10 +27,8 @@ QUESTION = "What was first?"
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("linear") / "qwen3_5"
-    folder.mkdir()
-    return hermes.load(tiny.qwen3_5(folder), device="cpu")
+def model(family_model):
+    return family_model("qwen3_5")[0]
 
 
 def pictures(count, seed=5):

@@ -26,10 +26,8 @@ def pictures(count, seed=5):
 
 
 @pytest.fixture(scope="module", params=[name for name in tiny.FAMILIES if name not in LIKE_ANOTHER])
-def family(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("matrix") / request.param
-    folder.mkdir()
-    return hermes.load(tiny.FAMILIES[request.param](folder, layers=4), device="cpu")
+def family(request, family_model):
+    return family_model(request.param, layers=4)[0]
 
 
 def answer(session):

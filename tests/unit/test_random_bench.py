@@ -73,10 +73,8 @@ def test_unlisted_models_and_models_that_do_not_fit_are_rejected(capsys):
 
 
 @pytest.mark.parametrize("family", list(tiny.FAMILIES))
-def test_the_bench_of_policies_works_for_every_family(family, tmp_path, capsys):
-    folder = tmp_path / family
-    folder.mkdir()
-    tiny.FAMILIES[family](folder, layers=4)
+def test_the_bench_of_policies_works_for_every_family(family, family_model, capsys):
+    _, folder = family_model(family, layers=4)
     options = f"--model {folder} --side 64 --frames 8,16 --budget 60 --chunk 8 --rounds 1 --json --policies hermes"
     assert main(["bench", *options.split()]) == 0
     report = json.loads(capsys.readouterr().out)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import tiny
 import torch
 
 import hermes
@@ -27,10 +26,8 @@ QWEN_HEAD = "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_st
 
 
 @pytest.fixture(scope="module", params=["llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm"])
-def model(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("released") / request.param
-    folder.mkdir()
-    return hermes.load(tiny.FAMILIES[request.param](folder), device="cpu")
+def model(request, family_model):
+    return family_model(request.param)[0]
 
 
 def pictures(count):
@@ -137,9 +134,8 @@ def test_every_policy_takes_prefix_and_penalty(tiny_model, noise):
     assert list(session.ask(CHOICE, max_new_tokens=6, answer_prefix="Best option: (")) != plain
 
 
-def test_a_session_file_cannot_claim_a_format_that_the_model_lacks(tmp_path):
-    (tmp_path / "m").mkdir()
-    model = hermes.load(tiny.smolvlm(tmp_path / "m"), device="cpu")
+def test_a_session_file_cannot_claim_a_format_that_the_model_lacks(family_model, tmp_path):
+    model, _ = family_model("smolvlm")
     session = hermes.StreamSession(model, budget=64)
     session.push(*pictures(4))
     session.state.released_chat = True

@@ -105,6 +105,37 @@ def test_script_and_style_can_be_kept_for_ever_and_come_compressed():
     assert get(document, "/hermes-live-unknown")[2] != b""  # the application's own answer
 
 
+def test_gradio_s_program_is_compressed_once_and_can_be_kept_for_ever():
+    code, asked = b"export const one = 1;\n" * 5000, []
+    answer = serving(code, b"text/javascript; charset=utf-8", pieces=2)
+
+    async def app(scope, receive, send):
+        asked.append(scope["path"])
+        if "missing" in scope["path"]:
+            await send({"type": "http.response.start", "status": 404, "headers": [(b"content-type", b"text/plain")]})
+            await send({"type": "http.response.body", "body": b"Not found"})
+        else:
+            await answer(scope, receive, send)
+
+    document, path = Document(app, None), "/assets/index-DphvyggB.js"
+    for _ in range(3):
+        status, headers, packed = get(document, path, accept_encoding="gzip, br")
+        assert (status, headers[b"content-encoding"]) == (200, b"gzip")
+        assert headers[b"content-type"].startswith(b"text/javascript")
+        assert b"immutable" in headers[b"cache-control"]
+        assert int(headers[b"content-length"]) == len(packed) < len(code) / 10
+        assert gzip.decompress(packed) == code
+    assert asked == [path]
+    for other, given in ((path, {}), ("/assets/logo.svg", {"accept_encoding": "gzip"})):  # as the application sends it
+        _, headers, body = get(document, other, **given)
+        assert body == code
+        assert b"cache-control" not in headers
+    for _ in range(2):
+        missing = get(document, "/assets/missing-12345678.js", accept_encoding="gzip")
+        assert missing[::2] == (404, b"Not found")
+    assert asked[-2:] == ["/assets/missing-12345678.js"] * 2
+
+
 def test_other_protocols_pass_unchanged():
     seen = []
 

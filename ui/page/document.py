@@ -1,11 +1,13 @@
-"""Middleware that inserts our script, style and the opening moment into Gradio's HTML document.
+"""Middleware that inserts our script, style and the opening moment into Gradio's HTML document, and caches Gradio's program.
 
 Gradio inserts its `head` argument only after its own program has loaded (about fifty files). With our script and the
-opening moment in the document itself, the page is drawn before Gradio has loaded.
+opening moment in the document itself, the page is drawn before Gradio has loaded. Gradio compresses each file of its program
+again for each visitor, which takes half a second of CPU time for a page.
 """
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import hashlib
 import json
@@ -30,11 +32,16 @@ const hidden = new Promise((done) => setTimeout(done, 300)); // background tabs 
 Promise.race([painted, hidden]).then(() => import("\1"));
 </script>"""
 OPEN = b"<script>window.HermesLive.openPage();</script>"
+HASHED = re.compile(r"/assets/[\w.-]+-[\w-]{8,}\.(?:js|css)$")
+"""Paths of Gradio's program, whose names contain a hash of the content."""
 FOREVER = "public, max-age=31536000, immutable"
 
 
 class Document:
-    """ASGI middleware that extends Gradio's document, and serves script and style under names with a content hash."""
+    """ASGI middleware that extends Gradio's document, and serves script and style under names with a content hash.
+
+    It also serves Gradio's program, which has such names too, from memory after the first request.
+    """
 
     def __init__(
         self, app: Callable[[Scope, Receive, Send], Awaitable[None]], moment: Mapping[str, Any] | None
@@ -42,6 +49,7 @@ class Document:
         """Wrap `app`. `moment` is what the page shows first (`ui.opening.Opening.payload`), or None."""
         self._app = app
         self._files: dict[str, _File] = {}
+        self._program: dict[str, _File] = {}
         font = self._add_file("font/woff2", bundle.font())
         style = self._add_file("text/css; charset=utf-8", bundle.style(f"./{font}").encode())
         script = self._add_file("text/javascript; charset=utf-8", bundle.script().encode())
@@ -63,6 +71,9 @@ class Document:
         if file is not None:
             await file.reply(scope, send)
             return
+        if HASHED.search(scope["path"]) and scope["method"] == "GET" and _takes_gzip(scope):
+            await self._send_program(scope, receive, send)
+            return
         await self._app(scope, receive, _Insertion(send, self._extend))
 
     def _add_file(self, kind: str, data: bytes) -> str:
@@ -70,6 +81,26 @@ class Document:
         name = f"hermes-live-{hashlib.sha256(data).hexdigest()[:20]}"
         self._files[name] = _File(kind, data, b"" if kind.startswith("font/") else gzip.compress(data, mtime=0))
         return name
+
+    async def _send_program(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send a file of Gradio's program, which is compressed and kept when it is requested for the first time."""
+        path = scope["path"]
+        if path not in self._program:
+            whole: list[Message] = []
+
+            async def collect(message: Message) -> None:
+                whole.append(message)
+
+            await self._app(scope, receive, collect)
+            start, *parts = whole
+            if start["status"] != 200:
+                for message in whole:
+                    await send(message)
+                return
+            data = b"".join(part.get("body", b"") for part in parts)
+            kind = next(value.decode() for name, value in start["headers"] if name.lower() == b"content-type")
+            self._program[path] = _File(kind, b"", await asyncio.to_thread(gzip.compress, data, mtime=0))
+        await self._program[path].reply(scope, send)
 
     def _extend(self, html: bytes) -> bytes:
         if any(part not in html for part in (HEAD_END, BEFORE, BEHIND)):
@@ -95,8 +126,7 @@ class _File:
     packed: bytes
 
     async def reply(self, scope: Scope, send: Send) -> None:
-        accepted = next((value for name, value in scope["headers"] if name == b"accept-encoding"), b"")
-        packed = bool(self.packed) and b"gzip" in accepted
+        packed = bool(self.packed) and _takes_gzip(scope)
         data = self.packed if packed else self.data
         headers = {"content-type": self.kind, "content-length": str(len(data)), "cache-control": FOREVER}
         if packed:
@@ -104,6 +134,10 @@ class _File:
         named = [(name.encode(), value.encode()) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": named})
         await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else data})
+
+
+def _takes_gzip(scope: Scope) -> bool:
+    return any(name == b"accept-encoding" and b"gzip" in value for name, value in scope["headers"])
 
 
 class _Insertion:

@@ -21,6 +21,7 @@ from videos import write_video
 from visitors import visitors, write_rolling_ball
 
 import hermes
+from hermes.pocket.model import build, save
 from hermes.policies import registry
 from hermes.serving.engine import Engine
 from ui.player.source import Source
@@ -87,6 +88,15 @@ def family_model(tmp_path_factory):
         return hermes.load(folder, device="cpu"), folder
 
     return load
+
+
+@pytest.fixture(scope="session")
+def model_folder(tmp_path_factory):
+    """A pocket model with random weights: it answers, though not well."""
+    folder = tmp_path_factory.mktemp("model") / "random"
+    model, tokenizer = build(seed=0)
+    save(folder, model, tokenizer, {"name": "random", "about": "random weights", "max_new_tokens": 6})
+    return str(folder)
 
 
 @pytest.fixture(scope="session")

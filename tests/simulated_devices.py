@@ -24,7 +24,7 @@ from hermes.errors import HermesError
 
 KIND = "pretended"
 backend_registration._setup_privateuseone_for_python_backend(KIND)  # the name, a guard and a module that do nothing
-LAYERS = 4
+LAYERS = 2
 """Layers of the models that keep keys and values."""
 COPIES = {torch.ops.aten.copy_.default, torch.ops.aten._to_copy.default, torch.ops.aten.to.other}
 

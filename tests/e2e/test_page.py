@@ -34,9 +34,10 @@ def board(page):
 
 
 def frames(page):
-    """Number of frames seen according to the board."""
-    said = page.get_by_role("region", name="Memory board").get_by_text(re.compile(r"frames? seen, "))
-    return int(said.inner_text().split()[0].replace(",", "")) if said.count() else 0
+    """Number of frames seen according to the board. It is read often while a stream runs, so without a search by role."""
+    said = page.evaluate("document.querySelector('.hl-board .hl-caption')?.innerText ?? ''")
+    found = re.match(r"([\d,]+) frames? seen, ", said)
+    return int(found[1].replace(",", "")) if found else 0
 
 
 def wait_frames(page, least):
@@ -53,19 +54,23 @@ def turns(page):
 
 
 def picture(canvas):
-    """Content of a canvas as text that changes with every pixel; figures out of view are not drawn."""
+    """A checksum of the content of a canvas; figures out of view are not drawn."""
     canvas.scroll_into_view_if_needed()
-    until(canvas.page, lambda: is_drawn(canvas), "the figure was not drawn")
-    return canvas.evaluate(
-        "node => (node.previousElementSibling ?? node).toDataURL()"
-    )  # input goes to a canvas above it
+    until(canvas.page, lambda: checksum(canvas), "the figure was not drawn")
+    return checksum(canvas)
 
 
-def is_drawn(canvas):
+def checksum(canvas):
+    """A number that depends on each pixel of a canvas and its place; 0 if nothing is drawn."""
     return canvas.evaluate("""input => {
-        const node = input.previousElementSibling ?? input;
-        const blank = Object.assign(document.createElement('canvas'), { width: node.width, height: node.height });
-        return node.toDataURL() !== blank.toDataURL();
+        const node = input.previousElementSibling ?? input; // input goes to a canvas above it
+        if (!node.width || !node.height) return 0;
+        const copy = new OffscreenCanvas(node.width, node.height).getContext('2d', { willReadFrequently: true });
+        copy.drawImage(node, 0, 0);
+        const pixels = new Uint32Array(copy.getImageData(0, 0, node.width, node.height).data.buffer);
+        let sum = 0;
+        for (const pixel of pixels) sum = (Math.imul(sum, 31) + pixel) | 0;
+        return sum;
     }""")
 
 
@@ -250,12 +255,13 @@ def test_webcam(open_page, playwright, tmp_path):
 
 
 def test_camera_refused_or_missing_is_explained(open_page, playwright):
+    access = "--use-fake-ui-for-media-stream"
     troubles = {
-        "--use-fake-device-for-media-stream": "Camera access was denied",  # there is one, but access is denied
-        "--use-fake-ui-for-media-stream": "No camera was found",  # allowed, but there is none
+        ("--use-fake-device-for-media-stream", f"{access}=deny"): "Camera access was denied",
+        (access,): "No camera was found",  # access is allowed, but there is none
     }
-    for flag, sentence in troubles.items():
-        other = launch(playwright, flag)
+    for flags, sentence in troubles.items():
+        other = launch(playwright, *flags)
         page = open_page(within=other)
         page.get_by_role("tab", name="Webcam").click()
         page.get_by_role("button", name="Start", exact=True).click()

@@ -42,7 +42,7 @@ def slider(page):
 
 def position(page):
     """Position in the run in seconds, as the page shows it."""
-    text = page.get_by_label("Stream clock").locator("span").inner_text()
+    text = page.locator(".hl-clock span").inner_text()
     whole = 0.0
     for part in text.split(":"):
         whole = whole * 60 + float(part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import sys
+from collections import defaultdict
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +26,20 @@ from hermes.pocket.model import build, save
 from hermes.policies import registry
 from hermes.serving.engine import Engine
 from ui.player.source import Source
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config, items):
+    """Distribute the files of browser tests among the others: a process that waits for a page leaves its core to another."""
+    if not hasattr(config, "workerinput"):
+        return
+    files = defaultdict(list)
+    for item in items:
+        files[item.path].append(item)
+    browser = [path for path in files if path.parent.name == "e2e"]
+    others = [path for path in files if path.parent.name != "e2e"]
+    places = {path: number / len(group) for group in (browser, others) for number, path in enumerate(group)}
+    items[:] = [item for path in sorted(places, key=places.__getitem__) for item in files[path]]
 
 
 def pytest_collection_finish():

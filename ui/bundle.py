@@ -9,8 +9,11 @@ from __future__ import annotations
 import base64
 from functools import cache
 from pathlib import Path
+from typing import Final
 
 STATIC = Path(__file__).parent / "static"
+FIRST: Final = ("page", "player", "chat", "controls", "board", "sizes")
+"""The style sheets of the first screen, in their order: `sizes` adapts the ones before it to narrow windows."""
 
 
 def script() -> str:
@@ -19,8 +22,9 @@ def script() -> str:
 
 
 def _styles() -> list[Path]:
-    """Return the style sheets. `page.css` comes first, because the others use its definitions."""
-    return sorted((STATIC / "css").glob("*.css"), key=lambda path: (path.stem != "page", path.stem))
+    """Return the style sheets, those of `FIRST` before the others: later rules override earlier ones."""
+    paths = {path.stem: path for path in (STATIC / "css").glob("*.css")}
+    return [paths[name] for name in (*FIRST, *sorted(paths.keys() - set(FIRST)))]
 
 
 def font() -> bytes:

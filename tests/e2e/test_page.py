@@ -188,7 +188,7 @@ def test_pause_resume_stop_restart_and_change_settings(open_page):
     expect(controls.get_by_role("status")).not_to_be_empty()
     expect(page.locator(".hl-about-policy")).to_contain_text("Sliding window")
     legend = page.locator(".hl-legend")
-    expect(legend).to_contain_text("Every layer")
+    expect(legend).to_contain_text("All layers")
     expect(legend).not_to_contain_text("Sensory")
     colour = page.evaluate("getComputedStyle(document.querySelector('.hl-swatch-3')).backgroundColor")
     tiers = page.evaluate(

@@ -42,8 +42,8 @@ def shipped_label(name: str) -> str:
     model = shipped_models().get(name)
     if model is None:
         return name
-    pictures = "in camera pictures and videos" if model.knowledge.pictures else "in the bundled clips"
-    return f"{model.title} · knows {model.knowledge.subject} {pictures} · ships with the demo"
+    pictures = "on camera and in videos" if model.knowledge.pictures else "in the bundled clips"
+    return f"{model.title} · {model.knowledge.subject} {pictures}"
 
 
 def label(model: Listed, *, measured: bool = True) -> str:

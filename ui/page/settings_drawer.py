@@ -206,7 +206,7 @@ class SettingsDrawer:
 def _policy_description(policy: Any) -> str:
     """Return HTML: what a policy keeps, how close it is to its publication, its requirements, and the citation."""
     needs = f" Needs {policy.needs}." if policy.needs else ""
-    citation = f" ({html.escape(policy.citation)})" if policy.citation else ""
+    citation = f" Source: {html.escape(policy.citation)}." if policy.citation else ""
     return (
         f'<p class="hl-message"><strong>{html.escape(policy.title)}</strong> ({html.escape(policy.badge)}). '
         f"{html.escape(policy.about + needs)}{citation}</p>"

@@ -63,4 +63,5 @@ class Questions:
         """Return the note on what the model knows of the source, before and while it plays."""
         if self._state.chosen.kind == "run":
             return None
-        return self.advice(self._state.chosen) or self.advice(self._state.playing)
+        playing = self._state.playing
+        return self.advice(self._state.chosen) or (self.advice(playing) if playing.kind != "run" else None)

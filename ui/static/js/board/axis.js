@@ -10,7 +10,7 @@ const NEAR = 6;
 /** Margins of the figures that share a time axis. */
 export function margins(width) {
   const narrow = width < 620;
-  return { narrow, left: narrow ? 16 : 132, right: narrow ? 62 : 150 };
+  return { narrow, left: narrow ? 16 : 132, right: narrow ? 66 : 150 };
 }
 
 /** Draw ticks and clock times of a window at height `y`, at most about `most` of them. */

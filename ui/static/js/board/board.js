@@ -1,30 +1,28 @@
 // The memory board: keeps the state, lays out the figures and redraws them when something changed. A figure is {ui, layout,
 // height, draw, mark?, hit?, note?, click?, table?, ready?}. `draw` paints the figure; `mark` paints cursor and selection on an
 // overlay canvas, so that hovering does not repaint the figure.
-import { TIERS, apply, axisFrames, emptyState, layerNumber, seenColumns } from "./codec.js";
+import { apply, axisFrames, emptyState, seenColumns } from "./codec.js";
 import { makeAnswers } from "./answers.js";
 import { buildBoard } from "./elements.js";
 import { makeRequests } from "./requests.js";
 import { connectExports } from "./exports.js";
 import { boardFigures } from "./figures.js";
 import { connectInput } from "./interaction.js";
-import { h, radioKeys, setText } from "../shared/dom.js";
-import { bytes, clock, percent, shortNumber, whole } from "../shared/format.js";
-import { MODES, describeStart } from "./layers.js";
+import { radioKeys, setText } from "../shared/dom.js";
+import { clock } from "../shared/format.js";
+import { MODES } from "./layers.js";
 import { picturesThatFit } from "./film.js";
 import { readWord } from "../chat/word_attention.js";
 import { readPalette } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
 import { connectTables } from "./tables.js";
-import { TIER_WORDS, describeBoard, describeReading, frameTime } from "./descriptions.js";
+import { frameTime } from "./descriptions.js";
+import { makePainter, tallScreen } from "./painter.js";
+import { makeTexts } from "./texts.js";
 import { describeWindow, fitWindow, grownAxis, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
 
 /** Parts of a message that require a repaint. */
 const DRAWN = ["meta", "columns", "held", "history", "events", "answer", "thumbs", "scores", "film", "marks"];
-/** The server sends scores and pictures for figures within this many pixels of the window. */
-const NEAR = 300;
-/** Screens of at least this height show all strips of the filmstrip and taller figures. */
-const TALL_SCREEN = "(min-height: 800px)";
 const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 
 /**
@@ -32,7 +30,6 @@ const reducedMotion = () => matchMedia("(prefers-reduced-motion: reduce)").match
  * details. `served`: whether a server answers other requests. Returns {receive, acknowledged, wanted, detail, show, layer}.
  */
 export function mountBoard(element, beside, bus, send, served = true) {
-  const tallScreen = matchMedia(TALL_SCREEN);
   let mounted = false;
   const ui = buildBoard(bus, () => mounted && repaint(), served);
   element.replaceChildren(ui.root);
@@ -40,12 +37,10 @@ export function mountBoard(element, beside, bus, send, served = true) {
   const view = {
     state: emptyState(), palette: readPalette(ui.memory), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
     frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, word: null, images, earlier: false,
-    tall: tallScreen.matches,
+    tall: tallScreen().matches,
   };
   const pictures = new Map();
   const answers = makeAnswers();
-  let scheduled = false;
-  let shownAnswer = null;
   let pendingRequest = null; // a view requested before the first frame
 
   function images(frame) {
@@ -59,152 +54,10 @@ export function mountBoard(element, beside, bus, send, served = true) {
     return image.complete && image.naturalWidth ? image : null;
   }
 
+  const { repaint, schedule, paint, watch } = makePainter(view, ui);
   const requests = makeRequests(view, ui, { send, repaint, announce: (text) => setText(ui.live, text) });
+  const { updateText, showAnswer, showNote, updateLegends } = makeTexts(view, ui, { bus, answers, requests });
   const figures = boardFigures(view, ui, { open, pickLayer, pickPatch: requests.pickPatch });
-
-  // Painting -------------------------------------------------------------------------------------------------------
-
-  function repaint(only = null) {
-    for (const figure of figures) figure.dirty ||= only === null || only.includes(figure.ui.name);
-    schedule();
-  }
-
-  function schedule() {
-    if (scheduled) return;
-    scheduled = true;
-    requestAnimationFrame(() => {
-      scheduled = false;
-      if (!document.hidden) paint();
-    });
-  }
-
-  function paint() {
-    const empty = !view.state.meta || !view.state.frames;
-    for (const part of [ui.root, ui.memory]) part.classList.toggle("is-empty", empty);
-    if (empty) return;
-    ui.answer.empty.hidden = Boolean(view.state.answer);
-    for (const figure of figures) figure.inView ??= isNear(figure.ui.box); // measured for all before any layout
-    for (const figure of figures) {
-      const shown = !figure.ready || figure.ready();
-      figure.ui.box.hidden = !shown;
-      if (!shown) continue;
-      if (figure.dirty) paintFigure(figure);
-      if (figure.at) paintOverlay(figure);
-    }
-  }
-
-  function isNear(box) {
-    const { top, bottom } = box.getBoundingClientRect();
-    return top < innerHeight + NEAR && bottom > -NEAR;
-  }
-
-  function paintFigure(figure) {
-    const width = figure.ui.box.clientWidth;
-    if (!width) return;
-    figure.at = figure.layout(width, view);
-    view.ratio = Math.min(3, window.devicePixelRatio || 1);
-    const tall = figure.height(figure.at);
-    figure.ui.canvas.style.height = `${tall}px`; // reserves the space, to avoid layout shifts
-    figure.dirty = false;
-    const ctx = fit(figure.ui.canvas, width, tall);
-    figure.draw(ctx, figure.at, view);
-    figure.marked = null;
-  }
-
-  function fit(canvas, width, tall) {
-    const size = [Math.round(width * view.ratio), Math.round(tall * view.ratio)];
-    if (canvas.width !== size[0] || canvas.height !== size[1]) {
-      [canvas.width, canvas.height] = size;
-      canvas.style.height = `${tall}px`;
-    }
-    const ctx = canvas.getContext("2d");
-    ctx.setTransform(view.ratio, 0, 0, view.ratio, 0, 0);
-    ctx.clearRect(0, 0, width, tall);
-    return ctx;
-  }
-
-  function paintOverlay(figure) {
-    if (!figure.mark) return;
-    const marks = JSON.stringify([view.cursor, view.selected, view.hoverPatch, view.hoverMoment]);
-    if (figure.marked === marks) return;
-    figure.marked = marks;
-    figure.mark(fit(figure.ui.overlay, figure.ui.box.clientWidth, figure.height(figure.at)), figure.at, view);
-  }
-
-  // Text -----------------------------------------------------------------------------------------------------------
-
-  function updateText() {
-    const { state } = view;
-    if (!state.meta) return;
-    setText(ui.caption, describeBoard(state));
-    ui.caption.title = ui.caption.textContent; // narrow boards cut it off
-    setText(ui.zoom.description, describeWindow(view.window, state.film?.size ?? 1));
-    const m = state.meters;
-    if (m) {
-      ui.meter("tokens", `${whole(m.kept)} / ${whole(m.seen)}`, "tokens kept of those seen, per layer");
-      ui.meter("cache", bytes(m.cache), `a full cache would take ${bytes(m.full)}`);
-      ui.meter("ingest", m.fps > 0 ? `${shortNumber(m.fps)} fps` : "–", "frames that the model processes per second");
-      ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "from the last question to the first token of its answer");
-      ui.meter("dropped", whole(m.dropped), m.skipped ? `camera frames missed, and ${whole(m.skipped)} frames unreadable` : "camera frames missed");
-    }
-    showNote();
-    showAnswer();
-  }
-
-  /** Show the last answer and its verdict, or none. */
-  function showAnswer() {
-    const { state } = view;
-    setText(ui.answer.text, state.answer ? describeReading(state) : "");
-    if (shownAnswer === state.answer) return;
-    shownAnswer = state.answer;
-    view.earlier = state.answer !== answers.newest();
-    ui.answer.asked.replaceChildren(...(state.answer ? [`${state.answer.question} `, h("strong", {}, state.answer.answer)] : []));
-    ui.answer.peaks.replaceChildren(...(state.answer?.peaks ?? []).map(peak));
-    ui.evidence.show(state.answer);
-    requests.answerChanged();
-  }
-
-  /** Update the sentence below the heatmap: what the colours mean, or that the start of the stream is kept, which the glossary explains. */
-  function showNote() {
-    const { start, meta } = view.state;
-    const kept = view.mode === "kept" && !view.word ? describeStart(view.state) : "";
-    const word = view.word && (view.word.heads > 1 ? "Attention while this word was written, one line per head." : "Mean attention over heads while this word was written.");
-    setText(ui.layers.note.text, word || kept || MODES[view.mode].note);
-    ui.layers.note.text.title = kept && start.ratio ? `A token there gets up to ${start.ratio}× the guidance attention of another token (layer ${layerNumber(meta, start.ratio_layer)}).` : "";
-    ui.layers.note.why.hidden = !kept;
-  }
-
-  /** A button for one of the most attended frames; it seeks to the frame. */
-  function peak({ frame, share, jpeg }) {
-    const seconds = frameTime(view.state, frame);
-    const name = `Frame at ${clock(seconds, true)}`;
-    return h("li", {}, h("button", { type: "button", title: "Show it on the board", onclick: () => bus.publish("goto", seconds) },
-      jpeg ? h("img", { src: `data:image/jpeg;base64,${jpeg}`, alt: name }) : h("span", { class: "hl-clip-blank" }),
-      h("strong", {}, percent(share)), h("span", {}, clock(seconds, true))));
-  }
-
-  /** Update legend, scale and lists of layers, which depend on tiers, layers and mode only. */
-  function updateLegends() {
-    const { meta } = view.state;
-    if (!meta) return;
-    ui.legend.replaceChildren(...meta.groups.map((tier) => h("li", {}, h("span", { class: `hl-swatch hl-swatch-${tier}` }),
-      h("span", {}, h("strong", {}, TIERS[tier][0].toUpperCase() + TIERS[tier].slice(1)), h("small", {}, ` ${TIER_WORDS[tier]}`)))));
-    const mode = view.word ? "answer" : view.mode;
-    const ends = view.word ? ["0", "max"] : MODES[mode].ends(meta);
-    const unit = view.word ? `share of the attention while “${view.word.text}” was written, one line per head` : MODES[mode].unit;
-    ui.layers.scale.title = unit;
-    ui.layers.scale.replaceChildren(ends[0], h("span", { class: `hl-ramp hl-ramp-${mode}` }), ends[1],
-      h("span", { class: "hl-unit" }, unit));
-    ui.layers.panel.layer.replaceChildren(...[...Array(meta.layers).keys()].map((layer) => h("option", { value: layer },
-      `Layer ${layerNumber(meta, layer)}${meta.tiered ? ` · ${TIERS[meta.tiers[layer]]}` : ""}`)));
-    if (view.selected) ui.layers.panel.layer.value = String(view.selected.layer);
-    requests.fillRows();
-    ui.retention.fade.forEach(({ node, table, tools }, tier) => {
-      node.hidden = !meta.groups.includes(tier);
-      if (node.hidden && !table.hidden) tools.table.click();
-    });
-    for (const part of [ui.root, ui.memory]) part.classList.toggle("is-untiered", !meta.tiered);
-  }
 
   // Words of an answer ---------------------------------------------------------------------------------------------
 
@@ -388,38 +241,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     updateText();
     repaint();
   });
-  const resized = new ResizeObserver(() => repaint());
-  for (const part of [ui.root, ui.memory]) resized.observe(part);
-  tallScreen.addEventListener("change", () => {
-    view.tall = tallScreen.matches;
-    repaint();
-  });
-  const observer = new IntersectionObserver((entries) => {
-    for (const entry of entries) figures.find((figure) => figure.ui.canvas === entry.target).inView = entry.isIntersecting;
-    schedule();
-    reportWanted();
-  }, { rootMargin: `${NEAR}px` });
-  figures.forEach((figure) => observer.observe(figure.ui.canvas));
-  new MutationObserver(() => {
-    view.palette = readPalette(ui.memory);
-    repaint();
-  }).observe(document.body, { attributes: true, attributeFilter: ["class"] });
-  document.addEventListener("visibilitychange", () => document.hidden || schedule());
-  addEventListener("beforeprint", () => { // print all figures, those of all tabs
-    document.body.classList.add("hl-printing");
-    for (const figure of figures) {
-      figure.inView = true;
-      figure.dirty = true;
-    }
-    paint();
-  });
-  addEventListener("afterprint", () => { // check again which ones are in view
-    document.body.classList.remove("hl-printing");
-    for (const { ui: { canvas } } of figures) {
-      observer.unobserve(canvas);
-      observer.observe(canvas);
-    }
-  });
+  watch(figures, reportWanted);
   mounted = true;
 
   return {

@@ -2,7 +2,7 @@
 // A message is a key frame (`base` is null) or a difference to the message numbered `base`.
 
 /** Names of the tiers; the last one is for policies without tiers. */
-export const TIERS = ["sensory", "working", "long-term", "every layer"];
+export const TIERS = ["sensory", "working", "long-term", "all layers"];
 
 /** Byte of a cell without a score. */
 export const NO_SCORE = 255;

@@ -226,7 +226,7 @@ function makeRetention() {
   });
   const fade = TIERS.map((name, tier) => makeFigure(`fade${tier}`, {
     title: `Retention, ${name}`, text: "",
-    label: `How much of each frame ${["sensory memory", "working memory", "long-term memory", "every layer"][tier]} held over stream time`,
+    label: `How much of each frame ${["sensory memory", "working memory", "long-term memory", "all layers"][tier]} held over stream time`,
   }));
   fade.forEach((figure, tier) => {
     figure.node.querySelector("h3").replaceWith(h("h4", { class: "hl-trio-name" }, h("span", { class: `hl-swatch hl-swatch-${tier}` }), TIERS[tier]));

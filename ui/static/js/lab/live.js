@@ -49,7 +49,7 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
     ...(i < 2 ? [] : [option("", "none")]), ...grouped(policies).map(([label, members]) => h("optgroup", { label }, members.map((policy) => option(policy.name, policy.title)))),
   ], policies.some((policy) => policy.name === START[i]) ? START[i] : ""));
   const [clipLabel, clip] = select("Clip", clips.map((one) => option(one.id, `${one.title} (${clock(one.seconds)})`)), clips[0]?.id);
-  const [budgetLabel, budget] = select("Budget", budgets.map((count) => option(String(count), `${whole(count)} tokens per layer`)), "128");
+  const [budgetLabel, budget] = select("Budget per layer", budgets.map((count) => option(String(count), `${whole(count)} tokens`)), "128");
   const [speedLabel, speed] = select("Speed", SPEEDS.map(([value, text]) => option(String(value), text)), "4");
   const main = h("button", { type: "button", class: "hl-button is-main", onclick: press }, icon("play"), h("span", {}, "Run"));
   const end = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => act("end") }, icon("stop"), h("span", {}, "End"));

@@ -118,6 +118,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
   /** Called when another tab was selected: pause or stop what the previous tab showed. */
   function moved(from) {
     const kind = source.kind();
+    if (from !== kind) ui.notes.hidden = true; // about the previous source
     if (from === "run" && kind !== "run" && view.run && view.state === "playing") act("pause");
     if (kind === "clip" || kind === "camera") act("choose", source.target()); // the chat suggests questions that fit
     if (kind !== "camera" && camera.on) {

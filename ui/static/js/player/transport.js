@@ -79,7 +79,7 @@ export function makeTransport({ planned, press, pace }) {
       drawSpeeds(run, view.speed);
       setText(time.firstChild, clock(here ? view.position ?? view.clock : NaN, true));
       setText(time.lastChild, here && view.duration ? ` / ${clock(view.duration)}` : "");
-      setText(line, view.waiting && !run ? "In the queue" : here || view.loading ? stateLine(view, planned) : "Ready");
+      setText(line, view.waiting && !run ? "In the queue" : here || view.loading ? stateLine(here ? view : { ...view, run: null }, planned) : "Ready");
       const share = here && view.duration ? Math.min(1, (view.clock || 0) / view.duration) : 0;
       progress.firstChild.style.transform = `scaleX(${Number.isFinite(share) ? share : 0})`;
       progress.hidden = run && Boolean(view.run); // the slider shows the progress

@@ -12,7 +12,7 @@ import { describeHistory, describeMerges, heldSteps, patchScore, readHistory, sc
 import { describePatch, heldPatches, movePatch, patchValues, readFrame, tableMinis } from "../js/board/patches.js";
 import { makeDetails, TIMEOUT_MS } from "../js/board/details.js";
 import { tableRetention } from "../js/board/retention.js";
-import { answerFrom } from "../js/board/saved.js";
+import { answerFrom } from "../js/page/saved_board.js";
 import { survival } from "../js/board/survival.js";
 import { svgPen } from "../js/board/svg.js";
 import { rampColour } from "../js/shared/palette.js";

@@ -7,7 +7,7 @@ import { cellValue, splitOf } from "../js/board/layers.js";
 import { evidenceSpans } from "../js/board/axis.js";
 import { noteOfCell } from "../js/board/descriptions.js";
 import { readProfile, readShare } from "../js/board/codec.js";
-import { readingRows } from "../js/board/answer_attention.js";
+import { readingRows } from "../js/chat/answer_attention.js";
 
 const base64 = (bytes) => Buffer.from(bytes).toString("base64");
 

@@ -4,7 +4,7 @@ import { describeEvictions, drawEvictions, hitEvictions, layoutEvictions, tableE
 import { drawLayers, hitLayers, layoutLayers, markLayers, tableLayers } from "./layers.js";
 import { describeMoment, drawHistory, hitHistory, layoutHistory, markHistory, tableHistory } from "./token_history.js";
 import { describePatch, drawMinis, drawPicture, heldPatches, hitMinis, hitPicture, layoutMinis, layoutPicture, markPicture, tableMinis, tablePatches } from "./patches.js";
-import { describeRead, drawReading, hitReading, layoutReading, markReading, tableReading } from "./answer_attention.js";
+import { describeRead, drawReading, hitReading, layoutReading, markReading, tableReading } from "../chat/answer_attention.js";
 import { describeRetention, drawRetention, hitRetention, layoutRetention, markRetention, tableRetention } from "./retention.js";
 import { describeAge, drawSurvival, hitSurvival, layoutSurvival, tableSurvival } from "./survival.js";
 import { describeTimeline, drawTimeline, hitTimeline, layoutTimeline, markTimeline, tableTimeline } from "./timeline.js";

@@ -14,7 +14,7 @@ import { giveIdentity } from "./identity.js";
 import { mountMemoryControls } from "./memory_controls.js";
 import { mountPolicySettings } from "./policy_settings.js";
 import { makeSettingsDrawer } from "./settings_drawer.js";
-import { openSaved as openSavedBoard } from "../board/saved.js";
+import { openSaved as openSavedBoard } from "./saved_board.js";
 import { makeViews, viewOf } from "./views.js";
 
 const bus = makeBus();

@@ -1,10 +1,10 @@
 // The attention of the last answer on the frames, by layer or by head, with the mean over all layers above.
-import { axisFrames, fromBase64, layerNumber, readProfile, readShare, secondsOf, tierRuns } from "./codec.js";
-import { drawSwatch, drawTimeAxis, outlineEvidence } from "./axis.js";
+import { axisFrames, fromBase64, layerNumber, readProfile, readShare, secondsOf, tierRuns } from "../board/codec.js";
+import { drawSwatch, drawTimeAxis, outlineEvidence } from "../board/axis.js";
 import { cellPicture, putCell, rowLayout } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba } from "../shared/palette.js";
-import { frameScale, grownAxis } from "./zoom.js";
+import { frameScale, grownAxis } from "../board/zoom.js";
 
 const PROFILE = 52;
 const AXIS = 20;

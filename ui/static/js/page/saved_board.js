@@ -1,5 +1,5 @@
 // The board in a saved page: one moment, without a server. The page contains the replies to the board's requests.
-import { mountBoard } from "./board.js";
+import { mountBoard } from "../board/board.js";
 import { makeBus } from "../shared/dom.js";
 
 /** Return the stored reply to a request, or an error message if the page does not contain it. */

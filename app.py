@@ -1,7 +1,6 @@
 """Start the page.
 
-Every flag has an equivalent environment variable (HERMES_MODEL for --model …), for environments without a command line
-such as Spaces.
+Every flag has an environment variable (HERMES_MODEL for --model …), for environments without a command line like Spaces.
 """
 
 from __future__ import annotations
@@ -12,23 +11,17 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-logger = logging.getLogger("hermes.app")
-FORMAT = "%(levelname)s %(name)s: %(message)s"
-"""Format of the log."""
-
 if find_spec("gradio") is None:
     sys.exit("hermes: error: The page needs gradio, which is not installed: pip install -r requirements.txt")
 
+if __name__ == "__main__" and not {"-h", "--help"} & set(sys.argv):  # the imports take seconds
+    print("Loading the page. This takes up to a minute on a slow machine.", flush=True)  # noqa: T201
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-if __name__ == "__main__" and not {"-h", "--help"} & set(sys.argv):  # the imports below take seconds
-    logging.basicConfig(level=logging.INFO, format=FORMAT)
-    logger.info("Loading the page. This takes up to a minute on a slow machine.")
-
 # Leave one core to the server and the browser: model threads that wait for a busy core slow inference down many times.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 
-from ui import zerogpu  # noqa: E402
+from ui import zerogpu
 
 zerogpu.prepare()  # before any import of torch
 
@@ -44,6 +37,8 @@ from ui.page.page import build  # noqa: E402
 from ui.process import prepare_process  # noqa: E402
 from ui.visitors.files import server_folder  # noqa: E402
 
+logger = logging.getLogger("hermes.app")
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Build the page and serve it until interrupted.
@@ -52,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
         The exit code: 0, or 2 if the page cannot start with these flags (with a one-line message on standard error).
     """
     flags = parse(arguments)
-    logging.basicConfig(level=logging.INFO, format=FORMAT)
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for name in ("httpx", "mcp"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:  # before anything is loaded in the background

@@ -36,6 +36,8 @@ def open_live(page):
     """Show Compare in place of the stream, and its tab for live comparisons."""
     page.get_by_role("button", name="Compare", exact=True).click()
     lab = lab_of(page)
+    if page.viewport_size["width"] <= 640:
+        lab.get_by_role("button", name="More controls").click()
     lab.get_by_role("tab", name="Live").click()
     return lab
 

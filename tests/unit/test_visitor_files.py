@@ -45,7 +45,7 @@ def test_visitors_are_apart_counted_and_freed(make_visitor, tmp_path):
     assert one.stream is None
     registry.close("a")
     assert len(registry) == 1
-    assert registry.sweep(time.monotonic() + 59) == 0
+    assert registry.sweep(time.monotonic() + 30) == 0
     assert registry.sweep(time.monotonic() + 61) == 1
     assert len(registry) == 0
 

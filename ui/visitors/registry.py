@@ -6,20 +6,20 @@ it finds its stream, memory and chat again after a reconnect. A page that is clo
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hermes.errors import HermesError
-from hermes.host_memory import trim
 from ui.untrusted import display_name
 from ui.visitors.connections import Connections
+from ui.visitors.places import VisitorPlace, close_all, pause_if_away, run_apart
+from ui.visitors.received_uploads import drop_oldest_uploads, move_upload, rename_upload
 
 if TYPE_CHECKING:
     from ui.visitors.autosave import Autosave
@@ -30,8 +30,6 @@ logger = logging.getLogger(__name__)
 CONNECTION_SECONDS = 2.0
 """How long the first event of a page waits for the page's connection, which can arrive later."""
 MOST_WAITING = 4
-SWEEP_SECONDS = 5.0
-"""How long a sweep waits for a visitor to pause or close. It then continues in the background."""
 PAUSE_SECONDS = 3.0
 """A stream pauses after its page has been disconnected for this long. A reload or reconnect takes less."""
 
@@ -61,31 +59,6 @@ class Quota:
     upload_mb: int = 200
 
 
-@dataclass
-class _Place:
-    """The place of a visitor.
-
-    Attributes:
-        visitor: The visitor.
-        client: Network address of the visitor.
-        heard: Time of the last event from its page.
-        dropped: Time at which its last connection ended; None while it is connected.
-        left: Time at which its page was closed or reloaded; None if it has connected since.
-        paused: Whether its stream was paused because the connection was lost.
-        guest: The visitor that replaces it during a lesson.
-        switching: Held while the stream is paused or resumed because of a guest or the connection.
-    """
-
-    visitor: Visitor
-    client: str
-    heard: float
-    dropped: float | None = None
-    left: float | None = None
-    paused: bool = False
-    guest: Visitor | None = None
-    switching: threading.Lock = field(default_factory=threading.Lock)
-
-
 class Sessions:
     """The registry of visitors. Thread-safe."""
 
@@ -111,7 +84,7 @@ class Sessions:
         self._make = make
         self.upload_root = upload_root.resolve()
         self._autosave = autosave
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, VisitorPlace] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str | None) -> Visitor:
@@ -159,7 +132,7 @@ class Sessions:
             place.heard = time.monotonic()
             return place.visitor
 
-    def _place(self, key: str | None) -> _Place:
+    def _place(self, key: str | None) -> VisitorPlace:
         if not key:
             raise HermesError("This is only available from the page.")
         with self._lock:
@@ -184,7 +157,7 @@ class Sessions:
                     client = self.connections.client(key) if self.connections is not None else ""
                     now = time.monotonic()
                     live = self.connections is None or self.connections.is_live(key)  # it may have ended meanwhile
-                    place = self._places[key] = _Place(visitor, client, now, None if live else now)
+                    place = self._places[key] = VisitorPlace(visitor, client, now, None if live else now)
                 else:
                     surplus.append(visitor)  # another event of the page created it first
         except BaseException:
@@ -192,7 +165,7 @@ class Sessions:
             raise
         finally:
             if surplus:
-                _close_all(surplus)
+                close_all(surplus)
         return place
 
     def _check_room(self, key: str) -> list[str]:
@@ -256,7 +229,7 @@ class Sessions:
             place.dropped = place.left = since
             pausing, place.paused = not place.paused, True
         if pausing:
-            _pause(place)  # at once, so that others can take the live slot
+            pause_if_away(place)  # at once, so that others can take the live slot
         return since
 
     def close_unless_back(self, key: str, since: float | None) -> None:
@@ -264,7 +237,7 @@ class Sessions:
         with self._lock:
             place = self._places.get(key)
             visitors = self._pop(key) if place is not None and since is not None and place.left == since else []
-        _close_all(visitors)
+        close_all(visitors)
 
     def disconnected(self, key: str) -> None:
         """Handle the end of a page's last connection. `sweep` pauses the stream soon, and closes it later."""
@@ -336,21 +309,15 @@ class Sessions:
         """
         with self._lock:
             place = self._places.get(key or "")
-        real = Path(path).resolve()
-        if not real.is_relative_to(self.upload_root) or not real.is_file():
-            raise HermesError("A file can only be uploaded from the page.")
-        if place is None:
-            real.unlink(missing_ok=True)  # it has no owner
-            raise HermesError("A file can only be uploaded from the page.")
-        try:
-            stored = str(place.visitor.files.take(real))
-        except HermesError:
-            real.unlink(missing_ok=True)
-            raise
-        with contextlib.suppress(OSError):
-            real.parent.rmdir()
-        self._keep(place.visitor, stored, display_name(real.name))
-        return stored
+        visitor = place.visitor if place is not None else None
+        stored = move_upload(visitor, path, self.upload_root)
+        assert visitor is not None  # noqa: S101 - `move_upload` refuses None
+        with self._lock:
+            visitor.uploads[str(stored)] = display_name(stored.name)
+            dropped = drop_oldest_uploads(visitor, self.quota.uploads)
+        for old in dropped:
+            visitor.files.remove(old)
+        return str(stored)
 
     def take_upload(self, key: str | None, path: str, name: str) -> None:
         """Set the display name of an uploaded file.
@@ -358,26 +325,13 @@ class Sessions:
         Raises:
             HermesError: The file was not uploaded by this visitor.
         """
-        visitor = self.own(key)
-        if path not in visitor.uploads or not visitor.files.owns(Path(path)):
-            raise HermesError("This file was not uploaded here. Choose it again.")
-        if name := display_name(name):
-            visitor.uploads[path] = name
-
-    def _keep(self, visitor: Visitor, path: str, name: str) -> None:
-        with self._lock:
-            visitor.uploads[path] = name
-            older = list(visitor.uploads)[: -self.quota.uploads]
-            for old in older:
-                del visitor.uploads[old]
-        for old in older:
-            visitor.files.remove(Path(old))
+        rename_upload(self.own(key), path, name)
 
     def close(self, key: str | None) -> None:
         """Close the visitor of a tab: free its stream, delete its files and its saved stream."""
         with self._lock:
             visitors = self._pop(key or "")
-        _close_all(visitors)
+        close_all(visitors)
 
     def _pop(self, key: str) -> list[Visitor | None]:
         """Remove a visitor's place and return the visitors to close. The lock is held."""
@@ -413,7 +367,9 @@ class Sessions:
                 or (place.dropped is not None and now - place.dropped > self.quota.grace_seconds)
             ]
             gone = [self._pop(key) for key in over]  # with the lock, so that none of them returns meanwhile
-        _apart([partial(_pause, place) for place in pausing] + [partial(_close_all, visitors) for visitors in gone])
+        run_apart(
+            [partial(pause_if_away, place) for place in pausing] + [partial(close_all, visitors) for visitors in gone]
+        )
         return len(gone)
 
     def keep_sweeping(self, stop: threading.Event, every: float = 1.0) -> None:
@@ -427,30 +383,3 @@ class Sessions:
                     logger.exception("Could not close a visitor")
 
         threading.Thread(target=loop, name="idle sweep", daemon=True).start()
-
-
-def _pause(place: _Place) -> None:
-    """Pause the stream of a visitor whose page is away, unless it has reconnected meanwhile."""
-    with place.switching:
-        if place.paused:
-            (place.guest or place.visitor).disconnect()
-
-
-def _apart(actions: Sequence[Callable[[], None]]) -> None:
-    """Run actions on several visitors in a thread each. One that takes long, or fails, does not hold up the others."""
-    threads = [threading.Thread(target=action, name="leave a visitor", daemon=True) for action in actions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(SWEEP_SECONDS)
-
-
-def _close_all(visitors: Iterable[Visitor | None]) -> None:
-    """Close visitors. An error in one does not keep the others open."""
-    for visitor in visitors:
-        try:
-            if visitor is not None:
-                visitor.close()
-        except Exception:
-            logger.exception("Could not close a visitor")
-    trim()

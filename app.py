@@ -29,8 +29,9 @@ from gradio.utils import get_upload_folder  # noqa: E402
 
 from hermes.errors import HermesError  # noqa: E402
 from hermes.policies.listing import PolicyListing  # noqa: E402
-from hermes.serving.engine import Engine  # noqa: E402
+from hermes.serving.interface import StreamEngine  # noqa: E402
 from ui.address import Address, find_address  # noqa: E402
+from ui.engines import running_engine  # noqa: E402
 from ui.flags import agree_to_download, check, parse, read_options  # noqa: E402
 from ui.options import Options  # noqa: E402
 from ui.page.page import build  # noqa: E402
@@ -50,16 +51,14 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
     for name in ("httpx", "mcp"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    try:  # before anything is loaded in the background
+    try:
         check(flags)
         agree_to_download(flags.model, yes=flags.yes)
         address = find_address(flags.host, flags.port, explicit=flags.port_given)
-    except HermesError as error:
-        sys.stderr.write(f"hermes: error: {error}\n")
-        return 2
-    try:
-        with server_folder(Path(get_upload_folder())):
-            return _serve(read_options(flags), flags.streams, address, share=flags.share)
+        options = read_options(flags)
+        # The engine first: Ray cannot use the folder's long path for its sockets.
+        with running_engine(flags, options) as engine, server_folder(Path(get_upload_folder())):
+            return _serve(engine, options, address, share=flags.share)
     except HermesError as error:
         sys.stderr.write(f"hermes: error: {error}\n")
         return 2
@@ -67,9 +66,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
 
 
-def _serve(options: Options, streams: int, address: Address, *, share: bool) -> int:
+def _serve(engine: StreamEngine, options: Options, address: Address, *, share: bool) -> int:
     """Serve the page until interrupted, and return the exit code."""
-    engine = Engine(max_streams=streams, max_pixels=options.max_pixels)
     try:
         page = build(engine, PolicyListing(), options)
         logger.info("Open %s", address)
@@ -79,8 +77,6 @@ def _serve(options: Options, streams: int, address: Address, *, share: bool) -> 
     except OSError as error:  # another program took the port after the check
         sys.stderr.write(f"hermes: error: The page cannot be served at {address}: {error}\n")
         return 2
-    finally:
-        engine.close()
     return 0
 
 

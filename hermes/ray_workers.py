@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import re
+import signal
 import socket
 import sys
+import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -13,6 +16,8 @@ from types import TracebackType
 from typing import Any, Final, Protocol
 
 from hermes.errors import FailedError, HermesError
+
+logger = logging.getLogger(__name__)
 
 TESTED: Final = "2.60.0"
 """Version of Ray that the tests run with."""
@@ -29,6 +34,52 @@ class Worker(Protocol):
         """Do a job and yield its results."""
 
 
+class ActorLostError(HermesError):
+    """An actor has ended, because its process, its machine or the connection to it failed."""
+
+
+class RayActor:
+    """An object in an actor. Thread-safe."""
+
+    def __init__(self, ray: Any, handle: Any) -> None:
+        """Call the object of `handle`."""
+        self._ray = ray
+        self._handle = handle
+
+    def begin(self, method: str, *arguments: Any) -> Any:
+        """Start a call, and return its reference for `result`."""
+        return getattr(self._handle, method).remote(*arguments)
+
+    def result(self, reference: Any, timeout: float) -> Any:
+        """Wait for the result of a call, at most `timeout` seconds.
+
+        Raises:
+            ActorLostError: The actor has ended.
+            TimeoutError: The result did not arrive in time.
+            Exception: From the method.
+        """
+        errors = self._ray.exceptions
+        try:
+            return self._ray.get(reference, timeout=timeout)
+        except errors.RayTaskError as error:
+            raise error.cause from None
+        except (errors.RayActorError, errors.ObjectLostError) as error:
+            raise ActorLostError(_first_line(error)) from None
+        except errors.GetTimeoutError:
+            raise TimeoutError("The actor did not respond in time.") from None
+
+    def call(self, method: str, *arguments: Any, timeout: float) -> Any:
+        """Call a method and wait for its result; see `result` for the errors."""
+        return self.result(self.begin(method, *arguments), timeout)
+
+    def kill(self) -> None:
+        """End the actor. Does nothing if it has ended, or if the connection to the cluster has."""
+        try:
+            self._ray.kill(self._handle)
+        except Exception:
+            logger.debug("an actor could not be ended", exc_info=True)
+
+
 class RayCluster:
     """A connection to a Ray cluster, or a cluster on this machine that ends with the connection."""
 
@@ -36,17 +87,19 @@ class RayCluster:
         """Connect.
 
         Args:
-            address: Address of a cluster ("auto", "ray://host:10001"); empty: start one on this machine.
+            address: Address of a cluster ("auto", "ray://host:10001"); "local" or empty: start one on this machine.
             cpus: Cores of a new cluster; None: all.
 
         Raises:
             HermesError: Ray is not installed.
             FailedError: The cluster cannot be reached or started.
         """
+        address = "" if address == "local" else address
         _check_reachable(address)
         # Read when Ray is imported.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+        os.environ.setdefault("RAY_worker_niceness", "0")  # by default actors yield to every other process
         try:
             import ray  # noqa: PLC0415 - optional
         except ImportError as error:
@@ -54,6 +107,7 @@ class RayCluster:
                 f"Ray is not installed. Install the tested version: pip install ray=={TESTED}, or hermes-live[ray]."
             ) from error
         self._ray: Any = ray
+        handler = signal.getsignal(signal.SIGTERM)
         try:
             if address:
                 ray.init(address=address, log_to_driver=False, runtime_env=_environment())
@@ -68,6 +122,8 @@ class RayCluster:
                 )
         except (ConnectionError, RuntimeError, ValueError, OSError) as error:
             raise FailedError(f"The Ray cluster cannot be used: {_first_line(error)}") from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler)  # Ray replaces it
 
     def size(self, wanted: int | None) -> int:
         """Return the number of actors: `wanted`, or one for each GPU of the cluster, or one for each core without GPUs."""
@@ -120,6 +176,21 @@ class RayCluster:
         finally:
             for actor in started:
                 ray.kill(actor)
+
+    def actor(self, kind: type, arguments: tuple[Any, ...], *, gpus: float | None = None, threads: int = 1) -> RayActor:
+        """Create an object in a new actor. Returns at once; the first call waits until the cluster has room for it.
+
+        Args:
+            kind: The class of the object.
+            arguments: Its arguments.
+            gpus: GPUs of the actor, possibly a fraction; None: one if the cluster has any. Without a GPU it uses a core.
+            threads: Number of calls that run at the same time.
+        """
+        ray = self._ray
+        if gpus is None:
+            gpus = 1 if ray.cluster_resources().get("GPU") else 0
+        actor_class = ray.remote(num_cpus=0 if gpus else 1, num_gpus=gpus, max_concurrency=threads)(kind)
+        return RayActor(ray, actor_class.remote(*arguments))
 
     def close(self) -> None:
         """Disconnect; a cluster that was started here ends."""

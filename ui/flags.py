@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
@@ -27,6 +28,7 @@ MOST_TOKENS: Final = 10_000_000
 MOST_STREAMS: Final = 10_000
 LONGEST_WEBCAM_MINUTES: Final = 1440
 MOST_PIXELS: Final = 100_000_000
+MOST_REPLICAS: Final = 1_000
 
 
 class _FlagParser(argparse.ArgumentParser):
@@ -152,8 +154,36 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         default=env("HERMES_MCP", "") in ("1", "true"),
         help="serve tools for language models over the Model Context Protocol at /mcp; needs the package mcp",
     )
+    parser.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        default=env("HERMES_RAY") or None,
+        metavar="ADDRESS",
+        help="run the streams on a Ray cluster at this address, for example auto; without one, on a cluster started on this "
+        "machine (needs the extra hermes-live[ray]; default: in this process)",
+    )
+    parser.add_argument(
+        "--replicas",
+        type=_integer(1, MOST_REPLICAS),
+        default=env("HERMES_REPLICAS") or None,
+        metavar="N",
+        help="actors on the Ray cluster, each with its own models and --streams live slots (default: one for each GPU, or "
+        "one for each core without GPUs)",
+    )
+    parser.add_argument(
+        "--gpus-per-replica",
+        type=_share,
+        default=env("HERMES_GPUS_PER_REPLICA") or None,
+        metavar="X",
+        help="GPUs of each actor, also a part of one, such as 0.5 (default: 1 if the cluster has any, else none)",
+    )
     parser.add_argument("--share", action="store_true", help="create a public link through Gradio's tunnel")
     flags = parser.parse_args(arguments)
+    if flags.ray is None and (flags.replicas is not None or flags.gpus_per_replica is not None):
+        parser.error("--replicas and --gpus-per-replica need --ray")
+    if flags.ray is not None and flags.clip_mode:
+        parser.error("--ray cannot be combined with --clip-mode")
     flags.port_given = flags.port is not None
     flags.model_given = flags.model is not None
     flags.model = flags.model or start.model
@@ -250,6 +280,17 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
         return value
 
     return parse_integer
+
+
+def _share(text: str) -> float:
+    """Argparse type for a number of GPUs: a part of one up to 1, or an integer above."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value <= MOST_REPLICAS or (value > 1 and not value.is_integer()):
+        raise argparse.ArgumentTypeError(f"a number from 0 to 1 or an integer is expected, not {text!r}")
+    return value
 
 
 def agree_to_download(model: str, *, yes: bool) -> None:

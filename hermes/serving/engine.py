@@ -291,6 +291,11 @@ class Engine:
         return self._slots.holds(stream)
 
     @property
+    def hosts_comparisons(self) -> bool:
+        """Whether the view Compare can run memories here: always."""
+        return True
+
+    @property
     def free_slots(self) -> int:
         """Number of free live slots."""
         return self._slots.free

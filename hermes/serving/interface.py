@@ -1,7 +1,8 @@
 """What a page calls: an engine, the streams of its visitors, and readers of a stream.
 
-`hermes.serving.engine.Engine` and `hermes.serving.stream.LiveStream` implement it. A reader is attached to a stream: what a
-page derives from a memory several times per second is computed in one call, where the memory is.
+`hermes.serving.engine.Engine` runs the streams in this process, `hermes.serving.ray_engine.RayEngine` on the actors of a Ray
+cluster. All arguments and results can cross the network. A reader is an object that stays next to a stream, so that what a
+page derives from a memory several times per second is computed where the memory is.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from hermes.errors import HermesError
 from hermes.view import LiveView, StreamSettings
 
 if TYPE_CHECKING:
@@ -24,6 +26,10 @@ if TYPE_CHECKING:
     from hermes.video.thumbnails import FramePictures
 
 
+class StreamLostError(HermesError):
+    """The process that ran a stream has ended."""
+
+
 class StreamReader(Protocol):
     """A reader that was attached to a stream."""
 
@@ -31,20 +37,29 @@ class StreamReader(Protocol):
         """Call `method(stream, *arguments)` of the reader where the stream runs, and return its result.
 
         Raises:
+            StreamLostError: See `StreamControl.lost`.
             HermesError: From the method.
         """
 
 
 class StreamControl(Protocol):
-    """A visitor's stream. Thread-safe; see `hermes.serving.stream.LiveStream` for the methods and their errors."""
+    """A visitor's stream. Thread-safe; see `hermes.serving.stream.LiveStream` for the methods and their errors.
+
+    A stream that runs elsewhere can be lost: then `lost` is true, `status` and `view` report the error, and most other
+    methods raise HermesError.
+    """
 
     @property
     def settings(self) -> StreamSettings:
         """The settings."""
 
     @property
+    def lost(self) -> bool:
+        """Whether the process that ran the stream has ended, and the memory with it."""
+
+    @property
     def freed(self) -> bool:
-        """Whether the memory was freed for other visitors."""
+        """Whether the memory is gone: freed for other visitors, or lost."""
 
     @property
     def file_fps(self) -> float | None:
@@ -103,7 +118,7 @@ class StreamControl(Protocol):
         """Change settings and return messages for the user. Closes `sampler`."""
 
     def attach(self, make: Callable[[], Any]) -> StreamReader:
-        """Create a reader with `make` where the stream runs. It replaces the previous reader."""
+        """Create a reader with `make`, which must be picklable, where the stream runs. It replaces the previous reader."""
 
     def status(self) -> LiveView:
         """Return the state without memory and picture (`snapshot` and `frame_jpeg` are None). Cheap, and never raises."""
@@ -126,6 +141,10 @@ class StreamControl(Protocol):
 
 class StreamEngine(Protocol):
     """Loads models and runs streams; see `hermes.serving.engine.Engine` for the methods and their errors."""
+
+    @property
+    def hosts_comparisons(self) -> bool:
+        """Whether the engine is a `hermes.serving.roles.Host`, on which the view Compare runs several memories."""
 
     @property
     def free_slots(self) -> int:

@@ -277,6 +277,11 @@ class LiveStream(ScheduledStream):
         return LocalReader(self, make())
 
     @property
+    def lost(self) -> bool:
+        """See `hermes.serving.interface.StreamControl.lost`: never, the stream runs in this process."""
+        return False
+
+    @property
     def file_fps(self) -> float | None:
         """Mean frame rate of the file in frames per second; None if it is unknown, or for a camera."""
         player = self._source.player

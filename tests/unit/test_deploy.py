@@ -20,6 +20,7 @@ from packaging.requirements import Requirement
 from patience import PATIENCE, until
 from served_page import Tab, serve
 
+from ui.flags import parse
 from ui.page.traffic import LEAVE
 from ui.visitors.connections import TAB_HEADER, key_of_token
 
@@ -152,13 +153,25 @@ def test_the_container_files_name_what_exists():
     assert re.findall(r"server (page-\d):7860 max_fails", (DEPLOY / "nginx.conf").read_text("utf-8")) == pages
     cluster = yaml.safe_load((DEPLOY / "raycluster.yaml").read_text("utf-8"))
     assert cluster["kind"] == "RayCluster"
-    for name in pages:
-        build = compose["services"][name]["build"]
+    with_ray = yaml.safe_load((DEPLOY / "compose.ray.yaml").read_text("utf-8"))["services"]
+    for service in [*(compose["services"][name] for name in pages), *with_ray.values()]:
+        build = service["build"]
         assert (DEPLOY / build["context"] / build["dockerfile"]).is_file()
         assert set(build["args"]) == set(re.findall(r"^ARG (\w+)", dockerfile, re.M))
+    (command,) = with_ray["page"]["command"]
+    flags = parse(command.partition("app.py ")[2].split())
+    assert (flags.ray, flags.replicas) == ("auto", with_ray["worker"]["deploy"]["replicas"])
 
 
-DOCUMENTS = ("deploy/Dockerfile", "deploy/raycluster.yaml", "docs/api.md", "docs/deploy.md", "ui/flags.py")
+DOCUMENTS = (
+    "deploy/Dockerfile",
+    "deploy/compose.ray.yaml",
+    "deploy/raycluster.yaml",
+    "docs/api.md",
+    "docs/deploy.md",
+    "docs/ray.md",
+    "ui/flags.py",
+)
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

@@ -77,6 +77,10 @@ def test_a_wrong_environment_is_bad_usage(no_environment, name, capsys):
         (["--streams", "0"], "--streams"),
         (["--streams", "many"], "'many'"),
         (["--policy", "magic"], "no policy “magic”"),
+        (["--replicas", "2"], "need --ray"),
+        (["--ray", "--replicas", "0"], "--replicas"),
+        (["--ray", "--gpus-per-replica", "1.5"], "'1.5'"),
+        (["--ray", "--clip-mode"], "--clip-mode"),
         (["--nonsense"], "--nonsense"),
     ],
 )
@@ -135,6 +139,13 @@ def test_an_unusable_folder_of_clips_is_refused(no_environment, capsys, tmp_path
 @pytest.mark.parametrize("host", ["no such host", "192.0.2.1", "256.256.256.256", ".", "x" * 300])
 def test_an_unusable_host_is_refused(no_environment, capsys, host):  # noqa: ARG001
     refused(capsys, "--host", host)
+
+
+def test_a_ray_cluster_that_does_not_answer_is_refused(no_environment, capsys):  # noqa: ARG001
+    with socket.socket() as bound:  # without listening
+        bound.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{bound.getsockname()[1]}"
+        assert f"nothing answers at {address}" in refused(capsys, "--ray", address)
 
 
 @pytest.fixture

@@ -365,6 +365,7 @@ def test_a_server_that_was_killed_while_it_saved_starts_again(kept):
 def test_a_fault_of_one_visitor_does_not_keep_others_from_being_saved(paused, tmp_path):
     class Faulty:
         saved = None
+        lost = False
 
         def saveable(self):
             raise MemoryError

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from hermes.errors import HermesError
 from hermes.importing import IMPORTING
 from hermes.trace import Head
 from ui.board.evidence import judge_of
@@ -56,8 +57,10 @@ class LiveLab:
         """Load the model and create the memories. `play` starts the run.
 
         Raises:
-            HermesError: The model cannot be loaded, or a policy name or setting is invalid.
+            HermesError: The model cannot be loaded, comparisons cannot run here, or a policy name or setting is invalid.
         """
+        if not loader.engine.hosts_comparisons:
+            raise HermesError("Live comparisons are not available on this server. Recorded comparisons are.")
         loader.ensure(settings.model)
         with IMPORTING:
             from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - imports torch, only needed for live runs

@@ -50,6 +50,7 @@ from ui.zerogpu import clip_runner
 
 if TYPE_CHECKING:
     from hermes.serving.engine import Engine
+    from hermes.serving.interface import StreamEngine
     from hermes.trace import Run
     from ui.api.mcp_tools import McpTools
 
@@ -98,7 +99,7 @@ class Page:
         self.blocks.block_thread()
 
 
-def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page:
+def build(engine: StreamEngine, policies: Mapping[str, Any], options: Options) -> Page:
     """Build the page. `Page.launch` serves it, then loads the model in the background.
 
     Args:
@@ -157,7 +158,7 @@ def build(engine: Engine, policies: Mapping[str, Any], options: Options) -> Page
         detail = part("detail", ("detail",))
         explore(handlers)
         wire_page(page, handlers, player, chat, detail, controls)
-        offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
+        offered = offer(clips, policies, lab_runs, openings, live=engine.hosts_comparisons and not options.clip_mode)
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     _tune(page._queue)  # noqa: SLF001 - Gradio has no options for it

@@ -112,6 +112,9 @@ class Autosave:
         """Save a visitor's stream if it changed and enough time has passed."""
         if not key.startswith("tab-") or visitor.saved is not None:
             return  # a visitor without a token cannot return; an open offer is not replaced
+        if visitor.lost:
+            visitor.offer_saved(self.offer(key))
+            return
         state = visitor.saveable()
         if state is None:
             return
@@ -125,8 +128,8 @@ class Autosave:
         try:
             self._save(key, stream, about)
         except Exception as error:
-            if visitor.stream is not stream:
-                return  # another stream was started meanwhile
+            if visitor.stream is not stream or visitor.lost:
+                return  # another stream was started, or this one was lost meanwhile
             if not isinstance(error, HermesError | OSError):
                 logger.exception("A stream could not be saved")
             if key not in self._failed:

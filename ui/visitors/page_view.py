@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from hermes.errors import HermesError
+from hermes.serving.interface import StreamLostError
 from ui.board.cells import Wanted
 from ui.board.detail import word_detail
 from ui.board.evidence import Judge, judge_of
@@ -94,17 +96,23 @@ class PageView:
         stream, reader = self._state.stream, self._reader
         if stream is None or reader is None:
             return None
-        polled: Polled = reader.call("poll", acknowledged, wanted, -1 if self.player.restarting else shown)
+        try:
+            polled: Polled = reader.call("poll", acknowledged, wanted, -1 if self.player.restarting else shown)
+        except HermesError:  # the stream was lost, or does not respond
+            polled = Polled(stream.status(), freed=bool(getattr(stream, "freed", False)))
         if polled.failed and not self._board_failed:
             self.notify("error", "The board cannot be updated because of an internal error. The stream continues.")
         self._board_failed = polled.failed
         return polled
 
     def progress(self) -> StreamProgress | None:
-        """Return the progress of the stream, for saving; None if there is no stream."""
+        """Return the progress of the stream, for saving; None if there is no stream, or it was lost."""
         if self._reader is None:
             return None
-        progress: StreamProgress = self._reader.call("progress")
+        try:
+            progress: StreamProgress = self._reader.call("progress")
+        except StreamLostError:
+            return None
         return progress
 
     def detail(self, request: Mapping[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,7 @@ class Polled:
         board: The message for the board; None if nothing changed.
         failed: Whether the message could not be built.
         moment: The memory without its tokens, for the retention over time; None if the last one is recent.
-        freed: Whether the memory of the stream was freed.
+        freed: Whether the memory of the stream was freed or lost.
     """
 
     view: LiveView

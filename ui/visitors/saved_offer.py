@@ -137,5 +137,7 @@ class SavedOffer:
         return saveable_state(stream, progress, state.settings, state.playing, list(self._conversation.turns))
 
     def message(self) -> dict[str, Any] | None:
-        """Return the offer for the page; None if there is none."""
-        return self.saved.offer() if self.saved is not None else None
+        """Return the offer for the page; None if there is none. `failed` is whether the stream that is shown was lost."""
+        if self.saved is None:
+            return None
+        return {**self.saved.offer(), "failed": bool(getattr(self._state.stream, "lost", False))}

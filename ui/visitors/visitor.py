@@ -337,6 +337,11 @@ class Visitor:
         """The saved stream that the page offers to continue; None if there is none."""
         return self._offer.saved
 
+    @property
+    def lost(self) -> bool:
+        """Whether the process that ran the stream has ended; see `StreamControl.lost`."""
+        return bool(getattr(self.stream, "lost", False))
+
     def offer_saved(self, saved: SavedStream | None) -> None:
         """Offer to continue a stream that was saved before the server restarted, or withdraw the offer (None)."""
         self._offer.saved = saved

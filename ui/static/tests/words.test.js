@@ -5,6 +5,7 @@ import { cameraProblem, sendSize } from "../js/player/camera.js";
 import { mergeTurns, pickChips, turnOf } from "../js/player/chat.js";
 import { previewFacts, seenText } from "../js/player/player.js";
 import { propsAddress } from "../js/player/source.js";
+import { offerText } from "../js/player/returning.js";
 import { mainButton, stateLine } from "../js/player/transport.js";
 import { queueText } from "../js/player/waiting.js";
 import { parseColour, shareAlpha } from "../js/shared/palette.js";
@@ -60,7 +61,15 @@ test("the main button follows the stream", () => {
   assert.equal(mainButton("ended", false).action, "restart");
   assert.equal(mainButton("failed", false).action, "start");
   assert.equal(stateLine({ state: "empty", loading: { text: "Opening the video …", share: null } }), "Starting");
+  assert.equal(stateLine({ state: "ended", freed: true }), "Finished. Its memory was freed for others");
+  assert.equal(stateLine({ state: "failed", freed: true }), "Stopped by an error");
   assert.equal(stateLine({ state: "playing", behind: 2.34 }), "Streaming · the model is 2.3 s behind");
+});
+
+test("the offer to resume a saved stream names the reason", () => {
+  const saved = { title: "A clip", seconds: 65, questions: 1, minutes: 0 };
+  assert.equal(offerText(saved), "The server was restarted. Your stream “A clip” was saved at 1:05 with 1 question, less than a minute ago.");
+  assert.match(offerText({ ...saved, failed: true }), /^The machine that ran your stream has failed\. Your stream “A clip” was saved/);
 });
 
 test("camera errors are explained", () => {

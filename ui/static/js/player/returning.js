@@ -4,11 +4,12 @@ import { clock } from "../shared/format.js";
 
 const LOST = "Connection lost. Your stream is kept for one minute. Reconnecting …";
 
-/** Text that offers to resume a saved stream {title, seconds, questions, minutes}. Pure. */
-export function offerText({ title, seconds, questions, minutes }) {
+/** Text that offers to resume a saved stream {title, seconds, questions, minutes, failed}. Pure. */
+export function offerText({ title, seconds, questions, minutes, failed }) {
   const chat = questions === 1 ? "1 question" : `${questions} questions`;
   const ago = minutes < 1 ? "less than a minute ago" : minutes === 1 ? "1 minute ago" : `${minutes} minutes ago`;
-  return `The server was restarted. Your stream “${title}” was saved at ${clock(seconds)} with ${chat}, ${ago}.`;
+  const cause = failed ? "The machine that ran your stream has failed." : "The server was restarted.";
+  return `${cause} Your stream “${title}” was saved at ${clock(seconds)} with ${chat}, ${ago}.`;
 }
 
 /** Build the notices; `act(action)` sends the visitor's choice. Returns {root, lost(on), draw(view)}. */

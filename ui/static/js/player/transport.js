@@ -19,7 +19,7 @@ export function stateLine(view, planned = false) {
   if (view.run) return { playing: "Playing", paused: "Paused", ended: "End of the recording" }[view.state] ?? "Ready";
   if (planned) return { playing: "Running", ended: "Finished. Change the questions and run again", failed: "Stopped by an error" }[view.state] ?? "Ready";
   if (view.loading) return view.loading.share === null ? "Starting" : "Starts when the model is ready";
-  if (view.freed) return "Finished. Its memory was freed for others";
+  if (view.freed && view.state !== "failed") return "Finished. Its memory was freed for others";
   const behind = view.behind >= 1 && view.state === "playing" ? ` · the model is ${view.behind.toFixed(1)} s behind` : "";
   const lines = {
     empty: "Ready", playing: `Streaming${behind}`, paused: "Paused. You can still ask questions", ended: "Finished. You can still ask questions",

@@ -9,6 +9,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import runpy
+import signal
 import sys
 from collections.abc import Mapping
 from functools import cache
@@ -88,6 +89,7 @@ def _run(
     if "gradio" not in sys.modules or "torch" not in sys.modules:
         sys.exit("The modules were not imported beforehand.")
     os.setsid()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # tests that run in the background of a shell ignore it
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)

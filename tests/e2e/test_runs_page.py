@@ -9,7 +9,7 @@ from functools import cache
 import pytest
 from conftest import LOOKS, ROOT, look, settle, steady, until
 from playwright.sync_api import expect
-from test_page import ask, board, frames, picture, redrawn, start, turns, wait_frames
+from test_page import ask, board, frames, picture, position, redrawn, start, turns, wait_frames, wait_position
 
 from hermes import trace
 
@@ -38,19 +38,6 @@ def first():
 
 def slider(page):
     return page.get_by_role("slider", name="Position in the run")
-
-
-def position(page):
-    """Position in the run in seconds, as the page shows it."""
-    text = page.locator(".hl-clock span").inner_text()
-    whole = 0.0
-    for part in text.split(":"):
-        whole = whole * 60 + float(part)
-    return whole
-
-
-def wait_position(page, least):
-    until(page, lambda: position(page) >= least, lambda: f"only at {position(page)} of {least} s")
 
 
 def test_the_page_opens_on_a_run_that_plays_and_prints(open_page):
@@ -155,7 +142,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
     expect(page.get_by_role("heading", name=longest.title)).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()  # until then it continues
-    assert 1200 <= position(page) < 1500
+    assert 1200 <= position(page) < longest.seconds
     expect(page.get_by_role("group", name="One frame").get_by_label("Layer", exact=True)).to_have_value("2")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     at = position(page)

@@ -6,11 +6,10 @@ import contextlib
 import os
 import signal
 import socket
-import subprocess
-import sys
 from pathlib import Path
 
 import httpx
+import preloaded
 from patience import PATIENCE, until
 from served_page import Tab
 
@@ -26,33 +25,25 @@ def test_an_interrupted_server_deletes_the_files_of_its_visitors(tmp_path):
     uploads, log = tmp_path / "uploads", tmp_path / "log"
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
-    # A test run in the background of a shell ignores SIGINT, and its child processes would inherit that.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with log.open("w") as out:
-        server = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py"), "--streams", "1", "--port", str(port)],
-            cwd=tmp_path,
-            env=os.environ | {"GRADIO_TEMP_DIR": str(uploads), "PYTHONUNBUFFERED": "1"},
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
-        signal.signal(signal.SIGINT, before)
-        try:
-            tabs: list[Tab] = []
+    given = ("--streams", "1", "--port", str(port))
+    server = preloaded.start(ROOT / "app.py", *given, folder=tmp_path, out=log, GRADIO_TEMP_DIR=str(uploads))
+    try:
+        tabs: list[Tab] = []
 
-            def opened():
-                assert server.poll() is None, log.read_text()
-                with contextlib.suppress(httpx.ConnectError):
-                    tabs.append(Tab(f"http://127.0.0.1:{port}"))
-                return tabs
+        def opened():
+            assert server.is_alive(), log.read_text()
+            with contextlib.suppress(httpx.ConnectError):
+                tabs.append(Tab(f"http://127.0.0.1:{port}"))
+            return tabs
 
-            until(opened)
-            assert tabs[0].upload(FILM.read_bytes(), "my film.mp4").status_code == 200
-            assert "my film.mp4" in files_below(uploads)
-            server.send_signal(signal.SIGINT)
-            assert server.wait(PATIENCE) == 0, log.read_text()
-        finally:
-            server.kill()
-            server.wait()
+        until(opened)
+        assert tabs[0].upload(FILM.read_bytes(), "my film.mp4").status_code == 200
+        assert "my film.mp4" in files_below(uploads)
+        os.kill(server.pid, signal.SIGINT)
+        server.join(PATIENCE)
+        assert server.exitcode == 0, log.read_text()
+    finally:
+        server.kill()
+        server.join()
     assert "Traceback" not in log.read_text()
     assert files_below(uploads) == []

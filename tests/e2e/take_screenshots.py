@@ -49,13 +49,16 @@ def take(browser, url: str, folder: Path, name: str, *, dark: bool, size: tuple[
 
 
 def take_tour(browser, url: str, folder: Path) -> None:
-    """Record an animation: a question is asked and answered, and the board shows the attention of the answer."""
+    """Record an animation: a question is asked and answered, and then the heatmap shows the attention of the answer."""
     context = browser.new_context(viewport={"width": TOUR[0], "height": TOUR[1]})
     page = context.new_page()
     page.goto(f"{url}?__theme=light&run={RUN}&t={TOUR_SECONDS}")
     page.get_by_role("button", name="Pause").wait_for(timeout=60_000)
     frames = []
-    for _ in range(TOUR_FRAMES):
+    for number in range(TOUR_FRAMES):
+        if number == 2 * TOUR_FRAMES // 3:
+            page.get_by_role("radio", name="Answer attention").click()
+            page.mouse.move(0, 0)
         picture = Image.open(io.BytesIO(page.screenshot())).convert("RGB")
         frames.append(picture)
         page.wait_for_timeout(500)

@@ -280,6 +280,7 @@ def test_camera_refused_or_missing_is_explained(open_page, playwright):
         page.get_by_role("button", name="Start", exact=True).click()
         expect(page.get_by_role("alert")).to_contain_text(sentence)
         page.get_by_role("tab", name="Clips").click()
+        expect(page.get_by_role("alert")).to_be_hidden()
         start(page)
         page.context.close()
         other.close()

@@ -293,6 +293,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
       model.title = text; // two lines are shown until “More” is pressed
     }
     model.dataset.kind = about.error ? "error" : "";
+    more.hidden = !about.model && !about.error;
     const key = `${about.policy.name} ${about.policy.badge}`;
     if (policy.dataset.key !== key) {
       policy.dataset.key = key;

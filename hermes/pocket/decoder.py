@@ -222,7 +222,7 @@ class PackedDecoder(nn.Module):
         value = attention.v_proj(seen).view(shape).transpose(1, 2).float()
         query, key = apply_rotary_pos_emb(query * attention.scaling, key, *rotary)
         groups, repeats = key.shape[1], query.shape[1] // key.shape[1]
-        with torch.autocast("cpu", enabled=False):
+        with torch.autocast(hidden.device.type, enabled=False):
             # The attention weights within the prefix are not needed, so use the fused kernel.
             past_out = F.scaled_dot_product_attention(
                 query[..., :prefix, :], key[..., :prefix, :].repeat_interleave(repeats, 1),

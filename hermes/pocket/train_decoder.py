@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils.data import DataLoader, Dataset
 from transformers import LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast
 
 from hermes.backbones.half import half_is_faster
@@ -106,6 +108,9 @@ LONG: Final = Stage(
 SETTLED: Final = replace(LONG, name="settled", rate=5e-4, floor=0.01)
 
 
+_LOSSES: Final = ("loss", "previous", "looking")
+
+
 class LossTally:
     """Accuracy and guess level by kind of question, over the last steps."""
 
@@ -154,6 +159,23 @@ class World:
 CARDS: Final = World(start_decoder, PackedDecoder, Packer)
 
 
+@dataclass(frozen=True)
+class TrainingDevice:
+    """Where the decoder is trained.
+
+    Attributes:
+        device: Device of the weights.
+        workers: Number of processes that make batches; 0: the process itself.
+        streams: Multiple of the number of streams in each batch.
+        timer: Clock that counts the seconds of training.
+    """
+
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    workers: int = 0
+    streams: int = 1
+    timer: Callable[[], float] = time.monotonic
+
+
 def train_decoder(
     folder: Path,
     stage: Stage,
@@ -162,6 +184,7 @@ def train_decoder(
     source: FeatureSource,
     begin: Path | None = None,
     world: World = CARDS,
+    where: TrainingDevice | None = None,
 ) -> Path:
     """Train the decoder through one stage.
 
@@ -173,19 +196,16 @@ def train_decoder(
         source: Source of frame tokens.
         begin: State of the previous stage, a model folder, or None to start from scratch.
         world: The world for which the decoder is trained.
+        where: Where to train; None: on one core.
 
     Returns:
         Path of the trained state.
     """
     torch.set_num_threads(1)
+    where = where or TrainingDevice(timer=world.timer)
     path = folder / f"{stage.name}.pt"
-    model, tokenizer = world.start(seed)
-    decoder = world.decoder(model)
-    if begin is not None and begin.is_dir():
-        trained_before = LlavaOnevisionForConditionalGeneration.from_pretrained(begin, dtype=torch.float32)
-        model.model.language_model.load_state_dict(trained_before.model.language_model.state_dict())
-    elif begin is not None:
-        decoder.load_state_dict(torch.load(begin, weights_only=False)["decoder"])
+    decoder, tokenizer = _begin(world, begin, seed)
+    decoder.to(where.device)
     trained = [p for n, p in decoder.named_parameters() if _joins(n, stage.layers)]
     groups = [
         {"params": [p for p in trained if p.dim() > 1], "weight_decay": 0.02},
@@ -197,16 +217,19 @@ def train_decoder(
         decoder.load_state_dict(state["decoder"])
         optimiser.load_state_dict(state["optimiser"])
         step, used = state["step"], state["used"]
-    packer = world.packer(tokenizer, source)
-    clock, out, half = Clock(minutes * 60, used, world.timer), Log(folder / f"{stage.name}.jsonl"), half_is_faster()
+    clock, out = Clock(minutes * 60, used, where.timer), Log(folder / f"{stage.name}.jsonl")
+    half = where.device.type != "cpu" or half_is_faster()
+    steps = _Steps(stage, seed, world.packer(tokenizer, source), step, where.streams)
+    batches = iter(DataLoader(steps, batch_size=None, sampler=itertools.count(step), num_workers=where.workers))
     tally, total = LossTally(), np.zeros(3)
     done = used >= clock.budget
     while not done:
-        rng = np.random.default_rng([seed, 2, len(stage.layers), step])
-        batch = packer.make(rng, _draw_plan(rng, stage, clock.share))
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            logits, extra, looking = decoder(batch, draw_lives(rng, batch, stage.evict), stage.layers)
-        loss, right = answer_loss(logits, batch)
+        steps.share.fill_(clock.share)
+        batch, lives = next(batches)
+        with torch.device(where.device), torch.autocast(where.device.type, torch.bfloat16, enabled=half):
+            moved = batch.to(where.device)
+            logits, extra, looking = decoder(moved, [life.to(where.device) for life in lives], stage.layers)
+        loss, right = answer_loss(logits, moved)
         optimiser.zero_grad(set_to_none=True)
         (loss + stage.previous * extra + stage.looking * looking).backward()
         nn.utils.clip_grad_norm_(trained, 1.0)
@@ -219,14 +242,43 @@ def train_decoder(
         done = clock.share >= 1
         if step % 50 == 0 or done:
             mean = total / (step % 50 or 50)
-            losses = {"loss": mean[0], "previous": mean[1], "looking": mean[2]}
-            rounded = {name: round(value, 3) for name, value in losses.items()}
+            rounded = {name: round(value, 3) for name, value in zip(_LOSSES, mean, strict=True)}
             out.write(step=step, used=round(clock.used), **rounded, **tally.line())
             tally, total = LossTally(), np.zeros(3)
         if step % 250 == 0 or done:
             save_state(path, decoder=decoder.state_dict(), optimiser=optimiser.state_dict(), step=step, used=clock.used)
     log.info("%s: %d steps in %.0f s", stage.name, step, clock.used)
     return path
+
+
+def _begin(world: World, begin: Path | None, seed: int) -> tuple[PackedDecoder, PreTrainedTokenizerFast]:
+    model, tokenizer = world.start(seed)
+    decoder = world.decoder(model)
+    if begin is not None and begin.is_dir():
+        trained_before = LlavaOnevisionForConditionalGeneration.from_pretrained(begin, dtype=torch.float32)
+        model.model.language_model.load_state_dict(trained_before.model.language_model.state_dict())
+    elif begin is not None:
+        decoder.load_state_dict(torch.load(begin, weights_only=False)["decoder"])
+    return decoder, tokenizer
+
+
+class _Steps(Dataset[tuple[Batch, list[torch.Tensor]]]):
+    """Batches by step, which worker processes can make.
+
+    Attributes:
+        share: Fraction of the time used, in shared memory.
+    """
+
+    def __init__(self, stage: Stage, seed: int, packer: Packer, first: int, streams: int) -> None:
+        self.share = torch.zeros(()).share_memory_()
+        self._stage, self._seed, self._packer, self._first, self._streams = stage, seed, packer, first, streams
+
+    def __getitem__(self, step: int) -> tuple[Batch, list[torch.Tensor]]:
+        torch.set_num_threads(1)
+        rng = np.random.default_rng([self._seed, 2, len(self._stage.layers), step])
+        plan = _draw_plan(rng, self._stage, float(self.share))
+        batch = self._packer.make(rng, replace(plan, streams=plan.streams * self._streams))
+        return batch, draw_lives(rng, batch, self._stage.evict)
 
 
 def _draw_plan(rng: np.random.Generator, stage: Stage, share: float) -> Plan:

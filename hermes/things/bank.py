@@ -11,7 +11,6 @@ from typing import Final
 import cv2
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hermes.backbones.object_tower.modeling import EfficientNetLite
@@ -53,9 +52,9 @@ class Features:
     strange: Tensor
 
 
-def to_pixel_values(frames: NDArray[np.uint8]) -> Tensor:
+def to_pixel_values(frames: Tensor) -> Tensor:
     """Convert frames, uint8 [N, 224, 224, 3], to float32 [N, 3, 224, 224], -1 to 1."""
-    return torch.from_numpy(frames).permute(0, 3, 1, 2).float() / 127.5 - 1
+    return frames.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,24 @@ def _choose(rng: np.random.Generator, cutouts: Sequence[Cutout]) -> Cutout:
     return cutouts[int(rng.choice(len(cutouts), p=weight / weight.sum()))]
 
 
-@torch.inference_mode()
-def make_shard(network: EfficientNetLite, rng: np.random.Generator, material: Material, scenes: int) -> Features:
-    """Render and encode scenes. All objects are equally frequent, regardless of their number of pictures."""
+@dataclass(frozen=True)
+class Scenes:
+    """S rendered scenes of `TAKES` frames each; label, place and strange as in `Features`.
+
+    Attributes:
+        frames: uint8 [S, TAKES, 224, 224, 3], RGB.
+        cover: float16 [S, TAKES, 49].
+    """
+
+    frames: Tensor
+    label: Tensor
+    place: Tensor
+    cover: Tensor
+    strange: Tensor
+
+
+def render_scenes(rng: np.random.Generator, material: Material, scenes: int) -> Scenes:
+    """Render scenes. All objects are equally frequent, regardless of their number of pictures."""
     of: dict[int, list[Cutout]] = {}
     for cutout in material.cutouts:
         of.setdefault(cutout.label, []).append(cutout)
@@ -113,13 +127,21 @@ def make_shard(network: EfficientNetLite, rng: np.random.Generator, material: Ma
         labels.append(label)
         places.append(place)
         strange.append(odd or whole)
-    pixels = frames.reshape(-1, 224, 224, 3)
-    found = torch.cat([network(to_pixel_values(part)).half() for part in np.array_split(pixels, -(-len(pixels) // 10))])
     cover = torch.nn.functional.adaptive_avg_pool2d(torch.from_numpy(masks.reshape(-1, 1, 224, 224)).float() / 255, 7)
-    return Features(
-        found.unflatten(0, (scenes, TAKES)), torch.tensor(labels), torch.tensor(places),
+    return Scenes(
+        torch.from_numpy(frames), torch.tensor(labels), torch.tensor(places),
         cover.flatten(1).half().unflatten(0, (scenes, TAKES)), torch.tensor(strange),
     )  # fmt: skip
+
+
+@torch.inference_mode()
+def encode_scenes(network: EfficientNetLite, scenes: Scenes, batch: int = 10) -> Features:
+    """Encode scenes in batches, on the device of the network; the features are on the CPU."""
+    device, pixels = network.head.weight.device, scenes.frames.flatten(0, 1)
+    with torch.autocast(device.type, enabled=device.type != "cpu"):
+        found = [network(to_pixel_values(part.to(device))).half().cpu() for part in pixels.split(batch)]
+    features = torch.cat(found).unflatten(0, scenes.frames.shape[:2])
+    return Features(features, scenes.label, scenes.place, scenes.cover, scenes.strange)
 
 
 def extend_bank(
@@ -137,7 +159,7 @@ def extend_bank(
         path = folder / f"{number:04d}.pt"
         if path.exists():
             continue
-        shard = make_shard(network, np.random.default_rng([seed, 11, number]), material, SHARD)
+        shard = encode_scenes(network, render_scenes(np.random.default_rng([seed, 11, number]), material, SHARD))
         torch.save(vars(shard), path.with_suffix(".part"))
         path.with_suffix(".part").replace(path)
         progress(f"{folder.name}: {number + 1} of {shards} shards")

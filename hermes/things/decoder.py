@@ -20,7 +20,7 @@ from hermes.things.model import build
 from hermes.things.objects import CATEGORIES, NAMES
 from hermes.things.packing import SHARES, ObjectPacker
 
-# Without counting, which took the card model's decoder hours to learn.
+# Without counting, which takes hours to learn on a CPU.
 TRAINED: Final = tuple(kind for kind, share in SHARES.items() if share > 0)
 DENSE, CALM = TEMPOS["dense"], TEMPOS["calm"]
 
@@ -64,5 +64,16 @@ OBJECTS_SEEN: Final = replace(
                Plan(2, 40, 16, 14, CALM), Plan(3, 24, 16, 14, CALM, kinds=TRAINED, whole=True))),
         (0.4, (Plan(2, 64, 16, 16, CALM), Plan(8, 24, 2, 11, DENSE), Plan(4, 16, 16, 12, DENSE),
                Plan(2, 64, 16, 16, CALM, kinds=TRAINED, whole=True), Plan(6, 64, 2, 12, CALM, 16))),
+    ),
+)  # fmt: skip
+# Longer, with a GPU; with streams seen in full, of which many questions ask for counts.
+OBJECTS_LONG: Final = replace(
+    OBJECTS_SEEN,
+    name="long",
+    floor=0.01,
+    lists=0.06,
+    course=(
+        (0.0, (*OBJECTS_SEEN.course[1][1], Plan(3, 24, 16, 14, CALM, whole=True), Plan(3, 40, 16, 16, CALM, whole=True),
+               Plan(2, 64, 16, 20, CALM, whole=True), Plan(2, 64, 16, 16, CALM, kinds=TRAINED, whole=True))),
     ),
 )  # fmt: skip

@@ -24,7 +24,7 @@ from hermes.pocket.model import Preparation, save
 from hermes.pocket.train_decoder import train_decoder
 from hermes.things.bank import Features, Material, extend_bank, open_bank, to_pixel_values
 from hermes.things.convert import imagenet_tower
-from hermes.things.decoder import CODES, OBJECTS_SEEN, ObjectDecoder, object_world
+from hermes.things.decoder import CODES, OBJECTS_LONG, OBJECTS_SEEN, ObjectDecoder, object_world
 from hermes.things.fetch import WALLPAPERS
 from hermes.things.measuring import measuring_names
 from hermes.things.model import build, pool_locations
@@ -57,11 +57,13 @@ UNCORRECTED: Final = 0.75  # weight of ImageNet's scores in a readout without co
 BLURRED: Final = 0.2  # dropout of the features in the second take of a frame
 RECOGNISED: Final = 0.5  # probability above which a frame counts as showing the most likely object
 OVERLOOKED: Final = 0.2  # probability below which it counts as showing nothing
+TUNED: Final = "tuned.pt"  # the tower that `hermes.things.gpu.continue_run` has tuned
 PREPARATION: Final = Preparation(224, 32, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
 ABOUT: Final[dict[str, object]] = {
     "name": "HERMES things",
-    "about": "A LLaVA-OneVision with 6.6 million parameters that recognises about 120 everyday objects: EfficientNet-Lite0 "
-    "with ImageNet's weights, and a decoder trained on streams of objects. It knows nothing else.",
+    "about": "A LLaVA-OneVision with 6.6 million parameters that recognises about 120 everyday objects: EfficientNet-Lite0, "
+    "trained on ImageNet and fine-tuned on pictures of them, and a decoder trained on streams of objects. It "
+    "knows nothing else.",
     "guidance": {"local": "What is shown now?", "global": "What was shown so far?"},
     "max_new_tokens": 32,
     "world": "objects",
@@ -99,9 +101,8 @@ def whole_photographs(data: Path, tower: ObjectTower) -> list[Pixels]:
         for name, picture in _resource_pictures(data, resource):
             if folder not in name:
                 continue
-            pixels = to_pixel_values(
-                np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA), np.uint8)[None]
-            )
+            small = np.asarray(cv2.resize(picture, (224, 224), interpolation=cv2.INTER_AREA), np.uint8)
+            pixels = to_pixel_values(torch.from_numpy(small)[None])
             with torch.inference_mode():
                 scores = tower.readout.classifier(tower.features(pixels).mean(1))
                 known = (scores.softmax(-1) @ tower.readout.groups)[0, :-1].max()
@@ -133,7 +134,7 @@ def weakened(readout: Readout, share: float) -> Readout:
     other = copy.deepcopy(readout)
     with torch.no_grad():
         other.correct.weight.mul_(share)
-        other.scale[1] = torch.lerp(torch.tensor(UNCORRECTED), other.scale[1], share)
+        other.scale[1] = UNCORRECTED + (other.scale[1] - UNCORRECTED) * share
     return other
 
 
@@ -152,13 +153,14 @@ def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, s
         seed: Random seed of the dropout.
     """
     tower: ObjectTower = model.model.vision_tower
+    device = tower.readout.scale.device
     readouts = [weakened(tower.readout, share) for share in CORRECTIONS]
-    half = half_is_faster()
+    half = device.type != "cpu" or half_is_faster()
     torch.manual_seed(seed)
     columns: list[list[torch.Tensor]] = [[], [], [], []]
     for number, part in enumerate(bank.features.flatten(0, 1).split(100)):
-        readout, features = readouts[number % len(readouts)], part.float()
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        readout, features = readouts[number % len(readouts)], part.to(device).float()
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             seen = [readout(features).in_float32(), readout(F.dropout(features, BLURRED)).in_float32()]
         takes = [pool_locations(model.model.multi_modal_projector(tower.state(sighting))) for sighting in seen]
         covers = [pool_locations(sighting.shown(tower.config.doubt)[..., None])[..., 0] for sighting in seen]
@@ -168,7 +170,7 @@ def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, s
         clear = (shown > RECOGNISED) | (shown < OVERLOOKED)
         found = (torch.stack(takes, 1).half(), torch.stack(covers, 1).half(), label, places.argmax(-1))
         for column, value in zip(columns, found, strict=True):
-            column.append(value[clear])
+            column.append(value[clear].cpu())
     tokens, cover, labels, found_places = (torch.cat(column) for column in columns)
     return SeenSource(tokens, cover, labels, found_places)
 
@@ -176,13 +178,15 @@ def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, s
 def assemble(
     run: Path, data: Path, seed: int
 ) -> tuple[LlavaOnevisionForConditionalGeneration, PreTrainedTokenizerFast]:
-    """Return the model that a run has trained so far: its readout and its newest decoder."""
+    """Return the model that a run has trained so far: its tower and its newest decoder."""
     model, tokenizer = build(seed)
     tower = imagenet_tower(data, seed)
-    if (run / "tower.pt").exists():
+    if (run / TUNED).exists():
+        tower.load_state_dict(torch.load(run / TUNED, weights_only=True)["tower"])
+    elif (run / "tower.pt").exists():
         tower.readout.load_state_dict(torch.load(run / "tower.pt", weights_only=False)["readout"])
     model.model.vision_tower.load_state_dict(tower.state_dict())
-    for stage in (OBJECTS_SEEN, CODES):
+    for stage in (OBJECTS_LONG, OBJECTS_SEEN, CODES):
         state = run / f"{stage.name}.pt"
         if state.exists():
             ObjectDecoder(model).load_state_dict(torch.load(state, weights_only=False)["decoder"])
@@ -237,7 +241,7 @@ def write(run: Path, out: Path, data: Path, seed: int, progress: Progress) -> Pa
     """Write the model folder of a run's current state, with the logs of its stages."""
     model, tokenizer = assemble(run, data, seed)
     save(out, model, tokenizer, ABOUT, PREPARATION)
-    for name in ("tower", CODES.name, OBJECTS_SEEN.name):
+    for name in ("tower", CODES.name, OBJECTS_SEEN.name, "tuning", OBJECTS_LONG.name):
         if (run / f"{name}.jsonl").exists():
             shutil.copyfile(run / f"{name}.jsonl", out / f"training_{name}.jsonl")
     progress(f"wrote {out}")

@@ -73,7 +73,7 @@ def cover_target(cover: Tensor) -> Tensor:
     return torch.clamp(torch.maximum(cover / FULL, (cover == best) * (best > 0.02)), 0, 1)
 
 
-def sighting_loss(seen: Sighting, label: Tensor, place: Tensor, cover: Tensor) -> tuple[Tensor, dict[str, float]]:
+def sighting_loss(seen: Sighting, label: Tensor, place: Tensor, cover: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
     """Return the loss of a batch and its parts.
 
     Args:
@@ -97,7 +97,7 @@ def sighting_loss(seen: Sighting, label: Tensor, place: Tensor, cover: Tensor) -
     # Give covered and other locations the same total weight.
     balance = torch.where(cover * shown[:, None] > 0.5, 2.0, 1.0)
     found = (covered * balance).mean()
-    parts = {"object": named.item(), "place": placed.item(), "cover": found.item()}
+    parts = {"object": named.detach(), "place": placed.detach(), "cover": found.detach()}
     return named + placed + 2 * found, parts
 
 
@@ -120,15 +120,15 @@ def frame_answers(seen: Sighting, doubt: float) -> tuple[Tensor, Tensor, Tensor]
 
 
 class ReadoutData:
-    """The single frames of a bank, with precomputed ImageNet scores of every location."""
+    """The single frames of a bank, with precomputed ImageNet scores of every location, on the device of the tower."""
 
     def __init__(self, bank: Features, tower: ObjectTower) -> None:
-        takes = bank.features.shape[1]
-        self.features = bank.features.flatten(0, 1)
-        self.label = bank.label.repeat_interleave(takes)
-        self.place = bank.place.repeat_interleave(takes)
-        self.strange = bank.strange.repeat_interleave(takes)
-        self.cover = cover_target(bank.cover.flatten(0, 1))
+        takes, device = bank.features.shape[1], tower.readout.scale.device
+        self.features = bank.features.flatten(0, 1).to(device)
+        self.label = bank.label.repeat_interleave(takes).to(device)
+        self.place = bank.place.repeat_interleave(takes).to(device)
+        self.strange = bank.strange.repeat_interleave(takes).to(device)
+        self.cover = cover_target(bank.cover.flatten(0, 1)).to(device)
         with torch.inference_mode():
             parts = [tower.readout.classify(part.float()).half() for part in self.features.split(200)]
         self.scores = torch.cat(parts)
@@ -138,6 +138,7 @@ class ReadoutData:
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
         """Return features, scores, label, place and cover of the selected frames."""
+        index = index.to(self.features.device)
         return (
             self.features[index].float(), self.scores[index].float(), self.label[index], self.place[index],
             self.cover[index],
@@ -200,17 +201,19 @@ def _train_phase(
 ) -> None:
     """Train for one phase; the result is a moving average of the weights."""
     torch.manual_seed(seed)
-    readout, half, start = tower.readout, half_is_faster(), time.process_time()
+    readout, start = tower.readout, time.process_time()
+    device = readout.scale.device
+    half = device.type != "cpu" or half_is_faster()
     optimiser = torch.optim.AdamW(list(_groups(tower, phase)), lr=RATE)
     trained = [p for group in optimiser.param_groups for p in group["params"]]
     mean = [p.detach().clone() for p in trained]
-    sums: dict[str, list[float]] = {}
+    sums: dict[str, list[Tensor]] = {}
     for step in range(1, phase.steps + 1):
         rng = np.random.default_rng([seed, 12, step])
         features, scores, label, place, cover = data.batch(torch.from_numpy(rng.integers(0, len(data), BATCH)))
-        left = torch.rand(len(features), 1, features.shape[-1]) >= phase.masked
+        left = torch.rand(len(features), 1, features.shape[-1], device=device) >= phase.masked
         features = F.dropout(features, phase.dropped) * left / (1 - phase.masked)
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+        with torch.autocast(device.type, torch.bfloat16, enabled=half):
             seen = readout(features, scores)
         loss, parts = sighting_loss(seen.in_float32(), label, place, cover)
         optimiser.zero_grad(set_to_none=True)
@@ -224,7 +227,7 @@ def _train_phase(
         for name, value in parts.items():
             sums.setdefault(name, []).append(value)
         if step % REPORTED == 0 or step == phase.steps:
-            line = {name: round(float(np.mean(values)), 3) for name, values in sums.items()}
+            line = {name: round(float(torch.stack(values).mean()), 3) for name, values in sums.items()}
             out.write(phase=phase.name, step=step, used=round(time.process_time() - start), **line)
             progress(f"{phase.name}: step {step}, {line}")
             sums = {}

@@ -15,8 +15,9 @@ from transformers import AutoConfig, AutoModel
 from hermes.backbones.object_tower import ObjectTower, ObjectTowerConfig, Sighting
 from hermes.backbones.object_tower.modeling import SameConv
 from hermes.pocket.packing import IGNORED, Plan
-from hermes.things.bank import Features, Material, make_shard
+from hermes.things.bank import Features, Material, Scenes, encode_scenes, render_scenes
 from hermes.things.convert import fold_weights, tower_config
+from hermes.things.gpu.tune_tower import augment, interpolate, mirror, tune
 from hermes.things.model import build, pool_locations
 from hermes.things.objects import NAMES, OBJECTS
 from hermes.things.pictures import NOTHING, read_shipped
@@ -32,6 +33,7 @@ from hermes.things.train_tower import (
     sighting_loss,
     train_readout,
 )
+from hermes.worlds.timeline import PLACES
 
 
 def small_config() -> ObjectTowerConfig:
@@ -55,6 +57,49 @@ def test_it_is_registered_with_transformers(tower: ObjectTower, tmp_path: Path) 
     pixels = torch.randn(1, 3, 224, 224)
     with torch.inference_mode():
         assert torch.allclose(loaded(pixels).last_hidden_state, tower(pixels).last_hidden_state, atol=1e-5)
+
+
+REFERENCE = Path(__file__).parents[1] / "data" / "efficientnet_lite0.json"
+
+
+def reference_pixels() -> Tensor:
+    """Return a picture of waves, the same on every machine, float32 [1, 3, 224, 224], -1 to 1."""
+    y, x = np.mgrid[0:224, 0:224] / 224
+    waves = [np.sin(2 * np.pi * (3 * x + k * y)) * np.cos(2 * np.pi * (k * x - 2 * y)) for k in range(3)]
+    return torch.tensor(np.stack(waves)[None], dtype=torch.float32)
+
+
+def reference_weights(names: list[tuple[str, list[int]]]) -> dict[str, Tensor]:
+    """Return random weights with the package's names, the same on every machine."""
+    found = {}
+    for index, (name, shape) in enumerate(names):
+        values = np.random.default_rng([7, index]).standard_normal(shape)
+        if name.endswith("running_var"):
+            values = 1 + 0.5 * np.tanh(values)
+        elif "_bn" in name and name.endswith(".weight"):
+            values = 1 + 0.1 * values
+        elif name.endswith((".bias", "running_mean")):
+            values = 0.1 * values
+        else:
+            values = values * (2 / np.prod(shape[1:])) ** 0.5
+        found[name] = torch.tensor(values, dtype=torch.float32)
+    return found
+
+
+def test_the_tower_equals_the_package() -> None:
+    """Values recorded from `efficientnet-lite-pytorch` 0.1.0 with random weights."""
+    expected = json.loads(REFERENCE.read_text())
+    tower = ObjectTower(small_config()).eval()
+    missing, unknown = tower.load_state_dict(fold_weights(reference_weights(expected["weights"])), strict=False)
+    assert not unknown
+    assert all(name.startswith("readout.") for name in missing)
+    with torch.inference_mode():
+        features = tower.features(reference_pixels())
+        scores = tower.readout.classifier(features.mean(1))[0]
+    assert features.shape == (1, 49, 1280)
+    wanted = torch.tensor(expected["features"])
+    torch.testing.assert_close(features[0, expected["location"], expected["channels"]], wanted, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(scores[expected["classes"]], torch.tensor(expected["scores"]), atol=1e-3, rtol=1e-3)
 
 
 def test_the_state_encodes_object_and_place(tower: ObjectTower) -> None:
@@ -143,10 +188,15 @@ def test_the_loss_decreases_for_correct_predictions_and_ignores_objects_of_empty
 
 
 @pytest.fixture(scope="module")
-def bank(tower: ObjectTower) -> Features:
+def scenes() -> Scenes:
     cutouts, photographs = read_shipped()
     material = Material([cutout for cutout in cutouts if cutout.label < 2], photographs)
-    return make_shard(tower.features, np.random.default_rng(2), material, 12)
+    return render_scenes(np.random.default_rng(2), material, 12)
+
+
+@pytest.fixture(scope="module")
+def bank(tower: ObjectTower, scenes: Scenes) -> Features:
+    return encode_scenes(tower.features, scenes)
 
 
 def test_shards_contain_the_rendered_scenes(bank: Features) -> None:
@@ -172,6 +222,42 @@ def test_the_readout_learns_its_frames(bank: Features, tmp_path: Path) -> None:
     fresh = ObjectTower(small_config()).eval()
     train_readout(tmp_path, fresh, data, 0, lines.append)  # trained before: only read
     assert torch.equal(fresh.readout.place.weight, tower.readout.place.weight)
+
+
+def test_tuning_changes_everything_but_the_classifier_of_imagenet(scenes: Scenes, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    tower = ObjectTower(small_config()).eval()
+    before = {name: value.clone() for name, value in tower.state_dict().items()}
+    after = tune(tmp_path, tower, scenes, seconds=2.0, seed=0, progress=lambda _: None, batch=4)
+    same = {name for name, value in before.items() if torch.equal(value, after[name])}
+    assert same == {"readout.classifier.weight", "readout.classifier.bias"}
+    half = interpolate(before, after, 0.5)
+    name = "features.stem.weight"
+    torch.testing.assert_close(half[name], (before[name] + after[name]) / 2)
+    assert all(torch.equal(value, tower.state_dict()[name]) for name, value in interpolate(before, after, 1.0).items())
+
+
+def test_mirroring_moves_pixels_places_and_covers_together() -> None:
+    torch.manual_seed(1)
+    cover = torch.zeros(16, 49)
+    cover[:, 7 * 3] = 1  # left column, middle row
+    pixels = torch.zeros(16, 3, 224, 224)
+    pixels[:, :, 112, 0] = 1
+    moved, place, covered = mirror(pixels, torch.full((16,), PLACES.index("left")), cover)
+    right = place == PLACES.index("right")
+    assert 0 < right.sum() < 16
+    assert torch.equal(moved[:, 0, 112, -1] == 1, right)
+    assert torch.equal(covered[:, 7 * 3 + 6] == 1, right)
+    assert set(place.tolist()) == {PLACES.index("left"), PLACES.index("right")}
+
+
+def test_augmented_frames_stay_in_range_and_differ() -> None:
+    pixels = torch.rand(4, 3, 224, 224) * 2 - 1
+    found = augment(pixels)
+    assert found.shape == pixels.shape
+    assert found.min() >= -1
+    assert found.max() <= 1
+    assert not torch.allclose(found, pixels, atol=0.05)
 
 
 @pytest.mark.parametrize(("bias", "empty"), [(9.0, False), (-9.0, True)])

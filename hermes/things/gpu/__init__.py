@@ -1,0 +1,1 @@
+"""Training steps of the model of objects that need a GPU."""

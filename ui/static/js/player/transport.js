@@ -70,7 +70,7 @@ export function makeTransport({ planned, press, pace }) {
         main.dataset.icon = button.icon;
         main.firstChild.replaceWith(icon(button.icon));
       }
-      main.disabled = Boolean(view.loading);
+      main.disabled = Boolean(view.loading) && !(view.loading.share === null && here && view.state === "playing"); // before the first frame
       stop.disabled = !(view.state === "playing" || view.state === "paused" || view.loading?.share === null);
       restart.disabled = !here || view.state === "empty";
       restart.hidden = planned && !run; // the main button restarts it

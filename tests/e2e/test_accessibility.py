@@ -103,6 +103,7 @@ def test_no_serious_finding_in_a_comparison_and_its_pins(open_page):
     page = open_page(width=390, run=None, query="&lab=first-card-side-by-side&t=62")
     lab = page.get_by_role("region", name="Compare", exact=True)
     lab.get_by_role("table").wait_for()
+    lab.get_by_role("button", name="More controls").click()
     lab.get_by_role("button", name="Table: what each layer holds").click()
     assert findings(page, LIGHT_PHONE, within=".hl-lab") == []  # the comparison itself: test_screen_sizes.py
     lab.get_by_role("tab", name="Live").click()

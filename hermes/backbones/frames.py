@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +17,8 @@ from torch import Tensor
 from hermes.errors import HermesError
 
 Frame = npt.NDArray[np.uint8]
+THREADS: Final = 8
+"""Threads that resize frames for a model on a GPU."""
 
 
 def square_side(most: int, unit: int, largest: int) -> int:
@@ -63,6 +67,7 @@ class FramePreparation:
     ) -> None:
         """Read a configuration; `mean` and `std` [3] are its defaults."""
         self.resample = Image.Resampling(config.get("resample", Image.Resampling.BICUBIC))
+        self._parallel = device.type == "cuda"  # the processor is free while the GPU works
         self.scale = float(config.get("rescale_factor", 1 / 255))
         self._mean = torch.tensor(config.get("image_mean") or mean, device=device)[:, None, None]
         self._std = torch.tensor(config.get("image_std") or std, device=device)[:, None, None]
@@ -77,13 +82,20 @@ class FramePreparation:
         Returns:
             float32 [T, 3, height, width].
         """
-        resized = []
-        for frame in frames:
+
+        def resized(frame: Frame) -> npt.NDArray[np.uint8]:
             picture = Image.fromarray(frame)
             for size in sizes:
                 picture = picture.resize(size, self.resample)
-            resized.append(np.asarray(picture))
-        pixels = torch.from_numpy(np.stack(resized)).to(self._mean.device).permute(0, 3, 1, 2).float()
+            return np.asarray(picture)
+
+        threads = min(len(frames), THREADS, os.cpu_count() or 1) if self._parallel else 1
+        if threads > 1:
+            with ThreadPoolExecutor(threads) as pool:  # Pillow releases the interpreter's lock while it resizes
+                pictures = list(pool.map(resized, frames))
+        else:
+            pictures = [resized(frame) for frame in frames]
+        pixels = torch.from_numpy(np.stack(pictures)).to(self._mean.device).permute(0, 3, 1, 2).float()
         return (pixels * self.scale - self._mean) / self._std
 
 

@@ -13,6 +13,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
 from hermes.backbones.frames import FramePreparation, flat_patches, pixel_limit
+from hermes.backbones.segment_attention import use_segments
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
@@ -35,6 +36,7 @@ class Qwen25VL(Backbone):
     def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
         """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""
         super().__init__(model, tokenizer, card)
+        use_segments(model.config.vision_config)
         size = preprocessor.get("size") or {}
         self._least = int(preprocessor.get("min_pixels") or size.get("shortest_edge") or 56 * 56)
         self._most = int(preprocessor.get("max_pixels") or size.get("longest_edge") or 28 * 28 * 1280)
@@ -102,10 +104,10 @@ class Qwen25VL(Backbone):
     def chunk_positions(self, cache: MemoryCache, encoded: Encoded, first_step: int, layout: Layout) -> Tensor:
         """Positions as in a complete clip while a layer is intact; after an eviction, from its largest position + 1 on."""
         start = cache.next_positions()[None, :, None].expand(3, -1, -1).clone()
-        intact = torch.tensor([layer.intact for layer in cache.layers], device=self.device)
-        begun = self._times(
-            encoded.step.new_zeros(1), first_step, layout
-        )  # whatever became of the chunk's first tokens
-        start[0, intact] = cache.prompt_len + begun
-        start[1:, intact] = cache.prompt_len
+        # Counted from the first step, whatever became of the chunk's first tokens.
+        begun = cache.prompt_len + self._times(encoded.step.new_zeros(1), first_step, layout)
+        for index, layer in enumerate(cache.layers):
+            if layer.intact:
+                start[0, index] = begun
+                start[1:, index] = cache.prompt_len
         return start + encoded.offsets[:, None, :]

@@ -17,6 +17,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import smart_res
 from hermes.backbones.base import Backbone
 from hermes.backbones.card import Card
 from hermes.backbones.frames import FramePreparation, flat_patches, pixel_limit
+from hermes.backbones.segment_attention import use_segments
 from hermes.errors import HermesError
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
 from hermes.memory.tiers import LLAVA_ONEVISION
@@ -36,6 +37,7 @@ class VideoLlama3(Backbone):
     def __init__(self, model: Any, tokenizer: Any, card: Card, preprocessor: dict[str, Any]) -> None:
         """Wrap a loaded model; `preprocessor` is the content of its preprocessor configuration."""
         super().__init__(model, tokenizer, card)
+        use_segments(model.config.vision_config)
         size = preprocessor.get("size") or {}
         least = int(preprocessor.get("min_pixels") or size.get("shortest_edge") or 128 * 28 * 28)
         most = int(preprocessor.get("max_pixels") or size.get("longest_edge") or 768 * 28 * 28)

@@ -218,9 +218,9 @@ def evict(layer: LayerMemory, kept: Tensor, prompt_len: int, rotary: Rotary, *, 
     count = layer.length - kept.shape[0]
     evicted = None
     if summary and count:
-        mask = torch.ones(layer.length, dtype=torch.bool, device=kept.device)
-        mask[kept] = False
-        evicted = mask.nonzero()[:, 0]
+        stays = torch.zeros(layer.length, dtype=torch.int8, device=kept.device)
+        stays[kept] = 1
+        evicted = stays.sort(stable=True).indices[:count]  # without a synchronisation
         evicted_tokens = layer.copy_of(evicted)
         figures = evicted_tokens.figures
     layer.retain(kept)

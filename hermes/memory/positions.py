@@ -99,11 +99,13 @@ def compact(positions: Tensor, prompt_len: int) -> Tensor:
     """
     if positions.shape[0] == 1:
         return torch.arange(positions.shape[1], device=positions.device, dtype=positions.dtype)[None]
-    result = positions.clone()
-    for axis in range(positions.shape[0]):
-        _, rank = torch.unique(positions[axis, prompt_len:], return_inverse=True)
-        result[axis, prompt_len:] = (rank + prompt_len).to(positions.dtype)
-    return result
+    ordered, order = positions[:, prompt_len:].sort(dim=1)
+    first = torch.zeros_like(ordered)
+    first[:, 1:] = ordered[:, 1:] != ordered[:, :-1]
+    ranks = torch.empty_like(ordered).scatter_(
+        1, order, first.cumsum(1, dtype=ordered.dtype)
+    )  # without a synchronisation
+    return torch.cat((positions[:, :prompt_len], ranks + prompt_len), dim=1)
 
 
 def must_compact(positions: Tensor, mode: Reindexing, max_position: int) -> bool:

@@ -17,32 +17,36 @@ from hermes.memory.devices import together
 
 @dataclass(frozen=True)
 class Scores:
-    """Scores of an eviction without its time; the fields are those of `hermes.analysis.token_history.ScoreRecord`."""
+    """Scores of an eviction without its time, still on the device, so that reading them does not delay the eviction.
+
+    Attributes:
+        offsets: First token of each layer, then the number of tokens, int64 [layers + 1].
+        table: float32 [4, tokens]: frame, patch, importance, and 1 for kept tokens.
+        merged: Whether each layer merged its evicted tokens, bool [layers].
+    """
 
     offsets: npt.NDArray[np.int64]
-    frame: npt.NDArray[np.int32]
-    patch: npt.NDArray[np.int16]
-    importance: npt.NDArray[np.uint8]
-    kept: npt.NDArray[np.bool_]
+    table: Tensor
     merged: npt.NDArray[np.bool_]
 
     def at(self, sequence: int, seconds: float, frames_seen: int) -> ScoreRecord:
-        """Return the record of the eviction at a given time."""
+        """Transfer the scores and return the record of the eviction at a given time."""
+        frame, patch, importance, kept = self.table.cpu().numpy()
         return ScoreRecord(
             sequence,
             seconds,
             frames_seen,
             self.offsets,
-            self.frame,
-            self.patch,
-            self.importance,
-            self.kept,
+            frame.astype(np.int32),
+            patch.astype(np.int16),
+            to_bytes(importance),
+            kept > 0,
             self.merged,
         )
 
 
 def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], summary: Sequence[bool]) -> Scores:
-    """Read labels and scores of all video tokens before an eviction, in one transfer from the device.
+    """Copy labels and scores of all video tokens before an eviction.
 
     Args:
         cache: The memory before the eviction.
@@ -56,15 +60,14 @@ def read_scores(cache: MemoryCache, kept: Sequence[Tensor | None], summary: Sequ
         stays = torch.ones(layer.length - start, device=layer.figures.device)
         if keep is not None:
             stays.zero_()[keep.to(stays.device)] = 1
-        labels = layer.labels[[FRAME, PATCH], video].float()  # exact up to frame 16.7 million
-        tables.append(torch.cat((labels, layer.figures[IMPORTANCE, video][None], stays[None])))
-    table = torch.cat(together(tables), dim=1).cpu().numpy()
+        labels = (
+            layer.labels[FRAME, video].float(),
+            layer.labels[PATCH, video].float(),
+        )  # exact up to frame 16.7 million
+        tables.append(torch.stack((*labels, layer.figures[IMPORTANCE, video], stays)))
     sizes = [layer.length - start for layer in cache.layers]
     return Scores(
         offsets=np.cumsum([0, *sizes]).astype(np.int64),
-        frame=table[0].astype(np.int32),
-        patch=table[1].astype(np.int16),
-        importance=to_bytes(table[2]),
-        kept=table[3] > 0,
+        table=torch.cat(together(tables), dim=1),
         merged=np.array([merges and keep is not None for merges, keep in zip(summary, kept, strict=True)], bool),
     )

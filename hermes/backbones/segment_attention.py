@@ -77,5 +77,6 @@ AttentionInterface.register(NAME, segment_attention)
 
 
 def use_segments(vision_config: Any) -> None:
-    """Make a tower use this function, if its attention handles segments."""
-    vision_config._attn_implementation = NAME  # noqa: SLF001 - transformers' own switch
+    """Make a tower use this function, unless it uses FlashAttention, which handles segments itself."""
+    if "flash" not in (vision_config._attn_implementation or ""):  # noqa: SLF001 - transformers' own switch
+        vision_config._attn_implementation = NAME  # noqa: SLF001

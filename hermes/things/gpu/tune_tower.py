@@ -165,6 +165,7 @@ def tune(
     seed: int,
     progress: Callable[[str], None],
     batch: int = BATCH,
+    timer: Callable[[], float] = time.monotonic,
 ) -> dict[str, Tensor]:
     """Train all weights of a tower but ImageNet's classifier, in place, on its device.
 
@@ -176,6 +177,7 @@ def tune(
         seed: Random seed of the batches.
         progress: Called from time to time with a one-line message.
         batch: Frames in a batch.
+        timer: Clock that counts the seconds of training.
 
     Returns:
         The moving average of the weights, to be combined with those before by `interpolate`.
@@ -195,9 +197,9 @@ def tune(
     optimiser = torch.optim.AdamW(groups, lr=RATE)
     trained = [*features, *rest]
     mean = [p.detach().clone() for p in trained]
-    out, start, step = Log(folder / "tuning.jsonl"), time.monotonic(), 0
+    out, start, step = Log(folder / "tuning.jsonl"), timer(), 0
     sums: dict[str, Tensor] = {}
-    while (share := min((time.monotonic() - start) / seconds, 1.0)) < 1 or step == 0:
+    while (share := min((timer() - start) / seconds, 1.0)) < 1 or step == 0:
         loss, parts = tuning_loss(tower, frozen, frames.draw(batch))
         optimiser.zero_grad(set_to_none=True)
         loss.backward()
@@ -210,7 +212,7 @@ def tune(
         sums = {part: sums.get(part, torch.zeros_like(value)) + value for part, value in parts.items()}
         if step % REPORTED == 0:
             line = {part: round(float(value) / REPORTED, 3) for part, value in sums.items()}
-            out.write(step=step, used=round(time.monotonic() - start), **line)
+            out.write(step=step, used=round(timer() - start), **line)
             progress(f"tuning: step {step}, {line}")
             sums = {}
     with torch.no_grad():

@@ -231,7 +231,9 @@ def test_hostile_files_of_one_visitor_leave_another_unaffected_and_a_reload_keep
             opened.append(other)
             other.get_by_role("tab", name="Upload").click()
             other.locator("#hl-file").set_input_files(ROOT / "tests" / "data" / name)
-            other.locator(".hl-drop").get_by_text(name).wait_for()
+            drop = other.locator(".hl-drop")  # hidden as soon as the file has been uploaded
+            expect(drop).to_contain_text(name)
+            expect(drop).not_to_contain_text("Uploading")
             other.get_by_role("button", name="Start", exact=True).click()
             stream = other.get_by_role("region", name="Stream")
             status = stream.get_by_text(re.compile("^(Streaming|Finished|Stopped by)")).or_(stream.get_by_role("alert"))

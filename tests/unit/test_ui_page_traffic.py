@@ -80,7 +80,7 @@ def test_a_recording_is_deleted_when_its_visitor_leaves(open_tab, served):
     recorded = player()["recorded"]
     assert len(tab.client.get(recorded["url"]).content) == recorded["bytes"]
     leave(tab, served)
-    assert tab.client.get(recorded["url"]).status_code in (403, 404)
+    until(lambda: tab.client.get(recorded["url"]).status_code in (403, 404))  # files are deleted after the place
 
 
 def test_a_visitor_cannot_play_the_upload_of_another(open_tab, served):

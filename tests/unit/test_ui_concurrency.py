@@ -55,6 +55,12 @@ def player(page, key=KEY):
     return page.poll({}, key)[0]
 
 
+def plays(page, key=KEY):
+    """Whether a visitor's clip plays. A stream that starts after waiting leaves the queue a moment later."""
+    message = player(page, key)
+    return (message["source"]["kind"], message["state"], message["waiting"]) == ("clip", "playing", None)
+
+
 def turns(page, key=KEY):
     return page.sessions.get(key).conversation.message()["turns"]
 
@@ -153,25 +159,23 @@ def test_a_class_with_one_live_slot(page):
     assert player(page, OTHER)["waiting"], "a stream keeps its slot when it restarts"
 
     page.act({"action": "stop"}, KEY)
-    until(lambda: player(page, OTHER)["source"]["kind"] == "clip" and player(page, OTHER)["state"] == "playing")
+    until(lambda: plays(page, OTHER))
     state = player(page, OTHER)
-    assert (state["waiting"], state["returned"]) == (None, 1), "the page shows the stream instead of the recording"
+    assert (state["source"]["kind"], state["returned"]) == ("clip", 1), "the page shows the stream, not the recording"
     assert "Your stream has started" in state["notice"]["text"]
     until(lambda: player(page, THIRD)["waiting"] == {"place": 1, "of": 1})
     assert ask(page, "What is shown now?")["state"] == "done", "the memory of the first stream can still be asked"
 
     page.sessions.close(OTHER)
-    until(lambda: player(page, THIRD)["state"] == "playing")
+    until(lambda: plays(page, THIRD))
     page.act({"action": "restart"}, KEY)
-    until(
-        lambda: player(page)["waiting"] == {"place": 1, "of": 1}
-    )  # the started stream may leave the queue a moment later
+    assert player(page)["waiting"] == {"place": 1, "of": 1}
     page.act({"action": "leave-queue"}, KEY)
     assert player(page)["waiting"] is None
     page.act({"action": "stop"}, THIRD)
     until(lambda: player(page, THIRD)["state"] == "ended")
     page.act({"action": "restart"}, KEY)
-    until(lambda: player(page)["state"] == "playing")
+    until(lambda: plays(page))
 
 
 @pytest.mark.parametrize("page", [1], indirect=True)
@@ -180,7 +184,7 @@ def test_a_page_that_is_left_frees_its_slot_at_once_and_waits_when_it_returns(pa
     until(lambda: player(page)["frames"] >= 2)
     page.act(START, OTHER)
     page.sessions.left(KEY)
-    until(lambda: player(page, OTHER)["state"] == "playing")
+    until(lambda: plays(page, OTHER))
     page.sessions.connected(KEY)
     state = player(page)
     assert (state["state"], state["waiting"]) == ("paused", {"place": 1, "of": 1})
@@ -202,7 +206,7 @@ def test_a_comparison_neither_overtakes_the_queue_nor_keeps_a_slot_while_it_is_p
     page.act(START, OTHER)
     assert player(page, OTHER)["waiting"] == {"place": 1, "of": 1}
     page.sessions.own(KEY).slot.set_away(away=True)  # its page is away, so that it need not wait for a minute
-    until(lambda: player(page, OTHER)["state"] == "playing")
+    until(lambda: plays(page, OTHER))
     page.sessions.own(KEY).slot.set_away(away=False)
     page.lab_action({"action": "resume"}, KEY)
     assert "All live slots are busy" in lab_state(page)["notice"]["text"]

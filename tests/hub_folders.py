@@ -21,7 +21,7 @@ from transformers import AutoConfig
 from hermes.backbones.families import FAMILIES
 
 RECORDS = Path(__file__).parent / "data" / "hub"
-LAYERS, HEADS, INNER, TOWER_HEADS, TOWER_LAYERS, TOWER_WIDTH = 6, 2, 32, 2, 2, 32
+LAYERS, HYBRID_LAYERS, HEADS, INNER, TOWER_HEADS, TOWER_LAYERS, TOWER_WIDTH = 6, 8, 2, 32, 2, 2, 32
 SIZES = {
     "intermediate_size": INNER,
     "num_hidden_layers": LAYERS,
@@ -29,8 +29,11 @@ SIZES = {
     "num_key_value_heads": 1,
     "max_window_layers": LAYERS,
     "moe_intermediate_size": INNER,
+    "shared_expert_intermediate_size": INNER,
     "num_experts": 4,
+    "n_routed_experts": 4,
     "num_experts_per_tok": 2,
+    "linear_num_key_heads": HEADS,
 }
 TOWER_SIZES = {
     "hidden_size": TOWER_WIDTH,
@@ -54,15 +57,23 @@ class Repository:
 
     @property
     def files(self) -> dict[str, Any]:
-        """Content of the metadata files, config.json excepted."""
+        """Content of the metadata files, without config.json."""
         return self.family["files"] | self.model.get("files", {})
+
+    @property
+    def weight_files(self) -> list[str]:
+        """Names of the files with weights, without the index that several have."""
+        shards, name = self.model["shards"], self.family.get("shard_name")
+        if shards == 1 and name is None:
+            return ["model.safetensors"]
+        return [(name or "model-{:05}-of-{:05}.safetensors").format(i + 1, shards) for i in range(shards)]
 
     @property
     def names(self) -> set[str]:
         """Names of all files of the repository that a model needs."""
-        weights = [f"model-{i + 1:05}-of-{self.model['shards']:05}.safetensors" for i in range(self.model["shards"])]
-        weights = ["model.safetensors"] if len(weights) == 1 else [*weights, "model.safetensors.index.json"]
-        return {"config.json", *self.files, *self.family["written"], *weights}
+        weights = self.weight_files
+        index = [] if weights == ["model.safetensors"] else ["model.safetensors.index.json"]
+        return {"config.json", *self.files, *self.family["written"], *weights, *index}
 
 
 @cache
@@ -84,7 +95,8 @@ def build(repository: Repository, folder: Path) -> dict[str, torch.Tensor]:
     ids = _write_tokenizer(repository, folder)
     real = {number: token for token, number in repository.family["tokens"].items()}
     generation = folder / "generation_config.json"
-    generation.write_text(json.dumps(_with_ids(json.loads(generation.read_text()), real, ids)))
+    if generation.is_file():
+        generation.write_text(json.dumps(_with_ids(json.loads(generation.read_text()), real, ids)))
     config = _shrunk(repository.model["config"], real, ids)
     (folder / "config.json").write_text(json.dumps(config, indent=2))
     return _write_weights(repository, folder)
@@ -135,8 +147,13 @@ def _shrunk(config: dict[str, Any], real: dict[int, str], ids: dict[str, int]) -
     text, tower = config.get("text_config", config), config["vision_config"]
     head = text.get("head_dim") or text["hidden_size"] // text["num_attention_heads"]
     sizes = SIZES | {"hidden_size": HEADS * head, "vocab_size": len(ids)}
+    if "linear_num_value_heads" in text:
+        per_key_head = text["linear_num_value_heads"] // text["linear_num_key_heads"]
+        sizes |= {"num_hidden_layers": HYBRID_LAYERS, "linear_num_value_heads": HEADS * per_key_head}
     small_text = text | {key: value for key, value in sizes.items() if key in text}
-    small_tower = tower | {key: value for key, value in TOWER_SIZES.items() if key in tower}
+    if "layer_types" in text:
+        small_text["layer_types"] = text["layer_types"][: small_text["num_hidden_layers"]]
+    small_tower = tower | {key: value for key, value in TOWER_SIZES.items() if tower.get(key)}
     # Values that a configuration omits have the defaults of the real size.
     small_tower |= {key: TOWER_SIZES[key] for key in ("intermediate_size", "num_hidden_layers") if "depth" not in tower}
     if "out_hidden_size" in tower:
@@ -157,23 +174,21 @@ def _write_weights(repository: Repository, folder: Path) -> dict[str, torch.Tens
     model = FAMILIES[config.model_type].model_class(config).to(getattr(torch, repository.model["dtype"]))
     expected = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     staged = folder / "staged"
-    model.save_pretrained(staged)
+    model.save_pretrained(staged, save_original_format=not repository.model.get("fused_experts", False))
     weights = load_file(staged / "model.safetensors")
     for file in staged.iterdir():
         file.unlink()
     staged.rmdir()
     for new, old in repository.family["weight_names"].items():
         weights = {old + name.removeprefix(new) if name.startswith(new) else name: t for name, t in weights.items()}
-    shards = repository.model["shards"]
-    if shards == 1:
-        save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
-        return expected
-    places = {}
-    for i in range(shards):
-        name = f"model-{i + 1:05}-of-{shards:05}.safetensors"
-        part = dict(list(weights.items())[i::shards])
-        save_file(part, folder / name, metadata={"format": "pt"})
-        places |= dict.fromkeys(part, name)
-    index = {"metadata": {"total_size": sum(t.nbytes for t in weights.values())}, "weight_map": places}
-    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    precise = tuple(repository.family.get("float32_weights", ()))
+    weights = {name: t.float() if name.endswith(precise) else t for name, t in weights.items()}
+    weights |= {name: torch.zeros(2, 2) for name in repository.family.get("unused_weights", ())}
+    files = repository.weight_files
+    for i, file in enumerate(files):
+        save_file(dict(list(weights.items())[i :: len(files)]), folder / file, metadata={"format": "pt"})
+    if files != ["model.safetensors"]:
+        places = {name: files[i % len(files)] for i, name in enumerate(weights)}
+        index = {"metadata": {"total_size": sum(t.nbytes for t in weights.values())}, "weight_map": places}
+        (folder / "model.safetensors.index.json").write_text(json.dumps(index))
     return expected

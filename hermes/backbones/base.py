@@ -283,10 +283,13 @@ class Backbone(ABC):
 
     @property
     def stop_ids(self) -> frozenset[int]:
-        """Tokens that end an answer."""
+        """Tokens that end an answer: those of the generation configuration, and the end of a turn in the tokenizer.
+
+        A repository without generation_config.json only lists the end of a text, as Qwen3.5 does.
+        """
         ids = getattr(self.model.generation_config, "eos_token_id", None)
-        ids = ids if ids is not None else self.tokenizer.eos_token_id
-        return frozenset(ids if isinstance(ids, list | tuple) else [ids])
+        listed = ids if isinstance(ids, list | tuple) else (ids,)
+        return frozenset(int(one) for one in (*listed, self.tokenizer.eos_token_id) if one is not None)
 
     def tokenize(self, text: str) -> Tensor:
         """Return the token ids of `text` without special tokens, int64 [tokens]."""

@@ -158,15 +158,15 @@ def _intern35(size: str, weights: int, text: dict[str, Any]) -> Listed:
     return Listed(name, "internvl", title, False, weights, text, vision, {"tie_word_embeddings": False})
 
 
-def _videollama(size: str, weights: int, text: dict[str, Any]) -> Listed:
+def _videollama(size: str, weights: int, text: dict[str, Any], positions: int) -> Listed:
     tied = size == "2B"
-    text = text | {"rope_parameters": QWEN2_ROPE, "max_position_embeddings": 32768, "tie_word_embeddings": tied}
+    text = text | {"rope_parameters": QWEN2_ROPE, "max_position_embeddings": positions, "tie_word_embeddings": tied}
     name, more = f"lkhl/VideoLLaMA3-{size}-Image-HF", {"tie_word_embeddings": tied}
     return Listed(name, "video_llama_3", f"VideoLLaMA3 {size}", False, weights, text, SO400M | {"patch_size": 14}, more)
 
 
 def _glm(name: str, family: str, weights: int, text: dict[str, Any], inner: int) -> Listed:
-    rope = {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [8, 12, 12], "partial_rotary_factor": 0.5}
+    rope = {"rope_type": "default", "rope_theta": 5e5, "mrope_section": [8, 12, 12], "partial_rotary_factor": 0.5}
     text = text | {"rope_parameters": rope, "max_position_embeddings": 131072, "tie_word_embeddings": False}
     vision = {"depth": 24, "hidden_size": 1536, "num_heads": 12, "out_hidden_size": 4096, "intermediate_size": inner}
     return Listed(f"zai-org/{name}", family, name.replace("-Flash", " Flash"), False, weights, text, vision)
@@ -211,8 +211,8 @@ CATALOGUE: tuple[Listed, ...] = (
     _intern35("4B", 4_732_489_216, _text(2560, 36, 32, 8, 9728, 151936)),
     _intern35("8B", 8_528_318_464, _text(4096, 36, 32, 8, 12288, 151936)),
     _intern35("14B", 15_119_523_840, _text(5120, 40, 40, 8, 17408, 151936)),
-    _videollama("2B", 1_959_993_584, _text(1536, 28, 12, 2, 8960, 151936)),
-    _videollama("7B", 8_044_744_944, _text(3584, 28, 28, 4, 18944, 152064)),
+    _videollama("2B", 1_959_993_584, _text(1536, 28, 12, 2, 8960, 151936), 131072),
+    _videollama("7B", 8_044_744_944, _text(3584, 28, 28, 4, 18944, 152064), 32768),
     _glm("GLM-4.6V-Flash", "glm4v", 10_292_777_472, _text(4096, 40, 32, 2, 13696, 151552), 13696),
     _glm(
         "GLM-4.6V",

@@ -25,14 +25,6 @@ REPOSITORIES = hub_folders.repositories()
 FIRST_OF_FAMILY = [next(iter(json.loads(path.read_text())["models"])) for path in sorted(hub_folders.RECORDS.iterdir())]
 QUESTION = "What happened?"
 BUDGET = 600
-UNKNOWN = {
-    "lkhl/VideoLLaMA3-2B-Image-HF",
-    "lkhl/VideoLLaMA3-7B-Image-HF",
-    "zai-org/GLM-4.6V-Flash",
-    "zai-org/GLM-4.6V",
-    *(f"Qwen/Qwen3.5-{size}" for size in ("0.8B", "2B", "4B", "9B", "27B", "35B-A3B")),
-}
-"""Listed models whose repositories are not recorded; only their parity is tested."""
 
 
 @pytest.fixture
@@ -52,12 +44,10 @@ def clip(tmp_path_factory):
 
 
 def test_every_listed_model_is_recorded():
-    assert {model.id for model in CATALOGUE} - set(REPOSITORIES) == UNKNOWN
+    assert {model.id for model in CATALOGUE} <= set(REPOSITORIES)
 
 
-@pytest.mark.parametrize(
-    "listed", [model for model in CATALOGUE if model.id in REPOSITORIES], ids=lambda model: model.id
-)
+@pytest.mark.parametrize("listed", CATALOGUE, ids=lambda model: model.id)
 def test_records_agree_with_the_catalogue(listed):
     recorded = REPOSITORIES[listed.id].model["config"]
     text, vision = recorded.get("text_config", recorded), recorded["vision_config"]
@@ -78,12 +68,18 @@ def test_a_repository_loads_streams_answers_and_resumes(make, noise, name):
     model = hermes.load(folder, device="cpu")
     loaded = model.model.state_dict()
     assert all(torch.equal(loaded[key].float(), tensor.float()) for key, tensor in weights.items())
+    family = REPOSITORIES[name].family
+    assert model.head_text() + "{video}" + model.tail_text("{question}") == family["prompt"]
+    assert model.tokenizer.convert_tokens_to_ids(family["end_of_turn"]) in model.stop_ids
     session = hermes.StreamSession(model, budget=BUDGET, chunk=4)
     frames, times = noise(6, 120, 160)
-    session.push(frames, times)
+    for start in range(0, 60, 3):  # frames have few tokens in some families
+        session.push(frames, start + times)
+        if len(session.snapshot().evictions):
+            break
     snapshot = session.snapshot()
+    assert len(snapshot.evictions)
     check_memory(snapshot, model.max_positions, model.axes)
-    assert snapshot.tokens_seen > BUDGET or snapshot.tokens_per_frame < 100
     session.save(folder / "session.hermes")
     answer = "".join(session.ask(QUESTION, max_new_tokens=3))
     check_answer(session.snapshot(), answer, QUESTION)

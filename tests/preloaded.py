@@ -41,6 +41,11 @@ def _context() -> Any:
     return context
 
 
+def prepare() -> None:
+    """Make the processes that `multiprocessing` starts from now on with "forkserver" fork from the preloaded one, too."""
+    _context()
+
+
 def start(
     program: Path | str, *arguments: str, folder: Path, out: Path, err: Path | None = None, **environment: str
 ) -> BaseProcess:

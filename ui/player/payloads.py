@@ -148,7 +148,8 @@ def advice(source: Source, clip: Clip | None, model: Loading | None) -> dict[str
         return None
     knows = info.knowledge.subject or info.knowledge.world
     if _fits(source, clip, info):
-        if not info.knowledge.world or source.kind not in ("upload", "camera"):
+        has_unknown_content = source.kind in ("upload", "camera") or (clip is not None and not clip.world)
+        if not info.knowledge.world or not has_unknown_content:
             return None
         text = f"{info.title} knows {knows}, one at a time. What it recognises is shown in the picture, with its confidence."
         return {"text": text, "answer": ""}

@@ -113,6 +113,7 @@ class RayCluster:
                 ray.init(address=address, log_to_driver=False, runtime_env=_environment())
             else:
                 ray.init(
+                    address="local",  # otherwise Ray connects to another cluster of this machine
                     num_cpus=cpus,
                     include_dashboard=False,
                     object_store_memory=STORE_BYTES,

@@ -11,13 +11,14 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hermes.backbones.card import UNLIMITED, Knowledge
 from hermes.errors import HermesError
 from hermes.importing import IMPORTING
 from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
 from hermes.out_of_memory import attempt, report
+from hermes.serving.local_reader import LocalObject
 from hermes.serving.roles import TurnTaker
 from hermes.serving.scheduling import Choice, Scheduler, Work
 from hermes.serving.slots import BusyError, Slots
@@ -290,10 +291,14 @@ class Engine:
         """Return whether a stream holds a live slot."""
         return self._slots.holds(stream)
 
-    @property
-    def hosts_comparisons(self) -> bool:
-        """Whether the view Compare can run memories here: always."""
-        return True
+    def place(self, make: Callable[[Engine], Any], model: str, replacing: object = None) -> LocalObject:  # noqa: ARG002
+        """Create an object that uses this engine; see `hermes.serving.interface.StreamEngine.place`.
+
+        Raises:
+            HermesError: The model is not loaded, or from `make`.
+        """
+        self.model(model)
+        return LocalObject(make(self))
 
     @property
     def free_slots(self) -> int:

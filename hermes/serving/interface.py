@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from hermes.backbones.downloads import Confirm, Progress
     from hermes.memory.encoded import Layout
     from hermes.serving.engine import ModelInfo
+    from hermes.serving.roles import Host
     from hermes.video import VideoSampler
     from hermes.video.thumbnails import FramePictures
 
@@ -40,6 +41,25 @@ class StreamReader(Protocol):
             StreamLostError: See `StreamControl.lost`.
             HermesError: From the method.
         """
+
+
+class PlacedObject(Protocol):
+    """An object that was created next to an engine, see `StreamEngine.place`."""
+
+    @property
+    def lost(self) -> bool:
+        """Whether the process of the object has ended."""
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the object where it is, and return its result.
+
+        Raises:
+            StreamLostError: See `lost`.
+            HermesError: From the method.
+        """
+
+    def discard(self) -> None:
+        """Drop the object. Never raises."""
 
 
 class StreamControl(Protocol):
@@ -143,10 +163,6 @@ class StreamEngine(Protocol):
     """Loads models and runs streams; see `hermes.serving.engine.Engine` for the methods and their errors."""
 
     @property
-    def hosts_comparisons(self) -> bool:
-        """Whether the engine is a `hermes.serving.roles.Host`, on which the view Compare runs several memories."""
-
-    @property
     def free_slots(self) -> int:
         """Number of free live slots."""
 
@@ -164,6 +180,19 @@ class StreamEngine(Protocol):
 
     def open(self, settings: StreamSettings, replacing: Any = None) -> StreamControl:
         """Open a stream."""
+
+    def place(self, make: Callable[[Host], Any], model: str, replacing: PlacedObject | None = None) -> PlacedObject:
+        """Create an object that schedules its own work, such as a comparison of several memories, next to an engine.
+
+        Args:
+            make: Creates the object for an engine; must be picklable.
+            model: The model that the object uses.
+            replacing: An object of the same visitor, whose engine is used again.
+
+        Raises:
+            BusyError: All live slots are taken.
+            HermesError: The model is not loaded, or from `make`.
+        """
 
     def is_live(self, stream: Any) -> bool:
         """Return whether a stream holds a live slot."""

@@ -1,4 +1,4 @@
-"""A reader of a stream, recorded run or clip in this process."""
+"""Readers and placed objects in this process, see `hermes.serving.interface`."""
 
 from __future__ import annotations
 
@@ -16,3 +16,22 @@ class LocalReader:
     def call(self, method: str, *arguments: Any) -> Any:
         """Call `method(stream, *arguments)` of the reader."""
         return getattr(self._reader, method)(self._stream, *arguments)
+
+
+class LocalObject:
+    """An object in this process, see `hermes.serving.interface.PlacedObject`."""
+
+    lost = False
+    """Whether the process of the object has ended: never."""
+
+    def __init__(self, placed: Any) -> None:
+        """Call methods of `placed`."""
+        self._placed = placed
+
+    def call(self, method: str, *arguments: Any) -> Any:
+        """Call a method of the object."""
+        return getattr(self._placed, method)(*arguments)
+
+    def discard(self) -> None:
+        """Drop the object."""
+        self._placed = None

@@ -19,10 +19,11 @@ from hermes.backbones.sources import large_download
 from hermes.errors import FailedError, HermesError
 from hermes.ray_workers import ActorLostError, RayActor, RayCluster
 from hermes.serving.engine import ModelInfo
-from hermes.serving.interface import StreamControl, StreamLostError
+from hermes.serving.interface import PlacedObject, StreamControl, StreamLostError
+from hermes.serving.ray_object import RayObject
 from hermes.serving.ray_stream import CALL_SECONDS, SILENT_SECONDS, RayStream
 from hermes.serving.replica import Replica
-from hermes.serving.slots import BusyError
+from hermes.serving.slots import BUSY, BusyError
 
 if TYPE_CHECKING:
     from hermes.backbones.downloads import Confirm, Progress
@@ -65,9 +66,6 @@ class RayReplica:
 
 class RayEngine:
     """Places streams on the replicas of a cluster. Thread-safe."""
-
-    hosts_comparisons = False
-    """Whether the view Compare can run memories here: its memories share one process, so it only shows recorded runs."""
 
     def __init__(
         self,
@@ -250,7 +248,21 @@ class RayEngine:
                 return RayStream.open(replica, settings)
             except (BusyError, StreamLostError):
                 continue
-        raise BusyError("All live slots are busy; recordings still work. Please try again in a moment.")
+        raise BusyError(BUSY)
+
+    def place(self, make: Callable[[Any], Any], model: str, replacing: PlacedObject | None = None) -> RayObject:
+        """Create an object on the replica of `replacing`, or else on the one with the most free slots.
+
+        See `hermes.serving.interface.StreamEngine.place`.
+        """
+        if isinstance(replacing, RayObject) and not replacing.lost:
+            return RayObject.create(replacing.replica, make)
+        for replica in self._by_room(model):
+            try:
+                return RayObject.create(replica, make)
+            except StreamLostError:
+                continue
+        raise BusyError(BUSY)
 
     def _by_room(self, model: str) -> list[RayReplica]:
         """Return the replicas with free slots: those with the most first, among equals those with the fewest streams."""

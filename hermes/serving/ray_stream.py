@@ -102,7 +102,7 @@ class RayStream:
             HermesError: A setting is invalid.
         """
         before = replacing._name if replacing is not None else None  # noqa: SLF001 - same class
-        name = _call(replica, "open", settings, before)
+        name = call_replica(replica, "open", settings, before)
         return cls(replica, name, settings)
 
     def request(self, method: str, *arguments: Any, timeout: float = CALL_SECONDS) -> Any:
@@ -112,7 +112,7 @@ class RayStream:
             StreamLostError: The replica has ended.
             HermesError: From the method, or the replica does not respond.
         """
-        return _call(self.replica, method, self._name, *arguments, timeout=timeout)
+        return call_replica(self.replica, method, self._name, *arguments, timeout=timeout)
 
     def read(self, method: str, *arguments: Any) -> Any:
         """Like `request` for what a page reads many times: fails at once while the replica does not respond.
@@ -349,7 +349,7 @@ class RayStream:
             logger.debug("a stream could not be closed", exc_info=True)
 
 
-def _call(replica: ReplicaOfStream, method: str, *arguments: Any, timeout: float = CALL_SECONDS) -> Any:
+def call_replica(replica: ReplicaOfStream, method: str, *arguments: Any, timeout: float = CALL_SECONDS) -> Any:
     """Call a method of a replica.
 
     Raises:

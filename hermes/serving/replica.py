@@ -73,6 +73,7 @@ class Replica:
         self._folder = _new_folder()
         self._files = FileStore(self._folder)
         self._placed: dict[str, _Placed] = {}
+        self._objects: dict[str, Any] = {}
         self._progress: dict[str, tuple[str, float]] = {}
         self._changed = threading.Condition()
         self._changes = 0
@@ -224,6 +225,25 @@ class Replica:
         pieces = placed.answers.pop(number, None) if placed is not None else None
         if pieces is not None and placed is not None:
             placed.stream.stop_answer()
+
+    # Placed objects -----------------------------------------------------------------------------------------------
+
+    def place(self, make: Callable[[Engine], Any]) -> str:
+        """Create an object that uses this engine, and return its id; see `StreamEngine.place`."""
+        name = uuid4().hex
+        self._objects[name] = make(self._engine)
+        return name
+
+    def call_placed(self, name: str, method: str, *arguments: Any) -> Any:
+        """Call a method of a placed object."""
+        placed = self._objects.get(name)
+        if placed is None:
+            raise HermesError("This comparison was closed.")
+        return getattr(placed, method)(*arguments)
+
+    def discard(self, name: str) -> None:
+        """Drop a placed object."""
+        self._objects.pop(name, None)
 
     # Files --------------------------------------------------------------------------------------------------------
 

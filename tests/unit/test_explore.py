@@ -19,10 +19,10 @@ from hermes import assets
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace import read, read_lab
+from ui.board.trail import MOST_BYTES, MOST_MOMENTS, Trail
 from ui.explore.explorer import Explorer
 from ui.explore.figures import FIGURES, MODES, NO_ANSWER, NO_FRAMES
 from ui.explore.fitting import Place, fitted, wrapped
-from ui.explore.trail import MOST_BYTES, MOST_MOMENTS, Trail
 from ui.page.handlers import Handlers
 from ui.runs.replay import Replay
 from ui.settings.model_loader import ModelLoader
@@ -44,8 +44,7 @@ class Comparison:
             raise HermesError("This memory does not exist in the lab run.")
         return self.run.lanes[number], self.position
 
-    def live_lanes(self):
-        return None
+    live = None
 
 
 @pytest.fixture(scope="module")

@@ -18,8 +18,10 @@ from hermes.ray_workers import RayCluster
 from hermes.serving.engine import Engine
 from hermes.serving.interface import StreamLostError
 from hermes.serving.slots import BusyError
+from hermes.trace import read_lab
 from hermes.view import StreamSettings
 from ui.board.cells import Wanted
+from ui.lab.lab import Lab
 from ui.player.clips import read_clips
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.autosave import Autosave
@@ -28,6 +30,7 @@ from ui.visitors.visitor import Visitor
 pytest.importorskip("ray", reason="the optional extra hermes-live[ray] is not installed")
 
 from hermes.serving.ray_engine import RayEngine
+from hermes.serving.ray_object import LOST as LOST_COMPARISON
 from hermes.serving.ray_stream import LOST
 
 QUESTION = "What was shown first?"
@@ -215,3 +218,40 @@ def test_two_visitors_on_two_actors_one_of_which_is_killed(engine, tmp_path):
     third.close()
     for visitor in (first, second):
         visitor.close()
+
+
+def test_a_comparison_runs_on_one_actor_and_is_lost_with_it(engine, local, tmp_path):
+    clips = {clip.id: clip for clip in read_clips(CLIPS)}
+    start = {
+        "action": "start",
+        "clip": "quick-tour",
+        "policies": ["hermes", "sliding-window"],
+        "budget": 64,
+        "speed": 0,
+    }
+    ended = []
+    for name, each in (("remote", engine), ("local", local)):
+        lab = Lab(StreamSettings(chunk=1, fps=1.0), ModelLoader(each), clips, downloads=tmp_path / name)
+        lab.do(start)
+        lab.do({"action": "record"})
+        until(lambda lab=lab: lab.poll(-1)["state"] == "ended")
+        lab.do({"action": "ask", "question": "What was the first card?"})
+        until(lambda lab=lab: lab.poll(-1)["asked"] != [])
+        state = lab.poll(-1)
+        assert "frame" not in lab.poll(state["frames"]), "a picture that the page shows is not sent again"
+        lane = lab.live_lane(lab.live, 1)
+        assert (len(lane.moments) > 1, lane.snapshot.frames_seen) == (True, state["frames"])
+        lab.do({"action": "end"})
+        lab.do({"action": "stop-recording"})
+        (path,) = (tmp_path / name).glob("*/*")
+        ended.append((state["asked"], [lane["held"] for lane in state["lanes"]], read_lab(path).lanes[0].frames))
+    assert ended[0] == ended[1]
+
+    lab = Lab(StreamSettings(chunk=1, fps=1.0), ModelLoader(engine), clips, downloads=tmp_path)
+    lab.do(start | {"speed": 1})
+    until(lambda: lab.poll(-1).get("frames", 0) > 0)
+    assert lab.live.holds_slot
+    os.kill(lab.live.run.replica.where[1], signal.SIGKILL)
+    until(lambda: lab.poll(-1)["state"] == "empty")
+    assert lab.poll(-1)["notice"]["text"] == LOST_COMPARISON
+    lab.close()

@@ -13,19 +13,18 @@ import hermes  # `hermes.plots`, and with it plotly, is imported on first use
 from hermes.errors import HermesError
 from hermes.snapshot import TIERS, Snapshot
 from hermes.trace import MOST_LANES
+from ui.board.trail import Trail
 from ui.explore.figures import FIGURES, MODES, NO_FRAMES, FigureChoice, call_of, read_choice
 from ui.explore.fitting import Place, escaped, fitted, in_range
 from ui.explore.moment import ExploredMoment, of_run
 from ui.explore.notebook import code_of, names_of
-from ui.explore.trail import Trail
 from ui.runs.replay import Replay
 from ui.untrusted import finite
 
 if TYPE_CHECKING:
     from hermes.plots import Figure
     from hermes.serving.interface import StreamControl
-    from ui.lab.lab import Lab
-    from ui.lab.live import LiveLanes
+    from ui.lab.lab import Lab, LiveComparison
 
 CONFIG: Final = MappingProxyType(
     {"displaylogo": False, "displayModeBar": True, "toImageButtonOptions": {"filename": "hermes-live", "scale": 2}}
@@ -68,7 +67,6 @@ class Explorer:
         self._trail_lock = threading.Lock()
         self._pinned: ExploredMoment | None = None
         self._of: object = None
-        self._lane_trails: tuple[tuple[object, Trail], ...] = ()
 
     def note(self, stream: object, snapshot: Snapshot | None) -> None:
         """Collect a moment of the stream that is shown, for the retention over time. Cheap."""
@@ -79,19 +77,10 @@ class Explorer:
                 self._trail, self._of = Trail(), stream
             self._trail.note(snapshot)
 
-    def note_comparison(self, comparison: LiveLanes | None) -> None:
-        """Collect a moment of each method of the live comparison, for the retention over time. Cheap."""
-        lanes = comparison.lanes if comparison is not None else ()
-        with self._trail_lock:
-            if [lane.session for lane in lanes] != [session for session, _ in self._lane_trails]:
-                self._lane_trails = tuple((lane.session, Trail()) for lane in lanes)
-            for lane, (_, trail) in zip(lanes, self._lane_trails, strict=True):
-                trail.note(lane.snapshot)
-
     def close(self) -> None:
         """Free the moments."""
         with self._trail_lock:
-            self._trail, self._of, self._lane_trails = Trail(), None, ()
+            self._trail, self._of = Trail(), None
         self._pinned = None
 
     def answer(
@@ -139,10 +128,10 @@ class Explorer:
         """
         lanes = {f"{LANE}{number}": number for number in range(MOST_LANES)}
         if isinstance(source, str) and source in lanes:
-            comparison = lab.live_lanes()
-            if comparison is None:
+            live = lab.live
+            if live is None:
                 return of_run(*lab.memory(lanes[source]))
-            return self._lane_moment(comparison, lanes[source])
+            return _lane_moment(lab, live, lanes[source])
         if stream is None:
             raise HermesError(NO_FRAMES)
         if isinstance(stream, Replay):
@@ -155,25 +144,6 @@ class Explorer:
         return ExploredMoment(
             view.source or "Live stream", policy, view.snapshot, view.snapshot.seconds, moments=moments,
             scores=tuple(stream.scores), recording=recording,
-        )  # fmt: skip
-
-    def _lane_moment(self, comparison: LiveLanes, number: int) -> ExploredMoment:
-        """Return the current moment of a method of a live comparison.
-
-        Raises:
-            HermesError: The method does not exist, or no frame was seen yet.
-        """
-        if number >= len(comparison.lanes):
-            raise HermesError(NO_METHOD)
-        lane = comparison.lanes[number]
-        if lane.snapshot is None or not lane.snapshot.frames_seen:
-            raise HermesError(NO_FRAMES_COMPARED)
-        with self._trail_lock:
-            trail = next((trail for session, trail in self._lane_trails if session is lane.session), Trail())
-            moments = trail.until(lane.snapshot)
-        return ExploredMoment(
-            comparison.title, lane.cell.preset.title, lane.snapshot, lane.snapshot.seconds, moments=moments,
-            scores=lane.session.token_history.records, recording=comparison.recording, live_lane=number,
         )  # fmt: skip
 
     def _draw(self, request: Mapping[str, Any], moment: ExploredMoment, message: dict[str, Any]) -> Figure:
@@ -266,13 +236,30 @@ def _chosen(choice: FigureChoice) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _lane_moment(lab: Lab, live: LiveComparison, number: int) -> ExploredMoment:
+    """Return the current moment of a method of a live comparison.
+
+    Raises:
+        HermesError: The method does not exist, no frame was seen yet, or the comparison was closed.
+    """
+    if number >= len(live.methods):
+        raise HermesError(NO_METHOD)
+    lane = lab.live_lane(live, number)
+    if lane.snapshot is None:
+        raise HermesError(NO_FRAMES_COMPARED)
+    return ExploredMoment(
+        live.title, live.methods[number], lane.snapshot, lane.snapshot.seconds, moments=lane.moments, scores=lane.scores,
+        recording=lab.recording_name, live_lane=number,
+    )  # fmt: skip
+
+
 def _lanes(lab: Lab) -> list[dict[str, str]]:
     """Return the methods of the comparison that is open, live or recorded."""
-    comparison = lab.live_lanes()
-    if comparison is not None:
+    live = lab.live
+    if live is not None:
         return [
-            {"id": f"{LANE}{number}", "title": f"Comparison: {comparison.title}, {lane.cell.preset.title}"}
-            for number, lane in enumerate(comparison.lanes)
+            {"id": f"{LANE}{number}", "title": f"Comparison: {live.title}, {method}"}
+            for number, method in enumerate(live.methods)
         ]
     found = []
     for number in range(MOST_LANES):

@@ -22,7 +22,7 @@ class ExploredMoment:
         snapshot: The memory; None if no frame was seen.
         seconds: Stream time in seconds.
         run: The recorded run; None for a live stream.
-        moments: Earlier moments of a live stream and this one, oldest first, see `ui.explore.trail`.
+        moments: Earlier moments of a live stream and this one, oldest first, see `ui.board.trail`.
         scores: Score records of a live stream up to this moment.
         recording: Name of the file to which the live stream was recorded; "" if it was not.
         live_lane: Index of the method in a live comparison; None for a stream or recorded run.

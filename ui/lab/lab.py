@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import itertools
+import logging
 import math
+import secrets
 import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -17,10 +20,10 @@ from typing import TYPE_CHECKING, Any
 from hermes.errors import HermesError
 from hermes.trace import LabRun, Run, TraceError
 from ui.lab.choices import BUDGETS
-from ui.lab.live import LiveLab, LiveLanes
-from ui.lab.recording import LabRecording
+from ui.lab.live import LaneMoment, LiveLab
 from ui.lab.replay import NO_MODEL, LabReplay
 from ui.ordering import Turns
+from ui.player import payloads
 from ui.player.clips import Clip
 from ui.runs.recordings import download_offer
 from ui.runs.runs import SPEEDS as REPLAY_SPEEDS
@@ -29,9 +32,54 @@ from ui.settings.model_loader import ModelLoader
 from ui.untrusted import finite
 
 if TYPE_CHECKING:
-    from hermes.serving.engine import StreamSettings
+    from hermes.serving.interface import PlacedObject
+    from hermes.view import StreamSettings
+
+logger = logging.getLogger(__name__)
 
 SPEEDS = {1: 1.0, 4: 4.0, 0: math.inf}
+
+
+@dataclass(frozen=True, eq=False)
+class LiveComparison:
+    """A live comparison, as the page sees it.
+
+    Attributes:
+        run: The `LiveLab`, which runs next to an engine.
+        title: Title of its clip.
+        methods: Titles of its methods.
+    """
+
+    run: PlacedObject
+    title: str
+    methods: tuple[str, ...]
+
+    @property
+    def state(self) -> str:
+        """See `LiveLab.state`; "failed" if it was lost."""
+        try:
+            state: str = self.run.call("state")
+        except HermesError:
+            return "failed"
+        return state
+
+    @property
+    def holds_slot(self) -> bool:
+        """See `LiveLab.holds_slot`; false if it was lost."""
+        try:
+            holds: bool = self.run.call("holds_slot")
+        except HermesError:
+            return False
+        return holds
+
+    def close(self, *, keep: bool) -> None:
+        """Free the memories. `keep`: its recording can still be saved."""
+        try:
+            self.run.call("close")
+        except HermesError:
+            logger.debug("a comparison could not be closed", exc_info=True)
+        if not keep:
+            self.run.discard()
 
 
 class Lab:
@@ -71,12 +119,13 @@ class Lab:
         self._require_room = require_room
         self.turns = Turns()
         self._lock = threading.RLock()
-        self._run: LiveLab | None = None
+        self._run: LiveComparison | None = None
         self._replay: LabReplay | None = None
-        self._recording: LabRecording | None = None
+        self._recording: LiveComparison | None = None
         self._recorded: dict[str, Any] | None = None
         self._notice: dict[str, Any] | None = None
         self._pin: dict[str, Any] | None = None
+        self._last: tuple[LiveComparison | None, dict[str, Any]] = (None, {})
         self._starting = False
         self._closed = False
         self._numbers = itertools.count(1)
@@ -113,11 +162,11 @@ class Lab:
         elif self._replay is not None:
             _steer(self._replay, action, request)
         elif self._run is not None and action == "pause":
-            self._run.pause()
+            self._run.run.call("pause")
         elif self._run is not None and action == "resume":
             if not self._run.holds_slot:
                 self._require_room()
-            self._run.resume()
+            self._run.run.call("resume")
 
     def _start(self, request: Mapping[str, Any]) -> None:
         clip = self._clips.get(str(request.get("clip")))
@@ -132,18 +181,45 @@ class Lab:
         settings = replace(self._settings, model=model, budget=int(budget), speed=SPEEDS[int(speed)], changed=())
         self._starting = True
         try:
-            run = LiveLab.start(self._loader, settings, names, clip)
-            with self._lock:
-                if self._run is None or not self._run.holds_slot:  # otherwise it takes over the slot
-                    self._require_room()
-                self._end()
-                if self._closed:
-                    run.close()
-                    return
-                run.play(self._loader)
-                self._run = run
+            run = self._place(settings, names, clip)
+            try:
+                self._play(run)
+            except BaseException:
+                run.close(keep=False)
+                raise
         finally:
             self._starting = False
+
+    def _place(self, settings: StreamSettings, policies: Sequence[str], clip: Clip) -> LiveComparison:
+        """Load the model and create the memories, on the engine of the previous comparison if there is one.
+
+        Raises:
+            HermesError: The model cannot be loaded, all slots are taken, or a policy name or setting is invalid.
+        """
+        self._loader.ensure(settings.model)
+        model = self._loader.state(settings.model)
+        facts = payloads.model_facts(settings.model, model.info if model else None)
+        with self._lock:
+            before = self._run.run if self._run is not None and self._run.holds_slot else None
+        make = partial(LiveLab, settings=settings, policies=policies, clip=clip, model=facts)
+        run = self._loader.engine.place(make, settings.model, before)
+        return LiveComparison(run, clip.title, run.call("titles"))
+
+    def _play(self, run: LiveComparison) -> None:
+        """Play a comparison instead of the current one, unless the page was closed meanwhile.
+
+        Raises:
+            HermesError: The limit of streams is reached, or the clip cannot be played.
+        """
+        with self._lock:
+            if self._run is None or not self._run.holds_slot:  # otherwise it takes over the slot
+                self._require_room()
+            self._end()
+            if self._closed:
+                run.close(keep=False)
+                return
+            run.run.call("play")
+            self._run = run
 
     def _ask(self, question: str) -> None:
         with self._lock:
@@ -151,16 +227,15 @@ class Lab:
                 raise HermesError(NO_MODEL)
             if self._run is None:
                 raise HermesError("Start a comparison, then ask.")
-            self._run.ask(question)
+            self._run.run.call("ask", question)
 
     def _end(self) -> None:
         """Free the memories or close the recorded run. A recording ends, and can still be saved."""
         with self._lock:
             run, self._run, self._replay = self._run, None, None
-            if run is not None and self._recording is not None:
-                self._recording.end(run.asked())
+            keep = run is self._recording
         if run is not None:
-            run.close()
+            run.close(keep=keep)
 
     @property
     def state(self) -> str:
@@ -172,12 +247,15 @@ class Lab:
         """Give up the live slot of the live run if it is paused."""
         run = self._run
         if run is not None:
-            run.yield_slot()
+            run.run.call("yield_slot")
 
     def close(self) -> None:
         """Free everything."""
         self._closed = True
         self._end()
+        recording, self._recording = self._recording, None
+        if recording is not None:
+            recording.run.discard()
 
     # Recorded runs ------------------------------------------------------------------------------------------------
 
@@ -222,13 +300,25 @@ class Lab:
             raise HermesError("This method does not exist in the comparison.")
         return replay.run.lanes[number], replay.position
 
-    def live_lanes(self) -> LiveLanes | None:
-        """Return the methods of the live comparison at the current moment, or None if none is shown."""
-        with self._lock:
-            run, recorded = self._run, self._recorded
-        if run is None:
-            return None
-        return replace(run.lanes(), recording=recorded["name"] if recorded else "")
+    @property
+    def live(self) -> LiveComparison | None:
+        """The live comparison; None if none is shown."""
+        return self._run
+
+    @property
+    def recording_name(self) -> str:
+        """Name of the file to which the live comparison was recorded; "" if it was not."""
+        recorded = self._recorded
+        return str(recorded["name"]) if recorded else ""
+
+    def live_lane(self, live: LiveComparison, number: int) -> LaneMoment:
+        """Return a method of the live comparison at the current moment.
+
+        Raises:
+            HermesError: The comparison was closed or lost.
+        """
+        moment: LaneMoment = live.run.call("lane", number)
+        return moment
 
     def _open_bundled(self, request: Mapping[str, Any]) -> None:
         run = self._runs.get(str(request.get("id")))
@@ -255,16 +345,21 @@ class Lab:
             if self._recording is not None:
                 raise HermesError("A recording is already in progress. Save it first.")
             self._recorded = None
-            self._recording = self._run.record(self._loader)
+            self._run.run.call("record")
+            self._recording = self._run
 
     def _stop_recording(self) -> None:
         with self._lock:
             recording, self._recording = self._recording, None
             if recording is None:
                 raise HermesError("No recording is in progress.")
-            if self._run is not None:
-                recording.end(self._run.asked())
-        path = recording.finish(self._downloads)
+            ended = recording is not self._run
+        try:
+            name, content = recording.run.call("finish_recording")
+        finally:
+            if ended:
+                recording.run.discard()
+        path = _write(self._downloads, name, content)
         if self._closed:  # the visitor left meanwhile, and its files are deleted
             shutil.rmtree(path.parent, ignore_errors=True)
             raise HermesError("This page was closed.")
@@ -277,7 +372,7 @@ class Lab:
         message: dict[str, Any] = {"state": "empty", "answering": False, "asked": [], "lanes": [], "run": None}
         with self._lock:
             run, replay, recording = self._run, self._replay, self._recording
-            more, jpeg = run.poll() if run is not None else ({}, None)
+        more, jpeg = self._poll_live(run, shown) if run is not None else ({}, None)
         try:
             if replay is not None:
                 bundled = self._runs.get(replay.run.id) is replay.run
@@ -294,8 +389,51 @@ class Lab:
         pin, self._pin = self._pin, None
         if pin is not None:
             message["pin"] = pin
-        saving = {"recording": recording.state() if recording else None, "recorded": self._recorded}
+        saving = {"recording": _recording_state(recording), "recorded": self._recorded}
         return {"n": next(self._numbers), "notice": self._notice, **saving, **message}
+
+    def _poll_live(self, live: LiveComparison, shown: int) -> tuple[dict[str, Any], bytes | None]:
+        """Return the payload of the live comparison and its picture; the last payload if its engine does not respond."""
+        try:
+            with self._lock:
+                if live is not self._run:  # closed meanwhile
+                    return {}, None
+                found: tuple[dict[str, Any], bytes | None] = live.run.call("poll", shown)
+                self._last = live, found[0]
+                return found
+        except HermesError as error:
+            if live.run.lost:
+                with self._lock:
+                    self._run = None if self._run is live else self._run
+                    self._recording = None if self._recording is live else self._recording
+            self.notify(str(error))
+            shown_of, last = self._last
+            return (last if shown_of is live and not live.run.lost else {}), None
+
+
+def _recording_state(recording: LiveComparison | None) -> dict[str, Any] | None:
+    try:
+        state: dict[str, Any] | None = recording.run.call("recording_state") if recording is not None else None
+    except HermesError:
+        return None  # lost with its machine
+    return state
+
+
+def _write(folder: Path, name: str, content: bytes) -> Path:
+    """Write a file to a new, unguessable folder below `folder`.
+
+    Raises:
+        HermesError: The file cannot be written.
+    """
+    own = folder / f"run-{secrets.token_hex(16)}"
+    path = own / name
+    try:
+        own.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        shutil.rmtree(own, ignore_errors=True)
+        raise HermesError(f"The recording cannot be saved: {error.strerror or error}.") from error
+    return path
 
 
 def _steer(replay: LabReplay, action: str, request: Mapping[str, Any]) -> None:

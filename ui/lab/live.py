@@ -1,81 +1,108 @@
-"""A live run of the lab: several memories on one clip, the questions put to all of them, and their verdicts."""
+"""A live comparison: several memories on one clip, the questions put to all of them, and their verdicts.
+
+It runs next to an engine, see `hermes.serving.interface.StreamEngine.place`; the page calls its methods, whose arguments and
+results are picklable.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import threading
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
+from hermes.assets import CLIPS
 from hermes.errors import HermesError
 from hermes.importing import IMPORTING
 from hermes.trace import Head
 from ui.board.evidence import judge_of
+from ui.board.trail import Trail
 from ui.lab.lanes import LabQuestion, LaneState, Reply, lanes_payload
 from ui.lab.recording import LabHeads, LabRecording
-from ui.player import payloads
 from ui.player.clips import Clip
-from ui.settings.model_loader import ModelLoader
 
 MOST_ASKED: Final = 100
 """Questions of a comparison that are kept; the oldest are dropped. Every update of the page contains all of them."""
 
 if TYPE_CHECKING:
-    from hermes.lab.side_by_side import Lane, SideBySide, SideView
-    from hermes.serving.engine import StreamSettings
+    from hermes.analysis.token_history import ScoreRecord
+    from hermes.lab.side_by_side import Lane, SideView
     from hermes.serving.roles import Host
+    from hermes.snapshot import Snapshot
+    from hermes.view import StreamSettings
 
 
 @dataclass(frozen=True)
-class LiveLanes:
-    """The methods of a live comparison at the current moment.
+class LaneMoment:
+    """One method of a live comparison at the current moment.
 
     Attributes:
-        title: Title of the clip.
-        lanes: The methods.
-        recording: Name of the file to which the comparison was recorded; "" if it was not.
+        snapshot: Its memory; None before the first frame.
+        moments: Its earlier moments, oldest first; see `Trail.until`.
+        scores: Its scores at all evictions so far.
     """
 
-    title: str
-    lanes: tuple[Lane, ...]
-    recording: str = ""
+    snapshot: Snapshot | None
+    moments: tuple[Snapshot, ...] = ()
+    scores: tuple[ScoreRecord, ...] = ()
 
 
 class LiveLab:
     """One run and its questions. Not thread-safe: callers must hold a lock."""
 
-    def __init__(self, run: SideBySide, clip: Clip) -> None:
-        """Wrap a run that has not started, and the clip that it will play."""
-        self._run = run
-        self._clip = clip
-        self._judge = judge_of(clip.events, clip.fps, lambda: run.settings.fps)
-        self._asked: list[LabQuestion] = []
-        self._open: str | None = None
+    def __init__(
+        self, host: Host, settings: StreamSettings, policies: Sequence[str], clip: Clip, model: Mapping[str, Any]
+    ) -> None:
+        """Create the memories. `play` starts the run.
 
-    @classmethod
-    def start(cls, loader: ModelLoader, settings: StreamSettings, policies: Sequence[str], clip: Clip) -> LiveLab:
-        """Load the model and create the memories. `play` starts the run.
+        Args:
+            host: The engine, which has loaded the model.
+            settings: Settings of all memories.
+            policies: Names of the policies or presets.
+            clip: A bundled clip.
+            model: What recordings state about the model, see `payloads.model_facts`.
 
         Raises:
-            HermesError: The model cannot be loaded, comparisons cannot run here, or a policy name or setting is invalid.
+            HermesError: A policy name or setting is invalid.
         """
-        if not loader.engine.hosts_comparisons:
-            raise HermesError("Live comparisons are not available on this server. Recorded comparisons are.")
-        loader.ensure(settings.model)
         with IMPORTING:
             from hermes.lab.side_by_side import SideBySide  # noqa: PLC0415 - imports torch, only needed for live runs
 
-        return cls(SideBySide(cast("Host", loader.engine), settings, policies), clip)
+        self._host = host
+        self._run = SideBySide(host, settings, policies)
+        self._clip = clip
+        self._model = model
+        self._judge = judge_of(clip.events, clip.fps, lambda: self._run.settings.fps)
+        self._asked: list[LabQuestion] = []
+        self._open: str | None = None
+        self._trails = tuple(Trail() for _ in self._run.view().lanes)
+        self._trails_lock = threading.Lock()
+        self._recording: LabRecording | None = None
+        self._run.listen(self._hear)
 
-    def play(self, loader: ModelLoader) -> None:
+    def _hear(self, view: SideView) -> None:
+        """Collect a moment of each memory, for the retention over time and for the recording."""
+        with self._trails_lock:
+            for trail, lane in zip(self._trails, view.lanes, strict=True):
+                trail.note(lane.snapshot)
+        if self._recording is not None:
+            self._recording.hear(view)
+
+    def titles(self) -> tuple[str, ...]:
+        """Return the titles of the methods."""
+        return tuple(lane.cell.preset.title for lane in self._run.view().lanes)
+
+    def play(self) -> None:
         """Start the run.
 
         Raises:
             HermesError: The limit of streams is reached, or the clip cannot be played.
         """
+        path = self._clip.path if self._clip.path.is_file() else CLIPS / self._clip.path.name  # another machine's
         try:
-            loader.engine.enter(self._run)
-            self._run.play(self._clip.path, self._clip.title)
+            self._host.enter(self._run)
+            self._run.play(path, self._clip.title)
         except BaseException:
             self._run.close()  # free its slot in the engine
             raise
@@ -92,12 +119,10 @@ class LiveLab:
         """
         self._run.resume()
 
-    @property
     def state(self) -> str:
         """State of the clip: "empty", "playing", "paused", "ended" or "failed"."""
         return self._run.view().state
 
-    @property
     def holds_slot(self) -> bool:
         """Whether it holds a live slot."""
         return self._run.holds_slot
@@ -116,26 +141,47 @@ class LiveLab:
         self._run.ask(question)
         self._open = question.strip()
 
-    def lanes(self) -> LiveLanes:
-        """Return the methods at the current moment."""
-        return LiveLanes(self._clip.title, self._run.view().lanes)
+    def lane(self, number: int) -> LaneMoment:
+        """Return a method at the current moment."""
+        lane = self._run.view().lanes[number]
+        if lane.snapshot is None or not lane.snapshot.frames_seen:
+            return LaneMoment(None)
+        with self._trails_lock:
+            moments = self._trails[number].until(lane.snapshot)
+        return LaneMoment(lane.snapshot, moments, tuple(lane.session.token_history.records))
 
-    def record(self, loader: ModelLoader) -> LabRecording:
-        """Start recording. Pass the questions (`asked`) to the recording's `end`."""
-        recording = LabRecording(self._run, self._heads(loader))
-        recording.start()
-        return recording
+    # Recording ----------------------------------------------------------------------------------------------------
 
-    def _heads(self, loader: ModelLoader) -> LabHeads:
+    def record(self) -> None:
+        """Start recording."""
+        self._recording = LabRecording(self._heads())
+        self._run.listen(self._hear)  # reports the current moment, too
+
+    def recording_state(self) -> dict[str, Any] | None:
+        """Return the recording's progress for the page; None if nothing is recorded."""
+        return self._recording.state() if self._recording is not None else None
+
+    def finish_recording(self) -> tuple[str, bytes]:
+        """End the recording, and return the file's name and content.
+
+        Raises:
+            HermesError: Nothing was recorded, or the file cannot be written.
+        """
+        recording, self._recording = self._recording, None
+        if recording is None:
+            raise HermesError("No recording is in progress.")
+        recording.end(self._answered_by_all())
+        return recording.finish()
+
+    def _heads(self) -> LabHeads:
         """Return the metadata of a recording of this run and its memories."""
         settings, clip = self._run.settings, self._clip
-        model = loader.state(settings.model)
         whole = Head(
             title=clip.title,
             clip_id=clip.id,
             source=clip.title,
             settings=settings,
-            model=payloads.model_facts(settings.model, model.info if model else None),
+            model=self._model,
             events=clip.events,
         )
         lanes = []
@@ -145,13 +191,15 @@ class LiveLab:
             lanes.append(whole.of_memory(own, lane.cell.facts))
         return LabHeads(whole, tuple(lanes), clip.fps)
 
-    def asked(self) -> list[LabQuestion]:
+    def _answered_by_all(self) -> list[LabQuestion]:
         """Return the questions that all memories have answered, oldest first."""
         self._settle(self._run.view())
         return self._asked
 
-    def poll(self) -> tuple[dict[str, Any], bytes | None]:
-        """Return the lab's payload and the latest frame as JPEG."""
+    # Messages -----------------------------------------------------------------------------------------------------
+
+    def poll(self, shown: int) -> tuple[dict[str, Any], bytes | None]:
+        """Return the lab's payload, and the latest frame as JPEG unless it is `shown`, the number of the one on the page."""
         view = self._run.view()
         self._settle(view)
         lanes = [_state_of(lane, self._first_ms(i, lane)) for i, lane in enumerate(view.lanes)]
@@ -165,7 +213,7 @@ class LiveLab:
             "error": view.error,
             **lanes_payload(lanes, view.duration, self._run.settings.fps, self._judge),
         }
-        return payload, view.frame_jpeg
+        return payload, view.frame_jpeg if view.frames != shown else None
 
     def _first_ms(self, index: int, lane: Lane) -> tuple[float, ...]:
         """Return the times to first token of a memory's answers, in milliseconds."""
@@ -175,7 +223,9 @@ class LiveLab:
         return tuple(one for one in times if one is not None)
 
     def close(self) -> None:
-        """Free the memories."""
+        """Free the memories. A recording ends, and can still be finished."""
+        if self._recording is not None:
+            self._recording.end(self._answered_by_all())
         self._run.close()
 
     def _settle(self, view: SideView) -> None:

@@ -1,6 +1,6 @@
-"""Recording of a visitor's lab run.
+"""Recording of a visitor's comparison.
 
-The run calls back whenever all its memories have seen the same frames, and a thread stores the changes.
+It receives every moment at which all memories have seen the same frames, and a thread stores the changes.
 """
 
 from __future__ import annotations
@@ -8,8 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import queue
-import secrets
-import shutil
+import tempfile
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,14 +18,13 @@ from typing import TYPE_CHECKING, Any
 import hermes
 from hermes.analysis.token_history import ScoreRecord
 from hermes.bench.machine import machine_sentence
-from hermes.errors import HermesError
 from hermes.trace import Head, LabRecorder, RunTurn
 from hermes.view import LiveView
 from ui.lab.lanes import LabQuestion
 from ui.runs.stream_recorder import FAULT, FULL, file_name
 
 if TYPE_CHECKING:
-    from hermes.lab.side_by_side import Lane, SideBySide, SideView
+    from hermes.lab.side_by_side import Lane, SideView
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +52,10 @@ class LabHeads:
 
 
 class LabRecording:
-    """One recording: call `start`, then `end`, then `finish`."""
+    """One recording: call `hear` for each moment, then `end`, then `finish`."""
 
-    def __init__(self, run: SideBySide, heads: LabHeads, recorder: LabRecorder | None = None) -> None:
-        """Prepare to record `run`. The first recorded moment contains what its memories hold already."""
-        self._run = run
+    def __init__(self, heads: LabHeads, recorder: LabRecorder | None = None) -> None:
+        """Start recording. The first recorded moment contains what the memories hold already."""
         self._heads = heads
         self._recorder = recorder or LabRecorder(len(heads.lanes))
         self._queue: queue.SimpleQueue[tuple[Seen, ...] | None] = queue.SimpleQueue()
@@ -67,13 +64,12 @@ class LabRecording:
         self._answers: list[int] = []
         self._over = False
         self.ended = ""
-
-    def start(self) -> None:
-        """Start recording."""
         self._thread.start()
-        self._run.listen(self._hear)
 
-    def _hear(self, view: SideView) -> None:
+    def hear(self, view: SideView) -> None:
+        """Queue a moment. Ignored once the recording has ended."""
+        if self.ended:
+            return
         answers = [id(lane.snapshot.answer) if lane.snapshot else 0 for lane in view.lanes]
         if answers == self._answers and self._queue.qsize() >= MOST_WAITING:
             return  # the queue is full; moments with a new answer are never dropped
@@ -86,16 +82,11 @@ class LabRecording:
                 for recorder, (view, scores) in zip(self._recorder.lanes, seen, strict=True):
                     recorder.add(view, scores=scores)
                 if any(recorder.full for recorder in self._recorder.lanes):
-                    self._stop(FULL)
+                    self.ended = FULL
                     return
         except Exception:
             logger.exception("the recording ended early")
-            self._stop(FAULT)
-
-    def _stop(self, reason: str) -> None:
-        """End early. Without a listener, nothing more is queued."""
-        self.ended = reason
-        self._run.listen(None)
+            self.ended = FAULT
 
     def state(self) -> dict[str, Any]:
         """Return the recording's progress for the page."""
@@ -110,12 +101,11 @@ class LabRecording:
         """
         if self._over:
             return
-        self._run.listen(None)
         self._asked, self._over, self.ended = tuple(asked), True, self.ended or "the run ended"
         self._queue.put(None)
 
-    def finish(self, folder: Path) -> Path:
-        """Write the file to a new, unguessable folder below `folder`. Call `end` first.
+    def finish(self) -> tuple[str, bytes]:
+        """Return the file's name and content. Call `end` first.
 
         Raises:
             HermesError: Nothing was recorded, or the file cannot be written.
@@ -125,15 +115,10 @@ class LabRecording:
         made: dict[str, Any] = {"created": created, "machine": machine_sentence(), "program": hermes.__version__}
         whole = replace(self._heads.whole, **made)
         lanes = [replace(lane, **made, chat=self._turns(i, lane)) for i, lane in enumerate(self._heads.lanes)]
-        own = folder / f"run-{secrets.token_hex(16)}"
-        own.mkdir(parents=True, exist_ok=True)
-        path = own / file_name(replace(whole, title=f"{whole.title} lab"))
-        try:
+        with tempfile.TemporaryDirectory(prefix="hermes-recording-") as folder:
+            path = Path(folder) / file_name(replace(whole, title=f"{whole.title} lab"))
             self._recorder.write(path, whole, lanes, self._heads.events_fps)
-        except HermesError:
-            shutil.rmtree(own, ignore_errors=True)
-            raise
-        return path
+            return path.name, path.read_bytes()
 
     def _turns(self, index: int, lane: Head) -> tuple[RunTurn, ...]:
         known = [asked for asked in self._asked if asked.at <= self._recorder.seconds]

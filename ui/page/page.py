@@ -158,7 +158,7 @@ def build(engine: StreamEngine, policies: Mapping[str, Any], options: Options) -
         detail = part("detail", ("detail",))
         explore(handlers)
         wire_page(page, handlers, player, chat, detail, controls)
-        offered = offer(clips, policies, lab_runs, openings, live=engine.hosts_comparisons and not options.clip_mode)
+        offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
         wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     _tune(page._queue)  # noqa: SLF001 - Gradio has no options for it

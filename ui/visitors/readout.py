@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hermes.snapshot import Snapshot
 from ui.board.cells import Wanted
 from ui.board.feed import BoardFeed
-from ui.explore.trail import MOST_MOMENTS, without_tokens
+from ui.board.trail import MOST_MOMENTS, without_tokens
 from ui.player.clips import Clip
 from ui.player.source import Source
 

@@ -373,7 +373,6 @@ class Visitor:
         """
         stream, polled = self.stream, self._view.poll(acknowledged, wanted, shown)
         self._explorer.note(stream, polled.moment if polled is not None else None)
-        self._explorer.note_comparison(self.lab.live_lanes())
         view = polled.view if polled is not None else None
         self._view.player.update_notices(view)
         freed = polled is not None and polled.freed

@@ -93,9 +93,9 @@ Recognising unseen pictures still limits the model most: the renders helped with
 is no further photograph of most objects. On streams of what the tower recognised, the decoder answered 94 to 99 % of each
 kind of question correctly at the end of its training. Its counts are exact only if the tower recognised every object.
 
-On the one real video that ships (the clip *A real street*, ten seconds, no ground truth), the model names the red car, calls a dark
-van in front of shops a train, and misses the bicycles. It answers “Was there a vehicle?” correctly with yes, and “Was there a
-bicycle?” wrongly with no. This is one example and not an evaluation.
+On the one real video that ships (the clip *A real street*, ten seconds, no ground truth), the model names the red car,
+calls a dark van in front of shops a train, and misses the bicycles. It answers “Was there a vehicle?” correctly with yes,
+and “Was there a bicycle?” wrongly with no. This is one example and not an evaluation.
 
 The speed below was measured while other programs used both cores, so it is only a lower bound.
 """

@@ -89,7 +89,7 @@ def test_a_repository_loads_streams_answers_and_resumes(make, noise, name):
 
 
 @pytest.mark.parametrize("name", FIRST_OF_FAMILY)
-def test_a_repository_answers_on_the_command_line(make, clip, capsys, name):
+def test_a_repository_answers_on_the_command_line_and_on_the_page(make, clip, capsys, name):
     folder, _ = make(name)
     (folder / "hermes.json").write_text(json.dumps({"max_new_tokens": 3}))
     arguments = ["--model", str(folder), "--question", QUESTION, "--fps", "2", "--budget", str(BUDGET), "--json"]
@@ -98,10 +98,6 @@ def test_a_repository_answers_on_the_command_line(make, clip, capsys, name):
     assert report["frames_seen"] > 0
     assert report["model"] == folder.name
 
-
-def test_a_repository_answers_on_the_page(make, clip):
-    folder, _ = make("llava-hf/llava-onevision-qwen2-0.5b-ov-hf")
-    (folder / "hermes.json").write_text(json.dumps({"max_new_tokens": 3}))
     engine = Engine()
     visitor = Visitor(
         StreamSettings(model=str(folder), budget=BUDGET, speed=4.0), ModelLoader(engine), {}, hermes.POLICIES

@@ -124,7 +124,7 @@ def _state(decoder: Decoder) -> dict[str, Any]:
 
 
 class _Clock:
-    """Extends the time limit for each packet, and tells the owner at intervals that the decoder is alive."""
+    """Extends the time limit for each packet, and reports to the owner at intervals that the decoder is alive."""
 
     def __init__(self, owner: _Owner, limits: Limits) -> None:
         self._owner, self._limits = owner, limits

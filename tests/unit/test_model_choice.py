@@ -108,7 +108,7 @@ def visitor(folders, tmp_path):
     engine = Engine(max_streams=1)
     loader = ModelLoader(engine)
     loader.ensure(folders["cards"])
-    path = write_video(tmp_path / "clip.avi", frames=60, fps=10)
+    path = write_video(tmp_path / "clip.avi", frames=60, fps=1)
     clips = {world: clip(world, path, world) for world in ("cards", "objects")}
     settings = StreamSettings(model=folders["cards"], budget=64, speed=4.0)
     made = Visitor(settings, loader, clips, hermes.POLICIES, choice=ModelChoice(folders, folders["objects"]))
@@ -147,6 +147,25 @@ def test_a_stream_has_one_model_and_the_next_one_takes_its_slot(visitor, folders
     with pytest.raises(HermesError, match="closed"):
         before.ask("What is shown now?")
     assert play(visitor, "objects") is after, "a source of the same model continues the stream"
+
+
+def test_another_selected_source_does_not_change_what_is_asked(visitor):
+    play(visitor, "cards")
+    visitor.transport("pause")
+    before = visitor.poll(None, -1)[0]
+    assert before["advice"] is None
+    visitor.choose(visitor.source({"kind": "clip", "id": "objects"}))
+    state = visitor.poll(None, -1)[0]
+    assert state["advice"]["text"] == "Until you press Start, questions go to “A clip”."
+    assert (state["about"], state["chips"]) == (before["about"], before["chips"])
+    visitor.choose(CAMERA)
+    until(lambda: "knows objects" in visitor.poll(None, -1)[0]["advice"]["text"])
+    advice = visitor.poll(None, -1)[0]["advice"]
+    assert advice["text"].startswith("Until you press Start, questions go to “A clip”. After that: ")
+    assert advice["answer"] == "", "another model would empty the paused memory"
+    play(visitor, "objects")
+    visitor.choose(visitor.source({"kind": "clip", "id": "objects"}))
+    assert visitor.poll(None, -1)[0]["advice"] is None
 
 
 def test_a_source_that_cannot_be_played_keeps_the_stream_of_the_other_model(visitor, folders, tmp_path):

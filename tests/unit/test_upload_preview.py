@@ -105,11 +105,18 @@ def test_a_short_upload_gets_a_smaller_budget_which_can_be_undone(visitor, film)
     assert visitor.settings.budget == 512, "the visitor's choice is kept"
 
 
-def test_the_settings_of_a_running_stream_stay_when_an_upload_is_chosen(visitor, film):
+def test_the_settings_of_a_stream_stay_when_an_upload_is_chosen(visitor, film):
     visitor.change(speed=1.0)
-    visitor.start(visitor.source({"kind": "clip", "id": "clip"}))
+    clip = visitor.source({"kind": "clip", "id": "clip"})
+    visitor.start(clip)
     visitor.choose(film)
     assert (visitor.settings.budget, visitor.stream.settings.budget) == (512, 512)
+    visitor.transport("pause")
+    for source in (clip, film):
+        visitor.choose(source)
+        assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), "the paused stream continues with it"
+    visitor.start(film)
+    assert visitor.settings.budget < 512
 
 
 @pytest.mark.parametrize(

@@ -185,7 +185,7 @@ def test_a_model_of_a_toy_world_is_not_asked_about_real_videos(make_visitor, eng
     assert payloads.chips(Source("clip", "cards"), cards, loading) == [{"text": "First?", "at": 1.0}]
     monkeypatch.setattr(visitor._questions, "_clips", {"cards": cards})
     visitor.state.chosen, visitor.state.playing = Source("clip", "cards"), Source("run", "first")
-    assert visitor._questions.shown_advice() is None, "the recorded run that is still shown has answers of its own"
+    assert visitor.poll(None, -1)[0]["advice"] is None, "the recorded run that is still shown has answers of its own"
 
 
 @pytest.mark.parametrize("question", ["", "   ", "why " * 2500])

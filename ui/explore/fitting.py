@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from hermes.plots import Figure
 
 NARROW: Final = 640
-"""Below this width in pixels, the colour bar lies below the figure and the names of the tiers are left out."""
+"""Below this width in pixels, the colour bar is below the figure and the names of the tiers are left out."""
 TOOLS: Final = 42
 """Height of plotly's tool bar, in pixels; the title is below it."""
 LINE: Final = 21

@@ -132,14 +132,14 @@ class LessonController:
         visitor.choose(source)
         visitor.start(source, action.until or None)
 
-    def _set(self, visitor: Visitor, wished: Mapping[str, Any]) -> list[str]:
+    def _set(self, visitor: Visitor, requested: Mapping[str, Any]) -> list[str]:
         """Apply settings: those in `STREAM_SETTINGS` to the stream, all others to its policy. Return the notices."""
         now = visitor.settings
-        policy = str(wished.get("policy", now.policy))
+        policy = str(requested.get("policy", now.policy))
         own = self._known.policies[policy].settings
         before = dict(now.changed) if policy == now.policy else {}
-        more = {name: value for name, value in wished.items() if name not in STREAM_SETTINGS}
-        stream = {name: value for name, value in wished.items() if name in STREAM_SETTINGS}
+        more = {name: value for name, value in requested.items() if name not in STREAM_SETTINGS}
+        stream = {name: value for name, value in requested.items() if name in STREAM_SETTINGS}
         return visitor.change(**stream, changed=only_changed(own, before | more, policy))
 
     def _open(self, visitor: Visitor, lesson: Lesson, index: int) -> None:

@@ -141,7 +141,7 @@ def advice(source: Source, clip: Clip | None, model: Loading | None) -> dict[str
     """Return a note on what the model knows if it knows only one world and the source may show something else, or None.
 
     Returns:
-        `text`, for the chat, and `answer`, for each answer; `answer` is "" if the model suits the source.
+        `text`, for the chat, `answer`, for each answer ("" if the model suits the source), and `model`, the model's title.
     """
     info = model.info if model else None
     if info is None:
@@ -152,11 +152,29 @@ def advice(source: Source, clip: Clip | None, model: Loading | None) -> dict[str
         if not info.knowledge.world or not has_unknown_content:
             return None
         text = f"{info.title} knows {knows}, one at a time. What it recognises is shown in the picture, with its confidence."
-        return {"text": text, "answer": ""}
+        return {"text": text, "answer": "", "model": info.title}
     return {
+        "model": info.title,
         "text": f"{info.title} only knows {knows}. It cannot understand other videos: watch its memory, not its answers.",
         "answer": f"The model only knows {knows}: watch the memory, not this answer.",
     }
+
+
+def advice_before_start(subject: Source, advice: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the note while another source is selected than the one that questions refer to.
+
+    Args:
+        subject: The source that questions refer to.
+        advice: The note on the selected source, see `advice`; None if there is none.
+
+    Returns:
+        See `advice`. `answer` is "": another model would replace that of the present stream.
+    """
+    asked = "the webcam" if subject.kind == "camera" else f"“{subject.title}”"
+    text = f"Until you press Start, questions go to {asked}."
+    if advice is None:
+        return {"text": text, "answer": "", "model": ""}
+    return {"text": f"{text} After that: {advice['text']}", "answer": "", "model": advice["model"]}
 
 
 def answer_note(question: str, source: Source, clip: Clip | None, model: Loading | None) -> str:

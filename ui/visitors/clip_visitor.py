@@ -250,9 +250,9 @@ class ClipVisitor(Visitor):
         yield self.conversation.message()
 
     @property
-    def _subject(self) -> tuple[Source, Clip | None]:
+    def _subject(self) -> Source:
         """The selected source: the questions of the next run refer to it."""
-        return self.state.chosen, self._questions.clip_of(self.state.chosen)
+        return self.state.chosen
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
         state = super()._player_message(view, shown)

@@ -106,7 +106,7 @@ class Playback:
         else:
             self.preview.open(source, state.settings, is_chosen)
         with state.lock:
-            if is_chosen() and not state.is_playing:
+            if is_chosen() and not self._is_underway():
                 # The settings of a stream keep its model until another one starts.
                 settings = self._settings.with_model(source) if live_stream(state.stream) is None else state.settings
                 self._settings.adjust(self._settings.suitable(source, settings))
@@ -132,6 +132,11 @@ class Playback:
             self.when_free(partial(self._play, source, until))
         finally:
             self._starting.discard(me)
+
+    def _is_underway(self) -> bool:
+        """Whether a recorded run plays, or a live stream plays or is paused: its settings stay until another one starts."""
+        stream = live_stream(self._state.stream)
+        return self._state.is_playing or (stream is not None and stream.status().state == "paused")
 
     @property
     def starting(self) -> bool:

@@ -59,9 +59,24 @@ class Questions:
         source = self._state.playing
         return payloads.answer_note(question, source, self.clip_of(source), self._settings.model_for(source))
 
-    def shown_advice(self) -> dict[str, Any] | None:
-        """Return the note on what the model knows of the source, before and while it plays."""
-        if self._state.chosen.kind == "run":
+    def subject(self, *, starting: bool) -> Source:
+        """Return the source that questions refer to: what plays live, or else what is selected or starts."""
+        state = self._state
+        selected = state.stream is None or state.replay is not None or starting
+        return state.chosen if selected else state.playing
+
+    def shown_advice(self, subject: Source) -> dict[str, Any] | None:
+        """Return the note above the question field.
+
+        Args:
+            subject: The source that questions refer to. If another one is selected, the note says so.
+
+        Returns:
+            What the model knows of the selected source, see `payloads.advice`; None for a recorded run, or if there is
+            nothing to say.
+        """
+        chosen = self._state.chosen
+        if chosen.kind == "run":
             return None
-        playing = self._state.playing
-        return self.advice(self._state.chosen) or (self.advice(playing) if playing.kind != "run" else None)
+        advice = self.advice(chosen)
+        return advice if chosen == subject else payloads.advice_before_start(subject, advice)

@@ -115,8 +115,7 @@ class SavedOffer:
         state = self._state
         state.stream, self.saved = stream, None
         state.settings = saved.settings
-        state.playing = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
-        state.chosen = state.playing if clip else state.chosen
+        state.playing = state.chosen = Source(saved.kind, saved.id, clip.path if clip else None, saved.title)
         state.native_fps = stream.file_fps
         self._slot.note_pause()
         self._conversation.restore(saved.turns)

@@ -390,14 +390,15 @@ class Visitor:
         return self._explorer.answer(request, self.stream, self.lab, self._settings.policy_title, name)
 
     def _player_message(self, view: LiveView | None, shown: int) -> dict[str, Any]:
+        subject = self._subject
         message = self._view.player.message(
             view,
             shown,
             playing=self.state.playing,
             settings=self.settings,
-            model=self._settings.model_for(self._subject[0]),
+            model=self._settings.model_for(subject),
             policy=self._settings.policy,
-            subject=self._subject,
+            subject=(subject, self._questions.clip_of(subject)),
             starting=self._playback.starting,
             opening=self._playback.opening,
             speeds=SPEEDS,
@@ -408,7 +409,7 @@ class Visitor:
             "returned": self._view.returned,
             "saved": self._offer.message(),
             "chat": self.conversation.place(),
-            "advice": self._questions.shown_advice(),
+            "advice": self._questions.shown_advice(subject),
             "waiting": self.slot.place,
             "ends_in": self.slot.webcam_ends_in,
             "controls": self._settings.adjusted,
@@ -417,12 +418,9 @@ class Visitor:
         return {**message, **tab, **self._recordings.state(), **self._runs.state(self.replay)}
 
     @property
-    def _subject(self) -> tuple[Source, Clip | None]:
-        """The source that questions refer to: what plays live, or else what is selected or starts."""
-        state = self.state
-        selected = state.stream is None or state.replay is not None or self._playback.starting
-        source = state.chosen if selected else state.playing
-        return source, self._questions.clip_of(source)
+    def _subject(self) -> Source:
+        """The source that questions refer to; see `Questions.subject`."""
+        return self._questions.subject(starting=self._playback.starting)
 
     def close(self) -> None:
         """Free the stream with its memory, and delete the visitor's files."""

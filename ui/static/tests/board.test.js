@@ -5,7 +5,7 @@ import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/board/e
 import { changesAt, changesIn } from "../js/board/axis.js";
 import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
 import { heldCurve } from "../js/board/evictions.js";
-import { cellValue, describeStart, tableLayers } from "../js/board/layers.js";
+import { cellValue, describeStart, rowHeight, tableLayers } from "../js/board/layers.js";
 import { evidenceSpans } from "../js/board/axis.js";
 import { noteOfCell } from "../js/board/descriptions.js";
 import { describeHistory, describeMerges, heldSteps, patchScore, readHistory, scoreText, tableHistory, topScore } from "../js/board/token_history.js";
@@ -32,6 +32,15 @@ function seen() {
   };
   return apply(emptyState(), message);
 }
+
+test("rows of the heatmap: small on a phone, high with two columns, and never too high for the screen", () => {
+  assert.equal(rowHeight(10, 350), 11); // a phone
+  assert.equal(rowHeight(10, 350, { tall: true, pair: true }), 22); // a tablet
+  assert.equal(rowHeight(10, 500), 17); // a desktop
+  assert.equal(rowHeight(10, 440, { tall: false }), 14);
+  assert.equal(rowHeight(28, 350, { tall: true, pair: true }), 8);
+  assert.equal(rowHeight(80, 350), 5);
+});
 
 test("zooming keeps the frame under the pointer and ends at one frame and at the whole", () => {
   const axis = 100;

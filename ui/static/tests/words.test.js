@@ -4,7 +4,7 @@ import { bytes, clock, count, percent, shortNumber, whole } from "../js/shared/f
 import { cameraProblem, sendSize } from "../js/player/camera.js";
 import { mergeTurns, pickChips, turnOf } from "../js/player/chat.js";
 import { previewFacts, seenText } from "../js/player/player.js";
-import { propsAddress } from "../js/player/source.js";
+import { isComplete, propsAddress } from "../js/player/source.js";
 import { offerText } from "../js/player/returning.js";
 import { mainButton, stateLine } from "../js/player/transport.js";
 import { queueText } from "../js/player/waiting.js";
@@ -163,6 +163,14 @@ test("the facts of a chosen upload leave out what is unknown", () => {
 test("what the tower recognises, with its confidence", () => {
   assert.equal(seenText({ name: "cup", confidence: 0.81 }), "Seen now: cup, 81 %");
   assert.equal(seenText({ name: null, confidence: 0.3 }), "Seen now: no object that it knows");
+});
+
+test("which selections the server can prepare", () => {
+  const chosen = { clip: "first-card", upload: { name: "film.mp4", path: "/uploads/film.mp4" } };
+  assert.deepEqual(["run", "clip", "upload", "camera"].map((kind) => isComplete(kind, chosen)), [false, true, true, true]);
+  assert.equal(isComplete("upload", { clip: null, upload: { ...chosen.upload, recorded: true } }), false);
+  const none = { clip: null, upload: { name: "film.mp4", busy: true } };
+  assert.deepEqual(["run", "clip", "upload", "camera"].map((kind) => isComplete(kind, none)), [false, false, false, true]);
 });
 
 test("the address of the props for a phone", () => {

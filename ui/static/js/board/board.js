@@ -17,7 +17,7 @@ import { readPalette } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
 import { connectTables } from "./tables.js";
 import { frameTime } from "./descriptions.js";
-import { makePainter, tallScreen } from "./painter.js";
+import { makePainter, pairScreen, tallScreen } from "./painter.js";
 import { makeTexts } from "./texts.js";
 import { describeWindow, fitWindow, grownAxis, panBy, reveal, wholeWindow, zoomAt } from "./zoom.js";
 
@@ -37,7 +37,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
   const view = {
     state: emptyState(), palette: readPalette(ui.memory), ratio: 1, window: wholeWindow(1), mode: "kept", cursor: null, selected: null,
     frame: null, frameImage: null, tokenHistory: null, heads: null, hoverPatch: null, hoverMoment: null, word: null, images, earlier: false,
-    tall: tallScreen().matches,
+    tall: tallScreen().matches, pair: pairScreen().matches,
   };
   const pictures = new Map();
   const answers = makeAnswers();

@@ -24,17 +24,26 @@ export const MODES = {
     unit: "share of the last answer’s attention, relative to the layer’s largest", note: "What the answer attended to in each layer." },
 };
 
-/** Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small. */
-export function rowHeight(layers, width, tall = true) {
-  const room = width < 420 ? 110 : tall ? 240 : 140;
-  return Math.max(width < 620 ? 5 : 8, Math.min(width < 620 ? 17 : 22, Math.floor(room / layers)));
+/**
+ * Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small; with
+ * two columns (`pair`), there is room below it. Pure.
+ */
+export function rowHeight(layers, width, { tall = true, pair = false } = {}) {
+  const room = isSmall(width, pair) ? 110 : tall ? 240 : 140;
+  const [least, most] = width < 620 && !pair ? [5, 17] : [8, 22];
+  return Math.max(least, Math.min(most, Math.floor(room / layers)));
+}
+
+/** Whether the figure is that of a phone. */
+function isSmall(width, pair) {
+  return width < 420 && !pair;
 }
 
 /** Geometry of the figure at a width. */
-export function layoutLayers(width, { state, window, tall }) {
+export function layoutLayers(width, { state, window, tall, pair }) {
   const { left, right, narrow } = margins(width);
   const runs = tierRuns(state.meta.tiers);
-  const rows = rowLayout(runs, AXIS, rowHeight(state.meta.layers, width, tall), width < 420 ? 3 : GAP);
+  const rows = rowLayout(runs, AXIS, rowHeight(state.meta.layers, width, { tall, pair }), isSmall(width, pair) ? 3 : GAP);
   const scale = frameScale(window, left, width - left - right);
   return { narrow, left, right, runs, rows, scale, width, height: rows.bottom + 8, gutter: width - right + (narrow ? 8 : 20) };
 }

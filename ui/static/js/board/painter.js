@@ -5,6 +5,8 @@ import { readPalette } from "../shared/palette.js";
 const NEAR = 300;
 /** Screens of at least this height show all strips of the filmstrip and taller figures. */
 export const tallScreen = () => matchMedia("(min-height: 800px)");
+/** Windows of this width have two columns: the memory has a column of its own, see `sizes.css`. */
+export const pairScreen = () => matchMedia("(min-width: 641px) and (max-width: 1100px)");
 
 /**
  * Make the painter of a board. Returns {repaint(names), schedule(), paint(), watch(list, seen)}: `watch` sets the figures and calls `seen`
@@ -13,7 +15,7 @@ export const tallScreen = () => matchMedia("(min-height: 800px)");
 export function makePainter(view, ui) {
   let figures = [];
   let scheduled = false;
-  const tall = tallScreen();
+  const screens = { tall: tallScreen(), pair: pairScreen() };
 
   function repaint(only = null) {
     for (const figure of figures) figure.dirty ||= only === null || only.includes(figure.ui.name);
@@ -86,10 +88,12 @@ export function makePainter(view, ui) {
     figures = list;
     const resized = new ResizeObserver(() => repaint());
     for (const part of [ui.root, ui.memory]) resized.observe(part);
-    tall.addEventListener("change", () => {
-      view.tall = tall.matches;
-      repaint();
-    });
+    for (const [name, query] of Object.entries(screens)) {
+      query.addEventListener("change", () => {
+        view[name] = query.matches;
+        repaint();
+      });
+    }
     const observer = new IntersectionObserver((entries) => {
       for (const entry of entries) figures.find((figure) => figure.ui.canvas === entry.target).inView = entry.isIntersecting;
       schedule();

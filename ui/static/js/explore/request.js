@@ -5,7 +5,7 @@ export const STREAM = "stream";
 
 /** Below this width in pixels, two moments are drawn one below the other; as on the server. */
 const STACKED_BELOW = 900;
-/** Below this width in pixels, the colour bar lies below the figure; as on the server. */
+/** Below this width in pixels, the colour bar is below the figure; as on the server. */
 const NARROW = 640;
 
 /** Which controls a figure has: {mode, layer, frame, tier} -> visible. */

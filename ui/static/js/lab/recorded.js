@@ -60,7 +60,7 @@ export function makeLabList({ runs, limitMb, upload, open, file, showError }) {
 }
 
 /**
- * Build the player of a recorded comparison. `kit`: {act(action, more), again(run)}. Returns {root, guide, draw(state)}: `guide` tells what
+ * Build the player of a recorded comparison. `kit`: {act(action, more), again(run)}. Returns {root, guide, draw(state)}: `guide` says what
  * to look at and offers the questions; both are empty while nothing is open.
  */
 export function makeLabReplay({ act, again }) {

@@ -285,7 +285,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     showNames(about.model?.name ?? "");
     advice.hidden = !view.advice;
     setText(advice.firstChild, view.advice?.text ?? "");
-    what.hidden = !names.childElementCount;
+    what.hidden = !names.childElementCount || view.advice?.model !== about.model?.name; // the names are those of the present model
     if (another) another.hidden = !view.advice?.answer; // the model suits the source
     const text = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
     if (model.textContent !== `${about.model?.name ?? ""}${text}`) {

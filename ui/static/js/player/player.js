@@ -6,7 +6,7 @@ import { makeRecord } from "./record.js";
 import { firstRun, linkTo, makeStrip } from "../runs/replay.js";
 import { onConnection, pageId } from "../page/identity.js";
 import { makeReturning } from "./returning.js";
-import { makeSource } from "./source.js";
+import { isComplete, makeSource } from "./source.js";
 import { mainButton, makeTransport } from "./transport.js";
 import { makeUpdates } from "./updates.js";
 import { makeWaiting } from "./waiting.js";
@@ -120,7 +120,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     const kind = source.kind();
     if (from !== kind) ui.notes.hidden = true; // about the previous source
     if (from === "run" && kind !== "run" && view.run && view.state === "playing") act("pause");
-    if (kind === "clip" || kind === "camera") act("choose", source.target()); // the chat suggests questions that fit
+    if (isComplete(kind, source.chosen())) act("choose", source.target()); // shows what questions refer to, and an upload's first frame
     if (kind !== "camera" && camera.on) {
       camera.close();
       act("stop");

@@ -13,6 +13,11 @@ export function propsAddress(page) {
   return { url: url.href, local, text: local ? `${url.protocol}//…:${url.port || 80}${url.pathname}` : url.href };
 }
 
+/** Whether a selection is complete: a clip, an uploaded video, or the camera. Recordings open when they are selected. Pure. */
+export function isComplete(kind, { clip, upload }) {
+  return kind === "camera" || (kind === "clip" && Boolean(clip)) || (kind === "upload" && Boolean(upload?.path) && !upload.recorded);
+}
+
 /** The note on props for visitors without objects at hand. */
 function propsNote(page) {
   const { url, local, text } = propsAddress(page);
@@ -143,9 +148,10 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     show();
     try {
       const { path } = await upload(file);
-      chosen.upload = { name: file.name, path };
+      const recorded = file.name.endsWith(".hermesrun");
+      chosen.upload = { name: file.name, path, recorded };
       open(false); // shows the first frame
-      on.file(file.name.endsWith(".hermesrun"));
+      on.file(recorded);
     } catch (error) {
       chosen.upload = before;
       on.problem(uploadProblem(file.name, error, limitMb));

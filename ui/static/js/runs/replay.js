@@ -77,7 +77,7 @@ const STRIP_WORDS = {
 /**
  * Build the strip below the picture. `kit`: {seek(seconds), live(clip), link(run, seconds), words, titled, point(seconds), compare(clip)};
  * with `titled` the title is visible; `point` is called with the moment under the pointer, or null; with `compare` a button compares
- * methods on the run's clip. Returns {root, slider, hint, draw(view), mark(seconds)}; `hint` tells what to look at.
+ * methods on the run's clip. Returns {root, slider, hint, draw(view), mark(seconds)}; `hint` says what to look at.
  */
 export function makeStrip({ seek, live, link, words = STRIP_WORDS, titled = false, point = (_seconds) => {}, compare = null }) {
   const range = h("input", { type: "range", min: "0", step: "0.5", value: "0", class: "hl-seek", "aria-label": words.position });

@@ -156,12 +156,12 @@ def test_another_selected_source_does_not_change_what_is_asked(visitor):
     assert before["advice"] is None
     visitor.choose(visitor.source({"kind": "clip", "id": "objects"}))
     state = visitor.poll(None, -1)[0]
-    assert state["advice"]["text"] == "Until you press Start, questions go to “A clip”."
+    assert state["advice"]["text"] == "Questions go to “A clip” until you start the selected source."
     assert (state["about"], state["chips"]) == (before["about"], before["chips"])
     visitor.choose(CAMERA)
     until(lambda: "knows objects" in visitor.poll(None, -1)[0]["advice"]["text"])
     advice = visitor.poll(None, -1)[0]["advice"]
-    assert advice["text"].startswith("Until you press Start, questions go to “A clip”. After that: ")
+    assert advice["text"].startswith("Questions go to “A clip” until you start the selected source. After that: ")
     assert advice["answer"] == "", "another model would empty the paused memory"
     play(visitor, "objects")
     visitor.choose(visitor.source({"kind": "clip", "id": "objects"}))

@@ -24,11 +24,15 @@ from ui.visitors.visitor import Visitor
 
 
 @pytest.fixture
-def visitor(engine, tiny_folder, film):
+def visitor(engine, tiny_folder, film, tmp_path):
     loader = ModelLoader(engine)
     loader.ensure(str(tiny_folder))
     settings = StreamSettings(model=str(tiny_folder), budget=512, speed=float("inf"))
-    clips = {"clip": Clip("clip", film.path, "A clip", "", 6.0, (), "")}
+    long = write_video(tmp_path / "long.avi", frames=60, fps=1)
+    clips = {
+        "clip": Clip("clip", film.path, "A clip", "", 6.0, (), ""),
+        "long": Clip("long", long, "Long", "", 60.0, (), ""),
+    }
     made = Visitor(settings, loader, clips, hermes.POLICIES)
     yield made
     made.close()
@@ -105,16 +109,31 @@ def test_a_short_upload_gets_a_smaller_budget_which_can_be_undone(visitor, film)
     assert visitor.settings.budget == 512, "the visitor's choice is kept"
 
 
+def test_a_proposed_budget_follows_the_frame_rate(visitor, film):
+    visitor.choose(film)
+    assert player(visitor)["proposal"]
+    visitor.change(fps=1.0)
+    visitor.choose(film)
+    assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), (
+        "too few frames are read to forget any"
+    )
+    visitor.change(fps=2.0)
+    visitor.choose(film)
+    assert player(visitor)["proposal"]["before"] == 512
+
+
 def test_the_settings_of_a_stream_stay_when_an_upload_is_chosen(visitor, film):
     visitor.change(speed=1.0)
-    clip = visitor.source({"kind": "clip", "id": "clip"})
+    clip = visitor.source({"kind": "clip", "id": "long"})
     visitor.start(clip)
     visitor.choose(film)
     assert (visitor.settings.budget, visitor.stream.settings.budget) == (512, 512)
     visitor.transport("pause")
     for source in (clip, film):
         visitor.choose(source)
-        assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), "the paused stream continues with it"
+        assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), (
+            "the paused stream continues with it"
+        )
     visitor.start(film)
     assert visitor.settings.budget < 512
 

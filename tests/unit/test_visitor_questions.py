@@ -184,8 +184,12 @@ def test_a_model_of_a_toy_world_is_not_asked_about_real_videos(make_visitor, eng
     assert payloads.advice(Source("clip", "cards"), cards, loading) is None
     assert payloads.chips(Source("clip", "cards"), cards, loading) == [{"text": "First?", "at": 1.0}]
     monkeypatch.setattr(visitor._questions, "_clips", {"cards": cards})
-    visitor.state.chosen, visitor.state.playing = Source("clip", "cards"), Source("run", "first")
-    assert visitor.poll(None, -1)[0]["advice"] is None, "the recorded run that is still shown has answers of its own"
+    visitor.state.chosen, visitor.state.playing = (
+        Source("clip", "cards"),
+        Source("run", "first", title="The first card"),
+    )
+    advice = visitor.poll(None, -1)[0]["advice"]
+    assert advice["text"] == "Chat and memory show the recording “The first card” until you start the selected source."
 
 
 @pytest.mark.parametrize("question", ["", "   ", "why " * 2500])

@@ -160,21 +160,25 @@ def advice(source: Source, clip: Clip | None, model: Loading | None) -> dict[str
     }
 
 
-def advice_before_start(subject: Source, advice: Mapping[str, str] | None) -> dict[str, str]:
-    """Return the note while another source is selected than the one that questions refer to.
+def advice_before_start(shown: Source, advice: Mapping[str, str] | None) -> dict[str, str]:
+    """Return the note while another source is selected than the one that chat and memory show.
 
     Args:
-        subject: The source that questions refer to.
+        shown: The stream or recorded run that chat and memory show.
         advice: The note on the selected source, see `advice`; None if there is none.
 
     Returns:
-        See `advice`. `answer` is "": another model would replace that of the present stream.
+        See `advice`. `answer` is "" if a stream is shown, because another model would replace its own.
     """
-    asked = "the webcam" if subject.kind == "camera" else f"“{subject.title}”"
-    text = f"Until you press Start, questions go to {asked}."
+    if shown.kind == "run":
+        text = f"Chat and memory show the recording “{shown.title}” until you start the selected source."
+    else:
+        name = "the webcam" if shown.kind == "camera" else f"“{shown.title}”"
+        text = f"Questions go to {name} until you start the selected source."
     if advice is None:
         return {"text": text, "answer": "", "model": ""}
-    return {"text": f"{text} After that: {advice['text']}", "answer": "", "model": advice["model"]}
+    answer = advice["answer"] if shown.kind == "run" else ""
+    return {"text": f"{text} After that: {advice['text']}", "answer": answer, "model": advice["model"]}
 
 
 def answer_note(question: str, source: Source, clip: Clip | None, model: Loading | None) -> str:

@@ -88,7 +88,8 @@ class Adjustments:
             info: Metadata of the upload; None for other sources, or if the policy has no budget.
         """
         before = self._proposal
-        if before is not None and before.path == path:
+        fps = min(settings.fps, (info.fps if info is not None else None) or math.inf)
+        if before is not None and before.path == path and (info is None or before.fps == fps):
             return settings
         self._proposal = None
         if before is not None and settings.budget == before.budget:
@@ -98,7 +99,6 @@ class Adjustments:
             return settings
         layout = self._loader.engine.layout(settings.model, info.height, info.width)
         tokens = layout.grid[0] * layout.grid[1] // layout.frames_per_step
-        fps = min(settings.fps, info.fps or math.inf)
         self._proposal = proposed_budget(path, tokens, fps, info.duration, settings.budget)
         return settings if self._proposal is None else replace(settings, budget=self._proposal.budget)
 

@@ -22,12 +22,14 @@ class BudgetProposal:
         path: The upload.
         budget: The budget, in tokens per layer.
         before: The budget before.
+        fps: Frames that the model reads per second.
         tokens: Tokens of the video in the first `SECONDS`, or in all of it if it is shorter.
     """
 
     path: str
     budget: int
     before: int
+    fps: float
     tokens: int
 
     def message(self) -> dict[str, Any]:
@@ -55,4 +57,4 @@ def proposed_budget(
     proposed = int(SHARE * tokens) // MULTIPLE * MULTIPLE
     if budget < tokens or proposed < LEAST_FRAMES * tokens_per_frame or proposed < MULTIPLE:
         return None
-    return BudgetProposal(path, proposed, budget, tokens)
+    return BudgetProposal(path, proposed, budget, fps, tokens)

@@ -14,7 +14,6 @@ from hermes.out_of_memory import sentence_of
 from hermes.serving.clip_run import ClipItem, ClipRequest, PlannedQuestion
 from hermes.serving.local_reader import LocalReader
 from hermes.view import LiveView
-from ui.player.clips import Clip
 from ui.player.conversation import ChatTurn
 from ui.player.source import Source
 from ui.untrusted import finite

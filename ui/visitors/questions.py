@@ -69,14 +69,15 @@ class Questions:
         """Return the note above the question field.
 
         Args:
-            subject: The source that questions refer to. If another one is selected, the note says so.
+            subject: The source that questions refer to.
 
         Returns:
-            What the model knows of the selected source, see `payloads.advice`; None for a recorded run, or if there is
-            nothing to say.
+            What the model knows of the selected source, see `payloads.advice`, and what is shown until that starts; None
+            for a recorded run, or if there is nothing to say.
         """
         chosen = self._state.chosen
         if chosen.kind == "run":
             return None
+        shown = self._state.playing if self._state.replay is not None else subject
         advice = self.advice(chosen)
-        return advice if chosen == subject else payloads.advice_before_start(subject, advice)
+        return advice if chosen == shown else payloads.advice_before_start(shown, advice)

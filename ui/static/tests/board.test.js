@@ -3,7 +3,7 @@ import test from "node:test";
 import { apply, axisFrames, emptyState, rankAt, scoreAt, secondsOf } from "../js/board/codec.js";
 import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/board/exports.js";
 import { changesAt, changesIn } from "../js/board/axis.js";
-import { describePicture, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
+import { describePicture, hasLargePictures, layoutFilm, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
 import { heldCurve } from "../js/board/evictions.js";
 import { cellValue, describeStart, rowHeight, tableLayers } from "../js/board/layers.js";
 import { evidenceSpans } from "../js/board/axis.js";
@@ -37,6 +37,8 @@ test("rows of the heatmap: small on a phone, high with two columns, and never to
   assert.equal(rowHeight(10, 350), 11); // a phone
   assert.equal(rowHeight(10, 350, { tall: true, pair: true }), 22); // a tablet
   assert.equal(rowHeight(10, 500), 17); // a desktop
+  assert.equal(rowHeight(10, 500, { tiered: false }), 22); // the filmstrip has one strip
+  assert.equal(rowHeight(10, 350, { tiered: false }), 11);
   assert.equal(rowHeight(10, 440, { tall: false }), 14);
   assert.equal(rowHeight(28, 350, { tall: true, pair: true }), 8);
   assert.equal(rowHeight(80, 350), 5);
@@ -101,6 +103,13 @@ test("cells: kept, scored, held without a score, forgotten", () => {
   assert.deepEqual(tableFilm({ state }).rows[0], ["1", "0:00.0", "50 %", "100 %"]);
   assert.deepEqual(describePicture(state, { picture: 0, row: 0 }).lines, ["Sensory: 50 % of its patches held"]);
   assert.equal(picturesThatFit(1300, wholeWindow(500)), 13);
+  assert.deepEqual([picturesThatFit(480, wholeWindow(500)), picturesThatFit(480, wholeWindow(500), true)], [8, 4]);
+  assert.equal(hasLargePictures({ state: { meta: META }, tall: true }), false);
+  assert.equal(hasLargePictures({ state: { meta: { ...META, groups: [3] } }, tall: true }), true);
+  assert.equal(hasLargePictures({ state: { meta: null }, tall: true }), false);
+  const heights = [1, 2, 500].map((frames) => layoutFilm(480, { state: { meta: META }, window: wholeWindow(frames) }).height);
+  assert.equal(new Set(heights).size, 1, "a stream that begins does not move the page");
+  assert.ok(layoutFilm(480, { state: { meta: META }, window: windowAt(0, 2, 500) }).height > heights[0], "zoomed in");
 });
 
 test("importance is shown by its rank within the layer, and the tooltip says both", () => {

@@ -153,6 +153,7 @@ test("a question of a run leads to its answers, and while it plays to shortly be
 test("status lines describe the content", () => {
   assert.equal(replayLine({ state: "paused", frames: 91 }), "Paused · 91 frames seen");
   assert.equal(liveLine({ state: "empty", clock: undefined }), "");
+  assert.equal(liveLine({ state: "playing", clock: 0, duration: 40, frames: 1 }), "Running · 0:00 of 0:40, 1 frame");
   assert.equal(liveLine({ state: "failed", error: "No memory is left.", clock: null }), "No memory is left.");
   assert.match(recordingLine({ moments: 2, seconds: 4, ended: "the run ended" }), /because the run ended\. Save it now/);
 });

@@ -11,7 +11,7 @@ import { connectInput } from "./interaction.js";
 import { radioKeys, setText } from "../shared/dom.js";
 import { clock } from "../shared/format.js";
 import { MODES } from "./layers.js";
-import { picturesThatFit } from "./film.js";
+import { hasLargePictures, picturesThatFit } from "./film.js";
 import { readWord } from "../chat/word_attention.js";
 import { readPalette } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
@@ -144,7 +144,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     const { first, stop } = covered ? { first: 0, stop: 0 } : view.window;
     const width = film.ui.box.clientWidth || ui.memory.clientWidth - 30; // it has no width before the first frame
     const span = view.state.meta ? view.window : { first: 0, stop: Infinity };
-    return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span) };
+    return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span, hasLargePictures(view)) };
   }
 
   function setMode(mode) {

@@ -280,7 +280,7 @@ export function buildBoard(bus, tabChanged, served = true) {
     evictions: [section("retention", h("div", { class: "hl-pair" }, retention.survival.node, retention.evictions.node), retention.fadeBox)],
     history: [section("life", layers.panel.node, history.figure.node)],
     explore: served ? [] : null,
-    export: [h("div", { class: "hl-exports" }, h("p", { class: "hl-caption" }, "Each figure has its own Export menu: a table, PNG and SVG."),
+    export: [h("div", { class: "hl-exports" }, h("p", { class: "hl-caption" }, "Each figure has its own Export menu: a table, PNG and SVG. These buttons save how many tokens each layer holds of every frame, and the whole board as one HTML file that opens without a server."),
       h("div", { class: "hl-tools", role: "group", "aria-label": "Save" }, saves.csv, saves.page))],
   }, (tab) => {
     tabChanged();

@@ -11,18 +11,30 @@ const BAR = 4;
 const FADE = 0.88;
 const ASPECT = 4 / 3;
 
-/** Number of thumbnails that fit side by side. */
-export function picturesThatFit(width, window) {
-  const { left, right, narrow } = margins(width);
-  const fit = Math.floor((width - left - right) / (narrow ? 46 : 74));
-  return Math.max(1, Math.min(24, fit, window.stop - window.first));
+/** Whether there is room for large thumbnails: on a tall screen, for a policy with one strip. Pure. */
+export function hasLargePictures({ state, tall }) {
+  return Boolean(tall) && state.meta?.groups.length === 1;
 }
 
-/** Geometry of the figure at a width. A low screen shows only the strip of the deepest tier, which remembers longest. */
+/** Number of thumbnails that fit side by side. */
+export function picturesThatFit(width, window, large = false) {
+  return Math.min(roomFor(width, large), window.stop - window.first);
+}
+
+function roomFor(width, large) {
+  const { left, right, narrow } = margins(width);
+  return Math.max(1, Math.min(24, Math.floor((width - left - right) / (!narrow ? 74 : large ? 92 : 46))));
+}
+
+/**
+ * Geometry of the figure at a width. A low screen shows only the strip of the deepest tier, which remembers longest. The height
+ * depends on the number of frames only in a window that the visitor has zoomed: a stream that begins does not move the page.
+ */
 export function layoutFilm(width, { state, window, tall: tallScreen = true }) {
   const { left, right, narrow } = margins(width);
   const scale = frameScale(window, left, width - left - right);
-  const slot = scale.width / picturesThatFit(width, window);
+  const large = hasLargePictures({ state, tall: tallScreen });
+  const slot = scale.width / (window.whole ? roomFor(width, large) : picturesThatFit(width, window, large));
   const tall = Math.round(Math.max(tallScreen ? 40 : 36, Math.min(slot / ASPECT, narrow ? 96 : 132)));
   const { groups } = state.meta;
   const shown = groups.map((group, row) => ({ group, row })).slice(tallScreen ? 0 : -1);

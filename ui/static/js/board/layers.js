@@ -25,12 +25,13 @@ export const MODES = {
 };
 
 /**
- * Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small; with
- * two columns (`pair`), there is room below it. Pure.
+ * Height of a layer's row, so that models of any depth fit on a screen. On a phone the figure stays in view and is small. With
+ * two columns (`pair`), and for policies without tiers, there is room below it. Pure.
  */
-export function rowHeight(layers, width, { tall = true, pair = false } = {}) {
-  const room = isSmall(width, pair) ? 110 : tall ? 240 : 140;
-  const [least, most] = width < 620 && !pair ? [5, 17] : [8, 22];
+export function rowHeight(layers, width, { tall = true, pair = false, tiered = true } = {}) {
+  const small = isSmall(width, pair);
+  const room = small ? 110 : tall ? 240 : 140;
+  const [least, most] = small || (width < 620 && tiered && !pair) ? [5, 17] : [8, 22];
   return Math.max(least, Math.min(most, Math.floor(room / layers)));
 }
 
@@ -43,7 +44,7 @@ function isSmall(width, pair) {
 export function layoutLayers(width, { state, window, tall, pair }) {
   const { left, right, narrow } = margins(width);
   const runs = tierRuns(state.meta.tiers);
-  const rows = rowLayout(runs, AXIS, rowHeight(state.meta.layers, width, { tall, pair }), isSmall(width, pair) ? 3 : GAP);
+  const rows = rowLayout(runs, AXIS, rowHeight(state.meta.layers, width, { tall, pair, tiered: state.meta.tiered }), isSmall(width, pair) ? 3 : GAP);
   const scale = frameScale(window, left, width - left - right);
   return { narrow, left, right, runs, rows, scale, width, height: rows.bottom + 8, gutter: width - right + (narrow ? 8 : 20) };
 }

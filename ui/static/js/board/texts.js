@@ -46,7 +46,8 @@ export function makeTexts(view, ui, { bus, answers, requests }) {
     const { start, meta } = view.state;
     const kept = view.mode === "kept" && !view.word ? describeStart(view.state) : "";
     const word = view.word && (view.word.heads > 1 ? "Attention while this word was written, one line per head." : "Mean attention over heads while this word was written.");
-    setText(ui.layers.note.text, word || kept || MODES[view.mode].note);
+    const none = view.mode === "answer" && !view.state.answer ? "No answer yet. Ask a question to see what it attends to." : "";
+    setText(ui.layers.note.text, word || kept || none || MODES[view.mode].note);
     ui.layers.note.text.title = kept && start.ratio ? `A token there gets up to ${start.ratio}× the guidance attention of another token (layer ${layerNumber(meta, start.ratio_layer)}).` : "";
     ui.layers.note.why.hidden = !kept;
   }

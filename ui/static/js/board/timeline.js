@@ -24,8 +24,8 @@ export function tierShare(state, group, column) {
 /** Geometry of the figure at a width: one lane per tier. */
 export function layoutTimeline(width, { state, window, tall }) {
   const { left, right, narrow } = margins(width);
-  const lane = tall ? 28 : 18;
   const { groups } = state.meta;
+  const lane = (tall ? 28 : 18) * (groups.length === 1 ? 2 : 1);
   const lanes = groups.map((group, i) => ({ group, top: TOP + i * (lane + GAP) }));
   const plot = groups.length * (lane + GAP) - GAP;
   return { left, narrow, lane, lanes, scale: frameScale(window, left, width - left - right), top: TOP, plot, width, height: TOP + plot + AXIS };

@@ -1,6 +1,6 @@
 // Live comparisons: the choice of methods, clip and budget, the controls, and the question to all methods.
 import { h, icon, setText } from "../shared/dom.js";
-import { clock, whole } from "../shared/format.js";
+import { clock, count, whole } from "../shared/format.js";
 import { makeRecord } from "../player/record.js";
 
 const START = ["hermes", "sliding-window", "full"];
@@ -23,7 +23,7 @@ export function mainAction(state) {
 export function liveLine(state) {
   const texts = { starting: "Starting …", playing: "Running", paused: "Paused", ended: "Finished. You can still ask questions", failed: state.error ?? "Stopped by an error" };
   const known = state.clock !== null && state.clock !== undefined;
-  return `${texts[state.state] ?? ""}${known ? ` · ${clock(state.clock)} of ${clock(state.duration)}, ${whole(state.frames)} frames` : ""}`;
+  return `${texts[state.state] ?? ""}${known ? ` · ${clock(state.clock)} of ${clock(state.duration)}, ${count(state.frames, "frame")}` : ""}`;
 }
 
 const option = (value, text) => h("option", { value }, text);
@@ -49,7 +49,7 @@ export function makeLive({ clips, policies, budgets, act, showError }) {
     ...(i < 2 ? [] : [option("", "none")]), ...grouped(policies).map(([label, members]) => h("optgroup", { label }, members.map((policy) => option(policy.name, policy.title)))),
   ], policies.some((policy) => policy.name === START[i]) ? START[i] : ""));
   const [clipLabel, clip] = select("Clip", clips.map((one) => option(one.id, `${one.title} (${clock(one.seconds)})`)), clips[0]?.id);
-  const [budgetLabel, budget] = select("Budget per layer", budgets.map((count) => option(String(count), `${whole(count)} tokens`)), "128");
+  const [budgetLabel, budget] = select("Budget per layer", budgets.map((tokens) => option(String(tokens), `${whole(tokens)} tokens`)), "128");
   const [speedLabel, speed] = select("Speed", SPEEDS.map(([value, text]) => option(String(value), text)), "4");
   const main = h("button", { type: "button", class: "hl-button is-main", onclick: press }, icon("play"), h("span", {}, "Run"));
   const end = h("button", { type: "button", class: "hl-button", disabled: true, onclick: () => act("end") }, icon("stop"), h("span", {}, "End"));

@@ -1,4 +1,4 @@
-// Policy and budget of the stream, next to it. A recorded run has its own, which are shown instead.
+// Policy and budget of the stream, next to it. While a recorded run is selected, its own are shown instead.
 import { h, setText } from "../shared/dom.js";
 import { whole } from "../shared/format.js";
 
@@ -52,31 +52,42 @@ export function mountMemoryControls(element, bus, { policies, low, high, more, s
     slider.setAttribute("aria-valuetext", `${whole(Number(number.value))} tokens per layer`);
   });
   slider.addEventListener("change", () => send({ name: "budget", value: Number(number.value) }));
-  number.addEventListener("change", () => number.value.trim() !== "" && send({ name: "budget", value: Number(number.value) }));
+  number.addEventListener("change", () => {
+    if (number.value.trim() === "") return;
+    slider.value = String(positionOf(Number(number.value) || low, low, high));
+    send({ name: "budget", value: Number(number.value) });
+  });
 
-  bus.on("view", (view) => {
-    fields.hidden = status.hidden = Boolean(view.run);
-    recorded.hidden = !view.run;
-    const row = view.run ? recorded : first;
+  bus.on("view", draw);
+  bus.on("selected", () => draw(bus.last("view"))); // another kind of source
+
+  function draw(view) {
+    if (!view) return;
+    const run = bus.last("selected") === "run" ? view.run : null;
+    fields.hidden = status.hidden = Boolean(run);
+    recorded.hidden = !run;
+    const row = run ? recorded : first;
     if (more.parentElement !== row) row.append(more);
-    proposal.hidden = !view.proposal || Boolean(view.run);
+    proposal.hidden = !view.proposal || Boolean(run);
     if (view.proposal) {
       setText(proposed, view.proposal.text);
       setText(undo, `Keep ${whole(view.proposal.before)}`);
       undo.dataset.budget = String(view.proposal.before);
     }
-    if (view.run) setText(about, `This recording: ${view.run.settings}`);
-  });
+    if (run) setText(about, `This recording: ${run.settings}`);
+  }
+
+  function show(budget) {
+    number.value = String(budget);
+    slider.value = String(positionOf(budget, low, high));
+  }
 
   return {
     receive(message) {
       policy.value = message.policy;
       root.dataset.budget = String(message.budget);
       const busy = document.activeElement === number || document.activeElement === slider;
-      if (!busy || message.error) {
-        number.value = String(message.budget);
-        slider.value = String(positionOf(message.budget, low, high));
-      }
+      if (!busy || message.error) show(message.budget);
       number.disabled = slider.disabled = !message.has_budget;
       setText(unit, message.has_budget ? "tokens per layer" : "no budget");
       setText(status, message.message);

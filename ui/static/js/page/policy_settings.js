@@ -35,10 +35,11 @@ export function mountPolicySettings(element, bus, send) {
   const presets = h("div", { class: "hl-chips", role: "group", "aria-label": "Presets" });
   const reset = h("button", { type: "button", class: "hl-button", onclick: () => send({ reset: true }) }, "Reset to the defaults");
   const fields = h("div", { class: "hl-try-fields" });
-  element.replaceChildren(h("section", { class: "hl-try", "data-view": "try", "aria-label": "Experiment" },
-    h("div", { class: "hl-try-head" }, h("h3", {}, "Experiment"), mark, line),
+  const body = h("div", { class: "hl-try-body" },
     h("p", { class: "hl-caption" }, "Change a setting of the policy while the stream runs and watch the memory. Each setting shows its default and where the default comes from."),
-    h("div", { class: "hl-try-top" }, presets, reset), status, fields));
+    h("div", { class: "hl-try-top" }, presets, reset), status, fields);
+  element.replaceChildren(h("section", { class: "hl-try", "data-view": "try", "aria-label": "Experiment" },
+    h("div", { class: "hl-try-head" }, h("h3", {}, "Experiment"), mark, line), body));
   let shown = null; // key of the policy whose fields are shown
   let known = null; // key of the last request
   const parts = new Map();
@@ -116,6 +117,7 @@ export function mountPolicySettings(element, bus, send) {
         part.dot.hidden = !setting.changed;
       }
       setText(line, summary(message));
+      body.hidden = !message.settings.length && !message.presets.length;
       setText(reset, `Reset to ${message.defaults}`);
       mark.hidden = message.changed.length === 0;
       setText(mark, `${message.changed.length} of ${message.settings.length} changed`);

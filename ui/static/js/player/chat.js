@@ -283,10 +283,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     }
     const about = view.about;
     showNames(about.model?.name ?? "");
-    advice.hidden = !view.advice;
-    setText(advice.firstChild, view.advice?.text ?? "");
-    what.hidden = !names.childElementCount || view.advice?.model !== about.model?.name; // the names are those of the present model
-    if (another) another.hidden = !view.advice?.answer; // the model suits the source
+    showAdvice(view);
     const text = about.model ? about.model.about : about.error ?? (about.progress || "Loading the model …");
     if (model.textContent !== `${about.model?.name ?? ""}${text}`) {
       model.replaceChildren(...(about.model ? [h("strong", {}, about.model.name)] : []), text);
@@ -308,6 +305,17 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     setText(invitation, run ? (run.stops.length ? "The questions of this recording appear here when they are asked." : "This recording has no questions.") : defaultInvitation);
     showChips(run ? run.stops : pickChips(view.chips ?? [], view.clock));
   });
+
+  /** Show the note on the selected source; none while a recorded run is selected and shown. */
+  function showAdvice(view) {
+    const note = view.run && bus.last("selected") === "run" ? null : view.advice;
+    advice.hidden = !note;
+    setText(advice.firstChild, note?.text ?? "");
+    what.hidden = !names.childElementCount || note?.model !== view.about.model?.name; // the names are those of the present model
+    if (another) another.hidden = !note?.answer; // the model suits the source
+  }
+
+  bus.on("selected", () => bus.last("view") && showAdvice(bus.last("view")));
 
   /** Show the questions of a recorded run, and afterwards the visitor's own again. */
   function showRun(next) {

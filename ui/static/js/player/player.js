@@ -203,6 +203,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
 
   function draw() {
     const kind = source.kind();
+    if (bus.last("selected") !== kind) bus.publish("selected", kind);
     const here = source.is(view);
     const running = view.state === "playing" || view.state === "paused";
     transport.draw(view, { kind, here });

@@ -22,8 +22,9 @@ export function isComplete(kind, { clip, upload }) {
 function propsNote(page) {
   const { url, local, text } = propsAddress(page);
   const link = h("a", { href: url, target: "_blank", rel: "noopener", class: "hl-link" }, "Show pictures of objects and cards");
-  const phone = local ? ` Start the server with --host 0.0.0.0, and open ${text} with the address of this computer.` : ` Its address: ${text}`;
-  return ["Nothing at hand? ", link, " on a phone and hold it up to the camera.", phone];
+  const phone = local ? `, and open ${text} with the address of this computer.` : ` Its address: ${text}`;
+  const host = local ? [" Start the server with ", h("code", {}, "--host 0.0.0.0")] : [];
+  return ["Nothing at hand? ", link, " on a phone and hold it up to the camera.", ...host, phone];
 }
 
 /**

@@ -71,7 +71,7 @@ export function makeTransport({ planned, press, pace }) {
         main.firstChild.replaceWith(icon(button.icon));
       }
       main.disabled = Boolean(view.loading) && !(view.loading.share === null && here && view.state === "playing"); // before the first frame
-      stop.disabled = !(view.state === "playing" || view.state === "paused" || view.loading?.share === null);
+      stop.disabled = Boolean(view.run) || !(view.state === "playing" || view.state === "paused" || view.loading?.share === null);
       restart.disabled = !here || view.state === "empty";
       restart.hidden = planned && !run; // the main button restarts it
       stop.hidden = planned || run;

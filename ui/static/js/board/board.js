@@ -132,7 +132,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
 
   let wantedTimer = null;
   let reported = null; // what the server knows
-  function reportWanted() { // tell the server what is shown, without waiting for the next update
+  function reportWanted() { // report to the server what is shown, without waiting for the next update
     clearTimeout(wantedTimer);
     wantedTimer = setTimeout(() => bus.publish("wanted", null), 120);
   }
@@ -145,6 +145,10 @@ export function mountBoard(element, beside, bus, send, served = true) {
     const width = film.ui.box.clientWidth || ui.memory.clientWidth - 30; // it has no width before the first frame
     const span = view.state.meta ? view.window : { first: 0, stop: Infinity };
     return { mode: view.mode, first, stop, pictures: film.inView === false ? 0 : picturesThatFit(width, span, hasLargePictures(view)) };
+  }
+
+  function reportChange() {
+    if (reported !== JSON.stringify(wantedNow())) reportWanted();
   }
 
   function setMode(mode) {
@@ -241,7 +245,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     updateText();
     repaint();
   });
-  watch(figures, reportWanted);
+  watch(figures, reportChange);
   mounted = true;
 
   return {
@@ -254,7 +258,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
       if (next) next.answer = answers.shown(next.meta.bin);
       if (next?.meta && next.meta !== before) updateLegends();
       if (next && (next.meta !== before || view.window.whole)) view.window = fitWindow(view.window, axis());
-      if (reported !== null && reported !== JSON.stringify(wantedNow())) reportWanted(); // the window has grown with the stream
+      if (reported !== null) reportChange(); // the window has grown with the stream
       if (view.cursor && view.cursor.frame >= view.state.frames) view.cursor = null;
       if (view.word && view.word.bin !== view.state.meta?.bin) showWord(wantedWord);
       updateText();

@@ -10,7 +10,7 @@ export const pairScreen = () => matchMedia("(min-width: 641px) and (max-width: 1
 
 /**
  * Make the painter of a board. Returns {repaint(names), schedule(), paint(), watch(list, seen)}: `watch` sets the figures and calls `seen`
- * when one comes into view or leaves it.
+ * when one comes into view, leaves it or changes its size.
  */
 export function makePainter(view, ui) {
   let figures = [];
@@ -86,12 +86,16 @@ export function makePainter(view, ui) {
 
   function watch(list, seen) {
     figures = list;
-    const resized = new ResizeObserver(() => repaint());
+    const resized = new ResizeObserver(() => {
+      repaint();
+      seen(); // another number of pictures may fit
+    });
     for (const part of [ui.root, ui.memory]) resized.observe(part);
     for (const [name, query] of Object.entries(screens)) {
       query.addEventListener("change", () => {
         view[name] = query.matches;
         repaint();
+        seen();
       });
     }
     const observer = new IntersectionObserver((entries) => {

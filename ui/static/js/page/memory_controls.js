@@ -88,8 +88,8 @@ export function mountMemoryControls(element, bus, { policies, low, high, more, s
       root.dataset.budget = String(message.budget);
       const busy = document.activeElement === number || document.activeElement === slider;
       if (!busy || message.error) show(message.budget);
-      number.disabled = slider.disabled = !message.has_budget;
-      setText(unit, message.has_budget ? "tokens per layer" : "no budget");
+      number.hidden = slider.hidden = !message.has_budget;
+      setText(unit, message.has_budget ? "tokens per layer" : "not used by this policy");
       setText(status, message.message);
       status.dataset.kind = message.error ? "error" : "";
     },

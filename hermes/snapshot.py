@@ -260,6 +260,13 @@ class Snapshot:
         """Number of frames seen since the start of the stream."""
         return len(self.frame_times)
 
+    @property
+    def eviction_frames(self) -> Int:
+        """Number of frames seen at each eviction, ascending [evictions]."""
+        if isinstance(self.evictions, Evictions):
+            return self.evictions.frames_seen
+        return np.array([eviction.frames_seen for eviction in self.evictions], np.int64)
+
     def frame_rate(self, fps: float) -> float:
         """Return frames per second of `frame_times`, where frames merged by the model count as one.
 

@@ -102,9 +102,8 @@ def within(values: Array, low: float, high: float, name: str, *, nan: bool = Fal
     if values.dtype.kind not in "iufb":
         raise InvalidValueError(f"The {name} are not numbers.")
     if values.dtype.kind == "f":
-        low, high = (
-            float(np.clip(bound, -np.finfo(values.dtype).max, np.finfo(values.dtype).max)) for bound in (low, high)
-        )
+        most = float(np.finfo(values.dtype).max)
+        low, high = min(max(low, -most), most), min(max(high, -most), most)
     fits = (values >= low) & (values <= high)
     if nan and values.dtype.kind == "f":
         fits |= np.isnan(values)

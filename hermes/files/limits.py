@@ -32,6 +32,7 @@ class FileLimits:
         frames: Frames of a stream.
         patches: Tokens of one frame.
         events: Evictions, answers or score records of a stream.
+        moments: Moments of a run.
         earlier_moments: Moments for which a run stores the tokens of each layer outside its blocks.
         picture_width: Width of a picture in pixels.
         picture_height: Height of a picture in pixels.
@@ -50,6 +51,7 @@ class FileLimits:
     frames: int = 1_000_000
     patches: int = 1 << 14
     events: int = 50_000
+    moments: int = 10_000
     earlier_moments: int = 256
     picture_width: int = 320
     picture_height: int = 2048

@@ -140,10 +140,17 @@ class SideBySide:
             VideoError: The file cannot be played.
         """
         player = self._source.open(path, self.settings)
-        with self._lock:
-            if self._closed:
-                raise HermesError("This run was closed.")
-            self._source.use(player, title or Path(path).name)
+        try:
+            with self._lock:
+                self._require_open()
+                self._source.use(player, title or Path(path).name)
+        except BaseException:
+            player.stop()  # frees its decoder
+            raise
+
+    def _require_open(self) -> None:
+        if self._closed:
+            raise HermesError("This run was closed.")
 
     def pause(self) -> None:
         """Stop the clock."""
@@ -349,8 +356,9 @@ class SideBySide:
 
     def discard(self) -> None:
         """See `hermes.serving.roles.TurnTaker.discard`. The last view stays."""
-        if not self._answering:
-            self.close()
+        with self._lock.step() as acquired:  # the worker never waits for an action; it tries again
+            if acquired and not self._host.is_live(self) and not self._answering:
+                self.close()
 
     def _begin_answers(self, question: str) -> None:
         for lane in self._lanes:

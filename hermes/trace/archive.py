@@ -137,9 +137,12 @@ def _check_directory(path: Path) -> None:
 
 
 def begins_with(path: str | Path, part: str) -> bool:
-    """Whether a file starts like a zip file whose first part has this name. The rest is not read."""
-    with Path(path).open("rb") as file:
-        start = file.read(30 + len(part))
+    """Whether a file starts like a zip file whose first part has this name; False if it cannot be read."""
+    try:
+        with Path(path).open("rb") as file:
+            start = file.read(30 + len(part))
+    except OSError:
+        return False
     return start.startswith(b"PK\x03\x04") and start.endswith(part.encode())
 
 

@@ -115,7 +115,7 @@ def read_lab(path: str | Path, *, trusted: bool = False) -> LabRun:
 
 
 def is_lab(path: str | Path) -> bool:
-    """Whether a file starts like a recorded lab run. The rest is not read."""
+    """Whether a file starts like a recorded lab run; False if it cannot be read."""
     return begins_with(path, LAB_HEAD)
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import io
-
 import cv2
 import numpy as np
-from PIL import Image
 
+from hermes.files.jpeg import jpeg_size
 from hermes.trace.block import pack
 from hermes.video.thumbnails import jpeg
 
@@ -65,12 +63,8 @@ class Pictures:
 
 def smaller(picture: bytes, width: int, quality: int) -> bytes:
     """Scale a JPEG down to at most `width` pixels; returns b"" if it is not a JPEG or far too large."""
-    try:
-        with Image.open(io.BytesIO(picture)) as opened:
-            size, kind = opened.size, opened.format
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return b""
-    if kind != "JPEG" or max(size) > LARGEST_SIDE:
+    size = jpeg_size(picture)
+    if size is None or max(size) > LARGEST_SIDE:
         return b""
     if size[0] <= width:
         return picture

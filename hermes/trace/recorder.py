@@ -228,9 +228,13 @@ class Recorder:
             pass
 
     def _too_large(self) -> bool:
-        """Whether the moments are too large, in the file or decoded."""
+        """Whether the moments are too many, or too large in the file or decoded."""
         expanded = sum(block.size for block in self._blocks)
-        return self._moments_bytes() > self._limit * self._moments_share or expanded > self._memory
+        return (
+            self._moments_bytes() > self._limit * self._moments_share
+            or expanded > self._memory
+            or self.moments > RUN_LIMITS.moments
+        )
 
     def _moments_bytes(self) -> int:
         return sum(len(block.data) for block in self._blocks)

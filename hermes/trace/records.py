@@ -13,7 +13,7 @@ import numpy.typing as npt
 from hermes.analysis.token_history import ScoreRecord, to_bytes
 from hermes.files.checks import mapping, member, number, rising, seconds, shaped, text, whole, within
 from hermes.files.limits import LARGEST_NUMBER, LATEST, RUN_LIMITS, MemoryBudget
-from hermes.snapshot import PROMPT, STORED_NAMES, AnswerTrace, Eviction, Snapshot
+from hermes.snapshot import PROMPT, STORED_NAMES, AnswerTrace, Eviction, Evictions, Snapshot
 from hermes.trace.block import Array, DamagedError, pack, unpack
 from hermes.trace.consistency import check_answer_arrays
 from hermes.trace.moments import RunHistory
@@ -98,7 +98,21 @@ def unpack_history(data: bytes, answers: Sequence[AnswerTrace], budget: MemoryBu
         raise DamagedError("The frame times are missing or too many.")
     rising(within(times, 0.0, LATEST, "frame times"), "frame times")
     rows = _rows(arrays, {**_MOMENT, **_EVICTION}, "evictions", budget)
-    return RunHistory(times, tuple(Eviction(**row) for row in rows), list(answers))
+    return RunHistory(times, _evictions(rows), list(answers))
+
+
+def _evictions(rows: Sequence[Mapping[str, Any]]) -> Sequence[Eviction]:
+    """Return evictions as columns: a moment holds the first of them, and a slice of columns takes little memory.
+
+    Raises:
+        DamagedError: They have different numbers of layers.
+    """
+    if not rows:
+        return ()
+    if any(len(row[name]) != len(rows[0][name]) for row in rows for name in _EVICTION):
+        raise DamagedError("The evictions have different numbers of layers.")
+    moments: dict[str, Any] = {name: np.array([row[name] for row in rows], dtype) for name, dtype in _MOMENT.items()}
+    return Evictions(**moments, **{name: np.stack([row[name] for row in rows]) for name in _EVICTION})
 
 
 def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from hermes.analysis.token_history import ScoreRecord, TokenHistory, token_history_of
 from hermes.files.checks import flag, mapping, member, rising, seconds, sequence, shaped, text, within
+from hermes.files.jpeg import has_too_many_scans
 from hermes.files.limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 from hermes.snapshot import AnswerTrace
 from hermes.trace import consistency, moments
@@ -200,22 +201,28 @@ class Run:
             InvalidValueError: The same, for a single value.
             FileTooLargeError: The run exceeds the budget.
         """
-        snapshots = [view.snapshot for i in range(len(self._blocks)) for view in self._block(i)]
-        known = [snapshot for snapshot in snapshots if snapshot is not None]
-        consistency.check_order([consistency.facts_of(snapshot) for snapshot in known])
-        layers, patches = known[0].num_layers, known[0].tokens_per_frame
-        tokens = max(len(snapshot.frame) for snapshot in known)
+        facts, tokens, patches = [], 0, 0
+        kinds: list[tuple[str, int]] = []
+        for number in range(len(self._blocks)):
+            for view in self._block(number):
+                snapshot = view.snapshot
+                if snapshot is None:
+                    raise DamagedError("A moment has no memory.")
+                facts.append(consistency.facts_of(snapshot))
+                kinds.append((snapshot.policy, snapshot.budget))
+                tokens, patches = max(tokens, len(snapshot.frame)), snapshot.tokens_per_frame
+        consistency.check_order(facts)
+        layers = facts[0][3]
         consistency.require_views(layers, self.frames, patches, budget)
-        consistency.charge_records(min(len(self._scores), SCORED_EVICTIONS), len(known), tokens, budget)
+        consistency.charge_records(min(len(self._scores), SCORED_EVICTIONS), len(facts), tokens, budget)
         consistency.check_history(self._history, layers)
         consistency.check_records(self._scores, layers, self.frames, patches)
         consistency.require_histories(self._scores, layers, self.frames, patches, budget)
         consistency.check_past(self._pasts, layers, self.frames)
         _ = self.records
-        kinds = [(snapshot.policy, snapshot.budget) for snapshot in known]
         self.changes = tuple(
-            SettingChange(snapshot.frames_seen, before, after)
-            for snapshot, (before, after) in zip(known, pairwise(kinds), strict=False)
+            SettingChange(frames, before, after)
+            for (_, frames, *_), (before, after) in zip(facts, pairwise(kinds), strict=False)
             if before != after
         )
 
@@ -277,7 +284,7 @@ def read(path: str | Path, *, trusted: bool = False) -> Run:
 
 
 def is_run(path: str | Path) -> bool:
-    """Whether a file starts like a recorded run. The rest is not read."""
+    """Whether a file starts like a recorded run; False if it cannot be read."""
     return begins_with(path, RUN_HEAD)
 
 
@@ -325,7 +332,10 @@ def _read_blocks(content: dict[str, Any], parts: Parts) -> list[tuple[bytes, tup
         blocks.append((parts[text(member(block, "part", name), name, RUN_LIMITS.text)], tuple(times)))
     if not blocks:
         raise DamagedError("It has no moments.")
-    rising(np.array([at for _, times in blocks for at in times]), "times of its moments")
+    all_times = [at for _, times in blocks for at in times]
+    if len(all_times) > RUN_LIMITS.moments:
+        raise FileTooLargeError(f"It has {len(all_times):,} moments, and at most {RUN_LIMITS.moments:,} are read.")
+    rising(np.array(all_times), "times of its moments")
     sizes = [declared_size(data) for data, _ in blocks]
     parts.budget.charge(sum(sizes) + _DECODED * max(sizes))
     return blocks
@@ -369,6 +379,8 @@ def check_pictures(pictures: Mapping[int, bytes]) -> None:
     """
     pixels = 0
     for picture in pictures.values():
+        if has_too_many_scans(picture):
+            raise DamagedError("A picture has more scans than a recorder produces.")
         try:
             with Image.open(io.BytesIO(picture), formats=["JPEG"]) as image:
                 width, height = image.size

@@ -30,7 +30,7 @@ from hermes.video.durations import (
     stated_end,
 )
 from hermes.video.errors import VideoError
-from hermes.video.limits import Limits, cpu_seconds
+from hermes.video.limits import LONGEST_SECONDS, Limits, cpu_seconds
 from hermes.video.packets import MAX_FAILURES, PacketQueue, PacketReader
 
 if TYPE_CHECKING:
@@ -105,11 +105,11 @@ class Decoder:
         self.decoded = 0
         self.ended_early = False
         self.duration: float | None = None
-        self._sampling, self._limits, self._tick = sampling, limits, tick
+        self._sampling, self._limits, self._name, self._grant = sampling, limits, name, tick
         self._cpu_before = cpu_seconds()
         self._seconds = 0.0  # of the newest frame
         self._failed = 0
-        self._media = MediaFile(file, file_format, name, limits, tick)
+        self._media = MediaFile(file, file_format, name, limits, self._tick)
         first, scan = self._start()
         if first is None and file_format.demuxer == "mov" and not explain.is_encrypted(file, file_format):
             self._media.ignore_edits()
@@ -184,8 +184,8 @@ class Decoder:
         orientation = orientation_of(first)
         width, height = displayed_size(first, self._media.pixel_ratio, orientation)
         return Metadata(
-            duration=scan.duration if scan else stated_duration(self._media),
-            fps=self._media.fps or (scan.fps if scan else None),
+            duration=_plausible(scan.duration if scan else stated_duration(self._media)),
+            fps=self._media.fps or _plausible(scan.fps if scan else None),
             width=width,
             height=height,
             rotation=orientation.rotation,
@@ -240,7 +240,6 @@ class Decoder:
     def _decode(self, packet: Packet[VideoStream] | None) -> None:
         """Hand a packet to the decoder; None at the end."""
         self._tick()
-        self._check_cpu_time()
         self._flushed = packet is None
         try:
             if packet is not None and packet.is_corrupt:
@@ -253,12 +252,19 @@ class Decoder:
             self._failed += 1
             self._failures_in_a_row += 1
 
-    def _check_cpu_time(self) -> None:
-        """Stop a file that takes more processor time than its length justifies."""
+    def _tick(self) -> None:
+        """Extend the time limit, unless the file takes more processor time than its length justifies.
+
+        Called before each packet is read or decoded: also packets that are skipped or hold no frame take time.
+
+        Raises:
+            VideoError: It does.
+        """
+        self._grant()
         used = cpu_seconds() - self._cpu_before
         if used > self._limits.base_cpu_seconds + self._limits.cpu_rate * self._seconds:
             raise VideoError(
-                f"{self._media.name} takes too long to decode: {used:.0f} seconds of processor time for the first "
+                f"{self._name} takes too long to decode: {used:.0f} seconds of processor time for the first "
                 f"{self._seconds:.1f} seconds of video. Convert it to a smaller size, for example 1280 × 720."
             )
 
@@ -326,3 +332,8 @@ class Decoder:
             start = min((media.container.start_time or 0) / 1e6, 0.0)
             reached = max(self._reader.ends.values(), default=0.0) - start
         self.ended_early |= stated - reached > much
+
+
+def _plausible(value: float | None) -> float | None:
+    """Return a duration or a frame rate unless no video has it, which a damaged or malicious file may state."""
+    return value if value is not None and value < LONGEST_SECONDS else None

@@ -26,7 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.video.errors import VideoError
-from hermes.video.limits import Limits, exit_reason
+from hermes.video.limits import LONGEST_SECONDS, Limits, exit_reason
 
 Frame = npt.NDArray[np.uint8]
 
@@ -363,7 +363,7 @@ def _seconds(value: Any) -> float | None:
     if value is None:
         return None
     number = float(value)
-    if not (math.isfinite(number) and 0 <= number < 1e9):
+    if not (math.isfinite(number) and 0 <= number < LONGEST_SECONDS):
         raise ValueError(value)
     return number
 

@@ -49,7 +49,8 @@ def scan_packets(media: MediaFile, reader: PacketReader) -> PacketScan | None:
     limits = media.limits
     if media.size_bytes > limits.index_bytes:
         return None
-    first_track, most = media.track, None if stated_duration(media) is None else limits.index_packets
+    first_track = media.track
+    most = limits.most_index_packets if stated_duration(media) is None else limits.index_packets
     packets = list(itertools.islice(reader, most))
     reader.put_back(packets)
     if len(packets) == most:

@@ -30,7 +30,8 @@ class Limits:
         silence_seconds: Seconds without a message after which the process is killed.
         index_bytes: Files up to this size are read completely when opened, to find their exact duration.
         index_packets: Reading stops after this many packets where the container states the duration.
-        held_bytes: Bytes of packets that may be held while looking for a later key frame.
+        most_index_packets: Reading stops after this many packets where it does not.
+        held_bytes: Memory of the packets that may be held while looking for a later key frame.
         slots: Decoded frames in shared memory. Decoding pauses when all slots are full.
         ring_bytes: Shared memory of a stream; very large frames have fewer slots, but at least `MIN_SLOTS`.
         threads: Decoder threads.
@@ -48,6 +49,7 @@ class Limits:
     silence_seconds: float = 45.0
     index_bytes: int = 16 << 20
     index_packets: int = 10_000
+    most_index_packets: int = 200_000
     held_bytes: int = 32 << 20
     slots: int = 8
     ring_bytes: int = 32 << 20
@@ -59,6 +61,8 @@ class Limits:
 
 
 MIN_SLOTS: Final = 3
+LONGEST_SECONDS: Final = 1e9
+"""Times and frame rates from this value on are not those of a video."""
 LIMITS = Limits()
 
 

@@ -22,6 +22,10 @@ MAX_FAILURES: Final = 1000
 """Reading stops after this many consecutive errors."""
 MAX_SWITCHES: Final = 100
 """Changes of the track in a transport stream that are followed."""
+MAX_SEARCHES: Final = 200
+"""Jumps of the clock in a transport stream at which another track is looked for. Each takes about 10 ms."""
+PACKET_BYTES: Final = 1024
+"""Memory of a packet in addition to its data."""
 MAX_UNDATED: Final = 16
 JUMP_SECONDS: Final = 1.0
 TS_PACKET: Final = 188
@@ -50,6 +54,7 @@ class PacketReader:
         self._positions: dict[int, int] = {}  # offset in the file by timestamp
         self._steps: deque[int] = deque(maxlen=64)  # between these offsets
         self._offset = 0  # of the container in the file
+        self._searches = 0
         self._packets: Iterator[Packet[VideoStream]] = self._read()
 
     def __iter__(self) -> Iterator[Packet[VideoStream]]:
@@ -152,8 +157,9 @@ class PacketReader:
 
     def _switch(self, last: Packet[VideoStream], following: Packet[VideoStream] | None) -> bool:
         """Continue with another recording between two packets of the track; False if there is none."""
-        if last.pos is None or last.pos < 0:
+        if last.pos is None or last.pos < 0 or self._searches >= MAX_SEARCHES:
             return False
+        self._searches += 1
         start, end = self._offset + last.pos + TS_PACKET, None
         if following is not None and following.pos is not None:
             before = following.pos - MIN_REST_BYTES  # the tables of the recording that follows precede its first packet
@@ -197,7 +203,7 @@ class PacketQueue:
                 self._landing = packet
                 held = 0
             self._held.append(packet)
-            held += packet.size
+            held += packet.size + PACKET_BYTES
             stamp = packet.dts if packet.dts is not None else packet.pts
             if stamp is None or not self._steps_evenly() or held > self._media.limits.held_bytes:
                 break

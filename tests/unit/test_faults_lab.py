@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from pathlib import Path
+
 import pytest
 from faulty_streams import (  # noqa: F401 - fixtures
     ERRORS,
@@ -18,8 +21,12 @@ from faulty_streams import (  # noqa: F401 - fixtures
 )
 from patience import until
 
+from hermes.errors import HermesError
 from hermes.lab.side_by_side import SideBySide
+from hermes.serving.source import FrameSource
 from ui.player.conversation import Conversation
+
+FILM = Path(__file__).parents[1] / "data" / "variable_rate.mp4"
 
 
 class TestLab:
@@ -74,6 +81,31 @@ class TestLab:
         until(lambda: not side.view().answering)
         assert [lane.state for lane in side.view().lanes] == ["done", "done"]
         check_alive(engine, bystander)
+
+    def test_a_run_that_was_closed_while_its_file_was_opened_frees_the_decoder(self, side, monkeypatch):
+        opened = []
+
+        def open_slowly(*given):
+            opened.append(FrameSource.open(side._source, *given))
+            side.close()
+            return opened[0]
+
+        monkeypatch.setattr(side._source, "open", open_slowly)
+        with pytest.raises(HermesError, match="was closed"):
+            side.play(FILM)
+        assert not opened[0]._sampler.open
+
+    def test_a_run_that_was_started_again_is_not_freed(self, engine, side):
+        side.discard()
+        assert not side._closed
+        engine.finish(side)
+        with side._lock:
+            thread = threading.Thread(target=side.discard)
+            thread.start()
+            thread.join()  # the worker does not wait for an action
+            assert not side._closed
+        side.discard()
+        assert side._closed
 
 
 class TestConversation:

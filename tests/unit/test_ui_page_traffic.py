@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import secrets
@@ -14,9 +15,10 @@ from gradio.utils import get_upload_folder
 from patience import until
 from served_page import Tab, serve
 
-from ui.page.traffic import LEAVE, MOST_BYTES
+from hermes.errors import HermesError
+from ui.page.traffic import LEAVE, LONGEST_SESSION, MOST_BYTES, whole_body
 from ui.visitors import registry
-from ui.visitors.connections import TAB_HEADER
+from ui.visitors.connections import TAB_HEADER, key_of_token
 from ui.visitors.registry import Quota
 
 FILM = Path(__file__).parents[1] / "data" / "variable_rate.mp4"
@@ -236,6 +238,49 @@ def test_a_malformed_upload_is_refused_and_leaves_nothing(open_tab, body):
     )
     assert answer.status_code == 400
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("charset", ["punycode", "idna", "utf-8; charset=idna", '"latin-1"'])
+def test_a_form_in_another_encoding_is_refused(open_tab, charset):
+    """Python decodes punycode in quadratic time, and reports errors of idna by another exception than those of others."""
+    kind = f"multipart/form-data; boundary=b; charset={charset}"
+    answer = open_tab().client.post("gradio_api/upload", content=PART % b"a..b" + END, headers={"content-type": kind})
+    assert (answer.status_code, answer.text) == (400, "The form must be in UTF-8.")
+
+
+def test_a_body_in_many_parts_is_joined():
+    async def read(parts):
+        async def receive():
+            return parts.pop(0)
+
+        return await whole_body(receive)
+
+    part = {"type": "http.request", "body": b"x", "more_body": True}
+    assert asyncio.run(read([part] * 999 + [{"type": "http.request", "body": b"y"}])) == b"x" * 999 + b"y"
+    assert asyncio.run(read([part, {"type": "http.disconnect"}])) is None
+
+
+def test_names_of_sessions_are_short(open_tab):
+    tab = open_tab()
+    for length, status in ((LONGEST_SESSION, 200), (LONGEST_SESSION + 1, 403)):
+        body = {"data": [], "fn_index": 10**6, "session_hash": "s" * length}
+        answer = tab.client.post("gradio_api/cancel", json={**body, "event_id": "none"})
+        assert answer.status_code == status
+    assert tab.client.get(f"gradio_api/heartbeat/{'s' * (LONGEST_SESSION + 1)}").status_code == 403
+
+
+def test_a_connection_whose_stream_cannot_resume_is_not_counted_for_ever(served, monkeypatch):
+    """Otherwise the visitor would count as connected after its page has gone."""
+    sessions = served[1].sessions
+
+    def fail(_key):
+        raise HermesError("The stream was lost.")
+
+    monkeypatch.setattr(sessions, "connected", fail)
+    token = secrets.token_hex(16)
+    with contextlib.suppress(httpx.HTTPError):
+        httpx.get(f"{served[0]}gradio_api/heartbeat/a-session", headers={TAB_HEADER: token}, timeout=60)
+    assert not sessions.connections.is_live(key_of_token(token))
 
 
 def test_names_of_uploads_are_only_names(open_tab, served):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
+import queue
 import threading
 import time
 from pathlib import Path
@@ -14,7 +16,9 @@ from patience import until
 from visitors import playing
 
 from hermes.errors import HermesError
+from hermes.trace.archive import TraceWriteError
 from ui.page.handlers import Handlers
+from ui.runs.reading import MOST_READ, RunReader
 from ui.runs.stream_recorder import StreamRecording
 from ui.visitors.registry import Quota, Sessions
 
@@ -109,6 +113,55 @@ def test_a_recording_that_is_saved_while_its_visitor_leaves_is_deleted(make_visi
     assert not visitor.files.path.exists()
     with pytest.raises(HermesError):
         visitor.record()
+
+
+def test_a_recording_that_cannot_be_written_stays(make_visitor, monkeypatch):
+    visitor = playing(make_visitor)
+    visitor.record()
+    until(lambda: visitor.poll(None, -1)[0]["recording"]["moments"])
+    visitor.files.path.parent.mkdir(parents=True, exist_ok=True)
+    visitor.files.path.write_text("in the way")  # no folder can be created
+    for _ in range(2):
+        with pytest.raises(HermesError, match="could not be saved: ") as error:
+            visitor.stop_recording()
+        assert str(visitor.files.path) not in str(error.value)
+        assert visitor.poll(None, -1)[0]["recording"]["ended"] == "its file could not be written"
+    visitor.files.path.unlink()
+
+    def full(*_):
+        raise TraceWriteError(f"Cannot write {visitor.files.path}.") from OSError(errno.ENOSPC, "full")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("hermes.trace.recorder.write", full)
+        with pytest.raises(HermesError, match=r"^The recording could not be saved: No space left on device\.$"):
+            visitor.stop_recording()
+    assert list(visitor.files.path.iterdir()) == []
+    visitor.stop_recording()
+    state = visitor.poll(None, -1)[0]
+    assert (state["recording"], state["recorded"]["bytes"] > 0) == (None, True)
+
+
+def test_recordings_are_read_one_at_a_time_for_each_visitor(tmp_path, monkeypatch):
+    reader, begun, ready = RunReader(), queue.SimpleQueue(), threading.Event()
+
+    def read(path):
+        begun.put(path)
+        ready.wait(60)
+
+    monkeypatch.setattr("hermes.trace.read", read)
+    threads = [threading.Thread(target=reader.read, args=(key, tmp_path)) for key in "abc"]
+    for thread in threads:
+        thread.start()
+    for _ in range(MOST_READ):
+        begun.get(timeout=60)
+    until(lambda: len(reader._readers) == 3)
+    assert begun.empty()  # the third visitor waits
+    with pytest.raises(HermesError, match="being opened already"):
+        reader.read_lab("a", tmp_path)
+    ready.set()
+    for thread in threads:
+        thread.join()
+    reader.read("a", tmp_path)
 
 
 def test_one_recording_at_a_time(make_visitor):

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 
 import cv2
 import numpy as np
 import pytest
 from patience import until
+from PIL import Image
 from visitors import playing
 
 import hermes
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
+from hermes.trace import TraceError
+from hermes.trace.pictures import smaller
+from hermes.trace.run import check_pictures
 from ui.page.handlers import to_json
-from ui.player.camera_picture import small_enough
+from ui.player.camera_picture import read_picture, small_enough
 from ui.player.clips import Clip
 from ui.player.source import Source
 from ui.settings.model_loader import ModelLoader
@@ -112,10 +117,10 @@ def test_camera_pictures_are_checked(make_visitor):
 
 
 def test_a_small_file_that_unfolds_into_a_huge_picture_is_not_decoded(make_visitor):
-    """A few kilobytes of PNG can claim gigabytes of pixels; the header is believed before anything is unpacked."""
+    """A few kilobytes can claim gigabytes of pixels; the header is read before anything is decoded."""
     visitor = make_visitor()
     visitor.start(visitor.source({"kind": "camera"}))
-    done, data = cv2.imencode(".png", np.zeros((4000, 4000), np.uint8))
+    done, data = cv2.imencode(".jpg", np.zeros((4000, 4000), np.uint8))
     assert done
     visitor.camera_frame(base64.b64encode(data.tobytes()).decode(), 1)
     done, good = cv2.imencode(".jpg", np.zeros((40, 40, 3), np.uint8))
@@ -126,6 +131,30 @@ def test_a_small_file_that_unfolds_into_a_huge_picture_is_not_decoded(make_visit
     assert (view.snapshot.frames_seen, view.dropped) == (1, 0)  # the large picture never arrived
     assert not small_enough(data.tobytes())
     assert not small_enough(b"no picture")
+
+
+def progressive(more_scans: int = 0) -> bytes:
+    """A progressive JPEG of 64 x 48 pixels whose last scan is repeated: each takes a pass over all pixels."""
+    file = io.BytesIO()
+    Image.fromarray(np.full((48, 64, 3), 90, np.uint8)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    return data[:-2] + data[data.rindex(b"\xff\xda") : -2] * more_scans + data[-2:]
+
+
+def test_pictures_with_thousands_of_scans_or_of_other_formats_are_not_decoded():
+    """20 KB of scans take as long to decode as hours of video; a JPEG 2000 file can state two sizes."""
+    assert read_picture(base64.b64encode(progressive()).decode()).shape == (48, 64, 3)
+    assert smaller(progressive(), 32, 75)
+    check_pictures({0: progressive()})
+    bomb = progressive(1000)
+    assert read_picture(base64.b64encode(bomb).decode()) is None
+    assert smaller(bomb, 32, 75) == b""
+    with pytest.raises(TraceError, match="more scans than a recorder produces"):
+        check_pictures({0: bomb})
+    for kind in (".png", ".webp", ".bmp", ".tiff", ".gif"):
+        done, data = cv2.imencode(kind, np.zeros((48, 64, 3), np.uint8))
+        assert done
+        assert read_picture(base64.b64encode(data.tobytes()).decode()) is None
 
 
 def test_a_stream_that_starts_after_its_tab_closed_is_not_opened(make_visitor):

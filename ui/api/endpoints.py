@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hermes.errors import HermesError
+from hermes.files.limits import LATEST
 from ui.api.streams import NO_STREAM, answers, check_live, start_stream, state_of
 from ui.api.summary import memory_of, status_of
 from ui.player.camera_picture import PICTURE_SIDE, read_picture
@@ -174,7 +175,8 @@ class Endpoints:
         Args:
             request: The client.
             frames: 1 to 16 pictures, each a JPEG in base64, at most 2,048 pixels wide and high.
-            seconds: Stream time of each frame, not before the previous one; without it, the time of arrival.
+            seconds: Stream time of each frame from 0 to 10,000,000, not before the previous one; without it, the time of
+                arrival.
 
         Returns:
             The state of the stream, see `status`.
@@ -248,11 +250,14 @@ def _times(seconds: Any, count: int) -> list[float] | None:
     """Return the stream time of each frame, or None if the client sent none.
 
     Raises:
-        HermesError: There are more or fewer times than frames, or a time is not a number.
+        HermesError: There are more or fewer times than frames, or a time is not a number from 0 to `LATEST`.
     """
     if seconds is None:
         return None
     times = [finite(value, -1.0) for value in seconds] if isinstance(seconds, list) else []
-    if len(times) != count or min(times) < 0:
-        raise HermesError(f"Send one time of at least 0 seconds per frame: {count} frames need {count} times.")
+    if len(times) != count or not 0 <= min(times) <= max(times) <= LATEST:
+        raise HermesError(
+            f"Send one time per frame: {count} frames need {count} times, in seconds from the start of the stream, from 0 "
+            f"to {LATEST:,.0f}."
+        )
     return times

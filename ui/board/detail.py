@@ -85,7 +85,7 @@ def frame_detail(shot: Snapshot, frame: int, thumbnails: Any) -> dict[str, Any]:
     held[cell] = 1
     guidance, guidance_most = _relative(table(shot.guidance_attention))
     read, read_most = _relative(_read_patches(shot.answer, frame, layers, patches))
-    since = [event for event in shot.evictions if event.frames_seen > frame]
+    since = np.flatnonzero(shot.eviction_frames > frame)
     picture = thumbnails([frame]).get(frame)
     return {
         "frame": frame,
@@ -101,7 +101,7 @@ def frame_detail(shot: Snapshot, frame: int, thumbnails: Any) -> dict[str, Any]:
         "answer": read,
         "answer_most": read_most,
         "evictions": len(since),
-        "scored": since[-1].seconds if since else None,
+        "scored": shot.evictions[int(since[-1])].seconds if len(since) else None,
     }
 
 
@@ -141,7 +141,7 @@ def token_history_detail(shot: Snapshot, history: TokenHistory, layer: int) -> d
         "grid": list(shot.grid),
         "moments": [round(float(at), 2) for at in history.seconds[chosen]],
         "of": moments,
-        "untold": max(0, sum(event.frames_seen > history.frame for event in shot.evictions) - moments),
+        "untold": max(0, int((shot.eviction_frames > history.frame).sum()) - moments),
         "held": history.held[:, chosen].tolist() if moments else [],
         "score": pack(to_bytes(scores / most)),
         "most": most,

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -17,6 +18,7 @@ from hermes import trace
 from hermes.errors import HermesError
 from ui.board.cells import Wanted
 from ui.opening import Opening
+from ui.runs.reading import RunReader
 from ui.runs.replay import Replay
 from ui.runs.runs import SPEEDS as RUN_SPEEDS
 from ui.untrusted import finite, is_one_of
@@ -71,6 +73,7 @@ class Handlers:
     def __init__(self, sessions: Sessions, opening: Opening | None = None) -> None:
         """Handle the events of the visitors in `sessions`. `opening` is the moment that is served with the page."""
         self.sessions = sessions
+        self._runs = RunReader()
         self._opening = opening
         self._actions: Mapping[str, Callable[[Visitor, Data, str | None], None]] = {
             "choose": lambda visitor, data, _: visitor.choose(visitor.source(data)),
@@ -178,10 +181,10 @@ class Handlers:
         source = visitor.source(data)
         path = source.path if source.kind == "upload" else None
         if path is not None and trace.is_lab(path):
-            self.sessions.own(key).lab.open(trace.read_lab(path))
+            self.sessions.own(key).lab.open(self._runs.read_lab(key, path))
             visitor.note_lab()
         elif path is not None and trace.is_run(path):
-            visitor.open_run(trace.read(path))
+            visitor.open_run(self._runs.read(key, path))
         else:
             visitor.start(source)
 
@@ -225,7 +228,7 @@ class Handlers:
                 return
             path = str(data.get("path") or "")
             self.sessions.take_upload(key, path, str(data.get("name") or ""))
-            lab.open(trace.read_lab(path))
+            lab.open(self._runs.read_lab(key, Path(path)))
         except HermesError as error:
             lab.notify(str(error))
         except Exception:

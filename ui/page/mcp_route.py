@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 
 from hermes.errors import HermesError
 from ui.api.mcp_tools import McpTools
-from ui.page.traffic import App, Message, Receive, Scope, Send, limited, reply
+from ui.page.traffic import App, Message, Receive, Scope, Send, limited, reply, whole_body
 from ui.visitors.connections import TAB_HEADER
 from ui.visitors.registry import Sessions
 
@@ -62,15 +62,13 @@ class McpRoute:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read a call completely, then pass it to the tools."""
-        receive, body, more = limited(receive, MOST_BYTES), b"", True
+        receive = limited(receive, MOST_BYTES)
         try:
-            while more:
-                message = await receive()
-                if message["type"] != "http.request":
-                    return
-                body, more = body + message.get("body", b""), message.get("more_body", False)
+            body = await whole_body(receive)
         except HTTPException as error:
             await reply(send, error.status_code, error.detail)
+            return
+        if body is None:
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 

@@ -37,6 +37,9 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 LEAVE: Final = "hermes-live-leave"
 LONGEST_TOKEN: Final = 200
+LONGEST_SESSION: Final = 64
+"""Characters of the name of a session."""
+REFUSED_SESSION: Final = "This session belongs to another page, or its name is too long."
 _CONNECTION: Final = re.compile(r"/gradio_api/(?:heartbeat/([\w-]+)|queue/data)/?$|/hermes-live-updates$")
 _EVENT: Final = re.compile(r"/gradio_api/(?:queue/join|cancel|reset)/?$")
 _UPLOAD: Final = re.compile(r"/gradio_api/upload/?$")
@@ -122,12 +125,9 @@ class PageTraffic:
 
     async def _event(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass on an event, unless it is malformed, names the session or a file of another visitor, or is one too many."""
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] != "http.request":
-                return
-            body, more = body + message.get("body", b""), message.get("more_body", False)
+        body = await whole_body(receive)
+        if body is None:
+            return
         key = visitor_key(Headers(scope=scope), None)
         try:
             data = parse_event(body, self._sessions.uploads(key))
@@ -155,12 +155,14 @@ class PageTraffic:
             RefusedEventError: It may not.
         """
         if not self._may_use(scope, session):
-            raise RefusedEventError(403, "This session belongs to another page.")
+            raise RefusedEventError(403, REFUSED_SESSION)
 
     def _may_use(self, scope: Scope, session: object) -> bool:
         """Return whether a request may name a session. Gradio rejects those that are no text."""
         if not isinstance(session, str):
             return True
+        if len(session) > LONGEST_SESSION:  # the server stores it
+            return False
         return self._owners.claim(session, visitor_key(Headers(scope=scope), session) or "")
 
     async def _connection(self, session: str | None, scope: Scope, receive: Receive, send: Send) -> None:
@@ -171,7 +173,7 @@ class PageTraffic:
                 raise HTTPException(400, "The request names several sessions.")
             session = next(iter(named), None)
         if not self._may_use(scope, session):
-            await reply(send, 403, "This session belongs to another page.")
+            await reply(send, 403, REFUSED_SESSION)
             return
         key = visitor_key(Headers(scope=scope), session)
         connections = self._sessions.connections
@@ -180,8 +182,8 @@ class PageTraffic:
             return
         client = scope.get("client")
         connections.opened(key, client[0] if client else "")
-        await asyncio.to_thread(self._sessions.connected, key)
         try:
+            await asyncio.to_thread(self._sessions.connected, key)
             await self._pass_on(scope, receive, send)
         finally:
             if connections.closed(key):
@@ -250,6 +252,18 @@ def limited(receive: Receive, most: int) -> Receive:
         return message
 
     return limited
+
+
+async def whole_body(receive: Receive) -> bytes | None:
+    """Return the body of a request; None if its connection was closed. The caller limits its size."""
+    body = bytearray()  # appending many small parts to bytes would take quadratic time
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 async def reply(send: Send, status: int, text: str = "", kind: str = "") -> None:

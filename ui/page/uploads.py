@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import tempfile
 from collections import Counter
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
 MOST_FIELDS: Final = 16
 """Largest number of other fields in the form of an upload. They are ignored."""
+_UTF_8: Final = re.compile(r""";\s*charset=(?:utf-?8|"utf-?8")\s*(?=;|$)""", re.IGNORECASE)
+"""The only encoding that a form may name. Python's decoders of some others take quadratic time."""
 
 
 class Uploads:
@@ -60,8 +63,10 @@ class Uploads:
         nothing.
 
         Raises:
-            HTTPException: The form is malformed, has too many files or none, or a file cannot be stored.
+            HTTPException: The form is malformed, is not in UTF-8, has too many files or none, or a file cannot be stored.
         """
+        if "charset" in _UTF_8.sub("", request.headers.get("content-type", "")).lower():
+            raise HTTPException(400, "The form must be in UTF-8.")
         try:
             async with request.form(max_files=self._sessions.quota.uploads, max_fields=MOST_FIELDS) as form:
                 files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]

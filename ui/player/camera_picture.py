@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import base64
 import binascii
-import io
 
 import cv2
 import numpy as np
 import numpy.typing as npt
-from PIL import Image
+
+from hermes.files.jpeg import jpeg_size
 
 PICTURE_BYTES = 1_500_000
 """Largest accepted frame, in base64 characters."""
@@ -18,7 +18,7 @@ PICTURE_SIDE = 2048
 
 
 def read_picture(jpeg: str) -> npt.NDArray[np.uint8] | None:
-    """Decode a base64 JPEG to RGB uint8 [height, width, 3]; None if it is too large or damaged."""
+    """Decode a base64 JPEG to RGB uint8 [height, width, 3]; None if it is too large or damaged, or not a JPEG."""
     if len(jpeg) > PICTURE_BYTES:
         return None
     try:
@@ -32,9 +32,9 @@ def read_picture(jpeg: str) -> npt.NDArray[np.uint8] | None:
 
 
 def small_enough(data: bytes) -> bool:
-    """Return whether the size in the image header is acceptable: a small file can decode to gigabytes."""
-    try:
-        with Image.open(io.BytesIO(data)) as picture:
-            return max(picture.size) <= PICTURE_SIDE
-    except (OSError, ValueError, Image.DecompressionBombError):
-        return False
+    """Return whether data is a JPEG whose size in the header is acceptable: a small file can decode to gigabytes.
+
+    Other formats are refused: in some, the decoder reads another size than the one in the header.
+    """
+    size = jpeg_size(data)
+    return size is not None and max(size) <= PICTURE_SIDE

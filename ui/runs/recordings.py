@@ -14,6 +14,7 @@ from uuid import uuid4
 import hermes
 from hermes.bench.machine import machine_sentence
 from hermes.errors import HermesError
+from hermes.trace.archive import TraceWriteError
 from ui.player.clips import Clip
 from ui.player.conversation import ChatTurn
 from ui.player.source import Source
@@ -77,7 +78,8 @@ class Recordings:
             turns: The conversation of the visitor.
 
         Raises:
-            HermesError: No recording is running, no frame was recorded, or the file cannot be written.
+            TraceWriteError: The file cannot be written. The recording stays, and can be saved again.
+            HermesError: No recording is running, or no frame was recorded.
         """
         with self._lock:
             recording, self._current = self._current, None
@@ -89,7 +91,14 @@ class Recordings:
             machine=machine_sentence(),
             program=hermes.__version__,
         )
-        self._file = download_offer(recording.finish(self._folder, head, turns, truth_of_clip(clip)))
+        try:
+            path = recording.finish(self._folder, head, turns, truth_of_clip(clip))
+        except TraceWriteError:
+            with self._lock:
+                if self._current is None and not self._closed:
+                    self._current = recording
+            raise
+        self._file = download_offer(path)
 
     def close(self) -> None:
         """End the current recording, if any, without a file, and refuse others."""

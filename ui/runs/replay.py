@@ -37,7 +37,7 @@ class Replay(ReplayClock):
         """Start paused at a stream time. `speed` is in seconds of stream time per second."""
         super().__init__(run.seconds, seconds, speed, clock)
         self.run = run
-        self._traces = [_trace_of(turn, run) for turn in run.chat]
+        self._traces = _traces_of(run)
         self.words = [words_of(trace) if trace is not None else () for trace in self._traces]
         self._caption: tuple[float, str] = (math.nan, "")
 
@@ -144,15 +144,20 @@ def state(replay: Replay, *, bundled: bool, startable: str) -> dict[str, Any]:
     }
 
 
-def _trace_of(turn: RunTurn, run: Run) -> AnswerTrace | None:
-    """Return the recorded answer of a turn, if it contains the attention of its tokens."""
-    found = [
-        trace
-        for trace in run.answers
-        if trace.attention_by_token.size
-        and (trace.question.strip(), trace.answer) == (turn.question.strip(), turn.answer.strip())
+def _traces_of(run: Run) -> list[AnswerTrace | None]:
+    """Return for each turn the recorded answer, if it contains the attention of its tokens."""
+    found: dict[tuple[str, str], list[AnswerTrace]] = {}
+    for trace in run.answers:
+        if trace.attention_by_token.size:
+            found.setdefault((trace.question.strip(), trace.answer), []).append(trace)
+    return [
+        min(
+            found.get((turn.question.strip(), turn.answer.strip()), ()),
+            key=lambda trace, at=turn.at: abs(trace.asked_seconds - at),
+            default=None,
+        )
+        for turn in run.chat
     ]
-    return min(found, key=lambda trace: abs(trace.asked_seconds - turn.at), default=None)
 
 
 def _turn(number: int, turn: RunTurn, words: Sequence[Word], *, done: bool) -> dict[str, Any]:

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import secrets
 import shutil
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hermes.errors import HermesError
 from hermes.trace import Head, Recorder, RunTurn
+from hermes.trace.archive import TraceWriteError
 from ui.player.conversation import ChatTurn
 from ui.runs.runs import ENDING
 
@@ -27,6 +29,7 @@ Truth = Callable[[str, float], str | None]
 FULL = "it reached its largest size"
 RESTARTED = "the stream restarted"
 FAULT = "of an internal error"
+NOT_WRITTEN = "its file could not be written"
 EVERY_SECONDS = 0.2
 """Polling interval. A stream does not publish snapshots more often."""
 
@@ -80,19 +83,18 @@ class StreamRecording:
             truth: Returns the correct answer to a question at a stream time, or None if it is unknown.
 
         Raises:
-            HermesError: No frame was recorded, or the file cannot be written.
+            TraceWriteError: The file cannot be written. `finish` can be called again.
+            HermesError: No frame was recorded.
         """
         self._done.set()
         self._thread.join()
         if not self.ended:
             self.capture()
-        own = folder / f"run-{secrets.token_hex(16)}"
-        own.mkdir(parents=True, exist_ok=True)
-        path = own / file_name(head)
         try:
-            self._recorder.write(path, replace(head, chat=tuple(self._turns(turns, truth))))
-        except HermesError:
-            shutil.rmtree(own, ignore_errors=True)
+            with new_file(folder, file_name(head)) as path:
+                self._recorder.write(path, replace(head, chat=tuple(self._turns(turns, truth))))
+        except TraceWriteError:
+            self.ended = self.ended or NOT_WRITTEN
             raise
         return path
 
@@ -124,3 +126,26 @@ def file_name(head: Head) -> str:
     """Return the file name of the download: letters and digits of the title, and the date."""
     words = re.sub(r"[^a-z0-9]+", "-", head.title.lower()).strip("-")[:40] or "run"
     return f"{words}-{head.created[:10]}{ENDING}"
+
+
+@contextmanager
+def new_file(folder: Path, name: str) -> Iterator[Path]:
+    """Provide the path of a file in a new folder with an unguessable name. If the block fails, the folder is deleted.
+
+    Args:
+        folder: Folder of the visitor's files.
+        name: Name of the file, which the block writes.
+
+    Raises:
+        TraceWriteError: The folder cannot be created, or the block could not write the file.
+    """
+    own = folder / f"run-{secrets.token_hex(16)}"
+    try:
+        own.mkdir(parents=True)
+        yield own / name
+    except BaseException as error:
+        shutil.rmtree(own, ignore_errors=True)
+        cause = error.__cause__ if isinstance(error, TraceWriteError) else error
+        if isinstance(cause, OSError):  # without paths of the server
+            raise TraceWriteError(f"The recording could not be saved: {os.strerror(cause.errno or 0)}.") from cause
+        raise

@@ -7,6 +7,7 @@ untrusted input.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import math
@@ -187,9 +188,10 @@ class Autosave:
             ours = _OURS.fullmatch(path.name)
             if ours is None or ours[1] == key:
                 continue
-            owner, stat = ours[1], path.stat()
-            entry = held.setdefault(owner, [0.0, 0.0])
-            entry[0], entry[1] = max(entry[0], stat.st_mtime), entry[1] + stat.st_size
+            with contextlib.suppress(FileNotFoundError):  # its visitor may leave meanwhile
+                owner, stat = ours[1], path.stat()
+                entry = held.setdefault(owner, [0.0, 0.0])
+                entry[0], entry[1] = max(entry[0], stat.st_mtime), entry[1] + stat.st_size
         total = size + sum(bytes_ for _, bytes_ in held.values())
         for owner in sorted(held, key=lambda owner: held[owner][0]):
             if total <= self._limit:

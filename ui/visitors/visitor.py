@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -125,7 +126,10 @@ class Visitor:
             state, loader, self._playback, self.slot, self._view, self.conversation, clips, policies
         )
         self._interruptions = Interruptions(
-            lambda: state.is_playing, lambda: state.playing.kind == "camera", self.transport
+            lambda: state.is_playing,
+            lambda: state.playing.kind == "camera",
+            self.transport,
+            partial(self.notify, "error"),
         )
         self._page: str | None = None
 

@@ -13,7 +13,7 @@ from videos import write_video
 
 import hermes
 from hermes.serving.engine import StreamSettings
-from hermes.video import VideoError, sample
+from hermes.video import VideoError, probe, sample
 from hermes.video.decoder_process import fork_server
 from ui.player.clips import Clip
 from ui.player.preview import UploadPreview
@@ -30,7 +30,8 @@ def visitor(engine, tiny_folder, film, tmp_path):
     settings = StreamSettings(model=str(tiny_folder), budget=512, speed=float("inf"))
     long = write_video(tmp_path / "long.avi", frames=60, fps=1)
     clips = {
-        "clip": Clip("clip", film.path, "A clip", "", 6.0, (), ""),
+        "clip": Clip("clip", film.path, "A clip", "", 6.0, (), "", world="cards", info=probe(film.path)),
+        "real": Clip("real", film.path, "A real clip", "", 6.0, (), "", info=probe(film.path)),
         "long": Clip("long", long, "Long", "", 60.0, (), ""),
     }
     made = Visitor(settings, loader, clips, hermes.POLICIES)
@@ -98,7 +99,9 @@ def test_a_short_upload_gets_a_smaller_budget_which_can_be_undone(visitor, film)
     assert visitor.settings.budget < 512
     assert "so that evictions show soon" in proposal["text"]
     visitor.choose(visitor.source({"kind": "clip", "id": "clip"}))
-    assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), "a clip has the usual budget"
+    assert (visitor.settings.budget, player(visitor)["proposal"]) == (512, None), "a rendered clip has the usual budget"
+    visitor.choose(visitor.source({"kind": "clip", "id": "real"}))
+    assert visitor.settings.budget == proposal["budget"], "a real clip is treated as an upload"
     visitor.start(film)
     assert visitor.stream.settings.budget == proposal["budget"]
     until(lambda: player(visitor)["state"] == "ended")

@@ -13,6 +13,7 @@ from typing import Any
 from hermes import video
 from hermes.errors import HermesError
 from hermes.ground_truth import world_of
+from hermes.video import VideoInfo
 from hermes.video.thumbnails import jpeg
 
 logger = logging.getLogger(__name__)
@@ -35,6 +36,7 @@ class Clip:
         events: The events listed in the clip's ground-truth file; empty if there is none.
         fps: Frame rate in which the event times are counted.
         world: Name of the world that it shows, "cards" or "objects"; "" for other videos.
+        info: Metadata of the video; None if it was not read.
     """
 
     id: str
@@ -47,6 +49,7 @@ class Clip:
     events: tuple[Mapping[str, Any], ...] = ()
     fps: float = 4.0
     world: str = ""
+    info: VideoInfo | None = None
 
     def card(self) -> dict[str, Any]:
         """Return the entry for the page's list of clips."""
@@ -75,18 +78,19 @@ def _read_clip(folder: Path, name: str) -> Clip:
     path = folder / f"{name}.webm"
     if not path.is_file():
         raise FileNotFoundError(path)
-    seconds, poster = _probe(path)
+    info, poster = _probe(path)
     questions = tuple((str(q["text"]), float(q.get("at", 0.0))) for q in about.get("questions", ()))
     title, description = str(about.get("title", name)), str(about.get("description", ""))
     events = tuple(about.get("events", ()))
     world = str(about.get("world", world_of(events)))
     fps = float(about.get("fps", 4.0))
-    return Clip(name, path, title, description, seconds, questions, poster, events, fps, world)
+    return Clip(name, path, title, description, info.duration or 0.0, questions, poster, events, fps, world, info)
 
 
-def _probe(path: Path) -> tuple[float, str]:
-    """Return the length of a clip in seconds, and a poster: a frame from its first third, or from second 3."""
+def _probe(path: Path) -> tuple[VideoInfo, str]:
+    """Return the metadata of a clip, and a poster: a frame from its first third, or from second 3."""
     with video.sample(path, 1.0) as frames:
-        seconds = frames.info.duration or 0.0
+        info = frames.info
+        seconds = info.duration or 0.0
         poster = next((jpeg(frame, POSTER_WIDTH, 95) for frame, at in frames if at >= min(seconds / 3, 3.0)), b"")
-    return seconds, f"data:image/jpeg;base64,{base64.b64encode(poster).decode('ascii')}" if poster else ""
+    return info, f"data:image/jpeg;base64,{base64.b64encode(poster).decode('ascii')}" if poster else ""

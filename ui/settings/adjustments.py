@@ -80,12 +80,12 @@ class Adjustments:
         return replace(settings, fps=rate), f"{about}, so {rate:g} frames per second are sampled. {more}"
 
     def suitable_budget(self, settings: StreamSettings, path: str, info: VideoInfo | None) -> StreamSettings:
-        """Return the settings with a budget that suits an upload, or else with the budget before the last proposal.
+        """Return the settings with a budget that suits a real video, or else with the budget before the last proposal.
 
         Args:
             settings: The present settings.
             path: The upload that is chosen or started, or the id of another source.
-            info: Metadata of the upload; None for other sources, or if the policy has no budget.
+            info: Metadata of an upload or of a clip of a real video; None for other sources, or if the policy has no budget.
         """
         before = self._proposal
         fps = min(settings.fps, (info.fps if info is not None else None) or math.inf)

@@ -19,7 +19,7 @@ class BudgetProposal:
     """A budget that was set for an upload.
 
     Attributes:
-        path: The upload.
+        path: The upload, or the id of a clip.
         budget: The budget, in tokens per layer.
         before: The budget before.
         fps: Frames that the model reads per second.
@@ -44,7 +44,7 @@ class BudgetProposal:
 def proposed_budget(
     path: str, tokens_per_frame: int, fps: float, seconds: float | None, budget: int
 ) -> BudgetProposal | None:
-    """Return a smaller budget for an upload, or None if forgetting shows soon with the present one.
+    """Return a smaller budget for a video, or None if forgetting shows soon with the present one.
 
     Args:
         path: The upload.

@@ -193,8 +193,11 @@ class VisitorSettings:
 
     def suitable(self, source: Source, settings: StreamSettings) -> StreamSettings:
         """Return the settings with a budget that suits the source; see `Adjustments.suitable_budget`."""
-        info = self._preview.info if source.kind == "upload" and self.policy.has_budget else None
-        return self.adjustments.suitable_budget(settings, source.id, info)
+        clip = self._clips.get(source.id) if source.kind == "clip" else None
+        info = self._preview.info if source.kind == "upload" else None
+        if clip is not None and not clip.world:
+            info = clip.info
+        return self.adjustments.suitable_budget(settings, source.id, info if self.policy.has_budget else None)
 
     def try_it(self, request: Mapping[str, Any], change: Callable[..., list[str]]) -> dict[str, Any]:
         """Apply a request of the policy settings panel by `change`, and return the panel's message."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from conftest import started, steady
 from playwright.sync_api import expect
 from test_page import board, turns
 
@@ -48,8 +49,18 @@ def test_one_cursor_links_figures_player_and_chat_and_an_answer_shows_what_it_re
     )
 
 
-def test_the_source_panel_covers_the_picture_and_closes(open_page):
-    page = open_page()
+COUNT_FRAMES = """window.frames_requested = 0;
+const request = window.requestAnimationFrame;
+window.requestAnimationFrame = (callback) => {
+    window.frames_requested += 1;
+    return request.call(window, callback);
+};"""
+"""Counts the animation frames that scripts request."""
+
+
+def test_the_source_panel_covers_the_picture_and_closes_and_an_idle_page_draws_nothing(open_page):
+    page = open_page(before=lambda page: page.add_init_script(COUNT_FRAMES))
+    started(page)
     panel = page.locator("#hl-source")
     expect(panel).to_be_hidden()
     opener = page.locator(".hl-current")
@@ -65,3 +76,4 @@ def test_the_source_panel_covers_the_picture_and_closes(open_page):
     page.keyboard.press("Escape")
     expect(panel).to_be_hidden()
     expect(opener).to_be_focused()
+    assert steady(page, lambda: page.evaluate("frames_requested")) > 0

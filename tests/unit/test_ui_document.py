@@ -7,10 +7,13 @@ import gzip
 import json
 import re
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import gradio
 import pytest
 
 from ui.page.document import Document
+from ui.page.status_timer import repair
 
 GRADIO = (
     b'<!doctype html><html><head><script>window.gradio_config = {"a": "\\u003c/head\\u003e"};</script>'
@@ -145,3 +148,12 @@ def test_other_protocols_pass_unchanged():
 
     finish(Document(app, None)({"type": "lifespan"}, None, None))
     assert seen == ["lifespan"]
+
+
+def test_the_timer_of_gradio_s_status_tracker_stops_when_the_tracker_is_removed():
+    scripts = [path.read_bytes() for path in (Path(gradio.__file__).parent / "templates/frontend/assets").glob("*.js")]
+    repaired = [(script, repair(script)) for script in scripts if repair(script) != script]
+    assert len(repaired) == 1, "another version of Gradio needs another repair, or none"
+    before, after = repaired[0]
+    assert len(after) - len(before) == len("&&U?.isConnected")
+    assert re.search(rb"performance\.now\(\)-[^;]{1,40}&&[\w$]+\?\.isConnected&&[\w$]+\(\)\}\)", after)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ui import bundle
+from ui.page.status_timer import repair
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -40,7 +41,8 @@ FOREVER = "public, max-age=31536000, immutable"
 class Document:
     """ASGI middleware that extends Gradio's document, and serves script and style under names with a content hash.
 
-    It also serves Gradio's program, which has such names too, from memory after the first request.
+    It also serves Gradio's program, which has such names too, from memory after the first request, with a repaired timer
+    (`ui.page.status_timer`).
     """
 
     def __init__(
@@ -99,7 +101,7 @@ class Document:
                 return
             data = b"".join(part.get("body", b"") for part in parts)
             kind = next(value.decode() for name, value in start["headers"] if name.lower() == b"content-type")
-            self._program[path] = _File(kind, b"", await asyncio.to_thread(gzip.compress, data, mtime=0))
+            self._program[path] = _File(kind, b"", await asyncio.to_thread(gzip.compress, repair(data), mtime=0))
         await self._program[path].reply(scope, send)
 
     def _extend(self, html: bytes) -> bytes:

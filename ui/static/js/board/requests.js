@@ -33,6 +33,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     const same = view.frame?.frame === reply.frame && view.frame.jpeg === reply.jpeg;
     view.frame = readFrame(reply);
     if (!same) await loadPicture(reply);
+    if (view.selected?.frame !== reply.frame) return; // it was closed meanwhile
     updatePanel();
     repaint(["picture", "minis"]);
   }

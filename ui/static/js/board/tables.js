@@ -18,6 +18,7 @@ export function tableElement({ head, rows, caption }) {
 /** Connect the Table buttons of figures. Returns {refresh}, which updates open tables. */
 export function connectTables(figures, view) {
   let filledAt = 0;
+  let waiting = null; // for the next update
   const fill = (figure) => figure.ui.table.replaceChildren(...tableElement(figure.table(view)));
   for (const figure of figures) {
     if (!figure.table) continue;
@@ -29,14 +30,22 @@ export function connectTables(figures, view) {
       if (open) fill(figure);
     });
   }
-  return {
-    refresh() {
-      if (Date.now() - filledAt < REFRESH_MS || document.hidden) return;
-      filledAt = Date.now();
-      for (const figure of figures) {
-        const node = figure.ui.table;
-        if (figure.table && !node.hidden && !node.contains(document.activeElement)) fill(figure);
-      }
-    },
-  };
+  function refresh() {
+    if (waiting !== null || document.hidden) return;
+    const rest = REFRESH_MS - (Date.now() - filledAt);
+    if (rest > 0) { // what came last must be shown, although nothing may follow it
+      waiting = setTimeout(() => {
+        waiting = null;
+        refresh();
+      }, rest);
+      return;
+    }
+    filledAt = Date.now();
+    for (const figure of figures) {
+      const node = figure.ui.table;
+      if (figure.table && !node.hidden && !node.contains(document.activeElement)) fill(figure);
+    }
+  }
+
+  return { refresh };
 }

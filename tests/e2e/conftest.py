@@ -236,10 +236,6 @@ def open_page(app, shared_context):
     assert troubles == []
 
 
-LOOKS = [(width, dark) for width in (390, 1440) for dark in (False, True)]
-"""Widths of the window, of a phone and of a desktop, in the light and in the dark theme."""
-
-
 def look(page, width, dark):
     """Give a page another width and theme, and wait until it has changed."""
     page.set_viewport_size({"width": width, "height": 844})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import App, new_context, settle, started, until
+from conftest import App, tabs, until
 from playwright.sync_api import expect
 from test_lab_page import LAB_ID, lab_of, lanes_of, recorded, shows
 
@@ -18,14 +18,14 @@ def clip_app(tmp_path_factory):
 
 
 @pytest.fixture
-def page(clip_app, browser):
-    context = new_context(browser, viewport={"width": 1440, "height": 900})
-    page = context.new_page()
-    troubles = []
-    page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.goto(f"{clip_app.url}?run=none")
-    started(page)
-    settle(page)
+def open_page(clip_app, shared_context):
+    with tabs(clip_app, shared_context) as (make, troubles):
+        yield make
+    assert troubles == []
+
+
+def test_the_webcam_is_unavailable_and_a_clip_is_run_with_its_questions(open_page):
+    page = open_page()
     run = page.get_by_role("button", name="Run", exact=True)
 
     def is_chosen():
@@ -33,22 +33,22 @@ def page(clip_app, browser):
         return run.is_visible()
 
     until(page, is_chosen, "the clips cannot be run")
-    yield page
-    context.close()
-    assert troubles == []
+    page.get_by_role("tab", name="Webcam").first.click()
+    expect(page.get_by_text("The webcam is not available here")).to_be_visible()
+    run.click()
+    expect(page.get_by_role("alert").get_by_text("Choose a clip or upload a video")).to_be_visible()
 
-
-def test_a_run_with_its_questions(page):
+    page.get_by_role("tab", name="Clips").click()
     plan = page.get_by_role("region", name="Questions of this run")
     expect(plan.get_by_label("Question", exact=True)).to_have_count(3)
     plan.get_by_role("button", name="Remove this question").first.click()
     plan.get_by_role("button", name="Add a question").click()
     plan.get_by_label("Question", exact=True).last.fill("What is shown now?")
     plan.get_by_label("Seconds into the clip; empty: at its end").last.fill("10")
-    page.get_by_role("button", name="Run", exact=True).click()
+    run.click()
     turns = page.get_by_role("list", name="Questions and answers").get_by_role("listitem")
     expect(turns).to_have_count(3)
-    expect(page.get_by_role("button", name="Run", exact=True)).to_be_visible()
+    expect(run).to_be_visible()
     expect(turns.first).to_contain_text("What is shown now?")
     for turn in turns.all():
         expect(turn).to_have_attribute("data-state", "done")
@@ -56,18 +56,8 @@ def test_a_run_with_its_questions(page):
     expect(page.get_by_label("Stream clock")).to_have_text(re.compile(r"^0:\d\d\.\d / 0:\d\d$"))
 
 
-def test_the_webcam_panel_explains_why_it_is_unavailable(page):
-    page.get_by_role("tab", name="Webcam").first.click()
-    expect(page.get_by_text("The webcam is not available here")).to_be_visible()
-    page.get_by_role("button", name="Run", exact=True).click()
-    expect(page.get_by_role("alert").get_by_text("Choose a clip or upload a video")).to_be_visible()
-
-
-def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(clip_app, browser):
-    context = new_context(browser)
-    page = context.new_page()
-    page.goto(f"{clip_app.url}?lab={LAB_ID}&t=62")
-    started(page)
+def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(open_page):
+    page = open_page(run=None, query=f"&lab={LAB_ID}&t=62")
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
@@ -76,4 +66,3 @@ def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(clip_app, browser):
     expect(lab.get_by_label("Method 1")).to_have_count(0)
     lab.get_by_role("button", name="Close").click()
     expect(lanes_of(lab)).to_have_count(0)
-    context.close()

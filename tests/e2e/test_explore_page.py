@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from axe import violations
 from conftest import until
 from playwright.sync_api import expect
-from test_accessibility import AXE
 
 FIGURE = ".hl-explore-stage.has-figure .main-svg"
 
@@ -75,9 +75,7 @@ def test_a_recorded_run_and_a_live_stream_are_explored(open_page):
     explore.get_by_role("button", name="Show this moment").click()
     until(page, lambda: drawn(page) and drawn(page)["height"] > 900)  # one below the other
     assert page.evaluate("document.documentElement.scrollWidth") == 390
-    page.evaluate(AXE)
-    found = page.evaluate("axe.run(document.querySelector('.hl-explore'), { resultTypes: ['violations'] })")
-    assert [(rule["id"], rule["nodes"][0]["html"][:200]) for rule in found["violations"]] == []
+    assert violations(page, ".hl-explore") == []
     explore.get_by_role("button", name="Remove the pin").click()
     until(page, lambda: drawn(page) and len(drawn(page)["traces"]) == 3)
 

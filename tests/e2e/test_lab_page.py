@@ -95,67 +95,15 @@ def assert_on_first_screen(page):
         assert box["y"] + box["height"] <= page.viewport_size["height"]
 
 
-def test_two_methods_fit_the_first_screen_and_are_pinned(open_page):
-    page = open_page(width=1280, height=720)
+def test_three_methods_fit_the_first_screen_and_are_explored_and_pinned(open_page):
+    page = open_page()
     lab = open_live(page)
-    run_live(lab)
-    ask(lab, QUESTION)
-    for width, height in ((1280, 720), (1440, 900)):
-        page.set_viewport_size({"width": width, "height": height})
-        assert_on_first_screen(page)
-    held = lanes_of(lab).first.locator("canvas").get_attribute("aria-label")
-    said = lab.locator(".hl-lab-answer").all_inner_texts()
-    verdicts = lab.locator(".hl-lab-verdict").all_inner_texts()
-    lab.get_by_role("button", name="Pin this result").click()
-    first = lab.get_by_role("region", name="Quick tour")
-    expect(first.locator(".hl-lab-question")).to_have_text(f"0:39 {QUESTION} Correct answer: Red circle.")
-    assert first.locator(".hl-lab-answer").all_inner_texts() == said
-    assert first.locator(".hl-lab-verdict").all_inner_texts() == verdicts
-    expect(first.locator("canvas").first).to_have_attribute("aria-label", held)
-    assert drawn(first.locator("canvas").first)
-    pinned = costs(first.get_by_role("listitem").first)
-    assert pinned["Tokens held"] == ("128", "of 1,280")
-    lab.get_by_role("button", name="Pin the stream view").click()  # nothing runs there
-    expect(lab.get_by_role("alert")).to_have_text(re.compile("nothing to pin yet"))
-    lab.get_by_role("tab", name="Recorded").click()
-    lab.get_by_role("radiogroup", name="Available comparisons").get_by_role("radio").first.click()
-    expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
-    lab.get_by_role("button", name="Pin this result").click()
-    second = lab.get_by_role("region", name=recorded().title)
-    expect(second.get_by_role("listitem")).to_have_count(len(recorded().lanes))
-    expect(first.get_by_role("listitem")).to_have_count(2)  # side by side with the first one
-    pins = lab.get_by_role("list", name="Pinned results").get_by_role("listitem")
-    pins.first.get_by_role("checkbox").uncheck()
-    expect(first).to_be_hidden()
-    expect(second).to_be_visible()
-    page.set_viewport_size({"width": 390, "height": 844})
-    assert small_targets(page) == []
-    lab.get_by_role("button", name="Remove all").click()
-    expect(pins).to_have_count(0)
-    assert page.evaluate("sessionStorage.getItem('hermes-pins')") is None
-
-
-def test_pins_stay_in_the_tab_when_the_page_is_reloaded(app, shared_context):
-    with tabs(app, shared_context) as (make, troubles):
-        page = make(run=None, query=f"&lab={LAB_ID}&t=62")
-        lab = lab_of(page)
-        lab.get_by_role("button", name="Pin this result").click()
-        said = lab.get_by_role("region", name=recorded().title).locator(".hl-lab-answer").all_inner_texts()
-        with page.expect_navigation():
-            page.evaluate("location.reload()")
-        started(page)
-        lab.get_by_role("tab", name="Pinned (1)").click()
-        pin = lab.get_by_role("region", name=recorded().title)
-        expect(pin.get_by_role("listitem")).to_have_count(len(recorded().lanes))
-        assert pin.locator(".hl-lab-answer").all_inner_texts() == said
-    assert [one for one in troubles if "AbortError" not in one] == []  # of requests that the reload ended
-
-
-def test_three_methods_side_by_side(open_page):
-    lab = open_live(open_page())
     run_live(lab, "Full cache")
     lanes = lanes_of(lab)
     expect(lanes).to_have_count(3)
+    ask(lab, "What is shown now?")
+    for lane in lanes.all():
+        assert costs(lane)["First token"][1] == "one answer"
     ask(lab, QUESTION)
     row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")
     expect(row.nth(2)).to_have_text("Red circle.")
@@ -169,7 +117,7 @@ def test_three_methods_side_by_side(open_page):
         found = costs(lane)
         assert found["Tokens held"] == ("1,280" if title == "Full cache" else "128", "of 1,280")
         assert re.fullmatch(r"[\d.,]+ ms", found["First token"][0])
-        assert found["First token"][1] == "one answer"
+        assert re.fullmatch(r"[\d.,]+ to [\d.,]+ in 2 answers", found["First token"][1])
         assert "Archive" not in found, "no method of this comparison uses one"
         assert drawn(lane.get_by_role("img", name=re.compile(rf"^{title} holds \d+ % of all tokens")))
     expect(lanes.nth(1).locator(".hl-lab-verdict")).to_contain_text("Seen, then forgotten")
@@ -181,20 +129,52 @@ def test_three_methods_side_by_side(open_page):
     first = rows.first.locator("td").all_inner_texts()
     assert re.fullmatch(r"\d+ %, from 0:\d\d on \(sensory\)", first[0])
     assert first[2] == "100 %, from 0:00 on"
-    ask(lab, "What is shown now?")
-    assert re.fullmatch(r"[\d.,]+ to [\d.,]+ in 2 answers", costs(lanes.first)["First token"][1])
     lab.get_by_role("button", name="Table: what each layer holds").click()
-    lab.page.set_viewport_size({"width": 1280, "height": 720})
-    assert_on_first_screen(lab.page)  # with the table of questions; the verdicts are folded
+    for width, height in ((1440, 900), (1280, 720)):
+        page.set_viewport_size({"width": width, "height": height})
+        assert_on_first_screen(page)  # with the table of questions; the verdicts are folded
     verdict = lanes.nth(1).locator(".hl-lab-verdict")
     expect(verdict.locator("p")).to_be_hidden()
     verdict.locator("summary").click()
     expect(verdict.locator("p")).to_be_visible()
     lab.get_by_role("button", name="Explore the figures of Sliding window").click()
-    explore = lab.page.get_by_role("region", name="Explore")
+    explore = page.get_by_role("region", name="Explore")
     expect(explore.get_by_text(re.compile("^Quick tour, Sliding window, at 0:39"))).to_be_visible()
-    lab.page.locator(FIGURE).first.wait_for()
+    page.locator(FIGURE).first.wait_for()
     expect(explore.get_by_role("combobox", name="Memory")).to_have_value("lane-1")
+
+    # The result is pinned, and a recorded comparison beside it.
+    page.get_by_role("button", name="Compare", exact=True).click()
+    held = lanes.first.locator("canvas").get_attribute("aria-label")
+    said = lab.locator(".hl-lab-answer").all_inner_texts()
+    verdicts = lab.locator(".hl-lab-verdict").all_text_contents()
+    lab.get_by_role("button", name="Pin this result").click()
+    first = lab.get_by_role("region", name="Quick tour")
+    expect(first.locator(".hl-lab-question")).to_have_text(f"0:39 {QUESTION} Correct answer: Red circle.")
+    assert first.locator(".hl-lab-answer").all_inner_texts() == said
+    assert first.locator(".hl-lab-verdict").all_text_contents() == verdicts
+    expect(first.locator("canvas").first).to_have_attribute("aria-label", held)
+    assert drawn(first.locator("canvas").first)
+    pinned = costs(first.get_by_role("listitem").first)
+    assert pinned["Tokens held"] == ("128", "of 1,280")
+    lab.get_by_role("button", name="Pin the stream view").click()  # nothing runs there
+    expect(lab.get_by_role("alert")).to_have_text(re.compile("nothing to pin yet"))
+    lab.get_by_role("tab", name="Recorded").click()
+    lab.get_by_role("radiogroup", name="Available comparisons").get_by_role("radio").first.click()
+    expect(lanes).to_have_count(len(recorded().lanes))
+    lab.get_by_role("button", name="Pin this result").click()
+    second = lab.get_by_role("region", name=recorded().title)
+    expect(second.get_by_role("listitem")).to_have_count(len(recorded().lanes))
+    expect(first.get_by_role("listitem")).to_have_count(3)  # side by side with the first one
+    pins = lab.get_by_role("list", name="Pinned results").get_by_role("listitem")
+    pins.first.get_by_role("checkbox").uncheck()
+    expect(first).to_be_hidden()
+    expect(second).to_be_visible()
+    page.set_viewport_size({"width": 390, "height": 844})
+    assert small_targets(page) == []
+    lab.get_by_role("button", name="Remove all").click()
+    expect(pins).to_have_count(0)
+    assert page.evaluate("sessionStorage.getItem('hermes-pins')") is None
 
 
 def test_the_opening_run_offers_the_comparison_and_back_returns_to_it(open_page):
@@ -245,7 +225,13 @@ def shows(lab, seconds):
         expect(rows.last.get_by_role("cell").nth(3 + i)).to_have_text(f"{right} {turn.answer}")
 
 
-def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
+def test_a_link_opens_a_recorded_lab_run_that_plays_and_its_pins_survive_a_reload(app, shared_context):
+    with tabs(app, shared_context) as (open_page, troubles):
+        play_and_reload(open_page, app)
+    assert [one for one in troubles if "AbortError" not in one] == []  # of requests that the reload ended
+
+
+def play_and_reload(open_page, app):
     third, fourth = recorded().questions[2][0].at, recorded().questions[3][0].at
     page = open_page(run=None, query=f"&lab={LAB_ID}&t={third + 1}")
     lab = lab_of(page)
@@ -273,6 +259,15 @@ def test_a_link_opens_a_recorded_lab_run_that_plays(open_page, app):
     assert link.startswith(app.url)
     assert f"lab={LAB_ID}&t={fourth:g}" in link
     assert "run=" not in link
+    lab.get_by_role("button", name="Pin this result").click()
+    said = lab.get_by_role("region", name=recorded().title).locator(".hl-lab-answer").all_inner_texts()
+    with page.expect_navigation():
+        page.evaluate("location.reload()")
+    started(page)
+    lab.get_by_role("tab", name="Pinned (1)").click()
+    pin = lab.get_by_role("region", name=recorded().title)
+    expect(pin.get_by_role("listitem")).to_have_count(len(recorded().lanes))
+    assert pin.locator(".hl-lab-answer").all_inner_texts() == said
 
 
 def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_page):

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import re
 
-from conftest import CAMERA, LOOKS, PATIENCE, ROOT, launch, look, steady, until
+from conftest import CAMERA, PATIENCE, launch, steady, until
 from playwright.sync_api import expect
 
 from hermes.assets import CLIPS
@@ -152,21 +151,6 @@ def test_play_ask_see_the_memory_and_move_its_cursor(open_page):
     expect(page.locator(".hl-tip")).to_contain_text(re.compile(r"keeps \d+ of \d+ tokens"))
 
 
-def test_the_answer_is_true_and_was_read_where_the_evidence_lies(open_page):
-    """The first card left the newest frames long ago; the memory still holds it, and the answer reads it there."""
-    truth = json.loads((ROOT / "assets" / "clips" / "first-card.json").read_text("utf-8"))
-    question = next(q for q in truth["questions"] if q["kind"] == "first")
-    page = open_page()
-    start(page, speed="4×")
-    wait_position(page, 30)  # a slow machine lowers the frame rate
-    page.get_by_role("button", name="Pause").click()
-    ask(page, question["text"])
-    assert answered(turns(page).first) == question["answer"]
-    most = page.get_by_role("list", name="Most attended frames", exact=True).get_by_role("button").first
-    at = float(re.search(r"0:(\d\d\.\d)$", most.inner_text())[1])
-    assert question["evidence"][0] <= at <= question["evidence"][1] + 0.5
-
-
 def test_light_and_dark_can_be_switched_and_are_remembered(open_page, app):
     page = open_page()
     dark = "document.body.classList.contains('dark')"
@@ -288,7 +272,7 @@ def test_camera_refused_or_missing_is_explained(open_page, playwright):
 
 def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
     one, two = open_page(), open_page()
-    start(one, clip=1)
+    start(one, clip=4)
     start(two, clip=4, speed="4×")
     wait_frames(one, 6)
     wait_frames(two, 6)
@@ -303,6 +287,7 @@ def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
     two.close()
     seen = frames(one)
     wait_frames(one, seen + 4)
+    one.get_by_role("button", name="Pause").click()
     until(one, lambda: app.log.count("A visitor left") > left, "the closed tab's session was not freed")
 
 
@@ -356,22 +341,3 @@ def test_questions_that_cannot_be_answered_say_why(open_page):
     expect(turns(page).nth(2)).to_have_attribute("data-state", re.compile("done|error"))
     expect(turns(page).nth(2)).to_contain_text("<script>window.hacked = 1</script><b>bold</b>")
     assert page.evaluate("window.hacked") is None
-
-
-def test_nothing_is_cut_off(open_page):
-    page = open_page(width=390, height=844)
-    start(page)
-    wait_frames(page, 6)
-    for width, dark in LOOKS:
-        look(page, width, dark)
-        until(page, lambda width=width: page.evaluate("document.documentElement.scrollWidth") <= width)
-        outside = page.evaluate(
-            """width => [...document.querySelectorAll('button, canvas, input, textarea, h1, h2, h3, p, dd, li')]
-            .filter(node => node.checkVisibility() && !node.closest('.hl-hidden, .hl-source'))
-            .filter(node => {
-              const box = node.getBoundingClientRect();
-              return box.width > 1 && (box.right > width + 1 || box.left < -1);
-            }).map(node => node.outerHTML.slice(0, 120))""",
-            width,
-        )
-        assert outside == [], (width, dark)

@@ -28,6 +28,8 @@ ASSUMED_FPS: Final = 25.0
 """For files that contain neither times nor a frame rate."""
 MAX_FPS: Final = 480.0
 READ_BYTES: Final = 1 << 18
+LONGEST_SIDE: Final = 100_000
+"""Largest width or height of a frame that is decoded, in pixels."""
 
 
 class MediaFile:
@@ -114,12 +116,11 @@ class MediaFile:
         position = self.file.tell()
         tracks = self._tracks_at(offset, end)
         current = (self.track.id, self.track.codec_context.name)
-        if tracks and current not in [(track.id, track.codec_context.name) for track in tracks]:
-            width, height = size_of(tracks[0])
-            if width * height <= self.max_pixels:
-                found = [track for track in self._tracks_at(offset, None) if track.id == tracks[0].id]
-                if found:
-                    return found[0]
+        is_other = tracks and current not in [(track.id, track.codec_context.name) for track in tracks]
+        if is_other and not self._exceeds(*size_of(tracks[0])):
+            found = [track for track in self._tracks_at(offset, None) if track.id == tracks[0].id]
+            if found:
+                return found[0]
         self.file.seek(position)
         return None
 
@@ -135,6 +136,10 @@ class MediaFile:
         """Continue with a track that `track_at` returned."""
         self.track = track
         self.container = track.container  # type: ignore[assignment]
+
+    def _exceeds(self, width: int, height: int) -> bool:
+        """Whether frames of this size are not decoded."""
+        return width * height > self.max_pixels or max(width, height) > LONGEST_SIDE
 
     def too_large(self, width: int, height: int) -> str:
         """Return the message for frames that are too large."""
@@ -156,17 +161,15 @@ class MediaFile:
         """Return the message for a file of which no frame could be decoded."""
         if explain.is_encrypted(self.file, self.format):
             return explain.encrypted(self.name)
-        width, height = size_of(self.track)
-        if width * height > self.max_pixels:
-            return self.too_large(width, height)
+        if self._exceeds(*size_of(self.track)):
+            return self.too_large(*size_of(self.track))
         return f"{self.name} is damaged: not one of its frames can be decoded."
 
     def _open(self, more: dict[str, str] | None = None) -> InputContainer:
         if self.format.demuxer in ("mov", "matroska", "asf") and explain.is_encrypted(self.file, self.format):
             raise VideoError(explain.encrypted(self.name))
-        width, height = canvas_size(self.head)
-        if width * height > self.max_pixels:
-            raise VideoError(self.too_large(width, height))
+        if self._exceeds(*canvas_size(self.head)):
+            raise VideoError(self.too_large(*canvas_size(self.head)))
         self.file.seek(0)
         try:
             return self._open_container(self.file, more or {})
@@ -215,9 +218,8 @@ class MediaFile:
         track = tracks[0]
         if track.codec_context is None:
             raise VideoError(explain.unsupported(self.file, self.format, self.name))
-        width, height = size_of(track)
-        if width * height > self.max_pixels:
-            raise VideoError(self.too_large(width, height))
+        if self._exceeds(*size_of(track)):
+            raise VideoError(self.too_large(*size_of(track)))
         return track
 
 

@@ -88,7 +88,10 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     `VideoFrame.side_data` creates a reference cycle, which keeps the frame until the garbage collector runs. Call this only
     when `frame.rotation` or the size has changed.
     """
-    side_data: Any = frame.side_data  # a mapping whose iterator gives values
+    try:
+        side_data: Any = frame.side_data  # a mapping whose iterator gives values
+    except ValueError:  # PyAV does not know the type of another entry, such as EXIF, and reads none
+        return _TURNS[round(-frame.rotation / 90) % 4]
     matrix = next((bytes(data) for data in side_data if data.type.name == "DISPLAYMATRIX"), b"")
     if len(matrix) < MATRIX.size:
         return Orientation()
@@ -96,6 +99,15 @@ def orientation_of(frame: VideoFrame) -> Orientation:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return Orientation(flips_x=a < 0, flips_y=d < 0)
     return Orientation(swaps=True, flips_x=c < 0, flips_y=b < 0)
+
+
+_TURNS: Final = (
+    Orientation(),
+    Orientation(swaps=True, flips_x=True),
+    Orientation(flips_x=True, flips_y=True),
+    Orientation(swaps=True, flips_y=True),
+)
+"""Rotations by 0, 90, 180 and 270 degrees clockwise."""
 
 
 def displayed_size(frame: VideoFrame, pixel_ratio: float | None, orientation: Orientation) -> tuple[int, int]:

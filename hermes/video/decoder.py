@@ -118,7 +118,7 @@ class Decoder:
             raise VideoError(self._media.undecodable())
         self._first: VideoFrame | None = first
         self._scanned = scan.duration if scan else None
-        self._expected_end = stated_end(self._media)
+        self._expected_end = _plausible(stated_end(self._media))
         self.metadata = self._describe(first, scan)
         scale = min(1.0, sampling.max_side / max(self.metadata.width, self.metadata.height))
         self.size = (max(1, round(self.metadata.width * scale)), max(1, round(self.metadata.height * scale)))

@@ -127,6 +127,17 @@ def test_an_event_with_other_inputs_is_refused_with_a_sentence(connect, caplog):
     assert not any(record.exc_info for record in caplog.records)
 
 
+def test_a_setting_of_another_type_is_refused_with_a_sentence(connect):
+    client = connect()
+    config = client.client.get("config").json()
+    labels = {one["props"].get("label"): one["id"] for one in config["components"]}
+    (index,) = [one["id"] for one in config["dependencies"] if one["inputs"] == [labels["Frame rate"]]]
+    body = {"data": [None], "fn_index": index, "session_hash": client.session}
+    assert client.client.post("gradio_api/queue/join", json=body).status_code == 200
+    (result,) = client.results()
+    assert "Choose a value from the list." in json.dumps(result)
+
+
 def test_the_mark_of_a_file_is_found_however_it_is_written():
     url = '"path": "http://example.org/film"'
     for mark in ("gradio.FileData", "\\u0067radio.FileData", "gradio\\u002eFileData"):

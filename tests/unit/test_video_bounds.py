@@ -109,3 +109,9 @@ def test_a_clock_that_jumps_at_each_packet_is_searched_for_tracks_a_limited_numb
         decoder = Decoder(file, FileFormat("mpegts"), "v", Sampling(1000, 0, 1e9, 16), LIMITS, lambda: None)
     assert len(searched) == 5
     assert decoder.metadata.frame_count
+
+
+def test_a_frame_of_a_million_columns_is_too_large(tmp_path):
+    path = video_of(tmp_path / "wide.y4m", "rawvideo", 2, size=(1_000_000, 16))
+    with pytest.raises(VideoError, match="is 1000000 × 16 pixels: larger than 8K video"):
+        probe(path)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import io
+from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from PIL import Image
 from videos import DATA, grey, video_of
 
 from hermes.video import VideoError, probe, sample
@@ -206,3 +208,30 @@ def test_pq_is_converted_to_the_reference_white(tmp_path):
         container.mux(stream.encode(None))
     ((picture, _),) = sample(path, 1)
     assert picture.mean(axis=(0, 1)) == pytest.approx([186, 186, 186], abs=3)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "shape", "dark"), [(1, (48, 64), "left"), (6, (64, 48), "top"), (3, (48, 64), "right")]
+)
+def test_motion_jpeg_with_exif_as_cameras_write_it(tmp_path, orientation, shape, dark):
+    """The left half of the stored picture is dark. The Exif data states how the camera was held."""
+    path, exif = tmp_path / "camera.avi", Image.Exif()
+    exif[0x0112] = orientation
+    pixels = np.full((48, 64, 3), 220, np.uint8)
+    pixels[:, :32] = 20
+    picture = io.BytesIO()
+    Image.fromarray(pixels).save(picture, "JPEG", exif=exif)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for number in range(3):
+            packet = av.Packet(picture.getvalue())
+            packet.pts = packet.dts = number
+            packet.stream, packet.time_base, packet.is_keyframe = stream, Fraction(1, 10), True
+            container.mux(packet)
+    frames = [frame for frame, _ in sample(path, 1000)]
+    assert len(frames) == 3
+    assert frames[0].shape[:2] == shape
+    height, width = shape
+    part = {"left": np.s_[:, : width // 2], "right": np.s_[:, width // 2 :], "top": np.s_[: height // 2]}[dark]
+    assert frames[0][part].mean() < 40

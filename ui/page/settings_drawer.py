@@ -145,6 +145,12 @@ class SettingsDrawer:
         """Change a setting; on failure restore the component and show the reason."""
         visitor = self._handlers.sessions.get(key)
         before = getattr(visitor.settings, name)
+        if not _has_kind_of(value, before):  # Gradio accepts no choice, and any value where custom ones are allowed
+            yield {
+                self._status: status_line("Choose a value from the list.", is_error=True),
+                component: gr.update(value=before),
+            }
+            return
         try:
             if name == "model" and value != before:
                 for progress in self._handlers.loading(key, value):
@@ -201,6 +207,13 @@ class SettingsDrawer:
             self._model: gr.update(value=now.model),
             self._about: _policy_description(policy),
         }
+
+
+def _has_kind_of(value: Any, other: Any) -> bool:
+    """Return whether a value that a browser sent is a text or a number, as the other one is."""
+    if isinstance(other, str):
+        return isinstance(value, str)
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _policy_description(policy: Any) -> str:

@@ -9,9 +9,17 @@ PATIENCE = 120.0
 """Seconds after which an event that did not happen fails a test. A deadline, not a duration."""
 
 
+PAUSES = (0.01, 0.25)
+"""Shortest and longest pause between two checks of a condition, in seconds."""
+
+
 def until(condition: Callable[[], object], complaint: str | Callable[[], str] = "it did not happen") -> None:
-    """Wait until a condition holds."""
+    """Wait until a condition holds. A poll of a page takes many milliseconds, so pauses are four times as long as checks."""
     end = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < end, complaint() if callable(complaint) else complaint
-        time.sleep(0.01)
+    while True:
+        began = time.monotonic()
+        if condition():
+            return
+        now = time.monotonic()
+        assert now < end, complaint() if callable(complaint) else complaint
+        time.sleep(min(max(4 * (now - began), PAUSES[0]), PAUSES[1]))

@@ -25,10 +25,14 @@ IMPORTED = ["preloaded_modules"]
 
 
 @cache
-def _context() -> Any:
-    """Start the process that forks the others. It ends with this one."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(IMPORTED)
+def context() -> Any:
+    """Start the process that forks the others, which ends with this one.
+
+    Returns:
+        Its context of `multiprocessing`. Others that start processes with "forkserver" fork them from it, too.
+    """
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(IMPORTED)
     before = os.environ.get("PYTHONPATH")
     os.environ["PYTHONPATH"] = os.pathsep.join((str(ROOT), str(ROOT / "tests")))
     try:
@@ -38,12 +42,7 @@ def _context() -> Any:
             del os.environ["PYTHONPATH"]
         else:
             os.environ["PYTHONPATH"] = before
-    return context
-
-
-def prepare() -> None:
-    """Make the processes that `multiprocessing` starts from now on with "forkserver" fork from the preloaded one, too."""
-    _context()
+    return found
 
 
 def start(
@@ -63,7 +62,7 @@ def start(
         The process, which leads a session of its own.
     """
     given = (str(program), arguments, str(folder), str(out), str(err or out), dict(os.environ) | environment)
-    process: BaseProcess = _context().Process(target=_run, args=(isinstance(program, Path), *given))
+    process: BaseProcess = context().Process(target=_run, args=(isinstance(program, Path), *given))
     process.start()
     return process
 

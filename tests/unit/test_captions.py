@@ -20,14 +20,9 @@ RECIPES = {recipe.id: recipe for recipe in runs.read_recipes()}
 LABS = {recipe.id: recipe for recipe in lab_runs.read_recipes()}
 
 
-@pytest.fixture(scope="module")
-def bundled():
-    return {name: trace.read(recipe.path(RUNS), trusted=True) for name, recipe in RECIPES.items()}
-
-
 @pytest.mark.parametrize("name", RECIPES)
-def test_the_stored_caption_is_that_of_the_opening_moment(name, bundled):
-    run = bundled[name]
+def test_the_stored_caption_is_that_of_the_opening_moment(name, bundled_runs):
+    run = bundled_runs[name]
     assert run.head.look == caption(run, RECIPES[name].open_at)
     assert Replay(run, RECIPES[name].open_at).caption == run.head.look
 
@@ -47,8 +42,8 @@ def test_a_lab_caption_states_what_each_memory_holds(name):
 
 
 @pytest.mark.parametrize("seconds", [57, 75, 89.5])
-def test_the_opening_run_names_the_layers_that_hold_the_card_and_the_first_second(seconds, bundled):
-    run = bundled["first-card-hermes"]
+def test_the_opening_run_names_the_layers_that_hold_the_card_and_the_first_second(seconds, bundled_runs):
+    run = bundled_runs["first-card-hermes"]
     shot, said = run.view(seconds).snapshot, caption(run, seconds)
     first = run.events[0]
     card = (shot.frame_times >= first["start"]) & (shot.frame_times < first["end"])
@@ -61,22 +56,22 @@ def test_the_opening_run_names_the_layers_that_hold_the_card_and_the_first_secon
     assert (named[0], named[-1]) == (start[0], start[-1])
 
 
-def test_captions_of_other_runs(bundled):
-    window, small = bundled["first-card-window"], bundled["small-memory"]
+def test_captions_of_other_runs(bundled_runs):
+    window, small = bundled_runs["first-card-window"], bundled_runs["small-memory"]
     newest = int((window.view(89.5).snapshot.kept[0] > 0).sum())
     assert caption(window, 89.5).startswith(
         f"Every layer holds only the newest {newest} frames, from 1:14 on. No layer"
     )
     assert caption(window, 89.5).endswith("the last answer, “Blue square.”, is wrong.")
     assert "2 of 3 repeated answers are now wrong." in caption(small, small.seconds)
-    assert caption(bundled["first-card-hermes"], 21).startswith(
+    assert caption(bundled_runs["first-card-hermes"], 21).startswith(
         "Long-term layers 7–9 hold all 16 tokens per frame of the red"
     )
-    assert caption(bundled["half-hour"], 0) == ""  # before the first card
+    assert caption(bundled_runs["half-hour"], 0) == ""  # before the first card
 
 
-def test_a_fact_that_does_not_hold_is_not_stated(bundled):
-    run = bundled["first-card-hermes"]
+def test_a_fact_that_does_not_hold_is_not_stated(bundled_runs):
+    run = bundled_runs["first-card-hermes"]
     shot = run.view(57).snapshot
     assert caption_of(shot, (), run.chat) == ""
     emptied = replace(shot, kept=np.zeros_like(shot.kept), answer=None)
@@ -90,20 +85,20 @@ def test_a_fact_that_does_not_hold_is_not_stated(bundled):
     assert "1 of 1 repeated answers is now wrong." in caption_of(shot, run.events, again)
 
 
-def test_what_the_descriptions_say_about_the_clips_is_true(bundled):
-    card = bundled["first-card-hermes"].events[0]
+def test_what_the_descriptions_say_about_the_clips_is_true(bundled_runs):
+    card = bundled_runs["first-card-hermes"].events[0]
     assert (card["colour"], card["shape"], round(card["end"] - card["start"])) == ("red", "triangle", 3)
-    small = bundled["small-memory"]
+    small = bundled_runs["small-memory"]
     assert (len(small.events), round(small.seconds)) == (25, 40)
-    assert bundled["half-hour"].seconds / 60 == pytest.approx(30, abs=0.1)
-    for run in bundled.values():
+    assert bundled_runs["half-hour"].seconds / 60 == pytest.approx(30, abs=0.1)
+    for run in bundled_runs.values():
         for frames in re.findall(r"as many (?:tokens )?as (\d+) frames have", run.about):
             assert int(frames) * run.view(0).snapshot.tokens_per_frame == run.settings.budget
 
 
-def test_the_start_of_a_stream_is_kept_because_guidance_attends_to_it(bundled):
-    kept = kept_start(bundled["first-card-hermes"].view(57).snapshot)
+def test_the_start_of_a_stream_is_kept_because_guidance_attends_to_it(bundled_runs):
+    kept = kept_start(bundled_runs["first-card-hermes"].view(57).snapshot)
     assert (kept.frames, kept.layers) == (2, (0, 1, 2, 3, 4, 5, 9))
     assert kept.ratio_layer == 4
     assert kept.ratio == pytest.approx(4.99, abs=0.01)
-    assert kept_start(bundled["first-card-window"].view(57).snapshot).layers == ()
+    assert kept_start(bundled_runs["first-card-window"].view(57).snapshot).layers == ()

@@ -15,32 +15,44 @@ from local_hub import Hub
 ROOT = Path(__file__).parents[2]
 LOAD = """
 import contextlib, io, json, sys
+from huggingface_hub import constants
 import hermes
+from hermes.backbones import downloads
 from hermes.backbones.downloads import ConsentError
 from hermes.errors import HermesError
 
-results = []
-for name, agree in json.loads(sys.argv[1]):
-    asked, told = [], []
-    def confirm(download):
-        asked.append([download.name, download.size, download.licence])
-        return agree
-    try:
-        model = hermes.load(name, device="cpu", progress=lambda text, share: told.append([text, share]), confirm=confirm)
-        result = {"model": model.family}
-    except ConsentError as error:
-        result = {"consent": str(error)}
-    except HermesError as error:
-        result = {"error": str(error)}
-    results.append({**result, "asked": asked, "told": told})
+def load(requests):
+    results = []
+    for name, agree in requests:
+        asked, told = [], []
+        def confirm(download):
+            asked.append([download.name, download.size, download.licence])
+            return agree
+        try:
+            model = hermes.load(
+                name, device="cpu", progress=lambda text, share: told.append([text, share]), confirm=confirm
+            )
+            result = {"model": model.family}
+        except ConsentError as error:
+            result = {"consent": str(error)}
+        except HermesError as error:
+            result = {"error": str(error)}
+        results.append({**result, "asked": asked, "told": told})
+    return results
 
-refused = {}
-for name, arguments in json.loads(sys.argv[2]).items():
+requests, commands, away = json.loads(sys.argv[1])
+found = {"models": load(requests), "commands": {}}
+for name, arguments in commands.items():
     import app, hermes.cli
     with contextlib.redirect_stderr(io.StringIO()) as said:
         code = app.main(arguments) if name == "page" else hermes.cli.main(arguments)
-    refused[name] = [code, said.getvalue()]
-print(json.dumps([results, refused]))
+    found["commands"][name] = [code, said.getvalue()]
+constants.HF_HUB_OFFLINE = True
+found["offline"] = load(away)
+constants.HF_HUB_OFFLINE = False
+downloads.ENDPOINT = "http://127.0.0.1:9"
+found["unreachable"] = load(away)
+print(json.dumps(found))
 """
 
 
@@ -64,36 +76,6 @@ def hub(tmp_path_factory):
     hub.close()
 
 
-@pytest.fixture(scope="module")
-def run(hub, tmp_path_factory):
-    """Runs a program against the hub with a separate cache; returns its exit code, output and errors."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
-    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1", "OMP_NUM_THREADS": "1"}
-
-    def start(*arguments, cwd=None, **more):
-        program = [sys.executable, *arguments]
-        done = subprocess.run(
-            program,
-            env=environment | more,
-            capture_output=True,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            check=False,
-            cwd=cwd,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    return start
-
-
-def load(run, requests, commands=None, **more):
-    """Loads the models of `requests`, then runs `commands`: exit code and error of each."""
-    code, out, err = run("-c", LOAD, json.dumps(requests), json.dumps(commands or {}), **more)
-    assert code == 0, err[-3000:]
-    return json.loads(out.splitlines()[-1])
-
-
 NAMES = (
     "team/small",
     "team/large",
@@ -114,19 +96,35 @@ COMMANDS = {
     "eval": ("eval", "team/large"),
     "page": ("--model", "team/large"),
 }
+AWAY = [("team/small", False), ("team/large", True)]
+"""What is loaded without the hub: a model in the cache, and one that is not."""
 
 
 @pytest.fixture(scope="module")
-def found(run, tmp_path_factory):
-    """What the models and the commands result in. One process does all: each would import torch."""
+def found(hub, tmp_path_factory):
+    """The outcomes of all models and commands. One process with its own cache does all: each would import torch."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
+    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
+    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     requests = [(name, name == "team/agreed") for name in NAMES]
-    return load(run, requests, COMMANDS, cwd=tmp_path_factory.mktemp("refusals"))
+    program = [sys.executable, "-c", LOAD, json.dumps([requests, COMMANDS, AWAY])]
+    done = subprocess.run(
+        program,
+        env=environment,
+        capture_output=True,
+        text=True,
+        stdin=subprocess.DEVNULL,
+        check=False,
+        cwd=tmp_path_factory.mktemp("refusals"),
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")
 def results(found):
     """The result for each model, without consent to a download except of the last."""
-    return dict(zip(NAMES, found[0], strict=True))
+    return dict(zip(NAMES, found["models"], strict=True))
 
 
 def test_a_small_model_is_downloaded_without_consent_and_progress_is_reported(results):
@@ -169,10 +167,10 @@ def test_with_consent_the_download_starts(results, hub):
     assert [name for name, _, _ in results["team/agreed"]["asked"]] == ["team/agreed"]
 
 
-@pytest.mark.parametrize("away", [{"HF_HUB_OFFLINE": "1"}, {"HF_ENDPOINT": "http://127.0.0.1:9"}])
-def test_without_the_hub_cached_models_are_used(run, results, away):
+@pytest.mark.parametrize("away", ["offline", "unreachable"])
+def test_without_the_hub_cached_models_are_used(found, results, away):
     assert results["team/small"]["model"]
-    (small, large), _ = load(run, [("team/small", False), ("team/large", True)], **away)
+    small, large = found[away]
     assert small["model"] == "llava_onevision"
     assert not [text for text, _ in small["told"] if text.startswith("Downloading")]
     assert "hub cannot be reached" in large["error"]
@@ -180,7 +178,7 @@ def test_without_the_hub_cached_models_are_used(run, results, away):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_command_line_asks_and_without_a_terminal_refuses(found, hub, command):
-    code, err = found[1][command]
+    code, err = found["commands"][command]
     assert code in (1, 2)
     assert "15.0 GB (licence: apache-2.0)" in err
     assert "--yes" in err

@@ -17,19 +17,13 @@ from hermes.cards.world import render_stream
 from hermes.video import sample
 from ui.board.encoder import BoardEncoder
 from ui.board.evidence import encode_verdict, judge_of
-from ui.player.clips import read_clips
 
 CLIPS = Path(__file__).parents[2] / "assets" / "clips"
 
 
 @pytest.fixture(scope="module")
-def pocket():
-    return hermes.load("pocket", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def clip():
-    return next(clip for clip in read_clips(CLIPS) if clip.id == "first-card")
+def clip(bundled_clips):
+    return bundled_clips["first-card"]
 
 
 def watched(model, clip, policy, seconds=60.0, **settings):

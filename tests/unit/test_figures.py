@@ -15,9 +15,9 @@ BUDGET = 96
 
 
 @pytest.fixture(scope="module")
-def asked():
+def asked(pocket):
     """A stream of the shipped model that had to forget, and an answer."""
-    session = hermes.StreamSession(hermes.load("pocket"), "hermes", budget=BUDGET, chunk=8)
+    session = hermes.StreamSession(pocket, "hermes", budget=BUDGET, chunk=8)
     generator = np.random.default_rng(5)
     session.push(generator.integers(0, 256, (48, 48, 64, 3), dtype=np.uint8), np.arange(48) / 2)
     "".join(session.ask("What was the first card?"))
@@ -25,9 +25,9 @@ def asked():
 
 
 @pytest.fixture(scope="module")
-def unread():
+def unread(pocket):
     """A stream that forgot nothing and was asked nothing."""
-    session = hermes.StreamSession(hermes.load("pocket"), "full")
+    session = hermes.StreamSession(pocket, "full")
     session.push(np.zeros((4, 48, 64, 3), np.uint8), np.arange(4) / 2)
     return session.snapshot()
 

@@ -20,10 +20,14 @@ MERGING = ["streammem", "quicksviewer", "storm", "recurrent-state"]  # tokens of
 SLOW = settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
 
 
-@pytest.mark.parametrize("reindexing", ["lazy", "eager"])
 @pytest.mark.parametrize("policy", OWN)
 @SLOW
-@given(chunks=st.lists(st.integers(1, 16), min_size=1, max_size=8), budget=st.integers(8, 80), seed=st.integers(0, 99))
+@given(
+    reindexing=st.sampled_from(["lazy", "eager"]),
+    chunks=st.lists(st.integers(1, 16), min_size=1, max_size=8),
+    budget=st.integers(8, 80),
+    seed=st.integers(0, 99),
+)
 def test_every_chunk_leaves_a_sound_memory(tiny_model, policy, reindexing, chunks, budget, seed):
     random = np.random.default_rng(seed)
     session = hermes.StreamSession(tiny_model, policy=policy, budget=budget, reindexing=reindexing)
@@ -88,12 +92,10 @@ def test_merging_counts_no_token_twice(tiny_model, noise, policy):
 @pytest.mark.parametrize(
     ("policy", "reindexing", "count"),
     [
-        ("hermes", "lazy", 10_000),
-        ("hermes", "eager", 2000),
-        ("sliding-window", "lazy", 2000),
-        ("sliding-window", "eager", 2000),
-        ("random-keep", "lazy", 2000),
-        ("random-keep", "eager", 2000),
+        ("hermes", "lazy", 4000),
+        ("hermes", "eager", 1000),
+        ("sliding-window", "lazy", 1000),
+        ("random-keep", "eager", 1000),
     ],
 )
 def test_positions_stay_in_range_for_thousands_of_frames(short_range_model, policy, reindexing, count):

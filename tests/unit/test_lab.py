@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from small_lab import POLICIES, without_times
 
-import hermes
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
 from hermes.lab import run as lab_run
@@ -29,11 +28,6 @@ from hermes.lab.summary import several_runs, summarise
 from hermes.worlds.questions import is_correct
 
 FRAMES = 16
-
-
-@pytest.fixture(scope="module")
-def pocket() -> Backbone:
-    return hermes.load("pocket", device="cpu")
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from hermes.lab.store import MEASUREMENTS
 from hermes.policies.fidelity import GROUPS
 from hermes.policies.presets import ABLATIONS
 
-SMALL = ["--streams", "2", "--frames", "24", "--budgets", "25%", "--policies", *POLICIES]
+SMALL = ["--streams", "2", "--frames", "16", "--budgets", "25%", "--policies", *POLICIES]
 
 
 class Page(HTMLParser):
@@ -75,7 +75,7 @@ def test_the_report_is_self_contained_and_has_the_numbers(folder):
     # One figure of accuracy, one of differences, one of wrong answers with a budget and one without.
     without = ["wrong-None"] if sum(found["cells"][2]["fate"].values()) else []
     drawn = re.findall(r'data-figure="([^"]+)"', text)
-    assert sorted(drawn) == sorted(["accuracy", "differences-96", "wrong-96", *without])
+    assert sorted(drawn) == sorted(["accuracy", "differences-64", "wrong-64", *without])
     figures = json.loads(re.search(r'<script id="figures" type="application/json">(.*?)</script>', text, re.DOTALL)[1])
     assert sorted(figures) == sorted(drawn)
     policy = next(line for line in figures["accuracy"]["light"]["data"] if line["legendgroup"] == "policy")
@@ -104,7 +104,7 @@ def test_the_csv_holds_every_accuracy(folder):
     first = next(row for row in rows if row["policy"] == "hermes" and row["group"] == "first")
     assert float(first["accuracy"]) == found["cells"][0]["accuracy"]["first"]["value"]
     assert (first["title"], first["fidelity"], first["badge"], first["window"]) == (
-        "HERMES", "re-implemented", "original method, no training", "96",
+        "HERMES", "re-implemented", "original method, no training", "64",
     )  # fmt: skip
 
 
@@ -131,7 +131,7 @@ def test_reports_of_the_same_streams_are_merged(folder, tmp_path, capsys):
     runs = {cell["policy"]: cell["times"]["runs"] for cell in merged["cells"]}
     assert (runs["hermes"], runs["storm"], runs["sliding-window"]) == ("A", "B", "B")
     assert [source["runs"] for source in merged["sources"]] == [["A"], ["B"]]
-    assert merged["sources"][1]["command"].endswith("--streams 2 --frames 24 --seed 0")
+    assert merged["sources"][1]["command"].endswith("--streams 2 --frames 16 --seed 0")
     compared = merged["comparisons"]
     assert {row["policy"] for row in compared} == {"sliding-window", "full", "storm", "recurrent-state"}
     assert [row["p_holm"] for row in compared] == holm([row["p"] for row in compared])
@@ -181,7 +181,7 @@ def test_the_command_prints_tables_or_json(folder, capsys):
     assert "hermes 25 %" in printed.out
     assert "p (Holm)" in printed.out
     assert main(["lab", *SMALL, "--out", str(folder), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["setup"]["full_tokens"] == 24 * 16
+    assert json.loads(capsys.readouterr().out)["setup"]["full_tokens"] == 16 * 16
 
 
 def test_a_killed_command_continues(folder, tmp_path, capsys):

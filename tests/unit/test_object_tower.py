@@ -203,7 +203,7 @@ def scenes(material: Material) -> Scenes:
 
 
 def test_processes_render_what_one_process_renders(material: Material) -> None:
-    preloaded.prepare()
+    preloaded.context()
     some = Material(material.cutouts[:2], material.backgrounds[:2])
     alone = [render_scenes(np.random.default_rng([5, 21, number]), some, 2) for number in range(3)]
     together = render_in_parallel(some, 5, seed=5, workers=2, batch=2)
@@ -212,7 +212,7 @@ def test_processes_render_what_one_process_renders(material: Material) -> None:
 
 
 def test_a_process_that_cannot_render_is_an_error() -> None:
-    preloaded.prepare()
+    preloaded.context()
     with pytest.raises(HermesError, match="ended early"):
         render_in_parallel(Material([], []), 2, seed=5, workers=1, batch=2)
 

@@ -21,7 +21,6 @@ from hermes import assets
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-DISTRIBUTIONS = packages_distributions()
 LARGEST_WHEEL = 40_000_000
 
 
@@ -36,7 +35,8 @@ def _imported(*places):
             elif isinstance(node, ast.ImportFrom) and not node.level:
                 modules.add(node.module.partition(".")[0])
     modules -= {*sys.stdlib_module_names, "hermes", "ui", "app"}
-    return {canonicalize_name(DISTRIBUTIONS.get(module, [module])[0]) for module in modules}
+    distributions = packages_distributions()
+    return {canonicalize_name(distributions.get(module, [module])[0]) for module in modules}
 
 
 def _declared(lines):
@@ -140,20 +140,7 @@ def test_the_wheel_holds_the_library_and_its_data_alone(wheel):
     assert wheel.stat().st_size < LARGEST_WHEEL
 
 
-def test_the_installed_command_answers_a_question_outside_the_checkout(installed, tmp_path):
-    imported = _run(installed, tmp_path, "-c", "import hermes; print(hermes.__file__)")
-    assert Path(imported.stdout.strip()).is_relative_to(installed), imported.stderr
-    done = _run(
-        installed, tmp_path,
-        installed / "bin" / "hermes", "ask", "quick-tour", "--fps", "1", "--question", "What was the first card?", "--json",
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    told = json.loads(done.stdout)
-    assert (told["model"], told["policy"], told["frames_seen"]) == ("HERMES pocket", "hermes", 40)
-    assert told["answer"] == "Red circle."
-    assert list(tmp_path.iterdir()) == []
-
-
+ASK = ["ask", "quick-tour", "--fps", "1", "--question", "What was the first card?", "--json"]
 NEED_A_CHECKOUT = {
     "hermes space": ["space", "out"],
     "hermes train-pocket": ["train-pocket", "--minutes", "1"],
@@ -163,11 +150,24 @@ NEED_A_CHECKOUT = {
 }
 
 
-def test_installed_commands_that_need_a_checkout_say_so(installed, tmp_path):
-    """One process runs all of them, because each loads torch."""
+def test_the_installed_program_is_that_of_the_wheel(installed, tmp_path):
+    imported = _run(installed, tmp_path, "-c", "import hermes; print(hermes.__file__, hermes.__version__)")
+    path, version = imported.stdout.split()
+    assert Path(path).is_relative_to(installed), imported.stderr
+    done = _run(installed, tmp_path, installed / "bin" / "hermes", "--version")
+    assert (done.returncode, done.stdout) == (0, f"HERMES Live {version}\n"), done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_installed_commands_outside_the_checkout(installed, tmp_path):
+    """A question is answered; commands that need a checkout say so. One process runs all, because each loads torch."""
     code = "import json, sys; from hermes.cli import main; print([main(one) for one in json.loads(sys.argv[1])])"
-    done = _run(installed, tmp_path, "-c", code, json.dumps(list(NEED_A_CHECKOUT.values())))
-    assert done.stdout == f"{[2] * len(NEED_A_CHECKOUT)}\n", done.stderr
+    done = _run(installed, tmp_path, "-c", code, json.dumps([ASK, *NEED_A_CHECKOUT.values()]))
+    answered, codes = done.stdout.rstrip().rsplit("\n", 1)
+    assert codes == f"{[0] + [2] * len(NEED_A_CHECKOUT)}", done.stderr
+    told = json.loads(answered)
+    assert (told["model"], told["policy"], told["frames_seen"]) == ("HERMES pocket", "hermes", 40)
+    assert told["answer"] == "Red circle."
     for line, command in zip(done.stderr.splitlines(), NEED_A_CHECKOUT, strict=True):
         assert line.startswith(f"hermes: error: `{command}")
         assert "needs a checkout of the repository" in line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,38 @@ from hermes.pocket.train_decoder import start_decoder
 from hermes.pocket.train_vision import encode, make_backgrounds, make_pictures, to_pixel_values
 
 PLAN = Plan(4, 8, 2, 6, TEMPOS["dense"])
+
+
+SHORT = 0.005
+"""Minutes of training: every stage takes at least one step."""
+STAGES = ("SYNTHETIC", "REAL", "GROWN", "LONG", "SETTLED")
+
+
+@pytest.fixture
+def few_backgrounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hermes.pocket.bank.BACKGROUNDS", 8)
+
+
+@pytest.fixture
+def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every stage batches of few streams, and those of the last stages questions that count."""
+    for name in STAGES:
+        plan = Plan(4, 12, 2, 6, TEMPOS["dense"], whole=name in STAGES[3:])
+        monkeypatch.setattr(pocket_train, name, replace(getattr(pocket_train, name), course=((0.0, (plan,)),)))
+
+
+@pytest.fixture
+def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run in this process what would run in parallel: starting two more processes takes ten seconds."""
+
+    def one_after_the_other(
+        run: Path, minutes: float, seed: int, begin: Path | None, jobs: tuple[Job, ...], *_: object
+    ) -> None:
+        for job in jobs:
+            assert pickle.dumps(job), "another process can run it"
+            job(run, minutes, seed, begin)
+
+    monkeypatch.setattr(pocket_train, "_side_by_side", one_after_the_other)
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +198,7 @@ def test_batches_are_the_same_from_the_same_seed(
     assert torch.equal(first.target, second.target)
 
 
+@pytest.mark.usefixtures("few_backgrounds")
 def test_the_bank_gives_frames_of_the_class_that_is_asked_for(tmp_path: Path) -> None:
     model, _ = build(0, layers=1)
     bank = make_bank(model, 0, each=1, empty=4, takes=2)
@@ -198,24 +232,6 @@ def test_a_saved_folder_loads_and_sees_the_same(tmp_path: Path) -> None:
     assert sum(f.stat().st_size for f in tmp_path.iterdir()) < 10e6
 
 
-SHORT = 0.02
-"""Minutes of training: every stage takes at least one step."""
-
-
-@pytest.fixture
-def one_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run in this process what would run in parallel: starting two more processes takes ten seconds."""
-
-    def one_after_the_other(
-        run: Path, minutes: float, seed: int, begin: Path | None, jobs: tuple[Job, ...], *_: object
-    ) -> None:
-        for job in jobs:
-            assert pickle.dumps(job), "another process can run it"
-            job(run, minutes, seed, begin)
-
-    monkeypatch.setattr(pocket_train, "_side_by_side", one_after_the_other)
-
-
 def test_jobs_run_in_parallel_and_a_failure_ends_the_training(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -230,7 +246,7 @@ def test_jobs_run_in_parallel_and_a_failure_ends_the_training(
     assert "TypeError" in capfd.readouterr().err
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "small_batches", "few_backgrounds")
 def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -247,7 +263,7 @@ def test_a_short_training_writes_a_folder_that_loads_and_can_be_resumed(
     assert torch.load(tmp_path / "run" / "decoder.pt", weights_only=False)["step"] == steps, "nothing was left to do"
 
 
-@pytest.mark.usefixtures("one_process")
+@pytest.mark.usefixtures("one_process", "small_batches", "few_backgrounds")
 def test_a_trained_model_is_trained_further(tmp_path: Path) -> None:
     model, tokenizer = build(3)
     save(tmp_path / "before", model, tokenizer, ABOUT)

@@ -1,11 +1,13 @@
 """Policies written by users: by instance, registered by name, loaded from a plugin file."""
 
 import json
+import multiprocessing
 import sys
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
+import preloaded
 import pytest
 from small_lab import without_times
 
@@ -45,11 +47,6 @@ class OddFrames(hermes.Policy):
             odd = layer.labels[0, step.prompt_len : layer.length].long() % 2
             kept.append(odd.argsort(stable=True)[count - self.budget :].sort().values)
         return self.retain(step, kept)
-
-
-@pytest.fixture
-def pocket():
-    return hermes.load("pocket", device="cpu")
 
 
 def _frames(count, start=0):
@@ -178,8 +175,10 @@ def test_plugins_that_cannot_be_used_say_why(tmp_path, name, content, message):
 
 
 @pytest.mark.usefixtures("own_plugins")
-def test_the_command_line_and_its_workers_know_a_plugin(tmp_path, capsys):
+def test_the_command_line_and_its_workers_know_a_plugin(tmp_path, capsys, monkeypatch):
     """Worker processes measure what this process measures, and load the plugin too."""
+    forking = preloaded.context()  # as separate as spawned processes, but without importing torch in each
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: forking)
     path = tmp_path / "newest_by_plugin.py"
     path.write_text(PLUGIN.format(name="NewestByPlugin"))
     command = ["lab", "--plugin", str(path), "--policies", "newest-by-plugin", "sliding-window", "hermes", "--json",

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import sys
-from pathlib import Path
 
+import preloaded
 import pytest
 import torch
 
 from hermes.out_of_memory import is_shortage, sentence_of
 
-ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="limits of the address space are Unix's")
 
 PROGRAM = """
@@ -86,11 +83,12 @@ import os; sys.stdout.flush(); os._exit(0)
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory):
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests"))), "OMP_NUM_THREADS": "1"}
-    program = [sys.executable, "-c", PROGRAM, str(tmp_path_factory.mktemp("shortage"))]
-    done = subprocess.run(program, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    folder = tmp_path_factory.mktemp("shortage")
+    program = folder / "shortage.py"
+    program.write_text(PROGRAM)
+    code, out, err = preloaded.run(program, str(folder), folder=folder)
+    assert code == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
 
 
 def test_a_stream_that_runs_out_of_memory_reports_it_and_can_be_asked(told):

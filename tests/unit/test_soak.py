@@ -62,16 +62,17 @@ def held_bytes(root):
 
 
 @pytest.mark.parametrize("chunk", [1, 16])
-def test_bytes_per_frame_of_a_stream(tiny_model, monkeypatch, chunk):
+def test_bytes_per_frame_of_a_stream(family_model, monkeypatch, chunk):
     """After the bounded parts are full, a frame costs a few bytes, and an eviction under a hundred."""
+    model, _ = family_model("llava_onevision", layers=4)
     monkeypatch.setattr(thumbnails, "LIMIT", 128)
     monkeypatch.setattr(thumbnails, "NEWEST", 32)
     settings = StreamSettings(model="tiny", budget=40, chunk=chunk)
-    memory = LiveMemory(open_session(tiny_model, settings))
+    memory = LiveMemory(open_session(model, settings))
     memory.session.token_history = TokenHistoryLog(limit=50_000)
     generator = np.random.default_rng(5)
     frames = generator.integers(0, 256, (16, 12, 16, 3), dtype=np.uint8)
-    marks = (100, 300) if chunk == 1 else (1024, 3072)
+    marks = (100, 300) if chunk == 1 else (512, 1536)
     seen, held = 0, []
     for mark in marks:
         while seen < mark:
@@ -86,7 +87,7 @@ def test_bytes_per_frame_of_a_stream(tiny_model, monkeypatch, chunk):
         held.append((seen, len(memory.snapshot.evictions), held_bytes(memory)))
         memory.session.token_history = life
     (first, evicted_before, before), (last, evicted_after, after) = held
-    layers = tiny_model.num_layers
+    layers = model.num_layers
     snapshot = 2 * layers * (last - first)  # tokens kept of each frame, in the newest snapshot
     log = 8 * (last - first) + (24 + 5 * layers) * (evicted_after - evicted_before)
     assert evicted_after - evicted_before >= (last - first) // 16

@@ -9,30 +9,6 @@ from pathlib import Path
 from patience import PATIENCE
 
 ROOT = Path(__file__).parents[2]
-CODE = """
-import sys
-from ui.flags import check, parse
-from hermes.serving.engine import Engine
-from hermes.policies.listing import PolicyListing
-from hermes.view import StreamSettings
-from ui.options import Options
-from ui.page.page import build
-from ui.visitors.registry import Quota
-flags = parse([])
-check(flags)
-engine = Engine()
-page = build(engine, PolicyListing(), Options(StreamSettings(), ("pocket",), True, flags.clips, Quota()))
-assert page.opening is not None
-heavy = {"torch", "transformers", "accelerate", "plotly"} & set(sys.modules)
-assert not heavy, heavy
-engine.close()
-"""
-
-
-def test_the_page_is_built_without_torch():
-    subprocess.run([sys.executable, "-c", CODE], cwd=ROOT, check=True)
-
-
 USE = """
 import json, logging, os, sys, threading, time
 from hermes.policies.listing import PolicyListing
@@ -50,8 +26,12 @@ class Records(logging.Handler):
 records = []
 logging.getLogger().addHandler(Records(logging.WARNING))
 flags = parse([])
+check(flags)
 engine = Engine()
 page = build(engine, PolicyListing(), Options(StreamSettings(), ("pocket",), True, flags.clips, Quota()))
+assert page.opening is not None
+heavy = {"torch", "transformers", "accelerate", "plotly"} & set(sys.modules)
+assert not heavy, heavy
 handlers, key = page.handlers, "tab-" + "a" * 40
 handlers.sessions.connections.opened(key, "127.0.0.1")
 visitor = handlers.sessions.own(key)
@@ -117,6 +97,6 @@ engine.close()
 """
 
 
-def test_the_page_can_be_used_while_the_model_loads():
+def test_the_page_is_built_without_torch_and_can_be_used_while_the_model_loads():
     """Torch and transformers are imported on first use, by whichever thread comes first."""
     subprocess.run([sys.executable, "-c", USE], cwd=ROOT, check=True, timeout=4 * PATIENCE)

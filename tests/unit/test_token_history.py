@@ -14,9 +14,9 @@ BUDGET = 128
 
 
 @pytest.fixture(scope="module")
-def told():
+def told(pocket):
     """A stream of the shipped model, and a snapshot after every push of four frames."""
-    session = hermes.StreamSession(hermes.load("pocket"), "hermes", budget=BUDGET, chunk=4)
+    session = hermes.StreamSession(pocket, "hermes", budget=BUDGET, chunk=4)
     generator = np.random.default_rng(3)
     shots = []
     for first in range(0, FRAMES, 4):
@@ -143,8 +143,8 @@ def test_scores_survive_a_byte():
     assert np.allclose(from_bytes(stored), [0, 0.25, 1, np.nan, 1], atol=0.5 / 254, equal_nan=True)
 
 
-def test_a_policy_without_scores_still_tells_who_left():
-    session = hermes.StreamSession(hermes.load("pocket"), "sliding-window", budget=64, chunk=4)
+def test_a_policy_without_scores_still_tells_who_left(pocket):
+    session = hermes.StreamSession(pocket, "sliding-window", budget=64, chunk=4)
     session.push(np.zeros((12, 48, 64, 3), np.uint8), np.arange(12) / 2)
     history = token_history_of(session.token_history.records, 0)
     assert np.isnan(history.score).all()

@@ -17,12 +17,10 @@ from patience import until
 from safetensors.numpy import load, save
 
 import hermes
-from hermes.assets import ASSETS
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.session.stream_session import StreamSession
 from hermes.video.thumbnails import FramePictures, jpeg
-from ui.player.clips import read_clips
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.autosave import Autosave
 from ui.visitors.saved_pictures import MOST_PICTURES, pack_pictures, read_pictures
@@ -40,8 +38,7 @@ def engine():
     running.close()
 
 
-def new_visitor(engine, folder):
-    clips = {clip.id: clip for clip in read_clips(ASSETS / "clips")}
+def new_visitor(engine, clips, folder):
     loader = ModelLoader(engine)
     loader.ensure("pocket")
     return Visitor(StreamSettings(speed=4.0), loader, clips, hermes.POLICIES, downloads=folder / "files")
@@ -60,11 +57,11 @@ def play_and_ask(visitor):
 
 
 @pytest.fixture
-def make(engine, tmp_path):
+def make(engine, bundled_clips, tmp_path):
     made = []
 
     def new():
-        made.append(new_visitor(engine, tmp_path))
+        made.append(new_visitor(engine, bundled_clips, tmp_path))
         return made[-1]
 
     yield new
@@ -81,10 +78,10 @@ def paused(make):
 
 
 @pytest.fixture(scope="module")
-def files(engine, tmp_path_factory):
+def files(engine, bundled_clips, tmp_path_factory):
     """The files of a saved stream with a question, by name."""
     folder = tmp_path_factory.mktemp("files")
-    visitor = new_visitor(engine, folder)
+    visitor = new_visitor(engine, bundled_clips, folder)
     play_and_ask(visitor)
     saved(folder / "saved", visitor)
     visitor.close()

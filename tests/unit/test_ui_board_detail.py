@@ -27,8 +27,8 @@ FRAMES, BUDGET, LAYERS, PATCHES = 60, 128, 10, 16
 class Source:
     """A processed stream with the common interface of live streams and recorded runs."""
 
-    def __init__(self) -> None:
-        self.session = hermes.StreamSession(hermes.load("pocket"), "hermes", budget=BUDGET, chunk=4)
+    def __init__(self, model) -> None:
+        self.session = hermes.StreamSession(model, "hermes", budget=BUDGET, chunk=4)
         self.pictures = Thumbnails()
         generator = np.random.default_rng(5)
         for first in range(0, FRAMES, 4):
@@ -49,8 +49,8 @@ class Source:
 
 
 @pytest.fixture(scope="module")
-def source():
-    return Source()
+def source(pocket):
+    return Source(pocket)
 
 
 def unpack(text):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import pytest
 
@@ -11,13 +10,10 @@ import hermes
 from hermes.serving.engine import Engine, StreamSettings
 from ui.opening import PICTURES, make_opening
 from ui.page.handlers import Handlers
-from ui.player.clips import read_clips
-from ui.runs.runs import read_runs
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
-ASSETS = Path(__file__).parents[2] / "assets"
 SECONDS = 57.0
 LOOKING = {"mode": "kept", "pictures": PICTURES}
 
@@ -29,21 +25,14 @@ def engine():
     running.close()
 
 
-@pytest.fixture(scope="module")
-def bundled():
-    return read_runs(ASSETS / "runs"), {clip.id: clip for clip in read_clips(ASSETS / "clips")}
-
-
 @pytest.fixture
-def opened(engine, bundled, tmp_path):
+def opened(engine, bundled_clips, bundled_runs, tmp_path):
     """Handlers of a page with an opening, and the opening."""
-    runs, clips = bundled
-    run = next(iter(runs.values()))
+    run = next(iter(bundled_runs.values()))
     settings = StreamSettings(model="pocket", policy="hermes", budget=512)
-    opening = make_opening(run, SECONDS, clips, settings, hermes.POLICIES["hermes"])
-    sessions = Sessions(
-        lambda: Visitor(settings, ModelLoader(engine), clips, hermes.POLICIES, runs, tmp_path), Quota(), tmp_path
-    )
+    opening = make_opening(run, SECONDS, bundled_clips, settings, hermes.POLICIES["hermes"])
+    given = (settings, ModelLoader(engine), bundled_clips, hermes.POLICIES, bundled_runs, tmp_path)
+    sessions = Sessions(lambda: Visitor(*given), Quota(), tmp_path)
     return Handlers(sessions, opening), opening
 
 

@@ -28,25 +28,20 @@ from ui.page.update_stream import (
     Updates,
     pause,
 )
-from ui.player.clips import read_clips
-from ui.runs.runs import read_runs
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
-ASSETS = Path(__file__).parents[2] / "assets"
 BROKEN = "a-broken-page"
 
 
 @pytest.fixture(scope="module")
-def served():
+def served(bundled_clips, bundled_runs):
     """Address of a server, its handlers and its middleware. Looks for the key `BROKEN` raise."""
     engine = Engine()
-    runs, clips = read_runs(ASSETS / "runs"), {clip.id: clip for clip in read_clips(ASSETS / "clips")}
     folder = Path("/nowhere")
-    sessions = Sessions(
-        lambda: Visitor(StreamSettings(), ModelLoader(engine), clips, hermes.POLICIES, runs, folder), Quota(), folder
-    )
+    given = (StreamSettings(), ModelLoader(engine), bundled_clips, hermes.POLICIES, bundled_runs, folder)
+    sessions = Sessions(lambda: Visitor(*given), Quota(), folder)
     handlers = Handlers(sessions)
 
     def look(shown, key):

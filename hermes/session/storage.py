@@ -56,6 +56,8 @@ LAYER_FIELDS = ("keys", "values", "positions", "labels", "figures")
 HEAD_FIELDS = ("positions", "labels", "figures")
 LARGEST_ARCHIVE = 2_000_000_000
 """Upper bound of the archive in a session file, in bytes."""
+LARGEST_TIME = 1e12
+"""Largest time in seconds of the newest frame of a session that is loaded."""
 WIDEST = 8
 """Bytes of the widest element of a tensor."""
 
@@ -126,7 +128,9 @@ def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession
         header, tensors = _read(path)
         _check_kind(path.name, header, model)
         file = SessionFile(header, tensors, model)
-        return _build(cls, file, _read_parts(file))
+        parts = _read_parts(file)
+        _check_room(parts)
+        return _build(cls, file, parts)
     except SessionFileError:
         raise
     except FileTooLargeError as error:
@@ -243,6 +247,10 @@ def _read_parts(file: SessionFile) -> _Parts:
     if times:
         memory_checks.check_memory(file, frames, patches)
         linear = memory_checks.read_linear_states(file)
+    sequence = whole(file.part("sequence"), "number of the snapshot", 0, header_checks.LARGEST_COUNT)
+    newest = [event.sequence for event in evictions.view()[-1:]] + [record.sequence for record in records[-1:]]
+    if max(newest, default=0) > sequence:
+        raise InvalidValueError("The number of the snapshot is smaller than that of the last eviction.")
     policy = header_checks.read_policy(file)
     stats = header_checks.read_stats(file)
     if stats.frames_seen != frames * (layout.frames_per_step if layout else 1):
@@ -260,11 +268,22 @@ def _read_parts(file: SessionFile) -> _Parts:
         archive_limit=whole(file.part("archive_limit"), "limit of the archive"),
         chunk=whole(file.part("chunk"), "chunk", 1, header_checks.LARGEST_CHUNK),
         stats=stats,
-        sequence=whole(file.part("sequence"), "number of the snapshot", 0, header_checks.LARGEST_COUNT),
+        sequence=sequence,
         conversation=header_checks.read_conversation(file),
         pending=header_checks.read_pending(file, times[-1] if times else None),
         released_chat=header_checks.read_released_chat(file),
     )
+
+
+def _check_room(parts: _Parts) -> None:
+    """Check that the counters and times of a session can grow: `save` refuses larger ones.
+
+    Raises:
+        InvalidValueError: They cannot.
+    """
+    counters = [parts.sequence, *(value for value in vars(parts.stats).values() if isinstance(value, int))]
+    if max(counters) > header_checks.LARGEST_COUNT // 2 or (parts.times and parts.times[-1] > LARGEST_TIME):
+        raise InvalidValueError("Its counters or times are too large to continue.")
 
 
 def _build(cls: type[StreamSession], file: SessionFile, parts: _Parts) -> StreamSession:

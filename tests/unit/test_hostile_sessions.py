@@ -76,6 +76,8 @@ def at(index, value):
     [
         (with_header(stats=None), "statistics"),
         (with_header(sequence=10**30), "number of the snapshot"),
+        (with_header(sequence=0), "smaller than that of the last eviction"),
+        (with_header(sequence=1 << 50), "too large to continue"),
         (with_header(chunk=0), "chunk"),
         (with_header(chunk=True), "chunk"),
         (with_header(prompt_len=3), "prompt"),
@@ -96,6 +98,7 @@ def at(index, value):
         (with_tensor("layer.0.labels", at((1, -1), 99)), "patches of tokens"),
         (with_tensor("times", lambda times: times.flip(0)), "times"),
         (with_tensor("times", lambda times: times[:-1]), "frames"),
+        (with_tensor("times", lambda times: times + 1e13), "too large to continue"),
         (with_tensor("answer.attention", at((0, 0), float("inf"))), "attention"),
         (with_tensor("evictions.evicted", lambda values: values[:, :2]), "evicted"),
         (with_tensor("evictions.sequence", lambda values: values[:1]), "evicted"),

@@ -191,7 +191,7 @@ def _elements(data: bytes, wanted: bytes) -> Iterator[bytes]:
         if length > 4 or at >= len(data):
             return
         length = 9 - data[at].bit_length()  # of a size: 1 to 8 bytes
-        if length > 8:
+        if length > 8 or at + length > len(data):
             return
         size = int.from_bytes(data[at : at + length], "big") - (1 << 7 * length)
         at += length

@@ -12,6 +12,8 @@ from PIL import Image
 from videos import DATA, grey, video_of
 
 from hermes.video import VideoError, probe, sample
+from hermes.video.explain import is_encrypted
+from hermes.video.formats import FileFormat
 
 
 def cover_picture():
@@ -168,6 +170,9 @@ def test_encrypted_matroska(tmp_path):
             VideoError, match=r"uses the video codec “V_\w{3,38}”, which is not supported here: convert"
         ):
             probe(tmp_path / "other.webm")
+    secret = (tmp_path / "secret.webm").read_bytes()
+    marked = [is_encrypted(io.BytesIO(secret[:length]), FileFormat("matroska")) for length in range(len(secret))]
+    assert marked == sorted(marked)  # once the mark is there, it stays
     with pytest.raises(VideoError, match="is encrypted"):
         probe(tmp_path / "secret.webm")
     with pytest.raises(VideoError, match="is damaged"):

@@ -85,7 +85,7 @@ class SettingsDrawer:
             GUIDANCE,
             value=now.guidance,
             label="Importance probe",
-            info="how importance is measured",
+            info=_probe_info(policy),
             interactive=policy.has_guidance,
         )
         self._rate = gr.Dropdown(RATES, value=now.fps, label="Frame rate", info="frames sampled per second")
@@ -191,7 +191,7 @@ class SettingsDrawer:
         if name == "policy":
             policy = self._policies[value]
             updates[self._about] = _policy_description(policy)
-            updates[self._guidance] = gr.update(interactive=policy.has_guidance)
+            updates[self._guidance] = gr.update(interactive=policy.has_guidance, info=_probe_info(policy))
             updates[self._policy_panel] = self._handlers.try_it({}, key)
         return updates
 
@@ -201,7 +201,7 @@ class SettingsDrawer:
         policy = self._policies[now.policy]
         return {
             self._memory.part: self._memory.message(now),
-            self._guidance: gr.update(value=now.guidance, interactive=policy.has_guidance),
+            self._guidance: gr.update(value=now.guidance, interactive=policy.has_guidance, info=_probe_info(policy)),
             self._rate: gr.update(value=now.fps),
             self._side: gr.update(value=now.max_side),
             self._model: gr.update(value=now.model),
@@ -214,6 +214,11 @@ def _has_kind_of(value: Any, other: Any) -> bool:
     if isinstance(other, str):
         return isinstance(value, str)
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _probe_info(policy: Any) -> str:
+    """Return the line below the label of the importance probe."""
+    return "how importance is measured" if policy.has_guidance else "not used by this policy"
 
 
 def _policy_description(policy: Any) -> str:

@@ -234,7 +234,7 @@ function makeRetention() {
   });
   const fadeBox = h("div", { class: "hl-fade" },
     h("h3", {}, "Retention by frame"),
-    h("p", { class: "hl-caption" }, "One line per frame. It starts on the diagonal when the frame is seen and fades as the tier evicts its tokens."),
+    h("p", { class: "hl-caption" }, "One line per frame, over stream time. It starts on the diagonal when the frame is seen and fades as the tier evicts its tokens."),
     h("div", { class: "hl-trio" }, fade.map((figure) => figure.node)), fade.map((figure) => figure.table)); // below: the tables are too wide side by side
   return { survival, evictions, fade, fadeBox };
 }

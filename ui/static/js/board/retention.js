@@ -1,11 +1,11 @@
 // The retention timeline of one tier. x: stream time, y: frame. The line of a frame starts on the diagonal, when the frame was
 // seen, and fades as the tier evicts its tokens.
 import { axisFrames } from "./codec.js";
-import { evidenceSpans } from "./axis.js";
+import { drawTimeAxis, evidenceSpans } from "./axis.js";
 import { cellPicture, putCell } from "../shared/cells.js";
 import { clock, percent } from "../shared/format.js";
 import { rgba, shareAlpha, tierPattern } from "../shared/palette.js";
-import { grownAxis } from "./zoom.js";
+import { frameScale, grownAxis } from "./zoom.js";
 
 /** Groups per row of the history: the three tiers, and all layers. */
 const GROUPS = 4;
@@ -97,11 +97,8 @@ export function drawRetention(ctx, layout, tier, { state, palette, ratio }) {
     ctx.fillRect(Math.min(now, left + width) - 1, top, 1, height);
     outlineRows(ctx, layout, { state, palette }, now);
   }
-  ctx.font = `500 11px ${palette.font}`;
-  ctx.fillStyle = rgba(palette.quiet, 1);
-  ctx.textBaseline = "top";
-  ctx.textAlign = "left";
-  ctx.fillText("stream time →", left, top + height + 7);
+  const scale = frameScale({ first: 0, stop: bins * state.meta.history_step, whole: true }, left, width);
+  drawTimeAxis(ctx, scale, top + height + 2, { state, palette }, width < 300 ? 3 : 5);
   ctx.fillText("↑ frame", left + 6, top + 7);
 }
 

@@ -104,6 +104,7 @@ test("cells: kept, scored, held without a score, forgotten", () => {
   assert.deepEqual(describePicture(state, { picture: 0, row: 0 }).lines, ["Sensory: 50 % of its patches held"]);
   assert.equal(picturesThatFit(1300, wholeWindow(500)), 13);
   assert.deepEqual([picturesThatFit(480, wholeWindow(500)), picturesThatFit(480, wholeWindow(500), true)], [8, 4]);
+  assert.equal(picturesThatFit(327, wholeWindow(500), true), 5, "two large ones would show too little of the stream");
   assert.equal(hasLargePictures({ state: { meta: META }, tall: true }), false);
   assert.equal(hasLargePictures({ state: { meta: { ...META, groups: [3] } }, tall: true }), true);
   assert.equal(hasLargePictures({ state: { meta: null }, tall: true }), false);

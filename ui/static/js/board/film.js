@@ -10,6 +10,9 @@ const GAP = 8;
 const BAR = 4;
 const FADE = 0.88;
 const ASPECT = 4 / 3;
+/** Width of a large thumbnail's slot in a narrow figure, and the number of them that must fit. */
+const LARGE = 92;
+const LEAST_LARGE = 4;
 
 /** Whether there is room for large thumbnails: on a tall screen, for a policy with one strip. Pure. */
 export function hasLargePictures({ state, tall }) {
@@ -23,7 +26,9 @@ export function picturesThatFit(width, window, large = false) {
 
 function roomFor(width, large) {
   const { left, right, narrow } = margins(width);
-  return Math.max(1, Math.min(24, Math.floor((width - left - right) / (!narrow ? 74 : large ? 92 : 46))));
+  const fit = (slot) => Math.floor((width - left - right) / slot);
+  const few = large && fit(LARGE) >= LEAST_LARGE;
+  return Math.max(1, Math.min(24, fit(!narrow ? 74 : few ? LARGE : 46)));
 }
 
 /**

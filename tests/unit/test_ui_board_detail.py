@@ -17,7 +17,7 @@ from hermes.video.thumbnails import Thumbnails
 from hermes.view import LiveView
 from ui.board import standalone
 from ui.board.cells import MAX_PICTURES, Wanted, film, groups_of, score_columns
-from ui.board.detail import detail
+from ui.board.detail import _relative, detail
 from ui.board.encoder import BoardEncoder
 from ui.board.history import EventHistory
 
@@ -236,3 +236,10 @@ def test_a_saved_page_contains_the_moment_and_sends_no_requests(source):
     assert encoder.encode(source.shot, acknowledged=before["seq"], **given) is None
     with pytest.raises(HermesError, match="nothing to save"):
         standalone.page(source, replace(source.view(), snapshot=None), encoder, fps=2.0, meters={})
+
+
+def test_negative_scores_are_encoded_as_none():
+    """A recorded run may hold them; a byte cannot."""
+    encoded, largest = _relative(np.array([[-5.0, np.nan, -0.5], [-1.0, 2.0, 1.0]], np.float32))
+    assert largest == [0.0, 2.0]
+    assert list(base64.b64decode(encoded)) == [0, 255, 0, 0, 254, 127]

@@ -66,7 +66,8 @@ def _relative(values: npt.NDArray[np.floating]) -> tuple[str, list[float]]:
     """Encode [rows, columns] as bytes relative to each row's largest value (255: nan), and return those values."""
     known = np.isfinite(values)
     largest = np.where(known, values, 0).max(axis=1, initial=0.0)
-    encoded = np.rint(np.where(known, values, 0) / np.maximum(largest, 1e-12)[:, None] * MOST)
+    relative = np.where(known, values, 0) / np.maximum(largest, 1e-12)[:, None]
+    encoded = np.rint(np.clip(relative, 0, 1) * MOST)  # scores of a recorded run may be negative
     return pack(np.where(known, encoded, NOT_SCORED).astype(np.uint8)), [round(float(most), 7) for most in largest]
 
 

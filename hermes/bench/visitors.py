@@ -195,17 +195,18 @@ class LoadVisitor:
         """Whether the stream waits for a live slot."""
         return self.refusal is None and bool(self.player.get("waiting"))
 
-    async def stay(self, offset: float) -> None:
+    async def stay(self, offset: float, spread: float = ASK_SECONDS) -> None:
         """Start the clip, then receive updates and ask questions until cancelled.
 
         Args:
             offset: Position among the visitors, 0 to 1, for staggering updates and questions.
+            spread: Time in seconds over which the visitors' first questions are spread.
         """
         await asyncio.sleep(offset * STAGGER_SECONDS)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._watch())
             group.create_task(self._start_on())
-            group.create_task(self._ask_on(offset))
+            group.create_task(self._ask_on(offset * spread))
 
     async def wait_for_model(self) -> None:
         """Receive updates until the server has loaded its model.
@@ -283,9 +284,9 @@ class LoadVisitor:
         else:
             self._measured.errors[f"stream: {notice['text']}"] += 1
 
-    async def _ask_on(self, offset: float) -> None:
+    async def _ask_on(self, delay: float) -> None:
         await self._measured.begun.wait()
-        due = time.monotonic() + offset * ASK_SECONDS
+        due = time.monotonic() + delay
         while True:
             await asyncio.sleep(max(0.0, due - time.monotonic()))
             due = max(due + ASK_SECONDS, time.monotonic())
@@ -344,7 +345,8 @@ async def measure(
     clips = [clip for clip in config.clips if clip != LONG_CLIP] or list(config.clips)
     clients = [PageClient(url, config) for _ in range(count)]
     visitors = [LoadVisitor(client, clips[i % len(clips)], measured) for i, client in enumerate(clients)]
-    tasks = [asyncio.create_task(visitor.stay(i / count)) for i, visitor in enumerate(visitors)]
+    spread = min(ASK_SECONDS, seconds)
+    tasks = [asyncio.create_task(visitor.stay(i / count, spread)) for i, visitor in enumerate(visitors)]
     try:
         report(f"{count} visitors arrive")
         if not await _until(lambda: all(visitor.settled for visitor in visitors), tasks, READY_SECONDS):

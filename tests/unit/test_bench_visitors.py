@@ -19,7 +19,7 @@ from hermes.errors import HermesError
 
 def test_visitors_at_a_real_server(tmp_path):
     # In a separate process, because a browser test may have left an event loop running in this one.
-    bench = ("bench", "--visitors", "3", "--streams", "2", "--minutes", "0.1", "--json")
+    bench = ("bench", "--visitors", "3", "--streams", "2", "--minutes", "0.05", "--json")
     code, out, err = preloaded.run("hermes", *bench, folder=tmp_path)
     assert code == 0, err[-3000:]
     figures = json.loads(out)

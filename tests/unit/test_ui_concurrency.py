@@ -14,11 +14,8 @@ from patience import PATIENCE, until
 
 import hermes
 from hermes import trace
-from hermes.assets import ASSETS
 from hermes.serving.engine import Engine, StreamSettings
 from ui.page.handlers import Handlers
-from ui.player.clips import read_clips
-from ui.runs.runs import read_runs
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
@@ -31,16 +28,14 @@ PICTURE = base64.b64encode(cv2.imencode(".jpg", np.full((48, 64, 3), 90, np.uint
 
 
 @pytest.fixture
-def page(tmp_path, request):
+def page(tmp_path, request, pocket, bundled_clips, bundled_runs):
     """Handlers of a server; parametrize indirectly with the number of streams."""
-    engine = Engine(max_streams=getattr(request, "param", 16))
+    engine = Engine(max_streams=getattr(request, "param", 16), loader=lambda *_: pocket)
     loader = ModelLoader(engine)
     loader.ensure("pocket")
-    clips = {clip.id: clip for clip in read_clips(ASSETS / "clips")}
-    runs = dict(list(read_runs(ASSETS / "runs").items())[:1])
     line, stop = WaitingLine(engine), threading.Event()
     line.keep_serving(stop)
-    made = (StreamSettings(speed=4.0), loader, clips, hermes.POLICIES, runs, tmp_path, {}, line)
+    made = (StreamSettings(speed=4.0), loader, bundled_clips, hermes.POLICIES, bundled_runs, tmp_path, {}, line)
     sessions = Sessions(lambda: Visitor(*made), Quota(), tmp_path)
     yield Handlers(sessions)
     stop.set()

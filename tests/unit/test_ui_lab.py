@@ -23,7 +23,6 @@ from ui.lab.choices import choices, offer
 from ui.lab.lab import Lab
 from ui.lab.lanes import MOST_COLUMNS, Axis, held, spots
 from ui.page.handlers import Handlers
-from ui.player.clips import read_clips
 from ui.runs.runs import ENDING, lab_card
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
@@ -41,8 +40,14 @@ def engine():
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return {clip.id: clip for clip in read_clips(CLIP.parent)}
+def clips(bundled_clips):
+    return bundled_clips
+
+
+@pytest.fixture(scope="module")
+def run():
+    """The bundled lab run, which tests only read."""
+    return read_lab(BUNDLED)
 
 
 @pytest.fixture
@@ -192,8 +197,7 @@ def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
     assert run.lanes[0].times == run.lanes[1].times
 
 
-def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(engine, clips):
-    run = read_lab(BUNDLED)
+def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(engine, clips, run):
     lab = Lab(StreamSettings(), ModelLoader(engine), clips, {run.id: run})
     lab.do({"action": "open", "id": run.id, "seconds": 44, "play": False})
     told = lab.poll(-1)
@@ -238,8 +242,7 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
         (RUN | {"policies": ["hermes", "full"]}, "not available here"),
     ],
 )
-def test_where_memories_cannot_be_run_only_recorded_runs_are_shown(engine, clips, wish, says):
-    run = read_lab(BUNDLED)
+def test_where_memories_cannot_be_run_only_recorded_runs_are_shown(engine, clips, run, wish, says):
     lab = Lab(StreamSettings(), ModelLoader(engine), clips, {run.id: run}, live=False)
     lab.do(wish)
     assert says in lab.poll(-1)["notice"]["text"]
@@ -251,7 +254,7 @@ def test_where_memories_cannot_be_run_only_recorded_runs_are_shown(engine, clips
     }  # fmt: skip
 
 
-def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, clips, tmp_path):
+def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, clips, run, tmp_path):
     def make():
         return Visitor(StreamSettings(), ModelLoader(engine), clips, POLICIES)
 
@@ -273,7 +276,7 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
     player, shown = act("lab")
     assert (player["lab"], player["run"]) == (1, None)
     assert "opens in the view Compare" in player["notice"]["text"]
-    assert shown["run"]["title"] == read_lab(BUNDLED).title
+    assert shown["run"]["title"] == run.title
     player, _ = act("bad")
     assert "damaged" in player["notice"]["text"]
     player, _ = act("run")
@@ -288,12 +291,12 @@ def test_an_uploaded_lab_run_lands_in_the_lab_and_a_run_in_the_player(engine, cl
     handlers.leave("me")
 
 
-def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, tmp_path):
+def test_a_memory_of_a_recorded_lab_run_is_shown_on_the_board(engine, clips, run, tmp_path):
     def make():
         return Visitor(StreamSettings(), ModelLoader(engine), clips, POLICIES)
 
     handlers = Handlers(Sessions(make, Quota(), tmp_path))
-    lab, run = handlers.sessions.own("me").lab, read_lab(BUNDLED)
+    lab = handlers.sessions.own("me").lab
     handlers.lab_action({"action": "board", "lane": 0}, "me")
     assert "No comparison is open" in lab.poll(-1)["notice"]["text"]
     lab.open(run, 62.0, play=False)

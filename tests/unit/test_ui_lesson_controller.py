@@ -13,8 +13,6 @@ from hermes.serving.engine import Engine, StreamSettings
 from ui.lessons.component import known_here, make_lessons
 from ui.lessons.controller import LessonController, plan
 from ui.lessons.reader import read_lesson
-from ui.player.clips import read_clips
-from ui.runs.runs import read_runs
 from ui.settings.model_choice import ModelChoice
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
@@ -35,24 +33,18 @@ def engine():
 
 
 @pytest.fixture(scope="module")
-def clips():
-    return {clip.id: clip for clip in read_clips(ASSETS / "clips")}
-
-
-@pytest.fixture(scope="module")
-def known(clips):
-    return known_here(clips, {path.stem for path in (ASSETS / "runs").glob("*.hermesrun")}, POLICIES)
+def known(bundled_clips):
+    return known_here(bundled_clips, {path.stem for path in (ASSETS / "runs").glob("*.hermesrun")}, POLICIES)
 
 
 @pytest.fixture
-def sessions(engine, clips, tmp_path):
+def sessions(engine, bundled_clips, bundled_runs, tmp_path):
     loader = ModelLoader(engine)
     loader.ensure("pocket")
-    runs = read_runs(ASSETS / "runs")
     choice = ModelChoice.of_shipped()
 
     def make():
-        return Visitor(StreamSettings(speed=4.0), loader, clips, POLICIES, runs, choice=choice)
+        return Visitor(StreamSettings(speed=4.0), loader, bundled_clips, POLICIES, bundled_runs, choice=choice)
 
     registry = Sessions(make, Quota(), tmp_path)
     yield registry
@@ -182,8 +174,8 @@ def test_a_lesson_without_its_clips_is_left_out(sessions, caplog):
     assert controller.answer({"id": 1, "kind": "open", "lesson": "eviction"}, KEY)["error"]
 
 
-def test_the_calculator_lists_published_models(sessions, clips):
-    _, offer = make_lessons(sessions, clips, (), POLICIES)
+def test_the_calculator_lists_published_models(sessions, bundled_clips):
+    _, offer = make_lessons(sessions, bundled_clips, (), POLICIES)
     models = {model["id"]: model for model in offer["calculator"]["models"]}
     assert models["llava-onevision-7b"]["bytes_per_token"]["bfloat16"] == 57_344
     assert offer["calculator"]["memory"] > 0

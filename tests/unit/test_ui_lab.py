@@ -190,6 +190,11 @@ def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
     lab.do({"action": "end"})
     told = lab.poll(-1)
     assert (told["lanes"], told["recording"]["ended"]) == ([], "the run ended")
+    (tmp_path / "a file").write_text("")
+    lab._downloads = tmp_path / "a file"
+    lab.do({"action": "stop-recording"})
+    assert "The recording could not be saved: Not a directory." in lab.poll(-1)["notice"]["text"]
+    lab._downloads = tmp_path
     lab.do({"action": "stop-recording"})
     run = read_lab(saved(lab))
     assert [turns[0].question for turns in run.questions] == [one["question"] for one in asked]  # from before it, too

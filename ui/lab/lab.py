@@ -6,7 +6,6 @@ import base64
 import itertools
 import logging
 import math
-import secrets
 import shutil
 import tempfile
 import threading
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from hermes.errors import HermesError
 from hermes.trace import LabRun, Run, TraceError
+from hermes.trace.archive import TraceWriteError
 from ui.lab.choices import BUDGETS
 from ui.lab.live import LaneMoment, LiveLab
 from ui.lab.replay import NO_MODEL, LabReplay
@@ -27,6 +27,7 @@ from ui.player import payloads
 from ui.player.clips import Clip
 from ui.runs.recordings import download_offer
 from ui.runs.runs import SPEEDS as REPLAY_SPEEDS
+from ui.runs.stream_recorder import new_file
 from ui.settings.model_choice import KEEP, ModelChoice
 from ui.settings.model_loader import ModelLoader
 from ui.untrusted import finite
@@ -351,19 +352,38 @@ class Lab:
     def _stop_recording(self) -> None:
         with self._lock:
             recording, self._recording = self._recording, None
-            if recording is None:
-                raise HermesError("No recording is in progress.")
-            ended = recording is not self._run
+        if recording is None:
+            raise HermesError("No recording is in progress.")
         try:
             name, content = recording.run.call("finish_recording")
-        finally:
-            if ended:
-                recording.run.discard()
-        path = _write(self._downloads, name, content)
+            with new_file(self._downloads, name) as path:
+                path.write_bytes(content)
+        except TraceWriteError:  # it can be saved again
+            with self._lock:
+                if self._recording is None and not self._closed:
+                    self._recording = recording
+                    raise
+            self._forget(recording)
+            raise
+        except HermesError:
+            self._forget(recording)
+            raise
+        self._forget(recording)
         if self._closed:  # the visitor left meanwhile, and its files are deleted
             shutil.rmtree(path.parent, ignore_errors=True)
             raise HermesError("This page was closed.")
         self._recorded = download_offer(path)
+
+    def _forget(self, recording: LiveComparison) -> None:
+        """Free a recording that was saved or cannot be saved."""
+        try:
+            recording.run.call("forget_recording")
+        except HermesError:
+            logger.debug("a recording could not be freed", exc_info=True)
+        with self._lock:
+            ended = recording is not self._run
+        if ended:
+            recording.run.discard()
 
     # Messages to the browser -------------------------------------------------------------------------------------
 
@@ -417,23 +437,6 @@ def _recording_state(recording: LiveComparison | None) -> dict[str, Any] | None:
     except HermesError:
         return None  # lost with its machine
     return state
-
-
-def _write(folder: Path, name: str, content: bytes) -> Path:
-    """Write a file to a new, unguessable folder below `folder`.
-
-    Raises:
-        HermesError: The file cannot be written.
-    """
-    own = folder / f"run-{secrets.token_hex(16)}"
-    path = own / name
-    try:
-        own.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        shutil.rmtree(own, ignore_errors=True)
-        raise HermesError(f"The recording cannot be saved: {error.strerror or error}.") from error
-    return path
 
 
 def _steer(replay: LabReplay, action: str, request: Mapping[str, Any]) -> None:

@@ -162,16 +162,20 @@ class LiveLab:
         return self._recording.state() if self._recording is not None else None
 
     def finish_recording(self) -> tuple[str, bytes]:
-        """End the recording, and return the file's name and content.
+        """End the recording, and return the file's name and content. It stays until `forget_recording` is called.
 
         Raises:
-            HermesError: Nothing was recorded, or the file cannot be written.
+            TraceWriteError: The file cannot be written. Can be called again.
+            HermesError: Nothing was recorded.
         """
-        recording, self._recording = self._recording, None
-        if recording is None:
+        if self._recording is None:
             raise HermesError("No recording is in progress.")
-        recording.end(self._answered_by_all())
-        return recording.finish()
+        self._recording.end(self._answered_by_all())
+        return self._recording.finish()
+
+    def forget_recording(self) -> None:
+        """Free the recording."""
+        self._recording = None
 
     def _heads(self) -> LabHeads:
         """Return the metadata of a recording of this run and its memories."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 import logging
 import queue
+import shutil
 import tempfile
 import threading
 from collections.abc import Sequence
@@ -21,7 +22,7 @@ from hermes.bench.machine import machine_sentence
 from hermes.trace import Head, LabRecorder, RunTurn
 from hermes.view import LiveView
 from ui.lab.lanes import LabQuestion
-from ui.runs.stream_recorder import FAULT, FULL, file_name
+from ui.runs.stream_recorder import FAULT, FULL, file_name, new_file
 
 if TYPE_CHECKING:
     from hermes.lab.side_by_side import Lane, SideView
@@ -108,17 +109,20 @@ class LabRecording:
         """Return the file's name and content. Call `end` first.
 
         Raises:
-            HermesError: Nothing was recorded, or the file cannot be written.
+            TraceWriteError: The file cannot be written. Can be called again.
+            HermesError: Nothing was recorded.
         """
         self._thread.join()
         created = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
         made: dict[str, Any] = {"created": created, "machine": machine_sentence(), "program": hermes.__version__}
         whole = replace(self._heads.whole, **made)
         lanes = [replace(lane, **made, chat=self._turns(i, lane)) for i, lane in enumerate(self._heads.lanes)]
-        with tempfile.TemporaryDirectory(prefix="hermes-recording-") as folder:
-            path = Path(folder) / file_name(replace(whole, title=f"{whole.title} lab"))
+        name = file_name(replace(whole, title=f"{whole.title} lab"))
+        with new_file(Path(tempfile.gettempdir()), name) as path:
             self._recorder.write(path, whole, lanes, self._heads.events_fps)
-            return path.name, path.read_bytes()
+            content = path.read_bytes()
+        shutil.rmtree(path.parent)
+        return name, content
 
     def _turns(self, index: int, lane: Head) -> tuple[RunTurn, ...]:
         known = [asked for asked in self._asked if asked.at <= self._recorder.seconds]

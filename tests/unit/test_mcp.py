@@ -6,12 +6,12 @@ import asyncio
 import json
 import re
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
 import pytest
+from beside import beside
 from held import Held
 from patience import PATIENCE, until
 from served_page import serve
@@ -52,12 +52,6 @@ def closing(served):
     assert len(sessions) == 0
     assert not sessions.connections._held
     assert not sessions.connections._clients
-
-
-def beside(work):
-    """Run `work` in a thread, because the browser tests of the same process keep an event loop running in theirs."""
-    with ThreadPoolExecutor(1) as pool:
-        return pool.submit(work).result()
 
 
 def talk(served, conversation, **options):

@@ -139,8 +139,8 @@ def test_a_negative_answer_has_no_evidence(question, at, answer):
 @pytest.mark.parametrize("path", sorted(CLIPS.glob("*.json")), ids=lambda path: path.stem)
 def test_the_bundled_clips_agree(path):
     clip = json.loads(path.read_text("utf-8"))
-    if "colour" not in clip.get("events", ({},))[0]:
-        return  # the index, or a clip of objects
+    if not any("colour" in event for event in clip.get("events", ())):
+        return  # the index, a clip of objects, or a real one
     events = read_events(clip["events"], clip["fps"])
     for question in clip["questions"]:
         truth = truth_of(question["text"], events, round(question["at"] * clip["fps"]), clip["fps"])

@@ -35,15 +35,27 @@ def watched(model, clip, policy, seconds=60.0, **settings):
     return session
 
 
+@pytest.fixture(scope="module")
+def minute(pocket, clip):
+    """HERMES after 60 seconds. Questions leave its memory as it is."""
+    return watched(pocket, clip, "hermes", budget=512)
+
+
+@pytest.fixture(scope="module")
+def ten_seconds(pocket, clip):
+    """HERMES after 10 seconds."""
+    return watched(pocket, clip, "hermes", budget=512, seconds=10.0)
+
+
 def verdict_on(session, clip, question):
     answer = "".join(session.ask(question)).strip()
     return answer, judge_of(clip.events, clip.fps, lambda: 2.0)(session.snapshot())
 
 
-def test_hermes_holds_and_reads_the_first_card_and_a_sliding_window_has_evicted_it(pocket, clip):
+def test_hermes_holds_and_reads_the_first_card_and_a_sliding_window_has_evicted_it(pocket, clip, minute):
     truth = json.loads((CLIPS / "first-card.json").read_text("utf-8"))
     question = next(q for q in truth["questions"] if q["kind"] == "first")
-    answer, verdict = verdict_on(watched(pocket, clip, "hermes", budget=512), clip, question["text"])
+    answer, verdict = verdict_on(minute, clip, question["text"])
     assert answer == verdict.truth == question["answer"]
     assert (verdict.outcome, verdict.right) == ("read", True)
     assert [moment.span for moment in verdict.moments] == [tuple(question["evidence"])]
@@ -58,10 +70,9 @@ def test_hermes_holds_and_reads_the_first_card_and_a_sliding_window_has_evicted_
     assert "Seen, then forgotten" in verdict.sentence
 
 
-def test_messages_to_the_page(pocket, clip):
-    session = watched(pocket, clip, "hermes", budget=512)
-    _, verdict = verdict_on(session, clip, "What was the first card?")
-    told = encode_verdict(verdict, session.snapshot(), lambda frames: dict.fromkeys(frames, b"jpeg"))
+def test_messages_to_the_page(clip, minute):
+    _, verdict = verdict_on(minute, clip, "What was the first card?")
+    told = encode_verdict(verdict, minute.snapshot(), lambda frames: dict.fromkeys(frames, b"jpeg"))
     assert json.loads(json.dumps(told, allow_nan=False)) == told
     assert told["right"] is True
     assert told["frames"]
@@ -81,15 +92,14 @@ def test_the_board_contains_the_verdict_or_reports_that_it_is_unknown(pocket, cl
         assert any(tier["peaks"] for tier in message["answer"]["fate"]["tiers"])
 
 
-def test_a_question_of_another_world_has_no_verdict(pocket, clip):
-    _, verdict = verdict_on(watched(pocket, clip, "hermes", budget=512, seconds=10.0), clip, "Tell me a joke.")
+def test_a_question_of_another_world_has_no_verdict(clip, ten_seconds):
+    _, verdict = verdict_on(ten_seconds, clip, "Tell me a joke.")
     assert (verdict.outcome, verdict.right) == ("unknown", None)
 
 
-def test_merged_frames_reach_back(pocket, clip):
-    session = watched(pocket, clip, "hermes", budget=512, seconds=10.0)
-    list(session.ask("What was the first card?"))
-    snapshot = session.snapshot()
+def test_merged_frames_reach_back(clip, ten_seconds):
+    list(ten_seconds.ask("What was the first card?"))
+    snapshot = ten_seconds.snapshot()
     sparse = replace(snapshot, frame_times=snapshot.frame_times * 2)  # as if two sampled frames had become one
     (moment,) = judge_of(clip.events, clip.fps, lambda: 2.0)(sparse).moments
     start, end = moment.span

@@ -12,9 +12,9 @@ from visitors import playing
 
 from hermes.analysis.words import attention_of_word
 from hermes.backbones.card import Knowledge
-from ui.player import payloads
+from ui.player import conversation, payloads
 from ui.player.clips import Clip
-from ui.player.conversation import ANSWERS_WITH_WORDS, MOST_WAITING, STORED_CHARACTERS, ChatTurn
+from ui.player.conversation import MOST_WAITING, STORED_CHARACTERS, ChatTurn
 from ui.player.payloads import GENERAL
 from ui.player.source import Source
 from ui.settings.model_loader import Loading
@@ -151,12 +151,13 @@ def test_another_stream_ends_the_questions_of_the_previous_one(make_visitor):
     assert visitor.poll(None, -1)[0]["chat"] == visitor.conversation.place()
 
 
-def test_the_attention_of_words_is_kept_for_a_few_answers(make_visitor):
+def test_the_attention_of_words_is_kept_for_a_few_answers(make_visitor, monkeypatch):
+    monkeypatch.setattr(conversation, "ANSWERS_WITH_WORDS", 2)
     visitor = playing(make_visitor)
-    for _ in range(ANSWERS_WITH_WORDS + 2):
+    for _ in range(4):
         list(visitor.ask("What is shown?"))
     message = visitor.conversation.message()
-    assert message["watched"] == [turn["id"] for turn in message["turns"]][-ANSWERS_WITH_WORDS:]
+    assert message["watched"] == [turn["id"] for turn in message["turns"]][-2:]
 
 
 def test_a_model_of_a_toy_world_is_not_asked_about_real_videos(make_visitor, engine, monkeypatch, tiny_folder):

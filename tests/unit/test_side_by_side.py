@@ -28,20 +28,23 @@ def engine():
 
 
 @pytest.fixture
-def side(engine):
-    made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf")), POLICIES)
+def side(engine, request):
+    """A comparison; parametrize indirectly with the sampled frames per second."""
+    fps = getattr(request, "param", 2.0)
+    made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf"), fps=fps), POLICIES)
     engine.enter(made)
     yield made
     made.close()
 
 
+@pytest.mark.parametrize("side", [1.0], indirect=True)
 def test_every_policy_gives_the_same_result_as_alone(engine, side):
     side.play(CLIP)
     until(lambda: side.view().state == "ended" and not side.has_work())
     view = side.view()
     counts = {lane.snapshot.frames_seen for lane in view.lanes}
     assert counts == {view.frames}
-    assert view.frames > 60
+    assert view.frames > 30
     assert view.clock == view.lanes[0].snapshot.seconds
     assert view.frame_jpeg.startswith(b"\xff\xd8")
     for lane in view.lanes[1:]:
@@ -57,7 +60,7 @@ def test_every_policy_gives_the_same_result_as_alone(engine, side):
         assert lane.snapshot.answer.question == "What was the first card?"
         assert lane.snapshot.answer.frames_seen == view.frames
     alone = StreamSession(engine.model("pocket"), policy=Cell("sliding-window", 128).make())
-    for frame, seconds in sample(CLIP, 2.0):
+    for frame, seconds in sample(CLIP, 1.0):
         alone.push(frame[None], [seconds])
     assert np.array_equal(alone.snapshot().frame_times, view.lanes[1].snapshot.frame_times)
     assert np.array_equal(alone.snapshot().kept, view.lanes[1].snapshot.kept)
@@ -99,7 +102,7 @@ def test_a_question_that_is_too_long_is_refused_in_words(side):
 
 
 def test_a_failed_memory_does_not_affect_the_others(engine, monkeypatch):
-    made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf")), POLICIES)
+    made = SideBySide(engine, StreamSettings(budget=128, speed=float("inf"), fps=0.5), POLICIES)
     engine.enter(made)
 
     def refuse(*_):
@@ -142,6 +145,7 @@ def test_the_engine_takes_no_more_than_it_can(engine):
     other.close()
 
 
+@pytest.mark.parametrize("side", [0.5], indirect=True)
 def test_every_memory_is_warmed_up_and_the_order_of_answers_rotates(side, monkeypatch):
     asked = []
 

@@ -75,10 +75,10 @@ def test_unlisted_models_and_models_that_do_not_fit_are_rejected(capsys):
 @pytest.mark.parametrize("family", list(tiny.FAMILIES))
 def test_the_bench_of_policies_works_for_every_family(family, family_model, capsys):
     _, folder = family_model(family, layers=4)
-    options = f"--model {folder} --side 64 --frames 8,16 --budget 60 --chunk 8 --rounds 1 --json --policies hermes"
+    options = f"--model {folder} --side 64 --frames 4,8 --budget 60 --chunk 4 --rounds 1 --json --policies hermes"
     assert main(["bench", *options.split()]) == 0
     report = json.loads(capsys.readouterr().out)
     assert [policy["policy"] for policy in report["policies"]] == ["hermes"]
     for policy in report["policies"]:
-        assert [mark["frames"] for mark in policy["marks"]] == [8, 16]
+        assert [mark["frames"] for mark in policy["marks"]] == [4, 8]
         assert policy["marks"][-1]["kept"] <= 60

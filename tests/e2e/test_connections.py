@@ -11,7 +11,7 @@ import httpx
 import pytest
 from conftest import PATIENCE, ROOT, App, free_port, new_context, started, steady, until
 from playwright.sync_api import expect
-from test_page import answered, ask, frames, start, turns, wait_frames
+from test_page import HALF_HOUR, answered, ask, frames, start, turns, wait_frames
 
 
 class Line:
@@ -133,8 +133,8 @@ def test_a_dropped_connection_and_an_offline_browser_resume_with_stream_memory_a
         expect(turns(page).first.locator(".hl-a")).to_have_text(answer)
         wait_frames(page, seen + 2)
         ask(page, "What was shown first?")
-        assert answered(turns(page).last)
         expect(turns(page)).to_have_count(2)
+        assert answered(turns(page).last)
     finally:
         line.close()
 
@@ -213,6 +213,7 @@ def test_a_killed_server_resumes_the_saved_stream_and_a_stopped_one_deletes_file
     other.get_by_role("tab", name="Upload").click()
     other.locator("#hl-file").set_input_files(ROOT / "tests" / "data" / "variable_rate.mp4")
     until(other, lambda: "variable_rate.mp4" in uploads(tmp_path))
+    own_context.set_offline(True)  # a server that is stopped waits for open connections
     app.process.terminate()
     app.process.join(PATIENCE)
     assert app.process.exitcode == 0, app.log
@@ -224,7 +225,7 @@ def test_hostile_files_of_one_visitor_leave_another_unaffected_and_a_reload_keep
     page = open_tab(shared_context, app.url)
     opened = [page]
     try:
-        start(page, clip=4, speed="1×")  # half an hour, so that it does not end by itself
+        start(page, clip=HALF_HOUR, speed="4×")
         wait_frames(page, 4)
         for name in ("c18-interlaced-h264.mp4", "c35-encrypted.mp4"):
             other = open_tab(shared_context, app.url)
@@ -244,6 +245,7 @@ def test_hostile_files_of_one_visitor_leave_another_unaffected_and_a_reload_keep
             assert answered(turns(page).last)
             wait_frames(page, seen + 4)
             expect(page.get_by_text("Stopped by an error")).to_have_count(0)
+            other.close()  # the browser opens six connections to a server: the streams of three tabs would occupy them
 
         # The browser reloads the page.
         page.get_by_role("button", name="Pause").click()

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from conftest import PATIENCE
 
 REPORT = Path(__file__).parents[2] / "assets" / "lab" / "hermes-plus" / "lab.html"
 
@@ -26,16 +27,22 @@ def open_report(browser):
         context.close()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_figures_are_drawn_offline_in_the_reader_s_colours(open_report, scheme):
-    page, faults = open_report(color_scheme=scheme)
+PAPER = "getComputedStyle(document.querySelector('.main-svg')).backgroundColor"
+BODY = "getComputedStyle(document.body).backgroundColor"
+
+
+def test_figures_are_drawn_offline_in_the_reader_s_colours(open_report):
+    page, faults = open_report(color_scheme="dark")
     plots = page.locator("[data-figure]")
     page.wait_for_function(
         "[...document.querySelectorAll('[data-figure]')].every((box) => box.querySelector('.main-svg'))"
     )
     assert plots.count() > 5
-    paper = page.evaluate("getComputedStyle(document.querySelector('.main-svg')).backgroundColor")
-    assert paper == page.evaluate("getComputedStyle(document.body).backgroundColor")
+    dark = page.evaluate(PAPER)
+    assert dark == page.evaluate(BODY)
+    page.emulate_media(color_scheme="light")
+    page.wait_for_function(f"{PAPER} === {BODY}", timeout=PATIENCE * 1000)
+    assert page.evaluate(PAPER) != dark
     assert faults == []
 
 

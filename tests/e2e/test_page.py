@@ -11,6 +11,9 @@ from hermes.assets import CLIPS
 from hermes.video import sample
 from hermes.video.thumbnails import jpeg
 
+HALF_HOUR = 4
+"""Number of the clip that does not end by itself during a test. It has a frame every two seconds, so play it at 4×."""
+
 
 def start(page, clip=1, speed="2×"):
     page.get_by_role("tab", name="Clips").click()
@@ -272,8 +275,8 @@ def test_camera_refused_or_missing_is_explained(open_page, playwright):
 
 def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
     one, two = open_page(), open_page()
-    start(one, clip=4)
-    start(two, clip=4, speed="4×")
+    start(one, clip=HALF_HOUR, speed="4×")
+    start(two, clip=HALF_HOUR, speed="4×")
     wait_frames(one, 6)
     wait_frames(two, 6)
     ask(one, "What is shown now?")
@@ -286,7 +289,7 @@ def test_two_tabs_stream_and_chat_at_once_and_are_freed(open_page, app):
     left = app.log.count("A visitor left")
     two.close()
     seen = frames(one)
-    wait_frames(one, seen + 4)
+    wait_frames(one, seen + 2)
     one.get_by_role("button", name="Pause").click()
     until(one, lambda: app.log.count("A visitor left") > left, "the closed tab's session was not freed")
 
@@ -299,7 +302,7 @@ BAD = [
 
 def test_bad_uploads_are_explained_and_nothing_is_lost_and_a_good_one_plays(open_page):
     page = open_page()
-    start(page, clip=4)  # half an hour, so that it does not end by itself
+    start(page, clip=HALF_HOUR, speed="4×")
     wait_frames(page, 4)
     page.get_by_role("tab", name="Upload").click()
     for name, content, reason in BAD:
@@ -311,7 +314,7 @@ def test_bad_uploads_are_explained_and_nothing_is_lost_and_a_good_one_plays(open
         expect(alert).to_be_hidden()
         page.get_by_role("button", name="Start", exact=True).click()
         expect(page.get_by_role("alert")).to_be_visible()
-        wait_frames(page, frames(page) + 4)  # the previous stream continues
+        wait_frames(page, frames(page) + 2)  # the previous stream continues
         page.get_by_role("button", name="Dismiss").click()
 
     page.locator("#hl-file").set_input_files({"name": "nothing.mp4", "mimeType": "video/mp4", "buffer": b""})

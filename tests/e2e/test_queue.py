@@ -7,7 +7,7 @@ import re
 import pytest
 from conftest import App, tabs, until
 from playwright.sync_api import expect
-from test_page import answered, ask, start, turns, wait_frames
+from test_page import HALF_HOUR, answered, ask, start, turns, wait_frames
 from test_runs_page import BLANK, DRAWN
 
 
@@ -23,7 +23,7 @@ def two_pages(tmp_path, shared_context):
 
 def test_the_second_visitor_starts_when_the_first_stream_ends(two_pages):
     first = two_pages()
-    start(first, clip=4, speed="1×")  # half an hour, so that it does not end by itself
+    start(first, clip=HALF_HOUR, speed="4×")
     wait_frames(first, 8)
     second = two_pages(width=1280, height=720)
     second.get_by_role("button", name="Start", exact=True).click()
@@ -66,9 +66,9 @@ def test_the_second_visitor_starts_when_the_first_stream_ends(two_pages):
 
 
 def tip_over(page, figure):
-    """Text of the tooltip, moving the pointer along a figure from left to right until it names a change."""
+    """Text of the tooltip, moving the pointer along a figure from right to left until it names a change."""
     box = figure.bounding_box()
-    for x in range(20, int(box["width"]) - 60, 4):
+    for x in range(int(box["width"]) - 60, 20, -4):
         page.mouse.move(box["x"] + x, box["y"] + box["height"] / 3)
         text = page.locator(".hl-tip").first.text_content() or ""
         if "Changed here" in text:

@@ -39,7 +39,8 @@ def few_backgrounds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give every stage batches of few streams, and those of the last stages questions that count."""
+    """Give every stage batches of few streams or frames, and those of the last stages questions that count."""
+    monkeypatch.setattr("hermes.pocket.train_vision.BATCH", 12)
     for name in STAGES:
         plan = Plan(4, 12, 2, 6, TEMPOS["dense"], whole=name in STAGES[3:])
         monkeypatch.setattr(pocket_train, name, replace(getattr(pocket_train, name), course=((0.0, (plan,)),)))

@@ -201,10 +201,10 @@ def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
 )
 def test_positions_stay_inside_a_short_range(family_model, family, policy):
     """All tiers of HERMES, and fewer positions than the stream has tokens."""
-    (model, _), frames = family_model(family, max_positions=1100), pictures(50)
+    (model, _), frames = family_model(family, max_positions=1100), pictures(30)
     session = hermes.StreamSession(model, policy=policy, budget=60, chunk=20)
-    for start in (0, 50):  # after 20 frames, the positions are all used
-        session.push(frames, start + np.arange(50.0))
+    for start in (0, 30):  # after 20 frames, the positions are all used
+        session.push(frames, start + np.arange(30.0))
         check_memory(session.snapshot(), model.max_positions, model.axes)
     assert any(event.reindexed.any() for event in session.snapshot().evictions)
     said = "".join(session.ask(QUESTION, max_new_tokens=3))

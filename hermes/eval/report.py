@@ -63,7 +63,7 @@ def plan(scale: float, photos: Path = HELD_OUT_PHOTOGRAPHS) -> list[Job]:
     def some(streams: int) -> int:
         return max(2, round(streams * scale))
 
-    jobs = [Job("fixed", Setup(6, 64, 0)), Job("full", Setup(some(200), 64, 1))]
+    jobs = [Job("fixed", Setup(24, 64, 0)), Job("full", Setup(some(200), 64, 1))]
     jobs += [
         Job("policies", Setup(some(40), 128, 2, policy, budget))
         for budget in BUDGETS

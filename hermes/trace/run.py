@@ -356,10 +356,11 @@ def read_pictures(parts: Parts, frames: int) -> dict[int, bytes]:
     data = parts["pictures.bin"]
     if not {"frames", "lengths"} <= arrays.keys():
         raise DamagedError("The list of its pictures is missing.")
-    numbers = shaped(arrays["frames"], (None,), "list of pictures").astype(np.int64)
-    lengths = shaped(arrays["lengths"], numbers.shape, "list of pictures").astype(np.int64)
+    numbers = shaped(arrays["frames"], (None,), "list of pictures")
+    lengths = shaped(arrays["lengths"], numbers.shape, "list of pictures")
     within(numbers, 0, frames - 1, "frames of pictures")
     within(lengths, 1, max(len(data), 1), "lengths of pictures")
+    numbers, lengths = numbers.astype(np.int64), lengths.astype(np.int64)
     if (np.diff(numbers) <= 0).any() or lengths.sum() != len(data):
         raise DamagedError("Its pictures do not match their list.")
     stops = np.cumsum(lengths)

@@ -110,13 +110,12 @@ ANSWER_HOOKS = {
 
 EVERY_KIND = ("encode", "snapshot", "before_answer", "close", "error handler")
 """Hooks at which every kind of error is raised: within the model, behind it, and while an error is handled. All hooks of a
-stream are called below the same handler, so the others raise a fault or an exit in turn."""
+stream are called below the same handler, so the others raise two kinds."""
 
 
 def cases(hooks):
     """Pairs of a hook and a kind of error."""
-    few = (("fault",), ("exit",))
-    return [(hook, kind) for i, hook in enumerate(hooks) for kind in (ERRORS if hook in EVERY_KIND else few[i % 2])]
+    return [(hook, kind) for hook in hooks for kind in (ERRORS if hook in EVERY_KIND else ("fault", "exit"))]
 
 
 @pytest.mark.parametrize(("hook", "kind"), cases(FRAME_HOOKS))

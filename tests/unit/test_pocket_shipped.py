@@ -42,7 +42,7 @@ def test_the_measurements_belong_to_these_weights(card: dict[str, Any]) -> None:
 def test_accuracy_on_fixed_streams_matches_the_card(card: dict[str, Any], model: Backbone) -> None:
     (said,) = card["results"]["fixed"]
     setup = Setup(**said["setup"])
-    assert (setup.streams, setup.policy) == (6, "full")
+    assert (setup.streams, setup.policy) == (24, "full")
     found = evaluate(model, setup)["kinds"]
     assert found.keys() == said["kinds"].keys()
     total = sum(row["n"] for row in found.values())

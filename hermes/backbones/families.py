@@ -28,3 +28,8 @@ SUPPORTED: Final = (
     Glm4VMoe,
 )
 FAMILIES: Final[dict[str, type[Any]]] = {family.family: family for family in SUPPORTED}
+
+
+def unused_weights(model_type: str) -> tuple[str, ...]:
+    """Return regular expressions for the names of weights that published models contain but transformers does not load."""
+    return tuple(FAMILIES[model_type].model_class._keys_to_ignore_on_load_unexpected or ())  # noqa: SLF001 - no public name

@@ -17,7 +17,7 @@ from hermes.backbones.building import BUILDING
 from hermes.backbones.card import Card, Knowledge
 from hermes.backbones.catalogue import CATALOGUE
 from hermes.backbones.downloads import Confirm, Progress
-from hermes.backbones.families import FAMILIES
+from hermes.backbones.families import FAMILIES, unused_weights
 from hermes.backbones.placement import DeviceMap
 from hermes.backbones.sources import ModelError, first_line
 from hermes.backbones.weights_progress import report_weights
@@ -65,7 +65,7 @@ def load(
     config = _config(folder)
     family = FAMILIES[config.model_type]
     card, preprocessor = _card(folder, str(name)), metadata.preprocessor(folder)
-    weights = sources.count_weights(folder)
+    weights = sources.count_weights(folder, unused_weights(config.model_type))
     place = placement.choose(device, dtype, quantization, getattr(config, "dtype", None) or torch.float32, weights)
     if not isinstance(place.spread, Mapping):
         placement.check_memory(str(name), weights, place, place.free())

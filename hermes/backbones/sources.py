@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
+import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -148,41 +150,42 @@ def read_json(folder: Path, file: str) -> dict[str, Any] | None:
     return content
 
 
-def count_weights(folder: Path) -> int:
+def count_weights(folder: Path, unused: Iterable[str] = ()) -> int:
     """Count the parameters in a folder's safetensors files from their headers.
+
+    Args:
+        folder: Folder of the model.
+        unused: Regular expressions for the names of weights that are not loaded and therefore not counted.
 
     Raises:
         ModelError: There are no weights, or a file is missing or truncated.
     """
     index = read_json(folder, "model.safetensors.index.json")
     names = sorted(set(index["weight_map"].values())) if index else ["model.safetensors"]
+    patterns = [re.compile(pattern) for pattern in unused]
     total = 0
     for name in names:
         path = folder / name
         if not path.is_file():
             raise ModelError(f"The model in {folder} is incomplete: {name} is missing.")
-        total += _weights_in(path)
+        total += _weights_in(path, patterns)
     return total
 
 
-def _weights_in(path: Path) -> int:
+def _weights_in(path: Path, unused: Sequence[re.Pattern[str]]) -> int:
     try:
         with path.open("rb") as file:
             length = struct.unpack("<Q", file.read(8))[0]
             header = json.loads(file.read(min(length, 100_000_000)))
-        tensors = [entry for key, entry in header.items() if key != "__metadata__"]
-        end = max((entry["data_offsets"][1] for entry in tensors), default=0)
-    except (OSError, ValueError, KeyError, TypeError, struct.error) as error:
+        tensors = {name: entry for name, entry in header.items() if name != "__metadata__"}
+        end = max((entry["data_offsets"][1] for entry in tensors.values()), default=0)
+        used = [name for name in tensors if not any(pattern.search(name) for pattern in unused)]
+        count = sum(math.prod(tensors[name]["shape"]) for name in used)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, struct.error) as error:
         raise ModelError(f"{path.name} of the model in {path.parent} is damaged.") from error
     if path.stat().st_size < 8 + length + end:
         raise ModelError(f"The model in {path.parent} is incomplete: {path.name} was cut short. Download it again.")
-    total = 0
-    for entry in tensors:
-        count = 1
-        for dimension in entry["shape"]:
-            count *= dimension
-        total += count
-    return total
+    return count
 
 
 def first_line(error: BaseException) -> str:

@@ -14,7 +14,8 @@ from videos import write_video
 
 import hermes
 from hermes.backbones.catalogue import CATALOGUE
-from hermes.backbones.sources import ModelError
+from hermes.backbones.families import unused_weights
+from hermes.backbones.sources import ModelError, count_weights
 from hermes.cli import main
 from hermes.serving.engine import Engine, StreamSettings
 from ui.player.source import Source
@@ -68,6 +69,8 @@ def test_a_repository_loads_streams_answers_and_resumes(make, noise, name):
     model = hermes.load(folder, device="cpu")
     loaded = model.model.state_dict()
     assert all(torch.equal(loaded[key].float(), tensor.float()) for key, tensor in weights.items())
+    counted = count_weights(folder, unused_weights(model.family))
+    assert counted == sum({tensor.data_ptr(): tensor.numel() for tensor in loaded.values()}.values())
     family = REPOSITORIES[name].family
     assert model.head_text() + "{video}" + model.tail_text("{question}") == family["prompt"]
     assert model.tokenizer.convert_tokens_to_ids(family["end_of_turn"]) in model.stop_ids

@@ -83,9 +83,10 @@ def test_half_downloaded_folders(folder):
     weights.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(HermesError, match="was cut short"):
         hermes.load(folder)
-    weights.write_bytes(b"nothing")
-    with pytest.raises(HermesError, match="damaged"):
-        hermes.load(folder)
+    for damaged in (b"nothing", b"\2\0\0\0\0\0\0\0[]"):
+        weights.write_bytes(damaged)
+        with pytest.raises(HermesError, match="damaged"):
+            hermes.load(folder)
     weights.unlink()
     with pytest.raises(HermesError, match=r"model\.safetensors is missing"):
         hermes.load(folder)

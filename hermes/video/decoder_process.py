@@ -25,7 +25,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from hermes.video.errors import VideoError
+from hermes.video.errors import DecoderUnavailableError, VideoError
 from hermes.video.limits import LONGEST_SECONDS, Limits, exit_reason
 
 Frame = npt.NDArray[np.uint8]
@@ -59,7 +59,7 @@ class ForkServer:
         """Request a decoder process with four descriptors, see `hermes.video.fork_server`.
 
         Raises:
-            VideoError: The fork server cannot be started.
+            DecoderUnavailableError: The fork server cannot be started.
         """
         with self._lock:
             self.requests += 1
@@ -71,7 +71,9 @@ class ForkServer:
                 return
             except OSError as error:
                 if attempt:
-                    raise VideoError(f"The video decoder cannot be started: {error.strerror or error}.") from None
+                    raise DecoderUnavailableError(
+                        f"The video decoder cannot be started: {error.strerror or error}."
+                    ) from None
                 self._forget(control)
 
     def close(self) -> None:
@@ -112,7 +114,7 @@ class ForkServer:
                 )
             except OSError as error:
                 mine.close()
-                raise VideoError(f"The video decoder cannot be started: {error.strerror}.") from None
+                raise DecoderUnavailableError(f"The video decoder cannot be started: {error.strerror}.") from None
             finally:
                 theirs.close()
             self._control = mine

@@ -11,6 +11,10 @@ class VideoError(HermesError):
     """A file cannot be decoded as a video. The message is one sentence that states the reason."""
 
 
+class DecoderUnavailableError(VideoError):
+    """No decoder process can be started for a file; the reason is not the file."""
+
+
 def printable_name(path: PurePath) -> str:
     """Return the file's name with characters that cannot be printed or encoded replaced, for titles."""
     return "".join(c if c.isprintable() else "�" for c in path.name)

@@ -15,11 +15,14 @@ import hermes
 from hermes.serving.engine import StreamSettings
 from hermes.video import VideoError, probe, sample
 from hermes.video.decoder_process import fork_server
+from hermes.video.errors import DecoderUnavailableError
+from ui.page.handlers import Handlers
 from ui.player.clips import Clip
 from ui.player.preview import UploadPreview
 from ui.player.source import Source
 from ui.settings.budget import proposed_budget
 from ui.settings.model_loader import ModelLoader
+from ui.visitors.registry import Quota, Sessions
 from ui.visitors.visitor import Visitor
 
 
@@ -89,6 +92,39 @@ def test_a_file_that_is_no_video_is_reported_when_it_is_chosen(visitor, film, tm
     with pytest.raises(VideoError):
         visitor.choose(Source("upload", str(text), text, "text.mp4"))
     assert player(visitor)["preview"] is None
+
+
+@pytest.mark.parametrize("action", ["choose", "start"])
+@pytest.mark.parametrize("content", [b"no video", b"PK\x03\x04 no run"])
+def test_an_upload_that_cannot_be_opened_is_no_longer_offered(visitor, film, tmp_path, action, content):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(content)
+    handlers = Handlers(Sessions(lambda: visitor, Quota(), tmp_path))
+    handlers.sessions.get("a")
+    visitor.uploads |= {str(film.path): "film", str(bad): "bad.mp4"}
+    visitor.files.path = tmp_path
+    request = {"action": action, "kind": "upload", "path": str(bad)}
+    handlers.act(request, "a")
+    assert (player(visitor)["rejected"], player(visitor)["notice"]["kind"]) == (str(bad), "error")
+    assert visitor.state.chosen == Source("")
+    visitor.start(film)
+    until(lambda: player(visitor)["state"] == "ended")
+    frames = player(visitor)["frames"]
+    handlers.act(request, "a")
+    assert visitor.state.chosen == film, "what plays is selected again"
+    assert (player(visitor)["source"]["id"], player(visitor)["frames"]) == (film.id, frames)
+
+
+def test_an_upload_stays_selected_if_the_reason_is_not_the_file(visitor, film, monkeypatch):
+    def refuse(*_):
+        raise DecoderUnavailableError("No decoder.")
+
+    monkeypatch.setattr("hermes.video.decoder_process.ForkServer.request", refuse)
+    with pytest.raises(DecoderUnavailableError) as error:
+        visitor.choose(film)
+    visitor.report(error.value, {"kind": "upload", "path": film.id})
+    assert (player(visitor)["rejected"], player(visitor)["notice"]["text"]) == ("", "No decoder.")
+    assert visitor.state.chosen == film
 
 
 def test_a_short_upload_gets_a_smaller_budget_which_can_be_undone(visitor, film):

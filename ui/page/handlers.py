@@ -171,7 +171,7 @@ class Handlers:
             elif action in self._actions:
                 self._actions[action](visitor, data, key)
         except HermesError as error:
-            visitor.notify("error", str(error))
+            visitor.report(error, data)
         except Exception:
             logger.exception("The action %s failed", action)
             visitor.notify("error", FAULT)

@@ -17,9 +17,14 @@ if TYPE_CHECKING:
 
 
 class PlayerState:
-    """Builds the messages for the player of one browser tab. Thread-safe."""
+    """Builds the messages for the player of one browser tab. Thread-safe.
+
+    Attributes:
+        rejected: Path of the last upload that could not be opened, which the page no longer offers; "" if there is none.
+    """
 
     def __init__(self) -> None:
+        self.rejected = ""
         self._restarted = False
         self._notice: dict[str, Any] | None = None
         self._reported_error: str | None = None
@@ -104,6 +109,7 @@ class PlayerState:
             "received": self._camera_frames,
             "restarted": restarted,
             "notice": self._notice,
+            "rejected": self.rejected,
             "loading": (payloads.loading_progress(model) if starting else None)
             or payloads.opening_progress(subject[0].kind if opening else playing.kind, view, opening=opening),
             "about": payloads.about(model, policy, settings.changed),

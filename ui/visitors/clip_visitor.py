@@ -141,7 +141,7 @@ class ClipVisitor(Visitor):
         try:
             stream, clip_request = self._prepare(request)
         except HermesError as error:
-            self.notify("error", str(error))
+            self.report(error, request)
             return
         turns: dict[int, ChatTurn] = {}
         try:

@@ -112,6 +112,16 @@ class Playback:
                 self._settings.adjust(self._settings.suitable(source, settings))
         self._settings.adjustments.begin_loading(self._settings.with_model(source))
 
+    def reject(self, path: str) -> None:
+        """Deselect an upload that cannot be opened, unless it plays. What is shown stays."""
+        state = self._state
+        with state.lock:
+            if state.playing.id == path:
+                return
+            if state.chosen.id == path:
+                state.chosen = state.playing
+            self._view.player.rejected = path
+
     def start(self, source: Source, until: float | None = None) -> None:
         """Wait for the model, then play a source with an empty memory, or wait in the queue for a live slot.
 

@@ -14,7 +14,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from hermes.trace import LabRun, Run
+from hermes.errors import HermesError
+from hermes.trace import LabRun, Run, TraceError
+from hermes.video.errors import DecoderUnavailableError, VideoError
 from ui.board.cells import Wanted
 from ui.explore.explorer import Explored, Explorer
 from ui.lab.lab import Lab
@@ -363,6 +365,13 @@ class Visitor:
     def notify(self, kind: str, text: str) -> None:
         """Show a notice next to the stream; `kind` is "error" or "info"."""
         self._view.notify(kind, text)
+
+    def report(self, error: HermesError, request: Mapping[str, Any]) -> None:
+        """Show why a request failed. The page no longer offers an upload that cannot be opened."""
+        is_unreadable = isinstance(error, VideoError | TraceError) and not isinstance(error, DecoderUnavailableError)
+        if is_unreadable and request.get("kind") == "upload":
+            self._playback.reject(str(request.get("path")))
+        self.notify("error", str(error))
 
     def poll(
         self, acknowledged: int | None, shown: int, wanted: Wanted | None = None, poster: object = None

@@ -109,7 +109,7 @@ export function makeLabReplay({ act, again }) {
         }, h("span", { class: "hl-chip-at" }, clock(stop.at)), stop.text)));
       }
       strip.draw(state);
-      transport.draw({ ...state, duration: state.run.seconds, loading: null, behind: 0 }, { kind: "run", here: true });
+      transport.draw({ ...state, duration: state.run.seconds, loading: null, behind: 0 }, { kind: "run", here: true, missing: false });
       setText(line, replayLine(state));
       if (state.frame) picture.src = `data:image/jpeg;base64,${state.frame.jpeg}`;
     },

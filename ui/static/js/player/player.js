@@ -174,7 +174,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       act(action);
       return soon();
     }
-    const nothing = kind === "upload" && !source.chosen().upload?.path;
+    const nothing = source.isMissing();
     if (planned && action !== "stop") {
       if (kind === "camera") return say("info", "The webcam is not available here. Choose a clip or upload a video.");
       if (nothing) return say("info", "Choose a video file first.");
@@ -206,7 +206,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     if (bus.last("selected") !== kind) bus.publish("selected", kind);
     const here = source.is(view);
     const running = view.state === "playing" || view.state === "paused";
-    transport.draw(view, { kind, here });
+    transport.draw(view, { kind, here, missing: source.isMissing() });
     ui.strip.draw(kind === "run" ? (view.run ? view : expected()) : null);
     ui.record.draw(view, here && kind !== "run" && !planned && view.state !== "empty");
     setText(ui.tag, kind === "run" ? "Model’s view (recorded)" : "Model’s view");
@@ -222,7 +222,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     if (view.recognised) setText(ui.seen, seenText(view.recognised));
     ui.facts.hidden = !upload || ui.poster.hidden;
     if (upload) setText(ui.facts, previewFacts(view.preview));
-    ui.big.hidden = (running && here) || Boolean(view.waiting) || Boolean(view.loading) || (here && view.state === "ended");
+    ui.big.hidden = source.isMissing() || (running && here) || Boolean(view.waiting) || Boolean(view.loading) || (here && view.state === "ended");
     const loading = kind === "run" && here ? null : view.loading;
     ui.loading.hidden = !loading;
     ui.screen.setAttribute("aria-busy", String(Boolean(loading)));
@@ -307,6 +307,9 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
       if ((view.returned ?? 0) !== returned) comeBack();
       else if ((view.controls ?? 0) !== controls) send("back", {}); // settings were adjusted to the source
       controls = view.controls ?? 0;
+      if (view.rejected && view.rejected === source.chosen().upload?.path) {
+        source.reject(view.source.kind === "upload" && view.state !== "empty" ? { path: view.source.id, name: view.source.title } : null);
+      }
       returning.draw(view);
       waiting.draw(view);
       showFrame();

@@ -33,7 +33,7 @@ function propsNote(page) {
  * `kit`: {clips, runs, limitMb, planned, upload(file), first (id of the run that opens, or null), filming() (whether the
  *   camera is on), on: {run(id), clip(), file(recorded), moved(before), changed(), problem(text)}}.
  * The panel covers the picture while the visitor chooses. Returns {tabs, current, panel, kind(), chosen(), is(view), target(),
- * choose(kind), put(kind, chosen), show(), close()}.
+ * choose(kind), put(kind, chosen), reject(playing), isMissing(), show(), close()}.
  */
 export function makeSource({ clips, runs, limitMb, planned, upload, first, filming, on }) {
   let kind = first ? "run" : clips.length ? "clip" : "upload";
@@ -186,6 +186,14 @@ export function makeSource({ clips, runs, limitMb, planned, upload, first, filmi
     kind: () => kind,
     chosen: () => chosen,
     is: (view) => view.source.kind === kind && (kind !== "clip" || view.source.id === chosen.clip) && (kind !== "upload" || view.source.id === chosen.upload?.path),
+    /** Whether nothing can start, because no file was uploaded. */
+    isMissing: () => kind === "upload" && !chosen.upload?.path,
+    /** Drop the chosen upload, which cannot be opened: select the one that plays, or let the visitor choose another (null). */
+    reject(playing) {
+      chosen.upload = playing;
+      show();
+      if (kind === "upload" && !playing) open(true);
+    },
     /** Show another selection without starting it; `more` replaces entries of the selection. */
     put(name, more) {
       kind = name;

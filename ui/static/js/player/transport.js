@@ -30,7 +30,7 @@ export function stateLine(view, planned = false) {
 
 /**
  * Build the controls. `kit`: {planned, press(action), pace(speed, run)}; `press` without an action means the main button.
- * Returns {time, line, progress, controls, draw(view, {kind, here})}.
+ * Returns {time, line, progress, controls, draw(view, {kind, here, missing})}; `missing`: no file was chosen.
  */
 export function makeTransport({ planned, press, pace }) {
   const line = h("p", { class: "hl-state", role: "status" }, "Ready");
@@ -62,7 +62,7 @@ export function makeTransport({ planned, press, pace }) {
     line,
     progress,
     controls,
-    draw(view, { kind, here }) {
+    draw(view, { kind, here, missing }) {
       const run = kind === "run";
       const button = mainButton(here ? view.state : "empty", !here, planned && !run);
       setText(main.lastChild, button.label);
@@ -70,7 +70,7 @@ export function makeTransport({ planned, press, pace }) {
         main.dataset.icon = button.icon;
         main.firstChild.replaceWith(icon(button.icon));
       }
-      main.disabled = Boolean(view.loading) && !(view.loading.share === null && here && view.state === "playing"); // before the first frame
+      main.disabled = missing || Boolean(view.loading) && !(view.loading.share === null && here && view.state === "playing"); // before the first frame
       stop.disabled = Boolean(view.run) || !(view.state === "playing" || view.state === "paused" || view.loading?.share === null);
       restart.disabled = !here || view.state === "empty";
       restart.hidden = planned && !run; // the main button restarts it

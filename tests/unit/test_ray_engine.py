@@ -239,7 +239,7 @@ def test_a_comparison_runs_on_one_actor_and_is_lost_with_it(engine, local, tmp_p
         until(lambda lab=lab: lab.poll(-1)["asked"] != [])
         state = lab.poll(-1)
         assert "frame" not in lab.poll(state["frames"]), "a picture that the page shows is not sent again"
-        lane = lab.live_lane(lab.live, 1)
+        lane = lab.live.lane(1)
         assert (len(lane.moments) > 1, lane.snapshot.frames_seen) == (True, state["frames"])
         lab.do({"action": "end"})
         lab.do({"action": "stop-recording"})

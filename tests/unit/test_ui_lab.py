@@ -121,7 +121,7 @@ def explored_live(lab):
     assert both.message["compared"]
     assert both.message["moment"].startswith("Quick tour, Full cache, at 0:39")
     for data, number in zip(both.figure.data, (0, 2), strict=True):
-        assert np.array_equal(np.nan_to_num(np.array(data.z)), lab.live_lane(lab.live, number).snapshot.kept)
+        assert np.array_equal(np.nan_to_num(np.array(data.z)), lab.live.lane(number).snapshot.kept)
     assert "first_run = lab.lanes[0]\nsecond_run = lab.lanes[2]" in both.message["code"]
     assert "# This comparison is live. Press Record" in both.message["code"]
     for figure in ("over-time", "attention-layers", "history"):

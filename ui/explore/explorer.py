@@ -24,7 +24,8 @@ from ui.untrusted import finite
 if TYPE_CHECKING:
     from hermes.plots import Figure
     from hermes.serving.interface import StreamControl
-    from ui.lab.lab import Lab, LiveComparison
+    from ui.lab.comparison import LiveComparison
+    from ui.lab.lab import Lab
 
 CONFIG: Final = MappingProxyType(
     {"displaylogo": False, "displayModeBar": True, "toImageButtonOptions": {"filename": "hermes-live", "scale": 2}}
@@ -244,7 +245,7 @@ def _lane_moment(lab: Lab, live: LiveComparison, number: int) -> ExploredMoment:
     """
     if number >= len(live.methods):
         raise HermesError(NO_METHOD)
-    lane = lab.live_lane(live, number)
+    lane = live.lane(number)
     if lane.snapshot is None:
         raise HermesError(NO_FRAMES_COMPARED)
     return ExploredMoment(

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -20,67 +20,24 @@ from hermes.errors import HermesError
 from hermes.trace import LabRun, Run, TraceError
 from hermes.trace.archive import TraceWriteError
 from ui.lab.choices import BUDGETS
-from ui.lab.live import LaneMoment, LiveLab
+from ui.lab.comparison import LiveComparison
+from ui.lab.live import LiveLab
 from ui.lab.replay import NO_MODEL, LabReplay
 from ui.ordering import Turns
 from ui.player import payloads
 from ui.player.clips import Clip
 from ui.runs.recordings import download_offer
-from ui.runs.runs import SPEEDS as REPLAY_SPEEDS
 from ui.runs.stream_recorder import new_file
 from ui.settings.model_choice import KEEP, ModelChoice
 from ui.settings.model_loader import ModelLoader
 from ui.untrusted import finite
 
 if TYPE_CHECKING:
-    from hermes.serving.interface import PlacedObject
     from hermes.view import StreamSettings
 
 logger = logging.getLogger(__name__)
 
 SPEEDS = {1: 1.0, 4: 4.0, 0: math.inf}
-
-
-@dataclass(frozen=True, eq=False)
-class LiveComparison:
-    """A live comparison, as the page sees it.
-
-    Attributes:
-        run: The `LiveLab`, which runs next to an engine.
-        title: Title of its clip.
-        methods: Titles of its methods.
-    """
-
-    run: PlacedObject
-    title: str
-    methods: tuple[str, ...]
-
-    @property
-    def state(self) -> str:
-        """See `LiveLab.state`; "failed" if it was lost."""
-        try:
-            state: str = self.run.call("state")
-        except HermesError:
-            return "failed"
-        return state
-
-    @property
-    def holds_slot(self) -> bool:
-        """See `LiveLab.holds_slot`; false if it was lost."""
-        try:
-            holds: bool = self.run.call("holds_slot")
-        except HermesError:
-            return False
-        return holds
-
-    def close(self, *, keep: bool) -> None:
-        """Free the memories. `keep`: its recording can still be saved."""
-        try:
-            self.run.call("close")
-        except HermesError:
-            logger.debug("a comparison could not be closed", exc_info=True)
-        if not keep:
-            self.run.discard()
 
 
 class Lab:
@@ -161,7 +118,7 @@ class Lab:
         elif action == "open":
             self._open_bundled(request)
         elif self._replay is not None:
-            _steer(self._replay, action, request)
+            self._replay.steer(action, request)
         elif self._run is not None and action == "pause":
             self._run.run.call("pause")
         elif self._run is not None and action == "resume":
@@ -312,15 +269,6 @@ class Lab:
         recorded = self._recorded
         return str(recorded["name"]) if recorded else ""
 
-    def live_lane(self, live: LiveComparison, number: int) -> LaneMoment:
-        """Return a method of the live comparison at the current moment.
-
-        Raises:
-            HermesError: The comparison was closed or lost.
-        """
-        moment: LaneMoment = live.run.call("lane", number)
-        return moment
-
     def _open_bundled(self, request: Mapping[str, Any]) -> None:
         run = self._runs.get(str(request.get("id")))
         if run is None:
@@ -409,7 +357,10 @@ class Lab:
         pin, self._pin = self._pin, None
         if pin is not None:
             message["pin"] = pin
-        saving = {"recording": _recording_state(recording), "recorded": self._recorded}
+        saving = {
+            "recording": recording.recording_state() if recording is not None else None,
+            "recorded": self._recorded,
+        }
         return {"n": next(self._numbers), "notice": self._notice, **saving, **message}
 
     def _poll_live(self, live: LiveComparison, shown: int) -> tuple[dict[str, Any], bytes | None]:
@@ -429,26 +380,3 @@ class Lab:
             self.notify(str(error))
             shown_of, last = self._last
             return (last if shown_of is live and not live.run.lost else {}), None
-
-
-def _recording_state(recording: LiveComparison | None) -> dict[str, Any] | None:
-    try:
-        state: dict[str, Any] | None = recording.run.call("recording_state") if recording is not None else None
-    except HermesError:
-        return None  # lost with its machine
-    return state
-
-
-def _steer(replay: LabReplay, action: str, request: Mapping[str, Any]) -> None:
-    """Apply an action to the recorded run."""
-    seconds, speed = request.get("seconds"), finite(request.get("speed"), -1)
-    if action == "seek" and isinstance(seconds, int | float):
-        replay.seek(finite(seconds, math.nan))
-    elif action == "pace" and speed in REPLAY_SPEEDS:
-        replay.pace(speed)
-    elif action == "pause":
-        replay.pause()
-    elif action == "resume":
-        replay.resume()
-    elif action == "restart":
-        replay.restart()

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,7 +15,8 @@ from hermes.view import LiveView
 from ui.board.evidence import judge_of
 from ui.lab.lanes import LabQuestion, LaneState, Reply, lanes_payload
 from ui.runs.replay_clock import ReplayClock
-from ui.runs.runs import lab_label, usual_speed
+from ui.runs.runs import SPEEDS, lab_label, usual_speed
+from ui.untrusted import finite
 
 NO_MODEL = "This is a recording. Run it live to ask your own questions."
 
@@ -45,6 +47,24 @@ class LabReplay(ReplayClock):
         self.run = run
         with _fitting(run):
             self._judge = judge_of(run.head.events, run.events_fps, lambda: run.head.settings.fps)
+
+    def steer(self, action: str, request: Mapping[str, Any]) -> None:
+        """Apply an action of the player bar: seek, change the speed, pause, resume or restart; ignore any other.
+
+        Raises:
+            HermesError: The requested time is not finite.
+        """
+        seconds, speed = request.get("seconds"), finite(request.get("speed"), -1)
+        if action == "seek" and isinstance(seconds, int | float):
+            self.seek(finite(seconds, math.nan))
+        elif action == "pace" and speed in SPEEDS:
+            self.pace(speed)
+        elif action == "pause":
+            self.pause()
+        elif action == "resume":
+            self.resume()
+        elif action == "restart":
+            self.restart()
 
     def poll(self, *, bundled: bool, startable: str) -> tuple[dict[str, Any], bytes | None]:
         """Return the lab's payload for the current moment, and the latest stored frame as JPEG.

@@ -130,9 +130,14 @@ def test_a_click_opens_the_frame_as_the_layer_remembers_it(streamed):
 
 def test_the_token_history_of_a_frame(streamed):
     page = streamed
-    expect(view(page, "life")).to_contain_text("Click a picture or a cell")
+    page.get_by_role("tab", name="Token history").click()
+    expect(view(page, "life")).to_contain_text(
+        re.compile(r"Frame \d+ is shown because it is .*Click a picture or a cell")
+    )
+    expect(view(page, "life")).to_contain_text(re.compile(r"Frame \d+ was seen at"))
     page.evaluate("HermesLive.boardView({ frame: 4, layer: 8, view: 'life' })")
     history = view(page, "life")
+    expect(history).not_to_contain_text("is shown because")
     expect(history).to_contain_text("Frame 5 was seen at 0:02.0 as 16 tokens in each of 10 layers.")
     expect(history).to_contain_text(re.compile(r"Layer \d+: \d+ tokens? merged into the summary token of 0:\d\d"))
     expect(history.get_by_role("img", name=re.compile("^Tokens of the frame held by each layer"))).to_be_visible()

@@ -6,6 +6,7 @@ import { changesAt, changesIn } from "../js/board/axis.js";
 import { describePicture, hasLargePictures, layoutFilm, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
 import { heldCurve } from "../js/board/evictions.js";
 import { cellValue, describeStart, rowHeight, tableLayers } from "../js/board/layers.js";
+import { defaultFrame, historyHint } from "../js/board/default_frame.js";
 import { evidenceSpans } from "../js/board/axis.js";
 import { noteOfCell } from "../js/board/descriptions.js";
 import { describeHistory, describeMerges, heldSteps, patchScore, readHistory, scoreText, tableHistory, topScore } from "../js/board/token_history.js";
@@ -308,4 +309,22 @@ test("changes of the settings are found on the time axis", () => {
   assert.deepEqual(changesAt(state, scale, 36), ["Changed here: budget 512 → 256"]);
   assert.deepEqual(changesAt(state, scale, 44).length, 2);
   assert.deepEqual(changesAt(state, scale, 90), []);
+});
+
+test("the token history shows a useful frame until one is opened, and says why", () => {
+  const meta = { layers: 2, columns: 4, bin: 1, tokens_per_frame: 2, tiers: [0, 2], groups: [0, 2], grid: [1, 2] };
+  const state = { ...emptyState(), meta, frames: 4, kept: Uint8Array.from([2, 2, 2, 2, 2, 2, 2, 2]), times: Float32Array.from([0, 1, 2, 3]) };
+  assert.equal(defaultFrame(emptyState()), null);
+  assert.equal(defaultFrame(state), null);
+  const evicted = (...kept) => ({ ...state, kept: Uint8Array.from(kept) });
+  assert.equal(defaultFrame(evicted(2, 1, 1, 2, 2, 2, 2, 2)).frame, 2);
+  const gone = defaultFrame(evicted(2, 0, 1, 2, 0, 2, 2, 2));
+  assert.equal(gone.frame, 1);
+  const answer = { fate: { moments: [{ frames: null }, { frames: [3, 9] }] } };
+  const evidence = defaultFrame({ ...evicted(2, 0, 1, 2, 0, 2, 2, 2), answer });
+  assert.equal(evidence.frame, 3);
+  assert.match(historyHint(null), /^Click a picture/);
+  assert.match(historyHint(gone), /^Frame 2 is shown because it is the newest frame that a layer has evicted\. Click a picture/);
+  assert.match(historyHint({ ...evidence, layer: 1 }), /^Frame 4 is shown because it is part of the evidence of the last answer\./);
+  assert.equal(historyHint({ frame: 3, why: "" }), "");
 });

@@ -3,6 +3,7 @@
 // overlay canvas, so that hovering does not repaint the figure.
 import { apply, axisFrames, emptyState, seenColumns } from "./codec.js";
 import { makeAnswers } from "./answers.js";
+import { defaultFrame } from "./default_frame.js";
 import { buildBoard } from "./elements.js";
 import { makeRequests } from "./requests.js";
 import { connectExports } from "./exports.js";
@@ -106,12 +107,14 @@ export function mountBoard(element, beside, bus, send, served = true) {
     schedule();
   }
 
-  /** Open a frame as a layer holds it. */
-  function open(frame, layer, patch = null) {
+  let closedFrame = false; // the visitor closed the opened frame: none is opened until the tab is selected again
+
+  /** Open a frame as a layer holds it. `why`: the reason if the visitor did not choose it. */
+  function open(frame, layer, patch = null, why = "") {
     const { state } = view;
     if (!state.frames) return;
     view.selected = {
-      frame: Math.max(0, Math.min(state.frames - 1, frame)), patch,
+      frame: Math.max(0, Math.min(state.frames - 1, frame)), patch, why,
       layer: Math.max(0, Math.min(state.meta.layers - 1, layer ?? view.selected?.layer ?? state.meta.layers - 1)),
     };
     requests.opened();
@@ -120,8 +123,20 @@ export function mountBoard(element, beside, bus, send, served = true) {
   }
 
   function pickLayer(layer) {
-    if (view.selected) open(view.selected.frame, layer, view.selected.patch);
+    if (view.selected) open(view.selected.frame, layer, view.selected.patch, view.selected.why);
   }
+
+  /** Open a useful frame in the tab "Token history" unless the visitor has opened one. Saved pages contain only some frames. */
+  function openDefault() {
+    if (!served || bus.last("tab") !== "history" || closedFrame || (view.selected && !view.selected.why)) return;
+    const found = defaultFrame(view.state);
+    if (found && found.frame !== view.selected?.frame) open(found.frame, null, null, found.why);
+  }
+
+  bus.on("tab", () => {
+    closedFrame = false;
+    openDefault();
+  });
 
   function setWindow(next) {
     view.window = next;
@@ -178,6 +193,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
   panel.before.addEventListener("click", () => open(view.selected.frame - 1));
   panel.after.addEventListener("click", () => open(view.selected.frame + 1));
   panel.close.addEventListener("click", () => {
+    closedFrame = true;
     requests.closed();
     repaint();
     ui.layers.figure.input.focus({ preventScroll: true });
@@ -221,6 +237,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     showWord(null);
     showAnswer();
     view.window = wholeWindow(1);
+    closedFrame = false;
     requests.closed();
     setText(ui.caption, "No frames yet.");
     repaint();
@@ -264,6 +281,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
       updateText();
       if (DRAWN.some((part) => message[part] !== undefined)) repaint();
       if (message.columns) requests.memoryChanged();
+      if (!view.selected || message.answer !== undefined) openDefault();
       tables.refresh();
       if (pendingRequest && view.state.frames) {
         const request = pendingRequest;
@@ -280,6 +298,6 @@ export function mountBoard(element, beside, bus, send, served = true) {
     },
     detail: requests.receive,
     show,
-    layer: () => view.selected?.layer ?? null,
+    layer: () => (view.selected && !view.selected.why ? view.selected.layer : null),
   };
 }

@@ -242,7 +242,7 @@ function makeRetention() {
 function makeHistory() {
   const summary = h("ul", { class: "hl-sentences" });
   const merges = h("ul", { class: "hl-sentences" });
-  const empty = h("p", { class: "hl-figure-empty is-flat" }, "Click a picture or a cell of the heatmap above to see what happened to that frame’s tokens.");
+  const empty = h("p", { class: "hl-figure-empty is-flat" });
   const figure = makeFigure("life", {
     title: "Token history of one frame", label: "Tokens of the frame held by each layer over stream time, and their importance",
     text: "Top: one ribbon per layer, as thick as the share of the frame’s tokens that it holds; ▼ marks tokens merged into a summary token. Bottom: the importance of these tokens in the selected layer at each eviction. Tokens below the mark (—) are evicted (✕).",

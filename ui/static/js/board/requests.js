@@ -1,5 +1,6 @@
 // Details that the board requests on demand: the patches and the token history of the opened frame, and the attention heads of
 // one layer for the last answer.
+import { historyHint } from "./default_frame.js";
 import { makeDetails } from "./details.js";
 import { clock, count } from "../shared/format.js";
 import { h, setText } from "../shared/dom.js";
@@ -64,6 +65,12 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     repaint(["life"]);
   }
 
+  function updateHint() {
+    const hint = historyHint(view.selected);
+    setText(ui.history.empty, hint);
+    ui.history.empty.hidden = !hint;
+  }
+
   function updatePanel() {
     const { frame, selected, state } = view;
     const tier = panel.layer.selectedOptions[0]?.textContent ?? "";
@@ -92,6 +99,8 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     layerOfHeads = ui.answer.rows.value === "" ? null : Number(ui.answer.rows.value);
     fetchHeads();
   });
+
+  updateHint();
 
   const words = new Map(); // replies for the words of answers
 
@@ -122,7 +131,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
         view.tokenHistory = null;
       }
       panel.node.hidden = false;
-      ui.history.empty.hidden = true;
+      updateHint();
       panel.layer.value = String(selected.layer);
       panel.before.disabled = selected.frame <= 0;
       panel.after.disabled = selected.frame >= view.state.frames - 1;
@@ -135,7 +144,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     closed() {
       view.selected = view.frame = view.frameImage = view.tokenHistory = view.heads = null;
       panel.node.hidden = true;
-      ui.history.empty.hidden = false;
+      updateHint();
       ui.history.summary.replaceChildren();
       ui.history.merges.replaceChildren();
     },

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from hermes.backbones.base import Backbone
 from hermes.bench.machine import rss_bytes
 from hermes.errors import HermesError
-from hermes.policies.base import ContextFullError
+from hermes.policies.limits import ContextFullError
 from hermes.session.stream_session import StreamSession
 
 QUESTION: Final = "What was the first card?"

@@ -12,7 +12,7 @@ import numpy as np
 from hermes.backbones.base import Backbone
 from hermes.benchmarks.prompts import ANSWER_PREFIX, CHOICE_TOKENS, OPEN_TOKENS, REPETITION_PENALTY
 from hermes.memory.encoded import Frames
-from hermes.policies.base import PUBLISHED_CHUNK
+from hermes.policies.limits import PUBLISHED_CHUNK
 from hermes.session.stream_session import StreamSession
 
 

@@ -18,7 +18,7 @@ from hermes.benchmarks.responder import Responder
 from hermes.benchmarks.results import Json, Key, ResultsFile
 from hermes.errors import HermesError
 from hermes.memory.encoded import Frames
-from hermes.policies.base import PUBLISHED_CHUNK
+from hermes.policies.limits import PUBLISHED_CHUNK
 
 MOST_RATE: Final = 60.0
 """Highest sampling rate, in frames per second."""

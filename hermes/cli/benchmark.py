@@ -137,7 +137,7 @@ def _settings(args: argparse.Namespace, model: Any, benchmark: str, annotations:
     """Return the settings that all records of a run share, without those of the policy."""
     from hermes.backbones.sources import revision  # noqa: PLC0415
     from hermes.benchmarks.results import FORMAT  # noqa: PLC0415
-    from hermes.policies.base import PUBLISHED_CHUNK  # noqa: PLC0415
+    from hermes.policies.limits import PUBLISHED_CHUNK  # noqa: PLC0415
     from hermes.policies.presets import PRESETS  # noqa: PLC0415
 
     return {

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 
 from hermes.backbones.base import Backbone
-from hermes.policies.base import PUBLISHED_CHUNK
+from hermes.policies.limits import PUBLISHED_CHUNK
 from hermes.session.stream_session import StreamSession
 from hermes.text import normal_words
 from hermes.worlds.questions import MOST, Question, is_correct

@@ -7,8 +7,8 @@ from typing import Any
 
 from hermes.lab.plan import Cell, LabError
 from hermes.lab.statistics import holm
-from hermes.policies.base import PUBLISHED_CHUNK
 from hermes.policies.fidelity import GROUPS
+from hermes.policies.limits import PUBLISHED_CHUNK
 
 Row = dict[str, Any]
 

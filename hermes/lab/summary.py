@@ -15,8 +15,8 @@ from hermes.eval.scoring import AGES, ScoredReply, guess_level, is_near
 from hermes.lab.expectations import expectations
 from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.statistics import bootstrap_weights, difference_interval, holm, mcnemar_exact, mean_interval
-from hermes.policies.base import PUBLISHED_CHUNK
 from hermes.policies.fidelity import GROUPS
+from hermes.policies.limits import PUBLISHED_CHUNK
 from hermes.worlds.questions import Question, is_correct
 
 Records = Mapping[tuple[int, Cell], dict[str, Any]]

@@ -6,7 +6,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hermes.policies.base import BudgetError, ContextFullError, Outcome, Policy, Step
+    from hermes.policies.base import Policy
+    from hermes.policies.limits import BudgetError, ContextFullError
     from hermes.policies.registry import (
         POLICIES,
         SHARED_SETTINGS,
@@ -19,13 +20,14 @@ if TYPE_CHECKING:
         unregister_policy,
     )
     from hermes.policies.settings import Setting, SettingError, setting_of
+    from hermes.policies.step import Outcome, Step
 
 _HOME = {
-    "BudgetError": "hermes.policies.base",
-    "ContextFullError": "hermes.policies.base",
-    "Outcome": "hermes.policies.base",
+    "BudgetError": "hermes.policies.limits",
+    "ContextFullError": "hermes.policies.limits",
+    "Outcome": "hermes.policies.step",
     "Policy": "hermes.policies.base",
-    "Step": "hermes.policies.base",
+    "Step": "hermes.policies.step",
     "POLICIES": "hermes.policies.registry",
     "PolicyError": "hermes.policies.registry",
     "SHARED_SETTINGS": "hermes.policies.registry",

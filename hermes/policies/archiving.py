@@ -8,52 +8,10 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Backbone
 from hermes.memory.archive import Archive
 from hermes.memory.cache import LayerMemory
-from hermes.memory.chunk import Chunk
-from hermes.policies.base import BudgetError, Recall, Step, largest_budget
 from hermes.policies.ops.retrieval import recall_by_layer, similarity
-from hermes.policies.settings import Setting
-
-ARCHIVE_MEMORY = Setting(
-    "archive_memory",
-    "Archive in memory",
-    "Megabytes of the archive kept in host memory. The rest goes to disk until the stream is closed.",
-    "number",
-    1024,
-    low=1,
-    high=1_000_000,
-    step=1,
-    source="ours",
-)
-WINDOW = Setting(
-    "window",
-    "Local window",
-    "Tokens that the cache holds, and that new frames see while they are encoded. 0: as many as the budget. The publication "
-    "uses 15,000 tokens, whatever a question reads.",
-    "number",
-    0,
-    low=0,
-    high=1_000_000,
-    step=1,
-    source="ours",
-)
-NEEDS = "an archive of every frame outside the cache, in host memory and on disk"
-
-
-def check_window(backbone: Backbone, window: int) -> None:
-    """Check a local window.
-
-    Raises:
-        BudgetError: The window is not 0, and smaller than one frame or larger than the model's positions allow.
-    """
-    least, most = backbone.tokens_per_frame, largest_budget(backbone)
-    if window and not least <= window <= most:
-        raise BudgetError(
-            f"A local window of {window} tokens is not possible: this model needs at least one frame ({least} tokens) and "
-            f"has room for at most {most}. 0 makes the window as large as the budget."
-        )
+from hermes.policies.step import Recall, Step
 
 
 def archive_chunk(step: Step, megabytes: float) -> None:
@@ -64,19 +22,6 @@ def archive_chunk(step: Step, megabytes: float) -> None:
     for index, layer in enumerate(step.cache.layers):
         newest = torch.arange(layer.length - step.chunk.tokens, layer.length, device=layer.keys.device)
         archive.append(index, layer, newest, step.backbone.rotary)
-
-
-def local_window(step: Step, chunk: Chunk, window: int) -> list[Tensor | None] | None:
-    """Return masks that let every token see the prompt and the `window` tokens before it; None if that is everything."""
-    if max(step.video_tokens()) + chunk.tokens <= window:
-        return None
-    masks: dict[int, Tensor] = {}
-    for layer in step.cache.layers:
-        if layer.length not in masks:
-            key = torch.arange(layer.length + chunk.tokens, device=step.backbone.device)
-            query = key[layer.length :, None]
-            masks[layer.length] = (key <= query) & ((key < step.prompt_len) | (key > query - window))
-    return [masks[layer.length] for layer in step.cache.layers]
 
 
 def prompt_of(step: Step, index: int) -> LayerMemory:

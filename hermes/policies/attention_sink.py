@@ -6,8 +6,10 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from hermes.memory.positions import Reindexing
-from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import BASELINE
 from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 
 
 @dataclass

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import torch
@@ -16,138 +16,18 @@ from torch import Tensor
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.memory.cache import LayerMemory, MemoryCache, evict, reindex
+from hermes.memory.cache import LayerMemory, evict, reindex
 from hermes.memory.chunk import Chunk
 from hermes.memory.encoded import Layout
 from hermes.memory.guidance_prompts import prompts_of_tiers
-from hermes.memory.positions import RESERVE, Reindexing, must_compact
-from hermes.memory.scores import Scores, read_scores
-from hermes.memory.stream_state import StateField, StreamState
+from hermes.memory.positions import Reindexing, must_compact
+from hermes.memory.scores import read_scores
+from hermes.memory.stream_state import StateField
 from hermes.memory.tiers import FamilyConstants
-from hermes.memory.watched_attention import AttentionRecorder
-from hermes.policies.fidelity import Fidelity, fidelity_of_kind
+from hermes.policies.fidelity import CUSTOM, KINDS, Fidelity, fidelity_of_kind
+from hermes.policies.limits import DEFAULT_BUDGET, ContextFullError, check_budget, check_frame, few_frames_note, reserve
 from hermes.policies.settings import Setting, Value
-
-DEFAULT_BUDGET = 4000
-"""Video tokens per layer in the publication (also 6,000)."""
-PUBLISHED_CHUNK = 16
-"""Frames per chunk in the publication."""
-FEW_FRAMES = 4
-"""A budget of fewer frames is reported."""
-BASELINE = "baseline"
-UPPER_BOUND = "upper bound, not a streaming method"
-TRAINING_FREE = "re-implemented, no training"
-UNTRAINED = "trained in the paper; shown untrained"
-SURROGATE = "approximation, not the original"
-CUSTOM = "custom policy"
-KINDS = {
-    BASELINE: "baseline",
-    UPPER_BOUND: "upper bound",
-    TRAINING_FREE: "re-implemented",
-    UNTRAINED: "untrained",
-    SURROGATE: "surrogate",
-    CUSTOM: "custom",
-}
-"""Short forms of the badges, for menus."""
-
-
-class BudgetError(HermesError):
-    """The budget is too small or too large for the model."""
-
-
-class ContextFullError(HermesError):
-    """The policy keeps more tokens than the model has positions."""
-
-
-@dataclass(frozen=True)
-class Step:
-    """Input of a policy at one step of a stream.
-
-    Attributes:
-        backbone: The model.
-        cache: The memory, modified in place.
-        measure_guidance: Measures the attention of the guidance prompts on the video tokens. Arguments: whether each layer
-            is needed, the guidance mode and, optionally, the tier whose prompt each layer uses.
-        state: State of the policy for this stream besides the cache.
-        grid: Rows and columns of a frame's tokens.
-        chunk: The chunk that was encoded, as the decoder read it; None if there is no new chunk.
-        attention: Recorded attention of the rows from `Policy.watched_rows`; None if there are none.
-        question: Token ids of the question alone, without the chat template [tokens]; None outside `Policy.before_answer`.
-    """
-
-    backbone: Backbone
-    cache: MemoryCache
-    measure_guidance: Callable[..., list[Tensor | None]]
-    state: StreamState = field(default_factory=StreamState)
-    grid: tuple[int, int] = (0, 0)
-    chunk: Chunk | None = None
-    attention: AttentionRecorder | None = None
-    question: Tensor | None = None
-
-    @property
-    def patches(self) -> int:
-        """Number of tokens per frame."""
-        return self.grid[0] * self.grid[1]
-
-    @property
-    def prompt_len(self) -> int:
-        """Number of prompt tokens at the start of every layer."""
-        return self.cache.prompt_len
-
-    def chunk_frames(self) -> Tensor:
-        """Frame numbers of the current chunk, ascending, int64 [frames]."""
-        frame = torch.zeros(0, dtype=torch.long) if self.chunk is None else self.chunk.frame.long()
-        return torch.unique(frame[frame >= 0])
-
-    def video_tokens(self) -> list[int]:
-        """Number of video tokens in each layer, `N_l`."""
-        return [layer.length - self.prompt_len for layer in self.cache.layers]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Result of an eviction.
-
-    Attributes:
-        evicted: Number of tokens that each layer evicted [layers].
-        merged: Number of those that were merged into a summary token [layers].
-        reindexed: Whether each layer's positions were compacted [layers].
-        scores: Scores of all tokens before the eviction; None if nothing was evicted.
-    """
-
-    evicted: tuple[int, ...]
-    merged: tuple[int, ...]
-    reindexed: tuple[bool, ...]
-    scores: Scores | None = None
-
-
-@dataclass(frozen=True)
-class Recall:
-    """A separate memory for answering one question.
-
-    Attributes:
-        memory: A new cache: prompt first, at consecutive positions, without the question.
-        moved_bytes: Bytes of keys, values or features fetched from outside the cache.
-    """
-
-    memory: MemoryCache
-    moved_bytes: int = 0
-
-
-@dataclass(frozen=True)
-class AnswerSettings:
-    """How questions are put to the model and how answers are decoded.
-
-    Attributes:
-        released_chat: Whether a stream starts with the system prompt of the released code, and questions follow its format.
-            Models without one keep their chat template.
-        prefix: Text with which the answer to a multiple-choice question starts; it is not part of the answer.
-        repetition_penalty: Divides positive and multiplies negative logits of tokens that the answer contains; 1 is off.
-    """
-
-    released_chat: bool = False
-    prefix: str = ""
-    repetition_penalty: float = 1.0
+from hermes.policies.step import AnswerSettings, Outcome, Recall, Step
 
 
 @dataclass
@@ -264,18 +144,8 @@ class Policy(ABC):
             )
         if self.reindexing not in ("lazy", "eager"):
             raise HermesError(f"Re-indexing must be lazy or eager, not “{self.reindexing}”.")
-        if not self.has_budget:
-            return
-        least, most = backbone.tokens_per_frame, largest_budget(backbone)
-        if self.budget < least:
-            raise BudgetError(
-                f"A budget of {self.budget} is too small: a layer must hold at least one frame ({least} tokens)."
-            )
-        if self.budget > most:
-            raise BudgetError(
-                f"A budget of {self.budget} is too large: this model was trained on {backbone.max_positions} positions, "
-                f"which leave room for at most {most} video tokens besides a chunk and a question."
-            )
+        if self.has_budget:
+            check_budget(self.budget, backbone)
 
     def check_layout(self, layout: Layout) -> None:
         """Check the budget against the frames of a stream, once their size is known.
@@ -283,22 +153,12 @@ class Policy(ABC):
         Raises:
             BudgetError: The budget is smaller than one frame.
         """
-        tokens = layout.grid[0] * layout.grid[1]
-        if self.has_budget and self.budget < tokens:
-            raise BudgetError(
-                f"A budget of {self.budget:,} is too small for these frames: one of {layout.pixels[0]} x "
-                f"{layout.pixels[1]} pixels takes {tokens:,} tokens. Choose a larger budget or smaller frames (max_pixels)."
-            )
+        if self.has_budget:
+            check_frame(self.budget, layout)
 
     def note_on(self, layout: Layout) -> str:
         """Return a warning if the budget holds fewer than `FEW_FRAMES` frames of a stream, as a sentence; else ""."""
-        tokens = layout.grid[0] * layout.grid[1]
-        if not self.has_budget or self.budget >= FEW_FRAMES * tokens:
-            return ""
-        return (
-            f"The budget of {self.budget:,} tokens holds only {self.budget / tokens:.1f} frames of {layout.pixels[0]} x "
-            f"{layout.pixels[1]} pixels, which take {tokens:,} tokens each. Choose a larger budget or smaller frames."
-        )
+        return few_frames_note(self.budget, layout) if self.has_budget else ""
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:  # noqa: ARG002 - for policies that reduce
         """Reduce a chunk before the decoder reads it: drop or merge tokens, insert pseudo-tokens."""
@@ -444,13 +304,3 @@ class Policy(ABC):
 
 def _last_position(step: Step) -> int:
     return int(step.cache.next_positions().max())
-
-
-def largest_budget(backbone: Backbone) -> int:
-    """Return the largest budget that leaves room for a chunk and a question in the model's range."""
-    return backbone.max_positions - reserve(backbone) - PUBLISHED_CHUNK * backbone.tokens_per_frame
-
-
-def reserve(backbone: Backbone) -> int:
-    """Return the positions reserved for a question and its answer: 1,024, or a quarter of the range if that is less."""
-    return min(RESERVE, backbone.max_positions // 4)

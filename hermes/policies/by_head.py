@@ -8,8 +8,8 @@ from torch import Tensor
 from hermes.memory.cache import IMPORTANCE, PATCH, LayerMemory
 from hermes.memory.heads import HeadTable
 from hermes.memory.importance import normalise
-from hermes.policies.base import Step
 from hermes.policies.ops.attention_scores import by_kv_head
+from hermes.policies.step import Step
 
 
 def split(layer: LayerMemory) -> HeadTable:

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from hermes.memory.chunk import Chunk
 from hermes.memory.stream_state import StateField
-from hermes.policies.base import Step
 from hermes.policies.ops.features import pooled_patches
 from hermes.policies.ops.merging import frame_times, grouped, merged, tokens_of_last_frame
+from hermes.policies.step import Step
 
 OPEN_GROUP: Mapping[str, StateField] = {
     "open.sum": StateField(("streams", "patches", "hidden"), "float", -1e9, 1e9),

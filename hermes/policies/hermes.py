@@ -15,9 +15,11 @@ from hermes.memory.guidance import GuidanceMode
 from hermes.memory.guidance_prompts import RELEASED_GLOBAL, RELEASED_LOCAL, Wording, prompts_of_tiers
 from hermes.memory.importance import importance, recency, retain, smooth
 from hermes.memory.tiers import LONG_TERM, FamilyConstants, LayerConstants, TierRule, layer_constants
-from hermes.policies.base import AnswerSettings, Outcome, Policy, Step, reserve
+from hermes.policies.base import Policy
 from hermes.policies.hermes_settings import CONSTANT_NAMES, SETTINGS, settings_with, with_changes
+from hermes.policies.limits import reserve
 from hermes.policies.settings import Setting
+from hermes.policies.step import AnswerSettings, Outcome, Step
 
 
 @dataclass

@@ -10,10 +10,10 @@ from torch import Tensor
 from hermes.memory.cache import FRAME
 from hermes.memory.importance import protect_newest
 from hermes.memory.tiers import FamilyConstants
-from hermes.policies.base import Step
 from hermes.policies.hermes import Hermes
 from hermes.policies.hermes_settings import SETTINGS
 from hermes.policies.settings import Setting
+from hermes.policies.step import Step
 
 DEEP_END: Final = 0.3
 """α at the deep end of the working tier; the paper uses 0.1 and 0.15."""

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor
 
 from hermes.memory.cache import FRAME, LayerMemory
-from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Step
+from hermes.policies.base import Policy
 from hermes.policies.by_head import note, patches_of, split
+from hermes.policies.fidelity import TRAINING_FREE
 from hermes.policies.ops.attention_scores import mean_direction, temporal_redundancy, two_rules, value_norm
 from hermes.policies.settings import OUR_REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 
 PARTS = 24
 """Frames that the released code keeps of 32; the shares are counted in these parts."""

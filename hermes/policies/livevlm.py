@@ -17,10 +17,12 @@ from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, LayerMemory
 from hermes.memory.chunk import Chunk
 from hermes.memory.importance import normalise
 from hermes.policies.archiving import own_tokens
-from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import TRAINING_FREE
 from hermes.policies.ops.buckets import bucket_of, bucketed, page_scores
 from hermes.policies.ops.retrieval import recall_by_layer
 from hermes.policies.settings import OUR_REINDEXING, Setting
+from hermes.policies.step import Outcome, Recall, Step
 
 
 @dataclass

@@ -16,11 +16,12 @@ from torch import Tensor
 from hermes.memory.cache import FRAME, IMPORTANCE, Provenance
 from hermes.memory.chunk import Chunk
 from hermes.memory.stream_state import StateField
-from hermes.policies.archiving import WINDOW, local_window
-from hermes.policies.base import TRAINING_FREE, Step
+from hermes.policies.fidelity import TRAINING_FREE
 from hermes.policies.ops.features import novelty_rank, patch_similarity
 from hermes.policies.rekv import ReKV
 from hermes.policies.settings import Setting
+from hermes.policies.step import Step
+from hermes.policies.windowed_archive import WINDOW, local_window
 
 
 @dataclass

@@ -15,10 +15,12 @@ from torch import Tensor
 
 from hermes.memory.chunk import Chunk
 from hermes.memory.stream_state import StateField
-from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import UNTRAINED
 from hermes.policies.grouping import OPEN_GROUP, open_groups
 from hermes.policies.ops.features import before, momentum
 from hermes.policies.settings import OUR_REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 
 REMEMBERED = 256
 """Number of boundary scores in the running quantile."""

@@ -10,8 +10,9 @@ from torch import Tensor
 
 from hermes.memory.cache import FRAME, IMPORTANCE, PATCH
 from hermes.memory.importance import retain
-from hermes.policies.base import Outcome, Policy, Step
+from hermes.policies.base import Policy
 from hermes.policies.settings import OUR_REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 
 ONCE, ANEW = "once a token", "at every eviction"
 

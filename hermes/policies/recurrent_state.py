@@ -14,9 +14,12 @@ from torch import Tensor
 
 from hermes.memory.cache import FIRST, KIND, MASS, PATCH, SECONDS, LayerMemory, Provenance, reindex
 from hermes.memory.positions import rotate
-from hermes.policies.base import SURROGATE, BudgetError, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import SURROGATE
+from hermes.policies.limits import BudgetError
 from hermes.policies.ops.slots import blended, slot_weights
 from hermes.policies.settings import Setting
+from hermes.policies.step import Outcome, Step
 from hermes.snapshot import SUMMARY
 
 

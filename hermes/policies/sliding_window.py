@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from hermes.policies.base import Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.step import Outcome, Step
 
 
 @dataclass

@@ -13,10 +13,12 @@ import torch
 from torch import Tensor
 
 from hermes.memory.chunk import Chunk
-from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.base import Policy
 from hermes.policies.by_head import chunk_attention, note
+from hermes.policies.fidelity import BASELINE
 from hermes.policies.ops.attention_scores import heavy_and_recent, pooled
 from hermes.policies.settings import OUR_REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 
 POOLING = Setting(
     "pooling",

@@ -14,11 +14,13 @@ import torch
 from torch import Tensor
 
 from hermes.memory.cache import LayerMemory
-from hermes.policies.base import UPPER_BOUND, Outcome, Policy, Recall, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import UPPER_BOUND
 from hermes.policies.ops.attention_scores import by_kv_head, pooled
 from hermes.policies.ops.probe import probe_heads
 from hermes.policies.settings import Setting
 from hermes.policies.snapkv import POOLING
+from hermes.policies.step import Outcome, Recall, Step
 
 
 @dataclass

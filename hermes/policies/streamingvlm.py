@@ -15,8 +15,10 @@ from torch import Tensor
 
 from hermes.memory.cache import KIND, SECONDS
 from hermes.memory.positions import Reindexing
-from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import UNTRAINED
 from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 from hermes.snapshot import TEXT
 
 

@@ -8,41 +8,30 @@ prompt; long segments are split by the window.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Backbone
 from hermes.memory.cache import FRAME, KIND, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
-from hermes.memory.positions import Reindexing
 from hermes.memory.stream_state import StateField
-from hermes.policies.archiving import (
-    ARCHIVE_MEMORY,
-    WINDOW,
-    block_counts,
-    block_shares,
-    check_window,
-    frames_within,
-    local_window,
-    own_tokens,
-    prompt_of,
-)
-from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Recall, Step
+from hermes.policies.archiving import block_counts, block_shares, frames_within, own_tokens, prompt_of
+from hermes.policies.fidelity import TRAINING_FREE
 from hermes.policies.ops.features import frame_similarity
 from hermes.policies.ops.merging import frame_times
 from hermes.policies.ops.probe import probe_queries
 from hermes.policies.ops.retrieval import best_blocks, group_queries, recall_by_layer
 from hermes.policies.ops.segments import ended_segments, segment_ends
-from hermes.policies.rekv import FRAMES_READ
-from hermes.policies.settings import REINDEXING, Setting
+from hermes.policies.settings import Setting
+from hermes.policies.step import Outcome, Recall, Step
+from hermes.policies.windowed_archive import WindowedArchive
 from hermes.snapshot import SUMMARY
 
 
 @dataclass
-class StreamKV(Policy):
+class StreamKV(WindowedArchive):
     """Keeps a local window; archives a part of each completed segment, from which a question retrieves frames.
 
     Attributes:
@@ -50,9 +39,6 @@ class StreamKV(Policy):
         least: Minimum number of frames per segment.
         most: Maximum number of frames per segment.
         kept_share: Share of a segment's frames that are archived.
-        frames_read: Frames that a question reads, mean over layers.
-        window: Tokens that the cache holds; 0: the budget. The budget limits what a question reads.
-        archive_memory: Megabytes of the archive in host memory.
     """
 
     name: ClassVar[str] = "streamkv"
@@ -105,30 +91,13 @@ class StreamKV(Policy):
             step=0.05,
             source="released code",
         ),
-        WINDOW,
-        FRAMES_READ,
-        ARCHIVE_MEMORY,
-        replace(REINDEXING, default="eager", source="released code"),
+        *WindowedArchive.settings,
     )
 
     alike: float = 0.99
     least: int = 4
     most: int = 64
     kept_share: float = 0.6
-    window: int = 0
-    frames_read: int = 64
-    archive_memory: int = 1024
-    reindexing: Reindexing = "eager"
-
-    @property
-    def held_limit(self) -> int:
-        """The local window."""
-        return self.window or self.budget
-
-    def check(self, backbone: Backbone) -> None:
-        """Check the window, too."""
-        super().check(backbone)
-        check_window(backbone, self.window)
 
     def on_frames(self, step: Step, chunk: Chunk) -> Chunk:
         """Insert the mean frame of each segment that ends in this chunk after its last frame."""
@@ -160,10 +129,6 @@ class StreamKV(Policy):
         at = seconds[(last - number[0]).clamp(min=0)]
         provenance = pseudo_tokens(SUMMARY, last, first, mass, at)
         return chunk.inserted(after.repeat_interleave(patches), torch.cat(summaries), provenance)
-
-    def encode_view(self, step: Step, chunk: Chunk) -> Sequence[Tensor | None] | None:
-        """Let tokens see the prompt and the local window."""
-        return local_window(step, chunk, self.held_limit)
 
     def after_encode(self, step: Step) -> Outcome | None:
         """Archive the selected frames and the mean frame of each completed segment; retain the window."""

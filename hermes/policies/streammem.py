@@ -17,12 +17,14 @@ from hermes.memory.chunk import Chunk, pseudo_tokens, vision_of
 from hermes.memory.importance import normalise, retain
 from hermes.memory.positions import rotate
 from hermes.memory.scores import read_scores
-from hermes.policies.base import TRAINING_FREE, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import TRAINING_FREE
 from hermes.policies.ops.features import sequence_similarity
 from hermes.policies.ops.merging import frame_times, grouped, merged
 from hermes.policies.ops.probe import probe_attention
 from hermes.policies.ops.prototypes import Prototypes, prototypes
 from hermes.policies.settings import Setting
+from hermes.policies.step import Outcome, Step
 from hermes.snapshot import SUMMARY
 
 

@@ -10,9 +10,11 @@ import torch
 
 from hermes.memory.chunk import Chunk
 from hermes.memory.stream_state import StateField
-from hermes.policies.base import BASELINE, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import BASELINE
 from hermes.policies.ops.features import patch_similarity
 from hermes.policies.settings import OUR_REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 
 
 @dataclass

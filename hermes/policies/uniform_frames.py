@@ -11,8 +11,10 @@ from torch import Tensor
 
 from hermes.memory.chunk import Chunk
 from hermes.memory.stream_state import StateField
-from hermes.policies.base import BASELINE, Outcome, Policy, Recall, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import BASELINE
 from hermes.policies.ops.frame_store import STORE_FIELDS, FrameStore, spread
+from hermes.policies.step import Outcome, Recall, Step
 
 STORED = 4
 """Frames stored for each frame read, so that the frames read are evenly spaced for any length of the stream."""

@@ -19,11 +19,13 @@ from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.encoded import Encoded
 from hermes.memory.positions import compact
 from hermes.memory.stream_state import StateField
-from hermes.policies.base import UNTRAINED, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import UNTRAINED
 from hermes.policies.ops.features import frame_similarity
 from hermes.policies.ops.frame_store import STORE_FIELDS, FrameStore, spread
 from hermes.policies.ops.scenes import attended, evenly, is_cut, left_depth
 from hermes.policies.settings import Setting
+from hermes.policies.step import Outcome, Step
 from hermes.snapshot import SUMMARY
 
 REMEMBERED = 512

@@ -18,10 +18,13 @@ from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.importance import normalise
 from hermes.memory.positions import Reindexing
 from hermes.memory.stream_state import StateField
-from hermes.policies.base import UNTRAINED, BudgetError, Outcome, Policy, Step
+from hermes.policies.base import Policy
+from hermes.policies.fidelity import UNTRAINED
+from hermes.policies.limits import BudgetError
 from hermes.policies.ops.features import pair_to_drop
 from hermes.policies.ops.merging import frame_times
 from hermes.policies.settings import OUR_REINDEXING, Setting
+from hermes.policies.step import Outcome, Step
 from hermes.snapshot import SUMMARY
 
 

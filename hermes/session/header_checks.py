@@ -15,7 +15,7 @@ from hermes.files.limits import LARGEST_NUMBER, SESSION_LIMITS
 from hermes.memory.encoded import Layout
 from hermes.memory.tiers import FamilyConstants, Ramp
 from hermes.policies import Policy, make_policy, policy_of
-from hermes.policies.base import reserve
+from hermes.policies.limits import reserve
 from hermes.session.record import SessionStats
 from hermes.session.session_file import SessionFile
 

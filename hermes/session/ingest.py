@@ -19,7 +19,8 @@ from hermes.memory.encoded import Frames, Layout
 from hermes.memory.guidance import GuidanceMode, measure
 from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies import Step
-from hermes.policies.base import Outcome, reserve
+from hermes.policies.limits import reserve
+from hermes.policies.step import Outcome
 from hermes.session.inputs import checked
 from hermes.snapshot import PROMPT, Eviction
 

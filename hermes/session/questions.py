@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Final
 
 from hermes.errors import HermesError
 from hermes.memory.guidance_prompts import options_of
-from hermes.policies.base import Recall, reserve
+from hermes.policies.limits import reserve
+from hermes.policies.step import Recall
 from hermes.session.answer import Answer
 from hermes.session.ingest import opened_cache, step_of, with_pending
 

@@ -17,7 +17,7 @@ from hermes.backbones.base import NOMINAL_SIZE, Backbone
 from hermes.errors import HermesError
 from hermes.memory.encoded import Encode, Frames, Layout
 from hermes.policies import SHARED_SETTINGS, Policy, make_policy, policy_of
-from hermes.policies.base import DEFAULT_BUDGET, PUBLISHED_CHUNK, largest_budget
+from hermes.policies.limits import DEFAULT_BUDGET, PUBLISHED_CHUNK, largest_budget
 from hermes.policies.presets import preset_of
 from hermes.session import ingest, questions, storage
 from hermes.session.record import SessionHistory, SessionStats

@@ -15,7 +15,7 @@ from patience import PATIENCE, until
 import hermes
 from hermes import video
 from hermes.errors import HermesError
-from hermes.policies.base import reserve
+from hermes.policies.limits import reserve
 from hermes.serving import slots
 from hermes.serving.engine import BusyError, Engine, StreamSettings
 from hermes.serving.scheduling import CONTENDED_CHUNK, Work

@@ -5,7 +5,7 @@ import { csv, csvField, fileName, figureSvg, retentionRows } from "../js/board/e
 import { changesAt, changesIn } from "../js/board/axis.js";
 import { describePicture, hasLargePictures, layoutFilm, nearestPicture, pictureShare, picturesThatFit, tableFilm } from "../js/board/film.js";
 import { heldCurve } from "../js/board/evictions.js";
-import { cellValue, describeStart, rowHeight, tableLayers } from "../js/board/layers.js";
+import { cellValue, describeLeftOut, describeStart, rowHeight, tableLayers } from "../js/board/layers.js";
 import { defaultFrame, historyHint } from "../js/board/default_frame.js";
 import { evidenceSpans } from "../js/board/axis.js";
 import { noteOfCell } from "../js/board/descriptions.js";
@@ -14,7 +14,7 @@ import { describePatch, heldPatches, movePatch, patchValues, readFrame, tableMin
 import { makeDetails, TIMEOUT_MS } from "../js/board/details.js";
 import { tableRetention } from "../js/board/retention.js";
 import { answerFrom } from "../js/page/saved_board.js";
-import { survival } from "../js/board/survival.js";
+import { describeAge, survival, tableSurvival } from "../js/board/survival.js";
 import { svgPen } from "../js/board/svg.js";
 import { rampColour } from "../js/shared/palette.js";
 import { describeWindow, fitWindow, frameScale, panBy, reveal, wholeWindow, windowAt, windowTicks, zoomAt } from "../js/board/zoom.js";
@@ -327,4 +327,19 @@ test("the token history shows a useful frame until one is opened, and says why",
   assert.match(historyHint(gone), /^Frame 2 is shown because it is the newest frame that a layer has evicted\. Click a picture/);
   assert.match(historyHint({ ...evidence, layer: 1 }), /^Frame 4 is shown because it is part of the evidence of the last answer\./);
   assert.equal(historyHint({ frame: 3, why: "" }), "");
+});
+
+test("survival curves leave out the start of the stream if layers keep it, and say so", () => {
+  const row = (...shares) => Uint8Array.from([...shares.map((share) => share * 255), ...Array(3 * shares.length).fill(0)]);
+  const meta = { layers: 3, fps: 1, bin: 1, history_step: 1, groups: [0], tiers: [0, 0, 0], columns: 4 };
+  const state = { ...emptyState(), meta, frames: 3, times: Float32Array.from([0, 1, 2]), history: [row(1), row(1, 1), row(1, 0, 1)] };
+  assert.deepEqual(survival(state.history, 0).map(({ mean }) => mean), [1, 0.5, 1]);
+  assert.equal(describeLeftOut(state), "");
+  const kept = { ...state, start: { frames: 1, layers: [0, 1] } };
+  assert.deepEqual(survival(kept.history, 0, 1).map(({ mean }) => mean), [1, 0]);
+  assert.deepEqual(tableSurvival({ state: kept }).rows.map((cells) => cells[1]), ["100 %", "0 %", "–"]);
+  assert.equal(describeLeftOut(kept), "The curves leave out the first frame, which layers 0–1 keep at any age.");
+  assert.equal(describeLeftOut({ ...state, start: { frames: 2, layers: [0, 1, 2] } }), "The curves leave out the first second, which all layers keep at any age.");
+  assert.deepEqual(describeAge(kept, { age: 1 }).lines, ["Sensory: 0 % of its tokens held"]);
+  assert.deepEqual(describeAge(kept, { age: 2 }).lines, ["only the start of the stream is that old"]);
 });

@@ -166,7 +166,7 @@ function makeLayers() {
   return { figure, modes, modeGroup, scale, note, word, panel };
 }
 
-/** The sentence below the heatmap. "Why?" shows the term “start of the stream” of the page's glossary. */
+/** A sentence below a figure. "Why?" shows the term “start of the stream” of the page's glossary. */
 function makeNote() {
   const text = h("span", {}, "");
   const why = h("span", { "data-term": "start of the stream", hidden: true }, "Why?");
@@ -216,9 +216,11 @@ function makeTimeline() {
 }
 
 function makeRetention() {
+  const leftOut = makeNote();
   const survival = makeFigure("survival", {
     title: "How much survives", label: "Survival curves: share of a frame's tokens still held, by the frame's age",
     text: "Left: frames just seen. Right: frames seen long ago. The line is the mean share of their tokens still held. Fainter means fewer frames. The band covers the middle half of the frames.",
+    after: [leftOut.node],
   });
   const evictions = makeFigure("evictions", {
     title: "Evictions", label: "Tokens held against the budget, and tokens removed at each eviction",
@@ -236,7 +238,7 @@ function makeRetention() {
     h("h3", {}, "Retention by frame"),
     h("p", { class: "hl-caption" }, "One line per frame, over stream time. It starts on the diagonal when the frame is seen and fades as the tier evicts its tokens."),
     h("div", { class: "hl-trio" }, fade.map((figure) => figure.node)), fade.map((figure) => figure.table)); // below: the tables are too wide side by side
-  return { survival, evictions, fade, fadeBox };
+  return { survival, leftOut, evictions, fade, fadeBox };
 }
 
 function makeHistory() {

@@ -95,9 +95,8 @@ function drawStart(ctx, { scale, rows }, { state, palette, mode }) {
   ctx.fillRect(x, rows.top(0) - 5, wide, 3);
 }
 
-/** The note below the figure: which layers still hold the start of the stream; "" if none do. Pure. */
-export function describeStart({ start, meta }) {
-  if (!start) return "";
+/** The layers that still hold the start of the stream, and what that start is: {where, one, what}. */
+function partsOfStart({ start, meta }) {
   const numbers = start.layers.map((layer) => layerNumber(meta, layer));
   const runs = [];
   for (const number of numbers) {
@@ -109,8 +108,22 @@ export function describeStart({ start, meta }) {
   const named = parts.length > 1 ? `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}` : parts[0];
   const every = start.layers.length === meta.layers;
   const one = start.layers.length === 1;
-  const where = every ? "All layers" : `${one ? "Layer" : "Layers"} ${named}`;
-  return `${where} still hold${one ? "s" : ""} the first ${start.frames === 1 ? "frame" : "second"}.`;
+  const where = every ? "all layers" : `${one ? "layer" : "layers"} ${named}`;
+  return { where, one, what: `the first ${start.frames === 1 ? "frame" : "second"}` };
+}
+
+/** The note below the figure: which layers still hold the start of the stream; "" if none do. Pure. */
+export function describeStart(state) {
+  if (!state.start) return "";
+  const { where, one, what } = partsOfStart(state);
+  return `${where[0].toUpperCase()}${where.slice(1)} still hold${one ? "s" : ""} ${what}.`;
+}
+
+/** The note below the survival curves: that they leave out the start of the stream; "" if no layer holds it. Pure. */
+export function describeLeftOut(state) {
+  if (!state.start) return "";
+  const { where, one, what } = partsOfStart(state);
+  return `The curves leave out ${what}, which ${where} keep${one ? "s" : ""} at any age.`;
 }
 
 function paintCells(data, { state, palette, mode }) {

@@ -14,13 +14,13 @@ const FEW = 6;
 export const DASHES = [[6, 4], [2, 3], [], []];
 
 /**
- * Share of tokens still held by age, over all frames and moments: [{mean, low, high, count}], indexed by age in bins. `low` and
- * `high` are the quartiles. Ages that no frame has reached are left out.
+ * Share of tokens still held by age, over all frames from bin `first` on and all moments: [{mean, low, high, count}], indexed by
+ * age in bins. `low` and `high` are the quartiles. Ages that no frame has reached are left out.
  */
-export function survival(history, group) {
+export function survival(history, group, first = 0) {
   const byAge = [];
   for (let at = 0; at < history.length; at += 1) {
-    for (let frame = 0; frame <= at; frame += 1) {
+    for (let frame = first; frame <= at; frame += 1) {
       const share = heldShare(history, group, at, frame);
       if (share === null) continue;
       const age = at - frame;
@@ -34,6 +34,11 @@ export function survival(history, group) {
     const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
     return { mean, low: quartile(0.25), high: quartile(0.75), count: shares.length };
   });
+}
+
+/** Bins at the start of the stream that the curves leave out because layers keep them at any age; 0 if none do. */
+export function startBins({ start, meta }) {
+  return start ? Math.ceil(start.frames / meta.history_step) : 0;
 }
 
 /** Seconds of stream time per bin of the history. */
@@ -60,18 +65,21 @@ export function hitSurvival(layout, { state }, x) {
 const curveCache = new WeakMap();
 
 /** The curves of all tiers of a state, cached per history. */
-export function curvesOf(state) {
-  if (!curveCache.has(state.history)) {
-    curveCache.set(state.history, new Map(state.meta.groups.map((group) => [group, survival(state.history, group)])));
+function curvesOf(state) {
+  const first = startBins(state);
+  if (curveCache.get(state.history)?.first !== first) {
+    curveCache.set(state.history, { first, curves: new Map(state.meta.groups.map((group) => [group, survival(state.history, group, first)])) });
   }
-  return curveCache.get(state.history);
+  return curveCache.get(state.history).curves;
 }
 
 /** Tooltip of an age. */
 export function describeAge(state, { age }) {
   const curves = curvesOf(state);
+  const title = `A frame ${clock(age * binSeconds(state))} after it was seen`;
+  if (age >= state.history.length - startBins(state)) return { title, lines: ["only the start of the stream is that old"] };
   return {
-    title: `A frame ${clock(age * binSeconds(state))} after it was seen`,
+    title,
     lines: state.meta.groups.map((group) => `${tierName(group)}: ${percent(curves.get(group)?.[age]?.mean)} of its tokens held`),
   };
 }

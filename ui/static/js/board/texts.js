@@ -1,7 +1,7 @@
 // Texts of the board: meters, legends, the sentence below the heatmap, and the last answer.
 import { TIERS, layerNumber } from "./codec.js";
 import { TIER_WORDS, describeBoard, describeReading, frameTime } from "./descriptions.js";
-import { MODES, describeStart } from "./layers.js";
+import { MODES, describeLeftOut, describeStart } from "./layers.js";
 import { describeWindow } from "./zoom.js";
 import { h, setText } from "../shared/dom.js";
 import { bytes, clock, percent, shortNumber, whole } from "../shared/format.js";
@@ -24,6 +24,9 @@ export function makeTexts(view, ui, { bus, answers, requests }) {
       ui.meter("first", m.first === null ? "–" : `${whole(m.first)} ms`, m.first === null ? "ask a question to measure" : "from the last question to the first token of its answer");
       ui.meter("dropped", whole(m.dropped), m.skipped ? `camera frames missed, and ${whole(m.skipped)} frames unreadable` : "camera frames missed");
     }
+    const leftOut = describeLeftOut(state);
+    setText(ui.retention.leftOut.text, leftOut);
+    ui.retention.leftOut.why.hidden = !leftOut;
     showNote();
     showAnswer();
   }

@@ -1,10 +1,11 @@
-"""Memory of this process, and a description of the machine for measurements."""
+"""Memory and CPU time of processes, and a description of the machine, for measurements."""
 
 from __future__ import annotations
 
 import os
 import platform
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -71,3 +72,29 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
     return next(names, platform.machine())
+
+
+def rss_of(process: psutil.Process | None) -> int:
+    """Resident bytes of a process and its children (None: 0). On Linux, shared pages count once."""
+    total = 0
+    for each in _family(process):
+        with suppress(psutil.NoSuchProcess):  # a video decoder may end at any time
+            memory = each.memory_full_info()
+            total += getattr(memory, "pss", memory.rss)
+    return total
+
+
+def cpu_of(process: psutil.Process | None) -> float:
+    """CPU seconds of a process and its children, including ended ones (None: 0)."""
+    total = 0.0
+    for each in _family(process):
+        with suppress(psutil.NoSuchProcess):
+            times = each.cpu_times()
+            total += times.user + times.system
+            if each == process:
+                total += times.children_user + times.children_system
+    return total
+
+
+def _family(process: psutil.Process | None) -> list[psutil.Process]:
+    return [] if process is None else [process, *process.children(recursive=True)]

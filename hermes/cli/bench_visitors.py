@@ -16,7 +16,7 @@ from hermes.errors import HermesError
 from hermes.tables import Column, Table
 
 if TYPE_CHECKING:
-    from hermes.bench.visitors import Spread, VisitorsBench
+    from hermes.bench.visitor_results import Spread, VisitorsBench
 
 MOST_VISITORS = 256
 MOST_MINUTES = 24 * 60.0

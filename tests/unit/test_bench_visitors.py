@@ -11,7 +11,7 @@ import pytest
 from hermes import assets
 from hermes.bench import server
 from hermes.bench.page_client import PageConfig, _patched
-from hermes.bench.visitors import Spread
+from hermes.bench.visitor_results import Spread
 from hermes.cli import main
 from hermes.cli.bench_visitors import loopback
 from hermes.errors import HermesError

@@ -16,7 +16,7 @@ import { hasLargePictures, picturesThatFit } from "./film.js";
 import { readWord } from "../chat/word_attention.js";
 import { readPalette } from "../shared/palette.js";
 import { nearestColumn } from "./scales.js";
-import { connectTables } from "./tables.js";
+import { connectTables } from "../shared/tables.js";
 import { frameTime } from "./descriptions.js";
 import { makePainter, pairScreen, tallScreen } from "./painter.js";
 import { makeTexts } from "./texts.js";

@@ -3,7 +3,7 @@ import { fromBase64, TIERS } from "../board/codec.js";
 import { h } from "../shared/dom.js";
 import { clock, percent } from "../shared/format.js";
 import { heldShare, UNSEEN } from "./cards.js";
-import { connectTables } from "../board/tables.js";
+import { connectTables } from "../shared/tables.js";
 
 const NONE = "–";
 

@@ -1,5 +1,5 @@
 // Tables of the figures for screen readers and exact values. An open table is updated once a second.
-import { h } from "../shared/dom.js";
+import { h } from "./dom.js";
 
 /** Most rows shown; the number of further rows is given below the table. */
 export const MOST_ROWS = 300;

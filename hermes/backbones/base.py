@@ -18,6 +18,7 @@ from jinja2 import TemplateError
 from torch import Tensor
 
 from hermes.backbones.card import Card
+from hermes.backbones.fixed_shapes import FixedShapes, fixed_shapes
 from hermes.backbones.sources import ModelError
 from hermes.errors import HermesError
 from hermes.memory.cache import MemoryCache, Provenance
@@ -130,6 +131,11 @@ class Backbone(ABC):
     def video_marker(self) -> str:
         """The video placeholder of the chat template, which separates the head from the tail: by default the video token."""
         return str(self.tokenizer.convert_ids_to_tokens(self.model.config.video_token_id))
+
+    @cached_property
+    def fixed_shapes(self) -> FixedShapes | None:
+        """Captured passes of the decoder for answers; None where they do not help. Set to None to switch them off."""
+        return fixed_shapes(self)
 
     object_names: tuple[str, ...] = ()
     """Names of the objects that the vision tower recognises by itself; empty for most models."""
@@ -380,7 +386,7 @@ class Backbone(ABC):
             device, past = self.layer_devices[index], cache.layers[index].length
             own = visible[index] if visible is not None else None
             if own is None and (past, device) not in masks:
-                masks[past, device] = attention_mask(tokens, past, device)
+                masks[past, device] = attention_mask(tokens, past, device, dtype=self.dtype)
             hidden = layer(
                 hidden.to(device),
                 attention_mask=masks[past, device] if own is None else own[None, None].to(device),

@@ -2,7 +2,7 @@
 
 First token: the bytes to read (weights of decoder and head, keys and values, each once) divided by the memory bandwidth of
 the device. Ingest: a bare prefill of the same number of tokens on the same memory, without vision tower, guidance and
-eviction.
+eviction; and the same with the vision tower, which shows the cost of memory management alone.
 """
 
 from __future__ import annotations
@@ -50,9 +50,11 @@ class Row:
         budget: Tokens that a layer may hold.
         kept: Tokens in the fullest layer.
         first_token_ms: Time to first token in milliseconds.
+        first_token_eager_ms: The same without CUDA graphs; None if the model has none.
         first_token_bound_ms: Bytes to read divided by the bandwidth, in milliseconds.
         ingest_fps: Frames per second of one more chunk, everything included.
         prefill_fps: Frames per second of a bare prefill of the same number of tokens.
+        encode_fps: Frames per second of the vision tower and a bare prefill of the same frames.
         rss_bytes: Resident memory of the process.
     """
 
@@ -60,9 +62,11 @@ class Row:
     budget: int
     kept: int
     first_token_ms: float
+    first_token_eager_ms: float | None
     first_token_bound_ms: float
     ingest_fps: float
     prefill_fps: float
+    encode_fps: float
     rss_bytes: int
 
     @property
@@ -75,9 +79,15 @@ class Row:
         """Ingest speed divided by that of the bare prefill; the goal is at least 0.7."""
         return self.ingest_fps / self.prefill_fps
 
+    @property
+    def encode_share(self) -> float:
+        """Ingest speed divided by that of the vision tower and the bare prefill."""
+        return self.ingest_fps / self.encode_fps
+
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return {**asdict(self), "first_token_ratio": self.first_token_ratio, "ingest_share": self.ingest_share}
+        shares = {"ingest_share": self.ingest_share, "encode_share": self.encode_share}
+        return {**asdict(self), "first_token_ratio": self.first_token_ratio, **shares}
 
 
 def byte_tokenizer(marker: str) -> PreTrainedTokenizerFast:
@@ -151,18 +161,25 @@ def measure(
 
 def _measure_here(model: Backbone, session: StreamSession, frames: Frames, chunk: int, speed: float) -> Row:
     seen = session.stats.frames_seen
-    firsts = [_first_token(session) for _ in range(REPEATS)]
+    first = _first_tokens(session)
+    shapes = model.fixed_shapes
+    model.fixed_shapes = None
+    eager = _first_tokens(session) if shapes else None
+    model.fixed_shapes = shapes
     snapshot, resident = session.snapshot(), rss_bytes()
     bare = _bare_prefill(model, session, chunk)
+    encode = _median_seconds(lambda: _encode(session, frames[:chunk]), model.device)
     ingest = _median_seconds(lambda: _push(session, frames, chunk), model.device)
     return Row(
         frames=seen,
         budget=int(snapshot.budget),
         kept=int(snapshot.kept_per_layer.max()),
-        first_token_ms=1000 * median(firsts),
+        first_token_ms=1000 * first,
+        first_token_eager_ms=None if eager is None else 1000 * eager,
         first_token_bound_ms=1000 * (_decoder_bytes(model) + snapshot.cache_bytes) / speed,
         ingest_fps=chunk / ingest,
         prefill_fps=chunk / bare,
+        encode_fps=chunk / encode,
         rss_bytes=resident,
     )
 
@@ -177,10 +194,26 @@ def _push(session: StreamSession, frames: Frames, count: int) -> None:
     session.push(frames[:count], (seen + np.arange(count)) / 2)
 
 
-def _first_token(session: StreamSession) -> float:
-    for _ in session.ask(QUESTION, max_new_tokens=1):
-        pass
-    return float(session.stats.first_token_seconds or "nan")
+def _first_tokens(session: StreamSession) -> float:
+    """Return the median time to first token in seconds, after a first question that is not measured."""
+    durations = []
+    for _ in range(1 + REPEATS):
+        for _ in session.ask(QUESTION, max_new_tokens=1):
+            pass
+        durations.append(float(session.stats.first_token_seconds or "nan"))
+    return median(durations[1:])
+
+
+def _encode(session: StreamSession, frames: Frames) -> None:
+    """Encode a chunk and prefill it on a branch of the memory, without guidance and eviction."""
+    model, cache, first = session.model, opened_cache(session), session.steps_seen
+    encoded = model.encode(
+        list(frames), (session.stats.frames_seen + np.arange(len(frames))) / 2, first, session.layout
+    )
+    branch = cache.branch()
+    positions = model.chunk_positions(branch, encoded, first, session.layout)
+    model.prefill(encoded.embeddings, positions, None, branch, encoded=encoded)
+    cache.release(branch)
 
 
 def _bare_prefill(model: Backbone, session: StreamSession, chunk: int) -> float:

@@ -64,9 +64,9 @@ DEFAULT_FIRST = 200
 """First default mark of `hermes bench`, which is skipped here: the budgets are not full yet."""
 
 _COLUMNS: Final = (
-    Column("budget", 6), Column("frames", 8), Column("kept", 7), Column("first token ms", 16), Column("bound ms", 10),
-    Column("ratio", 7), Column("ingest frames/s", 17), Column("bare prefill", 14), Column("share", 7),
-    Column("process MB", 12),
+    Column("budget", 6), Column("frames", 8), Column("kept", 7), Column("first token ms", 16), Column("(eager)", 9),
+    Column("bound ms", 10), Column("ratio", 7), Column("ingest frames/s", 17), Column("tower + prefill", 17),
+    Column("share", 7), Column("bare prefill", 14), Column("share", 7), Column("process MB", 12),
 )  # fmt: skip
 
 
@@ -76,9 +76,12 @@ def _cells(row: Row) -> tuple[str, ...]:
         f"{row.frames:,}",
         f"{row.kept:,}",
         f"{row.first_token_ms:.1f}",
+        "-" if row.first_token_eager_ms is None else f"{row.first_token_eager_ms:.1f}",
         f"{row.first_token_bound_ms:.1f}",
         f"{row.first_token_ratio:.1f}",
         f"{row.ingest_fps:.1f}",
+        f"{row.encode_fps:.1f}",
+        f"{row.encode_share:.0%}",
         f"{row.prefill_fps:.1f}",
         f"{row.ingest_share:.0%}",
         f"{row.rss_bytes / 1e6:,.0f}",

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention.bias import CausalBias, causal_lower_right
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
@@ -68,15 +70,27 @@ class QueryRecorder:
     query: Tensor
 
 
+class LastRow:
+    """Records the attention of the last row at a fixed address, without recording anything in Python, for CUDA graphs.
+
+    Attributes:
+        rows: Layer -> attention of the last row on all keys, float32 [layers, heads, keys].
+    """
+
+    def __init__(self, rows: Tensor) -> None:
+        """Write to `rows`."""
+        self.rows = rows
+
+
 def watched_attention(
     module: nn.Module,
     query: Tensor,
     key: Tensor,
     value: Tensor,
-    attention_mask: Tensor | None,
+    attention_mask: Tensor | CausalBias | None,
     scaling: float | None = None,
     dropout: float = 0.0,
-    recorder: AttentionRecorder | QueryRecorder | None = None,
+    recorder: AttentionRecorder | QueryRecorder | LastRow | None = None,
     memory_layer: int | None = None,
     **kwargs: Any,
 ) -> tuple[Tensor, Tensor | None]:
@@ -88,25 +102,65 @@ def watched_attention(
         recorder.query = query[0]
         return query.transpose(1, 2), None
     layer = int(module.layer_idx if memory_layer is None else memory_layer)  # type: ignore[arg-type]
+    if isinstance(recorder, LastRow):
+        if attention_mask is None:
+            raise ValueError("Attention over fixed storage needs a mask, which hides its unused slots.")
+        return _fixed_attention(query[0], key[0], value[0], attention_mask, scaling, recorder.rows[layer]), None
+    rows, keys = query.shape[2], key.shape[2]
     window = None if recorder is None else recorder.windows[layer]
     if recorder is not None and window is not None:
         scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-        heads, rows, keys = query.shape[1], query.shape[2], key.shape[2]
+        heads = query.shape[1]
         if isinstance(window, Tensor):
             window = window.to(query.device)
+        visible = attention_mask
+        if isinstance(attention_mask, CausalBias):
+            visible = _bool_mask(rows, keys - rows, query.device)
         if 4 * heads * rows * keys <= BLOCK_BYTES:
             # One small matrix yields output and probabilities, without repeating keys and values for groups of heads.
-            probabilities = _probabilities(query[0], key[0], attention_mask, scaling, slice(None), recorder)
+            probabilities = _probabilities(query[0], key[0], visible, scaling, slice(None), recorder)
             recorder.add(layer, probabilities[:, window])
             weights = probabilities.to(value.dtype).view(value.shape[1], -1, keys)
             return torch.matmul(weights, value[0]).view(query.shape[1:]).transpose(0, 1)[None], None
         watched = torch.arange(rows, device=query.device)[window]
         for block in watched.split(max(BLOCK_BYTES // (4 * heads * keys), 1)):
-            recorder.add(layer, _probabilities(query[0], key[0], attention_mask, scaling, block, recorder))
+            recorder.add(layer, _probabilities(query[0], key[0], visible, scaling, block, recorder))
+    if isinstance(attention_mask, CausalBias):
+        grouped = query.shape[1] != key.shape[1]
+        output = scaled_dot_product_attention(
+            query, key, value, attn_mask=attention_mask, scale=scaling, enable_gqa=grouped
+        )
+        return output.transpose(1, 2).contiguous(), None
     kwargs.pop("is_causal", None)
     return sdpa_attention_forward(
         module, query, key, value, attention_mask, dropout=dropout, scaling=scaling, is_causal=False, **kwargs
     )
+
+
+def _fixed_attention(
+    query: Tensor, key: Tensor, value: Tensor, mask: Tensor, scaling: float | None, last_row: Tensor
+) -> Tensor:
+    """Compute attention over all slots of fixed storage.
+
+    Args:
+        query: [heads, rows, head_dim].
+        key: [kv_heads, slots, head_dim].
+        value: Like `key`.
+        mask: Added to the scores [rows, slots].
+        scaling: Factor of the scores; None: 1 / sqrt(head_dim).
+        last_row: Receives the attention of the last row, float32 [heads, slots].
+
+    Returns:
+        [1, rows, heads, head_dim].
+    """
+    heads, rows, dim = query.shape
+    kv_heads, slots = key.shape[:2]
+    scaling = dim**-0.5 if scaling is None else scaling
+    # The queries of each group of heads are stacked, so that keys need not be repeated.
+    scores = query.new_empty(heads, rows, slots).copy_(mask).view(kv_heads, -1, slots)
+    scores.baddbmm_(query.reshape(kv_heads, -1, dim), key.transpose(1, 2), alpha=scaling)
+    last_row.copy_(scores.view(heads, rows, slots)[:, -1].softmax(-1, dtype=torch.float32))
+    return torch.matmul(scores.softmax(-1), value).view(heads, rows, dim).transpose(0, 1)[None]
 
 
 def _probabilities(
@@ -141,13 +195,27 @@ def _probabilities(
 AttentionInterface.register(NAME, watched_attention)
 
 
-def attention_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor | None:
+def attention_mask(
+    tokens: int, past: int, device: torch.device, visible: Tensor | None = None, dtype: torch.dtype | None = None
+) -> Tensor | CausalBias | None:
     """Return the mask of the keys (`past + tokens`) visible to each new query: bool [1, 1, tokens, keys]; None: all.
 
-    `visible` [tokens, tokens] is the mask among the new tokens; causal by default.
+    Args:
+        tokens: Number of new tokens.
+        past: Number of tokens before them, all of which are visible.
+        device: Device of the layer.
+        visible: Mask among the new tokens [tokens, tokens]; causal by default.
+        dtype: Type of the queries, if the layer runs on a GPU where possible with FlashAttention. It has no masks of its
+            own, but aligns a causal one with the newest key, which needs about a third of the time.
     """
     if tokens == 1:
         return None
+    if visible is None and device.type == "cuda" and dtype in (torch.float16, torch.bfloat16):
+        return causal_lower_right(tokens, past + tokens)
+    return _bool_mask(tokens, past, device, visible)
+
+
+def _bool_mask(tokens: int, past: int, device: torch.device, visible: Tensor | None = None) -> Tensor:
     if visible is None:
         visible = torch.ones(tokens, tokens, dtype=torch.bool, device=device).tril()
     return torch.cat((visible.new_ones(tokens, past), visible), dim=1)[None, None]

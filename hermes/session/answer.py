@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hermes.backbones.base import Backbone
-from hermes.memory.cache import FRAME, KIND, PATCH, MemoryCache
+from hermes.memory.cache import FRAME, KIND, PATCH, LayerMemory, MemoryCache
 from hermes.memory.devices import together
 from hermes.memory.heads import tokens_by_head
 from hermes.memory.watched_attention import AttentionRecorder
@@ -58,18 +60,28 @@ class Answer:
         self.text = ""
         self._memory = memory
         self._branch: MemoryCache | None = memory.branch()
-        self._held = [layer.held() for layer in self._branch.layers]
-        lengths = [layer.length for layer in self._branch.layers]
+        self._layers = self._branch.layers
+        self._lengths = [layer.length for layer in self._layers]
         # The last row of the question predicts the first token; every later token is one row.
-        self._recorder = AttentionRecorder(lengths, [slice(-1, None)] * len(lengths), store_rows=True)
+        self._recorder = AttentionRecorder(self._lengths, [slice(-1, None)] * len(self._lengths), store_rows=True)
         self._frames_seen = frames_seen
         self._heads = int(model.text_config.num_attention_heads)
-        self._by_token = TokenAttention(self._held, self._heads, frames_seen)
         self._ends: list[int] = []
         self._ids = ids
         self._max_new_tokens = max_new_tokens
         self._asked = asked
         self._penalty = repetition_penalty
+        shapes = model.fixed_shapes
+        self._fixed = None if shapes is None else shapes.open(self._branch, len(ids), max_new_tokens)
+
+    @cached_property
+    def _held(self) -> list[LayerMemory]:
+        """The tokens that were held when the question was asked; not needed before the first token."""
+        return [replace(layer, length=length).held() for layer, length in zip(self._layers, self._lengths, strict=True)]
+
+    @cached_property
+    def _by_token(self) -> TokenAttention:
+        return TokenAttention(self._held, self._heads, self._frames_seen)
 
     def __iter__(self) -> Iterator[str]:
         """Decode and yield pieces of valid text."""
@@ -94,22 +106,27 @@ class Answer:
     def _tokens(self) -> Iterator[int]:
         ids, stop, produced = self._ids, self.model.stop_ids, self._ids[:0]
         for i in range(self._max_new_tokens):
-            branch = self._branch
-            if branch is None:
+            if self._branch is None:
                 return
-            positions = self.model.text_positions(branch.next_positions(), len(ids))
-            hidden = self.model.prefill(self.model.embed(ids), positions, None, branch, self._recorder)
-            logits = self.model.logits(hidden[:, -1:])[0]
+            logits = self._logits(self._branch, ids) if self._fixed is None else self._fixed.logits(ids)
             ids = penalised(logits, produced, self._penalty).argmax(-1)
             produced = torch.cat((produced, ids))
             token = int(ids)  # the only device synchronisation of an answer
             if i == 0:
                 self.first_token_seconds = time.perf_counter() - self._asked
+            if self._fixed is not None:
+                self._fixed.record(self._recorder)
             if token in stop:
                 return
             yield token
             if self._recorder.single is not None and self._by_token.is_due(self._recorder.single):
                 self._sum_rows()
+
+    def _logits(self, branch: MemoryCache, ids: Tensor) -> Tensor:
+        """Append tokens to the branch and return the logits after the last one, float32 [1, vocabulary]."""
+        positions = self.model.text_positions(branch.next_positions(), len(ids))
+        hidden = self.model.prefill(self.model.embed(ids), positions, None, branch, self._recorder)
+        return self.model.logits(hidden[:, -1:])[0]
 
     def _sum_rows(self) -> None:
         """Sum the stored rows per frame, and store no more if the limit is reached."""
@@ -119,6 +136,8 @@ class Answer:
 
     def close(self) -> None:
         """Free the branch."""
+        if self._fixed is not None:
+            self._fixed.close()
         if self._branch is not None:
             self._memory.release(self._branch)
             self._branch = None

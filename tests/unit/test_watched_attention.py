@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention.bias import causal_lower_right
 
 from hermes.memory import watched_attention as watched
 from hermes.memory.watched_attention import AttentionRecorder, attention_mask, watched_attention
@@ -65,3 +66,22 @@ def test_a_block_is_no_larger_than_its_limit(monkeypatch):
     watched_attention(layer(), query, key, key, mask, recorder=AttentionRecorder([PAST], [slice(None)]))
     assert len(largest) == 13  # 64 rows, five at a time
     assert max(largest) <= limit
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_a_causal_mask_without_elements_equals_one_with(recorded, monkeypatch):
+    """FlashAttention gets the former on a GPU; on a CPU torch expands it."""
+    tokens, keys = 5, PAST + 5
+    query = torch.randn(1, HEADS, tokens, DIM)
+    key, value = torch.randn(2, 1, KV_HEADS, keys, DIM)
+    outputs, sums = [], []
+    for mask in (attention_mask(tokens, PAST, torch.device("cpu")), causal_lower_right(tokens, keys)):
+        for block in (2**25, 64) if recorded else (2**25,):  # one matrix, and row by row
+            monkeypatch.setattr(watched, "BLOCK_BYTES", block)
+            recorder = AttentionRecorder([keys], [slice(1, None)]) if recorded else None
+            outputs.append(watched_attention(layer(), query, key, value, mask, recorder=recorder)[0])
+            sums += [recorder.sums[0]] if recorder else []
+    for one in outputs[1:]:
+        torch.testing.assert_close(one, outputs[0])
+    for one in sums[1:]:
+        torch.testing.assert_close(one, sums[0])

@@ -87,6 +87,7 @@ def clip_runner(model: Backbone) -> Run:
 
     if importlib.util.find_spec("spaces") is None and not is_zero_gpu():
         return run
+    model.fixed_shapes = None  # a run has a process of its own, which would capture the graphs again
     decorated: Run = _spaces().GPU(duration=declared_seconds)(run)
     return _with_clear_errors(decorated)
 

@@ -188,11 +188,15 @@ class FixedShapes:
         self.model = model
         self.in_use = threading.Lock()
         self._steps: dict[int, FixedStep] = {}
-        self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
+        self._pool: Any = None
         self.cache = self._new_cache(0)
 
     def _new_cache(self, slots: int) -> FixedCache:
+        """Return storage of another size, without passes: they refer to the addresses of the former one."""
         model = self.model
+        self._steps.clear()
+        # A pool ends with its last graph.
+        self._pool = torch.cuda.graph_pool_handle() if model.device.type == "cuda" else None
         like = torch.empty(0, dtype=model.dtype, device=model.device)
         return FixedCache(model.num_layers, model.kv_heads, model.head_dim, slots, like)
 
@@ -217,7 +221,6 @@ class FixedShapes:
             return None
         try:
             if slots > self.cache.storage.shape[3]:
-                self._steps.clear()  # they refer to the smaller storage
                 self.cache = self._new_cache(slots)
             for needed in dict.fromkeys((rows, 1)):
                 if needed not in self._steps:

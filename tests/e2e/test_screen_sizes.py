@@ -205,6 +205,9 @@ def test_a_live_stream_in_all_sizes(open_page):
         resize(page, size)
         assert_layout(page, size)
         assert_fits(page, size)
+        expect(page.get_by_role("button", name="Clear", exact=True)).to_be_visible()
+        badge = page.locator(".hl-chat .hl-badge")
+        assert badge.evaluate("(badge) => badge.scrollWidth <= badge.clientWidth"), f"the badge is cut off at {size}"
         assert size != PHONE or violations(page) == []
     switch_theme(page)
     assert violations(page, contrast_only=True) == []

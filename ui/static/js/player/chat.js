@@ -294,7 +294,7 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     const key = `${about.policy.name} ${about.policy.badge}`;
     if (policy.dataset.key !== key) {
       policy.dataset.key = key;
-      policy.replaceChildren(`Memory: ${about.policy.title} `, h("span", { class: "hl-badge", title: `${about.policy.badge}: ${about.policy.about}` }, about.policy.badge));
+      policy.replaceChildren(h("span", { class: "hl-about-what" }, "Memory: "), `${about.policy.title} `, h("span", { class: "hl-badge", title: `${about.policy.badge}: ${about.policy.about}` }, about.policy.badge));
     }
     if (sent.length && !view.answering && performance.now() - sent[0].at > LOST_MS && !turns.some(({ state }) => state === "writing")) {
       sent = [];

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import logging
 import random
 import secrets
 import threading
@@ -198,6 +199,29 @@ def test_events_in_progress_are_limited(connect, served, monkeypatch):
         errors = (message["output"]["error"] for message in messages if not message.get("success", True))
         assert f"{endpoints.MOST_CALLS} calls have not returned" in next(errors)
     leave.set()
+
+
+def test_inputs_that_a_component_rejects_are_logged_in_one_line(connect, caplog, capfd):
+    client = connect()
+    config = client.client.get("config").json()
+    kinds = {component["id"]: component["type"] for component in config["components"]}
+    forged = [
+        {"data": [value] * len(event["inputs"]), "fn_index": event["id"], "session_hash": client.session}
+        for event in config["dependencies"]
+        if any(kinds[number] == "dropdown" for number in event["inputs"])
+        for value in ("no such\nchoice", {"no": "choice"}, [["nested"]], 5)
+    ]
+    assert forged
+    caplog.set_level(logging.WARNING)
+    for body in forged:
+        assert client.client.post("gradio_api/queue/join", json=body).status_code == 200
+    assert len(client.results()) == len(forged)
+    written = capfd.readouterr()
+    assert "Traceback" not in written.err + written.out
+    assert caplog.records
+    assert all("\n" not in record.getMessage() and not record.exc_info for record in caplog.records)
+    assert client.send("status").status_code == 200  # the page still answers
+    assert len(client.results()) == 1
 
 
 def gradio_queue():

@@ -26,6 +26,7 @@ from ui.lab.choices import offer
 from ui.lessons.component import make_lessons
 from ui.opening import Opening, make_opening
 from ui.options import Options
+from ui.page.checked_blocks import CheckedBlocks
 from ui.page.document import Document
 from ui.page.explore import explore
 from ui.page.handlers import Handlers
@@ -121,7 +122,7 @@ def build(engine: StreamEngine, policies: Mapping[str, Any], options: Options) -
     uploads = Path(get_upload_folder())
     sessions = Sessions(_maker(loader, given, options), options.quota, uploads, Connections(), autosave)
     handlers = Handlers(sessions, opening)
-    with gr.Blocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
+    with CheckedBlocks(title=TITLE, analytics_enabled=False, fill_width=True, delete_cache=(3600, 86400)) as page:
         Endpoints(sessions, policies, clips).add()  # before the page's private events, which would take their names
         gr.HTML(
             HEADER,

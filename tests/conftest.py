@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import gc
 import os
+import shlex
+import socket
+import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -23,6 +27,30 @@ def pytest_configure(config):
     if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
         gc.disable()  # until the tests have been collected: a sixth of the time of the imports
         config.pluginmanager.import_plugin("shared_fixtures")
+    elif set(config.option.tx) == {"popen"}:
+        _fork_workers(config)
+
+
+def _fork_workers(config):
+    """Let pytest-xdist start its processes with `forked_worker.py`."""
+    folder = tempfile.TemporaryDirectory(prefix="workers-")
+    config.add_cleanup(folder.cleanup)
+    os.environ["HERMES_WORKER_SERVER"] = str(Path(folder.name) / "socket")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(os.environ["HERMES_WORKER_SERVER"])
+        listener.listen()
+        tests = Path(__file__).parent
+        path = os.pathsep.join((str(tests.parent), str(tests), *filter(None, [os.environ.get("PYTHONPATH")])))
+        server = subprocess.Popen(
+            [sys.executable, str(tests / "worker_server.py"), str(listener.fileno())],
+            stdin=subprocess.PIPE,
+            pass_fds=[listener.fileno()],
+            env=os.environ | {"PYTHONPATH": path},
+        )
+    config.add_cleanup(server.wait)
+    config.add_cleanup(server.stdin.close)
+    python = shlex.join((sys.executable, "-S", "-E", str(tests / "forked_worker.py")))
+    config.option.tx = [f"popen//python={python}"] * len(config.option.tx)
 
 
 @pytest.hookimpl(trylast=True)

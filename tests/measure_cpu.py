@@ -44,6 +44,15 @@ def cpu_seconds() -> float:
     return total
 
 
+def forked_from() -> float:
+    """CPU time of the process from which the test processes were forked, in seconds; 0 in a run of one process."""
+    total = 0.0
+    for child in descendants(os.getpid()):
+        with contextlib.suppress(psutil.Error):
+            total += sum(psutil.Process(child).cpu_times()[:2])
+    return total
+
+
 def pytest_configure(config):
     config.stash[cpu] = 0.0  # what the first test reports includes the imports
 
@@ -66,6 +75,7 @@ def pytest_terminal_summary(terminalreporter):
                 tests[file][test] += report.cpu_seconds
     write = terminalreporter.write_line
     totals = Counter({file: counted.total() for file, counted in tests.items()})
+    totals["imports before the test processes were forked"] = forked_from()
     write(f"CPU time: {totals.total() / 60:.1f} minutes")
     for file, seconds in totals.most_common(FILES):
         write(f"{seconds:8.1f} s  {file}")

@@ -11,12 +11,13 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
-from multiprocessing import forkserver
+from multiprocessing import forkserver, resource_tracker, util
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 from patience import PATIENCE
 
@@ -43,6 +44,30 @@ def context() -> Any:
         else:
             os.environ["PYTHONPATH"] = before
     return found
+
+
+def fork_server() -> None:
+    """Fork the process of `context` from this one, which has imported the modules, instead of starting a program."""
+
+    def fork(_executable: str, arguments: Sequence[str], kept: Sequence[int]) -> int:
+        process = os.fork()
+        if process == 0:
+            null = os.open(os.devnull, os.O_RDWR)
+            for number in (0, 1):
+                os.dup2(null, number)
+            last = 2
+            for number in (*sorted(kept), os.sysconf("SC_OPEN_MAX")):
+                os.closerange(last + 1, number)
+                last = number
+            try:
+                exec(arguments[-1], {"__name__": "__main__"})  # noqa: S102 - the program of `multiprocessing`
+            finally:
+                os._exit(0)
+        return process
+
+    resource_tracker.ensure_running()
+    with patch.object(util, "spawnv_passfds", fork):
+        context()
 
 
 def start(

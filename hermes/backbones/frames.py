@@ -96,7 +96,7 @@ class FramePreparation:
         else:
             pictures = [resized(frame) for frame in frames]
         pixels = torch.from_numpy(np.stack(pictures)).to(self._mean.device).permute(0, 3, 1, 2).float()
-        return (pixels * self.scale - self._mean) / self._std
+        return pixels.mul_(self.scale).sub_(self._mean).div_(self._std)  # in place: half the time on a CPU
 
 
 def flat_patches(pixels: Tensor, patch: int, merge: int, time: int = 1) -> tuple[Tensor, Tensor]:

@@ -18,6 +18,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from hermes.backbones.object_tower.configuration import CLASSES, PLACES, ObjectTowerConfig
 
 FEATURES: Final = 1280
+CPU_BATCH: Final = 4
+"""Frames that go through the convolutions at once on a CPU."""
 STEEP: Final = 16.0  # steepness of the threshold `doubt`
 # Expansion, kernel, stride, output channels and repeats of each stage of EfficientNet-Lite0.
 STAGES: Final = (
@@ -35,10 +37,13 @@ class SameConv(nn.Conv2d):
     def forward(self, x: Tensor) -> Tensor:
         """Float [B, inputs, H, W] -> [B, outputs, ceil(H / stride), ceil(W / stride)]."""
         kernel, stride = self.kernel_size[0], self.stride[0]
+        if kernel == 1:  # with the channels stored last, a product of matrices without copies
+            return F.linear(x.permute(0, 2, 3, 1), self.weight[..., 0, 0], self.bias).permute(0, 3, 1, 2)
         height, width = (max((-(-size // stride) - 1) * stride + kernel - size, 0) for size in x.shape[-2:])
-        if height or width:
+        if height % 2 or width % 2:
             x = F.pad(x, (width // 2, width - width // 2, height // 2, height - height // 2))
-        return super().forward(x)
+            height = width = 0
+        return F.conv2d(x, self.weight, self.bias, self.stride, (height // 2, width // 2), 1, self.groups)
 
 
 class MBConv(nn.Module):
@@ -54,8 +59,8 @@ class MBConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Float [B, inputs, H, W] -> [B, outputs, H', W']."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = self.project(F.relu6(self.depthwise(y)))
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depthwise(y), inplace=True))
         return x + y if self.residual else y
 
 
@@ -76,10 +81,15 @@ class EfficientNetLite(nn.Module):
 
     def forward(self, pixels: Tensor) -> Tensor:
         """Float [B, 3, H, W] -> [B, H / 32 * W / 32, FEATURES]."""
-        x = F.relu6(self.stem(pixels))
+        # Channels are stored last, and few frames fit a CPU's caches.
+        parts = pixels.split(CPU_BATCH) if pixels.device.type == "cpu" else (pixels,)
+        return torch.cat([self._features(part.contiguous(memory_format=torch.channels_last)) for part in parts])
+
+    def _features(self, pixels: Tensor) -> Tensor:
+        x = F.relu6(self.stem(pixels), inplace=True)
         for block in self.blocks:
             x = block(x)
-        return F.relu6(self.head(x)).flatten(2).transpose(1, 2)
+        return F.relu6(self.head(x), inplace=True).flatten(2).transpose(1, 2)
 
 
 @dataclass(frozen=True)

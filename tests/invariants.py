@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hermes.memory.cache import FRAME, KIND, PATCH
+from hermes.memory.layer import FRAME, KIND, PATCH
 from hermes.snapshot import PROMPT, TEXT, VISION
 
 

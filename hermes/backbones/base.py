@@ -6,7 +6,6 @@ The decoder is frozen. It runs as a loop over transformers' layers, each with it
 from __future__ import annotations
 
 import hashlib
-import logging
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -14,23 +13,20 @@ from typing import Any
 
 import torch
 from accelerate.utils import align_module_device
-from jinja2 import TemplateError
 from torch import Tensor
 
 from hermes.backbones.card import Card
+from hermes.backbones.chat_template import QUESTION, split_template
 from hermes.backbones.fixed_shapes import FixedShapes, fixed_shapes
-from hermes.backbones.sources import ModelError
 from hermes.errors import HermesError
-from hermes.memory.cache import MemoryCache, Provenance
+from hermes.memory.cache import MemoryCache
 from hermes.memory.encoded import Encoded, Frames, Layout, Seconds
-from hermes.memory.linear_state import LinearState, StateTensors
+from hermes.memory.layer import Provenance
+from hermes.memory.linear_state import LinearState, StateTensors, read_into_state
 from hermes.memory.positions import Rotary
 from hermes.memory.tiers import FamilyConstants, tier_of_layers
 from hermes.memory.watched_attention import AttentionRecorder, attention_mask
 
-logger = logging.getLogger(__name__)
-
-SENTINEL = "\u241f"
 NOMINAL_SIZE = (336, 448)
 """Default height and width of a frame."""
 
@@ -147,43 +143,10 @@ class Backbone(ABC):
 
     @cached_property
     def _template(self) -> tuple[str, str]:
-        """The texts before and after the video, with a sentinel for the question.
-
-        Raises:
-            ModelError: No chat template has a place for a video followed by a question.
-        """
+        """The texts before and after the video, with a placeholder for the question."""
         templates = (self.chat_template, *self.card.chat_templates, self.tokenizer.chat_template)
-        for template in dict.fromkeys(t for t in templates if isinstance(t, str)):
-            head, found, tail = self._render(template).partition(self.video_marker)
-            if found and SENTINEL in tail:
-                return head, self.after_video + tail
-        raise ModelError(
-            f"No chat template of this model has a place for a video ({self.video_marker}) followed by a question."
-        )
-
-    def _render(self, template: str) -> str:
-        """Render a chat template with a video and a question; empty if it only supports text."""
-        content = [{"type": "video"}, {"type": "text", "text": SENTINEL}]
-        try:
-            text: str = self.tokenizer.apply_chat_template(
-                [{"role": "user", "content": content}],
-                chat_template=template,
-                tokenize=False,
-                add_generation_prompt=True,
-                enable_thinking=False,  # for templates that ask for a chain of thought by default
-            )
-        except (
-            TemplateError,
-            TypeError,
-            ValueError,
-            LookupError,
-            AttributeError,
-            ArithmeticError,
-            RuntimeError,
-        ) as error:
-            logger.info("a chat template cannot be used for videos: %s", error)
-            return ""
-        return text
+        head, tail = split_template(self.tokenizer, templates, self.video_marker)
+        return head, self.after_video + tail
 
     def head_text(self) -> str:
         """Return the text before the video: system prompt and start of the user turn."""
@@ -191,7 +154,7 @@ class Backbone(ABC):
 
     def tail_text(self, question: str) -> str:
         """Return the text after the video: the question, the end of the user turn, the start of the answer."""
-        return self._template[1].replace(SENTINEL, question)
+        return self._template[1].replace(QUESTION, question)
 
     released_head: str | None = None
     """System prompt and start of the user turn in the released code of HERMES (MIT), for the families that it covers."""
@@ -406,30 +369,6 @@ class Backbone(ABC):
         hidden = self.decoder.norm(hidden.to(place_of(self.decoder.norm)))
         # All families have their head here.
         return self.model.lm_head(hidden.to(place_of(self.model.lm_head))).float().to(self.device)
-
-
-def read_into_state(
-    layer: Any, hidden: Tensor, cache: MemoryCache, state: LinearState, open_tokens: int = 0
-) -> tuple[Tensor, StateTensors | None]:
-    """Run a layer with linear attention on its state in `cache`, without committing it.
-
-    Args:
-        layer: The decoder layer.
-        hidden: Its input [1, tokens, hidden].
-        cache: The memory or a branch of it.
-        state: The layer's state in it.
-        open_tokens: Number of the newest tokens that may be replaced later.
-
-    Returns:
-        Its output [1, tokens, hidden], and the state before the newest `open_tokens`; None if there are none.
-    """
-    parts = [part for part in hidden.split((hidden.shape[1] - open_tokens, open_tokens), dim=1) if part.shape[1]]
-    outputs, held = [], None
-    for part in parts:
-        if open_tokens and part is parts[-1]:
-            held = state.pending()
-        outputs.append(layer(part, position_embeddings=None, attention_mask=None, past_key_values=cache))
-    return torch.cat(outputs, dim=1), held
 
 
 def place_of(module: Any) -> torch.device:

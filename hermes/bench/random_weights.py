@@ -25,7 +25,7 @@ from hermes.backbones.card import Card
 from hermes.backbones.load import FAMILIES
 from hermes.bench.machine import rss_bytes
 from hermes.bench.stream import Frames
-from hermes.memory.cache import Provenance
+from hermes.memory.layer import Provenance
 from hermes.memory.watched_attention import NAME as ATTENTION
 from hermes.session.ingest import opened_cache
 from hermes.session.stream_session import StreamSession

@@ -12,16 +12,16 @@ the weights into the processor's caches for all. The order in which the memories
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.lab.plan import Cell, cells_of
+from hermes.lab.lane import Lane
+from hermes.lab.plan import cells_of
 from hermes.out_of_memory import attempt, give_back, report, sentence_of
 from hermes.serving.roles import Host
 from hermes.serving.scheduling import CONTENDED_CHUNK, Kind, Work
@@ -29,7 +29,6 @@ from hermes.serving.source import FrameSource
 from hermes.serving.step_lock import StepLock
 from hermes.session.questions import QuestionError
 from hermes.session.stream_session import StreamSession
-from hermes.snapshot import Snapshot
 from hermes.video.thumbnails import jpeg
 from hermes.view import StreamSettings
 
@@ -38,41 +37,6 @@ Listener = Callable[["SideView"], None]
 VIEW_WIDTH = 320
 RUN_FAILED = "The model failed on these frames; the run stopped here."
 NO_LANE_LEFT = "All memories of this run failed."
-
-
-@dataclass
-class Lane:
-    """One policy with its memory and its answer to the last question.
-
-    Attributes:
-        cell: The policy and its budget.
-        session: Its session.
-        snapshot: Its memory after the last step; None before the first.
-        question: The last question.
-        answer: The answer so far.
-        state: "idle", "waiting" for its turn, "writing", "done", "refused" (`answer` is the error message) or "failed"
-            (`error` is the error message; no more frames are pushed).
-        first_token_ms: Time to first token of the answer in milliseconds.
-        error: Error message if the memory failed.
-        pieces: The rest of the answer in state "writing".
-        warm: Whether the question was prefilled without timing.
-    """
-
-    cell: Cell
-    session: StreamSession
-    snapshot: Snapshot | None = None
-    question: str = ""
-    answer: str = ""
-    state: str = "idle"
-    first_token_ms: float | None = None
-    error: str | None = None
-    pieces: Iterator[str] | None = field(default=None, repr=False)
-    warm: bool = False
-
-    @property
-    def alive(self) -> bool:
-        """Whether the memory still receives frames and questions."""
-        return self.error is None
 
 
 @dataclass(frozen=True)
@@ -121,7 +85,9 @@ class SideBySide:
         self._lock = StepLock(host.wake)  # guards everything below
         self._source = FrameSource(host.wake, settings.chunk)
         model = host.model(settings.model)
-        self._lanes = tuple(_lane(model, cell, settings) for cell in cells)
+        self._lanes = tuple(
+            Lane(cell, StreamSession(model, policy=cell.make(), chunk=settings.chunk)) for cell in cells
+        )
         self._batch: tuple[Frame, list[float]] | None = None
         self._turn = 0  # which lane sees the batch next
         self._question: str | None = None
@@ -284,7 +250,7 @@ class SideBySide:
         self._batch = self._question = None
         for lane in self._lanes:
             if lane.state in ("waiting", "writing"):
-                _refuse(lane, answering)
+                lane.refuse(answering)
         attempt(lambda: self._source.fail(sentence), self._free_slot, give_back)
 
     def _free_slot(self) -> None:
@@ -310,11 +276,11 @@ class SideBySide:
         if lane.alive:
             try:
                 lane.session.push(frames, seconds)
-                lane.snapshot = lane.session.snapshot()
+                lane.publish()
             except BaseException as error:  # noqa: BLE001 - the other lanes continue after any exception
                 lane.state, lane.error = "failed", sentence_of(error)
                 error.__traceback__ = None
-                attempt(give_back, lambda: _publish(lane))
+                attempt(give_back, lane.publish)
         if last:
             self._batch = None
             self._newest = jpeg(frames[-1], VIEW_WIDTH, 80)
@@ -330,7 +296,7 @@ class SideBySide:
         lane = next(lane for lane in self._order if lane.state in ("waiting", "writing"))
         try:
             if not lane.warm:
-                _warm_up(lane)
+                lane.warm_up()
                 return
             if lane.pieces is None:  # the first token belongs to the same step, so that its time excludes other streams
                 lane.pieces, lane.state = lane.session.ask(lane.question), "writing"
@@ -340,9 +306,9 @@ class SideBySide:
                 return
             first = lane.session.stats.first_token_seconds
             lane.first_token_ms = None if first is None else first * 1000
-            lane.snapshot = lane.session.snapshot()
+            lane.publish()
         except BaseException as error:  # noqa: BLE001 - the other lanes continue after any exception
-            _refuse(lane, sentence_of(error, answering=True))
+            lane.refuse(sentence_of(error, answering=True))
             error.__traceback__ = None
             attempt(give_back)
             return
@@ -382,24 +348,3 @@ class SideBySide:
                 lane.pieces = None
                 attempt(lane.session.close)
         self._host.forget(self)  # again: an action in progress may have taken a slot
-
-
-def _lane(model: Backbone, cell: Cell, settings: StreamSettings) -> Lane:
-    return Lane(cell, StreamSession(model, policy=cell.make(), chunk=settings.chunk))
-
-
-def _warm_up(lane: Lane) -> None:
-    """Prefill the question without timing it, and without a trace in the session."""
-    lane.warm = True
-    pieces = lane.session.ask(lane.question, max_new_tokens=1, record=False)
-    for _ in pieces:
-        pass
-
-
-def _refuse(lane: Lane, sentence: str) -> None:
-    """End a lane's answer with an error message."""
-    lane.pieces, lane.answer, lane.state = None, sentence, "refused"
-
-
-def _publish(lane: Lane) -> None:
-    lane.snapshot = lane.session.snapshot()

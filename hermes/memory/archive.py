@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hermes.errors import HermesError
 from hermes.memory.archive_layer import ArchiveLayer, Growing, append_to_prompt, strided_positions
-from hermes.memory.cache import FRAME, KIND, LayerMemory
+from hermes.memory.layer import FRAME, KIND, LayerMemory
 from hermes.memory.positions import Rotary
 from hermes.snapshot import SUMMARY, VISION
 

@@ -11,7 +11,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import LayerMemory
+from hermes.memory.layer import LayerMemory
 from hermes.memory.positions import Rotary, compact, rotate
 
 STRIDE = 1 << 14

@@ -11,8 +11,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FIRST, FRAME, KIND, MASS, PATCH, SECONDS, Provenance
 from hermes.memory.encoded import Encoded
+from hermes.memory.layer import FIRST, FRAME, KIND, MASS, PATCH, SECONDS, Provenance
 from hermes.snapshot import VISION
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from hermes.memory.positions import Rotary, compact, rotate
 
 if TYPE_CHECKING:
-    from hermes.memory.cache import LayerMemory
+    from hermes.memory.layer import LayerMemory
 
 CODE = 1 << 20
 """Upper bound of the patches in a frame; combines frame and patch into one number."""

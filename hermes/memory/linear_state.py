@@ -6,12 +6,16 @@ Tensors of a state are replaced and never modified, so a branch shares them with
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
 from hermes.errors import HermesError
+
+if TYPE_CHECKING:
+    from hermes.memory.cache import MemoryCache
 
 
 @dataclass(frozen=True)
@@ -119,3 +123,27 @@ class LinearState:
     def nbytes(self) -> int:
         """Bytes of the current state."""
         return 0 if self.now is None else self.now.nbytes
+
+
+def read_into_state(
+    layer: Any, hidden: Tensor, cache: MemoryCache, state: LinearState, open_tokens: int = 0
+) -> tuple[Tensor, StateTensors | None]:
+    """Run a layer with linear attention on its state in `cache`, without committing it.
+
+    Args:
+        layer: The decoder layer.
+        hidden: Its input [1, tokens, hidden].
+        cache: The memory or a branch of it.
+        state: The layer's state in it.
+        open_tokens: Number of the newest tokens that may be replaced later.
+
+    Returns:
+        Its output [1, tokens, hidden], and the state before the newest `open_tokens`; None if there are none.
+    """
+    parts = [part for part in hidden.split((hidden.shape[1] - open_tokens, open_tokens), dim=1) if part.shape[1]]
+    outputs, held = [], None
+    for part in parts:
+        if open_tokens and part is parts[-1]:
+            held = state.pending()
+        outputs.append(layer(part, position_embeddings=None, attention_mask=None, past_key_values=cache))
+    return torch.cat(outputs, dim=1), held

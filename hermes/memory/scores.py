@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from hermes.analysis.token_history import ScoreRecord, to_bytes
-from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, MemoryCache
+from hermes.memory.cache import MemoryCache
 from hermes.memory.devices import together
+from hermes.memory.layer import FRAME, IMPORTANCE, PATCH
 
 
 @dataclass(frozen=True)

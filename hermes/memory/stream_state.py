@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from hermes.memory.archive import Archive
-from hermes.memory.cache import FRAME
 from hermes.memory.chunk import vision_of
+from hermes.memory.layer import FRAME
 
 
 @dataclass(frozen=True)

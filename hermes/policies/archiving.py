@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from hermes.memory.archive import Archive
-from hermes.memory.cache import LayerMemory
+from hermes.memory.layer import LayerMemory
 from hermes.policies.ops.retrieval import recall_by_layer, similarity
 from hermes.policies.step import Recall, Step
 

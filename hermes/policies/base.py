@@ -16,10 +16,11 @@ from torch import Tensor
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.memory.cache import LayerMemory, evict, reindex
 from hermes.memory.chunk import Chunk
 from hermes.memory.encoded import Layout
+from hermes.memory.eviction import evict, reindex
 from hermes.memory.guidance_prompts import prompts_of_tiers
+from hermes.memory.layer import LayerMemory
 from hermes.memory.positions import Reindexing, must_compact
 from hermes.memory.scores import read_scores
 from hermes.memory.stream_state import StateField

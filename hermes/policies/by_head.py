@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import IMPORTANCE, PATCH, LayerMemory
 from hermes.memory.heads import HeadTable
 from hermes.memory.importance import normalise
+from hermes.memory.layer import IMPORTANCE, PATCH, LayerMemory
 from hermes.policies.ops.attention_scores import by_kv_head
 from hermes.policies.step import Step
 

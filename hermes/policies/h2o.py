@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import GUIDANCE
 from hermes.memory.chunk import Chunk
+from hermes.memory.layer import GUIDANCE
 from hermes.policies.base import Policy
 from hermes.policies.by_head import chunk_attention, note, split
 from hermes.policies.fidelity import BASELINE

@@ -10,10 +10,10 @@ from torch import Tensor
 
 from hermes.backbones.base import Backbone
 from hermes.errors import HermesError
-from hermes.memory.cache import GUIDANCE, IMPORTANCE, RECENCY
 from hermes.memory.guidance import GuidanceMode
 from hermes.memory.guidance_prompts import RELEASED_GLOBAL, RELEASED_LOCAL, Wording, prompts_of_tiers
 from hermes.memory.importance import importance, recency, retain, smooth
+from hermes.memory.layer import GUIDANCE, IMPORTANCE, RECENCY
 from hermes.memory.tiers import LONG_TERM, FamilyConstants, LayerConstants, TierRule, layer_constants
 from hermes.policies.base import Policy
 from hermes.policies.hermes_settings import CONSTANT_NAMES, SETTINGS, settings_with, with_changes

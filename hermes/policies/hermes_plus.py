@@ -7,8 +7,8 @@ from typing import ClassVar, Final
 
 from torch import Tensor
 
-from hermes.memory.cache import FRAME
 from hermes.memory.importance import protect_newest
+from hermes.memory.layer import FRAME
 from hermes.memory.tiers import FamilyConstants
 from hermes.policies.hermes import Hermes
 from hermes.policies.hermes_settings import SETTINGS

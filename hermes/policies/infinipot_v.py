@@ -8,7 +8,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, LayerMemory
+from hermes.memory.layer import FRAME, LayerMemory
 from hermes.policies.base import Policy
 from hermes.policies.by_head import note, patches_of, split
 from hermes.policies.fidelity import TRAINING_FREE

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, IMPORTANCE, PATCH, LayerMemory
 from hermes.memory.chunk import Chunk
 from hermes.memory.importance import normalise
+from hermes.memory.layer import FRAME, IMPORTANCE, PATCH, LayerMemory
 from hermes.policies.archiving import own_tokens
 from hermes.policies.base import Policy
 from hermes.policies.fidelity import TRAINING_FREE

@@ -13,8 +13,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, IMPORTANCE, Provenance
 from hermes.memory.chunk import Chunk
+from hermes.memory.layer import FRAME, IMPORTANCE, Provenance
 from hermes.memory.stream_state import StateField
 from hermes.policies.fidelity import TRAINING_FREE
 from hermes.policies.ops.features import novelty_rank, patch_similarity

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, IMPORTANCE, PATCH
 from hermes.memory.importance import retain
+from hermes.memory.layer import FRAME, IMPORTANCE, PATCH
 from hermes.policies.base import Policy
 from hermes.policies.settings import OUR_REINDEXING, Setting
 from hermes.policies.step import Outcome, Step

@@ -12,7 +12,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FIRST, KIND, MASS, PATCH, SECONDS, LayerMemory, Provenance, reindex
+from hermes.memory.eviction import reindex
+from hermes.memory.layer import FIRST, KIND, MASS, PATCH, SECONDS, LayerMemory, Provenance
 from hermes.memory.positions import rotate
 from hermes.policies.base import Policy
 from hermes.policies.fidelity import SURROGATE

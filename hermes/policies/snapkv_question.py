@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import LayerMemory
+from hermes.memory.layer import LayerMemory
 from hermes.policies.base import Policy
 from hermes.policies.fidelity import UPPER_BOUND
 from hermes.policies.ops.attention_scores import by_kv_head, pooled

@@ -13,7 +13,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import KIND, SECONDS
+from hermes.memory.layer import KIND, SECONDS
 from hermes.memory.positions import Reindexing
 from hermes.policies.base import Policy
 from hermes.policies.fidelity import UNTRAINED

@@ -14,8 +14,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, KIND, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
+from hermes.memory.layer import FRAME, KIND, LayerMemory
 from hermes.memory.stream_state import StateField
 from hermes.policies.archiving import block_counts, block_shares, frames_within, own_tokens, prompt_of
 from hermes.policies.fidelity import TRAINING_FREE

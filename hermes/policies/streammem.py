@@ -12,9 +12,10 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FIRST, FRAME, IMPORTANCE, MASS, SECONDS, LayerMemory, reindex
 from hermes.memory.chunk import Chunk, pseudo_tokens, vision_of
+from hermes.memory.eviction import reindex
 from hermes.memory.importance import normalise, retain
+from hermes.memory.layer import FIRST, FRAME, IMPORTANCE, MASS, SECONDS, LayerMemory
 from hermes.memory.positions import rotate
 from hermes.memory.scores import read_scores
 from hermes.policies.base import Policy

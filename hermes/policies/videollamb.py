@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from hermes.memory.archive_layer import strided_positions
-from hermes.memory.cache import FRAME, MASS, SECONDS, Provenance
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.encoded import Encoded
+from hermes.memory.layer import FRAME, MASS, SECONDS, Provenance
 from hermes.memory.positions import compact
 from hermes.memory.stream_state import StateField
 from hermes.policies.base import Policy

@@ -13,9 +13,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, IMPORTANCE, KIND, PATCH, LayerMemory
 from hermes.memory.chunk import Chunk, pseudo_tokens
 from hermes.memory.importance import normalise
+from hermes.memory.layer import FRAME, IMPORTANCE, KIND, PATCH, LayerMemory
 from hermes.memory.positions import Reindexing
 from hermes.memory.stream_state import StateField
 from hermes.policies.base import Policy

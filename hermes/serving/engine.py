@@ -10,15 +10,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hermes.backbones.card import UNLIMITED, Knowledge
 from hermes.errors import HermesError
 from hermes.importing import IMPORTING
-from hermes.memory.tiers import LLAVA_ONEVISION, FamilyConstants
 from hermes.out_of_memory import attempt, report
 from hermes.serving.local_reader import LocalObject
+from hermes.serving.model_info import ModelInfo
 from hermes.serving.roles import TurnTaker
 from hermes.serving.scheduling import Choice, Scheduler, Work
 from hermes.serving.slots import BusyError, Slots
@@ -30,58 +28,12 @@ if TYPE_CHECKING:
     from hermes.memory.encoded import Layout
     from hermes.serving.stream import LiveStream
 
-__all__ = ["BusyError", "Engine", "LiveView", "ModelInfo", "StreamSettings"]
+__all__ = ["BusyError", "Engine", "LiveView", "StreamSettings"]
 
 logger = logging.getLogger(__name__)
 
 IDLE_SECONDS = 0.5
 """Longest time in seconds until the worker polls for work, in case a wake-up is lost."""
-
-
-@dataclass(frozen=True)
-class ModelInfo:
-    """Facts about a loaded model for display: names, a one-sentence description, sizes, device and type.
-
-    `constants` are the paper's constants for the model's family, or those of another family that it uses; `guidance` holds
-    its own guidance prompts by name; `knowledge` is what it knows.
-    """
-
-    name: str
-    title: str
-    family: str
-    about: str
-    parameters: int
-    num_layers: int
-    tokens_per_frame: int
-    bytes_per_token: int
-    max_positions: int
-    suggested: tuple[str, ...]
-    device: str
-    dtype: str
-    constants: FamilyConstants = LLAVA_ONEVISION
-    guidance: tuple[tuple[str, str], ...] = ()
-    knowledge: Knowledge = UNLIMITED
-
-    @classmethod
-    def of(cls, name: str, model: Backbone) -> ModelInfo:
-        """Return the facts about a loaded model that was requested as `name`."""
-        return cls(
-            name=name,
-            title=model.card.name,
-            family=model.family,
-            about=model.card.about,
-            parameters=sum(p.numel() for p in model.model.parameters()),
-            num_layers=model.num_layers,
-            tokens_per_frame=model.tokens_per_frame,
-            bytes_per_token=model.bytes_per_token,
-            max_positions=model.max_positions,
-            suggested=model.card.suggested,
-            device=str(model.device),
-            dtype=str(model.dtype).removeprefix("torch."),
-            constants=model.constants,
-            guidance=tuple(model.card.guidance.items()),
-            knowledge=model.card.knowledge,
-        )
 
 
 class Engine:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from hermes.analysis.token_history import ScoreRecord, TokenHistory
     from hermes.backbones.downloads import Confirm, Progress
     from hermes.memory.encoded import Layout
-    from hermes.serving.engine import ModelInfo
+    from hermes.serving.model_info import ModelInfo
     from hermes.serving.roles import Host
     from hermes.video import VideoSampler
     from hermes.video.thumbnails import FramePictures

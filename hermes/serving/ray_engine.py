@@ -18,8 +18,8 @@ from hermes.backbones.downloads import ConsentError
 from hermes.backbones.sources import large_download
 from hermes.errors import FailedError, HermesError
 from hermes.ray_workers import ActorLostError, RayActor, RayCluster
-from hermes.serving.engine import ModelInfo
 from hermes.serving.interface import PlacedObject, StreamControl, StreamLostError
+from hermes.serving.model_info import ModelInfo
 from hermes.serving.ray_object import RayObject
 from hermes.serving.ray_stream import CALL_SECONDS, SILENT_SECONDS, RayStream
 from hermes.serving.replica import Replica

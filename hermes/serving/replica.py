@@ -21,9 +21,10 @@ import psutil
 
 from hermes.errors import HermesError
 from hermes.policies import load_plugin
-from hermes.serving.engine import Engine, ModelInfo
+from hermes.serving.engine import Engine
 from hermes.serving.file_store import PART_BYTES, FileStore
 from hermes.serving.interface import StreamReader
+from hermes.serving.model_info import ModelInfo
 from hermes.serving.stream import LiveStream
 from hermes.view import LiveView, StreamSettings
 

@@ -12,9 +12,10 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.base import Backbone
-from hermes.memory.cache import FRAME, KIND, PATCH, LayerMemory, MemoryCache
+from hermes.memory.cache import MemoryCache
 from hermes.memory.devices import together
 from hermes.memory.heads import tokens_by_head
+from hermes.memory.layer import FRAME, KIND, PATCH, LayerMemory
 from hermes.memory.watched_attention import AttentionRecorder
 from hermes.session.token_attention import TokenAttention
 from hermes.snapshot import PROMPT, SUMMARY, AnswerTrace

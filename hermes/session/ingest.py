@@ -13,10 +13,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import MemoryCache, Provenance, reindex
+from hermes.memory.cache import MemoryCache
 from hermes.memory.chunk import Chunk
 from hermes.memory.encoded import Frames, Layout
+from hermes.memory.eviction import reindex
 from hermes.memory.guidance import GuidanceMode, measure
+from hermes.memory.layer import Provenance
 from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies import Step
 from hermes.policies.limits import reserve

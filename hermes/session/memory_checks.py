@@ -14,7 +14,7 @@ from torch import Tensor
 from hermes.files.checks import InvalidValueError, flag, sequence, whole
 from hermes.files.limits import LARGEST_NUMBER
 from hermes.memory.archive_layer import STRIDE
-from hermes.memory.cache import FIRST, FRAME, KIND, MASS, PATCH, SECONDS
+from hermes.memory.layer import FIRST, FRAME, KIND, MASS, PATCH, SECONDS
 from hermes.memory.linear_state import StateTensors
 from hermes.policies import Policy
 from hermes.policies.ops.frame_store import STORE_FIELDS

@@ -9,21 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import (
-    FIRST,
-    FRAME,
-    GUIDANCE,
-    IMPORTANCE,
-    KIND,
-    MASS,
-    PATCH,
-    RECENCY,
-    SECONDS,
-    LayerMemory,
-    MemoryCache,
-)
+from hermes.memory.cache import MemoryCache
 from hermes.memory.devices import together
 from hermes.memory.heads import tokens_by_head
+from hermes.memory.layer import FIRST, FRAME, GUIDANCE, IMPORTANCE, KIND, MASS, PATCH, RECENCY, SECONDS, LayerMemory
 from hermes.snapshot import TEXT, Snapshot
 
 if TYPE_CHECKING:

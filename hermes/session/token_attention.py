@@ -10,8 +10,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, LayerMemory
 from hermes.memory.heads import tokens_by_head
+from hermes.memory.layer import FRAME, LayerMemory
 
 MOST_TOKENS: Final = 256
 """Maximum number of tokens of an answer whose attention is stored."""

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from hermes.memory.cache import LayerMemory, evict
+from hermes.memory.eviction import evict
 from hermes.memory.importance import recency, retain
+from hermes.memory.layer import LayerMemory
 from hermes.memory.positions import Rotary, must_compact
 from hermes.memory.tiers import FAMILIES, LONG_TERM, layer_constants, tier_of_layers
 from hermes.policies.hermes import score_layers

@@ -17,7 +17,7 @@ from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImag
 from transformers.models.video_llama_3.image_processing_pil_video_llama_3 import VideoLlama3ImageProcessorPil
 
 import hermes
-from hermes.memory.cache import Provenance
+from hermes.memory.layer import Provenance
 
 QUESTION = "What was first?"
 FRAMES = 12

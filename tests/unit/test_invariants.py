@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from invariants import check_answer, check_heads, check_memory
 
 import hermes
-from hermes.memory.cache import KIND
+from hermes.memory.layer import KIND
 from hermes.policies import ContextFullError
 from hermes.snapshot import SUMMARY, VISION
 

@@ -14,8 +14,8 @@ from synthetic_stream import recorded
 
 import hermes
 from hermes.errors import HermesError
-from hermes.memory.cache import Provenance
 from hermes.memory.guidance import measure
+from hermes.memory.layer import Provenance
 from hermes.memory.tiers import tier_of_layers
 from hermes.policies.ops.probe import probe_attention
 from hermes.session.ingest import tier_prompts

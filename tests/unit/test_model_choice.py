@@ -16,7 +16,8 @@ from hermes.backbones.card import Knowledge
 from hermes.backbones.shipped import shipped_models
 from hermes.errors import HermesError
 from hermes.ground_truth import kind_of
-from hermes.serving.engine import Engine, ModelInfo, StreamSettings
+from hermes.serving.engine import Engine, StreamSettings
+from hermes.serving.model_info import ModelInfo
 from ui.flags import parse, read_options
 from ui.page.known_names import known_names
 from ui.player import payloads

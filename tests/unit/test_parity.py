@@ -9,7 +9,7 @@ from transformers import LlavaOnevisionForConditionalGeneration
 from transformers.models.llava_onevision.image_processing_pil_llava_onevision import LlavaOnevisionImageProcessorPil
 
 import hermes
-from hermes.memory.cache import Provenance
+from hermes.memory.layer import Provenance
 
 QUESTION = "What was first?"
 

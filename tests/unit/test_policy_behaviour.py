@@ -11,7 +11,7 @@ import torch
 import hermes
 from hermes.errors import HermesError
 from hermes.memory.archive import Archive
-from hermes.memory.cache import FRAME, KIND, PATCH
+from hermes.memory.layer import FRAME, KIND, PATCH
 from hermes.policies.ops.probe import probe_heads
 from hermes.session import storage
 from hermes.session.storage import SessionFileError

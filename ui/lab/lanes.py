@@ -29,7 +29,7 @@ class LaneState:
         title: Display name.
         badge: How closely the policy follows its publication.
         budget: Maximum number of video tokens per layer; None without a budget.
-        state: "idle", "waiting", "writing", "done", "refused" or "failed", as in `hermes.lab.side_by_side.Lane`.
+        state: "idle", "waiting", "writing", "done", "refused" or "failed", as in `hermes.lab.lane.Lane`.
         question: The last question.
         answer: The answer so far; if the question was refused, the reason.
         first_ms: Times to first token of all answers so far, in milliseconds.

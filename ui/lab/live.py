@@ -27,7 +27,8 @@ MOST_ASKED: Final = 100
 
 if TYPE_CHECKING:
     from hermes.analysis.token_history import ScoreRecord
-    from hermes.lab.side_by_side import Lane, SideView
+    from hermes.lab.lane import Lane
+    from hermes.lab.side_by_side import SideView
     from hermes.serving.roles import Host
     from hermes.snapshot import Snapshot
     from hermes.view import StreamSettings

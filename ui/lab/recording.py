@@ -25,7 +25,8 @@ from ui.lab.lanes import LabQuestion
 from ui.runs.stream_recorder import FAULT, FULL, file_name, new_file
 
 if TYPE_CHECKING:
-    from hermes.lab.side_by_side import Lane, SideView
+    from hermes.lab.lane import Lane
+    from hermes.lab.side_by_side import SideView
 
 logger = logging.getLogger(__name__)
 

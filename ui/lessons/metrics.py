@@ -28,7 +28,8 @@ from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 from ui.lessons.conditions import Value
 
 if TYPE_CHECKING:
-    from hermes.serving.engine import LiveView, ModelInfo
+    from hermes.serving.engine import LiveView
+    from hermes.serving.model_info import ModelInfo
     from ui.player.clips import Clip
     from ui.visitors.visitor import Visitor
 

@@ -18,7 +18,8 @@ GENERAL: Final = ("What is happening now?", "What was shown first?", "Describe t
 """Questions about a video of unknown content."""
 
 if TYPE_CHECKING:
-    from hermes.serving.engine import LiveView, ModelInfo
+    from hermes.serving.engine import LiveView
+    from hermes.serving.model_info import ModelInfo
 
 
 def meters(view: LiveView) -> dict[str, Any]:

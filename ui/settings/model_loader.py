@@ -13,8 +13,8 @@ from hermes.errors import HermesError
 from hermes.out_of_memory import is_shortage
 
 if TYPE_CHECKING:
-    from hermes.serving.engine import ModelInfo
     from hermes.serving.interface import StreamEngine
+    from hermes.serving.model_info import ModelInfo
     from hermes.view import StreamSettings
 
 logger = logging.getLogger(__name__)

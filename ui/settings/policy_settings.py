@@ -10,7 +10,7 @@ from hermes.policies.presets import Preset, changes_of
 
 if TYPE_CHECKING:
     from hermes.policies.settings import Setting, Value
-    from hermes.serving.engine import ModelInfo
+    from hermes.serving.model_info import ModelInfo
     from hermes.view import StreamSettings
 
 Changed = tuple[tuple[str, "Value"], ...]

@@ -44,8 +44,9 @@ from ui.visitors.state import VisitorState
 from ui.visitors.visitor_settings import VisitorSettings
 
 if TYPE_CHECKING:
-    from hermes.serving.engine import LiveView, ModelInfo, StreamSettings
+    from hermes.serving.engine import LiveView, StreamSettings
     from hermes.serving.interface import StreamControl
+    from hermes.serving.model_info import ModelInfo
     from ui.visitors.waiting_line import WaitingLine
 
 

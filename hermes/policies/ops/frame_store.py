@@ -10,9 +10,10 @@ from torch import Tensor
 
 from hermes.backbones.base import Backbone
 from hermes.memory.archive_layer import strided_positions
-from hermes.memory.cache import FRAME, MemoryCache, Provenance
+from hermes.memory.cache import MemoryCache
 from hermes.memory.chunk import Chunk, concatenated
 from hermes.memory.encoded import Encoded
+from hermes.memory.layer import FRAME, Provenance
 from hermes.memory.positions import compact
 from hermes.memory.stream_state import StateField
 

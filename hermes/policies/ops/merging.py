@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from hermes.memory.cache import FRAME, SECONDS
 from hermes.memory.chunk import Chunk, vision_of
+from hermes.memory.layer import FRAME, SECONDS
 from hermes.memory.stream_state import StreamState
 
 

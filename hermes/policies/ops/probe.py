@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.base import Backbone
-from hermes.memory.cache import LayerMemory, MemoryCache
+from hermes.memory.cache import MemoryCache
+from hermes.memory.layer import LayerMemory
 from hermes.memory.watched_attention import AttentionRecorder
 from hermes.policies.ops.retrieval import recall_by_layer
 

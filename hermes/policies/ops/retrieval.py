@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from hermes.backbones.base import Backbone, read_into_state
-from hermes.memory.cache import LayerMemory, MemoryCache
+from hermes.backbones.base import Backbone
+from hermes.memory.cache import MemoryCache
+from hermes.memory.layer import LayerMemory
+from hermes.memory.linear_state import read_into_state
 from hermes.memory.watched_attention import QueryRecorder, attention_mask
 
 Choose = Callable[[int, Tensor], LayerMemory]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hermes.backbones.base import Backbone
+from hermes.backbones.fixed_shapes import FixedAnswer
 from hermes.memory.cache import MemoryCache
 from hermes.memory.devices import together
 from hermes.memory.heads import tokens_by_head
@@ -72,8 +73,7 @@ class Answer:
         self._max_new_tokens = max_new_tokens
         self._asked = asked
         self._penalty = repetition_penalty
-        shapes = model.fixed_shapes
-        self._fixed = None if shapes is None else shapes.open(self._branch, len(ids), max_new_tokens)
+        self._fixed: FixedAnswer | None = None
 
     @cached_property
     def _held(self) -> list[LayerMemory]:
@@ -106,6 +106,8 @@ class Answer:
 
     def _tokens(self) -> Iterator[int]:
         ids, stop, produced = self._ids, self.model.stop_ids, self._ids[:0]
+        if self._branch is not None and self.model.fixed_shapes is not None:
+            self._fixed = self.model.fixed_shapes.open(self._branch, len(ids), self._max_new_tokens)
         for i in range(self._max_new_tokens):
             if self._branch is None:
                 return

@@ -105,6 +105,8 @@ def test_an_abandoned_answer_frees_the_storage(tiny_model, noise, shapes):
     session = hermes.StreamSession(tiny_model, budget=64, chunk=4)
     session.push(*noise(12))
     made = shapes(tiny_model)
+    session.ask(QUESTION, max_new_tokens=8)  # never begun
+    assert not made.in_use.locked()
     answer = session.ask(QUESTION, max_new_tokens=8)
     next(answer)
     assert made.in_use.locked()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import heapq
 import math
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
     from hermes.video.formats import FileFormat
 
+TICK_SECONDS = 0.02
+"""Least time between two checks of the limits on time."""
 MAX_REORDER = 16
 """Most frames by which a codec with B-frames changes their order."""
 
@@ -106,7 +109,7 @@ class Decoder:
         self.ended_early = False
         self.duration: float | None = None
         self._sampling, self._limits, self._name, self._grant = sampling, limits, name, tick
-        self._cpu_before = cpu_seconds()
+        self._cpu_before, self._ticked = cpu_seconds(), -math.inf
         self._seconds = 0.0  # of the newest frame
         self._failed = 0
         self._media = MediaFile(file, file_format, name, limits, self._tick)
@@ -169,7 +172,7 @@ class Decoder:
         self._losses = LossEstimator(1 / (media.fps or ASSUMED_FPS))
         self._queue = PacketQueue(self._reader, media, self._clock)
         self._unassigned = self._failed = 0
-        self._failures_in_a_row = 0
+        self._failures_in_a_row = self._empty_packets = 0
         self._last_duration = 0
         self._stamp: int | None = None
         self._ready: deque[VideoFrame] = deque()
@@ -202,12 +205,17 @@ class Decoder:
                 frame = self._ready.popleft()
                 if self._is_whole(frame):
                     return frame
-            if self._flushed or self._failures_in_a_row >= MAX_FAILURES:
+            if self._flushed or self._fails_for_good:
                 return None
             packet = self._queue.next(target)
             if packet is not None:
                 self._prepare(packet)
             self._decode(packet)
+
+    @property
+    def _fails_for_good(self) -> bool:
+        """Whether so many packets have failed or held no frame that the rest of the file is not tried."""
+        return self._failures_in_a_row >= MAX_FAILURES or self._empty_packets >= self._limits.empty_packets
 
     def _is_whole(self, frame: VideoFrame) -> bool:
         """Whether a frame was decoded completely; counts it as failed if it was not."""
@@ -241,11 +249,15 @@ class Decoder:
         """Hand a packet to the decoder; None at the end."""
         self._tick()
         self._flushed = packet is None
+        self._empty_packets += 1
         try:
             if packet is not None and packet.is_corrupt:
                 packet.is_corrupt = False  # a gap in the packet numbers of a stream says nothing about this frame
-            self._ready.extend(self._context.decode(packet))
+            frames = self._context.decode(packet)
+            self._ready.extend(frames)
             self._failures_in_a_row = 0
+            if frames:
+                self._empty_packets = 0
         except av.error.FFmpegError as error:
             if error.errno == errno.ENOMEM:
                 raise MemoryError from error
@@ -255,11 +267,16 @@ class Decoder:
     def _tick(self) -> None:
         """Extend the time limit, unless the file takes more processor time than its length justifies.
 
-        Called before each packet is read or decoded: also packets that are skipped or hold no frame take time.
+        Called before each packet is read or decoded, since packets that are skipped or hold no frame take time, too. The
+        limits are checked at intervals, because a check takes longer than reading a small packet.
 
         Raises:
             VideoError: It does.
         """
+        now = time.monotonic()
+        if now - self._ticked < TICK_SECONDS:
+            return
+        self._ticked = now
         self._grant()
         used = cpu_seconds() - self._cpu_before
         if used > self._limits.base_cpu_seconds + self._limits.cpu_rate * self._seconds:

@@ -31,6 +31,7 @@ class Limits:
         index_bytes: Files up to this size are read completely when opened, to find their exact duration.
         index_packets: Reading stops after this many packets where the container states the duration.
         most_index_packets: Reading stops after this many packets where it does not.
+        empty_packets: Decoding stops after this many packets since the last frame, whether they fail or hold no frame.
         held_bytes: Memory of the packets that may be held while looking for a later key frame.
         slots: Decoded frames in shared memory. Decoding pauses when all slots are full.
         ring_bytes: Shared memory of a stream; very large frames have fewer slots, but at least `MIN_SLOTS`.
@@ -50,6 +51,7 @@ class Limits:
     index_bytes: int = 16 << 20
     index_packets: int = 10_000
     most_index_packets: int = 200_000
+    empty_packets: int = 10_000
     held_bytes: int = 32 << 20
     slots: int = 8
     ring_bytes: int = 32 << 20

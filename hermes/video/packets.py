@@ -121,6 +121,7 @@ class PacketReader:
         """The packets of the current track."""
         failures = 0
         media = self._media
+        ticks: dict[int, float] = {}  # seconds per tick by track; a packet computes its fraction again each time
         while failures < MAX_FAILURES:
             try:
                 self._tick()
@@ -132,8 +133,10 @@ class PacketReader:
                             self.repeats.append(packet.pts)
                         continue
                     if packet.pts is not None:
-                        end = float((packet.pts + (packet.duration or 0)) * packet.time_base)
                         index = packet.stream_index
+                        if index not in ticks:
+                            ticks[index] = float(packet.time_base)
+                        end = (packet.pts + (packet.duration or 0)) * ticks[index]
                         self.ends[index] = max(self.ends.get(index, end), end)
                     if is_video and theora_header(packet) != COMMENT:
                         yield packet  # type: ignore[misc]

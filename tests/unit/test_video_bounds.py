@@ -24,9 +24,13 @@ def numbers(*values):
     return struct.pack(f">{len(values)}I", *values)
 
 
-def of_tiny_packets(count, delta=1):
-    """An MP4 of samples of one byte, which hold no frame. It does not state its duration."""
-    real = (DATA / "c29-mirrored-selfie.mp4").read_bytes()
+NOT_CODED = bytes.fromhex("000001b6504f")
+"""A frame of MPEG-4 Part 2 that is marked as not coded, so that the decoder returns none."""
+
+
+def of_tiny_packets(count, delta=1, content=b"\0", codec=DATA / "c29-mirrored-selfie.mp4"):
+    """An MP4 of samples of a few bytes, which hold no frame. It does not state its duration."""
+    real = codec.read_bytes()
     start = real.index(b"stsd") - 4
     codec = real[start : start + int.from_bytes(real[start : start + 4], "big")]
     top = box(b"ftyp", b"isom", bytes(4))
@@ -34,7 +38,7 @@ def of_tiny_packets(count, delta=1):
         b"stbl",
         codec,
         box(b"stts", numbers(0, 1, count, delta)),
-        box(b"stsz", numbers(0, 1, count)),
+        box(b"stsz", numbers(0, len(content), count)),
         box(b"stsc", numbers(0, 1, 1, count, 1)),
         box(b"stco", numbers(0, 1, len(top) + 8)),
     )
@@ -47,7 +51,7 @@ def of_tiny_packets(count, delta=1):
         box(b"minf", box(b"vmhd", bytes(12)), table),
     )
     movie = box(b"mvhd", numbers(0, 0, 0, 1000, 0, 1 << 16), bytes(12), matrix, bytes(24), numbers(2))
-    return top + box(b"mdat", bytes(count)) + box(b"moov", movie, box(b"trak", header, media))
+    return top + box(b"mdat", content * count) + box(b"moov", movie, box(b"trak", header, media))
 
 
 def test_packets_without_frames_take_a_bounded_time(tmp_path):
@@ -55,6 +59,27 @@ def test_packets_without_frames_take_a_bounded_time(tmp_path):
     limits = replace(LIMITS, base_cpu_seconds=0.3)
     with pytest.raises(VideoError, match=r"takes too long to decode: .* for the first 0\.0 seconds"):
         VideoSampler(tmp_path / "tiny.mp4", 1, limits=limits)
+
+
+@pytest.mark.parametrize("content", [b"\0", NOT_CODED], ids=["damaged", "empty"])
+def test_decoding_stops_after_many_packets_without_a_frame(tmp_path, monkeypatch, content):
+    codec = video_of(tmp_path / "codec.mp4", "mpeg4" if content == NOT_CODED else "libx264", 1)
+    (tmp_path / "tiny.mp4").write_bytes(of_tiny_packets(20_000, content=content, codec=codec))
+    decoded, decode = [], Decoder._decode
+
+    def count(decoder, packet):
+        decoded.append(packet)
+        decode(decoder, packet)
+
+    monkeypatch.setattr(Decoder, "_decode", count)
+    with (
+        (tmp_path / "tiny.mp4").open("rb") as file,
+        pytest.raises(VideoError, match="not one of its frames can be decoded"),
+    ):
+        Decoder(file, FileFormat("mov"), "v", Sampling(1, 0, 1e9, 16), LIMITS, lambda: None)
+    most = LIMITS.empty_packets if content == NOT_CODED else packets.MAX_FAILURES
+    # With the edit list and without it. The threads of a decoder report an error some packets later.
+    assert 2 * most <= len(decoded) <= 2 * (most + 2 * LIMITS.threads)
 
 
 def test_a_file_of_many_packets_is_not_read_to_find_its_duration():

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from typing import Any
-
-from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
 from hermes import plots
 from hermes.benchmarks import table
 from hermes.benchmarks.results import Json
-from hermes.formatting import format_bytes
+from hermes.lab.report_page import figure_in_both_schemes, render_report
 
 
 def report(summary: list[Json]) -> str:
@@ -20,11 +17,6 @@ def report(summary: list[Json]) -> str:
     Returns:
         The HTML page, about 5 MB, most of it the plotting library. Its tables show the same numbers without JavaScript.
     """
-    loader = ChoiceLoader([PackageLoader("hermes.benchmarks"), PackageLoader("hermes.lab")])  # the style of the lab
-    environment = Environment(
-        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters |= {"percent": table.percent, "p": table.p_value}
     figures: dict[str, Any] = {}
     sections = []
     for number, section in enumerate(summary):
@@ -36,20 +28,15 @@ def report(summary: list[Json]) -> str:
         for name, draw, wanted in drawn:
             names[name] = f"{name}-{number}" if wanted else ""
             if wanted:
-                figures[names[name]] = {
-                    scheme: json.loads(draw(section, dark=scheme == "dark").to_json()) for scheme in ("light", "dark")
-                }
+                figures[names[name]] = figure_in_both_schemes(draw, section)
         sections.append(
             section | {"figures": names, "rows": table.group_rows(section), "facts": table.fact_rows(section)}
         )
     context = {
         "sections": sections,
-        "figures": figures,
         "describe": table.describe_run,
         "machine": table.describe_machine_of,
         "score": table.score_of,
-        "library": plots.plotly_script(),
     }
-    template = environment.get_template("benchmark_report.html")
-    size = len(template.render(context, size="").encode())
-    return template.render(context, size=format_bytes(size))
+    filters = {"percent": table.percent, "p": table.p_value}
+    return render_report("hermes.benchmarks", "benchmark_report.html", figures, context, filters)

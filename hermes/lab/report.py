@@ -1,20 +1,14 @@
-"""Renders a lab summary as a self-contained HTML file: tables, and interactive figures from `hermes.plots`.
-
-The template is `templates/report.html`. The file contains the plotting library, so it works offline; without JavaScript,
-its tables show the same numbers.
-"""
+"""Renders a lab summary as a self-contained HTML file with the template `templates/report.html`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from hermes import plots
 from hermes.formatting import format_bytes
 from hermes.lab.merge import sources_of
+from hermes.lab.report_page import figure_in_both_schemes, render_report
 from hermes.lab.summary import several_runs
 from hermes.plots.lab import OUTCOMES
 from hermes.policies.fidelity import GROUPS
@@ -44,15 +38,6 @@ def report(summary: dict[str, Any]) -> str:
     Returns:
         The HTML page, about 5 MB, most of it the plotting library.
     """
-    environment = Environment(
-        loader=PackageLoader("hermes.lab"), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # fmt: skip
-    environment.filters |= {
-        "percent": _percent,
-        "points": _points,
-        "bytes": format_bytes,
-        "p": _p,
-    }
     figures: dict[str, dict[str, Any]] = {}
     measured = [cell for cell in summary["cells"] if "error" not in cell]
     context = {
@@ -71,12 +56,9 @@ def report(summary: dict[str, Any]) -> str:
         "wrong": _wrong(measured, summary, figures),
         "outcomes": [(word, MEANINGS[word], OUTCOMES[word]) for word in _used(measured)],
         "titles": {cell["policy"]: cell["title"] for cell in summary["cells"]},
-        "figures": figures,
-        "library": plots.plotly_script(),
     }
-    template = environment.get_template("report.html")
-    size = len(template.render(context, size="").encode())
-    return template.render(context, size=format_bytes(size))
+    filters = {"percent": _percent, "points": _points, "bytes": format_bytes, "p": _p}
+    return render_report("hermes.lab", "report.html", figures, context, filters)
 
 
 def _grouped(cells: Sequence[Cell]) -> list[tuple[str, list[Cell]]]:
@@ -98,9 +80,7 @@ def _p(value: float) -> str:
 
 def _add(figures: dict[str, dict[str, Any]], name: str, draw: Callable[..., plots.Figure], *args: Any) -> str:
     """Draw a figure for light and dark backgrounds and add it under a name, which is returned."""
-    figures[name] = {
-        scheme: json.loads(draw(*args, dark=scheme == "dark").to_json()) for scheme in ("light", "dark")
-    }  # fmt: skip
+    figures[name] = figure_in_both_schemes(draw, *args)
     return name
 
 

@@ -1,4 +1,4 @@
-"""Format sizes, durations and stream times."""
+"""Format sizes, durations, stream times and p-values."""
 
 from __future__ import annotations
 
@@ -42,3 +42,8 @@ def format_clock(seconds: float) -> str:
     whole = round(seconds)
     hours, minutes = divmod(whole // 60, 60)
     return f"{hours}:{minutes:02}:{whole % 60:02}" if hours else f"{minutes}:{whole % 60:02}"
+
+
+def format_p_value(value: float | None) -> str:
+    """Format a p-value: "0.0123", "< 0.0001"; None is a dash."""
+    return "–" if value is None else "< 0.0001" if value < 0.0001 else f"{value:.4f}"

@@ -8,6 +8,7 @@ from typing import Any
 from hermes import plots
 from hermes.benchmarks import table
 from hermes.benchmarks.results import Json
+from hermes.formatting import format_p_value
 from hermes.lab.report_page import figure_in_both_schemes, render_report
 
 
@@ -38,5 +39,5 @@ def report(summary: list[Json]) -> str:
         "machine": table.describe_machine_of,
         "score": table.score_of,
     }
-    filters = {"percent": table.percent, "p": table.p_value}
+    filters = {"percent": table.percent, "p": format_p_value}
     return render_report("hermes.benchmarks", "benchmark_report.html", figures, context, filters)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hermes.benchmarks.results import Json
-from hermes.formatting import format_bytes
+from hermes.formatting import format_bytes, format_p_value
 from hermes.tables import Column, Table
 
 FIRST = 36
@@ -46,11 +46,6 @@ def score_of(run: Json) -> str:
     """Format the judge's mean score with its interval."""
     score = run["score"]
     return "–" if score is None else f"{score['value']:.2f} ({score['low']:.2f}–{score['high']:.2f})"
-
-
-def p_value(value: float | None) -> str:
-    """Format a p-value; None is a dash."""
-    return "–" if value is None else "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def counts_of(run: Json) -> list[tuple[str, str]]:
@@ -159,8 +154,8 @@ def _compared(section: Json) -> Table:
             f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}",
             str(row["only_run"]),
             str(row["only_reference"]),
-            p_value(row["p"]),
-            p_value(row["p_holm"]),
+            format_p_value(row["p"]),
+            format_p_value(row["p_holm"]),
         ]
         for row in section["comparisons"]
     ]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from hermes import plots
-from hermes.formatting import format_bytes
+from hermes.formatting import format_bytes, format_p_value
 from hermes.lab.merge import sources_of
 from hermes.lab.report_page import figure_in_both_schemes, render_report
 from hermes.lab.summary import several_runs
@@ -57,7 +57,7 @@ def report(summary: dict[str, Any]) -> str:
         "outcomes": [(word, MEANINGS[word], OUTCOMES[word]) for word in _used(measured)],
         "titles": {cell["policy"]: cell["title"] for cell in summary["cells"]},
     }
-    filters = {"percent": _percent, "points": _points, "bytes": format_bytes, "p": _p}
+    filters = {"percent": _percent, "points": _points, "bytes": format_bytes, "p": format_p_value}
     return render_report("hermes.lab", "report.html", figures, context, filters)
 
 
@@ -72,10 +72,6 @@ def _percent(value: float, digits: int = 1) -> str:
 
 def _points(value: float) -> str:
     return f"{100 * value:+.1f}"
-
-
-def _p(value: float) -> str:
-    return "< 0.0001" if value < 0.0001 else f"{value:.4f}"
 
 
 def _add(figures: dict[str, dict[str, Any]], name: str, draw: Callable[..., plots.Figure], *args: Any) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import shutil
 import threading
+from functools import partial
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ from ui.player.source import Source
 from ui.settings.budget import proposed_budget
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
+from ui.visitors.state import MOST_OPENING
 from ui.visitors.visitor import Visitor
 
 
@@ -206,7 +209,7 @@ def test_uploads_that_are_opened_at_the_same_time_leave_one_decoder(film, tmp_pa
         return sampler
 
     monkeypatch.setattr("ui.player.preview.video.sample", meet)
-    preview, settings = UploadPreview(), StreamSettings()
+    preview, settings = UploadPreview(threading.Semaphore(2)), StreamSettings()
     threads = [threading.Thread(target=preview.open, args=(source, settings)) for source in sources]
     for thread in threads:
         thread.start()
@@ -215,3 +218,39 @@ def test_uploads_that_are_opened_at_the_same_time_leave_one_decoder(film, tmp_pa
     assert [sampler.open for sampler in opened].count(True) == 1
     preview.close()
     assert not any(sampler.open for sampler in opened)
+
+
+def test_a_visitor_opens_few_files_at_a_time(visitor, film, tmp_path, monkeypatch):
+    copies = [Source("upload", str(path), path) for path in (tmp_path / f"{number}.avi" for number in range(6))]
+    for copy in copies:
+        shutil.copy(film.path, copy.path)
+    visitor.change(speed=1.0)
+    begun, together, lock, ready = [], [], threading.Lock(), threading.Event()
+
+    def open_slowly(path, *given, **more):
+        with lock:
+            begun.append(path)
+            together.append(len(begun))
+        ready.wait(PATIENCE)
+        try:
+            return sample(path, *given, **more)
+        finally:
+            with lock:
+                begun.remove(path)
+
+    monkeypatch.setattr("hermes.video.sample", open_slowly)
+    asked = []
+    preview, settings = visitor._preview, visitor.settings
+    opens = [
+        *(partial(preview.open, copy, settings, lambda: asked.append(1) or True) for copy in copies[:4]),
+        *(partial(lambda copy: visitor._playback.open_file(copy, settings).close(), copy) for copy in copies[4:]),
+    ]
+    threads = [threading.Thread(target=one) for one in opens]
+    for thread in threads:
+        thread.start()
+    until(lambda: len(asked) >= 4 and len(begun) == MOST_OPENING)
+    ready.set()
+    for thread in threads:
+        thread.join()
+    assert len(together) == 6
+    assert max(together) == MOST_OPENING

@@ -23,8 +23,9 @@ KEPT_SECONDS: Final = 60.0
 class UploadPreview:
     """The preview of one visitor's chosen upload. Thread-safe."""
 
-    def __init__(self) -> None:
-        """Start without an upload."""
+    def __init__(self, openings: threading.Semaphore) -> None:
+        """Start without an upload. `openings` is held while a file is opened."""
+        self._openings = openings
         self._lock = threading.Lock()
         self._source: Source | None = None
         self._sampler: video.VideoSampler | None = None
@@ -53,12 +54,15 @@ class UploadPreview:
             before.close()
         if source.path is None:
             return
-        sampler = video.sample(source.path, settings.fps, max_side=settings.max_side)
-        try:
-            first, size = sampler.peek(), source.path.stat().st_size
-        except BaseException:
-            sampler.close()
-            raise
+        with self._openings:
+            if not is_wanted():  # after waiting for other openings
+                return
+            sampler = video.sample(source.path, settings.fps, max_side=settings.max_side)
+            try:
+                first, size = sampler.peek(), source.path.stat().st_size
+            except BaseException:
+                sampler.close()
+                raise
         info = sampler.info
         picture = jpeg(first[0], VIEW_WIDTH, 85) if first is not None else b""
         facts = {

@@ -248,7 +248,10 @@ class Playback:
         if source.path is None:
             return None
         waiting = self.preview.take(source, settings)
-        return waiting or video.sample(source.path, settings.fps, max_side=settings.max_side)
+        if waiting is not None:
+            return waiting
+        with self._state.openings:
+            return video.sample(source.path, settings.fps, max_side=settings.max_side)
 
     def restart(self) -> None:
         """Play the same source from the start, with an empty memory."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ui.player.source import Source
 from ui.runs.replay import Replay
@@ -12,6 +12,10 @@ from ui.runs.replay import Replay
 if TYPE_CHECKING:
     from hermes.serving.interface import StreamControl
     from hermes.view import StreamSettings
+
+
+MOST_OPENING: Final = 2
+"""Video files that a visitor opens at a time. Each takes a decoder process; others wait."""
 
 
 @dataclass(eq=False)
@@ -26,6 +30,7 @@ class VisitorState:
         native_fps: Frame rate of its file; None if it is unknown, or for other sources.
         closed: Whether the visitor has left.
         lock: Guards the other attributes.
+        openings: Held while a video file is opened; see `MOST_OPENING`.
     """
 
     settings: StreamSettings
@@ -35,6 +40,7 @@ class VisitorState:
     native_fps: float | None = None
     closed: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
+    openings: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MOST_OPENING))
 
     @property
     def replay(self) -> Replay | None:

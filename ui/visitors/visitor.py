@@ -118,7 +118,7 @@ class Visitor:
         self._runs = RunLibrary(runs, clips)
         self._recordings = Recordings(self.files.path)
         self._explorer = Explorer()
-        self._preview = UploadPreview()
+        self._preview = UploadPreview(state.openings)
         self._view = PageView(state, clips, self.conversation)
         self._settings = VisitorSettings(state, loader, policies, self._preview, self._view, clips, choice)
         self._questions = Questions(state, self._settings, self.conversation, clips)

@@ -142,7 +142,8 @@ class VisitorSettings:
         """
         if source.path is None or live_stream(self._state.stream) is None:
             return None
-        return video.sample(source.path, settings.fps, max_side=settings.max_side)
+        with self._state.openings:
+            return video.sample(source.path, settings.fps, max_side=settings.max_side)
 
     def _apply(self, settings: StreamSettings, sampler: VideoSampler | None) -> list[str]:
         """Apply settings that differ from the present ones, and return messages; the lock is held.

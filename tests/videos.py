@@ -25,6 +25,16 @@ def write_video(path: Path, codec: str = "MJPG", frames: int = 30, fps: float = 
     return path
 
 
+def noise_video(path: Path) -> Path:
+    """A WebM video of six seconds at 8 frames a second, whose frames are noise."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 8, (64, 48))
+    random = np.random.default_rng(3)
+    for _ in range(48):
+        writer.write(random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
+    writer.release()
+    return path
+
+
 def grey(value, size=(64, 48)) -> av.VideoFrame:
     """A frame of one brightness."""
     return av.VideoFrame.from_ndarray(np.full((size[1], size[0], 3), value, np.uint8))

@@ -1,16 +1,17 @@
-"""The engine: streams take turns, answers and frames interleave, the newest camera frame wins, nothing is lost."""
+"""The engine: streams take turns, answers and frames interleave, and nothing is lost."""
 
 from __future__ import annotations
 
 import threading
 from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import tiny
 from invariants import check_answer
 from patience import PATIENCE, until
+from tiny_streams import SETTINGS, engine_of, picture, pushed
+from videos import noise_video
 
 import hermes
 from hermes import video
@@ -19,37 +20,19 @@ from hermes.policies.limits import reserve
 from hermes.serving import slots
 from hermes.serving.engine import BusyError, Engine, StreamSettings
 from hermes.serving.scheduling import CONTENDED_CHUNK, Work
-from hermes.serving.source import FrameSource
 
 
 @pytest.fixture
 def engine(tiny_model, short_range_model):
-    models = {"tiny": tiny_model, "short": short_range_model}
-
-    def loader(name, progress):  # noqa: ARG001 - as the engine calls it
-        if name not in models:
-            raise HermesError(f"There is no model “{name}”.")
-        return models[name]
-
-    engine = Engine(max_streams=3, loader=loader)
-    engine.load("tiny")
-    yield engine
-    engine.close()
+    with engine_of({"tiny": tiny_model, "short": short_range_model}) as engine:
+        engine.load("tiny")
+        yield engine
 
 
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """Six seconds at 8 frames a second."""
-    path = tmp_path_factory.mktemp("clip") / "clip.webm"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 8, (64, 48))
-    random = np.random.default_rng(3)
-    for _ in range(48):
-        writer.write(random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
-    writer.release()
-    return path
-
-
-SETTINGS = StreamSettings(model="tiny", budget=40, fps=4, speed=float("inf"))
+    return noise_video(tmp_path_factory.mktemp("clip") / "clip.webm")
 
 
 def check_answer_of(stream, question):
@@ -140,27 +123,6 @@ def test_stop_keeps_the_memory(engine, clip):
     stream.stop()
     assert stream.view().state == "ended"
     check_answer_of(stream, "What was shown?")
-
-
-def test_the_newest_camera_frame_wins(engine):
-    stream = engine.open(SETTINGS)
-    stream.camera()
-    with stream._lock:  # the worker is kept busy
-        for i in range(10):
-            stream.offer(np.full((20, 30, 3), i * 20, np.uint8), float(i))
-    until(lambda: stream.view().snapshot.frames_seen == 1)
-    view = stream.view()
-    assert view.dropped == 9
-    assert view.clock == 9.0
-
-
-def test_a_camera_may_change_its_size(engine):
-    stream = engine.open(SETTINGS)
-    stream.camera()
-    for i, size in enumerate([(20, 30), (48, 64), (17, 9)]):
-        stream.offer(np.zeros((*size, 3), np.uint8), float(i))
-        until(lambda n=i: stream.view().snapshot.frames_seen == n + 1)
-    assert stream.view().error is None
 
 
 def test_two_streams_at_once_do_not_mix(engine, clip):
@@ -395,59 +357,3 @@ def test_answers_have_priority_and_no_stream_starves(engine, clip, monkeypatch):
     assert max(sizes) <= CONTENDED_CHUNK
     for stream in streams:
         stream.close()
-
-
-def pushed(stream):
-    """Number of frames of each chunk so far."""
-    return [frames for frames, _ in stream._memory._speeds]
-
-
-def picture(i):
-    return np.full((20, 30, 3), i * 9, np.uint8)
-
-
-def test_camera_frames_are_encoded_together(engine):
-    stream = engine.open(replace(SETTINGS, chunk=4, gather=60.0))
-    stream.camera()
-    stream.offer(picture(0), 0.0)
-    until(lambda: pushed(stream) == [1])  # the speed of the model is not known yet
-    for i in range(1, 5):
-        stream.offer(picture(i), float(i))
-    until(lambda: pushed(stream) == [1, 4])  # a full chunk does not wait
-    for i in range(5, 7):
-        stream.offer(picture(i), float(i))
-    assert not stream.work()
-    "".join(stream.ask("What was shown?"))
-    assert pushed(stream) == [1, 4, 2], "a question takes the waiting frames first"
-    assert stream.view().snapshot.answer.frames_seen == 7
-    stream.offer(picture(7), 7.0)
-    stream.pause()
-    assert not stream.work(), "a paused camera reads no frames"
-    stream.resume()
-    stream.offer(picture(8), 8.0)
-    stream.stop()
-    until(lambda: pushed(stream) == [1, 4, 2, 2])
-    until(lambda: stream.view().snapshot.frames_seen == 9)
-    view = stream.view()
-    assert (view.state, view.dropped, view.error) == ("ended", 0, None)
-
-
-def test_a_camera_waits_no_longer_than_allowed(engine):
-    stream = engine.open(replace(SETTINGS, chunk=4, gather=0.2))
-    stream.camera()
-    for i in range(3):
-        stream.offer(picture(i), float(i))
-        until(lambda n=i: stream.view().snapshot.frames_seen == n + 1)
-
-
-def test_a_slow_model_gathers_only_what_it_encodes_in_time():
-    source = FrameSource(lambda: None, 16, 2.0)
-    source.use_camera()
-    for speed, held in ((0.0, 1), (0.4, 1), (1.6, 3), (100.0, 16)):
-        source.speed = speed
-        source.take(99, now=True)
-        before = source.dropped
-        for i in range(20):
-            source.offer(picture(i), float(i))
-        assert source.dropped - before == 20 - held
-        assert [seconds for _, seconds in source.take(99)] == [float(i) for i in range(20 - held, 20)]

@@ -10,10 +10,10 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from patience import PATIENCE
+from videos import noise_video
 
 import hermes
 from hermes import video
@@ -30,13 +30,7 @@ SETTINGS = StreamSettings(model="tiny", budget=40, fps=4)
 @pytest.fixture(scope="module")
 def clip(tmp_path_factory):
     """Six seconds at 8 frames a second."""
-    path = tmp_path_factory.mktemp("clip") / "clip.webm"
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"VP80"), 8, (64, 48))
-    random = np.random.default_rng(3)
-    for _ in range(48):
-        writer.write(random.integers(0, 256, (48, 64, 3), dtype=np.uint8))
-    writer.release()
-    return str(path)
+    return str(noise_video(tmp_path_factory.mktemp("clip") / "clip.webm"))
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ class RayCluster:
                 ray.kill(actor)
 
     def actor(self, kind: type, arguments: tuple[Any, ...], *, gpus: float | None = None, threads: int = 1) -> RayActor:
-        """Create an object in a new actor. Returns at once; the first call waits until the cluster has room for it.
+        """Create an object in a new actor. Returns immediately; the first call waits until the cluster has room for it.
 
         Args:
             kind: The class of the object.

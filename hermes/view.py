@@ -29,7 +29,7 @@ class StreamSettings:
         changed: Settings of the policy that differ from their defaults, as (name, value); see `Policy.settings`.
         max_side: Largest width or height of a video's frames in pixels, 16 to 4,096; larger frames are scaled down.
         gather: Longest time in seconds that a camera frame waits to be encoded together with later ones, 0 to 60; 0: every
-            frame is encoded by itself. A question does not wait.
+            frame is encoded alone. A question does not wait.
     """
 
     model: str = "pocket"

@@ -108,7 +108,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
         type=_integer(0, 60),
         default=env("HERMES_GATHER", str(GATHER_SECONDS)),
         metavar="SECONDS",
-        help="longest time that a camera frame waits to be encoded with later ones; 0 encodes each by itself",
+        help="longest time that a camera frame waits to be encoded with later ones; 0 encodes each one alone",
     )
     parser.add_argument(
         "--clips", type=Path, default=env("HERMES_CLIPS", str(CLIPS)), help="folder of the bundled clips"

@@ -153,15 +153,15 @@ def _when(moments: Sequence[Moment]) -> str:
 
 def _where(verdict: Verdict) -> str:
     kept = [moment for moment in verdict.moments if moment.outcome == "held"]
-    gone = verdict.evicted_from
-    holding = [layer for layer in range(len(kept[0].held)) if layer not in gone]
+    evicted = verdict.evicted_from
+    holding = [layer for layer in range(len(kept[0].held)) if layer not in evicted]
     shown, share = f"what was shown at {_when(kept)}", share_in_words(most_held(verdict))
     if verdict.archive:
         readers = f"all layers (up to {share} of its tokens)"
-        if gone:
+        if evicted:
             readers = f"{named_layers(verdict, holding)} (up to {share} of its tokens), not for {_rest(verdict)}"
         return f"{shown} was fetched for {readers}"
-    if not gone:
+    if not evicted:
         return f"{shown} is still in all layers (up to {share} of its tokens)"
     place = named_layers(verdict, holding)
     return f"{shown} is still in {place} (up to {share} of its tokens), and evicted from {_rest(verdict)}"

@@ -91,8 +91,8 @@ def evicted_share(shot: Snapshot) -> float:
     """Share of the tokens seen that a layer has evicted, 0 to 1, mean over layers."""
     if not shot.tokens_seen or not shot.num_layers:
         return math.nan
-    gone = sum(int(eviction.evicted.sum()) for eviction in shot.evictions)
-    return gone / (shot.num_layers * shot.tokens_seen)
+    evicted = sum(int(eviction.evicted.sum()) for eviction in shot.evictions)
+    return evicted / (shot.num_layers * shot.tokens_seen)
 
 
 def summary_tokens(shot: Snapshot) -> int:

@@ -210,7 +210,7 @@ def token_history_of(records: Sequence[ScoreRecord], frame: int) -> TokenHistory
     score = np.full((layers, len(since), patches), np.nan, np.float32)
     left = np.full((layers, patches), np.nan)
     known = np.zeros((layers, patches), bool)
-    gone_at = np.full((layers, patches), len(since))
+    evicted_at = np.full((layers, patches), len(since))
     merges: list[Merge] = []
     for m, i in enumerate(since):
         record, at = records[i], found[i]
@@ -218,15 +218,16 @@ def token_history_of(records: Sequence[ScoreRecord], frame: int) -> TokenHistory
         score[layer, m, patch] = from_bytes(record.importance[at])
         known[layer, patch] = True
         left[layer[~stays], patch[~stays]] = record.seconds
-        gone_at[layer[~stays], patch[~stays]] = m
-        gone = np.bincount(layer[~stays], minlength=layers)
+        evicted_at[layer[~stays], patch[~stays]] = m
+        evicted = np.bincount(layer[~stays], minlength=layers)
         merges.extend(
-            _follow(records, i, int(index), int(gone[index])) for index in np.flatnonzero((gone > 0) & record.merged)
+            _follow(records, i, int(index), int(evicted[index]))
+            for index in np.flatnonzero((evicted > 0) & record.merged)
         )
     # A token without a record was evicted earlier, unless all records are thinned: then it may have been retained.
     unknown = ~known & any(records[i].complete for i in since) & known.any(axis=0)
-    gone_at[unknown] = 0
-    held = (gone_at[:, None, :] > np.arange(len(since))[None, :, None]).sum(2)
+    evicted_at[unknown] = 0
+    held = (evicted_at[:, None, :] > np.arange(len(since))[None, :, None]).sum(2)
     return TokenHistory(
         frame=frame,
         seconds=np.array([records[i].seconds for i in since]),
@@ -249,8 +250,8 @@ def _cuts(records: Sequence[ScoreRecord], layers: int) -> npt.NDArray[np.float32
         # One more element, so that the start of an empty last layer is a valid index.
         starts = record.offsets[:-1]
         lowest = np.minimum.reduceat(np.append(np.where(record.kept, record.importance, UNSCORED), UNSCORED), starts)
-        gone = np.add.reduceat(np.append(~record.kept, False).astype(np.int64), starts)
-        some = (gone > 0) & (np.diff(record.offsets) > 0)
+        evicted = np.add.reduceat(np.append(~record.kept, False).astype(np.int64), starts)
+        some = (evicted > 0) & (np.diff(record.offsets) > 0)
         cuts[:, m] = np.where(some, from_bytes(lowest.astype(np.uint8)), np.nan)
     return cuts
 

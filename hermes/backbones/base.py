@@ -134,7 +134,7 @@ class Backbone(ABC):
         return fixed_shapes(self)
 
     object_names: tuple[str, ...] = ()
-    """Names of the objects that the vision tower recognises by itself; empty for most models."""
+    """Names of the objects that the vision tower recognises without the decoder; empty for most models."""
 
     chat_template: str | None = None
     """Chat template of the family; takes precedence over those of the model folder."""

@@ -63,7 +63,7 @@ class AnnotatedVideo:
     Attributes:
         index: Position in the file, from 0.
         name: Identifier in the file; not always unique.
-        path: Where the video lies below the folder of videos.
+        path: Path of the video within the folder of videos.
         fps: Images per second, if the video is a folder of images; else None.
         clip: Start and end of the part to show, in seconds; None: all of it.
         duration: Category of its length; empty if none is stated.

@@ -92,13 +92,13 @@ def verdict_of(value: Mapping[str, Any]) -> JudgeVerdict:
         InvalidValueError: One of them is missing or invalid.
     """
     known = dict(value)
-    said = checks.text(checks.member(known, "pred", "verdict"), "pred", 100).strip().lower()
+    verdict_text = checks.text(checks.member(known, "pred", "verdict"), "pred", 100).strip().lower()
     score = checks.member(known, "score", "verdict")
     if isinstance(score, str) and re.fullmatch(r"[0-5]", score.strip()):
         score = int(score)
-    if said not in ("yes", "no"):
+    if verdict_text not in ("yes", "no"):
         raise InvalidValueError("The pred is neither yes nor no.")
-    return JudgeVerdict(said == "yes", checks.whole(score, "score", 0, 5))
+    return JudgeVerdict(verdict_text == "yes", checks.whole(score, "score", 0, 5))
 
 
 class EndpointJudge:
@@ -208,7 +208,7 @@ def unjudged(results: Results, judge: str) -> list[Json]:
 
 
 def judge_results(file: ResultsFile, judge: Judge, progress: Callable[[int, int], None] | None = None) -> None:
-    """Judge all answers that have no verdict of this judge yet, and store each verdict at once."""
+    """Judge all answers that have no verdict of this judge yet, and store each verdict immediately."""
     rows = unjudged(file.results, judge.name)
     for done, row in enumerate(rows):
         if progress:

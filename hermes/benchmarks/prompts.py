@@ -34,7 +34,7 @@ def letter_of(answer: str) -> str | None:
     The letter is the last character before the first “)”; without a “)”, the first character of the answer.
 
     Returns:
-        One of A to H; None if another character stands there, or none.
+        One of A to H; None if there is another character, or none.
     """
     before, bracket, _ = answer.strip().partition(")")
     character = before[-1:] if bracket else before[:1]

@@ -42,7 +42,7 @@ class VideoStream:
         Args:
             frames: The sampled frames.
             responder: Sees the frames.
-            rate: Frames per second; frame k lies at k / rate seconds.
+            rate: Frames per second; frame k is at k / rate seconds.
         """
         self.frames_pushed = 0
         self.seconds = 0.0
@@ -103,7 +103,7 @@ def run_benchmark(
     limit: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
-    """Ask every question that the results file does not contain yet, and store each record at once.
+    """Ask every question that the results file does not contain yet, and store each record immediately.
 
     Args:
         annotations: The annotation file of the benchmark.

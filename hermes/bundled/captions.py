@@ -1,7 +1,7 @@
 """Captions of recorded runs: what the memory shows at a moment, from its data. Pure functions.
 
 A caption has at most two sentences. Each states a measured fact, and is left out where the fact does not hold, so a caption
-is true for every run and at every moment.
+is true for every run and every moment.
 """
 
 from __future__ import annotations

@@ -91,9 +91,9 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
             session.push(frames[start : start + PUSHED], times[start : start + PUSHED])
         pushing = time.perf_counter() - began + seen.take_seconds_saved()
         memory = session.snapshot()
-        said, first, read, moved, outcomes = [], [], [], [], []
+        answers, first, read, moved, outcomes = [], [], [], [], []
         for question in task.questions:
-            said.append("".join(session.ask(question.text)).strip())
+            answers.append("".join(session.ask(question.text)).strip())
             first.append(session.stats.first_token_seconds)
             snapshot = session.snapshot()
             if snapshot.answer is not None:
@@ -101,7 +101,7 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
                 moved.append(snapshot.answer.moved_bytes)
                 outcomes.append(_outcome(task, question, snapshot, snapshot.answer, session.layout.frames_per_step))
         return key | {
-            "said": said,
+            "said": answers,
             "fate": outcomes,
             "resident": memory.kept_per_layer.tolist(),
             # One question for all layers: they may share a budget, and each question may split it differently.

@@ -132,10 +132,10 @@ def summarise(plan: LabPlan, tasks: Tasks, found: Records) -> dict[str, Any]:
     cells = []
     for cell in sorted(plan.cells, key=lambda cell: tuple(GROUPS).index(cell.fidelity)):
         records = [found[index, cell] for index in range(plan.streams)]
-        said = _answers(records)
-        if said is not None:
-            right[cell] = _each(asked, said, is_correct)
-        scores = _scores(asked, groups, said, right.get(cell), weights)
+        answers = _answers(records)
+        if answers is not None:
+            right[cell] = _each(asked, answers, is_correct)
+        scores = _scores(asked, groups, answers, right.get(cell), weights)
         cells.append(_cell(plan, cell, records) | scores | _evidence(records, right.get(cell)))
     _name_runs(cells)
     return {
@@ -168,8 +168,8 @@ def _answers(records: Sequence[dict[str, Any]]) -> list[str] | None:
     return [text for record in records for text in record["said"]]
 
 
-def _each(asked: AskedQuestion, said: Sequence[str], test: Callable[[Question, str], bool]) -> Bools:
-    return np.array([test(q, text) for q, text in zip(asked.questions, said, strict=True)], bool)
+def _each(asked: AskedQuestion, answers: Sequence[str], test: Callable[[Question, str], bool]) -> Bools:
+    return np.array([test(q, text) for q, text in zip(asked.questions, answers, strict=True)], bool)
 
 
 def _sums(asked: AskedQuestion, values: Bools, members: Bools, streams: int) -> npt.NDArray[np.float64]:
@@ -181,11 +181,11 @@ def _sums(asked: AskedQuestion, values: Bools, members: Bools, streams: int) -> 
 def _scores(
     asked: AskedQuestion,
     groups: Sequence[Group],
-    said: list[str] | None,
+    answers: list[str] | None,
     right: Bools | None,
     weights: npt.NDArray[np.float64],
 ) -> dict[str, Any]:
-    if said is None or right is None:
+    if answers is None or right is None:
         return {"accuracy": {}}
     streams = weights.shape[1]
     every = np.ones(len(right), bool)
@@ -197,7 +197,7 @@ def _scores(
         value = float(right[group.members].mean())
         accuracy[group.id] = {"value": _round(value), "low": _round(low), "high": _round(high)}
         if group.id == "count":
-            near = _each(asked, said, is_near)[group.members]
+            near = _each(asked, answers, is_near)[group.members]
             accuracy[group.id]["within_one"] = _round(float(near.mean()))
     return {"accuracy": accuracy}
 

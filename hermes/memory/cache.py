@@ -117,8 +117,8 @@ class MemoryCache:
     def retract(self, tokens: int) -> None:
         """Remove the newest `tokens` of every layer, but never the prompt, so that new tokens can replace them.
 
-        States return to the prompt if nothing else remains, else to the moment before the tokens that `prefill` was told
-        may be replaced.
+        States return to the prompt if nothing else remains, else to the moment before the tokens that `prefill` marked as
+        replaceable (`open_tokens`).
 
         Raises:
             HermesError: There is no such moment.

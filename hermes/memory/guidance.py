@@ -62,7 +62,7 @@ def measure(
     """Measure the attention of the guidance prompts on every video token, `a_l(i)`: mean over heads and prompt tokens.
 
     All required prompts run in one pass and cannot attend to each other. Layers with linear attention have no mask that
-    separates prompts, so a forward pass through them runs each prompt by itself, on copies of their states.
+    separates prompts, so a forward pass through them runs each prompt separately, on copies of their states.
 
     Args:
         backbone: The model.

@@ -32,7 +32,7 @@ _OPTION: Final = re.compile(r"\(([A-Z])\)\s*(.+?)(?=\s*\([A-Z]\)|\n|$)")
 def options_of(question: str) -> dict[str, str]:
     """Return the options of a multiple-choice question, “(A) red (B) blue”: letter -> text; empty if it has none.
 
-    A single option counts if it stands at the start of a line.
+    A single option counts if it is at the start of a line.
     """
     found = {match[1]: match[2].strip() for match in _OPTION.finditer(question)}
     return found if "A" in found and ("B" in found or _ONLY_OPTION.search(question)) else {}

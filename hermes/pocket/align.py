@@ -106,13 +106,13 @@ def align(decoder: PackedDecoder, packer: Packer, active: Sequence[int], seed: i
     rng = np.random.default_rng([seed, 4])
     plan = Plan(14, 16, 3, 14, TEMPOS["dense"], few=0.3)
     batches = [packer.make(rng, plan) for _ in range(SAMPLES)]
-    said = torch.cat([_read(batch).flatten() for batch in batches])
+    spoken = torch.cat([_read(batch).flatten() for batch in batches])
     for index, groups in LOOK_UPS.items():
         source = index if index in active else max(active)
         norm, attention = decoder.text.layers[index].input_layernorm, decoder.text.layers[index].self_attn
         states = [decoder.hidden_before(batch, draw_lives(rng, batch, 0.0), active, source) for batch in batches]
         frames = torch.cat([norm(frame).flatten(0, 1) for frame, _ in states])
-        words = torch.cat([norm(word).flatten(0, 2) for _, word in states])[said]
+        words = torch.cat([norm(word).flatten(0, 2) for _, word in states])[spoken]
         size = attention.head_dim
         slow = [dim for dim in range(size) if dim % (size // 2) >= size // 4]
         repeats = attention.num_key_value_groups
@@ -124,7 +124,7 @@ def align(decoder: PackedDecoder, packer: Packer, active: Sequence[int], seed: i
                 of_frame = torch.cat([_frame_classes(batch, slot).flatten() for batch in batches])
                 of_word = torch.cat(
                     [_word_classes(batch, slot)[..., None].expand(batch.look.shape).flatten() for batch in batches]
-                )[said]
+                )[spoken]
                 _write(
                     attention.k_proj, group * size + rows, _fit(frames, of_frame, len(slot.words)), attention.scaling
                 )

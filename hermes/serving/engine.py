@@ -186,7 +186,7 @@ class Engine:
         return self._rates[key]
 
     def _measure(self, model: Backbone, settings: StreamSettings, size: tuple[int, int]) -> float | None:
-        """Measure the frame rate between the steps of the streams. It needs no slot: its memory is freed at once."""
+        """Measure the frame rate between the steps of the streams. It needs no slot: its memory is freed immediately."""
         with IMPORTING:
             from hermes.serving.rate import RateProbe  # noqa: PLC0415 - loads torch
 
@@ -307,8 +307,8 @@ class Engine:
             surplus = self._slots.surplus(_size_of)
         for stream in surplus:
             attempt(stream.discard)
-        for gone in known.difference(streams):
-            self._scheduler.forget(gone)
+        for ended in known.difference(streams):
+            self._scheduler.forget(ended)
         waiting = {stream: work for stream in streams if (work := self._work_of(stream))}
         while (choice := self._scheduler.choose(waiting)) is not None:
             began = time.perf_counter()

@@ -115,7 +115,7 @@ class RayStream:
         return call_replica(self.replica, method, self._name, *arguments, timeout=timeout)
 
     def read(self, method: str, *arguments: Any) -> Any:
-        """Like `request` for what a page reads many times: fails at once while the replica does not respond.
+        """Like `request` for what a page reads many times: fails immediately while the replica does not respond.
 
         Otherwise the visitors of a replica that hangs would occupy all threads of the page.
         """

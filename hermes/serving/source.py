@@ -46,7 +46,7 @@ class FrameSource:
         title: Title to display.
         dropped: Number of camera frames dropped in favour of newer ones.
         chunk: Maximum number of frames in the inbox.
-        gather: Longest time in seconds that a camera frame waits for later ones; 0: each frame is due at once.
+        gather: Longest time in seconds that a camera frame waits for later ones; 0: each frame is due immediately.
         speed: Measured throughput of the model in frames per second; 0 if unknown. A camera gathers no more frames than the
             model encodes in `gather` seconds.
         pause_at: Stream time in seconds after which a file pauses, see `skip_to`; inf: it does not.
@@ -59,7 +59,7 @@ class FrameSource:
         self._inbox: deque[tuple[Frame, float]] = deque()
         self._camera_began: float | None = None
         self._newest = 0.0  # stream time of the newest frame that was put
-        self._put = False  # whether frames arrive by `put`, which are due at once
+        self._put = False  # whether frames arrive by `put`, which are due immediately
         self._first_offered = math.inf  # wall time at which the oldest camera frame in the inbox arrived
         self.chunk = chunk
         self.gather = gather

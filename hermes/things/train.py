@@ -142,7 +142,7 @@ def weakened(readout: Readout, share: float) -> Readout:
 def encode_bank(model: LlavaOnevisionForConditionalGeneration, bank: Features, seed: int = 0) -> SeenSource:
     """Return the bank's frames as frame tokens for the decoder, labelled with what the tower recognises in them.
 
-    The decoder thus learns to answer what the tower recognised, also where that is wrong. Most frames are read with smaller
+    The decoder learns to answer what the tower recognised, also where that is wrong. Most frames are read with smaller
     corrections of ImageNet's scores, since the tower is less certain about pictures that it was not trained on. Each frame
     has a second take with dropout, since the frames of one object differ. Frames in which an object is barely recognised
     are left out.

@@ -233,8 +233,8 @@ def require_histories(
     # A token history follows each summary token into which tokens of the frame were merged through all later records.
     merges = np.zeros(frames, np.int64)
     for record in records:
-        gone = (record.frame >= 0) & (record.patch >= 0) & ~record.kept & record.merged[record.layer_of]
-        pairs = np.unique(record.layer_of[gone] * frames + record.frame[gone])
+        merged = (record.frame >= 0) & (record.patch >= 0) & ~record.kept & record.merged[record.layer_of]
+        pairs = np.unique(record.layer_of[merged] * frames + record.frame[merged])
         merges += np.bincount(pairs % frames, minlength=frames)
     if int(merges.max(initial=0)) * len(records) > RUN_LIMITS.history_steps:
         raise FileTooLargeError("Its scores describe longer token histories than can be shown.")

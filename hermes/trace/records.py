@@ -125,9 +125,9 @@ def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
     """
     meta, arrays = unpack(data, budget)
     name = "answer"
-    said = mapping(mapping(meta, name).get("said"), name)
-    asked, first = member(said, "asked_seconds", name), member(said, "first_token_seconds", name)
-    frames = whole(member(said, "frames_seen", name), "number of frames of an answer", 1, RUN_LIMITS.frames)
+    header = mapping(mapping(meta, name).get("said"), name)
+    asked, first = member(header, "asked_seconds", name), member(header, "first_token_seconds", name)
+    frames = whole(member(header, "frames_seen", name), "number of frames of an answer", 1, RUN_LIMITS.frames)
     held: dict[str, Array] = {}
     for key in _ATTENTION:
         values = _array(arrays, key, name)
@@ -142,12 +142,12 @@ def unpack_answer(data: bytes, budget: MemoryBudget) -> AnswerTrace:
         ends = _array(arrays, "token_ends", name)
         held["token_ends"] = _integers(ends, np.int64, "“token_ends” of an answer", budget)
     answer = AnswerTrace(
-        question=text(member(said, "question", name), "question", RUN_LIMITS.text),
-        answer=text(member(said, "answer", name), name, RUN_LIMITS.text),
+        question=text(member(header, "question", name), "question", RUN_LIMITS.text),
+        answer=text(member(header, "answer", name), name, RUN_LIMITS.text),
         asked_seconds=math.nan if asked != asked else seconds(asked, "time of an answer"),  # noqa: PLR0124 - nan
         frames_seen=frames,
         first_token_seconds=float(number(first, "time to first token", 0.0)),
-        moved_bytes=whole(member(said, "moved_bytes", name), "moved bytes of an answer"),
+        moved_bytes=whole(member(header, "moved_bytes", name), "moved bytes of an answer"),
         **held,
     )
     check_answer_arrays(answer)

@@ -111,7 +111,7 @@ class MediaFile:
 
         Args:
             offset: Offset in the file.
-            end: Offset of the next packet of the current track; None if there is none, or if it follows at once.
+            end: Offset of the next packet of the current track; None if there is none, or if it follows immediately.
         """
         position = self.file.tell()
         tracks = self._tracks_at(offset, end)

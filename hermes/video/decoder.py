@@ -214,7 +214,7 @@ class Decoder:
 
     @property
     def _fails_for_good(self) -> bool:
-        """Whether so many packets have failed or held no frame that the rest of the file is not tried."""
+        """Whether too many packets failed or contained no frame to try the rest of the file."""
         return self._failures_in_a_row >= MAX_FAILURES or self._empty_packets >= self._limits.empty_packets
 
     def _is_whole(self, frame: VideoFrame) -> bool:

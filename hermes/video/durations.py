@@ -81,7 +81,7 @@ def last_frame_ticks(media: MediaFile, reader: PacketReader, clock: FrameClock, 
         reader: Its reader, after the last packet.
         clock: The clock, at the last frame.
         stated: The duration of its packet; 0 if it is not stated, as in Matroska. Then the frame lasts one usual interval if
-            the file ends with it, and no time if the sound goes on.
+            the file ends with it, and no time if the sound continues.
     """
     container = media.container
     if media.format.demuxer == "matroska" and container.duration and len(container.streams) > 1:

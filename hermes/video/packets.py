@@ -154,7 +154,7 @@ class PacketReader:
         return not 0 <= (packet.dts - before.dts) * self._media.seconds_per_tick <= JUMP_SECONDS
 
     def _has_rest(self, last: Packet[VideoStream]) -> bool:
-        """Whether the file goes on after the last packet of the track."""
+        """Whether the file continues after the last packet of the track."""
         position = self._offset + max(last.pos or 0, 0)
         return self._media.size_bytes - position - 2 * last.size > MIN_REST_BYTES
 

@@ -230,7 +230,7 @@ class VideoSampler:
         self.close()
 
     def close(self) -> None:
-        """End the decoder process. Further iteration stops at once."""
+        """End the decoder process. Further iteration stops immediately."""
         self._release()
 
 

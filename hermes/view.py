@@ -8,7 +8,7 @@ from typing import Final
 from hermes.errors import HermesError
 from hermes.recognition import Recognised
 from hermes.snapshot import Snapshot
-from hermes.video.limits import MAX_SIDE
+from hermes.video.limits import LEAST_RATE, MAX_SIDE
 
 GATHER_SECONDS: Final = 2
 """Value of `StreamSettings.gather` in the page."""
@@ -23,9 +23,9 @@ class StreamSettings:
         policy: Name of the policy.
         budget: Video tokens that a layer may hold.
         guidance: "forward" or "embedding", for policies that measure guidance.
-        fps: Sampled frames per second, above 0, at most 30.
+        fps: Sampled frames per second, 0.001 to 30.
         chunk: Maximum number of frames per prefill.
-        speed: Playback speed in seconds of video per second; `inf`: as fast as possible.
+        speed: Playback speed in seconds of video per second, at least 0.001; `inf`: as fast as possible.
         changed: Settings of the policy that differ from their defaults, as (name, value); see `Policy.settings`.
         max_side: Largest width or height of a video's frames in pixels, 16 to 4,096; larger frames are scaled down.
         gather: Longest time in seconds that a camera frame waits to be encoded together with later ones, 0 to 60; 0: every
@@ -49,10 +49,10 @@ class StreamSettings:
         Raises:
             HermesError: A number is out of range.
         """
-        if not 0 < self.fps <= 30:
-            raise HermesError(f"The frame rate must be above 0 and at most 30 frames per second, not {self.fps:g}.")
-        if not self.speed > 0:
-            raise HermesError(f"The speed must be above 0, not {self.speed:g}.")
+        if not LEAST_RATE <= self.fps <= 30:
+            raise HermesError(f"The frame rate must be {LEAST_RATE:g} to 30 frames per second, not {self.fps:g}.")
+        if not self.speed >= LEAST_RATE:
+            raise HermesError(f"The speed must be at least {LEAST_RATE:g}, not {self.speed:g}.")
         if not 16 <= self.max_side <= 4096:
             raise HermesError(f"The longer side of frames must have 16 to 4,096 pixels, not {self.max_side:,}.")
         if not 0 <= self.gather <= 60:

@@ -19,6 +19,7 @@ from hermes.benchmarks.results import Json, Key, ResultsFile
 from hermes.errors import HermesError
 from hermes.memory.encoded import Frames
 from hermes.policies.limits import PUBLISHED_CHUNK
+from hermes.video.limits import LEAST_RATE
 
 MOST_RATE: Final = 60.0
 """Highest sampling rate, in frames per second."""
@@ -71,11 +72,11 @@ def check_rate(rate: float) -> float:
     """Check a sampling rate in frames per second.
 
     Raises:
-        BenchmarkError: It is not above 0 and at most `MOST_RATE`.
+        BenchmarkError: It is not `LEAST_RATE` to `MOST_RATE`.
     """
-    if not 0 < rate <= MOST_RATE:
+    if not LEAST_RATE <= rate <= MOST_RATE:
         raise BenchmarkError(
-            f"The sampling rate must be above 0 and at most {MOST_RATE:g} frames per second, not {rate:g}."
+            f"The sampling rate must be {LEAST_RATE:g} to {MOST_RATE:g} frames per second, not {rate:g}."
         )
     return rate
 

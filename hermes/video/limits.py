@@ -63,6 +63,8 @@ class Limits:
 
 
 MIN_SLOTS: Final = 3
+LEAST_RATE: Final = 0.001
+"""Lowest sampling rate in frames per second, and lowest playback speed: instants of lower ones can be infinite."""
 LONGEST_SECONDS: Final = 1e9
 """Times and frame rates from this value on are not those of a video."""
 LIMITS = Limits()

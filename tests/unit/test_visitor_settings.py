@@ -20,7 +20,14 @@ def test_settings_report_what_applies(make_visitor):
     assert "next chunk" in " ".join(visitor.change(policy="sliding-window"))
     assert visitor.poll(None, -1)[0]["about"]["policy"]["name"] == "sliding-window"
     kept = visitor.settings
-    for wrong in ({"budget": 0}, {"fps": 0.0}, {"model": "/nowhere/at-all"}, {"policy": "no-such"}):
+    for wrong in (
+        {"budget": 0},
+        {"fps": 0.0},
+        {"fps": 5e-324},
+        {"speed": 5e-324},
+        {"model": "/nowhere/at-all"},
+        {"policy": "no-such"},
+    ):
         with pytest.raises(HermesError):
             visitor.change(**wrong)
         assert visitor.settings == kept

@@ -132,7 +132,7 @@ class Endpoints:
             video: An uploaded video file. Without clip and video, frames are sent with `push`.
             policy: Name of the policy, see `options`; empty for the server's default.
             budget: Tokens that a layer may hold; 0 for the server's default.
-            frames_per_second: Sampled frames per second of a clip or video; 0 for the server's default.
+            frames_per_second: Sampled frames per second of a clip or video, 0.001 to 30; 0 for the server's default.
             speed: Seconds of video per second; 0 for as fast as the model allows.
 
         Returns:

@@ -236,7 +236,7 @@ class McpTools:
         policy: Annotated[str, Field(description="Policy of the memory; empty for the default.", max_length=100)] = "",
         budget: Annotated[int, Field(description="Tokens that a layer may hold; 0 for the default.", ge=0)] = 0,
         frames_per_second: Annotated[
-            float, Field(description="Frames read per second of video; 0 for the default.", ge=0)
+            float, Field(description="Frames read per second of video, 0.001 to 30; 0 for the default.", ge=0)
         ] = 0,
     ) -> Watched:
         """Start to watch a video."""

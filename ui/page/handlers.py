@@ -193,12 +193,12 @@ class Handlers:
         visitor.offer_saved(None)
         self.sessions.discard_saved(key)
 
-    def poll_lab(self, data: Data, key: str | None) -> Any:
-        """Return the state of the comparison."""
+    def poll_lab(self, data: Mapping[str, Any], key: str | None) -> str | None:
+        """Return the state of the comparison as JSON, or None if there is no free place, which the player reports."""
         try:
             lab = self.sessions.own(key).lab
         except HermesError:
-            return gr.skip()  # no free place; the player reports it
+            return None
         shown = data.get("frame")
         return to_json(lab.poll(shown if isinstance(shown, int) else -1))
 

@@ -27,6 +27,7 @@ from ui.lessons.component import make_lessons
 from ui.opening import Opening, make_opening
 from ui.options import Options
 from ui.page.checked_blocks import CheckedBlocks
+from ui.page.comparison_state import ComparisonState
 from ui.page.document import Document
 from ui.page.explore import explore
 from ui.page.handlers import Handlers
@@ -160,7 +161,7 @@ def build(engine: StreamEngine, policies: Mapping[str, Any], options: Options) -
         explore(handlers)
         wire_page(page, handlers, player, chat, detail, controls)
         offered = offer(clips, policies, lab_runs, openings, live=not options.clip_mode)
-        wire_lab(handlers, part("lab", ("lablook", "labdo"), limit_mb=options.quota.upload_mb, **offered))
+        wire_lab(handlers, part("lab", ("labdo",), limit_mb=options.quota.upload_mb, **offered))
         wire_lessons(chat, controls, *make_lessons(sessions, clips, runs, policies))
     _tune(page._queue)  # noqa: SLF001 - Gradio has no options for it
     stop = threading.Event()
@@ -225,6 +226,7 @@ def launch_options(
         Middleware(PageTraffic, sessions=handlers.sessions),
         Middleware(PropsPage),
         Middleware(Updates, poll=handlers.poll),
+        Middleware(ComparisonState, poll=handlers.poll_lab),
         Middleware(Document, moment=opening.payload if opening else None),
     ]
     if tools is not None:

@@ -123,26 +123,18 @@ class Updates:
         if name not in (UPDATES, REQUESTS):
             await self._app(scope, receive, send)
             return
-        if scope["method"] != "POST":
-            await _reply(send, 405)
+        request = await accept(scope, receive, send)
+        if request is None:
             return
-        # Other sites can send this type only after a CORS preflight, which is rejected.
-        if not _header(scope, b"content-type").startswith(b"application/json"):
-            await _reply(send, 415)
-            return
-        asked = await _read(receive)
-        session = asked.pop("session", None) if asked is not None else None
-        key = visitor_key(Headers(scope=scope), session if isinstance(session, str) else None)
-        if asked is None or key is None:
-            await _reply(send, 400)
-        elif name == UPDATES:
+        asked, key = request
+        if name == UPDATES:
             await self._serve(key, _Page(asked), receive, send)
         else:
             if page := self._pages.get(
                 key
             ):  # otherwise no response is running, and the next request contains everything
                 page.ask(asked)
-            await _reply(send, 204)
+            await reply(send, 204)
 
     async def _serve(self, key: str, page: _Page, receive: Receive, send: Send) -> None:
         """Send one response. A newer response of the same page ends the previous one."""
@@ -235,6 +227,29 @@ async def _left(receive: Receive, page: _Page) -> None:
     page.end()
 
 
+async def accept(scope: Scope, receive: Receive, send: Send) -> tuple[Data, str] | None:
+    """Read a request of the page.
+
+    Returns:
+        The JSON object that it contains and the visitor's key, or None if the request was refused.
+    """
+    if scope["method"] != "POST":
+        await reply(send, 405)
+        return None
+    headers = Headers(scope=scope)
+    # Other sites can send this type only after a CORS preflight, which is rejected.
+    if not headers.get("content-type", "").startswith("application/json"):
+        await reply(send, 415)
+        return None
+    asked = await _read(receive)
+    session = asked.pop("session", None) if asked is not None else None
+    key = visitor_key(headers, session if isinstance(session, str) else None)
+    if asked is None or key is None:
+        await reply(send, 400)
+        return None
+    return asked, key
+
+
 async def _read(receive: Receive) -> Data | None:
     """Return the body of a request if it is a JSON object of finite numbers, else None."""
     body = b""
@@ -254,10 +269,11 @@ async def _read(receive: Receive) -> Data | None:
     return asked if isinstance(asked, dict) else None
 
 
-async def _reply(send: Send, status: int) -> None:
-    await send({"type": "http.response.start", "status": status, "headers": [(b"content-length", b"0")]})
-    await send({"type": "http.response.body", "body": b""})
-
-
-def _header(scope: Scope, name: bytes) -> bytes:
-    return next((value for key, value in scope["headers"] if key == name), b"")
+async def reply(send: Send, status: int, text: str = "") -> None:
+    """Send a response, whose body is JSON or empty."""
+    body = text.encode()
+    headers = [(b"content-length", b"%d" % len(body)), (b"cache-control", b"no-store")]
+    if body:
+        headers.append((b"content-type", b"application/json"))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -77,15 +77,11 @@ def wire_try_it(handlers: Handlers, part: gr.HTML, controls: SettingsDrawer) -> 
 
 
 def wire_lab(handlers: Handlers, part: gr.HTML) -> None:
-    """Connect the lab."""
-
-    def poll(event: gr.EventData, request: gr.Request) -> Any:
-        return handlers.poll_lab(event_data(event), key_of(request))
+    """Connect the actions of the lab. Its state is read by `ui.page.comparison_state`."""
 
     def act(event: gr.EventData, request: gr.Request) -> None:
         handlers.lab_action(event_data(event), key_of(request))
 
-    part.lablook(poll, None, part, concurrency_limit=None, concurrency_id="lablook", **LIVE)
     part.labdo(act, None, None, concurrency_limit=None, concurrency_id="labdo", trigger_mode="multiple", **LIVE)
 
 

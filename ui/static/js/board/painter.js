@@ -3,6 +3,7 @@ import { readPalette } from "../shared/palette.js";
 
 /** The server sends scores and pictures for figures within this many pixels of the window. */
 const NEAR = 300;
+const isDark = () => document.body.classList.contains("dark");
 /** Screens of at least this height show all strips of the filmstrip and taller figures. */
 export const tallScreen = () => matchMedia("(min-height: 800px)");
 /** Windows of this width have two columns: the memory has a column of its own, see `sizes.css`. */
@@ -61,7 +62,13 @@ export function makePainter(view, ui) {
     figure.dirty = false;
     const ctx = fit(figure.ui.canvas, width, height);
     figure.draw(ctx, figure.at, view);
-    figure.marked = null;
+    figure.size = [width, height];
+    if (marks().some((mark) => mark !== null)) figure.overlay = null; // the marks move with the figure
+  }
+
+  /** What the overlays show. */
+  function marks() {
+    return [view.cursor, view.selected, view.hoverPatch, view.hoverMoment];
   }
 
   function fit(canvas, width, height) {
@@ -78,10 +85,11 @@ export function makePainter(view, ui) {
 
   function paintOverlay(figure) {
     if (!figure.mark) return;
-    const marks = JSON.stringify([view.cursor, view.selected, view.hoverPatch, view.hoverMoment]);
-    if (figure.marked === marks) return;
-    figure.marked = marks;
-    figure.mark(fit(figure.ui.overlay, figure.ui.box.clientWidth, figure.height(figure.at)), figure.at, view);
+    const overlay = JSON.stringify([figure.size, view.ratio, marks()]);
+    if (figure.overlay === overlay) return; // also if nothing is marked: each drawn canvas costs a copy of its pixels
+    figure.overlay = overlay;
+    const [width, height] = figure.size;
+    figure.mark(fit(figure.ui.overlay, width, height), figure.at, view);
   }
 
   function watch(list, seen) {
@@ -104,7 +112,10 @@ export function makePainter(view, ui) {
       seen();
     }, { rootMargin: `${NEAR}px` });
     figures.forEach((figure) => observer.observe(figure.ui.canvas));
+    let dark = isDark();
     new MutationObserver(() => {
+      if (isDark() === dark) return; // other classes of the body do not change colours
+      dark = !dark;
       view.palette = readPalette(ui.memory);
       repaint();
     }).observe(document.body, { attributes: true, attributeFilter: ["class"] });

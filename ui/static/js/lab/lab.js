@@ -38,7 +38,7 @@ export function mountLab(element, { clips, policies, budgets, runs = [], limitMb
   let opened = false; // something was opened, so that the view does not open a recording by itself
   let awaiting = false; // a recording was requested and has not arrived
   let resume = false; // the recording was paused because the view was left
-  const pulse = makePulse(() => views.shown() === "compare" && send("lablook", { frame: shown }));
+  const pulse = makePulse(() => views.shown() === "compare" && send("state", { frame: shown }));
 
   const act = (action, more = {}) => {
     notice.hidden = true;

@@ -8,7 +8,7 @@ const LEAVE = "./hermes-live-leave";
 /** How long a page that may be a duplicated tab waits for the original to answer. */
 const ANSWER_MS = 200;
 /** Requests that show whether the server can be reached. */
-const OURS = /\/gradio_api\/|\/hermes-live-(?:updates|requests)$/;
+const OURS = /\/gradio_api\/|\/hermes-live-(?:updates|requests|comparison)$/;
 
 /** 32 random hexadecimal digits. */
 function randomToken() {

@@ -5,6 +5,7 @@ import { mountChat } from "../player/chat.js";
 import { makeBus } from "../shared/dom.js";
 import { makeGlossary } from "../lessons/glossary.js";
 import { mountExplore } from "../explore/explore.js";
+import { makeStateRequests } from "../lab/state.js";
 import { mountLab } from "../lab/lab.js";
 import { mountLessons } from "../lessons/lessons.js";
 import { EARLY, layOut, matchingMoment, readParts } from "./opening.js";
@@ -46,6 +47,11 @@ function message(props) {
   return props.value ? JSON.parse(props.value) : null;
 }
 
+/** What the server offers this part; it never changes. */
+function offerOf(props) {
+  return props.offer ? JSON.parse(props.offer) : {};
+}
+
 /** Upload a file as Gradio's component does: (file) -> its path on the server. Waits until Gradio has started. */
 async function upload(...given) {
   const send = await uploadComes;
@@ -58,9 +64,9 @@ async function askServer(request) {
   ask(request);
 }
 
-function buildPlayer(element, props, send, shown) {
+function buildPlayer(element, offer, send, shown) {
   player = mountPlayer(element, {
-    clips: props.clips ?? [], runs: props.runs ?? [], limitMb: props.limit_mb, planned: Boolean(props.planned), send, upload, bus, board: () => board, take, shown,
+    clips: offer.clips ?? [], runs: offer.runs ?? [], limitMb: offer.limit_mb, planned: Boolean(offer.planned), send, upload, bus, board: () => board, take, shown,
   });
   document.addEventListener("visibilitychange", player.updates.now);
   bus.on("settings", player.updates.now);
@@ -84,6 +90,7 @@ function take(update) {
 function build(part, element, props, shown = null) {
   const post = makePost();
   const { send } = post;
+  const offer = offerOf(props);
   views ??= makeViews(bus);
   let receive;
   if (part === "memory") {
@@ -102,33 +109,34 @@ function build(part, element, props, shown = null) {
     receive = (reply) => board?.detail(reply);
   } else if (part === "lab") {
     receive = mountLab(element, {
-      clips: props.clips, policies: props.policies, budgets: props.budgets, runs: props.runs, limitMb: props.limit_mb, send, upload, bus, views,
+      clips: offer.clips, policies: offer.policies, budgets: offer.budgets, runs: offer.runs, limitMb: offer.limit_mb, send, upload, bus, views,
     }).receive;
   } else if (part === "explore") {
-    receive = mountExplore(bus, { figures: props.figures, modes: props.modes, send: (request) => send("explore", request) }).receive;
+    receive = mountExplore(bus, { figures: offer.figures, modes: offer.modes, send: (request) => send("explore", request) }).receive;
   } else if (part === "tryit") {
     receive = mountPolicySettings(element, bus, (request) => send("apply", request)).receive;
   } else if (part === "quick") {
-    ({ receive } = mountMemoryControls(element, bus, { policies: props.policies, low: props.low, high: props.high, more: settings.button(), send: (request) => send("setting", request) }));
+    ({ receive } = mountMemoryControls(element, bus, { policies: offer.policies, low: offer.low, high: offer.high, more: settings.button(), send: (request) => send("setting", request) }));
     const first = message(props);
     if (first) receive(first);
   } else if (part === "lessons") {
     lessons = mountLessons(element, {
-      lessons: props.lessons, glossary: makeGlossary(props.glossary), calculator: props.calculator, bus,
+      lessons: offer.lessons, glossary: makeGlossary(offer.glossary), calculator: offer.calculator, bus,
       send: (request) => send("lesson", request), show: showView,
     });
     if (lessonsWanted) lessons.open();
     receive = lessons.receive;
   } else if (part === "chat") {
-    receive = mountChat(element, bus, send, Boolean(props.planned), Boolean(props.models), props.known).receive;
-  } else receive = buildPlayer(element, props, send, shown);
+    receive = mountChat(element, bus, send, Boolean(offer.planned), Boolean(offer.models), offer.known).receive;
+  } else receive = buildPlayer(element, offer, send, shown);
   built.set(part, { post, receive });
 }
 
 /** Connect a part with Gradio's component. */
 function connect(part, { props, trigger, watch, upload }) {
   const { post, receive } = built.get(part);
-  post.connect((type, data) => trigger(type, data));
+  const askState = part === "lab" ? makeStateRequests(receive) : null;
+  post.connect((type, data) => (type === "state" ? askState(data) : trigger(type, data)));
   if (!held) post.release();
   watch("value", () => {
     const next = message(props);
@@ -180,7 +188,7 @@ export function openPage() {
   document.title = globalThis.gradio_config.title;
   const embedded = JSON.parse(document.getElementById("hl-moment").textContent);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches || viewOf(location.search) === "compare";
-  const moment = matchingMoment(embedded, location.search, parts.get("hl-player").props.runs ?? [], calm);
+  const moment = matchingMoment(embedded, location.search, offerOf(parts.get("hl-player").props).runs ?? [], calm);
   pane = layOut(place, parts, (name, element, props) => build(name, element, props, moment?.key));
   wireButtons(pane.head);
   if (!moment) return;

@@ -210,7 +210,7 @@ def test_rates_and_folders_are_checked_first(tmp_path, entries):
     with pytest.raises(BenchmarkError, match=r"none of the 2 videos.*a\.mp4"):
         check_videos(found, tmp_path / "empty")
     assert check_rate(0.5) == 0.5
-    for rate in (0, -1, 61, float("nan"), float("inf")):
+    for rate in (0, 5e-324, -1, 61, float("nan"), float("inf")):
         with pytest.raises(BenchmarkError, match="sampling rate"):
             check_rate(rate)
 

@@ -166,6 +166,7 @@ def test_names_are_made_printable_and_short(tmp_path):
     [
         ({"fps": 0}, "sampling rate"),
         ({"fps": -1}, "sampling rate"),
+        ({"fps": 5e-324}, "sampling rate"),
         ({"fps": float("nan")}, "sampling rate"),
         ({"fps": 1, "start": -1}, "start"),
         ({"fps": 1, "start": 5, "end": 5}, "end"),

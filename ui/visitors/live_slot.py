@@ -6,12 +6,11 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from ui.visitors.waiting_line import PAUSED_SECONDS, WaitingLine
+from ui.visitors.waiting_line import PAUSED_SECONDS, Waiter, WaitingLine
 
 if TYPE_CHECKING:
     from hermes.serving.interface import StreamControl
     from ui.lab.lab import Lab
-    from ui.visitors.visitor import Visitor
 
 Start = Callable[[Callable[[], bool]], bool]
 """An action that needs a live slot. It receives a function that returns whether it is still wanted, and returns whether it
@@ -39,14 +38,14 @@ class PauseTimer:
 
 
 class LiveSlot:
-    """What a visitor does with the queue. Without a queue, everything runs at once.
+    """What a visitor does with the queue. Without a queue, everything runs immediately.
 
     Attributes:
         webcam_since: Time at which a webcam first played in the slot that the visitor holds; None if none has.
         webcam_ended: Whether the visitor's last stream was a webcam that ended because others waited.
     """
 
-    def __init__(self, visitor: Visitor, line: WaitingLine | None) -> None:
+    def __init__(self, visitor: Waiter, line: WaitingLine | None) -> None:
         """Serve `visitor`, who has no place in the queue yet."""
         self._visitor = visitor
         self._line = line

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pytest
 from axe import violations
+from conftest import until
 from playwright.sync_api import expect
 from test_page import ask, start, turns, wait_frames
 
@@ -188,6 +189,12 @@ def test_a_recording_in_all_sizes(open_page):
         assert violations(page, contrast_only=True) == [], size
 
 
+def below_heatmap(page, node):
+    """Whether a node begins below the heatmap, which sticks to the top of a phone's window."""
+    box, cover = node.bounding_box(), page.locator(".hl-memory > [data-view=layers]").bounding_box()
+    return box["y"] >= cover["y"] + cover["height"]
+
+
 def test_a_live_stream_in_all_sizes(open_page):
     page = open_page()
     for size in SIZES:  # before the start
@@ -209,6 +216,15 @@ def test_a_live_stream_in_all_sizes(open_page):
         badge = page.locator(".hl-chat .hl-badge")
         assert badge.evaluate("(badge) => badge.scrollWidth <= badge.clientWidth"), f"the badge is cut off at {size}"
         assert size != PHONE or violations(page) == []
+    page.get_by_role("button", name="Clear", exact=True).click()
+    expect(turns(page)).to_have_count(0)
+    page.evaluate("scrollTo(0, 0)")
+    ask(
+        page, "What was the first card?"
+    )  # on the phone: scrolls to the input, so that the heatmap would cover the turn
+    expect(turns(page)).to_have_count(1)
+    until(page, lambda: below_heatmap(page, turns(page).last), "the heatmap covers the answer")
+    expect(turns(page).last).to_have_attribute("data-state", "done")
     switch_theme(page)
     assert violations(page, contrast_only=True) == []
 

@@ -3,6 +3,7 @@ import test from "node:test";
 import { hasWords } from "../js/chat/answer.js";
 import { headShare, readWord, topHead, withWord } from "../js/chat/word_attention.js";
 import { dividers, mergeTurns, turnOf, verdictText } from "../js/player/chat.js";
+import { hiddenBy } from "../js/chat/uncover.js";
 import { cellValue, splitOf } from "../js/board/layers.js";
 import { evidenceSpans } from "../js/board/axis.js";
 import { noteOfCell } from "../js/board/descriptions.js";
@@ -83,4 +84,10 @@ test("a waiting or cancelled question is not the turn of an answer", () => {
   assert.equal(turnOf([turn("cancelled")], told, "k", () => undefined), undefined);
   assert.equal(turnOf([turn("done")], told, "k", () => undefined).id, 1);
   assert.deepEqual(mergeTurns([turn("waiting")], 1, { epoch: 1, turns: [turn("done")] }), [turn("done")]);
+});
+
+test("a turn below the heatmap stays where it is, and a covered one moves below it", () => {
+  assert.equal(hiddenBy(258, 300), 0);
+  assert.equal(hiddenBy(258, 30), 238);
+  assert.equal(hiddenBy(258, -40), 308);
 });

@@ -2,6 +2,7 @@
 import { h, icon, setText } from "../shared/dom.js";
 import { titleOf } from "../board/evidence.js";
 import { hasWords, makeAnswers } from "../chat/answer.js";
+import { uncover } from "../chat/uncover.js";
 import { clock, whole } from "../shared/format.js";
 import { makePlan } from "./plan.js";
 import { before } from "../runs/replay.js";
@@ -372,6 +373,8 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     message.turns.forEach(draw);
     drawDividers();
     if (follow) log.scrollTop = log.scrollHeight;
+    const added = turns.at(-1);
+    if (sent.length && added && !before.has(added.id)) uncover(nodes.get(added.id).root);
     showVerdict();
     confirmSent();
     busy(sent.length > 0 || turns.some(({ state }) => state === "writing"));

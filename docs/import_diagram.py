@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,12 @@ def modules() -> dict[str, Path]:
     return found
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    """Return the syntax tree of a file."""
+    return ast.parse(path.read_text("utf-8"))
+
+
 def imports(path: Path, known: dict[str, Path], *, typing_only: bool = True) -> set[str]:
     """Return the modules of this project that a file imports.
 
@@ -33,7 +40,7 @@ def imports(path: Path, known: dict[str, Path], *, typing_only: bool = True) -> 
         known: All modules, see `modules`.
         typing_only: Also count imports under `if TYPE_CHECKING`.
     """
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = parsed(path)
     hidden = set()
     if not typing_only:
         for node in ast.walk(tree):
@@ -105,16 +112,16 @@ def _direct(name: str, graph: dict[str, set[str]], shown: list[str]) -> set[str]
     return {other for other in direct if not any(other in reach(third) for third in direct - {other})}
 
 
-def main() -> int:
-    """Rewrite the page, or with `--check` say whether it is up to date."""
+def main(*, check: bool) -> int:
+    """Rewrite the page, or only compare it; returns 1 if it is not up to date."""
     text = PAGE.read_text("utf-8")
     begin, end = text.index(BEGIN) + len(BEGIN), text.index(END)
     updated = text[:begin] + diagram() + text[end:]
-    if "--check" in sys.argv[1:]:
+    if check:
         return int(updated != text)
     PAGE.write_text(updated, "utf-8")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(check="--check" in sys.argv[1:]))

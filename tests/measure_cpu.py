@@ -45,7 +45,7 @@ def cpu_seconds() -> float:
 
 
 def forked_from() -> float:
-    """CPU time of the process from which the test processes were forked, in seconds; 0 in a run of one process."""
+    """CPU time of the process from which the test processes were forked, in seconds."""
     total = 0.0
     for child in descendants(os.getpid()):
         with contextlib.suppress(psutil.Error):
@@ -75,7 +75,8 @@ def pytest_terminal_summary(terminalreporter):
                 tests[file][test] += report.cpu_seconds
     write = terminalreporter.write_line
     totals = Counter({file: counted.total() for file, counted in tests.items()})
-    totals["imports before the test processes were forked"] = forked_from()
+    if terminalreporter.config.getoption("dist", "no") != "no":
+        totals["imports before the test processes were forked"] = forked_from()
     write(f"CPU time: {totals.total() / 60:.1f} minutes")
     for file, seconds in totals.most_common(FILES):
         write(f"{seconds:8.1f} s  {file}")

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 
 TESTS = Path(__file__).parents[1]
@@ -18,27 +19,29 @@ TIMES = int(os.environ.get("HERMES_FUZZ", "1"))
 """Factor of the number of files."""
 
 
-def fuzzed(script: str, count: int, seed: int) -> dict:
-    command = [sys.executable, str(TESTS / script), str(count), str(seed)]
-    paths = {"PYTHONPATH": os.pathsep.join((str(TESTS), str(TESTS.parent)))}
-    done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True, check=False)
-    assert done.stdout.startswith("{"), done.stderr[-3000:]
-    found = json.loads(done.stdout)
+def checked(code: int | None, out: str, err: str, count: int) -> dict:
+    """Return the report of a fuzzer that has found no failure."""
+    assert out.startswith("{"), err[-3000:]
+    found = json.loads(out)
     assert found["failures"] == [], found
-    assert done.returncode == 0
+    assert code == 0
     assert found["rejected"] + found["used"] == count
     return found
 
 
 @pytest.mark.timeout(1800)
 def test_mutated_runs_are_rejected_or_usable():
-    found = fuzzed("fuzz_runs.py", 5000 * TIMES, 0)
+    command = [sys.executable, str(TESTS / "fuzz_runs.py"), str(5000 * TIMES), "0"]  # starts fast: it needs no torch
+    paths = {"PYTHONPATH": os.pathsep.join((str(TESTS), str(TESTS.parent)))}
+    done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True, check=False)
+    found = checked(done.returncode, done.stdout, done.stderr, 5000 * TIMES)
     assert found["used"] > 500 * TIMES
     assert found["rejected"] > 3000 * TIMES
 
 
 @pytest.mark.timeout(1800)
-def test_mutated_sessions_are_rejected_or_usable():
-    found = fuzzed("fuzz_sessions.py", 1000 * TIMES, 0)
+def test_mutated_sessions_are_rejected_or_usable(tmp_path):
+    done = preloaded.run(TESTS / "fuzz_sessions.py", str(1000 * TIMES), "0", folder=tmp_path)
+    found = checked(*done, 1000 * TIMES)
     assert found["used"] > 100 * TIMES
     assert found["rejected"] > 600 * TIMES

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import ast
 import importlib.util
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,7 +29,7 @@ WORLDS = ("hermes.cards", "hermes.pocket", "hermes.things", "hermes.ground_truth
 
 
 def _external(path: Path, *, module_level: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text("utf-8"))
+    tree = TOOL.parsed(path)
     hidden: set[int] = set()
     for node in ast.walk(tree):
         lazy = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
@@ -114,8 +112,7 @@ def test_imports_on_first_use_hold_the_lock():
     found = []
     for name, path in KNOWN.items():
         if any(name == package or name.startswith(f"{package}.") for package in served):
-            tree = ast.parse(path.read_text("utf-8"))
-            for function in ast.walk(tree):
+            for function in ast.walk(TOOL.parsed(path)):
                 where = f"{name}.{getattr(function, 'name', '')}"
                 if isinstance(function, ast.FunctionDef) and not where.startswith(BEFORE_SERVING):
                     modules = _unguarded_imports(function, lazy=True)
@@ -125,10 +122,7 @@ def test_imports_on_first_use_hold_the_lock():
 
 def test_no_two_classes_share_a_name():
     names = Counter(
-        node.name
-        for path in KNOWN.values()
-        for node in ast.parse(path.read_text("utf-8")).body
-        if isinstance(node, ast.ClassDef)
+        node.name for path in KNOWN.values() for node in TOOL.parsed(path).body if isinstance(node, ast.ClassDef)
     )
     assert [name for name, count in names.items() if count > 1] == []
 
@@ -145,4 +139,4 @@ def test_no_folder_is_crowded():
 
 
 def test_the_import_diagram_is_up_to_date():
-    assert subprocess.run([sys.executable, ROOT / "docs" / "import_diagram.py", "--check"], check=False).returncode == 0
+    assert TOOL.main(check=True) == 0

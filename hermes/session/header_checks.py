@@ -23,8 +23,10 @@ LARGEST_CHUNK: Final = 4096
 LARGEST_SIDE: Final = 16_384
 """Largest width or height of a pending frame, in pixels."""
 MOST_PENDING: Final = 64
-LARGEST_COUNT: Final = 1 << 50
-"""Largest value of a counter; the session increments it further."""
+LARGEST_COUNT: Final = 1 << 49
+"""Largest value of a counter that is saved and loaded; the session increments it further."""
+LARGEST_TIME: Final = 1e12
+"""Largest time in seconds of the newest frame."""
 LONGEST_CONVERSATION: Final = 64_000
 """Characters of the last question and its answer together. They are tokenized, which takes time."""
 
@@ -107,6 +109,8 @@ def read_times(file: SessionFile) -> list[float]:
     if len(times) > SESSION_LIMITS.frames:
         raise InvalidValueError("There are too many frames.")
     rising(within(times, -LARGEST_NUMBER, LARGEST_NUMBER, "times of frames"), "times of frames")
+    if len(times) and times[-1] > LARGEST_TIME:
+        raise InvalidValueError("The times of frames are too large to continue.")
     values: list[float] = times.tolist()
     return values
 

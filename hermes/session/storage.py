@@ -56,8 +56,6 @@ LAYER_FIELDS = ("keys", "values", "positions", "labels", "figures")
 HEAD_FIELDS = ("positions", "labels", "figures")
 LARGEST_ARCHIVE = 2_000_000_000
 """Upper bound of the archive in a session file, in bytes."""
-LARGEST_TIME = 1e12
-"""Largest time in seconds of the newest frame of a session that is loaded."""
 WIDEST = 8
 """Bytes of the widest element of a tensor."""
 
@@ -128,9 +126,7 @@ def load(cls: type[StreamSession], path: Path, model: Backbone) -> StreamSession
         header, tensors = _read(path)
         _check_kind(path.name, header, model)
         file = SessionFile(header, tensors, model)
-        parts = _read_parts(file)
-        _check_room(parts)
-        return _build(cls, file, parts)
+        return _build(cls, file, _read_parts(file))
     except SessionFileError:
         raise
     except FileTooLargeError as error:
@@ -273,17 +269,6 @@ def _read_parts(file: SessionFile) -> _Parts:
         pending=header_checks.read_pending(file, times[-1] if times else None),
         released_chat=header_checks.read_released_chat(file),
     )
-
-
-def _check_room(parts: _Parts) -> None:
-    """Check that the counters and times of a session can grow: `save` refuses larger ones.
-
-    Raises:
-        InvalidValueError: They cannot.
-    """
-    counters = [parts.sequence, *(value for value in vars(parts.stats).values() if isinstance(value, int))]
-    if max(counters) > header_checks.LARGEST_COUNT // 2 or (parts.times and parts.times[-1] > LARGEST_TIME):
-        raise InvalidValueError("Its counters or times are too large to continue.")
 
 
 def _build(cls: type[StreamSession], file: SessionFile, parts: _Parts) -> StreamSession:

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 
 import hermes
 from hermes.files.limits import SESSION_LIMITS
+from hermes.session.header_checks import LARGEST_COUNT
 from hermes.session.questions import QuestionError
 from hermes.session.record import EvictionLog
 from hermes.session.storage import SessionFileError
@@ -77,7 +78,7 @@ def at(index, value):
         (with_header(stats=None), "statistics"),
         (with_header(sequence=10**30), "number of the snapshot"),
         (with_header(sequence=0), "smaller than that of the last eviction"),
-        (with_header(sequence=1 << 50), "too large to continue"),
+        (with_header(sequence=LARGEST_COUNT + 1), "number of the snapshot"),
         (with_header(chunk=0), "chunk"),
         (with_header(chunk=True), "chunk"),
         (with_header(prompt_len=3), "prompt"),
@@ -242,6 +243,19 @@ def test_a_session_that_could_not_be_loaded_is_not_saved(tiny_model, tmp_path):
     with pytest.raises(SessionFileError, match="not finite"):
         session.save(path)
     assert [path.name for path in tmp_path.iterdir()] == ["x.session"]
+    assert path.read_bytes() == before
+
+
+def test_counters_that_can_be_loaded_can_be_saved_and_others_are_not_written(saved, tiny_model, noise, tmp_path):
+    path = tmp_path / "x.session"
+    save_file(saved[2], path, {"session": json.dumps({**saved[1], "sequence": LARGEST_COUNT})})
+    session = hermes.StreamSession.load(path, tiny_model)
+    session.save(path)
+    session = hermes.StreamSession.load(path, tiny_model)
+    before = path.read_bytes()
+    session.push(*noise(4, start=session.snapshot().frame_times[-1] + 1.0))
+    with pytest.raises(SessionFileError, match=r"^The session was not saved, .*number of the snapshot"):
+        session.save(path)
     assert path.read_bytes() == before
 
 

@@ -17,7 +17,7 @@ from hermes.analysis.words import attention_of_word
 from hermes.snapshot import AnswerTrace, Snapshot
 from hermes.view import LiveView
 from ui.board.cells import MOST, NOT_SCORED, layer_of
-from ui.board.encoder import pack
+from ui.board.encoding import pack
 from ui.board.history import bin_sum
 
 MOST_FRAMES_PER_COLUMN = 2**20

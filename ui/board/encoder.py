@@ -11,17 +11,16 @@ from __future__ import annotations
 import base64
 import copy
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from hermes.analysis.evidence import read_most
-from hermes.analysis.metrics import kept_start
 from hermes.snapshot import AnswerTrace, Snapshot
 from ui.board.cells import SCORE_MODES, Film, ScoreColumns, Wanted, film, groups_of, score_columns
+from ui.board.encoding import Thumbnails, encode_answer, encode_scores, encode_start, pack
 from ui.board.evidence import Judge, encode_verdict, judge_of
 from ui.board.history import EventHistory, RetentionHistory, bin_sum, shares_of_groups
 
@@ -32,34 +31,6 @@ CANDIDATES = 16
 MOST_MARKS = 100
 
 Bytes = npt.NDArray[np.uint8]
-Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
-
-
-def pack(values: npt.NDArray[Any]) -> str:
-    """Encode an array's little-endian bytes as base64."""
-    return base64.b64encode(values.astype(values.dtype.newbyteorder("<")).tobytes()).decode("ascii")
-
-
-def encode_scores(mode: str, scores: ScoreColumns, changed: npt.NDArray[np.bool_], *, fresh: bool) -> dict[str, Any]:
-    """Encode the changed columns of a score [columns]; `fresh` if the browser has none of this mode."""
-    index = np.flatnonzero(changed).astype(np.uint16)
-    return {
-        "of": mode,
-        "fresh": fresh,
-        "index": pack(index),
-        "values": pack(scores.values.T[index]),
-        "least": scores.least,
-        "largest": scores.largest,
-    }
-
-
-def _describe_start(snapshot: Snapshot) -> dict[str, Any] | None:
-    """Describe the layers that hold the start of the stream, see `kept_start`; None if there are none."""
-    start = kept_start(snapshot)
-    if not start.layers:
-        return None
-    ratio = None if math.isnan(start.ratio) else round(start.ratio, 1)
-    return {"frames": start.frames, "layers": list(start.layers), "ratio": ratio, "ratio_layer": start.ratio_layer}
 
 
 def room_for(frames: int, expected: int | None) -> tuple[int, int]:
@@ -246,12 +217,12 @@ class BoardEncoder:
             held = [int(count) for count in snapshot.kept_per_layer]
             if held != self._held:
                 self._held = message["held"] = held
-            start = _describe_start(snapshot)
+            start = encode_start(snapshot)
             if start != self._start:
                 self._start = message["start"] = start
         if snapshot.answer is not self._answer or (key and snapshot.answer is not None):
             self._answer = snapshot.answer
-            message["answer"] = self._encode_answer(snapshot.answer, thumbnails) if snapshot.answer else None
+            message["answer"] = encode_answer(snapshot.answer, thumbnails, self._size) if snapshot.answer else None
             verdict = self._judge(snapshot)
             self._evidence = verdict.frames if verdict is not None else np.zeros(0, np.int64)
             if verdict is not None:
@@ -306,33 +277,6 @@ class BoardEncoder:
         self._kept, self._times = kept, times
         if len(index):
             message["columns"] = {"index": pack(index), "values": pack(kept.T[index]), "times": pack(times[index])}
-
-    def _encode_answer(self, answer: AnswerTrace, thumbnails: Thumbnails) -> dict[str, Any]:
-        """Encode the answer's attention on every column, in bytes relative to the layer's largest, and the rest of it."""
-        profile = answer.attention.mean(axis=0)
-        peaks = [frame for frame, _ in read_most(profile)]
-        pictures = thumbnails(peaks)
-        attention = bin_sum(answer.attention.astype(np.float32), self._size)
-        largest = attention.max(axis=1, initial=0.0)
-        scaled = np.rint(attention / np.maximum(largest, 1e-9)[:, None] * 255).astype(np.uint8)
-        prompt, summary, text = (float(share) for share in answer.attention_rest.mean(axis=0))
-        return {
-            "question": answer.question,
-            "answer": answer.answer,
-            "seconds": None if math.isnan(answer.asked_seconds) else answer.asked_seconds,
-            "columns": attention.shape[1],
-            "attention": pack(scaled),
-            "largest": [round(float(value), 6) for value in largest],
-            "rest": {"prompt": prompt, "summary": summary, "text": text},
-            "peaks": [
-                {
-                    "frame": frame,
-                    "share": round(float(profile[frame]), 4),
-                    "jpeg": base64.b64encode(pictures[frame]).decode("ascii") if frame in pictures else None,
-                }
-                for frame in peaks
-            ],
-        }
 
     def _add_wanted(self, message: dict[str, Any], snapshot: Snapshot, wanted: Wanted, thumbnails: Thumbnails) -> None:
         """Add the scores and the filmstrip if they are visible and changed."""

@@ -15,7 +15,8 @@ from hermes.view import LiveView
 from ui import bundle
 from ui.board.cells import MAX_PICTURES, SCORE_MODES, Wanted, score_columns
 from ui.board.detail import BoardSource, frame_detail, heads, token_history_detail
-from ui.board.encoder import BoardEncoder, encode_scores
+from ui.board.encoder import BoardEncoder
+from ui.board.encoding import encode_scores
 
 MOST_FRAMES = 240
 """Maximum number of frames whose patches are saved; if there are more, evenly spaced ones are chosen."""

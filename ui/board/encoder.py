@@ -20,8 +20,8 @@ import numpy.typing as npt
 
 from hermes.snapshot import AnswerTrace, Snapshot
 from ui.board.cells import SCORE_MODES, Film, ScoreColumns, Wanted, film, groups_of, score_columns
-from ui.board.encoding import Thumbnails, encode_answer, encode_scores, encode_start, pack
-from ui.board.evidence import Judge, encode_verdict, judge_of
+from ui.board.encoding import encode_answer, encode_scores, encode_start, pack
+from ui.board.evidence import Judge, Thumbnails, encode_verdict, judge_of
 from ui.board.history import EventHistory, RetentionHistory, bin_sum, shares_of_groups
 
 MAX_COLUMNS = 600

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import math
-from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +13,8 @@ from hermes.analysis.evidence import read_most
 from hermes.analysis.metrics import kept_start
 from hermes.snapshot import AnswerTrace, Snapshot
 from ui.board.cells import ScoreColumns
+from ui.board.evidence import Thumbnails
 from ui.board.history import bin_sum
-
-Thumbnails = Callable[[Sequence[int]], dict[int, bytes]]
 
 
 def pack(values: npt.NDArray[Any]) -> str:

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import test from "node:test";
 import { bytes, clock, count, percent, shortNumber, whole } from "../js/shared/format.js";
 import { cameraProblem, sendSize } from "../js/player/camera.js";
-import { mergeTurns, pickChips, turnOf } from "../js/player/chat.js";
+import { mergeTurns, pickChips, turnOf } from "../js/chat/turns.js";
 import { previewFacts, seenText } from "../js/player/player.js";
 import { isComplete, propsAddress } from "../js/player/source.js";
 import { offerText } from "../js/player/returning.js";

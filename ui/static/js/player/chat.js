@@ -1,8 +1,8 @@
 // The chat: questions with their stream time, and answers streamed while they are generated. Questions asked meanwhile wait.
 import { h, icon, setText } from "../shared/dom.js";
-import { titleOf } from "../board/evidence.js";
 import { hasWords, makeAnswers } from "../chat/answer.js";
 import { uncover } from "../chat/uncover.js";
+import { dividers, mergeTurns, pickChips, turnOf, verdictText } from "../chat/turns.js";
 import { clock, whole } from "../shared/format.js";
 import { makePlan } from "./plan.js";
 import { before } from "../runs/replay.js";
@@ -11,58 +11,6 @@ import { before } from "../runs/replay.js";
 const LOST_MS = 15_000;
 /** Link below an answer without a verdict. */
 const READ = "What it read";
-
-/** Merge the turns of a message into the list; a new epoch resets it. Pure. */
-export function mergeTurns(turns, epoch, message) {
-  const list = message.epoch === epoch ? turns.slice() : [];
-  for (const turn of message.turns) {
-    const at = list.findIndex((known) => known.id === turn.id);
-    if (at >= 0) list[at] = turn;
-    else list.push(turn);
-  }
-  return list;
-}
-
-/**
- * Where dividers belong: turn id -> label of the stream that began after that turn. `labels`: [number, label] of the streams, `stream`:
- * the current one. Pure.
- */
-export function dividers(turns, stream, labels) {
-  const names = new Map(labels);
-  const found = new Map();
-  turns.forEach((turn, i) => {
-    const next = turns[i + 1]?.stream ?? stream;
-    if (turn.stream !== undefined && next !== turn.stream) found.set(turn.id, names.get(next) ?? "New stream");
-  });
-  return found;
-}
-
-/** Text of the link below a scored answer: whether it is right, and the verdict on its evidence if there is any. Pure. */
-export function verdictText(fate, known) {
-  const outcome = fate.outcome === "absent" ? "" : `${titleOf(fate).toLowerCase()} ↓`;
-  const first = known ? "Why" : fate.right ? "✓ Right" : "✗ Wrong";
-  return known && !outcome ? "" : [first, outcome].filter(Boolean).join(" · ");
-}
-
-/**
- * The turn of the board's last answer: the newest with the same question and answer. Undefined until that turn has arrived: a turn
- * that already belongs to another answer (`has(turn)` is its key, `key` the answer's) is older. Pure.
- */
-export function turnOf(turns, answer, key, has) {
-  const newest = turns.findLast((turn) => turn.question.trim() === answer.question && turn.state !== "writing"
-    && turn.state !== "waiting" && turn.state !== "cancelled" && (turn.state === "stopped" || turn.answer.trim() === answer.answer.trim()));
-  return newest && [undefined, key].includes(has(newest)) ? newest : undefined;
-}
-
-/** The suggested questions to show: the `past` newest ones that are due and the `ahead` next ones. Pure. */
-export function pickChips(chips, seconds, past = 3, ahead = 1) {
-  const due = (chip) => !(chip.at > 0) || (Number.isFinite(seconds) && seconds >= chip.at - 0.05);
-  const ready = chips.filter(due);
-  const later = chips.filter((chip) => !due(chip));
-  const room = past + ahead;
-  const next = later.slice(0, Math.max(ahead, room - ready.length));
-  return [...ready.slice(-(room - next.length)), ...next].slice(-room).map((chip) => ({ ...chip, due: due(chip) }));
-}
 
 /** Build the chat inside `element`; `send(type, data)` calls the server. `planned`: questions are set before a run; `models`: another
  * model can be chosen; `known`: what models with a list of names know, by title ({text, groups: [{group, names}]}).

@@ -1,4 +1,4 @@
-"""Stands for `python -u -c PROGRAM` when execnet starts a process: the process is forked by `worker_server.py`."""
+"""Replaces `python -u -c PROGRAM` when execnet starts a process: the process is forked by `worker_server.py`."""
 
 import os
 import signal

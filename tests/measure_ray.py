@@ -44,7 +44,7 @@ def say(text):
 
 
 def milliseconds(action, count):
-    """Return the median and the 95th percentile of the duration of an action, and its CPU time in this process, in words."""
+    """Return the median and the 95th percentile of the duration of an action, and its CPU time in this process, as text."""
     times, cpu = [], time.process_time()
     for _ in range(count):
         began = time.perf_counter()

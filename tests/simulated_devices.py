@@ -126,7 +126,7 @@ def move(module: torch.nn.Module, place: str) -> None:
 
 
 def spread(folder: Path) -> Any:
-    """Load a model whose second half of layers lies on the second simulated device, and everything else on the first."""
+    """Load a model whose second half of layers is on the second simulated device, and everything else on the first."""
     model = hermes.load(folder, device="cpu")
     with torch.inference_mode(), PretendedDevices():
         layers = model.decoder.layers

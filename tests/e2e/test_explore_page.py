@@ -84,5 +84,7 @@ def test_a_recorded_run_and_a_live_stream_are_explored(open_page):
     page.get_by_role("radio", name="Max").click()
     page.get_by_role("button", name="Start", exact=True).click()
     expect(page.get_by_role("button", name="Play again")).to_be_visible()
-    expect(code).to_contain_text("# This stream is live. Press Record")  # it has ended, so its figure appears by itself
+    expect(code).to_contain_text(
+        "# This stream is live. Press Record"
+    )  # it ended: its figure appears without an action
     until(page, lambda: drawn(page) and len(drawn(page)["traces"]) == 3)

@@ -12,7 +12,7 @@ from hermes.video import sample
 from hermes.video.thumbnails import jpeg
 
 HALF_HOUR = 4
-"""Number of the clip that does not end by itself during a test. It has a frame every two seconds, so play it at 4×."""
+"""Number of the clip that does not end during a test. It has a frame every two seconds, so play it at 4×."""
 
 
 def start(page, clip=1, speed="2×"):

@@ -95,7 +95,7 @@ def test_another_policy_cannot_read_an_archive(tiny_model, noise):
     assert session.snapshot().archive_bytes == 0
 
 
-def test_an_archive_too_large_for_a_file_is_refused_in_a_sentence(tiny_model, noise, tmp_path, monkeypatch):
+def test_an_archive_too_large_for_a_file_is_refused_with_a_message(tiny_model, noise, tmp_path, monkeypatch):
     session = session_of(tiny_model, "rekv", budget=12)
     session.push(*noise(8))
     monkeypatch.setattr(storage, "LARGEST_ARCHIVE", 1000)

@@ -178,7 +178,7 @@ def almost_full(engine, model):
     return stream, seen
 
 
-def test_a_full_cache_fails_in_words_and_can_be_asked(engine, short_range_model):
+def test_a_full_cache_fails_with_a_message_and_can_be_asked(engine, short_range_model):
     stream, seen = almost_full(engine, short_range_model)
     for i in range(seen, short_range_model.max_positions // short_range_model.tokens_per_frame + 1):
         stream.offer(np.zeros((8, 8, 3), np.uint8), float(i))
@@ -265,7 +265,7 @@ def test_bad_sources_leave_the_stream_as_it_was(engine, clip, tmp_path):
 
 
 def test_switching_the_model_does_not_disturb_others(tiny_model, tmp_path, clip):
-    """While one visitor's model loads and then takes over, another's frames and answer come as if nothing happened."""
+    """While one visitor's model loads and then takes over, another's frames and answer are not affected."""
     other = hermes.load(tiny.llava_onevision(tmp_path, seed=1), device="cpu")
     go_on = threading.Event()
 

@@ -232,7 +232,7 @@ def test_visitors_explore_their_own_runs(tmp_path):
         engine.close()
 
 
-def test_what_a_moment_lacks_is_said_in_a_sentence(run):
+def test_a_message_states_what_a_moment_lacks(run):
     stream = SyntheticStream(1)
     view = stream.push()
     stream.view = lambda: view

@@ -65,7 +65,7 @@ def test_answers_and_their_attention_are_the_same(family, family_model, noise, s
     same(answers(session), expected)
     assert made.cache.storage.shape[3] > 0
     more, later = noise(4, 56, 84, start=10.0)
-    session.push(more, later)  # the memory is unchanged by answers, and goes on
+    session.push(more, later)  # answers leave the memory unchanged, and the stream continues
     again = answers(session)
     model.__dict__["fixed_shapes"] = None
     same(again, answers(session))

@@ -140,7 +140,7 @@ def test_tiers_follow_their_rule(tiny_model, noise):
     assert snapshot.layer(3)["kind"].tolist().count(SUMMARY) == 0
 
 
-def test_folding_conserves_mass(tiny_model, noise):
+def test_merging_conserves_mass(tiny_model, noise):
     """In a long-term layer, every token seen is either held or represented by a summary token."""
     session = hermes.StreamSession(tiny_model, budget=40)
     session.push(*noise(48))

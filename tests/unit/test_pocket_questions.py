@@ -74,7 +74,7 @@ def test_exists_and_count() -> None:
     assert count["How many circles were shown?"] == "2."
 
 
-def test_evidence_is_where_the_answer_lies() -> None:
+def test_evidence_is_where_the_answer_is() -> None:
     rng = np.random.default_rng(1)
     for _ in range(40):
         place = ask(STREAM, 13, "place", rng)

@@ -77,7 +77,7 @@ def test_every_memory_is_sound(family, policy, tmp_path):
     assert answer(session) == answer(loaded)
     check_memory(session.snapshot(), family.max_positions, family.axes)
 
-    session.configure("sliding-window", budget=BUDGET)  # another rule can go on from whatever was kept
+    session.configure("sliding-window", budget=BUDGET)  # another policy continues with what was retained
     session.push(frames[:4], 20 + np.arange(4) / 2)
     check_memory(session.snapshot(), family.max_positions, family.axes)
     session.close()

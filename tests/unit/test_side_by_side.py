@@ -89,7 +89,7 @@ def test_questions_that_cannot_be_asked(side):
         side.ask("What is shown now?")
 
 
-def test_a_question_that_is_too_long_is_refused_in_words(side):
+def test_a_question_that_is_too_long_is_refused_with_a_message(side):
     side.play(CLIP)
     until(lambda: side.view().frames > 0)
     side.ask("What was the first card? " * 500)

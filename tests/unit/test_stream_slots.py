@@ -53,7 +53,7 @@ def test_another_model_restarts_a_webcam_and_an_ended_one_needs_no_slot(one, set
     assert (stream.view().state, one.free_slots) == ("empty", 1)
 
 
-def test_another_model_is_refused_if_the_file_is_gone(one, settings, other_folder, film):
+def test_another_model_is_refused_if_the_file_was_deleted(one, settings, other_folder, film):
     one.load(other_folder)
     stream = one.open(settings)
     stream.play(film.path)

@@ -102,7 +102,7 @@ ACTIONS = {
 
 @pytest.mark.parametrize("seed", range(2))
 def test_all_actions_at_once(page, seed, caplog):
-    """No deadlock, no error, and the visitor can go on."""
+    """No deadlock, no error, and the visitor can continue."""
     raised, together = [], threading.Barrier(6)
 
     def fire(number):

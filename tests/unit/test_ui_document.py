@@ -90,7 +90,7 @@ def test_other_answers_pass_unchanged():
     assert headers[b"content-length"] == str(len(data)).encode()
 
 
-def test_script_and_style_can_be_kept_for_ever_and_come_compressed():
+def test_script_and_style_are_immutable_and_compressed():
     document = Document(serving(GRADIO), None)
     names = re.findall(rb'"\./(hermes-live-\w+)"', get(document)[2])
     assert len(names) == 3
@@ -108,7 +108,7 @@ def test_script_and_style_can_be_kept_for_ever_and_come_compressed():
     assert get(document, "/hermes-live-unknown")[2] != b""  # the application's own answer
 
 
-def test_gradio_s_program_is_compressed_once_and_can_be_kept_for_ever():
+def test_gradio_s_program_is_compressed_once_and_immutable():
     code, asked = b"export const one = 1;\n" * 5000, []
     answer = serving(code, b"text/javascript; charset=utf-8", pieces=2)
 

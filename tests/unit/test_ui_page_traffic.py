@@ -271,7 +271,7 @@ def test_names_of_sessions_are_short(open_tab):
     assert tab.client.get(f"gradio_api/heartbeat/{'s' * (LONGEST_SESSION + 1)}").status_code == 403
 
 
-def test_a_connection_whose_stream_cannot_resume_is_not_counted_for_ever(served, monkeypatch):
+def test_a_connection_whose_stream_cannot_resume_is_not_counted_permanently(served, monkeypatch):
     """Otherwise the visitor would count as connected after its page has gone."""
     sessions = served[1].sessions
 

@@ -132,7 +132,7 @@ def rebuilt(data, change):
 
 @pytest.mark.parametrize("kind", [b"url ", b"urn ", b"alis", b"rsrc", b"cios"])
 def test_data_references_of_mp4(canary, tmp_path, kind):
-    """A track whose samples are said to lie in another file."""
+    """A track that refers to another file for its samples."""
     plain = write_video(tmp_path / "plain.mp4", "mp4v", frames=20).read_bytes()
     for protocol in PROTOCOLS:
         refer(canary, tmp_path, plain, kind, protocol)

@@ -76,7 +76,7 @@ def settle(page):
 def started(page):
     """Wait until Gradio has taken over the parts of the page; until then some elements exist twice."""
     page.locator(".hl-player, .hl-lab").filter(visible=True).first.wait_for()  # the stream, or Compare in its place
-    expect(page.locator(".hl-opening-page")).to_have_count(0)
+    page.wait_for_function("!document.querySelector('.hl-opening-page')", polling=POLL)
 
 
 def steady(page, read):

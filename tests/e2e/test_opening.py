@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from conftest import settle
+from conftest import settle, steady
 from playwright.sync_api import expect
-from test_page import frames, picture, turns
+from test_page import frames, picture, turns, wait_frames
 
 PROGRAM = re.compile(r"/assets/index-[^/]*\.js")
 
@@ -55,7 +55,7 @@ def shows_the_moment(page, width):
     expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
     expect(page.get_by_role("heading", name="HERMES Live")).to_be_visible()
     expect(turns(page).first).to_contain_text("What is shown now?")
-    assert frames(page) > 100
+    wait_frames(page, 101)
     film = page.get_by_role("application", name=re.compile("^Filmstrip of memory"))
     picture(film)  # it is drawn
     assert page.evaluate("document.documentElement.scrollWidth") <= width
@@ -81,18 +81,23 @@ def test_gradio_takes_the_parts_over_as_they_are(open_page, gate):
         "document.fonts.load('1em \"Inter Variable\"').then(() => document.fonts.ready)"
     )  # another font breaks lines elsewhere
     before, seen = page.evaluate(places), frames(page)
-    page.get_by_role("button", name="Pause").click()  # kept until the server can hear it
+    page.get_by_role("button", name="Pause").click()  # applied when the server opens the run
+    page.get_by_role("button", name="Settings", exact=True).click()  # the drawer does not exist yet
     question = page.get_by_label("Your question")
     question.fill("What was")
     gate.lift()
     expect(page.locator("#hl-opening")).not_to_be_attached()
     assert page.evaluate(places) == pytest.approx(before, abs=2)
     expect(question).to_have_value("What was")
-    expect(question).to_be_focused()
+    close = page.get_by_role("button", name="Close the settings")
+    expect(close).to_be_visible()
+    settle(page)
+    expect(question).to_be_focused()  # the drawer that has opened does not take the focus
+    close.click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
     expect(board).to_have_count(1)
     assert page.evaluate(f"{nodes}.every((node) => node.kept)")
-    assert frames(page) - seen < 10
+    assert steady(page, lambda: frames(page)) == seen, "the run was not paused"
     expect(turns(page).first.get_by_role("button").first).to_be_visible()
     page.get_by_role("button", name="Resume").click()
     expect(board.get_by_text(re.compile("^1[2-9][0-9] frames seen"))).to_be_visible()  # it continues

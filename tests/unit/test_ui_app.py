@@ -221,4 +221,11 @@ def test_programs_are_offered_nothing_and_nothing_is_reported(tiny_folder):
     frames = [fn for fn in page.fns.values() if fn.concurrency_id in ("hello", "shot", "chat", "act")]
     assert len(frames) == 4
     assert all(fn.concurrency_limit is None for fn in frames)
+    chosen = [
+        fn
+        for fn in page.fns.values()
+        if any(event == "input" for _, event in fn.targets) or fn.concurrency_id == "back"
+    ]
+    assert len(chosen) == 5, "the four settings of the drawer, and the request to show the settings"
+    assert {fn.trigger_mode for fn in chosen} == {"always_last"}, "Gradio would drop a choice made during another one"
     engine.close()

@@ -139,7 +139,16 @@ class SettingsDrawer:
             self._status, component, self._memory.part, self._policy_panel, self._consent,
             self._requested_model,
         ]  # fmt: skip
-        event(change, component, outputs, concurrency_limit=None, concurrency_id="settings", **LIVE)
+        # A choice made while another one is applied, such as a model that is loaded, is applied after it.
+        event(
+            change,
+            component,
+            outputs,
+            concurrency_limit=None,
+            concurrency_id="settings",
+            trigger_mode="always_last",
+            **LIVE,
+        )
 
     def _change(self, component: Any, name: str, value: Any, key: str | None) -> Iterator[Updates]:
         """Change a setting; on failure restore the component and show the reason."""

@@ -60,7 +60,7 @@ def wire_page(
     chat.halt(halt, None, chat, concurrency_limit=None, concurrency_id="halt", trigger_mode="multiple", **LIVE)
     chat.run(run, None, chat, concurrency_limit=None, concurrency_id="run", **LIVE)
     outputs = [chat, *controls.parts]
-    player.back(back, None, outputs, concurrency_limit=None, concurrency_id="back", **LIVE)
+    player.back(back, None, outputs, concurrency_limit=None, concurrency_id="back", trigger_mode="always_last", **LIVE)
     page.unload(leave)
 
 

@@ -37,16 +37,20 @@ export function makeSettingsDrawer(bus) {
       set(true);
     }
     wanted = find;
-    focus(find, performance.now() + PATIENCE_MS);
+    focus(find, document.activeElement, performance.now() + PATIENCE_MS);
   }
 
-  /** Focus an element of the drawer. Gradio may not have created it yet, and its transitions hide it in the first frames. */
-  function focus(find, end) {
-    if (find !== wanted || !isOpen()) return; // another request, or closed
+  /**
+   * Focus an element of the drawer. Gradio may not have created it yet, and its transitions hide it in the first frames. If the focus has
+   * moved away from the element `before` meanwhile, it stays there: the visitor may be typing.
+   */
+  function focus(find, before, end) {
+    const now = document.activeElement;
+    if (find !== wanted || !isOpen() || (now !== before && now !== document.body)) return; // another request, or closed, or moved
     const element = /** @type {HTMLElement | null} */ (find());
     element?.focus({ preventScroll: true });
     if (element && document.activeElement === element) element.scrollIntoView({ block: "nearest" });
-    else if (performance.now() < end) requestAnimationFrame(() => focus(find, end));
+    else if (performance.now() < end) requestAnimationFrame(() => focus(find, before, end));
   }
 
   function shut() {
@@ -90,7 +94,7 @@ export function makeSettingsDrawer(bus) {
       drawer.setAttribute("role", "dialog");
       drawer.setAttribute("aria-label", "Settings");
       head.querySelector(".hl-drawer-head").append(h("h2", {}, "Settings"), close, note);
-      if (isOpen()) open(opener, wanted);
+      if (isOpen()) focus(wanted, opener, performance.now() + PATIENCE_MS);
     },
   };
 }

@@ -171,6 +171,7 @@ export function mountPlayer(element, { clips, runs = [], limitMb, planned, send,
     source.close();
     if (kind === "run") {
       if (action === "start") return openRun(source.chosen().run ?? runs[0]?.id);
+      if (action === "pause" && opening) opening.play = false; // before the server has opened it
       act(action);
       return soon();
     }

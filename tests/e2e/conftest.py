@@ -68,6 +68,13 @@ def until(page, condition, complaint="it did not happen"):
         page.wait_for_timeout(POLL)
 
 
+def laid_out(page):
+    """Wait until the page has reacted to a change of its size and has drawn it."""
+    page.evaluate(
+        "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
+    )
+
+
 def settle(page):
     """Watch the page for a second, to check that something does not change. Use `until` for expected changes."""
     page.wait_for_timeout(1000)

@@ -10,6 +10,7 @@ import re
 from axe import violations
 from conftest import look
 from playwright.sync_api import expect
+from test_page import pause
 
 DESKTOP = [(1440, False), (1440, True)]
 PHONE = [(390, False), (390, True)]
@@ -40,7 +41,7 @@ def open_tables(page):
 
 def test_no_serious_finding_in_a_recorded_run_and_a_lesson(open_page):
     page = open_page(run=None)  # the page as it opens: a recorded run
-    page.get_by_role("button", name="Pause").click()  # a page that does not change is cheaper to check
+    pause(page)  # a page that does not change is cheaper to check
     page.locator(".hl-board [data-view=fate]").scroll_into_view_if_needed()
     page.get_by_role("button", name="Settings", exact=True).click()
     expect(page.get_by_role("dialog", name="Settings")).to_contain_text("For live streams only. This recording: HERMES")
@@ -56,8 +57,9 @@ def test_no_serious_finding_in_a_recorded_run_and_a_lesson(open_page):
 
     # A guess and its reveal.
     lesson = page.get_by_role("complementary", name=re.compile("KV cache"))
-    for _ in range(3):
+    for number in (2, 3, 4):
         lesson.get_by_role("button", name="Next", exact=True).click()
+        expect(lesson.get_by_text(re.compile(f"^Step {number} of"))).to_be_visible()
     lesson.get_by_role("radio").first.check()
     lesson.get_by_role("button", name="See what happens").click()
     expect(lesson.locator(".hl-lesson-outcome")).not_to_be_empty()
@@ -67,7 +69,7 @@ def test_no_serious_finding_in_a_recorded_run_and_a_lesson(open_page):
 def test_no_serious_finding_in_a_comparison_and_its_pins(open_page):
     page = open_page(width=390, run=None, query="&lab=first-card-side-by-side&t=62")
     lab = page.get_by_role("region", name="Compare", exact=True)
-    lab.get_by_role("button", name="Pause").click()
+    pause(lab)
     lab.get_by_role("table").wait_for()
     lab.get_by_role("button", name="More controls").click()
     lab.get_by_role("button", name="Table: what each layer holds").click()
@@ -81,8 +83,7 @@ def test_no_serious_finding_in_a_comparison_and_its_pins(open_page):
 
 def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings_tried(open_page):
     page = open_page(run=None, width=390)
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    pause(page)
     page.evaluate("HermesLive.boardView({ frame: 3, layer: 8, mode: 'guidance', view: 'life' })")
     expect(page.get_by_role("heading", name="Frame 4, seen at")).to_be_visible()
     expect(page.locator('[data-view="life"]')).to_contain_text("Frame 4 was seen at")
@@ -109,7 +110,7 @@ def test_no_serious_finding_with_a_frame_opened_its_life_its_tables_and_settings
 
 def test_no_serious_finding_in_the_other_runs_and_sources(open_page):
     page = open_page(run="first-card-window&t=61")  # a wrong answer, and why
-    page.get_by_role("button", name="Pause").click()
+    pause(page)
     expect(
         page.get_by_role("region", name="Why this answer was right or wrong").get_by_text("Wrong", exact=True)
     ).to_be_visible()

@@ -8,9 +8,12 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import new_context, steady, tabs, until
+from conftest import new_context, tabs, until
 from playwright.sync_api import expect
-from test_page import answered, ask, board, export, frames, picture, redrawn, start, turns
+from test_page import answered, ask, board, export, frames, pause, picture, redrawn, start, turns
+
+CLIP_FRAMES = 180
+"""Frames that a stream of the clip First card has seen at its end: 90 seconds, two frames each."""
 
 
 def view(page, name):
@@ -28,7 +31,7 @@ def finished(app, shared_context):
         page = make()
         start(page, speed="Max")
         expect(page.get_by_text("Finished. You can still ask questions")).to_be_visible()
-        steady(page, lambda: frames(page))
+        until(page, lambda: frames(page) == CLIP_FRAMES, lambda: f"only {frames(page)} of {CLIP_FRAMES} frames")
         yield page, troubles
 
 
@@ -142,7 +145,9 @@ def test_the_token_history_of_a_frame(streamed):
     expect(history).to_contain_text(re.compile(r"Layer \d+: \d+ tokens? merged into the summary token of 0:\d\d"))
     expect(history.get_by_role("img", name=re.compile("^Tokens of the frame held by each layer"))).to_be_visible()
     export(page, "Table", "Token history of one frame")
-    rows = page.get_by_role("region", name="Table: Token history of one frame").get_by_role("row").all()
+    table = page.get_by_role("region", name="Table: Token history of one frame")
+    expect(table.get_by_role("row").nth(2)).to_be_attached()
+    rows = table.get_by_role("row").all()
     held = [[int(cell.inner_text()) for cell in row.get_by_role("cell").all()[:10]] for row in rows[1:]]
     assert all(a >= b for one, two in itertools.pairwise(held) for a, b in zip(one, two, strict=True))
     assert sum(held[-1]) < 160
@@ -150,15 +155,16 @@ def test_the_token_history_of_a_frame(streamed):
 
 def test_every_figure_has_its_table_and_retention_shows_survival_and_evictions(open_page):
     page = open_page(run="first-card-hermes&t=30")  # few frames, so that the tables are short
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    pause(page)
     page.evaluate("HermesLive.boardView({ frame: 8, layer: 8 })")
     expect(page.get_by_role("heading", name="Frame 9, seen at")).to_be_visible()
     expect(view(page, "life")).to_contain_text("Frame 9 was seen at")
     names = set()
-    for tab in ("Why this answer", "Evictions", "Token history"):
+    for tab, number in (("Why this answer", 4), ("Evictions", 8), ("Token history", 6)):
         page.get_by_role("tab", name=tab).click()
-        for figure in page.locator(".hl-board figure:has(canvas)").filter(visible=True).all():
+        figures = page.locator(".hl-board figure:has(canvas)").filter(visible=True)
+        expect(figures).to_have_count(number)
+        for figure in figures.all():
             title = figure.locator("summary").get_attribute("aria-label").removeprefix("Export: ")
             if title not in names:
                 table_opens_and_closes(page, figure, title)
@@ -178,8 +184,8 @@ def test_every_figure_has_its_table_and_retention_shows_survival_and_evictions(o
 def table_opens_and_closes(page, figure, title):
     export(page, "Table", title, within=figure)
     region = page.get_by_role("region", name=f"Table: {title}", exact=True)
-    assert region.locator("table tr").count() > 2, title
-    assert region.locator("table thead th").count() > 1, title
+    expect(region.locator("table tr").nth(2), title).to_be_attached()
+    expect(region.locator("table thead th").nth(1), title).to_be_attached()
     export(page, "Table", title, within=figure)
     expect(region).to_be_hidden()
 

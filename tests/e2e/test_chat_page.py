@@ -6,7 +6,7 @@ import re
 
 from conftest import PATIENCE, steady, until
 from playwright.sync_api import expect
-from test_page import answered, ask, board, frames, picture, redrawn, start, turns, wait_frames
+from test_page import answered, ask, board, frames, pause, picture, redrawn, start, turns, wait_frames
 
 FIRST = "What was the first card?"
 
@@ -15,8 +15,7 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     page = open_page()
     start(page, speed="4×")
     wait_frames(page, 30)
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Resume").wait_for()
+    pause(page)
     for question in (FIRST, "What is shown now?", "Was there a white cross?"):
         ask(page, question)
         expect(page.get_by_label("Your question")).to_have_value("")
@@ -33,9 +32,12 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     # Words: by pointer, pinned by a click, and by keyboard.
     turn = turns(page).first
     words = turn.locator(".hl-word")
-    assert " ".join(words.all_inner_texts()) == answers[0]
+    until(page, lambda: " ".join(words.all_inner_texts()) == answers[0], "the answer is not divided into its words")
     heatmap, note = board(page), page.locator(".hl-word-note")
-    kept = steady(page, lambda: picture(heatmap))  # the outline of the last answer's evidence may still change
+    expect(page.get_by_role("region", name="Why this answer was right or wrong")).to_contain_text(
+        "Was there a white cross?"
+    )
+    kept = steady(page, lambda: picture(heatmap))  # the outline of its evidence may be drawn later
     words.last.hover()
     expect(note).to_have_text(f"While “{answers[0].split()[-1]}” was written")
     last = redrawn(heatmap, kept)
@@ -75,11 +77,11 @@ def test_words_show_their_attention_and_questions_wait(open_page):
     page.get_by_role("radiogroup", name="Recorded runs").get_by_role("radio").first.click()
     expect(turns(page).filter(has_text=FIRST).first).to_be_visible()
     expect(turns(page).filter(has_text="pink star")).to_have_count(0)
-    page.get_by_role("button", name="Pause").click()
+    pause(page)
     recorded = turns(page).filter(has_text=FIRST).first.locator(".hl-word").last
     recorded.hover()
     expect(note).to_have_text(f"While “{recorded.inner_text()}” was written")
-    expect(page.locator(".hl-layers-note")).to_have_text(re.compile("one line per head"))
+    expect(page.locator(".hl-layers-note").filter(has_text="one line per head")).to_be_visible()
     seen = frames(page)
     page.get_by_role("tab", name="Webcam").click()
     page.get_by_role("button", name="Start", exact=True).click()

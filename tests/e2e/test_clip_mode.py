@@ -7,7 +7,7 @@ import re
 import pytest
 from conftest import App, tabs, until
 from playwright.sync_api import expect
-from test_lab_page import LAB_ID, lab_of, lanes_of, recorded, shows
+from test_lab_page import LAB_ID, lab_of, lanes_of, recorded, shows_from
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +42,9 @@ def test_the_webcam_is_unavailable_and_a_clip_is_run_with_its_questions(open_pag
     plan = page.get_by_role("region", name="Questions of this run")
     expect(plan.get_by_label("Question", exact=True)).to_have_count(3)
     plan.get_by_role("button", name="Remove this question").first.click()
+    expect(plan.get_by_label("Question", exact=True)).to_have_count(2)
     plan.get_by_role("button", name="Add a question").click()
+    expect(plan.get_by_label("Question", exact=True)).to_have_count(3)
     plan.get_by_label("Question", exact=True).last.fill("What is shown now?")
     plan.get_by_label("Seconds into the clip; empty: at its end").last.fill("10")
     run.click()
@@ -61,7 +63,7 @@ def test_where_a_gpu_is_lent_the_lab_shows_recorded_runs(open_page):
     lab = lab_of(page)
     expect(lanes_of(lab)).to_have_count(len(recorded().lanes))
     expect(lab.get_by_text(re.compile("^Playing"))).to_be_visible()
-    shows(lab, 62)
+    shows_from(lab, 62)
     expect(lab.get_by_role("button", name="Run it live")).to_be_hidden()
     expect(lab.get_by_label("Method 1")).to_have_count(0)
     lab.get_by_role("button", name="Close").click()

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from conftest import PATIENCE, ROOT, App, free_port, new_context, started, steady, until
 from playwright.sync_api import expect
-from test_page import HALF_HOUR, answered, ask, frames, start, turns, wait_frames
+from test_page import HALF_HOUR, answered, ask, frames, newest_frames, start, turns, wait_frames
 
 
 class Line:
@@ -108,7 +108,7 @@ def test_a_dropped_connection_and_an_offline_browser_resume_with_stream_memory_a
     line = Line(app.port)
     page = open_tab(own_context, line.url)
     try:
-        start(page, clip=1, speed="1×")
+        start(page, clip=HALF_HOUR, speed="4×")
         wait_frames(page, 4)
         ask(page, "What is shown now?")
         answer = answered(turns(page).first)
@@ -186,6 +186,7 @@ def test_a_killed_server_resumes_the_saved_stream_and_a_stopped_one_deletes_file
     wait_frames(page, 12)
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    held = newest_frames(page)
     ask(page, question)
     before = answered(turns(page).first)
     folder = tmp_path / "saved"
@@ -204,9 +205,9 @@ def test_a_killed_server_resumes_the_saved_stream_and_a_stopped_one_deletes_file
     ask(page, question)
     expect(turns(page)).to_have_count(2)
     assert answered(turns(page).last) == before
-    seen = frames(page)
+    until(page, lambda: frames(page) == held, lambda: f"{frames(page)} frames instead of {held}")
     page.get_by_role("region", name="Stream").get_by_role("button", name="Resume").click()
-    wait_frames(page, seen + 2)
+    wait_frames(page, held + 2)
     page.close(run_before_unload=True)
     other = open_tab(own_context, app.url)
     until(other, lambda: not list(folder.iterdir()), "the saved stream of the closed page was not deleted")
@@ -252,7 +253,7 @@ def test_hostile_files_of_one_visitor_leave_another_unaffected_and_a_reload_keep
         expect(page.get_by_role("button", name="Resume")).to_be_visible()
         ask(page, "What is shown now?")
         expect(turns(page)).to_have_count(3)
-        before, seen = answered(turns(page).last), frames(page)
+        before, seen = answered(turns(page).last), newest_frames(page)
         page.reload()
         expect(turns(page)).to_have_count(3)
         expect(turns(page).last.locator(".hl-a")).to_have_text(before)

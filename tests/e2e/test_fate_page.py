@@ -7,7 +7,7 @@ import re
 
 from conftest import ROOT, look
 from playwright.sync_api import expect
-from test_page import answered, ask, start, turns, wait_frames
+from test_page import answered, ask, pause, start, turns, wait_frames
 
 FIRST = "What was the first card?"
 
@@ -22,7 +22,9 @@ def panel(page):
 
 def open_settings(page):
     page.get_by_role("button", name="Settings", exact=True).click()
-    expect(page.get_by_role("dialog", name="Settings")).to_be_visible()
+    drawer = page.get_by_role("dialog", name="Settings")
+    expect(drawer.get_by_role("button", name="Close the settings")).to_be_focused()
+    page.wait_for_function("!document.getAnimations().some((animation) => animation instanceof CSSTransition)")
 
 
 def choose_policy(page, title, budget=None):
@@ -39,7 +41,7 @@ def choose_policy(page, title, budget=None):
 def watched_then_asked(page, question, least=60):
     start(page, speed="4×")
     wait_frames(page, least)
-    page.get_by_role("button", name="Pause").click()
+    pause(page)
     ask(page, question)
     answered(turns(page).last)
 
@@ -59,7 +61,8 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     expect(section.get_by_text("Kept and used", exact=True)).to_be_visible()
     gates = section.get_by_role("list", name="Steps from the evidence to the answer").get_by_role("listitem")
     expect(gates).to_have_count(4)
-    assert [gate.get_attribute("data-state") for gate in gates.all()] == ["yes"] * 4
+    for gate in gates.all():
+        expect(gate).to_have_attribute("data-state", "yes")
     frames = section.get_by_role("list", name="Frames that show the evidence").get_by_role("button")
     expect(frames).to_have_count(5)
     expect(frames.first.get_by_role("img")).to_be_visible()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import re
 
-from conftest import started, steady
+from conftest import started, steady, until
 from playwright.sync_api import expect
-from test_page import board, turns
+from test_page import board, pause, turns
 
 
 def test_one_cursor_links_figures_player_and_chat_and_an_answer_shows_what_it_read(open_page):
     page = open_page(run="first-card-hermes&t=76")
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Resume").wait_for()
+    pause(page)
     heatmap = board(page)
     box = heatmap.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.5)
@@ -20,7 +19,7 @@ def test_one_cursor_links_figures_player_and_chat_and_an_answer_shows_what_it_re
     expect(mark).to_be_visible()
     at = mark.bounding_box()["x"]
     page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.5)
-    assert mark.bounding_box()["x"] < at
+    until(page, lambda: mark.bounding_box()["x"] < at, "the cursor does not follow the pointer")
     slider = page.get_by_role("slider", name="Position in the run").bounding_box()
     page.mouse.move(slider["x"] + slider["width"] * 0.3, slider["y"] + slider["height"] / 2)
     marked = """(() => {

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 import pytest
-from conftest import PATIENCE
+from conftest import new_context
+from playwright.sync_api import expect
 
 REPORT = Path(__file__).parents[2] / "assets" / "lab" / "hermes-plus" / "lab.html"
 
@@ -13,7 +14,7 @@ def open_report(browser):
     contexts = []
 
     def make(**options):
-        context = browser.new_context(viewport={"width": 1100, "height": 900}, offline=True, **options)
+        context = new_context(browser, viewport={"width": 1100, "height": 900}, offline=True, **options)
         contexts.append(context)
         page = context.new_page()
         faults: list[str] = []
@@ -38,17 +39,16 @@ def test_figures_are_drawn_offline_in_the_reader_s_colours(open_report):
         "[...document.querySelectorAll('[data-figure]')].every((box) => box.querySelector('.main-svg'))"
     )
     assert plots.count() > 5
+    page.wait_for_function(f"{PAPER} === {BODY}")
     dark = page.evaluate(PAPER)
-    assert dark == page.evaluate(BODY)
     page.emulate_media(color_scheme="light")
-    page.wait_for_function(f"{PAPER} === {BODY}", timeout=PATIENCE * 1000)
-    assert page.evaluate(PAPER) != dark
+    page.wait_for_function(f"dark => {PAPER} !== dark && {PAPER} === {BODY}", arg=dark)
     assert faults == []
 
 
 def test_without_javascript_the_tables_remain(open_report):
     page, _ = open_report(java_script_enabled=False)
-    assert page.get_by_text("JavaScript is off").is_visible()
-    assert not page.locator("[data-figure]").first.is_visible()
+    expect(page.get_by_text("JavaScript is off")).to_be_visible()
+    expect(page.locator("[data-figure]").first).to_be_hidden()
     page.locator("summary").first.click()
-    assert page.locator("details td").first.is_visible()
+    expect(page.locator("details td").first).to_be_visible()

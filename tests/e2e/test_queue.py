@@ -43,6 +43,7 @@ def test_the_second_visitor_starts_when_the_first_stream_ends(two_pages):
     until(first, lambda: "Changed here: budget 512 → 64" in tip_over(first, timeline), "no change is marked")
     ask(first, "What is shown now?")
     answered(turns(first).first)
+    until(first, lambda: first.evaluate(BLANK) == 0, "a figure on the screen is empty")
     first.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert first.evaluate(DRAWN) > 5
     assert first.evaluate(BLANK) == 0

@@ -11,7 +11,7 @@ import pytest
 from conftest import App, until
 from playwright.sync_api import expect
 from test_connections import open_tab
-from test_page import answered, ask, frames, start, turns, wait_frames
+from test_page import answered, ask, newest_frames, pause, start, turns, wait_frames
 
 pytestmark = pytest.mark.skipif(find_spec("ray") is None, reason="the optional extra hermes-live[ray] is not installed")
 
@@ -29,7 +29,7 @@ def test_the_visitor_of_a_killed_actor_continues_on_another_one(shared_context, 
         for page in tabs:
             start(page, clip=1, speed="1×")
             wait_frames(page, 4)
-            page.get_by_role("button", name="Pause").click()
+            pause(page)
             ask(page, QUESTION)
             answers.append(answered(turns(page).first))
 
@@ -56,7 +56,7 @@ def test_the_visitor_of_a_killed_actor_continues_on_another_one(shared_context, 
             ask(tab, QUESTION)
             expect(turns(tab)).to_have_count(2)
             assert answered(turns(tab).last) == before
-            seen = frames(tab)
+            seen = newest_frames(tab)
             tab.get_by_role("region", name="Stream").get_by_role("button", name="Resume").click()
             wait_frames(tab, seen + 2)
         until(page, lambda: len(re.findall("A replica runs on", app.log)) == 3, "the actor was not replaced")

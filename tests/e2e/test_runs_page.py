@@ -7,12 +7,13 @@ import re
 from functools import cache
 
 import pytest
-from conftest import ROOT, settle, steady, until
+from conftest import ROOT, laid_out, steady, until
 from playwright.sync_api import expect
-from test_page import ask, board, frames, picture, position, redrawn, start, turns, wait_frames, wait_position
+from test_page import ask, board, frames, pause, picture, position, redrawn, start, turns, wait_frames, wait_position
 
 from hermes import trace
 
+RUNS = ROOT / "assets" / "runs"
 BLANK = """[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter((canvas) => {
     if (!canvas.checkVisibility() || !canvas.width || !canvas.height) return false;
     const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
@@ -26,9 +27,8 @@ DRAWN = "[...document.querySelectorAll('.hl-board canvas:first-of-type')].filter
 @cache  # not read by workers that run other tests
 def runs():
     """The bundled runs, in their order on the page."""
-    folder = ROOT / "assets" / "runs"
-    listed = json.loads((folder / "index.json").read_text("utf-8"))["runs"]
-    return [trace.read(folder / f"{entry['id']}.hermesrun") for entry in listed]
+    listed = json.loads((RUNS / "index.json").read_text("utf-8"))["runs"]
+    return [trace.read(RUNS / f"{entry['id']}.hermesrun") for entry in listed]
 
 
 def first():
@@ -41,13 +41,12 @@ def slider(page):
 
 
 def test_the_page_opens_on_a_run_that_plays_and_prints(open_page):
-    known = first()  # read before the page opens, because the run plays for a few seconds only
+    known = first()  # read before the page opens, because the run plays for half a minute only
+    opened = json.loads((RUNS / "index.json").read_text("utf-8"))["runs"][0]["open_at"]
     page = open_page(run=None)
-    before, seen = position(page), frames(page)
-    wait_position(page, before + 2)
-    wait_frames(page, seen + 1)
-    page.get_by_role("button", name="Pause").click()
-    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    wait_position(page, opened + 2)
+    wait_frames(page, known.view(opened).snapshot.frames_seen + 1)
+    pause(page)
     expect(page.get_by_role("img", name=re.compile(r"^Frame \d+ as the model has seen it"))).to_be_visible()
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     expect(page.get_by_role("heading", name=known.title)).to_be_visible()
@@ -60,19 +59,19 @@ def test_the_page_opens_on_a_run_that_plays_and_prints(open_page):
 
     # All figures are on paper.
     expect(page.get_by_role("region", name="Why this answer was right or wrong").get_by_role("table")).to_be_attached()
-    settle(page)
-    assert page.evaluate(BLANK) == 0
+    until(page, lambda: page.evaluate(BLANK) == 0, "a figure on the screen is empty")
     page.evaluate("dispatchEvent(new Event('beforeprint'))")
     assert page.evaluate(DRAWN) > 5
     assert page.evaluate(BLANK) == 0
     page.evaluate("dispatchEvent(new Event('afterprint'))")
-    settle(page)
-    assert page.evaluate(BLANK) == 0
+    laid_out(page)
+    until(page, lambda: page.evaluate(BLANK) == 0, "a figure on the screen is empty")
 
 
 def test_the_newest_answer_of_a_moment_is_in_sight_and_questions_come_at_their_times_with_the_truth(open_page):
     known = first().chat
     page = open_page(run=f"{first().id}&t={known[4].at + 0.2}", width=390, height=844)  # the log is short there
+    pause(page)
     expect(turns(page)).to_have_count(5)
     log = page.get_by_role("list", name="Questions and answers")
     assert log.evaluate("node => node.scrollHeight > node.clientHeight + 60")  # else this shows nothing
@@ -83,6 +82,7 @@ def test_the_newest_answer_of_a_moment_is_in_sight_and_questions_come_at_their_t
     expect(turns(page)).to_have_count(1)
     expect(turns(page).first.locator(".hl-a")).to_have_text(known[0].answer)
     expect(turns(page).first.locator(".hl-foot")).to_contain_text("right")
+    page.get_by_role("button", name="Resume").click()
     expect(turns(page)).to_have_count(2)
     expect(turns(page).nth(1).locator(".hl-a")).to_have_text(known[1].answer)
     page.get_by_role("group", name="Suggested questions").get_by_role("button").last.click()
@@ -95,7 +95,8 @@ def test_a_wrong_link_is_explained_and_the_run_can_be_paused_and_sought_but_not_
     expect(page.get_by_role("heading", name=first().title)).to_be_visible()
     page.get_by_role("button", name="Pause").click()
     expect(page.get_by_text("Paused", exact=True)).to_be_visible()
-    steady(page, lambda: position(page))
+    held = position(page)
+    assert steady(page, lambda: position(page)) == held, "the run was not paused"
     slider(page).fill("60")
     wait_position(page, 60)
     assert position(page) == 60
@@ -114,7 +115,7 @@ def test_a_wrong_link_is_explained_and_the_run_can_be_paused_and_sought_but_not_
     expect(page.get_by_text("End of the recording")).to_be_visible()
     page.get_by_role("button", name="Play again").click()
     expect(page.get_by_text("Playing", exact=True)).to_be_visible()
-    assert position(page) < first().seconds / 2
+    until(page, lambda: position(page) < first().seconds / 2, "it does not play from the start")
 
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     ask(page, "What is shown now?")
@@ -124,8 +125,9 @@ def test_a_wrong_link_is_explained_and_the_run_can_be_paused_and_sought_but_not_
     expect(page.get_by_role("region", name="Stream").get_by_text(re.compile("^Streaming"))).to_be_visible()
     expect(page.get_by_text("Recorded run", exact=True)).to_be_hidden()
     wait_frames(page, 2)
+    expect(turns(page)).to_have_count(0)
     ask(page, "What is shown now?")
-    expect(turns(page).last).to_have_attribute("data-state", "done")
+    expect(turns(page).first).to_have_attribute("data-state", "done")
 
 
 def test_a_link_opens_a_moment_and_a_layer(open_page, app):
@@ -149,7 +151,7 @@ def test_a_link_opens_a_moment_and_a_layer(open_page, app):
 
 def test_record_and_open_the_file_again_and_a_damaged_one(open_page, tmp_path):
     page = open_page()
-    start(page, speed="4×")
+    start(page)
     wait_frames(page, 6)
     page.get_by_role("button", name="Record", exact=True).click()
     expect(page.get_by_text(re.compile(r"^Recording · \d+ moments?"))).to_be_visible()
@@ -172,10 +174,10 @@ def test_record_and_open_the_file_again_and_a_damaged_one(open_page, tmp_path):
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     slider(page).fill(str(run.seconds))
     expect(turns(page).first.locator(".hl-a")).to_have_text(said)
-    assert frames(page) == run.frames
+    until(page, lambda: frames(page) == run.frames, lambda: f"{frames(page)} of {run.frames} frames")
     expect(page.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # only this visitor has the file
 
-    data = (ROOT / "assets" / "runs" / f"{first().id}.hermesrun").read_bytes()
+    data = (RUNS / f"{first().id}.hermesrun").read_bytes()
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(
         {"name": "broken.hermesrun", "mimeType": "application/octet-stream", "buffer": data[: len(data) // 2]}

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pytest
 from axe import violations
-from conftest import until
+from conftest import laid_out, until
 from playwright.sync_api import expect
-from test_page import ask, start, turns, wait_frames
+from test_page import ask, pause, start, turns, wait_frames
 
 DESKTOP, LAPTOP, TABLET, PHONE = (1440, 900), (1280, 720), (768, 1024), (390, 844)
 SIZES = (DESKTOP, LAPTOP, TABLET, PHONE)
@@ -66,13 +66,11 @@ OUTSIDE = """(width) => [...document.querySelectorAll('button, canvas, input, te
   }).map((node) => node.outerHTML.slice(0, 120))"""
 """Elements that reach beyond the window and are not in a part that scrolls sideways."""
 
-LAID_OUT = "() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done))))"
-
 
 def resize(page, size):
     page.set_viewport_size({"width": size[0], "height": size[1]})
     page.wait_for_function("([width, height]) => innerWidth === width && innerHeight === height", arg=list(size))
-    page.evaluate(LAID_OUT)
+    laid_out(page)
 
 
 def switch_theme(page):
@@ -156,8 +154,7 @@ def whole_turns(page):
 
 def test_a_recording_in_all_sizes(open_page):
     page = open_page(run="first-card-hermes&t=76")
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Resume").wait_for()
+    pause(page)
     expect(turns(page).nth(3)).to_be_attached()
     for size in SIZES:
         resize(page, size)
@@ -165,16 +162,16 @@ def test_a_recording_in_all_sizes(open_page):
         assert_fits(page, size)
         assert size not in WITH_AXE or violations(page) == [], size
         if size in (DESKTOP, LAPTOP):
-            assert whole_turns(page) >= 4
+            until(page, lambda: whole_turns(page) >= 4, "the chat shows fewer than four turns")
     page.get_by_label("Your question").scroll_into_view_if_needed()  # on the phone
     page.mouse.wheel(0, 300)
     heatmap = parts(page)["heatmap"]
     expect(heatmap).to_be_in_viewport()
-    assert heatmap.bounding_box()["y"] < 200
+    until(page, lambda: heatmap.bounding_box()["y"] < 200, "the heatmap is too low")
     assert page.get_by_role("tab").filter(visible=True).all_inner_texts()[-len(TABS) :] == TABS
     for tab in reversed(TABS):
         page.get_by_role("tab", name=tab).click()
-        page.evaluate(LAID_OUT)
+        laid_out(page)
         assert_fits(page, PHONE)
     menus = page.locator(".hl-figure:has(canvas)").evaluate_all(
         "figures => figures.map((figure) => figure.querySelectorAll('summary[aria-label^=\"Export: \"]').length)"
@@ -204,8 +201,7 @@ def test_a_live_stream_in_all_sizes(open_page):
     resize(page, LAPTOP)
     start(page)
     wait_frames(page, 12)
-    page.get_by_role("button", name="Pause").click()
-    page.get_by_role("button", name="Resume").wait_for()
+    pause(page)
     ask(page, "What is shown now?")
     expect(turns(page).first).to_have_attribute("data-state", "done")
     for size in SIZES:
@@ -232,7 +228,7 @@ def test_a_live_stream_in_all_sizes(open_page):
 def test_a_comparison_in_all_sizes(open_page):
     page = open_page(run=None, query="&lab=first-card-side-by-side&t=62")
     lab = page.get_by_role("region", name="Compare", exact=True)
-    lab.get_by_role("button", name="Pause").click()
+    pause(lab)
     lab.get_by_role("table").wait_for()
     for dark in (False, True):
         for size in SIZES:

@@ -149,7 +149,7 @@ def test_a_fault_while_a_question_is_answered(engine, victim, bystander, monkeyp
     assert str(told)
     if kind == "memory" and hook in ("before_answer", "tokenizer", "prefill", "logits", "first piece"):
         assert "Memory ran out" in str(told)
-    assert not victim.view().answering
+    until(lambda: not victim.view().answering)
     assert victim.view().state == "playing", "an answer reads a branch of the memory: the stream itself goes on"
     see(victim, victim.view().clock + 1)
     assert isinstance(outcome_of(victim), str)

@@ -13,6 +13,8 @@ from ui.visitors.waiting_line import WaitingLine
 from ui.visitors.webcam_limit import WARNING_SECONDS, WebcamLimit
 
 LIMIT = 300.0
+SLOW = 0.1
+"""Speed of a clip that does not end during a test."""
 
 
 class Clock:
@@ -98,7 +100,7 @@ def film(visitor, seconds, clock):
 
 
 def test_a_webcam_makes_way_for_a_visitor_who_waits_and_keeps_its_memory(make, line, clock):
-    webcam, other = make(), make()
+    webcam, other = make(), make(speed=SLOW)
     webcam.start(webcam.source({"kind": "camera"}))
     film(webcam, 3000, clock)
     until(lambda: state(webcam)["frames"] == 1)
@@ -139,7 +141,7 @@ def test_a_webcam_makes_way_for_a_visitor_who_waits_and_keeps_its_memory(make, l
 
 
 def test_a_clip_does_not_end_because_others_wait(make, line, clock):
-    first, other = make(speed=1.0), make()
+    first, other = make(speed=SLOW), make()
     first.start(first.source({"kind": "clip", "id": "film"}))
     other.start(other.source({"kind": "clip", "id": "film"}))
     clock.now += 10 * LIMIT

@@ -261,3 +261,28 @@ def test_hostile_files_of_one_visitor_leave_another_unaffected_and_a_reload_keep
     finally:
         for tab in opened:
             tab.close()
+
+
+HIDDEN = """(hidden) => {
+    Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+    document.dispatchEvent(new Event("visibilitychange"));
+}"""
+"""Makes a page behave as in a tab that is not shown; all pages of a headless browser are shown."""
+
+
+def test_hidden_tabs_leave_connections_for_another(app, browser):
+    with contextlib.closing(new_context(browser)) as context:
+        pages = []
+        for _ in range(4):
+            pages.append(context.new_page())
+            pages[-1].goto(f"{app.url}?run=none")
+            started(pages[-1])
+            if len(pages) < 4:
+                pages[-1].evaluate(HIDDEN, True)
+        start(pages[-1], clip=1, speed="4×")
+        wait_frames(pages[-1], 4)
+        pages[-1].get_by_role("button", name="Pause").click()
+        pages[-1].evaluate(HIDDEN, True)
+        pages[0].evaluate(HIDDEN, False)
+        start(pages[0], clip=1, speed="4×")
+        wait_frames(pages[0], 4)

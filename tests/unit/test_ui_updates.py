@@ -18,7 +18,6 @@ from ui.page import update_stream
 from ui.page.handlers import Handlers
 from ui.page.update_stream import (
     BUSY_SECONDS,
-    HIDDEN_SECONDS,
     IDLE_SECONDS,
     MORE_SECONDS,
     MOST_BYTES,
@@ -108,6 +107,17 @@ def settled(client, key):
                 page["seq"] = update["board"]["seq"]
                 if len(update["board"].get("thumbs", ())) < 4:
                     return page
+
+
+def test_a_response_to_a_hidden_page_ends_after_one_update(client):
+    page = shows("a-hidden-page", play=True, hidden=True)
+    with client.stream("POST", UPDATES, json=page) as response:
+        assert len(list(events(response))) == 1
+    with client.stream("POST", UPDATES, json={**page, "open": None, "hidden": False}) as response:
+        arriving = events(response)
+        next(arriving)
+        client.post(REQUESTS, json={**page, "open": None})  # the page becomes hidden
+        assert len(list(arriving)) <= 2
 
 
 def test_a_playing_run_arrives_as_one_chain_of_changes(client, monkeypatch):
@@ -268,9 +278,8 @@ def test_everything_else_passes(client):
 
 
 def test_how_long_until_the_next_look():
-    assert pause({"state": "playing"}, None, hidden=False) == BUSY_SECONDS
-    assert pause({"state": "paused", "answering": True}, None, hidden=False) == BUSY_SECONDS
-    assert pause({"state": "empty", "loading": {"text": "…"}}, {"seq": 1}, hidden=False) == BUSY_SECONDS
-    assert pause({"state": "ended"}, None, hidden=False) == IDLE_SECONDS
-    assert pause({"state": "playing"}, {"thumbs": dict.fromkeys("abcd")}, hidden=False) == MORE_SECONDS
-    assert pause({"state": "playing"}, None, hidden=True) == HIDDEN_SECONDS
+    assert pause({"state": "playing"}, None) == BUSY_SECONDS
+    assert pause({"state": "paused", "answering": True}, None) == BUSY_SECONDS
+    assert pause({"state": "empty", "loading": {"text": "…"}}, {"seq": 1}) == BUSY_SECONDS
+    assert pause({"state": "ended"}, None) == IDLE_SECONDS
+    assert pause({"state": "playing"}, {"thumbs": dict.fromkeys("abcd")}) == MORE_SECONDS

@@ -2,7 +2,8 @@
 
 The page posts what it shows (`UPDATES`), reads server-sent events until the response ends, then posts again. Within a
 response the server assumes that an update is applied once it is sent; every new request reports what was really applied. A
-response ends after `MOST_UPDATES` updates, which bounds the backlog of a slow connection. Meanwhile the page can post
+response ends after `MOST_UPDATES` updates, which bounds the backlog of a slow connection, and after one update to a hidden
+page, because a browser opens only six connections to a server for all its tabs. Meanwhile the page can post
 changed needs, such as another mode of the board, to `REQUESTS`; the running response then sends an update immediately.
 
 Gradio's queue is not used, because each poll through it costs a request, a subscription and several thread switches.
@@ -32,7 +33,6 @@ REQUESTS: Final = "hermes-live-requests"
 BUSY_SECONDS: Final = 0.25
 """Polling interval while the stream plays, answers or loads."""
 IDLE_SECONDS: Final = 1.0
-HIDDEN_SECONDS: Final = 3.0
 MORE_SECONDS: Final = 0.12
 """Polling interval after an update that did not contain all missing thumbnails."""
 LEAST_SECONDS: Final = 0.06
@@ -183,9 +183,9 @@ class Updates:
                     {"type": "http.response.body", "body": _event(due + ahead, player, board), "more_body": True}
                 )
                 sent += 1
-            if sent >= MOST_UPDATES or loop.time() - began > LIFE_SECONDS:
+            if sent >= MOST_UPDATES or loop.time() - began > LIFE_SECONDS or page.shown.get("hidden") is True:
                 return
-            due = max(due + pause(player, board, hidden=page.shown.get("hidden") is True), loop.time())
+            due = max(due + pause(player, board), loop.time())
             due = await _wait(page, due)
 
 
@@ -195,10 +195,8 @@ def _event(due: float, player: Data, board: Data | None) -> bytes:
     return f"data: {json.dumps(update, separators=(',', ':'), allow_nan=False)}\n\n".encode()
 
 
-def pause(player: Data, board: Data | None, *, hidden: bool) -> float:
+def pause(player: Data, board: Data | None) -> float:
     """Return the seconds until the next poll."""
-    if hidden:
-        return HIDDEN_SECONDS
     if board is not None and len(board.get("thumbs", ())) >= THUMBNAILS_A_MESSAGE:
         return MORE_SECONDS
     moving = player.get("state") == "playing" or player.get("answering") or player.get("loading")

@@ -1,5 +1,7 @@
 // The update stream: the page posts its state and reads server-sent events until the response ends, then posts again. Changes in
 // between are sent as separate requests; the running response delivers the result immediately.
+// A hidden page gets one update at a time and holds no connection in between: a browser opens six for all tabs of a server.
+import { HIDDEN_MS } from "../shared/pulse.js";
 
 export const UPDATES = "./hermes-live-updates";
 export const REQUESTS = "./hermes-live-requests";
@@ -28,7 +30,7 @@ export function makeUpdates(state, receive) {
   let session = null;
   let running = null; // aborts the current response
   let failures = 0;
-  let retry = null; // ends the delay before the next attempt
+  let retry = null; // ends the delay before the next request
 
   async function read(response, alive) {
     const decoder = new TextDecoder();
@@ -69,8 +71,8 @@ export function makeUpdates(state, receive) {
   async function run() {
     for (;;) {
       await connect();
-      if (!failures) continue;
-      const wait = RETRY_MS[Math.min(failures, RETRY_MS.length) - 1];
+      if (!failures && !globalThis.document?.hidden) continue;
+      const wait = failures ? RETRY_MS[Math.min(failures, RETRY_MS.length) - 1] : HIDDEN_MS;
       await new Promise((done) => {
         retry = done;
         setTimeout(done, wait);

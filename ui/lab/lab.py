@@ -361,7 +361,7 @@ class Lab:
             "recording": recording.recording_state() if recording is not None else None,
             "recorded": self._recorded,
         }
-        return {"n": next(self._numbers), "notice": self._notice, **saving, **message}
+        return {"notice": self._notice, **saving, **message}
 
     def _poll_live(self, live: LiveComparison, shown: int) -> tuple[dict[str, Any], bytes | None]:
         """Return the payload of the live comparison and its picture; the last payload if its engine does not respond."""

@@ -65,7 +65,8 @@ def fork_server() -> None:
                 os._exit(0)
         return process
 
-    resource_tracker.ensure_running()
+    with patch.dict(os.environ, PYTHONWARNINGS="ignore:resource_tracker"):  # tests kill processes that have semaphores
+        resource_tracker.ensure_running()
     with patch.object(util, "spawnv_passfds", fork):
         context()
 

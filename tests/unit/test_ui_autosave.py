@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import resource
 import threading
@@ -392,3 +393,28 @@ def test_a_stream_without_room_for_its_pictures_is_saved_without_them(make, paus
     state, _ = visitor.poll(None, -1)
     assert state["notice"] is None
     assert visitor.stream.thumbnails(range(state["frames"])) == {}
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_visitor_who_leaves_while_the_stream_is_saved_leaves_no_file(paused, tmp_path, monkeypatch, caplog, moment):
+    autosave, stream, visitors = Autosave(tmp_path / "saved", 2000), paused.stream, {KEY: paused}
+    save = stream.save
+
+    def leave():
+        del visitors[KEY]
+        autosave.delete(KEY)
+        paused.close()
+
+    def save_and_leave(path):
+        if moment == "before":
+            leave()
+        pictures = save(path)
+        if moment == "after":
+            leave()
+        return pictures
+
+    monkeypatch.setattr(stream, "save", save_and_leave)
+    autosave.save_if_due(KEY, paused, lambda: visitors)
+    assert list((tmp_path / "saved").iterdir()) == []
+    assert autosave.offer(KEY) is None
+    assert [record for record in caplog.records if record.levelno >= logging.WARNING] == []

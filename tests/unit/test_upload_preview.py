@@ -254,3 +254,31 @@ def test_a_visitor_opens_few_files_at_a_time(visitor, film, tmp_path, monkeypatc
         thread.join()
     assert len(together) == 6
     assert max(together) == MOST_OPENING
+
+
+@pytest.mark.parametrize("action", ["choose", "start"])
+def test_an_upload_that_is_deleted_before_it_is_opened_is_reported(visitor, film, tmp_path, action):
+    handlers = Handlers(Sessions(lambda: visitor, Quota(), tmp_path))
+    handlers.sessions.get("a")
+    visitor.uploads[str(film.path)] = "A film"
+    film.path.unlink()
+    handlers.act({"action": action, "kind": "upload", "path": str(film.path)}, "a")
+    assert "was not uploaded here" in player(visitor)["notice"]["text"]
+    with pytest.raises(VideoError, match="There is no file"):
+        getattr(visitor, action)(film)  # deleted after the check
+    assert (player(visitor)["preview"], player(visitor)["state"]) == (None, "empty")
+
+
+def test_an_upload_that_is_deleted_while_it_is_opened_is_reported(visitor, film, monkeypatch):
+    opened = []
+
+    def open_and_delete(path, *given, **more):
+        opened.append(sample(path, *given, **more))
+        path.unlink()
+        return opened[-1]
+
+    monkeypatch.setattr("hermes.video.sample", open_and_delete)
+    with pytest.raises(VideoError, match="was deleted"):
+        visitor.choose(film)
+    assert not opened[0].open
+    assert player(visitor)["preview"] is None

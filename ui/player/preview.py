@@ -60,6 +60,11 @@ class UploadPreview:
             sampler = video.sample(source.path, settings.fps, max_side=settings.max_side)
             try:
                 first, size = sampler.peek(), source.path.stat().st_size
+            except FileNotFoundError as error:
+                sampler.close()
+                raise video.VideoError(
+                    "This file was deleted, because newer ones were uploaded. Choose it again."
+                ) from error
             except BaseException:
                 sampler.close()
                 raise

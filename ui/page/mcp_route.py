@@ -27,7 +27,7 @@ MOST_BYTES: Final = 200_000
 
 
 class McpRoute:
-    """Serves MCP beside the page."""
+    """Serves MCP next to the page."""
 
     def __init__(self, app: App, tools: McpTools, sessions: Sessions) -> None:
         """Wrap `app`, which also receives the uploads as those of a page."""

@@ -38,6 +38,7 @@ class LabRun:
         head: Metadata; its settings are those of the first memory, which all memories share except for the policy.
         lanes: The memories in the order in which they were chosen; each is a `Run` with the shared pictures.
         events_fps: Frame rate of the frame numbers in `head.events`; None: unknown.
+        memory_bytes: What the file expands to.
     """
 
     def __init__(self, path: Path, head: Head, lanes: Sequence[Run], events_fps: float | None) -> None:
@@ -46,6 +47,7 @@ class LabRun:
         self.head = head
         self.lanes = tuple(lanes)
         self.events_fps = events_fps
+        self.memory_bytes = 0
 
     @property
     def id(self) -> str:
@@ -111,6 +113,9 @@ def read_lab(path: str | Path, *, trusted: bool = False) -> LabRun:
         if not trusted:
             check_pictures(pictures)
             run.check(parts.budget)
+        run.memory_bytes = parts.budget.used
+        for lane in lanes:
+            lane.memory_bytes = parts.budget.used
         return run
 
 

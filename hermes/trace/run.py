@@ -64,6 +64,7 @@ class Run:
 
     Attributes:
         head: Metadata.
+        memory_bytes: What its file expands to; that of a lab run contains all its memories.
         changes: Changes of policy and budget during the run, oldest first; empty if the run was read as trusted.
         times: Stream time of each recorded moment in seconds, ascending [moments].
         path: The file.
@@ -87,6 +88,7 @@ class Run:
         for _, times in blocks:
             self._starts.append(self._starts[-1] + len(times))
         self.changes: tuple[SettingChange, ...] = ()
+        self.memory_bytes = 0
         self._lock = threading.Lock()
         self._decoded: OrderedDict[int, list[LiveView]] = OrderedDict()
 
@@ -280,6 +282,7 @@ def read(path: str | Path, *, trusted: bool = False) -> Run:
         if not trusted:
             check_pictures(run.pictures)
             run.check(parts.budget)
+        run.memory_bytes = parts.budget.used
         return run
 
 

@@ -15,6 +15,7 @@ import pytest
 from patience import until
 from visitors import playing
 
+from hermes.assets import RUNS
 from hermes.errors import HermesError
 from hermes.trace.archive import TraceWriteError
 from ui.page.handlers import Handlers
@@ -197,3 +198,30 @@ def test_handlers_tell_troubles_instead_of_raising(make_visitor, tmp_path):
     handlers.act({"action": "start"}, "b")
     answers = [json.loads(value) for value in handlers.ask({"question": "<script>x</script>"}, "a")]
     assert answers[-1]["turns"][-1]["question"] == "<script>x</script>"
+
+
+def test_open_recordings_share_one_budget(make_visitor, tmp_path, monkeypatch):
+    handlers = Handlers(sessions(make_visitor, tmp_path))
+    visitor = handlers.sessions.get("a")
+    paths = {}
+    for name in ("first-card-hermes", "first-card-side-by-side", "first-card-window"):
+        stored = uploaded(tmp_path, f"{name}.hermesrun", (RUNS / f"{name}.hermesrun").read_bytes())
+        paths[name] = handlers.sessions.receive_upload("a", stored)
+
+    def start(name):
+        handlers.act({"action": "start", "kind": "upload", "path": paths[name]}, "a")
+
+    start("first-card-side-by-side")
+    start("first-card-hermes")
+    run, comparison = visitor.replay.run, visitor.lab.recorded_run
+    assert run.title
+    assert min(run.memory_bytes, comparison.memory_bytes) > 1_000_000
+    monkeypatch.setattr("ui.runs.reading.MOST_BYTES", run.memory_bytes + comparison.memory_bytes - 1)
+    start("first-card-side-by-side")
+    assert "which is open in the stream view, together need more than" in visitor.poll(None, -1)[0]["notice"]["text"]
+    start("first-card-hermes")
+    assert "which is open under Compare, together need more than" in visitor.poll(None, -1)[0]["notice"]["text"]
+    assert (visitor.replay.run, visitor.lab.recorded_run) == (run, comparison), "what was open stays"
+    visitor.lab.do({"action": "end"})
+    start("first-card-window")
+    assert visitor.replay.run is not run, "a run replaces the one before"

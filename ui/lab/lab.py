@@ -259,6 +259,12 @@ class Lab:
         return replay.run.lanes[number], replay.position
 
     @property
+    def recorded_run(self) -> LabRun | None:
+        """The recorded comparison that is shown; None if there is none."""
+        replay = self._replay
+        return replay.run if replay is not None else None
+
+    @property
     def live(self) -> LiveComparison | None:
         """The live comparison; None if none is shown."""
         return self._run

@@ -18,7 +18,7 @@ from hermes import trace
 from hermes.errors import HermesError
 from ui.board.cells import Wanted
 from ui.opening import Opening
-from ui.runs.reading import RunReader
+from ui.runs.reading import RunReader, check_room
 from ui.runs.replay import Replay
 from ui.runs.runs import SPEEDS as RUN_SPEEDS
 from ui.untrusted import finite, is_one_of
@@ -181,12 +181,20 @@ class Handlers:
         source = visitor.source(data)
         path = source.path if source.kind == "upload" else None
         if path is not None and trace.is_lab(path):
-            self.sessions.own(key).lab.open(self._runs.read_lab(key, path))
+            self._open_lab(self.sessions.own(key), path, key)
             visitor.note_lab()
         elif path is not None and trace.is_run(path):
-            visitor.open_run(self._runs.read(key, path))
+            run = self._runs.read(key, path)
+            check_room(run, self.sessions.own(key).lab.recorded_run)
+            visitor.open_run(run)
         else:
             visitor.start(source)
+
+    def _open_lab(self, visitor: Visitor, path: Path, key: str | None) -> None:
+        """Open an uploaded comparison."""
+        run, replay = self._runs.read_lab(key, path), visitor.replay
+        check_room(run, replay.run if replay is not None else None)
+        visitor.lab.open(run)
 
     def _discard_saved(self, visitor: Visitor, _data: Data, key: str | None) -> None:
         """Decline the offer to resume a saved stream, and delete its file."""
@@ -228,7 +236,7 @@ class Handlers:
                 return
             path = str(data.get("path") or "")
             self.sessions.take_upload(key, path, str(data.get("name") or ""))
-            lab.open(self._runs.read_lab(key, Path(path)))
+            self._open_lab(visitor, Path(path), key)
         except HermesError as error:
             lab.notify(str(error))
         except Exception:

@@ -10,10 +10,33 @@ from typing import Final
 
 from hermes import trace
 from hermes.errors import HermesError
+from hermes.files.limits import RUN_LIMITS
 from hermes.trace import LabRun, Run
 
 MOST_READ: Final = 2
 """Uploaded recordings that are read at the same time, for all visitors."""
+
+
+MOST_BYTES: Final = RUN_LIMITS.memory_bytes
+"""What the recordings that a visitor has open, in the stream view and under Compare, may expand to together."""
+
+
+def check_room(run: Run | LabRun, other: Run | LabRun | None) -> None:
+    """Check that a recording fits into the memory of its visitor beside another one that stays open.
+
+    Args:
+        run: The recording that is opened.
+        other: The other one; None if there is none.
+
+    Raises:
+        HermesError: It does not.
+    """
+    if other is not None and run.memory_bytes + other.memory_bytes > MOST_BYTES:
+        where = "under Compare" if isinstance(other, LabRun) else "in the stream view"
+        raise HermesError(
+            f"This recording and “{other.title}”, which is open {where}, together need more than "
+            f"{MOST_BYTES // 1_000_000} MB. Close the other one first."
+        )
 
 
 class RunReader:

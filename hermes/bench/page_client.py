@@ -61,7 +61,8 @@ class PageConfig:
             if target[0] is not None
         }
         ids = {part.get("props", {}).get("elem_id"): part["props"] for part in config.get("components", [])}
-        own = ids.get("hl-player", {}).get("props", {})  # extra arguments of `gr.HTML`
+        # The constants of a part of the page are one JSON text, an extra argument of `gr.HTML`.
+        own = json.loads(ids.get("hl-player", {}).get("props", {}).get("offer", "{}"))
         clips = tuple(str(clip["id"]) for clip in own.get("clips", ()))
         if not clips or any(name not in events for name in ("act", "ask")):
             raise HermesError("The server does not serve the page of HERMES Live with bundled clips.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from hermes.errors import HermesError
+
 
 class LocalReader:
     """Calls a reader directly, see `hermes.serving.interface.StreamReader`."""
@@ -29,8 +31,15 @@ class LocalObject:
         self._placed = placed
 
     def call(self, method: str, *arguments: Any) -> Any:
-        """Call a method of the object."""
-        return getattr(self._placed, method)(*arguments)
+        """Call a method of the object.
+
+        Raises:
+            HermesError: The object was discarded, or from the method.
+        """
+        placed = self._placed
+        if placed is None:
+            raise HermesError("This was closed.")
+        return getattr(placed, method)(*arguments)
 
     def discard(self) -> None:
         """Drop the object."""

@@ -80,6 +80,7 @@ class Lab:
         self._run: LiveComparison | None = None
         self._replay: LabReplay | None = None
         self._recording: LiveComparison | None = None
+        self._saving: list[LiveComparison] = []  # a new comparison must not free them meanwhile
         self._recorded: dict[str, Any] | None = None
         self._notice: dict[str, Any] | None = None
         self._pin: dict[str, Any] | None = None
@@ -191,7 +192,7 @@ class Lab:
         """Free the memories or close the recorded run. A recording ends, and can still be saved."""
         with self._lock:
             run, self._run, self._replay = self._run, None, None
-            keep = run is self._recording
+            keep = run is self._recording or run in self._saving
         if run is not None:
             run.close(keep=keep)
 
@@ -306,8 +307,9 @@ class Lab:
     def _stop_recording(self) -> None:
         with self._lock:
             recording, self._recording = self._recording, None
-        if recording is None:
-            raise HermesError("No recording is in progress.")
+            if recording is None:
+                raise HermesError("No recording is in progress.")
+            self._saving.append(recording)
         try:
             name, content = recording.run.call("finish_recording")
             with new_file(self._downloads, name) as path:
@@ -316,10 +318,11 @@ class Lab:
             with self._lock:
                 if self._recording is None and not self._closed:
                     self._recording = recording
+                    self._saving.remove(recording)
                     raise
             self._forget(recording)
             raise
-        except HermesError:
+        except BaseException:
             self._forget(recording)
             raise
         self._forget(recording)
@@ -335,6 +338,7 @@ class Lab:
         except HermesError:
             logger.debug("a recording could not be freed", exc_info=True)
         with self._lock:
+            self._saving.remove(recording)
             ended = recording is not self._run
         if ended:
             recording.run.discard()

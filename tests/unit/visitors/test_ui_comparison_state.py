@@ -8,10 +8,11 @@ import threading
 
 import httpx
 import pytest
+from beside import beside
 from patience import PATIENCE
-from test_side_by_side import CLIP
 
 import hermes
+from hermes.assets import RUNS
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace import read_lab
 from ui.page.comparison_state import COMPARISON, ComparisonState
@@ -25,7 +26,7 @@ from ui.visitors.visitor import Visitor
 JSON = {"content-type": "application/json"}
 KEY = "session-this-visitor"
 ME = {"session": "this-visitor"}
-RECORDED = CLIP.parents[1] / "runs" / f"first-card-side-by-side{ENDING}"
+RECORDED = RUNS / f"first-card-side-by-side{ENDING}"
 
 
 async def others(scope, receive, send):
@@ -42,7 +43,7 @@ def exchange(poll, talk):
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1/below/") as client:
             return await talk(client)
 
-    return asyncio.run(run())
+    return beside(lambda: asyncio.run(run()))
 
 
 @pytest.fixture

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 
 import numpy as np
 import pytest
-from patience import until
+from patience import PATIENCE, until
 
+import hermes
 from hermes.assets import RUNS
 from hermes.policies import POLICIES
 from hermes.policies.fidelity import GROUPS
@@ -200,6 +203,32 @@ def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
     assert [turns[0].question for turns in run.questions] == [one["question"] for one in asked]  # from before it, too
     assert run.lanes[0].frames >= 79
     assert run.lanes[0].times == run.lanes[1].times
+
+
+def test_a_comparison_that_ends_while_its_recording_is_saved(lab, tmp_path, monkeypatch):
+    entered, free = threading.Event(), threading.Event()
+    finish = live.LiveLab.finish_recording
+
+    def slow(self):
+        entered.set()
+        assert free.wait(PATIENCE)
+        return finish(self)
+
+    monkeypatch.setattr(live.LiveLab, "finish_recording", slow)
+    lab._downloads = tmp_path
+    lab.do(RUN | {"policies": ["sliding-window", "full"]})
+    wait(lab, lambda told: (told.get("frames") or 0) > 0)
+    lab.do({"action": "record"})
+    placed = lab.live.run
+    with ThreadPoolExecutor(1) as pool:
+        saving = pool.submit(lab.do, {"action": "stop-recording"})
+        assert entered.wait(PATIENCE)
+        lab.do({"action": "end"})
+        free.set()
+        saving.result(PATIENCE)
+    assert read_lab(saved(lab)).lanes[0].frames > 0
+    with pytest.raises(hermes.HermesError, match="closed"):
+        placed.call("recording_state")  # it was freed then
 
 
 def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(engine, clips, run):

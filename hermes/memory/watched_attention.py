@@ -206,7 +206,7 @@ def attention_mask(
         device: Device of the layer.
         visible: Mask among the new tokens [tokens, tokens]; causal by default.
         dtype: Type of the queries, if the layer runs on a GPU where possible with FlashAttention. It has no masks of its
-            own, but aligns a causal one with the newest key, which needs about a third of the time.
+            own, but aligns a causal one with the newest key, which takes three quarters of the time (docs/models.md).
     """
     if tokens == 1:
         return None

@@ -10,7 +10,6 @@ import resource
 import threading
 import time
 
-import cv2
 import numpy as np
 import pytest
 from held import Held, underway
@@ -21,10 +20,8 @@ import hermes
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.session.stream_session import StreamSession
-from hermes.video.thumbnails import FramePictures, jpeg
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.autosave import Autosave
-from ui.visitors.saved_pictures import MOST_PICTURES, pack_pictures, read_pictures
 from ui.visitors.saved_stream import KEPT_HOURS
 from ui.visitors.visitor import Visitor
 
@@ -291,27 +288,6 @@ def test_damaged_pictures_are_reported_and_the_memory_is_restored(make, kept, ch
     assert state["frames"] >= 8
     assert "pictures of the saved stream are damaged" in state["notice"]["text"]
     assert visitor.stream.thumbnails(range(state["frames"])) == {}
-
-
-def test_pictures_that_are_no_jpeg_are_left_out(tmp_path):
-    small, large = (jpeg(np.zeros((9, width, 3), np.uint8), width, 50) for width in (80, 900))
-    path = tmp_path / "x.pictures"
-    path.write_bytes(pack_pictures(FramePictures({1: small, 2: b"<svg>", 3: large[:-9], 4: small}, large)))
-    read = read_pictures(path)
-    assert (read.thumbnails[1], read.thumbnails[4]) == (small, small)
-    assert 2 not in read.thumbnails
-    assert cv2.imdecode(np.frombuffer(read.newest, np.uint8), cv2.IMREAD_COLOR).shape[1] == 448
-
-
-def test_the_newest_and_some_of_the_old_pictures_of_a_long_stream_are_saved(tmp_path):
-    picture = jpeg(np.zeros((9, 80, 3), np.uint8), 80, 50)
-    path = tmp_path / "x.pictures"
-    path.write_bytes(pack_pictures(FramePictures(dict.fromkeys(range(4000), picture))))
-    frames = sorted(read_pictures(path).thumbnails)
-    assert len(frames) <= MOST_PICTURES
-    assert frames[0] == 0
-    assert frames[-200:] == list(range(3800, 4000))
-    assert max(np.diff(frames)) <= 8
 
 
 @contextlib.contextmanager

@@ -18,13 +18,11 @@ from hermes.assets import RUNS
 from hermes.policies import POLICIES
 from hermes.policies.fidelity import GROUPS
 from hermes.serving.engine import Engine, StreamSettings
-from hermes.session.stream_session import StreamSession
 from hermes.trace import read_lab
 from ui.explore.explorer import Explorer
 from ui.lab import live
 from ui.lab.choices import choices, offer
 from ui.lab.lab import Lab
-from ui.lab.lanes import MOST_COLUMNS, Axis, held, spots
 from ui.page.handlers import Handlers
 from ui.runs.runs import ENDING, lab_card
 from ui.settings.model_loader import ModelLoader
@@ -376,29 +374,6 @@ def test_another_run_frees_the_one_before(lab, engine):
     assert len(engine._streams) == 1
     lab.close()
     assert engine._streams == []
-
-
-def test_columns_are_frames_until_there_are_too_many():
-    assert Axis.of(10, 20.0, 2.0) == Axis(40, 40)
-    assert Axis.of(10, None, 2.0) == Axis(10, 10)
-    long = Axis.of(10, 1800.0, 2.0)
-    assert long == Axis(3600, MOST_COLUMNS)
-    assert long.of_frames(3600)[[0, 22, 23, 3599]].tolist() == [0, 0, 1, MOST_COLUMNS - 1]
-
-
-def test_tokens_held_and_read_by_column(tiny_model, noise):
-    session = StreamSession(tiny_model, policy="sliding-window", budget=3 * tiny_model.tokens_per_frame)
-    session.push(*noise(8))
-    "".join(session.ask("What?", max_new_tokens=2))
-    snapshot = session.snapshot()
-    axis = Axis(16, 8)  # two frames a column, half the clip seen
-    shares = held(snapshot, axis)
-    assert shares.shape == (tiny_model.num_layers, 8)
-    assert np.array_equal(shares[0], [0, 0, 127, 254, 255, 255, 255, 255])
-    looked = spots(snapshot, axis)
-    assert looked.max() == 255
-    assert not looked[:2].any()
-    assert not looked[4:].any()
 
 
 def test_available_choices(clips):

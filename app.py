@@ -25,8 +25,6 @@ from ui import zerogpu
 
 zerogpu.prepare()  # before any import of torch
 
-from gradio.utils import get_upload_folder  # noqa: E402
-
 from hermes.errors import HermesError  # noqa: E402
 from hermes.policies.listing import PolicyListing  # noqa: E402
 from hermes.serving.interface import StreamEngine  # noqa: E402
@@ -34,7 +32,6 @@ from ui.address import Address, find_address  # noqa: E402
 from ui.engines import running_engine  # noqa: E402
 from ui.flags import agree_to_download, check, parse, read_options  # noqa: E402
 from ui.options import Options  # noqa: E402
-from ui.page.page import build  # noqa: E402
 from ui.process import prepare_process  # noqa: E402
 from ui.visitors.files import server_folder  # noqa: E402
 
@@ -56,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
         agree_to_download(flags.model, yes=flags.yes)
         address = find_address(flags.host, flags.port, explicit=flags.port_given)
         options = read_options(flags)
+        from gradio.utils import get_upload_folder  # noqa: PLC0415 - takes seconds, so that flags are checked before
+
         # The engine first: Ray cannot use the folder's long path for its sockets.
         with running_engine(flags, options) as engine, server_folder(Path(get_upload_folder())):
             return _serve(engine, options, address, share=flags.share)
@@ -68,6 +67,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _serve(engine: StreamEngine, options: Options, address: Address, *, share: bool) -> int:
     """Serve the page until interrupted, and return the exit code."""
+    from ui.page.page import build  # noqa: PLC0415 - imports Gradio
+
     try:
         page = build(engine, PolicyListing(), options)
         logger.info("Open %s", address)

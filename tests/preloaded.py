@@ -72,7 +72,13 @@ def fork_server() -> None:
 
 
 def start(
-    program: Path | str, *arguments: str, folder: Path, out: Path, err: Path | None = None, **environment: str
+    program: Path | str,
+    *arguments: str,
+    folder: Path,
+    out: Path,
+    err: Path | None = None,
+    encoding: str = "utf-8",
+    **environment: str,
 ) -> BaseProcess:
     """Do what `python PROGRAM ARGUMENT...` does, or `python -m PROGRAM ARGUMENT...` if it is the name of a module.
 
@@ -82,24 +88,27 @@ def start(
         folder: Working directory.
         out: File of its output.
         err: File of its errors; `out` if it is None.
+        encoding: Encoding of its output and errors.
         **environment: Variables that are added to those of this process.
 
     Returns:
         The process, which leads a session of its own.
     """
-    given = (str(program), arguments, str(folder), str(out), str(err or out), dict(os.environ) | environment)
+    given = (str(program), arguments, str(folder), str(out), str(err or out), encoding, dict(os.environ) | environment)
     process: BaseProcess = context().Process(target=_run, args=(isinstance(program, Path), *given))
     process.start()
     return process
 
 
-def run(program: Path | str, *arguments: str, folder: Path, **environment: str) -> tuple[int | None, str, str]:
+def run(
+    program: Path | str, *arguments: str, folder: Path, encoding: str = "utf-8", **environment: str
+) -> tuple[int | None, str, str]:
     """Run a program to its end, as `start` does; returns its exit code, output and errors.
 
     `folder` is its working directory, which also gets the files of its output.
     """
     out, err = folder / "program.out", folder / "program.err"
-    process = start(program, *arguments, folder=folder, out=out, err=err, **environment)
+    process = start(program, *arguments, folder=folder, out=out, err=err, encoding=encoding, **environment)
     process.join(8 * PATIENCE)
     code = process.exitcode
     if code is None:
@@ -114,6 +123,7 @@ def _run(
     folder: str,
     out: str,
     err: str,
+    encoding: str,
     environment: Mapping[str, str],
 ) -> None:
     if "gradio" not in sys.modules or "torch" not in sys.modules:
@@ -130,7 +140,7 @@ def _run(
         os.close(opened)
     sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - multiprocessing has closed it
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", line_buffering=True)  # type: ignore[attr-defined]
+        stream.reconfigure(encoding=encoding, line_buffering=True)  # type: ignore[attr-defined]
     sys.argv = [program, *arguments]
     if is_file:
         sys.path.insert(0, str(Path(program).parent))

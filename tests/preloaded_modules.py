@@ -3,7 +3,14 @@
 import gc
 from importlib import import_module
 
-NAMES = ("app", "hermes.backbones.families", "hermes.backbones.load", "hermes.cli", "hermes.session.stream_session")
+NAMES = (
+    "app",
+    "hermes.backbones.families",
+    "hermes.backbones.load",
+    "hermes.cli",
+    "hermes.session.stream_session",
+    "ui.page.page",
+)
 
 gc.disable()  # until everything is imported
 for name in NAMES:

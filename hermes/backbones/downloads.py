@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
-from huggingface_hub import HfApi, snapshot_download, try_to_load_from_cache
-from huggingface_hub.constants import ENDPOINT
+from huggingface_hub import HfApi, constants, snapshot_download, try_to_load_from_cache
 from huggingface_hub.errors import OfflineModeIsEnabled
 from huggingface_hub.utils import filter_repo_objects, get_session
 from tqdm import tqdm
@@ -67,7 +66,7 @@ class ConsentError(HermesError):
 def hub_answers() -> bool:
     """Whether the hub can be reached now."""
     try:
-        get_session().head(ENDPOINT, timeout=5)
+        get_session().head(constants.ENDPOINT, timeout=5)
     except (httpx2.HTTPError, OfflineModeIsEnabled):
         return False
     return True

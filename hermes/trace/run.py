@@ -81,6 +81,7 @@ class Run:
         self._history = history
         self._blocks = blocks
         self._pictures = pictures
+        self._thumbnails: dict[int, bytes] = {}
         self._scores = scores
         self._pasts = pasts
         self.times: tuple[float, ...] = tuple(at for _, times in blocks for at in times)
@@ -232,8 +233,13 @@ class Run:
 
     def thumbnails(self, frames: Sequence[int]) -> dict[int, bytes]:
         """Return JPEG thumbnails of frames by number, 96 pixels wide; pictures that were not stored are missing."""
-        pictures = self._pictures
-        return {i: smaller(pictures[i], THUMBNAIL_WIDTH, QUALITY) for i in frames if i in pictures}
+        found = {}
+        for frame in frames:
+            if frame not in self._thumbnails and frame in self._pictures:
+                self._thumbnails[frame] = smaller(self._pictures[frame], THUMBNAIL_WIDTH, QUALITY)
+            if frame in self._thumbnails:
+                found[frame] = self._thumbnails[frame]
+        return found
 
     def picture(self, frame: int) -> bytes | None:
         """Return the JPEG of a frame as stored; None if it was not."""

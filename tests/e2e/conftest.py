@@ -29,6 +29,7 @@ QUIET = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    "--process-per-site",  # one process for all tabs of a context, see `shared_context`
 ]
 CAMERA = ["--use-fake-ui-for-media-stream", "--use-fake-device-for-media-stream"]
 ENDED_STREAM = ("BodyStreamBuffer was aborted", "Connection errored out", "AbortError: signal is aborted")
@@ -189,10 +190,14 @@ def browser(playwright):
 
 
 @pytest.fixture(scope="session")
-def shared_context(browser):
-    """A browser context with a cache: Gradio's program is loaded and compiled once for all tests."""
+def shared_context(app, browser):
+    """A browser context with a cache, and with a tab that keeps its process alive.
+
+    Gradio's program is loaded and compiled once for all tests: a page opens with half the CPU time.
+    """
     context = new_context(browser)
     context.add_init_script(NEW_TAB)
+    assert context.new_page().goto(f"{app.url}robots.txt").ok
     yield context
     context.close()
 

@@ -8,7 +8,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import preloaded
 import pytest
+from patience import PATIENCE
 
 from hermes.cli import COMMANDS
 from hermes.cli.terminal import text_argument
@@ -51,17 +53,13 @@ def test_a_lone_surrogate_is_replaced():
     assert text_argument("plain é") == "plain é"
 
 
-def test_a_question_in_latin_1_is_answered(model_folder):
+def test_a_question_in_latin_1_is_answered(model_folder, tmp_path):
     """The whole way: arguments of other bytes than UTF-8, and a terminal that takes ASCII alone."""
-    command = [sys.executable, "-m", "hermes", "ask", CLIP, "--fps", "0.2", "--model", model_folder, "--json"]
-    done = subprocess.run(
-        [*command, "--question", "Où est-elle?".encode("latin-1")],
-        capture_output=True,
-        check=False,
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-    )
-    assert (done.returncode, done.stderr) == (0, b"")
-    assert isinstance(json.loads(done.stdout)["answer"], str)
+    question = os.fsdecode("Où est-elle?".encode("latin-1"))  # as Python decodes arguments
+    command = ["ask", CLIP, "--fps", "0.2", "--model", model_folder, "--json", "--question", question]
+    code, out, err = preloaded.run("hermes", *command, folder=tmp_path, encoding="ascii")
+    assert (code, err) == (0, "")
+    assert isinstance(json.loads(out)["answer"], str)
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
@@ -81,10 +79,11 @@ def test_a_closed_stream_is_no_file_of_ours(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
-def test_output_that_cannot_be_written_is_a_failure():
-    script = f"'{sys.executable}' -m hermes models > /dev/full"
-    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (1, "hermes: error: No space left on device.\n")
+def test_output_that_cannot_be_written_is_a_failure(tmp_path):
+    errors = tmp_path / "errors"
+    process = preloaded.start("hermes", "models", folder=tmp_path, out=Path("/dev/full"), err=errors)
+    process.join(PATIENCE)
+    assert (process.exitcode, errors.read_text("utf-8")) == (1, "hermes: error: No space left on device.\n")
 
 
 def test_a_closed_pipe_is_not_an_error():

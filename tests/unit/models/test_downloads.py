@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
+import preloaded
 import pytest
 import tiny
 from local_hub import Hub
 
 ROOT = Path(__file__).parents[3]
 LOAD = """
-import contextlib, io, json, sys
+import contextlib, importlib, io, json, sys
 from huggingface_hub import constants
+importlib.reload(constants)  # reads the environment
 import hermes
-from hermes.backbones import downloads
 from hermes.backbones.downloads import ConsentError
 from hermes.errors import HermesError
 
@@ -50,7 +48,7 @@ for name, arguments in commands.items():
 constants.HF_HUB_OFFLINE = True
 found["offline"] = load(away)
 constants.HF_HUB_OFFLINE = False
-downloads.ENDPOINT = "http://127.0.0.1:9"
+constants.ENDPOINT = "http://127.0.0.1:9"
 found["unreachable"] = load(away)
 print(json.dumps(found))
 """
@@ -102,23 +100,18 @@ AWAY = [("team/small", False), ("team/large", True)]
 
 @pytest.fixture(scope="module")
 def found(hub, tmp_path_factory):
-    """The outcomes of all models and commands. One process with its own cache does all: each would import torch."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))}
-    environment |= {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path_factory.mktemp("cache")), "PYTHONPATH": str(ROOT)}
-    environment |= {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
+    """The outcomes of all models and commands, from one process with its own cache."""
+    folder = tmp_path_factory.mktemp("downloads")
+    cache = tmp_path_factory.mktemp("cache")
+    environment = {"HF_ENDPOINT": hub.url, "HF_HOME": str(cache), "HF_HUB_CACHE": str(cache / "hub"), "HF_TOKEN": ""}
+    environment |= {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_TELEMETRY": "1"}
     requests = [(name, name == "team/agreed") for name in NAMES]
-    program = [sys.executable, "-c", LOAD, json.dumps([requests, COMMANDS, AWAY])]
-    done = subprocess.run(
-        program,
-        env=environment,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-        check=False,
-        cwd=tmp_path_factory.mktemp("refusals"),
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.splitlines()[-1])
+    program = tmp_path_factory.mktemp("program") / "load.py"
+    program.write_text(LOAD, "utf-8")
+    given = json.dumps([requests, COMMANDS, AWAY])
+    code, out, err = preloaded.run(program, given, folder=folder, **environment)
+    assert code == 0, err[-3000:]
+    return json.loads(out.splitlines()[-1])
 
 
 @pytest.fixture(scope="module")

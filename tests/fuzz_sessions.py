@@ -84,9 +84,9 @@ def use(session: hermes.StreamSession, path: Path, model: Any) -> None:
     if session.frames_waiting:
         start = max(start, session.state.pending[-1][1] + 1)
     session.push(frames, start + np.arange(len(frames)))
-    said = "".join(session.ask("What?", max_new_tokens=1))
+    message = "".join(session.ask("What?", max_new_tokens=1))
     shot = session.snapshot()
-    if shot.answer is None or shot.answer.answer != said.strip():
+    if shot.answer is None or shot.answer.answer != message.strip():
         raise ValueError("The answer is not recorded.")
     shot.retention()
     session.save(path)

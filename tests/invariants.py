@@ -72,11 +72,11 @@ def check_heads(session) -> None:
             assert (labels[KIND, prompt:] != PROMPT).all()
 
 
-def check_answer(snapshot, said: str, question: str) -> None:
+def check_answer(snapshot, message: str, question: str) -> None:
     """Assert that the last answer and its attention are recorded."""
     trace = snapshot.answer
     assert trace is not None, "an answer leaves a trace"
-    assert (trace.question, trace.answer) == (question, said.strip())
+    assert (trace.question, trace.answer) == (question, message.strip())
     assert trace.first_token_seconds > 0
     read = trace.attention.sum(1)
     layer = np.repeat(np.arange(len(read)), np.diff(trace.offsets))

@@ -53,8 +53,8 @@ def main() -> None:
             seconds[name].append(time.perf_counter() - began)
     medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}  # the first round warms up
     sizes = {name: sum(p.numel() for p in model.parameters()) for name, model in models.items()}
-    told = {"seconds": medians, "parameters": sizes, "ratio": medians["mamba2"] / medians["qwen2"]}
-    sys.stdout.write(f"{json.dumps(told, indent=1)}\n")
+    payload = {"seconds": medians, "parameters": sizes, "ratio": medians["mamba2"] / medians["qwen2"]}
+    sys.stdout.write(f"{json.dumps(payload, indent=1)}\n")
 
 
 if __name__ == "__main__":

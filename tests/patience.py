@@ -9,12 +9,12 @@ PATIENCE = 120.0
 """Seconds after which an event that did not happen fails a test. A deadline, not a duration."""
 
 
-PAUSES = (0.01, 0.25)
+PAUSES = (0.01, 1.0)
 """Shortest and longest pause between two checks of a condition, in seconds."""
 
 
 def until(condition: Callable[[], object], complaint: str | Callable[[], str] = "it did not happen") -> None:
-    """Wait until a condition holds. A poll of a page takes many milliseconds, so pauses are four times as long as checks."""
+    """Wait until a condition holds. A poll of a page takes many milliseconds, so pauses are ten times as long as checks."""
     end = time.monotonic() + PATIENCE
     while True:
         began = time.monotonic()
@@ -22,4 +22,4 @@ def until(condition: Callable[[], object], complaint: str | Callable[[], str] = 
             return
         now = time.monotonic()
         assert now < end, complaint() if callable(complaint) else complaint
-        time.sleep(min(max(4 * (now - began), PAUSES[0]), PAUSES[1]))
+        time.sleep(min(max(10 * (now - began), PAUSES[0]), PAUSES[1]))

@@ -128,13 +128,13 @@ def _bars(text: str, progress: Progress) -> type[Any]:
     class ReportingBar(tqdm):
         def __init__(self, *arguments: Any, **settings: Any) -> None:
             # One bar counts the bytes written; others count files, or bytes in transfer.
-            self._told = settings.get("unit") == "B" and not str(settings.get("desc")).startswith("Downloading")
+            self._reports = settings.get("unit") == "B" and not str(settings.get("desc")).startswith("Downloading")
             settings.pop("name", None)
             settings["disable"] = False
             super().__init__(*arguments, **settings)
 
         def display(self, *_: Any, **__: Any) -> None:
-            if self._told and self.total and not self.disable:
+            if self._reports and self.total and not self.disable:
                 nonlocal furthest
                 furthest = max(furthest, min(self.n / self.total, 1.0))  # the total grows while files are found
                 progress(f"{text}: {format_bytes(self.n)} of {format_bytes(self.total)}", 0.25 * furthest)

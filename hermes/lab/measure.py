@@ -75,8 +75,8 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
         seen: Cache of the encoded frames of this stream, shared by policies; None: encode the frames.
 
     Returns:
-        For JSON. `said`: the answers; `fate`: the evidence attribution of each; `resident`: video tokens per head that each
-        layer holds; `read`: video tokens per head that each layer reads, for the question that reads most;
+        For JSON. `answers`: as text; `outcomes`: the evidence attribution of each; `resident`: video tokens per head that
+        each layer holds; `read`: video tokens per head that each layer reads, for the question that reads most;
         `archive_bytes`: bytes kept outside the memory; `moved_bytes`: the most bytes fetched for one question; `times`:
         seconds, which vary between runs (`push` includes the encoding of frames, cached or not). Or `error`: why the
         policy could not process the stream.
@@ -101,8 +101,8 @@ def measure(model: Backbone, task: Task, cell: Cell, seen: SeenOnce | None = Non
                 moved.append(snapshot.answer.moved_bytes)
                 outcomes.append(_outcome(task, question, snapshot, snapshot.answer, session.layout.frames_per_step))
         return key | {
-            "said": answers,
-            "fate": outcomes,
+            "answers": answers,
+            "outcomes": outcomes,
             "resident": memory.kept_per_layer.tolist(),
             # One question for all layers: they may share a budget, and each question may split it differently.
             "read": max(read, key=lambda tokens: int(tokens.sum())).tolist(),

@@ -124,14 +124,14 @@ def _comparisons(summary: dict[str, Any], figures: dict[str, dict[str, Any]]) ->
 
 
 def _used(cells: Sequence[Cell]) -> list[str]:
-    return [word for word in MEANINGS if any(cell["fate"].get(word, 0) for cell in cells)]
+    return [word for word in MEANINGS if any(cell["outcomes"].get(word, 0) for cell in cells)]
 
 
 def _wrong(
     measured: Sequence[Cell], summary: dict[str, Any], figures: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
     """For each budget, the cells with wrong answers and their figure."""
-    cells = sorted((cell for cell in measured if sum(cell["fate"].values())), key=lambda cell: cell["share"])
+    cells = sorted((cell for cell in measured if sum(cell["outcomes"].values())), key=lambda cell: cell["share"])
     return [
         {
             "title": "Without a budget" if budget is None else f"At {_share(summary, budget)} of the full cache",

@@ -165,7 +165,7 @@ def _answers(records: Sequence[dict[str, Any]]) -> list[str] | None:
     """All answers in order; None if a stream could not be processed."""
     if any("error" in record for record in records):
         return None
-    return [text for record in records for text in record["said"]]
+    return [text for record in records for text in record["answers"]]
 
 
 def _each(asked: AskedQuestion, answers: Sequence[str], test: Callable[[Question, str], bool]) -> Bools:
@@ -206,8 +206,8 @@ def _evidence(records: Sequence[dict[str, Any]], right: Bools | None) -> dict[st
     """Count the wrong answers by their evidence attribution."""
     if right is None:
         return {}
-    outcomes = np.array([word for record in records for word in record["fate"]])
-    return {"fate": {word: int((outcomes[~right] == word).sum()) for word in OUTCOMES}}
+    outcomes = np.array([word for record in records for word in record["outcomes"]])
+    return {"outcomes": {word: int((outcomes[~right] == word).sum()) for word in OUTCOMES}}
 
 
 def _cell(plan: LabPlan, cell: Cell, records: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -135,9 +135,9 @@ def _evidence(summary: dict[str, Any]) -> Table | None:
     cells = [cell for cell in summary["cells"] if "error" not in cell]
     if not cells:
         return None
-    outcomes = list(cells[0]["fate"])
+    outcomes = list(cells[0]["outcomes"])
     columns = [Column("wrong answers, by their evidence", WIDTH, "left"), *(Column(word, 15) for word in outcomes)]
-    return Table(columns, [[label(cell), *(str(cell["fate"][word]) for word in outcomes)] for cell in cells])
+    return Table(columns, [[label(cell), *(str(cell["outcomes"][word]) for word in outcomes)] for cell in cells])
 
 
 def _comparisons(summary: dict[str, Any]) -> Table | None:

@@ -212,17 +212,17 @@ def wrong_answers(summary: Summary, budget: int | None, *, dark: bool = False) -
     Raises:
         PlotError: No policy gave a wrong answer at that budget.
     """
-    cells = [cell for cell in _measured(summary) if cell["budget"] == budget and sum(cell["fate"].values())]
+    cells = [cell for cell in _measured(summary) if cell["budget"] == budget and sum(cell["outcomes"].values())]
     if not cells:
         raise PlotError(f"The summary holds no wrong answers at a budget of {budget}.")
     colours = palette(dark=dark)
-    names = [f"{cell['title']} ({sum(cell['fate'].values()):,})" for cell in cells]
+    names = [f"{cell['title']} ({sum(cell['outcomes'].values()):,})" for cell in cells]
     figure = go.Figure()
     for word, colour in OUTCOMES.items():
-        counts = [cell["fate"].get(word, 0) for cell in cells]
+        counts = [cell["outcomes"].get(word, 0) for cell in cells]
         if not any(counts):
             continue
-        totals = [sum(cell["fate"].values()) for cell in cells]
+        totals = [sum(cell["outcomes"].values()) for cell in cells]
         figure.add_bar(
             y=names,
             x=[100 * count / total for count, total in zip(counts, totals, strict=True)],

@@ -73,17 +73,17 @@ def main() -> None:
             first, again = [], []
             for _ in range(given.rounds):
                 context = browser.new_context(viewport={"width": given.width, "height": given.height})
-                for told in (first, again):
-                    told.append(open_once(context, app.url + given.query))
+                for payload in (first, again):
+                    payload.append(open_once(context, app.url + given.query))
                 context.close()
             browser.close()
         finally:
             app.close()
     say(f"{given.rounds} rounds, {os.cpu_count()} CPU cores, load {os.getloadavg()[0]:.1f}; milliseconds, medians")
     say("          " + "".join(f"{name:>9}" for name in NAMES))
-    for name, told in (("first", first), ("again", again)):
-        say(f"{name:<10}" + "".join(f"{statistics.median(one[at] for one in told):9.0f}" for at in NAMES))
-        say(f"{'  slowest':<10}" + "".join(f"{max(one[at] for one in told):9.0f}" for at in NAMES))
+    for name, payload in (("first", first), ("again", again)):
+        say(f"{name:<10}" + "".join(f"{statistics.median(one[at] for one in payload):9.0f}" for at in NAMES))
+        say(f"{'  slowest':<10}" + "".join(f"{max(one[at] for one in payload):9.0f}" for at in NAMES))
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def open_tables(page):
 def test_no_serious_finding_in_a_recorded_run_and_a_lesson(open_page):
     page = open_page(run=None)  # the page as it opens: a recorded run
     pause(page)  # a page that does not change is cheaper to check
-    page.locator(".hl-board [data-view=fate]").scroll_into_view_if_needed()
+    page.locator(".hl-board [data-view=evidence]").scroll_into_view_if_needed()
     page.get_by_role("button", name="Settings", exact=True).click()
     expect(page.get_by_role("dialog", name="Settings")).to_contain_text("For live streams only. This recording: HERMES")
     assert findings(page, DESKTOP, "[role=dialog]") == []

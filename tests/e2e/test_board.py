@@ -50,8 +50,8 @@ def streamed(finished):
 
 def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame_by_buttons_keys_and_wheel(streamed):
     page = streamed
-    said = view(page, "filmstrip").locator(".hl-window")
-    expect(said).to_have_text(
+    message = view(page, "filmstrip").locator(".hl-window")
+    expect(message).to_have_text(
         re.compile(
             r"^Showing the whole stream\. Each picture represents \d+ frames and shows the one that is best preserved\.$"
         )
@@ -59,22 +59,22 @@ def test_the_filmstrip_zooms_from_the_whole_stream_to_one_frame_by_buttons_keys_
     before = picture(film(page))
     for _ in range(12):
         page.get_by_role("button", name="Zoom in").click()
-    expect(said).to_have_text(re.compile(r"^Showing frame \d+\.$"))
+    expect(message).to_have_text(re.compile(r"^Showing frame \d+\.$"))
     redrawn(film(page), before)
     page.get_by_role("button", name="Fit the whole stream").click()
-    expect(said).to_have_text(re.compile("^Showing the whole stream"))
+    expect(message).to_have_text(re.compile("^Showing the whole stream"))
     film(page).focus()
     page.keyboard.press("+")
-    expect(said).not_to_have_text(re.compile("whole stream"))
+    expect(message).not_to_have_text(re.compile("whole stream"))
     page.keyboard.press("0")
-    expect(said).to_have_text(re.compile("^Showing the whole stream"))
+    expect(message).to_have_text(re.compile("^Showing the whole stream"))
     film(page).scroll_into_view_if_needed()
     box = film(page).bounding_box()
     page.mouse.move(box["x"] + 300, box["y"] + 40)
     page.keyboard.down("Control")
     page.mouse.wheel(0, -200)
     page.keyboard.up("Control")
-    expect(said).to_have_text(re.compile(r"^Showing frames \d"))
+    expect(message).to_have_text(re.compile(r"^Showing frames \d"))
 
 
 def test_forgotten_patches_of_the_filmstrip_fade(streamed):

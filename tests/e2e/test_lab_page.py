@@ -117,10 +117,10 @@ def test_three_methods_fit_the_first_screen_and_are_explored_and_pinned(open_pag
     for i, title in enumerate(("HERMES", "Sliding window", "Full cache")):
         lane = lanes.nth(i)
         expect(lane.get_by_role("heading")).to_have_text(title)
-        said = lane.locator(".hl-lab-answer").inner_text()
-        right = said.startswith("✓")
-        assert right == ("Red circle." in said)
-        expect(row.nth(3 + i)).to_have_text(said)
+        message = lane.locator(".hl-lab-answer").inner_text()
+        right = message.startswith("✓")
+        assert right == ("Red circle." in message)
+        expect(row.nth(3 + i)).to_have_text(message)
         until(page, lambda lane=lane: costs(lane)["First token"][1].endswith(" in 2 answers"))
         found = costs(lane)
         assert found["Tokens held"] == ("1,280" if title == "Full cache" else "128", "of 1,280")
@@ -156,12 +156,12 @@ def test_three_methods_fit_the_first_screen_and_are_explored_and_pinned(open_pag
     page.get_by_role("button", name="Compare", exact=True).click()
     expect(lanes).to_have_count(3)
     held = lanes.first.locator("canvas").get_attribute("aria-label")
-    said = lab.locator(".hl-lab-answer").all_inner_texts()
+    message = lab.locator(".hl-lab-answer").all_inner_texts()
     verdicts = lab.locator(".hl-lab-verdict").all_text_contents()
     lab.get_by_role("button", name="Pin this result").click()
     first = lab.get_by_role("region", name="Quick tour")
     expect(first.locator(".hl-lab-question")).to_have_text(f"0:39 {QUESTION} Correct answer: Red circle.")
-    expect(first.locator(".hl-lab-answer")).to_have_text(said)
+    expect(first.locator(".hl-lab-answer")).to_have_text(message)
     assert first.locator(".hl-lab-verdict").all_text_contents() == verdicts
     expect(first.locator("canvas").first).to_have_attribute("aria-label", held)
     until(page, lambda: drawn(first.locator("canvas").first), "the pinned memory is not drawn")
@@ -281,14 +281,14 @@ def play_and_reload(open_page, app):
     assert f"lab={LAB_ID}&t={fourth:g}" in link
     assert "run=" not in link
     lab.get_by_role("button", name="Pin this result").click()
-    said = lab.get_by_role("region", name=recorded().title).locator(".hl-lab-answer").all_inner_texts()
+    message = lab.get_by_role("region", name=recorded().title).locator(".hl-lab-answer").all_inner_texts()
     with page.expect_navigation():
         page.evaluate("location.reload()")
     started(page)
     lab.get_by_role("tab", name="Pinned (1)").click()
     pin = lab.get_by_role("region", name=recorded().title)
     expect(pin.get_by_role("listitem")).to_have_count(len(recorded().lanes))
-    expect(pin.locator(".hl-lab-answer")).to_have_text(said)
+    expect(pin.locator(".hl-lab-answer")).to_have_text(message)
 
 
 def test_the_menu_opens_a_recorded_lab_run_and_seeking_draws_that_moment(open_page):
@@ -365,14 +365,14 @@ def test_a_question_to_all_at_one_moment_is_recorded_and_opened_again(open_page,
     ask(lab, QUESTION)
     assert lab.evaluate("node => document.documentElement.scrollWidth <= innerWidth")
     assert small_targets(page) == []
-    said = [text.split(" ", 1)[1] for text in lab.locator(".hl-lab-answer").all_inner_texts()]
+    message = [text.split(" ", 1)[1] for text in lab.locator(".hl-lab-answer").all_inner_texts()]
     with page.expect_download() as arriving:
         lab.get_by_role("button", name="Save recording").click()
     file = tmp_path / arriving.value.suggested_filename
     arriving.value.save_as(file)
     run = trace.read_lab(file)
     assert run.head.clip_id == "quick-tour"
-    assert [[turn.answer for turn in turns] for turns in run.questions] == [said]
+    assert [[turn.answer for turn in turns] for turns in run.questions] == [message]
     lab.get_by_role("button", name="Resume").click()
     lab.get_by_role("button", name="End").click()
     expect(lanes_of(lab)).to_have_count(0)
@@ -388,7 +388,7 @@ def test_a_question_to_all_at_one_moment_is_recorded_and_opened_again(open_page,
     slider(lab).fill(str(run.seconds))
     row = lab.get_by_role("row", name=re.compile(re.escape(QUESTION))).get_by_role("cell")
     expect(row).to_have_count(5)
-    for number, answer in enumerate(said, 3):
+    for number, answer in enumerate(message, 3):
         expect(row.nth(number)).to_have_text(re.compile(f"^[✓✗] {re.escape(answer)}$"))
     expect(lab.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # only this visitor has the file
     lab.get_by_role("button", name="Close").click()

@@ -73,9 +73,9 @@ def test_a_lesson_from_its_link_to_its_end(open_page):
         for action in step.get("do", ()):
             act(page, action)
         if "predict" in step:
-            said = guess(page, step)
-            assert "{" not in said
-            assert "nothing to measure" not in said
+            message = guess(page, step)
+            assert "{" not in message
+            assert "nothing to measure" not in message
         panel(page).get_by_role("button", name="Finish" if number == len(steps) else "Next", exact=True).click()
     expect(panel(page).get_by_role("heading", name="Done")).to_be_visible()
     expect(page).not_to_have_url(re.compile("lesson="))

@@ -37,8 +37,8 @@ def board(page):
 
 def frames(page):
     """Number of frames seen according to the board. It is read often while a stream runs, so without a search by role."""
-    said = page.evaluate("document.querySelector('.hl-board .hl-caption')?.innerText ?? ''")
-    found = re.match(r"([\d,]+) frames? seen, ", said)
+    output = page.evaluate("document.querySelector('.hl-board .hl-caption')?.innerText ?? ''")
+    found = re.match(r"([\d,]+) frames? seen, ", output)
     return int(found[1].replace(",", "")) if found else 0
 
 
@@ -161,10 +161,10 @@ def test_play_ask_see_the_memory_and_move_its_cursor(open_page):
     board(page).focus()
     page.keyboard.press("Home")
     page.keyboard.press("ArrowDown")
-    said = page.get_by_text(
+    output = page.get_by_text(
         re.compile(r"^Frame 1 at 0:00\.\d\. Layer 1 · (sensory|working|long-term), keeps \d+ of \d+ tokens")
     )
-    expect(said).to_have_count(1)
+    expect(output).to_have_count(1)
     page.keyboard.press("ArrowRight")
     expect(page.get_by_text(re.compile(r"^Frame 2 at "))).to_have_count(1)
     box = board(page).bounding_box()

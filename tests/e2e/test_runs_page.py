@@ -158,7 +158,7 @@ def test_record_and_open_the_file_again_and_a_damaged_one(open_page, tmp_path):
     wait_frames(page, seen + 8)
     ask(page, "What is shown now?")
     expect(turns(page).first).to_have_attribute("data-state", "done")
-    said = turns(page).first.locator(".hl-a").inner_text()
+    message = turns(page).first.locator(".hl-a").inner_text()
     wait_frames(page, frames(page) + 4)
     with page.expect_download() as arriving:
         page.get_by_role("button", name="Save recording").click()
@@ -166,13 +166,13 @@ def test_record_and_open_the_file_again_and_a_damaged_one(open_page, tmp_path):
     arriving.value.save_as(file)
     run = trace.read(file)
     assert run.clip_id == "first-card"
-    assert [turn.answer for turn in run.chat] == [said]
-    assert run.view(run.seconds).snapshot.answer.answer == said
+    assert [turn.answer for turn in run.chat] == [message]
+    assert run.view(run.seconds).snapshot.answer.answer == message
     page.get_by_role("tab", name="Upload").click()
     page.locator("#hl-file").set_input_files(file)
     expect(page.get_by_text("Recorded run", exact=True)).to_be_visible()
     slider(page).fill(str(run.seconds))
-    expect(turns(page).first.locator(".hl-a")).to_have_text(said)
+    expect(turns(page).first.locator(".hl-a")).to_have_text(message)
     until(page, lambda: frames(page) == run.frames, lambda: f"{frames(page)} of {run.frames} frames")
     expect(page.get_by_role("button", name="Copy link to this moment")).to_be_hidden()  # only this visitor has the file
 

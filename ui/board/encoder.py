@@ -226,7 +226,7 @@ class BoardEncoder:
             verdict = self._judge(snapshot)
             self._evidence = verdict.frames if verdict is not None else np.zeros(0, np.int64)
             if verdict is not None:
-                message["answer"]["fate"] = encode_verdict(verdict, snapshot, thumbnails)
+                message["answer"]["verdict"] = encode_verdict(verdict, snapshot, thumbnails)
         if self._marks and (key or not self._marks_sent):
             message["marks"], self._marks_sent = self._marks, True
         now = {

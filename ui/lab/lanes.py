@@ -132,10 +132,10 @@ def lanes_payload(lanes: Sequence[LaneState], duration: float | None, fps: float
     newest = max((lane.snapshot for lane in lanes if lane.snapshot), key=lambda shot: shot.frames_seen, default=None)
     rate = newest.frame_rate(fps) if newest is not None else fps  # models may merge frames
     axis = Axis.of(max(lane.frames for lane in lanes), duration, rate)
-    return {"columns": axis.columns, "duration": duration, "lanes": [_told(lane, axis, judge) for lane in lanes]}
+    return {"columns": axis.columns, "duration": duration, "lanes": [_encode(lane, axis, judge) for lane in lanes]}
 
 
-def _told(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
+def _encode(lane: LaneState, axis: Axis, judge: Judge) -> dict[str, Any]:
     payload: dict[str, Any] = {
         "name": lane.name,
         "title": lane.title,

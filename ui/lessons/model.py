@@ -31,7 +31,7 @@ from typing import Any, Final, Literal
 from hermes.errors import HermesError
 
 VIEWS: Final = (
-    "filmstrip", "layers", "retention", "life", "answer", "fate", "try",
+    "filmstrip", "layers", "retention", "life", "answer", "evidence", "try",
     "player", "chat", "settings", "meters",
 )  # fmt: skip
 """Parts of the page that a step can point at: sections of the board, and others."""

@@ -188,8 +188,8 @@ def test_a_client_in_javascript(served):
         [node, program, served[0], CLIP, QUESTION], capture_output=True, timeout=PATIENCE, check=False
     )
     assert done.returncode == 0, done.stderr.decode()
-    told = json.loads(done.stdout)
-    assert told["status"]["state"] == "ended"
-    assert told["answers"][-1]["done"]
-    assert told["memory"]["policy"] == "sliding-window"
-    assert consistent(told["memory"])
+    payload = json.loads(done.stdout)
+    assert payload["status"]["state"] == "ended"
+    assert payload["answers"][-1]["done"]
+    assert payload["memory"]["policy"] == "sliding-window"
+    assert consistent(payload["memory"])

@@ -249,8 +249,8 @@ def test_a_message_states_what_a_moment_lacks(run):
         assert explored.message["options"]["frames"] == 1  # the controls work nevertheless
     assert ask(Explorer(), None).message["error"] == NO_FRAMES
     window = Replay(read(assets.RUNS / "first-card-window.hermesrun", trusted=True), 60.0)
-    said = ask(Explorer(), window, figure="layers", mode="guidance").message["error"]
-    assert said.startswith("The policy “Sliding window” does not measure guidance attention.")
+    output = ask(Explorer(), window, figure="layers", mode="guidance").message["error"]
+    assert output.startswith("The policy “Sliding window” does not measure guidance attention.")
     explorer, replay = Explorer(), Replay(run, 1.0)
     ask(explorer, replay, action="pin")
     replay.seek(38.2)

@@ -71,14 +71,14 @@ def test_scores_of_a_column_are_those_of_its_tokens(source):
         assert (scores.least[layer], scores.largest[layer]) == pytest.approx(
             (np.nanmin(means), np.nanmax(means)), abs=1e-6
         )
-        told = np.where(scores.values[layer] == 255, np.nan, scores.least[layer] + scores.values[layer] / 254 * span)
-        assert np.allclose(told, means, atol=span / 254 + 1e-5, equal_nan=True)
+        payload = np.where(scores.values[layer] == 255, np.nan, scores.least[layer] + scores.values[layer] / 254 * span)
+        assert np.allclose(payload, means, atol=span / 254 + 1e-5, equal_nan=True)
     guidance = score_columns(shot, "guidance", 1)
     shares, most = guidance.values, guidance.largest
     part = shot.layer(9)
     sums = np.array([np.nansum(part["guidance_attention"][part["frame"] == frame]) for frame in range(FRAMES)])
-    told = np.where(shares[9] == 255, 0, shares[9] / 254 * most[9])
-    assert np.allclose(told, sums, atol=most[9] / 200)
+    payload = np.where(shares[9] == 255, 0, shares[9] / 254 * most[9])
+    assert np.allclose(payload, sums, atol=most[9] / 200)
 
 
 def test_the_filmstrip_counts_held_patches_per_tier(source):
@@ -148,10 +148,10 @@ def test_only_visible_parts_and_their_changes_are_sent(source):
     again = encoder.encode(shots[1], acknowledged=looked["seq"], wanted=Wanted("recency", pictures=15), **given)
     assert not {"scores", "film"} & set(again or {})
     changed = replace(shots[1], recency=np.where(shots[1].frame == 59, 0.5, shots[1].recency), sequence=99)
-    told = encoder.encode(
+    payload = encoder.encode(
         changed, acknowledged=(again or looked)["seq"], wanted=Wanted("recency", pictures=15), **given
     )
-    assert np.frombuffer(base64.b64decode(told["scores"]["index"]), "<u2").tolist() == [59]
+    assert np.frombuffer(base64.b64decode(payload["scores"]["index"]), "<u2").tolist() == [59]
 
 
 def test_evictions_are_summed_by_bin_and_sent_once(source):
@@ -191,8 +191,8 @@ def test_token_history_and_heads(source):
     history = source.token_history(2)
     assert reply["most"] == pytest.approx(np.nanmax(history.score[9]), rel=1e-5)
     assert sum(at is None for at in reply["left"]) == source.shot.kept[9, 2]
-    told = detail(source, {"kind": "heads", "layer": 9})
-    by_head = unpack(told["values"]).reshape(told["heads"], -1) / 254 * np.array(told["largest"])[:, None]
+    payload = detail(source, {"kind": "heads", "layer": 9})
+    by_head = unpack(payload["values"]).reshape(payload["heads"], -1) / 254 * np.array(payload["largest"])[:, None]
     assert np.allclose(by_head, source.shot.answer.attention_heads[9], atol=0.004)
 
 

@@ -38,11 +38,11 @@ def opened(engine, bundled_clips, bundled_runs, tmp_path):
 
 def poll(handlers, opening, key="tab", **wish):
     """The first request of a browser; return the messages for player and board."""
-    told = opening.payload
+    reply = opening.payload
     data = {
-        "open": {"n": 1, "id": told["run"], "seconds": told["seconds"], "play": False, **wish},
-        "seq": told["board"]["seq"],
-        "frame": told["player"]["frame"]["index"],
+        "open": {"n": 1, "id": reply["run"], "seconds": reply["seconds"], "play": False, **wish},
+        "seq": reply["board"]["seq"],
+        "frame": reply["player"]["frame"]["index"],
         "board": LOOKING,
     }
     return handlers.poll(data, key)
@@ -50,16 +50,16 @@ def poll(handlers, opening, key="tab", **wish):
 
 def test_it_tells_the_run_where_it_opens(opened):
     _, opening = opened
-    told = json.loads(json.dumps(opening.payload, allow_nan=False))
-    assert told["seconds"] == SECONDS
-    assert told["player"]["position"] == SECONDS
-    assert told["player"]["frame"]["jpeg"]
-    assert told["player"]["run"]["turns"]
-    board = told["board"]
+    reply = json.loads(json.dumps(opening.payload, allow_nan=False))
+    assert reply["seconds"] == SECONDS
+    assert reply["player"]["position"] == SECONDS
+    assert reply["player"]["frame"]["jpeg"]
+    assert reply["player"]["run"]["turns"]
+    board = reply["board"]
     assert board["base"] is None
-    assert board["frames"] == told["player"]["frames"]
+    assert board["frames"] == reply["player"]["frames"]
     assert len(board["thumbs"]) >= len(board["film"]["index"]) - 2  # all pictures, where the run kept them
-    assert board["answer"]["fate"]["outcome"]
+    assert board["answer"]["verdict"]["outcome"]
 
 
 def test_a_browser_that_shows_it_receives_only_later_changes(opened):

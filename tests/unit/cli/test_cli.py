@@ -202,10 +202,10 @@ def test_sound_only(capsys):
 
 def test_hub_out_of_reach(capsys):
     assert ask(CLIP, "--question", "What?", "--model", "example/no-such-model") == 2
-    said = capsys.readouterr().err
-    assert said.startswith("hermes: error: ")
-    assert "cannot be reached" in said
-    assert said.count("\n") == 1
+    sentence = capsys.readouterr().err
+    assert sentence.startswith("hermes: error: ")
+    assert "cannot be reached" in sentence
+    assert sentence.count("\n") == 1
 
 
 # --- the command line itself -------------------------------------------------------------------------------------------
@@ -241,9 +241,9 @@ def test_every_command_explains_itself(capsys, name):
     with pytest.raises(SystemExit) as caught:
         main([name, "--help"])
     assert caught.value.code == 0
-    said = capsys.readouterr().out
-    assert f"python -m hermes {name}" in said
-    assert "exit codes:" in said
+    sentence = capsys.readouterr().out
+    assert f"python -m hermes {name}" in sentence
+    assert "exit codes:" in sentence
 
 
 def test_version(capsys):

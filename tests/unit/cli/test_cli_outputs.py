@@ -55,10 +55,10 @@ def test_no_command_loads_a_model_before_its_output_is_checked(fragile, capsys, 
             commands.append(["eval", "/no/model", "--figure", name])
         for command in commands:
             assert main(command) == 2, command
-            said = capsys.readouterr()
-            assert words in said.err, command
-            assert said.err.count("\n") == 1
-            assert said.out == ""
+            message = capsys.readouterr()
+            assert words in message.err, command
+            assert message.err.count("\n") == 1
+            assert message.out == ""
     assert sorted(fragile.iterdir()) == before
     assert (fragile / "clip.mp4").read_bytes() == Path(CLIP).read_bytes()
     assert Path("/dev/null").is_char_device()
@@ -77,9 +77,9 @@ def test_no_command_uses_something_else_as_a_folder(fragile, capsys, monkeypatch
         ["train-pocket", "--minutes", "1", "--out", "new", "--run", name],
     ):
         assert main(command) == 2, command
-        said = capsys.readouterr().err
-        assert said.startswith("hermes: error: ")
-        assert said.count("\n") == 1
+        message = capsys.readouterr().err
+        assert message.startswith("hermes: error: ")
+        assert message.count("\n") == 1
     assert sorted(fragile.iterdir()) == before
 
 

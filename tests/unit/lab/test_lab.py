@@ -130,7 +130,7 @@ def test_reported_memory_equals_the_session(plan, pocket):
     full, window = (measure(pocket, task, cell) for cell in (Cell("full", None), Cell("sliding-window", 48)))
     assert full["resident"] == [16 * (task.at + 1)] * pocket.num_layers == full["read"]
     assert window["resident"] == [48] * pocket.num_layers == window["read"]
-    assert len(window["said"]) == len(task.questions) == len(window["times"]["first_token"])
+    assert len(window["answers"]) == len(task.questions) == len(window["times"]["first_token"])
 
 
 def test_frames_that_were_encoded_for_another_memory_give_the_same_answers(plan, pocket, monkeypatch):
@@ -210,8 +210,8 @@ def test_accuracies_are_counts_of_right_answers(plan, pocket, folder, summary):
         right: dict[str, list[bool]] = {"all": []}
         for index in range(plan.streams):
             task = make_task(plan, index)
-            for question, said in zip(task.questions, found[index, cell]["said"], strict=True):
-                right["all"].append(is_correct(question, said))
+            for question, message in zip(task.questions, found[index, cell]["answers"], strict=True):
+                right["all"].append(is_correct(question, message))
                 right.setdefault(question.kind, []).append(right["all"][-1])
         for group, values in right.items():
             row = summary["cells"][number]["accuracy"][group]
@@ -235,8 +235,8 @@ def test_the_outcomes_of_wrong_answers_add_up(summary):
     questions = summary["groups"][0]["n"]
     for cell in summary["cells"]:
         wrong = round((1 - cell["accuracy"]["all"]["value"]) * questions)
-        assert sum(cell["fate"].values()) == wrong
-    window = summary["cells"][1]["fate"]
+        assert sum(cell["outcomes"].values()) == wrong
+    window = summary["cells"][1]["outcomes"]
     assert window["evicted"] > window["not sampled"] == 0
 
 

@@ -73,7 +73,7 @@ def test_the_report_is_self_contained_and_has_the_numbers(folder):
     assert found["command"].startswith("python -m hermes lab --policies ")
     assert f"<code>{found['command']}</code>" in text
     # One figure of accuracy, one of differences, one of wrong answers with a budget and one without.
-    without = ["wrong-None"] if sum(found["cells"][2]["fate"].values()) else []
+    without = ["wrong-None"] if sum(found["cells"][2]["outcomes"].values()) else []
     drawn = re.findall(r'data-figure="([^"]+)"', text)
     assert sorted(drawn) == sorted(["accuracy", "differences-64", "wrong-64", *without])
     figures = json.loads(re.search(r'<script id="figures" type="application/json">(.*?)</script>', text, re.DOTALL)[1])
@@ -90,7 +90,7 @@ def test_the_report_is_self_contained_and_has_the_numbers(folder):
         assert f"{cell['memory']['resident_tokens']:,.0f}" in page.cells
         assert f"{cell['times']['first_token_ms']:.1f} ms" in page.cells
     for cell in found["cells"]:
-        assert all(str(count) in page.cells for count in cell["fate"].values())
+        assert all(str(count) in page.cells for count in cell["outcomes"].values())
     for row in found["expectations"]:
         assert {row["claim"], row["verdict"], f"{100 * row['low']:.1f} to {100 * row['high']:.1f}"} <= set(page.cells)
     for row in found["comparisons"]:

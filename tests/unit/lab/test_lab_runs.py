@@ -44,9 +44,11 @@ def recorded_lab(path: Path, *, lanes: int = 3, moments: int = 24, limit: int = 
     heads = []
     for i in range(lanes):
         answers = ("Red triangle.", "Red circle.", "Red triangle.", "Blue star.")
-        told = [view for view in views[i] if view.snapshot.answer is not None]
+        payload = [view for view in views[i] if view.snapshot.answer is not None]
         times = [
-            next(v.clock for v in told if v.snapshot.answer.question == text) for text, at in QUESTIONS if at < moments
+            next(v.clock for v in payload if v.snapshot.answer.question == text)
+            for text, at in QUESTIONS
+            if at < moments
         ]
         turns = tuple(
             RunTurn(text, answers[i], at, at, "done", 10.0 + i, truth="Red triangle.")
@@ -207,8 +209,8 @@ def test_a_clip_of_impossible_length_counts_as_of_unknown_length(tmp_path):
     recorder.write(path, Head(), [Head(policy=policy), Head(policy=policy)])
     lab = Lab(None, None, {}, live=False)
     lab.open(trace.read_lab(path))
-    told = lab.poll(-1)
-    assert (told["duration"], told["columns"], len(told["lanes"])) == (None, 1, 2)
+    payload = lab.poll(-1)
+    assert (payload["duration"], payload["columns"], len(payload["lanes"])) == (None, 1, 2)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04" + b"\0" * 26 + b"lab.json", b"no zip at all" * 99])

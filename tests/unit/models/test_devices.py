@@ -33,8 +33,8 @@ def test_families_do_the_same_on_two_devices(differences, family):
 
 @pytest.mark.parametrize("policy", list(hermes.POLICIES))
 def test_policies_do_the_same_on_two_devices_or_refuse(differences, policy):
-    told = differences[f"llava_onevision {policy}"]
-    assert told == "" if hermes.POLICIES[policy].spreads else "one device" in told
+    payload = differences[f"llava_onevision {policy}"]
+    assert payload == "" if hermes.POLICIES[policy].spreads else "one device" in payload
 
 
 def layers_on_disk(model):

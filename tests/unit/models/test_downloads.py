@@ -22,29 +22,29 @@ from hermes.errors import HermesError
 def load(requests):
     results = []
     for name, agree in requests:
-        asked, told = [], []
+        asked, reported = [], []
         def confirm(download):
             asked.append([download.name, download.size, download.licence])
             return agree
         try:
             model = hermes.load(
-                name, device="cpu", progress=lambda text, share: told.append([text, share]), confirm=confirm
+                name, device="cpu", progress=lambda text, share: reported.append([text, share]), confirm=confirm
             )
             result = {"model": model.family}
         except ConsentError as error:
             result = {"consent": str(error)}
         except HermesError as error:
             result = {"error": str(error)}
-        results.append({**result, "asked": asked, "told": told})
+        results.append({**result, "asked": asked, "reported": reported})
     return results
 
 requests, commands, away = json.loads(sys.argv[1])
 found = {"models": load(requests), "commands": {}}
 for name, arguments in commands.items():
     import app, hermes.cli
-    with contextlib.redirect_stderr(io.StringIO()) as said:
+    with contextlib.redirect_stderr(io.StringIO()) as errors:
         code = app.main(arguments) if name == "page" else hermes.cli.main(arguments)
-    found["commands"][name] = [code, said.getvalue()]
+    found["commands"][name] = [code, errors.getvalue()]
 constants.HF_HUB_OFFLINE = True
 found["offline"] = load(away)
 constants.HF_HUB_OFFLINE = False
@@ -123,8 +123,8 @@ def results(found):
 def test_a_small_model_is_downloaded_without_consent_and_progress_is_reported(results):
     result = results["team/small"]
     assert (result["model"], result["asked"]) == ("llava_onevision", [])
-    assert [share for text, share in result["told"] if text.startswith("Downloading team/small")]
-    shares = [share for _, share in result["told"]]
+    assert [share for text, share in result["reported"] if text.startswith("Downloading team/small")]
+    shares = [share for _, share in result["reported"]]
     assert shares == sorted(shares)
 
 
@@ -132,8 +132,8 @@ def test_a_large_download_without_consent_is_not_started(results, hub):
     (name, size, licence), *more = results["team/large"]["asked"]
     assert (name, licence, more) == ("team/large", "apache-2.0", [])
     assert 15_000_000_000 < size < 15_010_000_000
-    said = "“team/large” is a download of 15.0 GB (licence: apache-2.0). Nothing was downloaded."
-    assert results["team/large"]["consent"] == said
+    message = "“team/large” is a download of 15.0 GB (licence: apache-2.0). Nothing was downloaded."
+    assert results["team/large"]["consent"] == message
     assert not [asked for asked in hub.asked if asked.startswith("GET team/large") and "safetensors" in asked]
 
 
@@ -165,7 +165,7 @@ def test_without_the_hub_cached_models_are_used(found, results, away):
     assert results["team/small"]["model"]
     small, large = found[away]
     assert small["model"] == "llava_onevision"
-    assert not [text for text, _ in small["told"] if text.startswith("Downloading")]
+    assert not [text for text, _ in small["reported"] if text.startswith("Downloading")]
     assert "hub cannot be reached" in large["error"]
 
 

@@ -148,8 +148,8 @@ def test_the_answer_is_the_one_that_transformers_decodes_greedily(family, refere
             break
         answered.append(token)
         positions = torch.cat((positions, positions[:, -1:] + 1), dim=1)
-    said = "".join(session.ask(QUESTION, max_new_tokens=4))
-    assert said == model.tokenizer.decode(answered, skip_special_tokens=True)
+    message = "".join(session.ask(QUESTION, max_new_tokens=4))
+    assert message == model.tokenizer.decode(answered, skip_special_tokens=True)
 
 
 @pytest.mark.parametrize("size", [(24, 32), (40, 30), (17, 50)])
@@ -191,8 +191,8 @@ def test_eviction_leaves_a_sound_memory(family, policy, reindexing):
     for start in range(0, 31, 7):
         session.push(frames[start : start + 7], (start + np.arange(len(frames[start : start + 7]))) / 2)
         check_memory(session.snapshot(), model.max_positions, model.axes)
-    said = "".join(session.ask(QUESTION, max_new_tokens=3))
-    check_answer(session.snapshot(), said, QUESTION)
+    message = "".join(session.ask(QUESTION, max_new_tokens=3))
+    check_answer(session.snapshot(), message, QUESTION)
     check_memory(session.snapshot(), model.max_positions, model.axes)
 
 
@@ -207,8 +207,8 @@ def test_positions_stay_inside_a_short_range(family_model, family, policy):
         session.push(frames, start + np.arange(30.0))
         check_memory(session.snapshot(), model.max_positions, model.axes)
     assert any(event.reindexed.any() for event in session.snapshot().evictions)
-    said = "".join(session.ask(QUESTION, max_new_tokens=3))
-    check_answer(session.snapshot(), said, QUESTION)
+    message = "".join(session.ask(QUESTION, max_new_tokens=3))
+    check_answer(session.snapshot(), message, QUESTION)
 
 
 def test_a_loaded_session_continues_as_the_saved_one(family, tmp_path):

@@ -63,10 +63,10 @@ def logits_at(session, max_new_tokens=1):
 
     session.model.logits = logits
     try:
-        said = "".join(session.ask(QUESTION, max_new_tokens=max_new_tokens))
+        text = "".join(session.ask(QUESTION, max_new_tokens=max_new_tokens))
     finally:
         session.model.logits = original
-    return seen[0], said
+    return seen[0], text
 
 
 @pytest.mark.parametrize("policy", [name for name in hermes.POLICIES if name != "random-keep"])
@@ -97,18 +97,18 @@ def test_the_answer_is_that_of_a_stream_whose_last_frame_was_repeated(model, pol
     asked.push(frames, times)
     repeated.push(frames, times)
     repeated.push(frames[-1:], times[-1:])
-    one, said = logits_at(asked, 5)
+    one, text = logits_at(asked, 5)
     other, expected = logits_at(repeated, 5)
     torch.testing.assert_close(one, other)
-    assert said == expected
+    assert text == expected
 
 
 def test_the_trace_of_such_an_answer_covers_the_memory(model):
     session = hermes.StreamSession(model, budget=BUDGET)
     session.push(pictures(21), np.arange(21) / 2)
-    said = "".join(session.ask(QUESTION, max_new_tokens=4))
+    text = "".join(session.ask(QUESTION, max_new_tokens=4))
     snapshot = session.snapshot()
-    check_answer(snapshot, said, QUESTION)
+    check_answer(snapshot, text, QUESTION)
     check_memory(snapshot, model.max_positions, model.axes)
     assert snapshot.answer.frames_seen == 10
     total = snapshot.answer.attention.sum(1) + snapshot.answer.attention_rest.sum(1)

@@ -47,8 +47,8 @@ def test_fewer_tokens_stream_and_answer(model, noise):
     session = hermes.StreamSession(model, budget=8, chunk=4)
     session.push(*noise(16))
     check_memory(session.snapshot(), model.max_positions, model.axes)
-    said = "".join(session.ask("Now?", max_new_tokens=3))
-    check_answer(session.snapshot(), said, "Now?")
+    message = "".join(session.ask("Now?", max_new_tokens=3))
+    check_answer(session.snapshot(), message, "Now?")
 
 
 def test_a_large_limit_changes_nothing(folder, noise):

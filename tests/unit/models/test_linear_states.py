@@ -83,21 +83,21 @@ def test_only_layers_with_full_attention_hold_tokens(model):
 def test_questions_and_guidance_leave_the_states_as_they_were(model):
     session = streamed(model)
     before = states_of(session.state.cache)
-    said = "".join(session.ask(QUESTION, max_new_tokens=4))
+    message = "".join(session.ask(QUESTION, max_new_tokens=4))
     assert_equal_states(session.state.cache, before)
     wanted = [True] * model.num_layers
     measure(model, session.state.cache, tier_prompts(session), wanted, "forward")
     assert_equal_states(session.state.cache, before)
-    assert "".join(session.ask(QUESTION, max_new_tokens=4)) == said
+    assert "".join(session.ask(QUESTION, max_new_tokens=4)) == message
 
 
 def test_frames_pushed_during_an_answer_do_not_change_it(model):
     expected = "".join(streamed(model).ask(QUESTION, max_new_tokens=6))
     session = streamed(model)
     pieces = session.ask(QUESTION, max_new_tokens=6)
-    said = [next(pieces)]
+    message = [next(pieces)]
     session.push(pictures(4, seed=8), 6 + np.arange(4) / 2)
-    assert "".join([*said, *pieces]) == expected
+    assert "".join([*message, *pieces]) == expected
 
 
 def test_guidance_prompts_do_not_see_each_other(model):

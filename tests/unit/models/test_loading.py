@@ -103,16 +103,16 @@ def test_a_folder_without_a_preprocessor(folder):
 
 
 def test_progress_is_reported(tiny_folder):
-    told = []
-    hermes.load(tiny_folder, progress=lambda text, share: told.append((text, share)))
-    assert [share for _, share in told] == sorted(share for _, share in told)
-    assert all(text for text, _ in told)
+    payload = []
+    hermes.load(tiny_folder, progress=lambda text, share: payload.append((text, share)))
+    assert [share for _, share in payload] == sorted(share for _, share in payload)
+    assert all(text for text, _ in payload)
 
 
 def test_bfloat16_streams(tiny_folder, noise):
     model = hermes.load(tiny_folder, device="cpu", dtype=torch.bfloat16)
     session = hermes.StreamSession(model, budget=40)
     session.push(*noise(32))
-    said = "".join(session.ask("Now?", max_new_tokens=3))
-    check_answer(session.snapshot(), said, "Now?")
+    sentence = "".join(session.ask("Now?", max_new_tokens=3))
+    check_answer(session.snapshot(), sentence, "Now?")
     assert session.snapshot().cache_bytes == (40 + session.snapshot().prompt_len) * model.bytes_per_token

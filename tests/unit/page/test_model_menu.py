@@ -61,8 +61,8 @@ def test_consent_is_only_given_when_asked(loader):
 
 
 def test_loading_is_followed_to_its_end(loader, tiny_folder):
-    told = list(loader.follow(str(tiny_folder)))
-    assert all(text.endswith(("%)", "…")) for text in told)
+    payload = list(loader.follow(str(tiny_folder)))
+    assert all(text.endswith(("%)", "…")) for text in payload)
     assert loader.state(str(tiny_folder)).info is not None
     assert list(loader.follow(str(tiny_folder))) == []
 
@@ -78,10 +78,10 @@ def test_a_model_that_does_not_fit_is_rejected_before_a_download(tiny_folder, mo
     loader, settings = ModelLoader(engine), StreamSettings(model=str(tiny_folder), budget=64)
     loader.ensure(settings.model)
     visitor = Visitor(settings, loader, {}, POLICIES)
-    said = r"“Qwen/Qwen2.5-VL-7B-Instruct” needs about \d+\.\d GiB in bfloat16, and 3\.0 GiB are free on cpu"
-    with pytest.raises(MemoryShortError, match=said):
+    message = r"“Qwen/Qwen2.5-VL-7B-Instruct” needs about \d+\.\d GiB in bfloat16, and 3\.0 GiB are free on cpu"
+    with pytest.raises(MemoryShortError, match=message):
         list(visitor.load(name, agreed=True))
-    with pytest.raises(MemoryShortError, match=said):
+    with pytest.raises(MemoryShortError, match=message):
         visitor.change(model=name, agreed=True)
     assert visitor.settings == settings
     assert asked == []

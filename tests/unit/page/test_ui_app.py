@@ -88,10 +88,10 @@ def test_an_invalid_flag_is_one_line(no_environment, capsys, arguments, words): 
     with pytest.raises(SystemExit) as stop:
         app.main(arguments)
     assert stop.value.code == 2
-    said = capsys.readouterr().err
-    assert words in said
-    assert said.startswith("hermes: error: ")
-    assert said.count("\n") == 1
+    sentence = capsys.readouterr().err
+    assert words in sentence
+    assert sentence.startswith("hermes: error: ")
+    assert sentence.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["BUDGET", "STREAMS", "PORT"])
@@ -106,11 +106,11 @@ def test_an_invalid_variable_is_refused(no_environment, name, value):
 def refused(capsys, *arguments):
     """Start the app with invalid arguments; return its message, which must be one line."""
     assert app.main([*arguments]) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    assert said.err.startswith("hermes: error: ")
-    assert said.err.count("\n") == 1
-    return said.err
+    sentence = capsys.readouterr()
+    assert sentence.out == ""
+    assert sentence.err.startswith("hermes: error: ")
+    assert sentence.err.count("\n") == 1
+    return sentence.err
 
 
 @pytest.mark.parametrize(

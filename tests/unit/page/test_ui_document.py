@@ -68,9 +68,9 @@ def test_the_page_holds_script_moment_and_place_before_gradio(pieces):
     assert status == 200
     assert int(headers[b"content-length"]) == len(body)
     text = body.decode()
-    told = re.search(r'id="hl-moment">(.*?)</script>', text)
-    assert told is not None
-    assert json.loads(told[1]) == moment
+    payload = re.search(r'id="hl-moment">(.*?)</script>', text)
+    assert payload is not None
+    assert json.loads(payload[1]) == moment
     places = [text.index(part) for part in ("hermes-live-", "</head>", 'id="hl-opening"', "<gradio-app", "openPage")]
     assert places == sorted(places)
 

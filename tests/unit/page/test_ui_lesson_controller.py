@@ -138,7 +138,7 @@ def test_a_stream_skips_to_a_time_and_continues_at_its_speed(sessions):
 
 
 @pytest.mark.parametrize(
-    ("request_", "said"),
+    ("request_", "message"),
     [
         ({"kind": "act", "lesson": "none"}, "This lesson does not exist."),
         ({"kind": "act", "lesson": "eviction", "step": 99}, "This step does not exist."),
@@ -146,9 +146,9 @@ def test_a_stream_skips_to_a_time_and_continues_at_its_speed(sessions):
         ({"kind": "dance", "lesson": "eviction"}, "Unknown request"),
     ],
 )
-def test_odd_requests_are_refused(request_, said, sessions, known):
+def test_odd_requests_are_refused(request_, message, sessions, known):
     assert (
-        said
+        message
         in LessonController(sessions, [lesson_of("eviction", known)], known).answer({"id": 1, **request_}, KEY)["error"]
     )
 

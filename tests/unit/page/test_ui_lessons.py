@@ -58,7 +58,7 @@ def set_in(data, path, value):
 
 
 @pytest.mark.parametrize(
-    ("path", "value", "said"),
+    ("path", "value", "message"),
     [
         (("steps", 0, "do", 0, "clip"), "no-such", "step 1: there is no clip “no-such”"),
         (("steps", 0, "do", 0, "settings", "policy"), "magic", "there is no policy “magic”"),
@@ -81,14 +81,14 @@ def set_in(data, path, value):
         (("id",), "other", "its id “other” differs from its file name"),
     ],
 )
-def test_errors_name_their_location(path, value, said, tmp_path, known):
+def test_errors_name_their_location(path, value, message, tmp_path, known):
     data = copy.deepcopy(json.loads((LESSONS / "eviction.json").read_text("utf-8")))
     set_in(data, path, value)
     file = tmp_path / "eviction.json"
     file.write_text(json.dumps(data), "utf-8")
     with pytest.raises(LessonError, match="Lesson “eviction”") as problem:
         read_lesson(file, known)
-    assert said in str(problem.value)
+    assert message in str(problem.value)
 
 
 def test_a_step_may_refer_to_a_missing_part_that_it_requires(tmp_path, known):
@@ -132,11 +132,13 @@ def test_figures_are_set_in_bold():
 
 
 def test_the_card_is_read_and_not_repeated_by_hand():
-    told = json.loads((ASSETS / "pocket" / "evaluation.json").read_text("utf-8"))
-    rows = [row for row, tier in zip(told["attention"]["share"], told["attention"]["tiers"], strict=True) if tier == 0]
+    payload = json.loads((ASSETS / "pocket" / "evaluation.json").read_text("utf-8"))
+    rows = [
+        row for row, tier in zip(payload["attention"]["share"], payload["attention"]["tiers"], strict=True) if tier == 0
+    ]
     assert card_newest(Sight(), "sensory", 4) == pytest.approx(sum(sum(row[:4]) for row in rows) / len(rows))
     one = next(
-        r for r in told["results"]["policies"] if r["setup"]["policy"] == "hermes" and r["setup"]["budget"] == 512
+        r for r in payload["results"]["policies"] if r["setup"]["policy"] == "hermes" and r["setup"]["budget"] == 512
     )
     assert card_accuracy(Sight(), "first", "hermes", 512) == one["kinds"]["first"]["accuracy"]
     assert math.isnan(card_accuracy(Sight(), "first", "hermes", 513))

@@ -25,11 +25,11 @@ def wish(now=(), **wanted):
 @pytest.mark.parametrize("name", POLICIES)
 def test_every_policy_gets_its_panel(name):
     policy = POLICIES[name]
-    told = panel(policy, policy.settings_for(LLAVA_ONEVISION), changes_of(name), StreamSettings(policy=name))
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert [setting["name"] for setting in told["settings"]] == [setting.name for setting in policy.settings]
-    assert not any(setting["changed"] for setting in told["settings"])
-    assert told["changed"] == []
+    payload = panel(policy, policy.settings_for(LLAVA_ONEVISION), changes_of(name), StreamSettings(policy=name))
+    assert json.loads(json.dumps(payload, allow_nan=False)) == payload
+    assert [setting["name"] for setting in payload["settings"]] == [setting.name for setting in policy.settings]
+    assert not any(setting["changed"] for setting in payload["settings"])
+    assert payload["changed"] == []
 
 
 def test_a_setting_is_set_put_back_and_all_are_put_back():
@@ -49,12 +49,12 @@ def test_a_preset_takes_the_place_of_other_changes():
         "released", "hermes-no-smoothing", "hermes-no-summary", "hermes-all-sensory", "hermes-all-working",
         "hermes-all-long-term",
     }  # fmt: skip
-    told = panel(HERMES, SETTINGS, PRESETS, StreamSettings(changed=(("summary", False),)))
-    assert [preset["title"] for preset in told["presets"] if preset["on"]] == ["without summary"]
+    payload = panel(HERMES, SETTINGS, PRESETS, StreamSettings(changed=(("summary", False),)))
+    assert [preset["title"] for preset in payload["presets"] if preset["on"]] == ["without summary"]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "message"),
     [
         ({"name": "colour", "value": 1}, "no such setting"),
         ({"name": "alpha_sensory", "value": 7}, "at most 1"),
@@ -64,16 +64,16 @@ def test_a_preset_takes_the_place_of_other_changes():
         ({"preset": "best"}, "no such preset"),
     ],
 )
-def test_requests_that_the_browser_must_not_send(wanted, said):
-    with pytest.raises(hermes.HermesError, match=said):
+def test_requests_that_the_browser_must_not_send(wanted, message):
+    with pytest.raises(hermes.HermesError, match=message):
         wish(**wanted)
 
 
 def test_the_published_value_is_that_of_the_models_family():
-    told = panel(HERMES, HERMES.settings_for(QWEN2_5_VL), (), StreamSettings())
-    (top,) = (setting for setting in told["settings"] if setting["name"] == "alpha_working_top")
+    payload = panel(HERMES, HERMES.settings_for(QWEN2_5_VL), (), StreamSettings())
+    (top,) = (setting for setting in payload["settings"] if setting["name"] == "alpha_working_top")
     assert (top["value"], top["default"]) == (0.75, "paper: 0.75")
-    assert told["defaults"] == "the defaults"  # wording and decoding are not the paper's
+    assert payload["defaults"] == "the defaults"  # wording and decoding are not the paper's
     sink = POLICIES["attention-sink"]
     assert panel(sink, sink.settings, (), StreamSettings())["defaults"] == "the paper’s values"
 

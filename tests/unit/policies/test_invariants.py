@@ -69,8 +69,8 @@ def test_every_chunk_leaves_other_memories_sound(family_model, policy, chunks, b
         assert snapshot.frames_seen == seen
         check_memory(snapshot, model.max_positions)
         check_heads(session)
-    said = "".join(session.ask("What?", max_new_tokens=2))
-    check_answer(session.snapshot(), said, "What?")
+    message = "".join(session.ask("What?", max_new_tokens=2))
+    check_answer(session.snapshot(), message, "What?")
     session.close()
 
 
@@ -108,8 +108,8 @@ def test_positions_stay_in_range_for_thousands_of_frames(short_range_model, poli
         check_memory(session.snapshot(), model.max_positions)
     assert session.snapshot().frames_seen == count
     assert any(event.reindexed.any() for event in session.snapshot().evictions)
-    said = "".join(session.ask("Still there?", max_new_tokens=3))
-    check_answer(session.snapshot(), said, "Still there?")
+    message = "".join(session.ask("Still there?", max_new_tokens=3))
+    check_answer(session.snapshot(), message, "Still there?")
     check_memory(session.snapshot(), model.max_positions)
 
 

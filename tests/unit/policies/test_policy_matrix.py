@@ -60,8 +60,8 @@ def test_every_memory_is_sound(family, policy, tmp_path):
         check_memory(session.snapshot(), family.max_positions, family.axes)
         check_heads(session)
     held = [(layer.keys[:, : layer.length].clone(), layer.length) for layer in session.state.cache.layers]
-    said = answer(session)
-    check_answer(session.snapshot(), said, QUESTION)
+    message = answer(session)
+    check_answer(session.snapshot(), message, QUESTION)
     for (keys, length), layer in zip(held, session.state.cache.layers, strict=True):
         assert length == layer.length
         assert torch.equal(keys, layer.keys[:, :length]), "a question leaves no trace in the memory"
@@ -107,6 +107,6 @@ def test_positions_stay_in_a_short_range(short_range_model, policy):
     for start in range(0, 400, 80):  # the range has room for 350 frames
         session.push(frames, start + np.arange(80.0))
     check_memory(session.snapshot(), model.max_positions)
-    said = answer(session)
-    check_answer(session.snapshot(), said, QUESTION)
+    message = answer(session)
+    check_answer(session.snapshot(), message, QUESTION)
     session.close()

@@ -85,8 +85,8 @@ def test_the_preset_on_every_family(model, tmp_path):
     assert not session.question_text("What is it?", "Best option: (").endswith("(")
     session.save(tmp_path / "s")
     loaded = hermes.StreamSession.load(tmp_path / "s", model)
-    said = ["".join(one.ask(CHOICE, max_new_tokens=8)) for one in (session, loaded)]
-    assert said[0] == said[1]
+    message = ["".join(one.ask(CHOICE, max_new_tokens=8)) for one in (session, loaded)]
+    assert message[0] == message[1]
     for one in (session, loaded):
         one.push(*(part + 10 if part.ndim == 1 else part for part in pictures(8)))
     np.testing.assert_array_equal(session.snapshot().frame, loaded.snapshot().frame)

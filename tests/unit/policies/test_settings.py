@@ -53,7 +53,7 @@ def test_typed_text_becomes_a_value(setting, typed, value):
 
 
 @pytest.mark.parametrize(
-    ("setting", "typed", "said"),
+    ("setting", "typed", "message"),
     [
         (SWITCH, "maybe", "must be on or off"),
         (SHARE, "much", "must be a number"),
@@ -65,8 +65,8 @@ def test_typed_text_becomes_a_value(setting, typed, value):
         (TEXT, "x" * 21, "21 characters; at most 20"),
     ],
 )
-def test_models_that_do_not_fit_are_rejected(setting, typed, said):
-    with pytest.raises(SettingError, match=said):
+def test_models_that_do_not_fit_are_rejected(setting, typed, message):
+    with pytest.raises(SettingError, match=message):
         setting.parse(typed)
 
 
@@ -228,8 +228,8 @@ def test_a_live_stream_takes_settings_without_a_restart(tiny_model):
     stream = engine.open(settings)
     session = stream._memory.session
     assert session.policy.changed() == {"smoothing": False}
-    said = stream.change(replace(settings, changed=(("tiers", "all sensory"),)))
-    assert said == ["The change applies at the next eviction. Evicted tokens are not restored."]
+    message = stream.change(replace(settings, changed=(("tiers", "all sensory"),)))
+    assert message == ["The change applies at the next eviction. Evicted tokens are not restored."]
     assert stream._memory.session is session
     assert session.policy.changed() == {"tiers": "all sensory"}
     with pytest.raises(SettingError, match="no setting"):
@@ -246,13 +246,13 @@ def test_the_command_line_changes_settings(capsys, tiny_folder):
     assert report["changed"] == {"tiers": "all long-term", "k_sensory": 3.0}
     assert main(asked) == 0
     assert json.loads(capsys.readouterr().out)["changed"] == {}
-    for wrong, said in (
+    for wrong, message in (
         ("speed=1", "no setting “speed”. Available: smoothing"),
         ("smoothing", "name=value"),
         ("k_sensory=x", "a number"),
     ):
         assert main([*asked, "--set", wrong]) == 2
-        assert said in capsys.readouterr().err
+        assert message in capsys.readouterr().err
 
 
 NOT_FROM_A_PAPER = {

@@ -165,9 +165,9 @@ def test_installed_commands_outside_the_checkout(installed, tmp_path):
     done = _run(installed, tmp_path, "-c", code, json.dumps([ASK, *NEED_A_CHECKOUT.values()]))
     answered, codes = done.stdout.rstrip().rsplit("\n", 1)
     assert codes == f"{[0] + [2] * len(NEED_A_CHECKOUT)}", done.stderr
-    told = json.loads(answered)
-    assert (told["model"], told["policy"], told["frames_seen"]) == ("HERMES pocket", "hermes", 40)
-    assert told["answer"] == "Red circle."
+    payload = json.loads(answered)
+    assert (payload["model"], payload["policy"], payload["frames_seen"]) == ("HERMES pocket", "hermes", 40)
+    assert payload["answer"] == "Red circle."
     for line, command in zip(done.stderr.splitlines(), NEED_A_CHECKOUT, strict=True):
         assert line.startswith(f"hermes: error: `{command}")
         assert "needs a checkout of the repository" in line

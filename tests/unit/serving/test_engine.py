@@ -36,8 +36,8 @@ def clip(tmp_path_factory):
 
 
 def check_answer_of(stream, question):
-    said = "".join(stream.ask(question))
-    check_answer(stream.view().snapshot, said, question)
+    message = "".join(stream.ask(question))
+    check_answer(stream.view().snapshot, message, question)
 
 
 def test_a_clip_is_seen_whole(engine, clip, tiny_model):
@@ -151,8 +151,8 @@ def test_settings_apply_from_the_next_chunk_on(engine, clip):
     stream = engine.open(SETTINGS)
     stream.play(clip)
     until(lambda: stream.view().state == "ended")
-    said = stream.change(StreamSettings(model="tiny", policy="sliding-window", budget=20, fps=4, speed=float("inf")))
-    assert any("next chunk" in sentence for sentence in said)
+    message = stream.change(StreamSettings(model="tiny", policy="sliding-window", budget=20, fps=4, speed=float("inf")))
+    assert any("next chunk" in sentence for sentence in message)
     assert stream.view().snapshot.frames_seen == 24
     with pytest.raises(HermesError, match="too small"):
         stream.change(StreamSettings(model="tiny", budget=1))
@@ -162,8 +162,8 @@ def test_settings_apply_from_the_next_chunk_on(engine, clip):
     with pytest.raises(HermesError, match="not loaded"):
         stream.change(StreamSettings(model="short"))
     engine.load("short")
-    said = stream.change(StreamSettings(model="short", budget=20, fps=4, speed=float("inf")))
-    assert any("restarts with" in sentence for sentence in said)
+    message = stream.change(StreamSettings(model="short", budget=20, fps=4, speed=float("inf")))
+    assert any("restarts with" in sentence for sentence in message)
     until(lambda: stream.view().state == "ended")
 
 
@@ -286,8 +286,8 @@ def test_switching_the_model_does_not_disturb_others(tiny_model, tmp_path, clip)
     asked = stays.ask("What was shown?")
     go_on.set()
     loading.join(PATIENCE)
-    said = switches.change(replace(roomy, model="other"))
-    assert any("restarts with" in sentence for sentence in said)
+    message = switches.change(replace(roomy, model="other"))
+    assert any("restarts with" in sentence for sentence in message)
     pieces = list(asked)
     until(lambda: switches.view().state == "ended")
     alone = engine.open(roomy)

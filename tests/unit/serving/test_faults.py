@@ -126,10 +126,10 @@ def test_a_fault_while_frames_are_read(engine, victim, bystander, monkeypatch, h
         victim.offer(FRAME, 10.0)
         until(lambda: victim.view().state == "failed")
         check_alive(engine, bystander)
-        told = victim.view().error
+        payload = victim.view().error
     expected = {"refusal": "disk is full", "memory": "Memory ran out"}
-    assert hook == "error handler" or expected.get(kind, "failed on these frames") in told
-    assert told
+    assert hook == "error handler" or expected.get(kind, "failed on these frames") in payload
+    assert payload
     # Earlier frames can still be asked about, and the stream can be restarted.
     assert isinstance(outcome_of(victim), str)
     assert victim.view().snapshot.frames_seen in (4, 5)
@@ -143,12 +143,12 @@ def test_a_fault_while_a_question_is_answered(engine, victim, bystander, monkeyp
     error = ERRORS[kind]
     with monkeypatch.context() as patch:
         ANSWER_HOOKS[hook](victim, patch, error)
-        told = outcome_of(victim)
+        payload = outcome_of(victim)
         check_alive(engine, bystander)
-    assert isinstance(told, HermesError)
-    assert str(told)
+    assert isinstance(payload, HermesError)
+    assert str(payload)
     if kind == "memory" and hook in ("before_answer", "tokenizer", "prefill", "logits", "first piece"):
-        assert "Memory ran out" in str(told)
+        assert "Memory ran out" in str(payload)
     until(lambda: not victim.view().answering)
     assert victim.view().state == "playing", "an answer reads a branch of the memory: the stream itself goes on"
     see(victim, victim.view().clock + 1)

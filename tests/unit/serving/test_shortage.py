@@ -43,19 +43,19 @@ for stream in (bystander, victim):
     stream.camera()
     stream.offer(frame, 0.0)
     until(lambda: stream.view().snapshot.frames_seen == 1)
-told = {}
+found = {}
 
 # While streaming: a frame of 400 megapixels; a copy of it does not fit.
 large = np.zeros((20000, 20000, 3), np.uint8)
 limit(200_000_000)
 victim.offer(large, 1.0)
 until(lambda: victim.view().error)
-told["victim"] = victim.view().error
+found["victim"] = victim.view().error
 bystander.offer(frame, 1.0)
 until(lambda: bystander.view().snapshot.frames_seen == 2)
-told["bystander"] = bystander.view().error
+found["bystander"] = bystander.view().error
 free()
-told["victim answers"] = bool(victim.view().snapshot.frames_seen) and [*victim.ask("What was shown?")] is not None
+found["victim answers"] = bool(victim.view().snapshot.frames_seen) and [*victim.ask("What was shown?")] is not None
 
 # While loading: weights that do not fit any more.
 blob = root / "other" / "model.safetensors"
@@ -66,23 +66,23 @@ tiny.llava_onevision(big, layers=10, hidden=1024)
 limit(60_000_000)
 try:
     engine.load(str(big))
-    told["loading"] = "it loaded"
+    found["loading"] = "it loaded"
 except HermesError as error:
-    told["loading"] = str(error)
+    found["loading"] = str(error)
 free()
 bystander.offer(frame, 2.0)
 until(lambda: bystander.view().snapshot.frames_seen == 3)
-told["models"] = len(engine.models())
-told["bystander still"] = bystander.view().error
+found["models"] = len(engine.models())
+found["bystander still"] = bystander.view().error
 engine.load(other)
-told["other"] = len(engine.models())
-sys.stdout.write(json.dumps(told))
+found["other"] = len(engine.models())
+sys.stdout.write(json.dumps(found))
 import os; sys.stdout.flush(); os._exit(0)
 """
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory):
+def payload(tmp_path_factory):
     folder = tmp_path_factory.mktemp("shortage")
     program = folder / "shortage.py"
     program.write_text(PROGRAM)
@@ -91,20 +91,20 @@ def told(tmp_path_factory):
     return json.loads(out.splitlines()[-1])
 
 
-def test_a_stream_that_runs_out_of_memory_reports_it_and_can_be_asked(told):
-    assert "Memory ran out" in told["victim"]
-    assert told["victim answers"]
+def test_a_stream_that_runs_out_of_memory_reports_it_and_can_be_asked(payload):
+    assert "Memory ran out" in payload["victim"]
+    assert payload["victim answers"]
 
 
-def test_other_streams_continue(told):
-    assert told["bystander"] is None
-    assert told["bystander still"] is None
+def test_other_streams_continue(payload):
+    assert payload["bystander"] is None
+    assert payload["bystander still"] is None
 
 
-def test_running_out_of_memory_while_loading_is_reported_and_keeps_the_model(told):
-    assert "Memory ran out on cpu while" in told["loading"]
-    assert told["models"] == 1
-    assert told["other"] == 2
+def test_running_out_of_memory_while_loading_is_reported_and_keeps_the_model(payload):
+    assert "Memory ran out on cpu while" in payload["loading"]
+    assert payload["models"] == 1
+    assert payload["other"] == 2
 
 
 def test_out_of_memory_is_distinguished_from_a_fault():

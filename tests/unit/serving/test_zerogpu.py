@@ -55,9 +55,9 @@ def test_a_run_equals_a_session(tiny_model, request_of, clip):
     first = "".join(session.ask("What is shown?"))
     session.push(np.stack(frames[early:]), list(times[early:]))
     second = "".join(session.ask("And at the end?"))
-    said = finals(items)
-    assert (said[0].text, said[1].text) == (first, second)
-    assert said[0].at == pytest.approx(2.0, abs=0.01)
+    message = finals(items)
+    assert (message[0].text, message[1].text) == (first, second)
+    assert message[0].at == pytest.approx(2.0, abs=0.01)
     last = items[-1].view
     assert (last.state, last.error, last.frame_index) == ("ended", None, 23)
     np.testing.assert_array_equal(last.snapshot.kept, session.snapshot().kept)
@@ -67,7 +67,7 @@ def test_a_run_equals_a_session(tiny_model, request_of, clip):
 
 def test_questions_are_asked_in_the_order_of_their_times(tiny_model, request_of):
     items = list(run_clip(tiny_model, request_of(("Late?", 4.0), ("End?", None), ("Early?", 1.0), ("After?", 99.0))))
-    times = [said.at for said in finals(items).values()]
+    times = [message.at for message in finals(items).values()]
     assert list(finals(items)) == [2, 0, 3, 1]
     assert times == sorted(times)
 
@@ -88,10 +88,10 @@ def test_a_bad_file_and_a_bad_question_are_reported(tiny_model, request_of, tmp_
     (item,) = run_clip(tiny_model, ClipRequest(str(text), "text", SETTINGS))
     assert item.view.state == "failed"
     items = list(run_clip(tiny_model, request_of(("x " * 3000, 1.0), ("What is shown?", 2.0))))
-    said = finals(items)
-    assert said[0].error
-    assert "too long" in said[0].text
-    assert not said[1].error
+    message = finals(items)
+    assert message[0].error
+    assert "too long" in message[0].text
+    assert not message[1].error
     assert items[-1].view.state == "ended"
 
 
@@ -125,7 +125,7 @@ def in_a_fork(function, argument):
 def test_a_separate_process_gives_the_same(tiny_model, request_of):
     request = request_of(("What is shown?", 2.0), ("And at the end?", None))
     here, there = list(run_clip(tiny_model, request)), list(in_a_fork(zerogpu.clip_runner(tiny_model), request))
-    assert [said.text for said in finals(there).values()] == [said.text for said in finals(here).values()]
+    assert [message.text for message in finals(there).values()] == [message.text for message in finals(here).values()]
     a, b = here[-1].view, there[-1].view
     assert (b.state, b.frame_index) == ("ended", a.frame_index)
     np.testing.assert_array_equal(a.snapshot.frame, b.snapshot.frame)

@@ -72,13 +72,15 @@ def test_hermes_holds_and_reads_the_first_card_and_a_sliding_window_has_evicted_
 
 def test_messages_to_the_page(clip, minute):
     _, verdict = verdict_on(minute, clip, "What was the first card?")
-    told = encode_verdict(verdict, minute.snapshot(), lambda frames: dict.fromkeys(frames, b"jpeg"))
-    assert json.loads(json.dumps(told, allow_nan=False)) == told
-    assert told["right"] is True
-    assert told["frames"]
-    assert all(verdict.moments[0].span[0] <= frame["seconds"] < verdict.moments[0].span[1] for frame in told["frames"])
-    assert [tier["tier"] for tier in told["tiers"]] == [0, 1, 2]
-    assert len(json.dumps(told)) < 20_000
+    payload = encode_verdict(verdict, minute.snapshot(), lambda frames: dict.fromkeys(frames, b"jpeg"))
+    assert json.loads(json.dumps(payload, allow_nan=False)) == payload
+    assert payload["right"] is True
+    assert payload["frames"]
+    assert all(
+        verdict.moments[0].span[0] <= frame["seconds"] < verdict.moments[0].span[1] for frame in payload["frames"]
+    )
+    assert [tier["tier"] for tier in payload["tiers"]] == [0, 1, 2]
+    assert len(json.dumps(payload)) < 20_000
 
 
 def test_the_board_contains_the_verdict_or_reports_that_it_is_unknown(pocket, clip):
@@ -88,8 +90,8 @@ def test_the_board_contains_the_verdict_or_reports_that_it_is_unknown(pocket, cl
         message = BoardEncoder(judge).encode(
             session.snapshot(), acknowledged=None, duration=None, fps=2.0, meters={}, thumbnails=lambda _frames: {}
         )
-        assert message["answer"]["fate"]["outcome"] == outcome
-        assert any(tier["peaks"] for tier in message["answer"]["fate"]["tiers"])
+        assert message["answer"]["verdict"]["outcome"] == outcome
+        assert any(tier["peaks"] for tier in message["answer"]["verdict"]["tiers"])
 
 
 def test_a_question_of_another_world_has_no_verdict(clip, ten_seconds):

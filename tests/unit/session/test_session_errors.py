@@ -79,8 +79,8 @@ def test_questions_that_cannot_be_asked(tiny_model, noise, question, message):
     with pytest.raises(HermesError, match=message):
         session.ask(question)
     session.push(*noise(2, start=9.0))
-    said = "".join(session.ask("Now?", max_new_tokens=2))
-    check_answer(session.snapshot(), said, "Now?")
+    sentence = "".join(session.ask("Now?", max_new_tokens=2))
+    check_answer(session.snapshot(), sentence, "Now?")
 
 
 def test_a_question_with_markup_is_only_text(tiny_model, noise):

@@ -14,7 +14,7 @@ BUDGET = 128
 
 
 @pytest.fixture(scope="module")
-def told(pocket):
+def payload(pocket):
     """A stream of the shipped model, and a snapshot after every push of four frames."""
     session = hermes.StreamSession(pocket, "hermes", budget=BUDGET, chunk=4)
     generator = np.random.default_rng(3)
@@ -26,8 +26,8 @@ def told(pocket):
     return session, shots
 
 
-def test_a_record_an_eviction(told):
-    session, shots = told
+def test_a_record_an_eviction(payload):
+    session, shots = payload
     records = session.token_history.records
     assert [r.sequence for r in records] == [e.sequence for e in shots[-1].evictions]
     for record, eviction in zip(records, shots[-1].evictions, strict=True):
@@ -37,8 +37,8 @@ def test_a_record_an_eviction(told):
         assert (record.frames_seen, record.seconds) == (eviction.frames_seen, eviction.seconds)
 
 
-def test_the_history_of_every_frame_agrees_with_the_snapshots(told):
-    session, shots = told
+def test_the_history_of_every_frame_agrees_with_the_snapshots(payload):
+    session, shots = payload
     after = {shot.sequence: shot for shot in shots}
     for frame in range(FRAMES):
         history = token_history_of(session.token_history.records, frame)
@@ -50,9 +50,9 @@ def test_the_history_of_every_frame_agrees_with_the_snapshots(told):
         assert not history.missed
 
 
-def test_scores_are_those_of_the_snapshot(told):
+def test_scores_are_those_of_the_snapshot(payload):
     """The last record's score of a token that is still there is the one that the snapshot shows."""
-    session, shots = told
+    session, shots = payload
     last = shots[-1]
     for layer in range(10):
         part = last.layer(layer)
@@ -65,8 +65,8 @@ def test_scores_are_those_of_the_snapshot(told):
         assert np.isnan(newest.left[layer]).any()
 
 
-def test_evicted_tokens_scored_below_the_cut_and_retained_ones_did_not(told):
-    session, _ = told
+def test_evicted_tokens_scored_below_the_cut_and_retained_ones_did_not(payload):
+    session, _ = payload
     seen = 0
     for frame in range(FRAMES):
         history = token_history_of(session.token_history.records, frame)
@@ -77,8 +77,8 @@ def test_evicted_tokens_scored_below_the_cut_and_retained_ones_did_not(told):
     assert seen > 100
 
 
-def test_merges_name_the_layers_that_merge_and_add_up(told):
-    session, shots = told
+def test_merges_name_the_layers_that_merge_and_add_up(payload):
+    session, shots = payload
     long_term = np.flatnonzero(shots[-1].tiers == 2)
     merges = [m for frame in range(FRAMES) for m in token_history_of(session.token_history.records, frame).merges]
     assert {merge.layer for merge in merges} == set(long_term.tolist())
@@ -108,8 +108,8 @@ def test_a_summary_is_followed_into_the_next():
     assert (second.summaries, second.held) == ((), False)
 
 
-def test_thinning_keeps_who_left_and_the_limit_holds(told):
-    session, _ = told
+def test_thinning_keeps_who_left_and_the_limit_holds(payload):
+    session, _ = payload
     whole = session.token_history.records
     log = TokenHistoryLog(limit=sum(r.nbytes for r in whole) * 2 // 3)
     for known in whole:
@@ -125,8 +125,8 @@ def test_thinning_keeps_who_left_and_the_limit_holds(told):
         assert np.array_equal(thin.score[:, ~thin.thinned], full.score[:, ~thin.thinned], equal_nan=True)
 
 
-def test_far_past_the_limit_the_oldest_records_are_dropped_and_counted(told):
-    session, _ = told
+def test_far_past_the_limit_the_oldest_records_are_dropped_and_counted(payload):
+    session, _ = payload
     log = TokenHistoryLog(limit=max(r.nbytes for r in session.token_history.records) * 2)
     for known in session.token_history.records:
         log.add(known)
@@ -152,8 +152,8 @@ def test_a_policy_without_scores_still_tells_who_left(pocket):
     assert history.merges == ()
 
 
-def test_a_saved_session_remembers_lives(told, tmp_path):
-    session, _ = told
+def test_a_saved_session_remembers_lives(payload, tmp_path):
+    session, _ = payload
     session.save(tmp_path / "a.session")
     again = hermes.StreamSession.load(tmp_path / "a.session", session.model)
     before, after = token_history_of(session.token_history.records, 5), token_history_of(again.token_history.records, 5)

@@ -44,15 +44,17 @@ def test_a_lab_caption_states_what_each_memory_holds(name):
 @pytest.mark.parametrize("seconds", [57, 75, 89.5])
 def test_the_opening_run_names_the_layers_that_hold_the_card_and_the_first_second(seconds, bundled_runs):
     run = bundled_runs["first-card-hermes"]
-    shot, said = run.view(seconds).snapshot, caption(run, seconds)
+    shot, message = run.view(seconds).snapshot, caption(run, seconds)
     first = run.events[0]
     card = (shot.frame_times >= first["start"]) & (shot.frame_times < first["end"])
-    low, _, high = re.search(r"Long-term layers 7–9 hold (\d+)(–(\d+))? of 16 tokens", said).groups()
+    low, _, high = re.search(r"Long-term layers 7–9 hold (\d+)(–(\d+))? of 16 tokens", message).groups()
     means = shot.kept[7:][:, card].mean(axis=1)
     assert (int(low), int(high or low)) == (round(means.min()), round(means.max()))
-    assert "the red triangle (0:01–0:04), and the last answer used it." in said
+    assert "the red triangle (0:01–0:04), and the last answer used it." in message
     start = np.flatnonzero(shot.kept[:, :2].mean(axis=1) >= 8)
-    named = [int(n) for n in re.findall(r"\d+", re.search(r"Layers ([\d–, and]+) also keep the first second", said)[1])]
+    named = [
+        int(n) for n in re.findall(r"\d+", re.search(r"Layers ([\d–, and]+) also keep the first second", message)[1])
+    ]
     assert (named[0], named[-1]) == (start[0], start[-1])
 
 

@@ -66,9 +66,9 @@ def test_the_page_reports_a_bad_upload_and_continues(good, tmp_path):
         return handlers.poll({}, "me")[0]
 
     for name, words in EXPECTED.items():
-        said = upload(CASES / f"{name}.hermesrun")["notice"]["text"]
-        assert words in said, name
-        assert "internal error" not in said
+        message = upload(CASES / f"{name}.hermesrun")["notice"]["text"]
+        assert words in message, name
+        assert "internal error" not in message
         assert handlers.sessions.get("me").replay is None
     shown = upload(good)
     assert shown["run"]["title"] == "A run"

@@ -285,7 +285,7 @@ def test_differences_and_wrong_answers_show_the_summary(summary):
     cells = [cell for cell in summary["cells"] if cell["budget"] == 512]
     assert np.allclose(np.sum([bar.x for bar in bars.data], axis=0), 100)
     evicted = next(bar for bar in bars.data if bar.name == "evicted")
-    assert [row[0] for row in evicted.customdata] == [cell["fate"]["evicted"] for cell in cells]
+    assert [row[0] for row in evicted.customdata] == [cell["outcomes"]["evicted"] for cell in cells]
     for draw in (plots.differences, plots.wrong_answers):
         with pytest.raises(plots.PlotError, match="budget of 7"):
             draw(summary, 7)

@@ -170,9 +170,9 @@ def test_a_replay_plays_pauses_jumps_and_ends(run):
 
 def test_questions_come_at_their_times(run):
     replay = Replay(run, 0.0)
-    told = state(replay, bundled=True, startable="")["run"]
-    assert told["turns"] == []
-    assert told["stops"] == [{"at": run.chat[0].at, "text": "What?"}]
+    payload = state(replay, bundled=True, startable="")["run"]
+    assert payload["turns"] == []
+    assert payload["stops"] == [{"at": run.chat[0].at, "text": "What?"}]
     replay.seek(run.chat[0].at)
     (turn,) = state(replay, bundled=True, startable="")["run"]["turns"]
     assert (turn["state"], turn["answer"], turn["right"]) == ("writing", "", None)
@@ -257,14 +257,14 @@ def test_a_list_of_runs_that_lacks_them_is_reported(tmp_path):
 def test_the_words_of_a_recording_have_their_attention():
     run = trace.read(RUNS / f"first-card-hermes{ENDING}")
     replay = Replay(run, run.seconds)
-    told = state(replay, bundled=True, startable="")["run"]["turns"]
-    assert ["".join(text for text, *_ in turn["words"]) for turn in told] == [turn.answer for turn in run.chat]
-    for turn in told:
+    payload = state(replay, bundled=True, startable="")["run"]["turns"]
+    assert ["".join(text for text, *_ in turn["words"]) for turn in payload] == [turn.answer for turn in run.chat]
+    for turn in payload:
         answer = replay.trace(turn["id"])
         for _, first, stop in [word for word in turn["words"] if word[2] > word[1]]:
             reply = word_detail(answer, {"turn": turn["id"], "first": first, "stop": stop, "bin": 1})
             assert (reply["layers"], reply["heads"], reply["columns"]) == answer.attention_heads.shape
-    newest = told[-1]["id"]
+    newest = payload[-1]["id"]
     replay.seek(10.0)
     assert replay.trace(newest) is None, "that question comes later"
     assert replay.trace(0) is not None

@@ -56,14 +56,14 @@ def test_rounding_is_as_documented():
     stream = SyntheticStream(1)
     for _ in range(12):
         shot = stream.push().snapshot
-    told = rounded(shot)
+    payload = rounded(shot)
     for name in ("importance", "recency"):
-        wrong = np.abs(getattr(told, name) - getattr(shot, name))
+        wrong = np.abs(getattr(payload, name) - getattr(shot, name))
         assert np.nanmax(wrong) <= 0.5 / 254 + 1e-6
     values = shot.guidance_attention
     known = values > 1e-4  # below, float16 has larger steps
-    assert np.abs(told.guidance_attention[known] / values[known] - 1).max() <= 0.032
-    assert_same(rounded(told), told)
+    assert np.abs(payload.guidance_attention[known] / values[known] - 1).max() <= 0.032
+    assert_same(rounded(payload), payload)
 
 
 def test_the_first_moments_do_not_depend_on_later_ones(tmp_path):

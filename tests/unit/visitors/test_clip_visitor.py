@@ -60,8 +60,8 @@ def test_a_run_answers_its_questions_and_fills_the_board(make):
     assert (state["state"], state["frames"], state["loading"]) == ("ended", 40, None)
     assert max(board["held"]) <= 64
     assert len(visitor.stream.thumbnails(range(40))) == 40
-    told = visitor.detail({"id": 1, "kind": "life", "frame": 3, "layer": 0})
-    assert "error" not in told
+    payload = visitor.detail({"id": 1, "kind": "life", "frame": 3, "layer": 0})
+    assert "error" not in payload
     assert visitor.stream.scores
 
 
@@ -169,8 +169,8 @@ def test_questions_are_read_as_they_are():
 
 def test_a_setting_applies_to_the_next_run_and_another_policy_starts_with_defaults(make):
     visitor = make()
-    told = visitor.try_it({"name": "smoothing", "value": False})
-    assert (told["notice"], visitor.settings.changed) == ("Applies to the next run.", (("smoothing", False),))
+    payload = visitor.try_it({"name": "smoothing", "value": False})
+    assert (payload["notice"], visitor.settings.changed) == ("Applies to the next run.", (("smoothing", False),))
     visitor.change(policy="sliding-window")
     assert visitor.settings.changed == ()
 

@@ -73,13 +73,13 @@ def wait(lab, condition):
 def test_one_question_is_asked_of_all(lab, monkeypatch):
     assert lab.poll(-1)["state"] == "empty"
     lab.do(RUN | {"policies": ["hermes", "sliding-window", "full"]})
-    state = wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
+    state = wait(lab, lambda payload: payload["state"] == "ended" and payload["frames"] >= 79)
     json.dumps(state, allow_nan=False)
     assert [lane["name"] for lane in state["lanes"]] == ["hermes", "sliding-window", "full"]
     assert state["frame"]["index"] == state["frames"]
     assert "frame" not in lab.poll(state["frames"])
     lab.do({"action": "ask", "question": "What was the first card?"})
-    state = wait(lab, lambda told: len(told["asked"]) == 1)
+    state = wait(lab, lambda payload: len(payload["asked"]) == 1)
     asked = state["asked"][0]
     assert asked["truth"] == "Red circle."
     assert len(asked["replies"]) == 3
@@ -100,7 +100,9 @@ def test_one_question_is_asked_of_all(lab, monkeypatch):
     explored_live(lab)
     monkeypatch.setattr(live, "MOST_ASKED", 1)
     lab.do({"action": "ask", "question": "What was the last card?"})
-    state = wait(lab, lambda told: not told["answering"] and told["asked"][-1]["question"] == "What was the last card?")
+    state = wait(
+        lab, lambda payload: not payload["answering"] and payload["asked"][-1]["question"] == "What was the last card?"
+    )
     assert len(state["asked"]) == 1, "the oldest question is dropped"
     lab.do({"action": "end"})
     assert lab.poll(-1)["lanes"] == []
@@ -143,16 +145,16 @@ def test_a_recording_replays_like_the_live_stream(lab, engine, clips, tmp_path):
     lab._downloads = tmp_path
     lab.do(RUN | {"policies": ["hermes", "sliding-window", "full"]})
     lab.do({"action": "record"})
-    wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
+    wait(lab, lambda payload: payload["state"] == "ended" and payload["frames"] >= 79)
     live = []
     for count, question in ((1, "What was the first card?"), (2, "What is shown now?")):
         lab.do({"action": "ask", "question": question})
-        live.append(wait(lab, lambda told, count=count: len(told["asked"]) == count))
+        live.append(wait(lab, lambda payload, count=count: len(payload["asked"]) == count))
     assert lab.poll(-1)["recording"]["moments"] > 2
     lab.do({"action": "stop-recording"})
-    told = lab.poll(-1)
-    assert told["recording"] is None
-    assert told["recorded"]["name"].startswith("quick-tour-lab-")
+    payload = lab.poll(-1)
+    assert payload["recording"] is None
+    assert payload["recorded"]["name"].startswith("quick-tour-lab-")
     run = read_lab(saved(lab))
     assert run.head.events
     assert [turn.truth for turn in run.lanes[0].chat] == [one["truth"] for one in live[-1]["asked"]]
@@ -181,16 +183,16 @@ def test_a_recording_replays_like_the_live_stream(lab, engine, clips, tmp_path):
 def test_a_recording_outlives_its_run_and_is_then_saved(lab, tmp_path):
     lab._downloads = tmp_path
     lab.do(RUN | {"policies": ["sliding-window", "full"]})
-    wait(lab, lambda told: (told.get("frames") or 0) > 0)
+    wait(lab, lambda payload: (payload.get("frames") or 0) > 0)
     lab.do({"action": "ask", "question": "What is shown now?"})
-    asked = wait(lab, lambda told: len(told["asked"]) == 1)["asked"]
+    asked = wait(lab, lambda payload: len(payload["asked"]) == 1)["asked"]
     lab.do({"action": "record"})
     lab.do({"action": "record"})
     assert "already" in lab.poll(-1)["notice"]["text"]
-    wait(lab, lambda told: told["state"] == "ended" and told["frames"] >= 79)
+    wait(lab, lambda payload: payload["state"] == "ended" and payload["frames"] >= 79)
     lab.do({"action": "end"})
-    told = lab.poll(-1)
-    assert (told["lanes"], told["recording"]["ended"]) == ([], "the run ended")
+    payload = lab.poll(-1)
+    assert (payload["lanes"], payload["recording"]["ended"]) == ([], "the run ended")
     (tmp_path / "a file").write_text("")
     lab._downloads = tmp_path / "a file"
     lab.do({"action": "stop-recording"})
@@ -215,7 +217,7 @@ def test_a_comparison_that_ends_while_its_recording_is_saved(lab, tmp_path, monk
     monkeypatch.setattr(live.LiveLab, "finish_recording", slow)
     lab._downloads = tmp_path
     lab.do(RUN | {"policies": ["sliding-window", "full"]})
-    wait(lab, lambda told: (told.get("frames") or 0) > 0)
+    wait(lab, lambda payload: (payload.get("frames") or 0) > 0)
     lab.do({"action": "record"})
     placed = lab.live.run
     with ThreadPoolExecutor(1) as pool:
@@ -232,16 +234,16 @@ def test_a_comparison_that_ends_while_its_recording_is_saved(lab, tmp_path, monk
 def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(engine, clips, run):
     lab = Lab(StreamSettings(), ModelLoader(engine), clips, {run.id: run})
     lab.do({"action": "open", "id": run.id, "seconds": 44, "play": False})
-    told = lab.poll(-1)
-    assert (told["state"], told["position"], told["run"]["id"]) == ("paused", 44.0, run.id)
-    assert told["run"]["clip"] == "first-card"
-    before = told["asked"]
+    payload = lab.poll(-1)
+    assert (payload["state"], payload["position"], payload["run"]["id"]) == ("paused", 44.0, run.id)
+    assert payload["run"]["clip"] == "first-card"
+    before = payload["asked"]
     lab.do({"action": "seek", "seconds": run.questions[2][0].at})
-    told = lab.poll(told["frame"]["index"])
-    assert len(told["asked"]) == len(before) + 1
-    hermes, window = told["lanes"][:2]
+    payload = lab.poll(payload["frame"]["index"])
+    assert len(payload["asked"]) == len(before) + 1
+    hermes, window = payload["lanes"][:2]
     assert (hermes["verdict"]["right"], window["verdict"]["right"]) == (True, False)
-    assert [reply["right"] for reply in told["asked"][-1]["replies"][:2]] == [True, False]
+    assert [reply["right"] for reply in payload["asked"][-1]["replies"][:2]] == [True, False]
     lab.do({"action": "pace", "speed": 8})
     lab.do({"action": "pace", "speed": 7})
     lab.do({"action": "resume"})
@@ -255,8 +257,8 @@ def test_a_recorded_lab_run_plays_pauses_jumps_and_makes_room_for_a_live_one(eng
     lab.do({"action": "restart"})
     assert lab.poll(-1)["position"] < 44
     lab.do(RUN | {"policies": ["sliding-window", "full"]})
-    told = wait(lab, lambda told: (told.get("frames") or 0) > 0)
-    assert (told["run"], len(told["lanes"])) == (None, 2)
+    payload = wait(lab, lambda payload: (payload.get("frames") or 0) > 0)
+    assert (payload["run"], len(payload["lanes"])) == (None, 2)
     lab.do({"action": "open", "id": run.id, "seconds": 0})
     assert engine._streams == []
     lab.do({"action": "end"})

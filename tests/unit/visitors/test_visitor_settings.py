@@ -67,14 +67,14 @@ def test_changes_are_marked_on_the_time_axis_live_and_in_a_recording(make_visito
 
 def test_a_setting_is_tried_before_and_while_a_clip_plays(make_visitor):
     visitor = make_visitor()
-    told = visitor.try_it({"name": "smoothing", "value": False})
-    assert told["notice"] == "Applies when you press Start."
-    assert [setting["name"] for setting in told["settings"] if setting["changed"]] == ["smoothing"]
+    payload = visitor.try_it({"name": "smoothing", "value": False})
+    assert payload["notice"] == "Applies when you press Start."
+    assert [setting["name"] for setting in payload["settings"] if setting["changed"]] == ["smoothing"]
     visitor.start(visitor.source({"kind": "clip", "id": "film"}))
     until(lambda: visitor.poll(None, -1)[0]["frames"] >= 4)
     assert visitor.poll(None, -1)[0]["about"]["policy"]["badge"] == "1 setting changed"
-    told = visitor.try_it({"name": "tiers", "value": "all sensory"})
-    assert told["notice"] == "The change applies at the next eviction. Evicted tokens are not restored."
+    payload = visitor.try_it({"name": "tiers", "value": "all sensory"})
+    assert payload["notice"] == "The change applies at the next eviction. Evicted tokens are not restored."
     assert visitor.settings.changed == (("smoothing", False), ("tiers", "all sensory"))
     refused = visitor.try_it({"name": "alpha_sensory", "value": 9})
     assert refused["bad"]

@@ -89,7 +89,7 @@ def test_evidence_is_where_the_answer_is() -> None:
 
 def oracle(question: Question, seen: list[Event], now: Event | None) -> bool:
     """Whether an answer is true, from the words of the question alone."""
-    said = normal_words(question.answer)
+    sentence = normal_words(question.answer)
     text = question.text.lower().replace("-", " ")
     for place in sorted(PLACES, key=len, reverse=True):
         text = text.replace(f"at the {place.replace('-', ' ')}", f"@{place}")
@@ -105,22 +105,22 @@ def oracle(question: Question, seen: list[Event], now: Event | None) -> bool:
         and (not place_named or e.place == place_named[0])
     ]
     if question.kind == "exists":
-        return said == (["yes"] if match else ["no"])
+        return sentence == (["yes"] if match else ["no"])
     if question.kind == "count":
-        return said == ([str(len(match))] if len(match) <= 9 else ["more", "than", "9"])
+        return sentence == ([str(len(match))] if len(match) <= 9 else ["more", "than", "9"])
     if question.kind in ("attribute", "place"):
         one = match[0]
-        return len(match) == 1 and said[0] in (one.colour, one.shape, *one.place.split("-"))
+        return len(match) == 1 and sentence[0] in (one.colour, one.shape, *one.place.split("-"))
     if question.kind == "after":
         following = seen[seen.index(match[0]) + 1 :]
-        return said == ([following[0].colour, following[0].shape] if following else ["nothing"])
+        return sentence == ([following[0].colour, following[0].shape] if following else ["nothing"])
     target = {"now": now, "first": seen[0] if seen else None}.get(question.kind)
     if question.kind == "before":
         earlier = [e for e in seen if e is not now]
         target = earlier[-1] if earlier else None
     if target is None:
-        return said == ["nothing"]
-    return set(said) <= {target.colour, target.shape, *target.place.split("-")}
+        return sentence == ["nothing"]
+    return set(sentence) <= {target.colour, target.shape, *target.place.split("-")}
 
 
 @settings(max_examples=150, deadline=None)

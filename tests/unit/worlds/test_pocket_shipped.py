@@ -40,20 +40,20 @@ def test_the_measurements_belong_to_these_weights(card: dict[str, Any]) -> None:
 
 
 def test_accuracy_on_fixed_streams_matches_the_card(card: dict[str, Any], model: Backbone) -> None:
-    (said,) = card["results"]["fixed"]
-    setup = Setup(**said["setup"])
+    (message,) = card["results"]["fixed"]
+    setup = Setup(**message["setup"])
     assert (setup.streams, setup.policy) == (24, "full")
     found = evaluate(model, setup)["kinds"]
-    assert found.keys() == said["kinds"].keys()
+    assert found.keys() == message["kinds"].keys()
     total = sum(row["n"] for row in found.values())
 
     def mean(kinds: dict[str, Any]) -> float:
         return sum(row["accuracy"] * row["n"] for row in kinds.values()) / total
 
-    assert abs(mean(found) - mean(said["kinds"])) <= 0.03
+    assert abs(mean(found) - mean(message["kinds"])) <= 0.03
     for kind, row in found.items():
         # One question more or less is over two points of a kind on so few streams.
-        assert abs(row["accuracy"] - said["kinds"][kind]["accuracy"]) <= 0.03 + 1.01 / row["n"], kind
+        assert abs(row["accuracy"] - message["kinds"][kind]["accuracy"]) <= 0.03 + 1.01 / row["n"], kind
 
 
 def test_the_card_is_written_from_the_measurements(card: dict[str, Any], tmp_path: Any) -> None:

@@ -51,16 +51,16 @@ def test_the_measurements_belong_to_these_weights(card: dict[str, Any]) -> None:
 def test_accuracy_on_fixed_streams_matches_the_card(
     card: dict[str, Any], model: Backbone, pictures: StreamPictures
 ) -> None:
-    (said,) = card["results"]["fixed"]
-    assert Setup(**said["setup"]) == FIXED
+    (message,) = card["results"]["fixed"]
+    assert Setup(**message["setup"]) == FIXED
     found = evaluate(model, FIXED, pictures)["kinds"]
-    assert found.keys() == said["kinds"].keys()
+    assert found.keys() == message["kinds"].keys()
     total = sum(row["n"] for row in found.values())
 
     def mean(kinds: dict[str, Any]) -> float:
         return sum(row["accuracy"] * row["n"] for row in kinds.values()) / total
 
-    assert abs(mean(found) - mean(said["kinds"])) <= 0.03
+    assert abs(mean(found) - mean(message["kinds"])) <= 0.03
 
 
 def test_the_card_is_written_from_the_measurements(card: dict[str, Any], tmp_path: Path) -> None:

@@ -100,17 +100,17 @@ def test_true_answers(kind: str, at: int, answers: set[str]) -> None:
 
 
 def test_existence_questions_name_shown_and_absent_objects() -> None:
-    said = true_answers("exists", 21, 200)
-    assert set(said.values()) == {"Yes.", "No."}
-    for text, answer in said.items():
+    message = true_answers("exists", 21, 200)
+    assert set(message.values()) == {"Yes.", "No."}
+    for text, answer in message.items():
         shown = any(event.name.replace("-", " ") in text.rstrip("?").split("a ")[-1] for event in EVENTS)
         if answer == "Yes.":
             assert shown, text
 
 
 def test_categories_of_shown_objects() -> None:
-    said = true_answers("category", 21, 300)
-    for text, answer in said.items():
+    message = true_answers("category", 21, 300)
+    for text, answer in message.items():
         if text.startswith(("Which", "What")):
             assert answer in ({"Apple."} if "fruit" in text else {"Hot dog."}), text
         else:

@@ -126,7 +126,7 @@ test("importance is shown by its rank within the layer, and the tooltip says bot
 });
 
 test("the evidence is outlined where it was seen, and the note names the layers that keep the start", () => {
-  const answer = { fate: { moments: [{ start: 1.25, end: 4, frames: [3, 8] }, { start: 9, end: 10, frames: null }, { start: 20, end: 21, frames: [40, 42] }] } };
+  const answer = { verdict: { moments: [{ start: 1.25, end: 4, frames: [3, 8] }, { start: 9, end: 10, frames: null }, { start: 20, end: 21, frames: [40, 42] }] } };
   assert.deepEqual(evidenceSpans({ ...seen(), frames: 6, answer }), [[3, 6]]);
   assert.deepEqual(evidenceSpans({ ...seen(), answer: null }), []);
   const meta = { ...META, layers: 10 };
@@ -320,7 +320,7 @@ test("the token history shows a useful frame until one is opened, and says why",
   assert.equal(defaultFrame(evicted(2, 1, 1, 2, 2, 2, 2, 2)).frame, 2);
   const gone = defaultFrame(evicted(2, 0, 1, 2, 0, 2, 2, 2));
   assert.equal(gone.frame, 1);
-  const answer = { fate: { moments: [{ frames: null }, { frames: [3, 9] }] } };
+  const answer = { verdict: { moments: [{ frames: null }, { frames: [3, 9] }] } };
   const evidence = defaultFrame({ ...evicted(2, 0, 1, 2, 0, 2, 2, 2), answer });
   assert.equal(evidence.frame, 3);
   assert.match(historyHint(null), /^Click a picture/);

@@ -76,7 +76,7 @@ export function drawTierLabel(ctx, tier, range, left, top, height, { palette, ra
 
 /** Frames [first, stop) of the evidence of the last answer, in stream order. Pure. */
 export function evidenceSpans(state) {
-  const moments = state.answer?.fate?.moments ?? [];
+  const moments = state.answer?.verdict?.moments ?? [];
   return moments.map((moment) => moment.frames).filter((frames) => frames && frames[0] < state.frames)
     .map(([first, stop]) => [first, Math.min(state.frames, stop)]);
 }

@@ -252,7 +252,7 @@ export function mountBoard(element, beside, bus, send, served = true) {
     ui.film.node.scrollIntoView({ block: "nearest", behavior: reducedMotion() ? "auto" : "smooth" });
   });
   bus.on("point", pointAt);
-  bus.on("why", () => scrollTo("fate"));
+  bus.on("why", () => scrollTo("evidence"));
   bus.on("read", (turn) => { // show what an answer attended to, in the heatmap and in the tab "Why this answer"
     if (!view.state.meta) return;
     answers.pin(turn, view.state.meta.bin);

@@ -95,11 +95,11 @@ function makeMeters() {
 /** Sections of the board: view -> accessible name. */
 const VIEWS = {
   filmstrip: "Filmstrip", layers: "Layer by layer", timeline: "Retention timeline", answer: "Last answer",
-  fate: "Why this answer was right or wrong", retention: "Retention", life: "Token history",
+  evidence: "Why this answer was right or wrong", retention: "Retention", life: "Token history",
 };
 
 /** The tabs below the first screen: [tab, name, views]. @type {[string, string, string[]][]} */
-const TABS = [["why", "Why this answer", ["fate", "answer"]], ["evictions", "Evictions", ["retention"]], ["history", "Token history", ["life"]],
+const TABS = [["why", "Why this answer", ["evidence", "answer"]], ["evictions", "Evictions", ["retention"]], ["history", "Token history", ["life"]],
   ["explore", "Explore", []], ["export", "Export", []]];
 
 function section(view, ...children) {
@@ -278,7 +278,7 @@ export function buildBoard(bus, tabChanged, served = true) {
       "Use the arrow keys to move over frames and layers, with Shift for larger steps. Home and End go to the first and the newest frame. Enter opens the frame. Plus and minus zoom; zero shows the whole stream. Escape leaves the figure."),
     live, tip);
   const tabs = makeTabs({
-    why: [section("fate", evidence.node), section("answer", answer.figure.node)],
+    why: [section("evidence", evidence.node), section("answer", answer.figure.node)],
     evictions: [section("retention", h("div", { class: "hl-pair" }, retention.survival.node, retention.evictions.node), retention.fadeBox)],
     history: [section("life", layers.panel.node, history.figure.node)],
     explore: served ? [] : null,

@@ -92,7 +92,7 @@ export function makeEvidence(bus) {
   return {
     node,
     show(answer) {
-      const verdict = answer?.fate;
+      const verdict = answer?.verdict;
       empty.hidden = Boolean(verdict);
       body.hidden = !verdict;
       if (!verdict) return;

@@ -27,9 +27,9 @@ export function dividers(turns, stream, labels) {
 }
 
 /** Text of the link below a scored answer: whether it is right, and the verdict on its evidence if there is any. */
-export function verdictText(fate, known) {
-  const outcome = fate.outcome === "absent" ? "" : `${titleOf(fate).toLowerCase()} ↓`;
-  const first = known ? "Why" : fate.right ? "✓ Right" : "✗ Wrong";
+export function verdictText(verdict, known) {
+  const outcome = verdict.outcome === "absent" ? "" : `${titleOf(verdict).toLowerCase()} ↓`;
+  const first = known ? "Why" : verdict.right ? "✓ Right" : "✗ Wrong";
   return known && !outcome ? "" : [first, outcome].filter(Boolean).join(" · ");
 }
 

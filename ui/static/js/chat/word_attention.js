@@ -65,7 +65,7 @@ export function withWord(view) {
   const { word, state } = view;
   if (!word || !state.meta || word.bin !== state.meta.bin || word.layers !== state.meta.layers) return view;
   const moments = word.peaks.filter((c) => Number.isFinite(state.times[c])).map((c) => ({ frames: [c * word.bin, (c + 1) * word.bin] }));
-  const answer = { rest: null, peaks: [], ...state.answer, columns: word.columns, attention: word.attention, largest: word.top, fate: { moments }, word: word.text };
+  const answer = { rest: null, peaks: [], ...state.answer, columns: word.columns, attention: word.attention, largest: word.top, verdict: { moments }, word: word.text };
   const heads = view.heads && {
     layer: view.heads.layer, heads: word.heads, frames: word.columns, bin: word.bin, largest: Array(word.heads).fill(word.largest[view.heads.layer]),
     bytes: word.bytes.subarray(view.heads.layer * word.heads * word.columns, (view.heads.layer + 1) * word.heads * word.columns),

@@ -177,8 +177,8 @@ export function mountChat(element, bus, send, planned = false, models = false, k
 
   /** Show below a scored answer whether it is right, its verdict, and a link to the reasons. */
   function showVerdict() {
-    if (!pendingVerdict || pendingVerdict.fate.right === null) return;
-    const { fate, question, answer, seconds } = pendingVerdict;
+    if (!pendingVerdict || pendingVerdict.verdict.right === null) return;
+    const { verdict, question, answer, seconds } = pendingVerdict;
     const key = JSON.stringify([question, answer, seconds]);
     const turn = turnOf(turns.filter(isCurrent), pendingVerdict, key, ({ id }) => nodes.get(id)?.answerKey);
     if (!turn) return; // chat and board are updated separately; the turn may arrive later
@@ -187,10 +187,10 @@ export function mountChat(element, bus, send, planned = false, models = false, k
     const follow = log.scrollHeight - log.scrollTop - log.clientHeight < 60;
     node.answerKey = key;
     const known = turn.right === true || turn.right === false; // already shown above
-    const text = verdictText(fate, known);
+    const text = verdictText(verdict, known);
     if (!text || !node.why) return; // without a button, it was asked before the first frame
-    node.why.dataset.right = String(fate.right);
-    node.why.disabled = fate.outcome === "absent";
+    node.why.dataset.right = String(verdict.right);
+    node.why.disabled = verdict.outcome === "absent";
     node.why.title = node.why.disabled ? "No frame contains evidence of this answer" : "Show the reasons on the board";
     setText(node.why, text);
     if (follow) log.scrollTop = log.scrollHeight;

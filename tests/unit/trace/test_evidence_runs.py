@@ -31,9 +31,9 @@ def test_the_run_that_remembers_and_the_run_that_forgets(bundled_runs):
 def test_the_evidence_has_its_pictures(bundled_runs):
     run, judged = verdicts(bundled_runs["first-card-hermes"])
     for snapshot, verdict in judged:
-        told = encode_verdict(verdict, snapshot, run.thumbnails)
-        assert told["frames"]
-        assert all(frame["jpeg"] for frame in told["frames"])
+        payload = encode_verdict(verdict, snapshot, run.thumbnails)
+        assert payload["frames"]
+        assert all(frame["jpeg"] for frame in payload["frames"])
 
 
 def test_no_torch_is_needed():

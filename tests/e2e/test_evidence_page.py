@@ -12,7 +12,7 @@ from test_page import answered, ask, pause, start, turns, wait_frames
 FIRST = "What was the first card?"
 
 
-def fate(page):
+def evidence(page):
     return page.get_by_role("region", name="Why this answer was right or wrong")
 
 
@@ -56,7 +56,7 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     most = page.get_by_role("list", name="Most attended frames", exact=True).get_by_role("button").first
     at = float(re.search(r"0:(\d\d\.\d)$", most.inner_text())[1])
     assert question["evidence"][0] <= at <= question["evidence"][1] + 0.5
-    section = fate(page)
+    section = evidence(page)
     expect(section.get_by_text("Right", exact=True)).to_be_visible()
     expect(section.get_by_text("Kept and used", exact=True)).to_be_visible()
     gates = section.get_by_role("list", name="Steps from the evidence to the answer").get_by_role("listitem")
@@ -81,7 +81,7 @@ def test_a_right_answer_shows_that_its_evidence_was_held_and_attended(open_page)
     open_settings(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     outside = page.evaluate(
-        """() => [...document.querySelectorAll('[data-view="fate"] *, [data-view="try"] *')]
+        """() => [...document.querySelectorAll('[data-view="evidence"] *, [data-view="try"] *')]
         .filter(node => node.checkVisibility() && !node.closest('.hl-hidden'))
         .filter(node => node.getBoundingClientRect().width > 1 && node.getBoundingClientRect().right > 391)
         .map(node => node.outerHTML.slice(0, 120))"""
@@ -93,7 +93,7 @@ def test_a_wrong_answer_shows_where_its_evidence_got_lost(open_page):
     page = open_page()
     choose_policy(page, "Sliding window", 256)
     watched_then_asked(page, FIRST)
-    section = fate(page)
+    section = evidence(page)
     expect(section.get_by_text("Wrong", exact=True)).to_be_visible()
     expect(section.get_by_text("Seen, then forgotten", exact=True)).to_be_visible()
     expect(section.get_by_text(re.compile("no layer still holds one token"))).to_be_visible()
@@ -146,7 +146,7 @@ def test_settings_of_a_policy_are_changed_and_put_back_and_an_answer_without_gro
     wait_frames(page, 12)
     ask(page, "Tell me a joke.")
     answered(turns(page).last)
-    section = fate(page)
+    section = evidence(page)
     expect(section.get_by_text("Not scored", exact=True)).to_be_visible()
     expect(section.get_by_text(re.compile("^No reference answer, so not scored"))).to_be_visible()
     expect(

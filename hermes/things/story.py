@@ -59,7 +59,7 @@ same with `--cuda --minutes 8` on a GPU.
 2. **Readout**: for each of the 7 x 7 locations, it learns which locations belong to the same object (attention), where the
    object is, whether there is one, and corrections to the scores of ImageNet's classifier, whose thousand classes are summed
    up to the objects. The corrections are trained for 3,700 steps. The other parts memorise their frames in that time, so
-   they are then trained anew for 300 steps with strong regularisation. If the most likely object has a probability below
+   they are then retrained for 300 steps with strong regularisation. If the most likely object has a probability below
    20 %, no object counts as shown.
 3. **Decoder**: training starts from the card model's decoder (`assets/pocket`). Each object is initialised as a colour, a
    shape and a code of its own, so that the decoder's knowledge about cards transfers. The decoder then learns to

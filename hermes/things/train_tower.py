@@ -56,7 +56,7 @@ class Phase:
 
 
 # The corrections need many steps, and name unseen pictures better the longer they are trained. What decides whether and
-# where an object is shown soon memorises its frames instead, so it is trained anew, briefly and with strong regularisation.
+# where an object is shown soon memorises its frames instead, so it is retrained briefly and with strong regularisation.
 PHASES: Final = (
     Phase("corrections", 3700, dropped=0.2, masked=0.0, decay=0.02, corrections=0.3),
     Phase("presence", 300, dropped=0.4, masked=0.2, decay=0.1, corrections=0.05),

@@ -87,7 +87,7 @@ def test_every_memory_is_sound(family, policy, tmp_path):
 @pytest.mark.parametrize(("family", "policy"), cases(EXACT), indirect=["family"])
 def test_while_everything_fits_nothing_is_lost(family, policy):
     if family.axes > 1 and policy in ("rekv", "uniform-frames"):
-        pytest.skip("three axes are counted anew when frames are packed behind the prompt")
+        pytest.skip("three axes are recounted when frames are packed behind the prompt")
     frames, times = pictures(8), np.arange(8) / 2
     sessions = [hermes.StreamSession(family, policy=name, budget=1000, chunk=3) for name in ("full", policy)]
     reads = []

@@ -137,7 +137,7 @@ def test_a_webcam_makes_way_for_a_visitor_who_waits_and_keeps_its_memory(make, l
     assert not webcam.slot.webcam_ended
     other.start(other.source({"kind": "clip", "id": "film"}))
     serve(line)
-    assert state(webcam)["ends_in"] is None, "its time starts anew with its new slot"
+    assert state(webcam)["ends_in"] is None, "its time is reset with its new slot"
 
 
 def test_a_clip_does_not_end_because_others_wait(make, line, clock):

@@ -1,6 +1,6 @@
 """The page's bundled script, style sheet and font. The page works offline and under any path.
 
-`static/js` holds ES modules in the same folders as the Python package. esbuild bundles them into `static/dist`, which is
+`static/js` holds ES modules, in a folder for each part of the page. esbuild bundles them into `static/dist`, which is
 committed, so that the page starts without Node.js: `npm run build` in `ui/static`.
 """
 

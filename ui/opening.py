@@ -1,6 +1,6 @@
 """The opening moment of the page: the state of the first recorded run, computed once and served with the document.
 
-A browser that shows it reports its `key` with the first poll. Its visitor then continues from there: only later changes
+A browser that shows it reports its `key` with the first request. Its visitor then continues from there: only later changes
 are sent.
 """
 

@@ -1,4 +1,4 @@
-"""Values that a browser sent, of any type: what is not as expected counts as not given."""
+"""Parses untrusted values from a browser. Invalid values are treated as missing."""
 
 from __future__ import annotations
 

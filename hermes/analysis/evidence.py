@@ -14,7 +14,7 @@ The definitions of held and attended are our own conventions, not the paper's:
 * A tier (a third of the layers if the policy has no tiers) attends to the evidence if a token of the evidence gets at least
   `ATTENDED` times the attention of another frame token in that tier. For questions about one card, the ratio is far above 3
   for the pocket model's right answers and below 3 for most of its wrong ones (measured in
-  `tests/unit/session/test_evidence_shipped.py`); counting questions spread their attention.
+  `tests/unit/analysis/test_evidence_shipped.py`); counting questions spread their attention.
 """
 
 from __future__ import annotations

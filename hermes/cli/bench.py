@@ -2,9 +2,9 @@
 
 At each number of frames: ingest speed (preprocessing included), time to first token, cost of memory management and size
 of the memory, as medians over interleaved rounds. With --visitors N, a server is started and N clients use it over HTTP:
-each streams a clip, polls four times per second and asks a question every ten seconds. With --soak FRAMES, one long stream
-is pushed and the memory of the process is printed at checkpoints. With --decoding, decoding a video in a separate
-process is compared with decoding in this process. Close other programs for reliable measurements.
+each streams a clip, receives up to four updates per second and asks a question every ten seconds. With --soak FRAMES, one
+long stream is pushed and the memory of the process is printed at checkpoints. With --decoding, decoding a video in a
+separate process is compared with decoding in this process. Close other programs for reliable measurements.
 """
 
 from __future__ import annotations

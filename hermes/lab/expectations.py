@@ -11,13 +11,13 @@ import numpy.typing as npt
 from hermes.lab.plan import Cell, LabPlan
 from hermes.lab.statistics import difference_interval, ratio_interval
 
-OURS: Final = "hermes"
+HERMES: Final = "hermes"
 QUARTER: Final = 0.25
-KEPT: Final = 0.95
+EXPECTED_SHARE: Final = 0.95
 """Share of the full cache's accuracy that a quarter of its tokens should keep."""
-AHEAD: Final = 0.20
-"""Expected lead over `RIVALS` on memory questions, as a difference in accuracy."""
-RIVALS: Final = ("sliding-window", "uniform-frames")
+EXPECTED_LEAD: Final = 0.20
+"""Expected lead over `BASELINES` on memory questions, as a difference in accuracy."""
+BASELINES: Final = ("sliding-window", "uniform-frames")
 
 Sums = Callable[[Cell, str], npt.NDArray[np.float64]]
 """Number of right answers of a cell in each stream, for a group of questions [streams]."""
@@ -44,26 +44,28 @@ def expectations(
         "confirmed" if the whole interval is at least the minimum, "refuted" if it is below, else "not settled".
     """
     found = []
-    quarter = [c for c in cells.get(OURS, []) if c.budget and abs(c.budget / plan.full - QUARTER) < 0.005]
-    for mine in quarter:
+    quarter = [c for c in cells.get(HERMES, []) if c.budget and abs(c.budget / plan.full - QUARTER) < 0.005]
+    for own_cell in quarter:
         for full in cells.get("full", []):
             for group in asked:
-                own, whole = right(mine, group), right(full, group)
+                own, whole = right(own_cell, group), right(full, group)
                 if not whole.sum():
                     continue
                 bounds = ratio_interval(own, whole, weights)
                 claim = f"HERMES keeps at least 95 % of the full cache’s accuracy with 25 % of its tokens ({group})"
-                found.append(_row(claim, float(own.sum() / whole.sum()), bounds, KEPT))
+                found.append(_row(claim, float(own.sum() / whole.sum()), bounds, EXPECTED_SHARE))
     if "memory" not in asked:
         return found
     total = asked["memory"]
-    for mine in cells.get(OURS, []):
-        for rival in (cell for name in RIVALS for cell in cells.get(name, []) if cell.budget == mine.budget):
-            own, theirs = right(mine, "memory"), right(rival, "memory")
-            share = f"{100 * (mine.budget or 0) / plan.full:.0f} %"
-            claim = f"HERMES leads {rival.preset.title} by at least 20 points on memory, at {share} of the full cache"
+    for own_cell in cells.get(HERMES, []):
+        for baseline in (cell for name in BASELINES for cell in cells.get(name, []) if cell.budget == own_cell.budget):
+            own, theirs = right(own_cell, "memory"), right(baseline, "memory")
+            share = f"{100 * (own_cell.budget or 0) / plan.full:.0f} %"
+            claim = (
+                f"HERMES leads {baseline.preset.title} by at least 20 points on memory, at {share} of the full cache"
+            )
             value = float((own - theirs).sum() / total.sum())
-            found.append(_row(claim, value, difference_interval(own, theirs, total, weights), AHEAD))
+            found.append(_row(claim, value, difference_interval(own, theirs, total, weights), EXPECTED_LEAD))
     return found
 
 

@@ -12,7 +12,7 @@ from test_page import wait_frames
 
 WALKED = "eviction"
 """The lesson that is walked through, with a clip, questions and a recorded run. The others differ only in content;
-`tests/unit/page/test_ui_lesson_controller.py` walks through them without a browser."""
+`tests/unit/page/test_lesson_controller.py` walks through them without a browser."""
 SIZES = [(390, 844), (768, 1024), (1280, 720), (1440, 900)]
 LESSONS = {
     path.stem: json.loads(path.read_text("utf-8")) for path in sorted((ROOT / "assets" / "lessons").glob("*.json"))

@@ -139,7 +139,7 @@ def test_a_file_that_is_chosen_early_is_uploaded_when_the_server_can_take_it(ope
     expect(page.get_by_role("alert")).to_have_count(0)
 
 
-def test_a_frame_that_is_opened_early_tells_its_life(open_page, gate, browser):
+def test_the_token_history_of_a_frame_that_is_opened_before_gradio_starts(open_page, gate, browser):
     page = without_gradio(open_page, gate, clock=True, within=browser)  # the clock is that of all pages of a context
     page.evaluate("HermesLive.boardView({ frame: 3, layer: 8, view: 'life' })")
     page.clock.run_for(9000)  # longer than a question to the server may stay without an answer

@@ -42,10 +42,10 @@ class Quota:
         visitors: Maximum number of open tabs.
         per_client: Maximum number of open tabs per network address, so that one client cannot take all places.
         grace_seconds: How long a visitor keeps its place after its connection was lost.
-        reload_seconds: How long a visitor keeps its memory after its page was closed. A page that is reloaded says the same
-            as one that is closed. Its place can be taken by another visitor at once.
-        idle_seconds: Time without events after which a connected tab loses its place. A hidden tab polls about once a
-            minute.
+        reload_seconds: How long a visitor keeps its memory after its page was closed. A reload
+            cannot be told from closing. Its place can be taken by another visitor at once.
+        idle_seconds: Time without events after which a connected tab loses its place. A hidden tab sends a request about
+            once a minute.
         uploads: Maximum number of files per visitor; the oldest is deleted when another is uploaded.
         upload_mb: Maximum size of a file, in megabytes.
     """

@@ -1,4 +1,4 @@
-"""Invariants of every policy, on streams cut into chunks as chance has it."""
+"""Invariants of every policy, on streams that are split into random chunks."""
 
 from __future__ import annotations
 

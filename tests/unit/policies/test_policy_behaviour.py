@@ -1,4 +1,4 @@
-"""What distinguishes each of the other memories, seen on a stream of a tiny model."""
+"""What distinguishes each policy other than HERMES, on a stream of a tiny model."""
 
 from __future__ import annotations
 

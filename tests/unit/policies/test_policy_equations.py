@@ -1,4 +1,4 @@
-"""The other memories' equations, on cases worked out by hand."""
+"""Equations of the policies other than HERMES, on cases that were computed by hand."""
 
 from __future__ import annotations
 

@@ -186,7 +186,7 @@ def test_a_page_that_leaves_is_forgotten(client, served):
                 pass
 
 
-def test_a_fault_in_one_look_ends_only_that_response(client, caplog):
+def test_an_error_in_one_response_ends_only_that_response(client, caplog):
     with client.stream("POST", UPDATES, json=shows(BROKEN)) as response:
         assert not list(events(response))
     assert "Could not build an update" in caplog.text

@@ -1,4 +1,4 @@
-"""Presses take effect in the order in which they were made, whichever the queue brings first."""
+"""Actions of a visitor are applied in the order in which they were made, whichever request arrives first."""
 
 from __future__ import annotations
 

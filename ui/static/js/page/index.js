@@ -1,7 +1,7 @@
 // Entry point of the page's script. Each Gradio HTML component mounts its part here, and the parts share one bus. The visible parts
 // are built before Gradio has started (opening.js) and moved into its components later.
 import { mountBoard } from "../board/board.js";
-import { mountChat } from "../player/chat.js";
+import { mountChat } from "../chat/chat.js";
 import { makeBus } from "../shared/dom.js";
 import { makeGlossary } from "../lessons/glossary.js";
 import { mountExplore } from "../explore/explore.js";

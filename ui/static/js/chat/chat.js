@@ -1,10 +1,10 @@
 // The chat: questions with their stream time, and answers streamed while they are generated. Questions asked meanwhile wait.
 import { h, icon, setText } from "../shared/dom.js";
-import { hasWords, makeAnswers } from "../chat/answer.js";
-import { uncover } from "../chat/uncover.js";
-import { dividers, mergeTurns, pickChips, turnOf, verdictText } from "../chat/turns.js";
+import { hasWords, makeAnswers } from "./answer.js";
+import { uncover } from "./uncover.js";
+import { dividers, mergeTurns, pickChips, turnOf, verdictText } from "./turns.js";
 import { clock, whole } from "../shared/format.js";
-import { makePlan } from "./plan.js";
+import { makePlan } from "../player/plan.js";
 import { before } from "../runs/replay.js";
 
 /** After this long without a response, a question counts as lost. */

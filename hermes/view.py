@@ -8,7 +8,7 @@ from typing import Final
 from hermes.errors import HermesError
 from hermes.recognition import Recognised
 from hermes.snapshot import Snapshot
-from hermes.video.limits import LEAST_RATE, MAX_SIDE
+from hermes.video.limits import MAX_SIDE, MIN_RATE
 
 GATHER_SECONDS: Final = 2
 """Value of `StreamSettings.gather` in the page."""
@@ -49,10 +49,10 @@ class StreamSettings:
         Raises:
             HermesError: A number is out of range.
         """
-        if not LEAST_RATE <= self.fps <= 30:
-            raise HermesError(f"The frame rate must be {LEAST_RATE:g} to 30 frames per second, not {self.fps:g}.")
-        if not self.speed >= LEAST_RATE:
-            raise HermesError(f"The speed must be at least {LEAST_RATE:g}, not {self.speed:g}.")
+        if not MIN_RATE <= self.fps <= 30:
+            raise HermesError(f"The frame rate must be {MIN_RATE:g} to 30 frames per second, not {self.fps:g}.")
+        if not self.speed >= MIN_RATE:
+            raise HermesError(f"The speed must be at least {MIN_RATE:g}, not {self.speed:g}.")
         if not 16 <= self.max_side <= 4096:
             raise HermesError(f"The longer side of frames must have 16 to 4,096 pixels, not {self.max_side:,}.")
         if not 0 <= self.gather <= 60:

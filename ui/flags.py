@@ -24,11 +24,11 @@ from ui.options import Options
 from ui.visitors.registry import Quota
 from ui.visitors.webcam_limit import WEBCAM_MINUTES
 
-MOST_TOKENS: Final = 10_000_000
-MOST_STREAMS: Final = 10_000
+MAX_TOKENS: Final = 10_000_000
+MAX_STREAMS: Final = 10_000
 LONGEST_WEBCAM_MINUTES: Final = 1440
-MOST_PIXELS: Final = 100_000_000
-MOST_REPLICAS: Final = 1_000
+MAX_PIXELS: Final = 100_000_000
+MAX_REPLICAS: Final = 1_000
 
 
 class _FlagParser(argparse.ArgumentParser):
@@ -72,13 +72,13 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--policy", default=env("HERMES_POLICY", start.policy), help=", ".join(policies))
     parser.add_argument(
         "--budget",
-        type=_integer(1, MOST_TOKENS),
+        type=_integer(1, MAX_TOKENS),
         default=env("HERMES_BUDGET", str(start.budget)),
         help="tokens that a layer may hold",
     )
     parser.add_argument(
         "--streams",
-        type=_integer(1, MOST_STREAMS),
+        type=_integer(1, MAX_STREAMS),
         default=env("HERMES_STREAMS", "16"),
         help="live slots: streams that read frames at the same time; more visitors wait in a queue",
     )
@@ -91,7 +91,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--max-pixels",
-        type=_integer(1, MOST_PIXELS),
+        type=_integer(1, MAX_PIXELS),
         default=env("HERMES_MAX_PIXELS") or None,
         metavar="N",
         help="largest number of pixels of a frame in the model; smaller frames are faster (default: the model's)",
@@ -165,7 +165,7 @@ def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--replicas",
-        type=_integer(1, MOST_REPLICAS),
+        type=_integer(1, MAX_REPLICAS),
         default=env("HERMES_REPLICAS") or None,
         metavar="N",
         help="actors on the Ray cluster, each with its own models and --streams live slots (default: one for each GPU, or "
@@ -288,7 +288,7 @@ def _share(text: str) -> float:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value <= MOST_REPLICAS or (value > 1 and not value.is_integer()):
+    if not 0 <= value <= MAX_REPLICAS or (value > 1 and not value.is_integer()):
         raise argparse.ArgumentTypeError(f"a number from 0 to 1 or an integer is expected, not {text!r}")
     return value
 

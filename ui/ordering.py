@@ -11,11 +11,11 @@ from hermes.errors import HermesError
 
 PATIENCE: float = 2.0
 """Maximum time that an action waits for the actions before it, in seconds. One of them may be lost."""
-MOST_WAITING = 4
+MAX_WAITING = 4
 """Maximum number of waiting actions per page. Others do not wait, so that no page can block the server's threads."""
 
 
-MOST_AT_ONCE = 12
+MAX_AT_ONCE = 12
 """Maximum number of actions of one page in progress. Each occupies one of the threads that all visitors share."""
 
 
@@ -44,7 +44,7 @@ class Turns:
             HermesError: The page has too many actions in progress.
         """
         with self._changed:
-            if self._inside >= MOST_AT_ONCE:
+            if self._inside >= MAX_AT_ONCE:
                 raise HermesError("Too many actions at once. Wait until one of them is done.")
             self._inside += 1
         try:
@@ -60,7 +60,7 @@ class Turns:
             yield
             return
         with self._changed:
-            if self._waiting < MOST_WAITING:
+            if self._waiting < MAX_WAITING:
                 self._waiting += 1
                 self._changed.wait_for(lambda: self._done >= number - 1, self._patience)
                 self._waiting -= 1

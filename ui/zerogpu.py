@@ -27,7 +27,7 @@ TRUE = ("1", "t", "true")
 # Seconds declared per call. These are assumptions, not measurements: the visitor's quota is charged with the declared time,
 # and a call that takes longer is aborted.
 START_SECONDS, FRAME_SECONDS, ANSWER_SECONDS = 12.0, 0.08, 4.0
-MOST_SECONDS = 180
+MAX_SECONDS = 180
 
 Run = Callable[["ClipRequest"], Iterator["ClipItem"]]
 
@@ -57,14 +57,14 @@ def _spaces() -> Any:
 
 
 def declared_seconds(request: ClipRequest) -> int:
-    """Return the GPU seconds to declare for a run, from its frames and questions, at most `MOST_SECONDS`."""
+    """Return the GPU seconds to declare for a run, from its frames and questions, at most `MAX_SECONDS`."""
     from hermes import video  # noqa: PLC0415 - not needed to read the environment
 
     info = request.info or video.probe(request.path)
     rate = min(request.settings.fps, info.fps or request.settings.fps)
     frames = (info.duration or 0.0) * rate
     needed = START_SECONDS + FRAME_SECONDS * frames + ANSWER_SECONDS * len(request.questions)
-    return min(math.ceil(needed), MOST_SECONDS)
+    return min(math.ceil(needed), MAX_SECONDS)
 
 
 def clip_runner(model: Backbone) -> Run:

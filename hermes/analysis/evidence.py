@@ -30,7 +30,7 @@ from hermes.analysis.evidence_text import ATTENDED, sentence_of
 from hermes.snapshot import TIERS, AnswerTrace, Snapshot
 from hermes.text import normal_words
 
-MOST_READ: Final = 3
+TOP_FRAMES: Final = 3
 
 Span = tuple[float, float]
 Float = npt.NDArray[np.float64]
@@ -201,7 +201,7 @@ def tally(verdicts: Iterable[Verdict]) -> Tally:
     )
 
 
-def read_most(profile: npt.NDArray[np.floating], most: int = MOST_READ) -> tuple[tuple[int, float], ...]:
+def read_most(profile: npt.NDArray[np.floating], most: int = TOP_FRAMES) -> tuple[tuple[int, float], ...]:
     """Peaks of `profile` [frames], none next to another: (frame, share), highest first."""
     apart = max(1, round(len(profile) / 30))
     left = profile.astype(np.float64).copy()

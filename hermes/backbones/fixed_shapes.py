@@ -26,7 +26,7 @@ ROWS: Final = (1, 32, 64, 128)
 """Numbers of rows for which the decoder is captured: one for a decoded token, the others for questions."""
 SLOTS: Final = 512
 """The storage has a multiple of this number of slots."""
-MOST_SLOTS: Final = 2**14
+MAX_SLOTS: Final = 2**14
 """Larger memories are read without a graph, which would attend to all slots."""
 
 
@@ -217,7 +217,7 @@ class FixedShapes:
         if rows is None:
             return None
         slots = -(-(max(layer.length for layer in memory.layers) + rows + longest) // SLOTS) * SLOTS
-        if slots > MOST_SLOTS or not self.in_use.acquire(blocking=False):
+        if slots > MAX_SLOTS or not self.in_use.acquire(blocking=False):
             return None
         try:
             if slots > self.cache.storage.shape[3]:

@@ -17,14 +17,14 @@ from hermes.files import checks
 from hermes.files.checks import InvalidValueError
 from hermes.files.limits import LATEST
 
-MOST_BYTES: Final = 256_000_000
+MAX_BYTES: Final = 256_000_000
 """Largest annotation file, in bytes."""
-MOST_TEXT: Final = 8000
+MAX_TEXT: Final = 8000
 """Most characters of a question, an answer or an option."""
-MOST_CHOICES: Final = 8
+MAX_CHOICES: Final = 8
 """Most options of a question: the letters A to H."""
-MOST_ENTRIES: Final = 1_000_000
-MOST_RATE: Final = 1000.0
+MAX_ENTRIES: Final = 1_000_000
+MAX_RATE: Final = 1000.0
 """Most images per second of an image folder."""
 
 
@@ -111,8 +111,8 @@ def read_annotations(path: Path, benchmark: Benchmark) -> Annotations:
         if not path.is_file():
             raise BenchmarkError(f"There is no annotation file {path}.")
         with path.open("rb") as file:
-            data = file.read(MOST_BYTES + 1)
-        entries = checks.sequence(checks.parse_json(data, MOST_BYTES, "file"), "file", MOST_ENTRIES)
+            data = file.read(MAX_BYTES + 1)
+        entries = checks.sequence(checks.parse_json(data, MAX_BYTES, "file"), "file", MAX_ENTRIES)
         videos = tuple(_video(entry, index, len(entries), benchmark) for index, entry in enumerate(entries))
     except OSError as error:
         raise BenchmarkError(f"The annotation file {path} cannot be read: {error.strerror}.") from error
@@ -136,10 +136,10 @@ def _video(value: Any, index: int, count: int, benchmark: Benchmark) -> Annotate
     """
     name = f"entry {index + 1}"
     entry = checks.mapping(value, name)
-    asked = checks.sequence(checks.member(entry, "conversations", name), f"conversations of {name}", MOST_ENTRIES)
+    asked = checks.sequence(checks.member(entry, "conversations", name), f"conversations of {name}", MAX_ENTRIES)
     faults: list[str] = []
     path = _field(faults, "", lambda: _relative(checks.member(entry, "video_path", "entry")))
-    fps = _field(faults, None, lambda: _optional(entry, "fps", lambda v: checks.number(v, "fps", 0.01, MOST_RATE)))
+    fps = _field(faults, None, lambda: _optional(entry, "fps", lambda v: checks.number(v, "fps", 0.01, MAX_RATE)))
     clip = _field(faults, None, lambda: _optional(entry, "clip", _clip))
     task = _field(faults, "", lambda: _task_of_video(entry, index, count, benchmark))
     questions = [_question(item, number, name, task, benchmark) for number, item in enumerate(asked)]
@@ -148,7 +148,7 @@ def _video(value: Any, index: int, count: int, benchmark: Benchmark) -> Annotate
     video_id = entry.get("q_uid", entry.get("video_id", index))
     return AnnotatedVideo(
         index=index,
-        name=str(video_id)[:MOST_TEXT] if isinstance(video_id, str | int) else str(index),
+        name=str(video_id)[:MAX_TEXT] if isinstance(video_id, str | int) else str(index),
         path=path,
         fps=fps,
         clip=clip,
@@ -194,7 +194,7 @@ def _optional(entry: dict[str, Any], key: str, read: Callable[[Any], Any]) -> An
 
 def _text(value: Any, name: str) -> str:
     """A text with its white space reduced to single spaces, so that an option stays on its line."""
-    return " ".join(checks.text(value, name, MOST_TEXT).split())
+    return " ".join(checks.text(value, name, MAX_TEXT).split())
 
 
 def _text_or_empty(entry: dict[str, Any], key: str) -> str:
@@ -203,7 +203,7 @@ def _text_or_empty(entry: dict[str, Any], key: str) -> str:
 
 def _relative(value: Any) -> str:
     """Return the path below the folder of videos: what follows “/data/”, if the path contains it."""
-    text = checks.text(value, "video_path", MOST_TEXT).replace("\\", "/")
+    text = checks.text(value, "video_path", MAX_TEXT).replace("\\", "/")
     path = PurePosixPath((text.partition("/data/")[2] or text).lstrip("/"))
     if not path.parts or ".." in path.parts or "\0" in text:
         raise InvalidValueError("The video_path does not name a file below the folder of videos.")
@@ -221,7 +221,7 @@ def _clip(value: Any) -> tuple[float, float]:
 
 
 def _choices(value: Any) -> tuple[str, ...]:
-    choices = tuple(_text(choice, "option") for choice in checks.sequence(value, "choices", MOST_CHOICES))
+    choices = tuple(_text(choice, "option") for choice in checks.sequence(value, "choices", MAX_CHOICES))
     if not choices or not all(choices):
         raise InvalidValueError("The question has no options, or an empty one.")
     return choices

@@ -18,7 +18,7 @@ from typing import Any, Final, Protocol
 import httpx2
 
 from hermes.benchmarks.catalogue import BenchmarkError
-from hermes.benchmarks.results import MOST_INDEX, MOST_LINE, Json, Key, Results, ResultsFile
+from hermes.benchmarks.results import MAX_INDEX, MAX_LINE, Json, Key, Results, ResultsFile
 from hermes.errors import FailedError
 from hermes.files import checks
 from hermes.files.checks import InvalidValueError
@@ -26,7 +26,7 @@ from hermes.files.checks import InvalidValueError
 URL_VARIABLE: Final = "OPENAI_BASE_URL"
 KEY_VARIABLE: Final = "OPENAI_API_KEY"
 TRIES: Final = 10
-MOST_TOKENS: Final = 300
+MAX_TOKENS: Final = 300
 TIMEOUT: Final = httpx2.Timeout(60.0)
 LONGEST_WAIT: Final = 30.0
 """Most seconds between two tries after the endpoint was busy or unreachable."""
@@ -152,7 +152,7 @@ class EndpointJudge:
         body = {
             "model": self.name,
             "temperature": 0,
-            "max_tokens": MOST_TOKENS,
+            "max_tokens": MAX_TOKENS,
             "messages": [
                 {"role": "system", "content": SYSTEM},
                 {"role": "user", "content": USER.format(question=question, reference=reference, answer=answer)},
@@ -251,7 +251,7 @@ def read_pairs(path: Path, results: Results) -> Iterator[tuple[Key, JudgeVerdict
     number = 0
     try:
         with path.open("rb") as file:
-            while line := file.readline(MOST_LINE + 1):
+            while line := file.readline(MAX_LINE + 1):
                 number += 1
                 yield _pair(line, results)
     except OSError as error:
@@ -261,9 +261,9 @@ def read_pairs(path: Path, results: Results) -> Iterator[tuple[Key, JudgeVerdict
 
 
 def _pair(line: bytes, results: Results) -> tuple[Key, JudgeVerdict]:
-    value = checks.mapping(checks.parse_json(line, MOST_LINE, "line"), "line")
+    value = checks.mapping(checks.parse_json(line, MAX_LINE, "line"), "line")
     video, question = (
-        checks.whole(checks.member(value, name, "pair"), name, 0, MOST_INDEX) for name in ("video", "question_number")
+        checks.whole(checks.member(value, name, "pair"), name, 0, MAX_INDEX) for name in ("video", "question_number")
     )
     row = results.records.get((video, question))
     if row is None or (value.get("question"), value.get("answer")) != (row["text"], row.get("answer")):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from hermes.benchmarks.annotations import MOST_CHOICES
+from hermes.benchmarks.annotations import MAX_CHOICES
 from hermes.benchmarks.catalogue import BENCHMARKS, BenchmarkError
 from hermes.files import checks
 from hermes.files.checks import InvalidValueError
@@ -22,10 +22,10 @@ from hermes.files.limits import LATEST
 
 FORMAT: Final = 1
 """Version of the file format."""
-MOST_BYTES: Final = 1_000_000_000
-MOST_LINE: Final = 4_000_000
+MAX_BYTES: Final = 1_000_000_000
+MAX_LINE: Final = 4_000_000
 """Largest results file, and largest line in it, in bytes."""
-MOST_INDEX: Final = 10_000_000
+MAX_INDEX: Final = 10_000_000
 TEXT: Final = 100_000  # characters of a text
 
 _HEAD: Final = b'{"settings":'
@@ -193,14 +193,14 @@ def _shown(value: object) -> str:
 
 def _parse(path: Path, file: BinaryIO) -> Results:
     file.seek(0, os.SEEK_END)
-    if file.tell() > MOST_BYTES:
-        raise BenchmarkError(f"{path} is larger than {MOST_BYTES // 1_000_000:,} MB.")
+    if file.tell() > MAX_BYTES:
+        raise BenchmarkError(f"{path} is larger than {MAX_BYTES // 1_000_000:,} MB.")
     results: Results | None = None
     number = 0
     try:
         for line in _lines(file):
             number += 1
-            value = checks.mapping(checks.parse_json(line, MOST_LINE, "line"), "line")
+            value = checks.mapping(checks.parse_json(line, MAX_LINE, "line"), "line")
             if results is None:
                 results = _head(value)
             elif "environment" in value:
@@ -221,10 +221,10 @@ def _parse(path: Path, file: BinaryIO) -> Results:
 def _lines(file: BinaryIO) -> Iterator[bytes]:
     """Complete lines of a file, from its beginning."""
     file.seek(0)
-    while line := file.readline(MOST_LINE + 1):
+    while line := file.readline(MAX_LINE + 1):
         if not line.endswith(b"\n"):
-            if len(line) > MOST_LINE:
-                raise InvalidValueError(f"The line is longer than {MOST_LINE:,} bytes.")
+            if len(line) > MAX_LINE:
+                raise InvalidValueError(f"The line is longer than {MAX_LINE:,} bytes.")
             return
         yield line
 
@@ -253,7 +253,7 @@ def _head(value: Json) -> Results:
 
 
 def _key(value: Json) -> Key:
-    video, question = (checks.whole(checks.member(value, n, "record"), n, 0, MOST_INDEX) for n in ("video", "question"))
+    video, question = (checks.whole(checks.member(value, n, "record"), n, 0, MAX_INDEX) for n in ("video", "question"))
     return video, question
 
 
@@ -274,7 +274,7 @@ def _record(value: Json) -> Json:
     for name in ("reference", "truth", "letter"):
         if value.get(name) is not None:
             checks.text(value[name], name, TEXT)
-    for choice in checks.sequence(value.get("choices", []), "choices", MOST_CHOICES):
+    for choice in checks.sequence(value.get("choices", []), "choices", MAX_CHOICES):
         checks.text(choice, "option", TEXT)
     if value.get("end") is not None:
         checks.number(value["end"], "end", 0.0, LATEST)

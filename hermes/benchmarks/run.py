@@ -19,9 +19,9 @@ from hermes.benchmarks.results import Json, Key, ResultsFile
 from hermes.errors import HermesError
 from hermes.memory.encoded import Frames
 from hermes.policies.limits import PUBLISHED_CHUNK
-from hermes.video.limits import LEAST_RATE
+from hermes.video.limits import MIN_RATE
 
-MOST_RATE: Final = 60.0
+MAX_RATE: Final = 60.0
 """Highest sampling rate, in frames per second."""
 
 
@@ -72,12 +72,10 @@ def check_rate(rate: float) -> float:
     """Check a sampling rate in frames per second.
 
     Raises:
-        BenchmarkError: It is not `LEAST_RATE` to `MOST_RATE`.
+        BenchmarkError: It is not `MIN_RATE` to `MAX_RATE`.
     """
-    if not LEAST_RATE <= rate <= MOST_RATE:
-        raise BenchmarkError(
-            f"The sampling rate must be {LEAST_RATE:g} to {MOST_RATE:g} frames per second, not {rate:g}."
-        )
+    if not MIN_RATE <= rate <= MAX_RATE:
+        raise BenchmarkError(f"The sampling rate must be {MIN_RATE:g} to {MAX_RATE:g} frames per second, not {rate:g}.")
     return rate
 
 

@@ -18,7 +18,7 @@ from hermes.benchmarks.results import Json, Key, Results
 from hermes.lab.statistics import bootstrap_weights, holm, mcnemar_exact, mean_interval, weighted_ratios_interval
 
 Float = npt.NDArray[np.float64]
-MOST_RUNS: Final = 26
+MAX_RUNS: Final = 26
 """Most runs in one report: each has a letter."""
 
 
@@ -35,8 +35,8 @@ def summarise_runs(runs: Sequence[tuple[str, Results]]) -> list[Json]:
     Raises:
         BenchmarkError: There are too many runs.
     """
-    if not 1 <= len(runs) <= MOST_RUNS:
-        raise BenchmarkError(f"A report compares at least one and at most {MOST_RUNS} results files.")
+    if not 1 <= len(runs) <= MAX_RUNS:
+        raise BenchmarkError(f"A report compares at least one and at most {MAX_RUNS} results files.")
     sections: dict[tuple[str, str], list[tuple[str, str, Results]]] = {}
     for i, (name, results) in enumerate(runs):
         benchmark = results.settings["benchmark"]

@@ -14,7 +14,7 @@ from hermes.tables import Column, Table
 if TYPE_CHECKING:
     from hermes.bench.soak import Checkpoint
 
-MOST_FRAMES = 10_000_000
+MAX_FRAMES = 10_000_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,8 +40,8 @@ def run_soak(args: argparse.Namespace) -> int:
     from hermes.view import StreamSettings  # noqa: PLC0415
 
     policies = args.policies or ["hermes"]
-    if not 1 <= args.soak <= MOST_FRAMES:
-        raise HermesError(f"--soak takes a number of frames from 1 to {MOST_FRAMES:,}, not {args.soak}.")
+    if not 1 <= args.soak <= MAX_FRAMES:
+        raise HermesError(f"--soak takes a number of frames from 1 to {MAX_FRAMES:,}, not {args.soak}.")
     if len(policies) > 1:
         raise HermesError("--soak measures one policy: memory left by the first would distort the second.")
     settings = StreamSettings(model=args.model, policy=policies[0], budget=args.budget, chunk=args.chunk)

@@ -18,8 +18,8 @@ from hermes.tables import Column, Table
 if TYPE_CHECKING:
     from hermes.bench.visitor_results import Spread, VisitorsBench
 
-MOST_VISITORS = 256
-MOST_MINUTES = 24 * 60.0
+MAX_VISITORS = 256
+MAX_MINUTES = 24 * 60.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,10 +49,10 @@ def run_visitors(args: argparse.Namespace, report: Callable[[str], None]) -> int
     from hermes.bench.server import Server  # noqa: PLC0415
     from hermes.bench.visitors import measure  # noqa: PLC0415
 
-    if not 1 <= args.visitors <= MOST_VISITORS:
-        raise HermesError(f"--visitors takes a number from 1 to {MOST_VISITORS}, not {args.visitors}.")
-    if not 0 < args.minutes <= MOST_MINUTES:
-        raise HermesError(f"--minutes takes a number above 0 and up to {MOST_MINUTES:g}, not {args.minutes:g}.")
+    if not 1 <= args.visitors <= MAX_VISITORS:
+        raise HermesError(f"--visitors takes a number from 1 to {MAX_VISITORS}, not {args.visitors}.")
+    if not 0 < args.minutes <= MAX_MINUTES:
+        raise HermesError(f"--minutes takes a number above 0 and up to {MAX_MINUTES:g}, not {args.minutes:g}.")
     if args.streams is not None and (args.streams < 1 or args.url):
         raise HermesError("--streams takes a number of at least 1, and only for a server that this command starts.")
     seconds, before = 60 * args.minutes, load_average()

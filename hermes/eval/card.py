@@ -25,8 +25,8 @@ GOALS: Final = {
     "count within one": 0.95,
     "count": 0.8,
 }
-MOST_LOST: Final = 0.08  # maximum loss of accuracy of any kind at 128 and 256 frames, relative to 64
-MOST_LOST_BACKGROUND: Final = 0.05  # maximum loss of accuracy of "now" on other backgrounds
+MAX_LOST: Final = 0.08  # maximum loss of accuracy of any kind at 128 and 256 frames, relative to 64
+MAX_LOST_BACKGROUND: Final = 0.05  # maximum loss of accuracy of "now" on other backgrounds
 NAMES: Final = {
     "now": "now (what, colour, shape, where)",
     "before": "just before",
@@ -80,9 +80,9 @@ def _goals(results: dict[str, Any]) -> str:
     for frames in (128, 256):
         for kind in KINDS:
             lost = base[kind]["accuracy"] - columns[frames][kind]["accuracy"]
-            if lost > MOST_LOST:
+            if lost > MAX_LOST:
                 rows.append(
-                    [f"{kind}, {frames} frames", f"at most {percent(MOST_LOST)} lost", percent(lost), verdict(False)]
+                    [f"{kind}, {frames} frames", f"at most {percent(MAX_LOST)} lost", percent(lost), verdict(False)]
                 )
     for result in rows_of(results, "backgrounds"):
         lost = base["now"]["accuracy"] - result["kinds"]["now"]["accuracy"]
@@ -90,9 +90,9 @@ def _goals(results: dict[str, Any]) -> str:
         rows.append(
             [
                 name,
-                f"at most {percent(MOST_LOST_BACKGROUND)} lost",
+                f"at most {percent(MAX_LOST_BACKGROUND)} lost",
                 percent(lost),
-                verdict(lost <= MOST_LOST_BACKGROUND),
+                verdict(lost <= MAX_LOST_BACKGROUND),
             ]
         )
     return (

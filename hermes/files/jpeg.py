@@ -8,7 +8,7 @@ from typing import Final
 
 from PIL import Image
 
-MOST_SCANS: Final = 64
+MAX_SCANS: Final = 64
 """Largest number of scans of a picture. Each scan takes a pass over all pixels, but may have only 16 bytes. Progressive
 pictures have about 10 scans."""
 _START_OF_SCAN: Final = b"\xff\xda"
@@ -16,7 +16,7 @@ _START_OF_SCAN: Final = b"\xff\xda"
 
 def has_too_many_scans(data: bytes) -> bool:
     """Return whether a JPEG has more scans than are decoded."""
-    return data.count(_START_OF_SCAN) > MOST_SCANS
+    return data.count(_START_OF_SCAN) > MAX_SCANS
 
 
 def jpeg_size(data: bytes) -> tuple[int, int] | None:

@@ -15,7 +15,7 @@ from hermes.eval.scoring import Setup
 from hermes.policies import POLICIES, Policy, policy_of, setting_of
 from hermes.policies.fidelity import Fidelity
 from hermes.policies.presets import Preset, preset_of
-from hermes.trace import LEAST_LANES, MOST_LANES
+from hermes.trace import MAX_LANES, MIN_LANES
 
 FORMAT: Final = 1
 """Format version of stored measurements."""
@@ -139,7 +139,7 @@ def cells_of(policies: Sequence[str], budget: int) -> list[Cell]:
     Raises:
         HermesError: There is no such policy or setting, or the names are too few, too many or not distinct.
     """
-    if not LEAST_LANES <= len(set(policies)) == len(policies) <= MOST_LANES:
+    if not MIN_LANES <= len(set(policies)) == len(policies) <= MAX_LANES:
         raise LabError("Choose two to four different memories.")
     cells = [Cell(name, budget) for name in policies]
     return [cell if POLICIES[cell.preset.policy].has_budget else replace(cell, budget=None) for cell in cells]

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from hermes.plots.theme import PlotError
 
-MOST_TICKS: Final = 16
+MAX_TICKS: Final = 16
 
 
 def numbers_of(layers: int, layer_numbers: Sequence[int] | None) -> list[int]:
@@ -46,7 +46,7 @@ def layer_title(numbers: Sequence[int]) -> str:
 
 def layer_rows(numbers: Sequence[int]) -> dict[str, Any]:
     """Options of a y axis with a row for each layer that holds tokens, row 0 at the top. Ticks show the layers' numbers."""
-    shown = range(0, len(numbers), max(1, -(-len(numbers) // MOST_TICKS)))
+    shown = range(0, len(numbers), max(1, -(-len(numbers) // MAX_TICKS)))
     ticks = {"tickvals": list(shown), "ticktext": [str(numbers[row]) for row in shown]}
     return {"title_text": layer_title(numbers), "autorange": "reversed", "showgrid": False, **ticks}
 

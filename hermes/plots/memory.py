@@ -29,8 +29,8 @@ MODES: Final = {
     "answer": ("Attention of the last answer", "Share of attention (%)"),
 }
 """What `layers_by_frames` can show: title of the figure, and of its colour bar."""
-MOST_MOMENTS: Final = 120
-MOST_PATCHES: Final = 256
+MAX_MOMENTS: Final = 120
+MAX_PATCHES: Final = 256
 """Most patches of a frame whose scores `token_history` draws; of more, evenly chosen ones."""
 
 
@@ -264,7 +264,7 @@ def _snapshots(moments: Run | Sequence[Snapshot], until: float) -> list[Snapshot
     count = bisect_right(moments.times, until)
     if not count:
         return []
-    chosen = np.unique(np.linspace(0, count - 1, min(count, MOST_MOMENTS)).round().astype(int))
+    chosen = np.unique(np.linspace(0, count - 1, min(count, MAX_MOMENTS)).round().astype(int))
     views = (moments.moment(int(index)) for index in chosen)
     return [view.snapshot for view in views if view.snapshot is not None]
 
@@ -280,7 +280,7 @@ def token_history(
     """Draw what became of one frame's tokens at every eviction since the frame was seen.
 
     Without a layer, a heatmap whose `z` is [layers, evictions]: tokens of the frame that each layer held after the eviction,
-    nan where none. With a layer, the score of each patch before every eviction (one line per patch, at most `MOST_PATCHES`,
+    nan where none. With a layer, the score of each patch before every eviction (one line per patch, at most `MAX_PATCHES`,
     0 to 1), and the lowest score that the layer retained.
 
     Args:
@@ -332,7 +332,7 @@ def token_history(
         raise PlotError(f"The scores of frame {history.frame} in layer {layer} are not recorded.")
     figure = go.Figure()
     scored = np.flatnonzero(np.isfinite(scores).any(axis=0))
-    drawn = scored[np.unique(np.linspace(0, len(scored) - 1, min(len(scored), MOST_PATCHES)).round().astype(int))]
+    drawn = scored[np.unique(np.linspace(0, len(scored) - 1, min(len(scored), MAX_PATCHES)).round().astype(int))]
     for patch in drawn:
         figure.add_scatter(
             x=seconds,

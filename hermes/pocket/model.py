@@ -28,7 +28,7 @@ PATCH: Final = 16
 TOKENS: Final = 16  # per frame, after pooling 8 x 8 patches to 4 x 4
 WIDTH: Final = 128
 LAYERS: Final = 10
-MOST_BYTES: Final = 9_000_000  # maximum size of a weight file; hubs require special storage for larger ones
+MAX_BYTES: Final = 9_000_000  # maximum size of a weight file; hubs require special storage for larger ones
 # Mean and standard deviation of pixels in LLaVA-OneVision's processors.
 MEAN: Final = (0.48145466, 0.4578275, 0.40821073)
 STD: Final = (0.26862954, 0.26130258, 0.27577711)
@@ -109,7 +109,7 @@ def save(
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as temporary:
         whole = Path(temporary)  # write complete files before replacing existing ones
-        half.save_pretrained(whole, safe_serialization=True, max_shard_size=MOST_BYTES)
+        half.save_pretrained(whole, safe_serialization=True, max_shard_size=MAX_BYTES)
         tokenizer.save_pretrained(whole)
         pixels = {
             "do_convert_rgb": True, "do_normalize": True, "do_rescale": True, "do_resize": True,

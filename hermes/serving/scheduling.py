@@ -22,7 +22,7 @@ FRAME_SHARE = 0.25
 """Share of the worker's time that frames receive while answers wait, 0 to 1 (exclusive)."""
 CONTENDED_CHUNK = 4
 """Maximum number of frames per step while an answer of any visitor waits, to keep the delay short."""
-MOST_CREDIT = 1.0
+MAX_CREDIT = 1.0
 """Upper bound in seconds of the time that answers may owe to frames."""
 
 
@@ -113,7 +113,7 @@ class Scheduler(Generic[K]):
             self._turn += 1
             self._answered_at[choice.key] = self._turn
             if choice.contended:
-                self._credit = min(self._credit + seconds * self._owed_per_second, MOST_CREDIT)
+                self._credit = min(self._credit + seconds * self._owed_per_second, MAX_CREDIT)
             return
         start = self._start(choice.key)
         self._now, self._finish[choice.key] = start, start + seconds

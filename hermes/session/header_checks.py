@@ -22,7 +22,7 @@ from hermes.session.session_file import SessionFile
 LARGEST_CHUNK: Final = 4096
 LARGEST_SIDE: Final = 16_384
 """Largest width or height of a pending frame, in pixels."""
-MOST_PENDING: Final = 64
+MAX_PENDING: Final = 64
 LARGEST_COUNT: Final = 1 << 49
 """Largest value of a counter that is saved and loaded; the session increments it further."""
 LARGEST_TIME: Final = 1e12
@@ -158,7 +158,7 @@ def read_layout(file: SessionFile, *, seen: bool) -> Layout | None:
     layout = Layout(
         pair("grid", SESSION_LIMITS.patches),
         pixels,
-        whole(member(listed, "frames_per_step", "layout"), "layout", 1, MOST_PENDING),
+        whole(member(listed, "frames_per_step", "layout"), "layout", 1, MAX_PENDING),
         float(number(member(listed, "interval", "layout"), "layout", 0.0)),
     )
     expected = file.model.layout(pixels[1], pixels[0])
@@ -174,7 +174,7 @@ def read_layout(file: SessionFile, *, seen: bool) -> Layout | None:
 def read_pending(file: SessionFile, newest: float | None) -> list[tuple[Any, float]]:
     """Return the pending frames, which wait for the frame that they are merged with."""
     pending = []
-    for i, value in enumerate(sequence(file.part("pending"), "waiting frames", MOST_PENDING)):
+    for i, value in enumerate(sequence(file.part("pending"), "waiting frames", MAX_PENDING)):
         seconds = float(number(value, "time of a waiting frame"))
         if newest is not None and seconds < newest:
             raise InvalidValueError("A waiting frame is earlier than the one before it.")

@@ -13,9 +13,9 @@ from torch import Tensor
 from hermes.memory.heads import tokens_by_head
 from hermes.memory.layer import FRAME, LayerMemory
 
-MOST_TOKENS: Final = 256
+MAX_TOKENS: Final = 256
 """Maximum number of tokens of an answer whose attention is stored."""
-MOST_BYTES: Final = 2**25
+MAX_BYTES: Final = 2**25
 """Upper bound of the stored attention of an answer, in bytes; with many frames and layers it limits the tokens."""
 WAITING_BYTES: Final = 2**25
 """Size of the rows, in bytes, from which they are summed per frame before the answer has ended."""
@@ -40,7 +40,7 @@ class TokenAttention:
         self._frames_seen = frames_seen
         self._blocks: list[npt.NDArray[np.float16]] = []
         bytes_per_token = 2 * len(layers) * heads * frames_seen
-        self.most = min(MOST_TOKENS, MOST_BYTES // bytes_per_token) if bytes_per_token else 0
+        self.most = min(MAX_TOKENS, MAX_BYTES // bytes_per_token) if bytes_per_token else 0
 
     @property
     def tokens(self) -> int:

@@ -26,15 +26,15 @@ Files are untrusted: nothing in them is executed, all memory is charged against 
 from hermes.trace.block import TraceError
 from hermes.trace.head import ID, VERSION, Head, RunTurn
 from hermes.trace.lab_recorder import LabRecorder
-from hermes.trace.lab_run import LEAST_LANES, MOST_LANES, LabRun, is_lab, read_lab
+from hermes.trace.lab_run import MAX_LANES, MIN_LANES, LabRun, is_lab, read_lab
 from hermes.trace.recorder import LIMIT, Recorder
 from hermes.trace.run import Run, SettingChange, is_run, read
 
 __all__ = [
     "ID",
-    "LEAST_LANES",
     "LIMIT",
-    "MOST_LANES",
+    "MAX_LANES",
+    "MIN_LANES",
     "VERSION",
     "Head",
     "LabRecorder",

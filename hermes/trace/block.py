@@ -24,7 +24,7 @@ from hermes.files.limits import RUN_LIMITS, FileTooLargeError, MemoryBudget
 Array = npt.NDArray[Any]
 
 TYPES = ("bool", "int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "float16", "float32", "float64")
-MOST_ARRAYS = 64
+MAX_ARRAYS = 64
 LARGEST_SIDE = 1 << 40
 DECODER_BYTES = 64 << 20
 """Memory that the XZ decoder itself may use."""
@@ -72,7 +72,7 @@ def unpack(data: bytes, budget: MemoryBudget | None = None) -> tuple[Any, dict[s
     head = parse_json(raw[_HEAD.size : at], RUN_LIMITS.json_bytes, "head of a block")
     arrays: dict[str, Array] = {}
     try:
-        if len(head["arrays"]) > MOST_ARRAYS:
+        if len(head["arrays"]) > MAX_ARRAYS:
             raise DamagedError("A block lists too many arrays.")
         for name, kind, shape in head["arrays"]:
             if kind not in TYPES or any(type(side) is not int or not 0 <= side <= LARGEST_SIDE for side in shape):

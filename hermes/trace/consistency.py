@@ -25,7 +25,7 @@ LARGEST_FIGURE: Final = 65504.0
 """Largest importance, recency or guidance attention: the largest float16."""
 LARGEST_SHARE: Final = 1.01
 """Largest share of attention: 1 plus the rounding error of float16."""
-MOST_PROMPTS: Final = 64
+MAX_PROMPTS: Final = 64
 MERGED_FRAMES: Final = 64
 """Most frames that a model may merge into one. Evictions in older files count frames before merging."""
 PAGE_FRAMES: Final = 240
@@ -90,7 +90,7 @@ def _checked_snapshot(snapshot: Snapshot) -> Snapshot:
     seconds(snapshot.seconds, "time of a moment")
     flag(snapshot.tiered, "“tiered” of a moment")
     prompts = mapping(snapshot.guidance_prompts, "guidance prompts")
-    if len(prompts) > MOST_PROMPTS:
+    if len(prompts) > MAX_PROMPTS:
         raise DamagedError("A moment has too many guidance prompts.")
     if not isinstance(snapshot.state_layers, tuple) or len(snapshot.state_layers) > RUN_LIMITS.layers:
         raise DamagedError("The layers without tokens of a moment are not a list.")

@@ -19,7 +19,7 @@ from hermes.view import StreamSettings
 FORMAT = "hermes-run"
 VERSION = 2
 ID = re.compile(r"[a-z0-9][a-z0-9-]{0,63}")
-MOST_TURNS = 1000
+MAX_TURNS = 1000
 """Maximum number of turns and of events that are read; later ones are ignored."""
 STATES = ("done", "stopped", "error")
 
@@ -111,7 +111,7 @@ def dump(head: Head, more: Mapping[str, Any], kind: str = FORMAT, version: int =
 
     The oldest turns are left out if there are too many for the readers.
     """
-    head = replace(head, chat=head.chat[-MOST_TURNS:])
+    head = replace(head, chat=head.chat[-MAX_TURNS:])
     content = {"format": kind, "version": version, **asdict(head), **more}
     data = json.dumps(content, ensure_ascii=False, indent=1).encode()
     if len(data) > RUN_LIMITS.json_bytes and head.chat:
@@ -143,8 +143,8 @@ def parse(content: Mapping[str, Any]) -> Head:
             "device": _text(model.get("device") or "", "device"),
         },
         policy={name: _text(policy.get(name, ""), name) for name in ("name", "title", "badge", "about")},
-        chat=tuple(_turn(mapping(turn, "turn")) for turn in chat[:MOST_TURNS]),
-        events=tuple(_event(mapping(event, "event")) for event in events[:MOST_TURNS]),
+        chat=tuple(_turn(mapping(turn, "turn")) for turn in chat[:MAX_TURNS]),
+        events=tuple(_event(mapping(event, "event")) for event in events[:MAX_TURNS]),
         thinned=flag(part("thinned"), "header"),
     )
     if len({"object" in event for event in head.events}) > 1:

@@ -24,7 +24,7 @@ from hermes.trace.run import LAB_HEAD, RUN_HEAD, Run, check_pictures, read_pictu
 
 LAB_FORMAT = "hermes-lab"
 LAB_VERSION = 2
-LEAST_LANES, MOST_LANES = 2, 4
+MIN_LANES, MAX_LANES = 2, 4
 """Minimum and maximum number of memories in a lab run."""
 EVENT_RATES = (0.01, 1000.0)
 """Range of the frame rate of events."""
@@ -126,10 +126,10 @@ def is_lab(path: str | Path) -> bool:
 
 def _listed(content: dict[str, Any]) -> tuple[list[str], float | None]:
     """Return the folders of the memories and the frame rate of the events."""
-    folders = sequence(member(content, "lanes", "header"), "list of memories", MOST_LANES)
+    folders = sequence(member(content, "lanes", "header"), "list of memories", MAX_LANES)
     rate = content.get("events_fps")
-    if len(folders) < LEAST_LANES:
-        raise DamagedError(f"It does not have {LEAST_LANES} to {MOST_LANES} memories.")
+    if len(folders) < MIN_LANES:
+        raise DamagedError(f"It does not have {MIN_LANES} to {MAX_LANES} memories.")
     names = [text(folder, "list of memories", RUN_LIMITS.text) for folder in folders]
     if len(set(names)) != len(names):
         raise DamagedError("It lists a memory twice.")

@@ -23,7 +23,7 @@ from hermes.view import LiveView
 
 MOMENTS = 16
 """Moments per block: more make files slightly smaller and seeking slower."""
-MOST_MOMENTS = 1024
+MAX_MOMENTS = 1024
 """Most moments in a block when reading: a recorder that drops older moments joins blocks and keeps every answer."""
 
 _SHARED = ("frame_times", "evictions", "answer")
@@ -79,7 +79,7 @@ def decode(data: bytes, history: RunHistory, pictures: Mapping[int, bytes]) -> l
     meta = mapping(meta, "list of moments")
     known: dict[str, Any] = {}
     plains = []
-    for changes in sequence(meta.get("scalars"), "list of moments", MOST_MOMENTS):
+    for changes in sequence(meta.get("scalars"), "list of moments", MAX_MOMENTS):
         known = {**known, **mapping(changes, "moment")}
         plains.append(known)
     if not plains:

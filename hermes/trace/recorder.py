@@ -29,7 +29,7 @@ PASTS = 96
 """Number of moments for which the tokens per frame and layer are stored separately; see `Run.past`."""
 MEMORY = RUN_LIMITS.memory_bytes // 2
 """Upper bound of the decoded moments in bytes; the rest of the readers' limit is for everything else."""
-MOST_ANSWERS = 500
+MAX_ANSWERS = 500
 """Number of answers of a recording; it is full before the next one."""
 BLOCK_BYTES = 8_000_000
 """Size of decoded moments in bytes at which a block is closed early."""
@@ -165,7 +165,7 @@ class Recorder:
             return True
         stored = self._with_room(answer)
         nbytes = self._answer_bytes + sum(v.nbytes for v in vars(stored).values() if isinstance(v, np.ndarray))
-        if len(self._answers) >= MOST_ANSWERS or nbytes > self._memory // 4:
+        if len(self._answers) >= MAX_ANSWERS or nbytes > self._memory // 4:
             return False
         self._newest_answer = answer
         self._answers.append(stored)

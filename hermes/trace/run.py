@@ -334,7 +334,7 @@ def _read_blocks(content: dict[str, Any], parts: Parts) -> list[tuple[bytes, tup
         block = mapping(item, name)
         times = [
             seconds(at, "time of a moment")
-            for at in sequence(member(block, "times", name), "times of a block", moments.MOST_MOMENTS)
+            for at in sequence(member(block, "times", name), "times of a block", moments.MAX_MOMENTS)
         ]
         if not times:
             raise DamagedError("A block has no moments.")

@@ -63,9 +63,9 @@ class Limits:
 
 
 MIN_SLOTS: Final = 3
-LEAST_SAMPLED: Final = 1e-6
+MIN_SAMPLED: Final = 1e-6
 """Lowest sampling rate in frames per second. The instants of lower ones can be infinite."""
-LEAST_RATE: Final = 0.001
+MIN_RATE: Final = 0.001
 """Lowest frame rate and lowest playback speed of a stream."""
 LONGEST_SECONDS: Final = 1e9
 """Times and frame rates from this value on are not those of a video."""

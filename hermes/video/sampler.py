@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Self
 from hermes.video.decoder_process import DecoderProcess, Frame, State, fork_server
 from hermes.video.errors import VideoError, display_name
 from hermes.video.formats import HEAD_BYTES, detect_format
-from hermes.video.limits import LEAST_SAMPLED, LIMITS, MAX_SIDE, Limits
+from hermes.video.limits import LIMITS, MAX_SIDE, MIN_SAMPLED, Limits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -109,8 +109,8 @@ class VideoSampler:
         limits: Limits = LIMITS,
         _probe: bool = False,
     ) -> None:
-        if not LEAST_SAMPLED <= fps <= 1000:
-            raise VideoError(f"The sampling rate must be {LEAST_SAMPLED:f} to 1,000 frames per second, not {fps}.")
+        if not MIN_SAMPLED <= fps <= 1000:
+            raise VideoError(f"The sampling rate must be {MIN_SAMPLED:f} to 1,000 frames per second, not {fps}.")
         if not (math.isfinite(start) and start >= 0):
             raise VideoError(f"The start must be 0 seconds or later, not {start}.")
         if end is not None and not end > start:

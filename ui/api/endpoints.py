@@ -30,11 +30,11 @@ from ui.visitors.visitor import Visitor
 
 logger = logging.getLogger(__name__)
 
-MOST_FRAMES: Final = 16
+MAX_FRAMES: Final = 16
 """Largest number of frames in one call of `push`."""
-MOST_PUSHING: Final = 16
+MAX_PUSHING: Final = 16
 """Largest number of concurrent calls of `push`; later ones wait."""
-MOST_CALLS: Final = 4
+MAX_CALLS: Final = 4
 """Largest number of concurrent calls of a client."""
 PUSH_SECONDS: Final = 20.0
 """Longest time that `push` waits for the model, in seconds."""
@@ -70,7 +70,7 @@ class Endpoints:
         """Add the endpoints to the current `gr.Blocks`."""
         for call in (self.options, self.start, self.ask, self.status, self.memory, self.close):
             gr.api(call, api_name=call.__name__, concurrency_limit=None, concurrency_id=f"api-{call.__name__}")
-        gr.api(self.push, api_name="push", concurrency_limit=MOST_PUSHING, concurrency_id="api-push")
+        gr.api(self.push, api_name="push", concurrency_limit=MAX_PUSHING, concurrency_id="api-push")
 
     @contextmanager
     def _call(self, request: gr.Request) -> Iterator[Visitor]:
@@ -79,12 +79,12 @@ class Endpoints:
         Raises:
             gr.Error: There are too many visitors or calls, streams cannot run here, or the call failed.
         """
-        busy = f"{MOST_CALLS} calls have not returned yet. Wait for one of them."
+        busy = f"{MAX_CALLS} calls have not returned yet. Wait for one of them."
         with _reported():
             key = key_of(request)
             visitor = self._sessions.own(key)
             check_live(visitor)
-            with self._at_most(MOST_CALLS, self._calls, key, busy):
+            with self._at_most(MAX_CALLS, self._calls, key, busy):
                 yield visitor
 
     @contextmanager
@@ -182,8 +182,8 @@ class Endpoints:
             The state of the stream, see `status`.
         """
         with self._call(request) as visitor:
-            if not isinstance(frames, list) or not 1 <= len(frames) <= MOST_FRAMES:
-                raise HermesError(f"Send 1 to {MOST_FRAMES} frames in a call.")
+            if not isinstance(frames, list) or not 1 <= len(frames) <= MAX_FRAMES:
+                raise HermesError(f"Send 1 to {MAX_FRAMES} frames in a call.")
             times = _times(seconds, len(frames))
             stream = visitor.stream
             if stream is None or isinstance(stream, Replay):

@@ -32,18 +32,18 @@ from ui.visitors.visitor import Visitor
 
 logger = logging.getLogger(__name__)
 
-MOST_CALLS: Final = 32
+MAX_CALLS: Final = 32
 """Largest number of concurrent calls; others are refused."""
-MOST_STARTS: Final = 8
+MAX_STARTS: Final = 8
 """Largest number of concurrent starts of a video, each of which occupies a thread; others are refused."""
-MOST_ANSWERS: Final = 8
+MAX_ANSWERS: Final = 8
 """Largest number of concurrent answers, each of which occupies a thread; others are refused."""
 THREADS: Final = 4
 """Threads that serve the other calls, which take milliseconds."""
 WATCH_SECONDS: Final = 20.0
 """Longest time that `watch_video` waits for the end of the video."""
 POLL_SECONDS: Final = 0.1
-MOST_FRAMES: Final = 200
+MAX_FRAMES: Final = 200
 """Largest number of frames that `list_memory` returns."""
 
 Result = TypeVar("Result")
@@ -167,8 +167,8 @@ class McpTools:
         self._policies = policies
         self._clips = clips
         self._calls = 0
-        self._starts = _Threads(MOST_STARTS, "mcp-start", "videos are being opened")
-        self._answers = _Threads(MOST_ANSWERS, "mcp-answer", "questions are being answered")
+        self._starts = _Threads(MAX_STARTS, "mcp-start", "videos are being opened")
+        self._answers = _Threads(MAX_ANSWERS, "mcp-answer", "questions are being answered")
         self._threads = ThreadPoolExecutor(THREADS, "mcp")
 
     def server(self) -> MCPServer:
@@ -282,7 +282,7 @@ class McpTools:
     async def list_memory(
         self,
         handle: Handle,
-        most_frames: Annotated[int, Field(description="Largest number of frames to list.", ge=0, le=MOST_FRAMES)] = 50,
+        most_frames: Annotated[int, Field(description="Largest number of frames to list.", ge=0, le=MAX_FRAMES)] = 50,
     ) -> HeldMemory:
         """List what the memory still retains of the video: per layer, and per frame with its time."""
         with self._call():
@@ -297,7 +297,7 @@ class McpTools:
     @contextmanager
     def _call(self) -> Iterator[None]:
         """Limit the number of concurrent calls, and report errors to the client as one sentence."""
-        if self._calls >= MOST_CALLS:
+        if self._calls >= MAX_CALLS:
             raise ToolError("The server is busy. Try again in a moment.")
         self._calls += 1
         try:

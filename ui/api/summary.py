@@ -10,7 +10,7 @@ import numpy as np
 from hermes.snapshot import TIERS, Snapshot
 from hermes.view import LiveView
 
-MOST_ATTENDED: Final = 3
+MAX_ATTENDED: Final = 3
 """Number of frames that an answer reports as most attended."""
 
 
@@ -79,7 +79,7 @@ def attended_of(snapshot: Snapshot, question: str) -> list[dict[str, Any]]:
     if answer is None or answer.question != question.strip():
         return []
     shares = answer.attention.mean(0)[: len(times)]
-    most = np.argsort(shares)[::-1][:MOST_ATTENDED]
+    most = np.argsort(shares)[::-1][:MAX_ATTENDED]
     return [
         {"frame": int(frame), "seconds": _number(float(times[frame])), "share": _number(float(shares[frame]), 4)}
         for frame in most

@@ -20,10 +20,10 @@ from ui.board.cells import MOST, NOT_SCORED, layer_of
 from ui.board.encoding import pack
 from ui.board.history import bin_sum
 
-MOST_FRAMES_PER_COLUMN = 2**20
-MOST_WORD_VALUES = 300_000
+MAX_FRAMES_PER_COLUMN = 2**20
+MAX_WORD_VALUES = 300_000
 """Maximum number of values of a word's attention; if there are more, the mean over heads is sent."""
-MOST_MOMENTS = 240
+MAX_MOMENTS = 240
 """Maximum number of evictions in a token history; if there are more, evenly spaced ones are chosen."""
 
 
@@ -128,7 +128,7 @@ def token_history_detail(shot: Snapshot, history: TokenHistory, layer: int) -> d
     below 1.
     """
     moments = len(history.seconds)
-    chosen = np.unique(np.linspace(0, max(moments - 1, 0), min(moments, MOST_MOMENTS)).round().astype(int))
+    chosen = np.unique(np.linspace(0, max(moments - 1, 0), min(moments, MAX_MOMENTS)).round().astype(int))
     patches = history.score.shape[2]
     scores = history.score[layer][chosen] if moments else np.zeros((0, 0), np.float32)
     most = float(np.max(scores, initial=0.0, where=np.isfinite(scores))) or 1.0
@@ -182,9 +182,9 @@ def word_detail(answer: AnswerTrace | None, request: Mapping[str, Any]) -> dict[
     except ValueError:
         return gone
     layers, heads, frames = attention.shape
-    flat = bin_sum(attention.reshape(layers * heads, frames), min(max(cast("int", size), 1), MOST_FRAMES_PER_COLUMN))
+    flat = bin_sum(attention.reshape(layers * heads, frames), min(max(cast("int", size), 1), MAX_FRAMES_PER_COLUMN))
     columns = flat.reshape(layers, heads, -1)
-    if columns.size > MOST_WORD_VALUES:
+    if columns.size > MAX_WORD_VALUES:
         columns = columns.mean(axis=1, keepdims=True)
     values, largest = _relative(columns.reshape(layers, -1))
     shape = {"layers": layers, "heads": columns.shape[1], "columns": columns.shape[2], "bin": size}

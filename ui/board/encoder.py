@@ -28,7 +28,7 @@ MAX_COLUMNS = 600
 THUMBNAILS_A_MESSAGE = 4
 FIRST_COLUMNS = 60
 CANDIDATES = 16
-MOST_MARKS = 100
+MAX_MARKS = 100
 
 Bytes = npt.NDArray[np.uint8]
 
@@ -151,13 +151,13 @@ class BoardEncoder:
                 self._history.add(shares_of_groups(before))
 
     def mark(self, frame: int, text: str) -> None:
-        """Mark a change of settings on the time axis. Only the newest `MOST_MARKS` are kept.
+        """Mark a change of settings on the time axis. Only the newest `MAX_MARKS` are kept.
 
         Args:
             frame: Number of frames seen before the change.
             text: The change, for display.
         """
-        self._marks = [*self._marks, (frame, text)][-MOST_MARKS:]
+        self._marks = [*self._marks, (frame, text)][-MAX_MARKS:]
         self._marks_sent, self._unchanged = False, None
 
     def fork(self) -> BoardEncoder:

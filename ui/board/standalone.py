@@ -18,9 +18,9 @@ from ui.board.detail import BoardSource, frame_detail, heads, token_history_deta
 from ui.board.encoder import BoardEncoder
 from ui.board.encoding import encode_scores
 
-MOST_FRAMES = 240
+MAX_FRAMES = 240
 """Maximum number of frames whose patches are saved; if there are more, evenly spaced ones are chosen."""
-MOST_LIFE_BYTES = 1_500_000
+MAX_LIFE_BYTES = 1_500_000
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{title}</title>
@@ -83,8 +83,8 @@ def _scores(shot: Snapshot, mode: str, size: int) -> dict[str, Any]:
 
 
 def _details(source: BoardSource, shot: Snapshot) -> Iterator[dict[str, Any]]:
-    """Yield the details that the page can show: patches, heads, and token histories up to `MOST_LIFE_BYTES`."""
-    frames = np.unique(np.linspace(0, shot.frames_seen - 1, min(shot.frames_seen, MOST_FRAMES)).round().astype(int))
+    """Yield the details that the page can show: patches, heads, and token histories up to `MAX_LIFE_BYTES`."""
+    frames = np.unique(np.linspace(0, shot.frames_seen - 1, min(shot.frames_seen, MAX_FRAMES)).round().astype(int))
     for frame in frames:
         yield {"kind": "frame", **frame_detail(shot, int(frame), source.thumbnails)}
     if shot.answer is not None:
@@ -96,6 +96,6 @@ def _details(source: BoardSource, shot: Snapshot) -> Iterator[dict[str, Any]]:
         for layer in range(shot.num_layers):
             history_payload = {"kind": "life", **token_history_detail(shot, history, layer)}
             size += len(history_payload["score"])
-            if size > MOST_LIFE_BYTES:
+            if size > MAX_LIFE_BYTES:
                 return
             yield history_payload

@@ -9,8 +9,8 @@ import numpy as np
 
 from hermes.snapshot import Snapshot
 
-MOST_MOMENTS: Final = 120
-MOST_BYTES: Final = 4_000_000
+MAX_MOMENTS: Final = 120
+MAX_BYTES: Final = 4_000_000
 
 
 def without_tokens(snapshot: Snapshot) -> Snapshot:
@@ -54,8 +54,8 @@ class Trail:
         if snapshot.frames_seen < seen + self._step:
             return
         self._moments.append(without_tokens(snapshot))
-        while len(self._moments) > MOST_MOMENTS or (
-            len(self._moments) > 1 and sum(moment.kept.nbytes for moment in self._moments) > MOST_BYTES
+        while len(self._moments) > MAX_MOMENTS or (
+            len(self._moments) > 1 and sum(moment.kept.nbytes for moment in self._moments) > MAX_BYTES
         ):
             self._moments = self._moments[::2]
             self._step *= 2

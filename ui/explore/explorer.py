@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 import hermes  # `hermes.plots`, and with it plotly, is imported on first use
 from hermes.errors import HermesError
 from hermes.snapshot import TIERS, Snapshot
-from hermes.trace import MOST_LANES
+from hermes.trace import MAX_LANES
 from ui.board.trail import Trail
 from ui.explore.figures import FIGURES, MODES, NO_FRAMES, FigureChoice, call_of, read_choice
 from ui.explore.fitting import Place, escaped, fitted, in_range
@@ -127,7 +127,7 @@ class Explorer:
         Raises:
             HermesError: There is no such source, it has no frames yet, or its file is damaged.
         """
-        lanes = {f"{LANE}{number}": number for number in range(MOST_LANES)}
+        lanes = {f"{LANE}{number}": number for number in range(MAX_LANES)}
         if isinstance(source, str) and source in lanes:
             live = lab.live
             if live is None:
@@ -263,7 +263,7 @@ def _lanes(lab: Lab) -> list[dict[str, str]]:
             for number, method in enumerate(live.methods)
         ]
     found = []
-    for number in range(MOST_LANES):
+    for number in range(MAX_LANES):
         try:
             run, _ = lab.memory(number)
         except HermesError:

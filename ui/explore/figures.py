@@ -18,10 +18,10 @@ from ui.untrusted import is_one_of
 if TYPE_CHECKING:
     from hermes.plots import Figure
 
-MOST_COLUMNS: Final = 1000
-MOST_CELLS: Final = 200_000
+MAX_COLUMNS: Final = 1000
+MAX_CELLS: Final = 200_000
 """Limits of a heatmap; longer streams are shown with several frames in each column."""
-MOST_EVICTIONS: Final = 240
+MAX_EVICTIONS: Final = 240
 
 MODES: Final = MappingProxyType(
     {
@@ -163,7 +163,7 @@ def _options(choice: FigureChoice, columns: int | None = None, **more: Any) -> t
 
 def _columns(rows: int, frames: int) -> int | None:
     """Largest number of columns for a heatmap with `rows`; None if all frames fit."""
-    most = max(min(MOST_COLUMNS, MOST_CELLS // max(rows, 1)), 10)
+    most = max(min(MAX_COLUMNS, MAX_CELLS // max(rows, 1)), 10)
     return most if frames > most else None
 
 
@@ -241,7 +241,7 @@ def _history(moment: ExploredMoment, snapshot: Snapshot, choice: FigureChoice, n
             f"No eviction is recorded between frame {choice.frame} and this moment. Choose an earlier frame or a "
             "later moment."
         )
-    columns = MOST_EVICTIONS if len(history.seconds) > MOST_EVICTIONS else None
+    columns = MAX_EVICTIONS if len(history.seconds) > MAX_EVICTIONS else None
     term = Argument(f"{names.run}.token_history({choice.frame}, {moment.seconds!r})", history)
     numbers = _numbers(snapshot, names)
     layer = Argument(repr(choice.layer), choice.layer) if choice.layer is not None or numbers else None

@@ -16,7 +16,7 @@ from hermes.analysis.evidence import Verdict
 from hermes.snapshot import Snapshot
 from ui.board.evidence import Judge
 
-MOST_COLUMNS = 160
+MAX_COLUMNS = 160
 """Maximum number of columns of a memory's retention chart; a clip with fewer frames has fewer."""
 
 
@@ -113,7 +113,7 @@ class Axis:
     def of(cls, frames: int, duration: float | None, fps: float) -> Axis:
         """Return the axis of a clip of `duration` seconds sampled at `fps`, of which `frames` have been seen."""
         whole = max(math.ceil((duration or 0) * fps), frames, 1)
-        return cls(whole, min(whole, MOST_COLUMNS))
+        return cls(whole, min(whole, MAX_COLUMNS))
 
     def of_frames(self, frames: int) -> npt.NDArray[np.int64]:
         """Return the column of each of the first `frames` frames: int64 [frames]."""

@@ -22,7 +22,7 @@ from ui.lab.lanes import LabQuestion, LaneState, Reply, lanes_payload
 from ui.lab.recording import LabHeads, LabRecording
 from ui.player.clips import Clip
 
-MOST_ASKED: Final = 100
+MAX_ASKED: Final = 100
 """Questions of a comparison that are kept; the oldest are dropped. Every update of the page contains all of them."""
 
 if TYPE_CHECKING:
@@ -249,7 +249,7 @@ class LiveLab:
         )
         if not math.isnan(at):
             self._asked.append(LabQuestion(self._open, at, known.truth if known else None, replies))
-            del self._asked[:-MOST_ASKED]
+            del self._asked[:-MAX_ASKED]
         self._open = None
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_WAITING = 64
+MAX_WAITING = 64
 """Maximum number of queued moments. Each holds complete snapshots."""
 
 
@@ -73,7 +73,7 @@ class LabRecording:
         if self.ended:
             return
         answers = [id(lane.snapshot.answer) if lane.snapshot else 0 for lane in view.lanes]
-        if answers == self._answers and self._queue.qsize() >= MOST_WAITING:
+        if answers == self._answers and self._queue.qsize() >= MAX_WAITING:
             return  # the queue is full; moments with a new answer are never dropped
         self._answers = answers
         self._queue.put(tuple((_view(view, lane), lane.session.token_history.records) for lane in view.lanes))

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 from ui.untrusted import finite_json
 
-MOST_UNREAD: Final = 256
+MAX_UNREAD: Final = 256
 """Messages that may wait for a client that does not read them; then its events are refused. An event has about three."""
-MOST_EVENTS: Final = 40
+MAX_EVENTS: Final = 40
 """Events of a session that may be in progress."""
-MOST_SESSIONS: Final = 4000
+MAX_SESSIONS: Final = 4000
 """Sessions whose events Gradio remembers."""
 _MARK: Final = "gradio.FileData"
 
@@ -99,15 +99,15 @@ def check_room(queue: Any, session: Any) -> None:
     messages = queue.pending_messages_per_session.get(session) if isinstance(session, str) else None
     if messages is None:
         return
-    if messages.qsize() >= MOST_UNREAD:
+    if messages.qsize() >= MAX_UNREAD:
         raise RefusedEventError(429, "The answers to earlier events were not read. Read them, or use another session.")
-    if sum(event.session_hash == session for event in list(queue.event_ids_to_events.values())) >= MOST_EVENTS:
+    if sum(event.session_hash == session for event in list(queue.event_ids_to_events.values())) >= MAX_EVENTS:
         raise RefusedEventError(429, "Too many events are in progress. Wait until one of them is done.")
 
 
 def _forget_old_sessions(queue: Any) -> None:
     """Drop the events of sessions whose messages Gradio has dropped."""
     pending = queue.pending_event_ids_session
-    if len(pending) > MOST_SESSIONS:
+    if len(pending) > MAX_SESSIONS:
         for session in [session for session in pending if session not in queue.pending_messages_per_session]:
             del pending[session]

@@ -22,7 +22,7 @@ from ui.visitors.registry import Sessions
 
 PATH: Final = "/mcp"
 UPLOAD_PATH: Final = "/mcp/upload"
-MOST_BYTES: Final = 200_000
+MAX_BYTES: Final = 200_000
 """Largest body of a call."""
 
 
@@ -62,7 +62,7 @@ class McpRoute:
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read a call completely, then pass it to the tools."""
-        receive = limited(receive, MOST_BYTES)
+        receive = limited(receive, MAX_BYTES)
         try:
             body = await whole_body(receive)
         except HTTPException as error:

@@ -53,7 +53,7 @@ _SERVED: Final = {
     "POST": re.compile(r".*/(?:gradio_api/(?:queue/join|upload|cancel|reset)/?|hermes-live-\w+)$"),
 }
 """What is served, by method. HEAD counts as GET; other methods are refused."""
-MOST_BYTES: Final = 4_000_000
+MAX_BYTES: Final = 4_000_000
 """Largest body of a request other than an upload; the largest that the page sends is a camera picture."""
 FORM_BYTES: Final = 65_536
 """Maximum size of an upload's form data without the file."""
@@ -91,7 +91,7 @@ class PageTraffic:
 
     async def _answer(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         if not (_UPLOAD.search(path) and scope["method"] == "POST"):
-            receive = limited(receive, MOST_BYTES)
+            receive = limited(receive, MAX_BYTES)
         if path.endswith(f"/{LEAVE}"):
             await self._leave(scope, receive, send)
         elif _UPLOAD.search(path) and scope["method"] == "POST":

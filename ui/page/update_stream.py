@@ -2,7 +2,7 @@
 
 The page posts what it shows (`UPDATES`), reads server-sent events until the response ends, then posts again. Within a
 response the server assumes that an update is applied once it is sent; every new request reports what was really applied. A
-response ends after `MOST_UPDATES` updates, which bounds the backlog of a slow connection, and after one update to a hidden
+response ends after `MAX_UPDATES` updates, which bounds the backlog of a slow connection, and after one update to a hidden
 page, because a browser opens only six connections to a server for all its tabs. Meanwhile the page can post
 changed needs, such as another mode of the board, to `REQUESTS`; the running response then sends an update immediately.
 
@@ -35,12 +35,12 @@ BUSY_SECONDS: Final = 0.25
 IDLE_SECONDS: Final = 1.0
 MORE_SECONDS: Final = 0.12
 """Polling interval after an update that did not contain all missing thumbnails."""
-LEAST_SECONDS: Final = 0.06
+MIN_SECONDS: Final = 0.06
 """Minimum polling interval, also on request."""
 LIFE_SECONDS: Final = 15.0
 """Maximum duration of a response. A silently lost connection is detected at its end."""
-MOST_UPDATES: Final = 16
-MOST_BYTES: Final = 16_384
+MAX_UPDATES: Final = 16
+MAX_BYTES: Final = 16_384
 """Maximum size of a request body."""
 THREADS: Final = 4
 
@@ -183,7 +183,7 @@ class Updates:
                     {"type": "http.response.body", "body": _event(due + ahead, player, board), "more_body": True}
                 )
                 sent += 1
-            if sent >= MOST_UPDATES or loop.time() - began > LIFE_SECONDS or page.shown.get("hidden") is True:
+            if sent >= MAX_UPDATES or loop.time() - began > LIFE_SECONDS or page.shown.get("hidden") is True:
                 return
             due = max(due + pause(player, board), loop.time())
             due = await _wait(page, due)
@@ -206,7 +206,7 @@ def pause(player: Data, board: Data | None) -> float:
 async def _wait(page: _Page, due: float) -> float:
     """Wait until `due` or a request of the page. Return the loop time of the next poll."""
     loop = asyncio.get_running_loop()
-    soonest = min(due, loop.time() + LEAST_SECONDS)
+    soonest = min(due, loop.time() + MIN_SECONDS)
     try:
         async with asyncio.timeout_at(due):
             await page.woken.wait()
@@ -256,7 +256,7 @@ async def _read(receive: Receive) -> Data | None:
         if message["type"] != "http.request":
             return None
         body += message.get("body", b"")
-        if len(body) > MOST_BYTES:
+        if len(body) > MAX_BYTES:
             return None
         if not message.get("more_body"):
             break

@@ -23,7 +23,7 @@ from hermes.errors import HermesError
 if TYPE_CHECKING:
     from ui.visitors.registry import Sessions
 
-MOST_FIELDS: Final = 16
+MAX_FIELDS: Final = 16
 """Largest number of other fields in the form of an upload. They are ignored."""
 _UTF_8: Final = re.compile(r""";\s*charset=(?:utf-?8|"utf-?8")\s*(?=;|$)""", re.IGNORECASE)
 """The only encoding that a form may name. Python's decoders of some others take quadratic time."""
@@ -68,7 +68,7 @@ class Uploads:
         if "charset" in _UTF_8.sub("", request.headers.get("content-type", "")).lower():
             raise HTTPException(400, "The form must be in UTF-8.")
         try:
-            async with request.form(max_files=self._sessions.quota.uploads, max_fields=MOST_FIELDS) as form:
+            async with request.form(max_files=self._sessions.quota.uploads, max_fields=MAX_FIELDS) as form:
                 files = [value for _, value in form.multi_items() if isinstance(value, UploadFile)]
                 if not files:
                     raise HTTPException(400, "The request contains no file.")

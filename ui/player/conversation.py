@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 FAILED: Final = "The question could not be answered. Ask again."
-MOST_WAITING: Final = 8
+MAX_WAITING: Final = 8
 """Maximum number of waiting questions of a visitor."""
 STORED_CHARACTERS: Final = 8_000
 """Characters of a question that are stored. A stream refuses longer ones."""
@@ -34,7 +34,7 @@ ANSWERS_WITH_WORDS: Final = 6
 """Number of answers whose attention, word by word, is stored for a visitor."""
 WORDS_BYTES: Final = 2**26
 """Upper bound of this attention in bytes. The newest answer is always stored."""
-MOST_TURNS: Final = 1000
+MAX_TURNS: Final = 1000
 """Maximum number of turns of a visitor; the oldest are dropped."""
 OPEN: Final = ("waiting", "writing")
 """States of a question without a complete answer."""
@@ -183,9 +183,9 @@ class Conversation:
         return turn
 
     def _add(self, turn: ChatTurn) -> None:
-        """Add a turn; the lock is held. The oldest turns beyond `MOST_TURNS` are dropped, except open ones."""
+        """Add a turn; the lock is held. The oldest turns beyond `MAX_TURNS` are dropped, except open ones."""
         self.turns.append(turn)
-        surplus = len(self.turns) - MOST_TURNS
+        surplus = len(self.turns) - MAX_TURNS
         if surplus > 0:
             dropped = {old.id for old in [other for other in self.turns if other.state not in OPEN][:surplus]}
             self.turns = [other for other in self.turns if other.id not in dropped]
@@ -247,9 +247,9 @@ class Conversation:
                 turn.state, turn.answer = "error", "No frames yet. Press Start, then ask."
             elif self._writer is not None and not wait:
                 turn.state, turn.answer = "error", "An answer is still being written. Wait for it, or stop it."
-            elif len(waiting) >= MOST_WAITING:
+            elif len(waiting) >= MAX_WAITING:
                 turn.state = "error"
-                turn.answer = f"{MOST_WAITING} questions are waiting already. Wait for an answer, or cancel a question."
+                turn.answer = f"{MAX_WAITING} questions are waiting already. Wait for an answer, or cancel a question."
             else:
                 self._queue.append(_Question(turn, stream, question))
             me = object()

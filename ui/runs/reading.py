@@ -13,11 +13,11 @@ from hermes.errors import HermesError
 from hermes.files.limits import RUN_LIMITS
 from hermes.trace import LabRun, Run
 
-MOST_READ: Final = 2
+MAX_READ: Final = 2
 """Uploaded recordings that are read at the same time, for all visitors."""
 
 
-MOST_BYTES: Final = RUN_LIMITS.memory_bytes
+MAX_BYTES: Final = RUN_LIMITS.memory_bytes
 """What the recordings that a visitor has open, in the stream view and under Compare, may expand to together."""
 
 
@@ -31,11 +31,11 @@ def check_room(run: Run | LabRun, other: Run | LabRun | None) -> None:
     Raises:
         HermesError: It does not.
     """
-    if other is not None and run.memory_bytes + other.memory_bytes > MOST_BYTES:
+    if other is not None and run.memory_bytes + other.memory_bytes > MAX_BYTES:
         where = "under Compare" if isinstance(other, LabRun) else "in the stream view"
         raise HermesError(
             f"This recording and “{other.title}”, which is open {where}, together need more than "
-            f"{MOST_BYTES // 1_000_000} MB. Close the other one first."
+            f"{MAX_BYTES // 1_000_000} MB. Close the other one first."
         )
 
 
@@ -46,7 +46,7 @@ class RunReader:
         """Start without a recording."""
         self._readers: set[str | None] = set()
         self._lock = threading.Lock()
-        self._free = threading.BoundedSemaphore(MOST_READ)
+        self._free = threading.BoundedSemaphore(MAX_READ)
 
     def read(self, key: str | None, path: Path) -> Run:
         """Read a run for the visitor `key`, after those that are being read.

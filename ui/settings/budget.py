@@ -9,7 +9,7 @@ SECONDS: Final = 10.0
 """Time within which forgetting should show."""
 SHARE: Final = 0.6
 """Share of the tokens of this time that the proposed budget holds."""
-LEAST_FRAMES: Final = 4
+MIN_FRAMES: Final = 4
 """A proposed budget holds at least so many frames."""
 MULTIPLE: Final = 16
 
@@ -55,6 +55,6 @@ def proposed_budget(
     """
     tokens = int(tokens_per_frame * fps * min(seconds or SECONDS, SECONDS))
     proposed = int(SHARE * tokens) // MULTIPLE * MULTIPLE
-    if budget < tokens or proposed < LEAST_FRAMES * tokens_per_frame or proposed < MULTIPLE:
+    if budget < tokens or proposed < MIN_FRAMES * tokens_per_frame or proposed < MULTIPLE:
         return None
     return BudgetProposal(path, proposed, budget, fps, tokens)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-MOST_QUESTIONS = 8
+MAX_QUESTIONS = 8
 LONGEST_QUESTION = 500
 NO_CAMERA = (
     "The webcam is not available here, because the GPU is allocated per run. Choose a clip or upload a video. "
@@ -39,8 +39,8 @@ def read_questions(request: object) -> tuple[PlannedQuestion, ...]:
     Raises:
         HermesError: There are too many questions, or one is invalid.
     """
-    if not isinstance(request, list) or len(request) > MOST_QUESTIONS:
-        raise HermesError(f"A run can have at most {MOST_QUESTIONS} questions.")
+    if not isinstance(request, list) or len(request) > MAX_QUESTIONS:
+        raise HermesError(f"A run can have at most {MAX_QUESTIONS} questions.")
     return tuple(_read_question(question) for question in request)
 
 

@@ -47,7 +47,7 @@ def key_of(request: Any) -> str | None:
     return visitor_key(request.headers, request.session_hash)
 
 
-MOST_OWNED: Final = 10_000
+MAX_OWNED: Final = 10_000
 
 
 class SessionOwners:
@@ -58,11 +58,11 @@ class SessionOwners:
         self._lock = threading.Lock()
 
     def claim(self, session: str, key: str) -> bool:
-        """Return whether `key` may use a session: it was the first to use it. The oldest of `MOST_OWNED` are forgotten."""
+        """Return whether `key` may use a session: it was the first to use it. The oldest of `MAX_OWNED` are forgotten."""
         with self._lock:
             owner = self._owners.setdefault(session, key)
             self._owners.move_to_end(session)
-            if len(self._owners) > MOST_OWNED:
+            if len(self._owners) > MAX_OWNED:
                 self._owners.popitem(last=False)
             return owner == key
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hermes.snapshot import Snapshot
 from ui.board.cells import Wanted
 from ui.board.feed import BoardFeed
-from ui.board.trail import MOST_MOMENTS, without_tokens
+from ui.board.trail import MAX_MOMENTS, without_tokens
 from ui.player.clips import Clip
 from ui.player.source import Source
 
@@ -115,7 +115,7 @@ class StreamReadout:
         if snapshot is None or not snapshot.frames_seen:
             return None
         with self._lock:
-            if self._noted <= snapshot.frames_seen < self._noted + max(1, self._noted // MOST_MOMENTS):
+            if self._noted <= snapshot.frames_seen < self._noted + max(1, self._noted // MAX_MOMENTS):
                 return None
             self._noted = snapshot.frames_seen
         return without_tokens(snapshot)

@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 CONNECTION_SECONDS = 2.0
 """How long the first event of a page waits for the page's connection, which can arrive later."""
-MOST_WAITING = 4
+MAX_WAITING = 4
 PAUSE_SECONDS = 3.0
 """A stream pauses after its page has been disconnected for this long. A reload or reconnect takes less."""
 
@@ -140,7 +140,7 @@ class Sessions:
             if place is not None:
                 place.heard = time.monotonic()
                 return place
-        if self.connections is not None and not self.connections.wait_for(key, CONNECTION_SECONDS, MOST_WAITING):
+        if self.connections is not None and not self.connections.wait_for(key, CONNECTION_SECONDS, MAX_WAITING):
             raise HermesError("The page is not connected. Reload it.")
         with self._lock:
             self._check_room(key)  # before a visitor is created, because every update of a refused page comes here

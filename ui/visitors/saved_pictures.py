@@ -13,7 +13,7 @@ from hermes.errors import HermesError
 from hermes.trace.pictures import smaller
 from hermes.video.thumbnails import VIEW_WIDTH, WIDTH, FramePictures
 
-MOST_PICTURES: Final = 1024
+MAX_PICTURES: Final = 1024
 """Thumbnails that are saved; old ones are left out evenly."""
 NEWEST: Final = 256
 """Thumbnails that are left out last."""
@@ -23,7 +23,7 @@ LARGEST_FILE: Final = 16_000_000
 def pack_pictures(pictures: FramePictures) -> bytes:
     """Return the content of the file, at most `LARGEST_FILE` bytes."""
     frames = sorted(pictures.thumbnails)
-    while len(frames) > MOST_PICTURES or sum(len(pictures.thumbnails[i]) for i in frames) > LARGEST_FILE // 2:
+    while len(frames) > MAX_PICTURES or sum(len(pictures.thumbnails[i]) for i in frames) > LARGEST_FILE // 2:
         kept = max(len(frames) - NEWEST, 0) or len(frames)
         frames = [*frames[:kept:2], *frames[kept:]]
     parts = [*(pictures.thumbnails[i] for i in frames), pictures.newest]
@@ -54,7 +54,7 @@ def read_pictures(path: Path) -> FramePictures:
         (frames.dtype, lengths.dtype, data.dtype) != (np.int64, np.int64, np.uint8)
         or not (frames.ndim == lengths.ndim == data.ndim == 1)
         or len(lengths) != len(frames) + 1
-        or len(frames) > MOST_PICTURES
+        or len(frames) > MAX_PICTURES
         or (lengths < 0).any()
         or (lengths > len(data)).any()
         or lengths.sum() != len(data)

@@ -18,7 +18,7 @@ from ui.player.conversation import ChatTurn
 FORMAT: Final = "hermes-live-saved-2"
 KEPT_HOURS: Final = 24
 """Saved streams of visitors who do not return are deleted after this time."""
-MOST_TURNS: Final = 500
+MAX_TURNS: Final = 500
 LONGEST_TEXT: Final = 20_000
 LARGEST_JSON: Final = 4_000_000
 _STATES: Final = ("done", "stopped", "error")
@@ -67,7 +67,7 @@ def about_stream(
 ) -> dict[str, Any]:
     """Return the content of the JSON file, without the name of the session file."""
     speed = None if math.isinf(settings.speed) else settings.speed
-    kept = [asdict(replace(turn, words=())) for turn in turns[-MOST_TURNS:] if turn.state in _STATES]
+    kept = [asdict(replace(turn, words=())) for turn in turns[-MAX_TURNS:] if turn.state in _STATES]
     return {
         "settings": {**asdict(settings), "speed": speed},
         "kind": kind,
@@ -95,7 +95,7 @@ def read_saved(path: Path, folder: Path, key: str) -> SavedStream:
     if kind not in ("clip", "upload", "camera"):
         raise HermesError("its source is unknown.")
     turns = data["turns"]
-    if not isinstance(turns, list) or len(turns) > MOST_TURNS:
+    if not isinstance(turns, list) or len(turns) > MAX_TURNS:
         raise HermesError("its conversation is damaged.")
     if not isinstance(data["ended"], bool):
         raise HermesError("its state is damaged.")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from hermes.view import StreamSettings
 
 
-MOST_OPENING: Final = 2
+MAX_OPENING: Final = 2
 """Video files that a visitor opens at a time. Each takes a decoder process; others wait."""
 
 
@@ -30,7 +30,7 @@ class VisitorState:
         native_fps: Frame rate of its file; None if it is unknown, or for other sources.
         closed: Whether the visitor has left.
         lock: Guards the other attributes.
-        openings: Held while a video file is opened; see `MOST_OPENING`.
+        openings: Held while a video file is opened; see `MAX_OPENING`.
     """
 
     settings: StreamSettings
@@ -40,7 +40,7 @@ class VisitorState:
     native_fps: float | None = None
     closed: bool = False
     lock: threading.RLock = field(default_factory=threading.RLock)
-    openings: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MOST_OPENING))
+    openings: threading.Semaphore = field(default_factory=lambda: threading.BoundedSemaphore(MAX_OPENING))
 
     @property
     def replay(self) -> Replay | None:

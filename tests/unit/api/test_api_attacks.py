@@ -164,7 +164,7 @@ def test_the_tools_of_mcp_are_off_by_default(served):
 
 def test_a_client_that_reads_no_messages_cannot_fill_the_memory(connect, monkeypatch):
     client, other = connect(), connect()
-    monkeypatch.setattr(event_checks, "MOST_UNREAD", 12)
+    monkeypatch.setattr(event_checks, "MAX_UNREAD", 12)
 
     def refused():
         answer = client.send("options")
@@ -180,7 +180,7 @@ def test_a_client_that_reads_no_messages_cannot_fill_the_memory(connect, monkeyp
 
 def test_events_in_progress_are_limited(connect, served, monkeypatch):
     client, entered, leave = connect(), threading.Semaphore(0), threading.Event()
-    monkeypatch.setattr(event_checks, "MOST_EVENTS", endpoints.MOST_CALLS + 1)
+    monkeypatch.setattr(event_checks, "MAX_EVENTS", endpoints.MAX_CALLS + 1)
     client.call("start", *NOTHING)
     stream = served[1].sessions.own(client.key).stream
     view = stream.view
@@ -191,13 +191,13 @@ def test_events_in_progress_are_limited(connect, served, monkeypatch):
         return view()
 
     monkeypatch.setattr(stream, "view", slow)
-    for _ in range(endpoints.MOST_CALLS):
+    for _ in range(endpoints.MAX_CALLS):
         assert client.send("status").status_code == 200
         assert entered.acquire(timeout=PATIENCE)
     assert client.send("status").status_code == 200  # refused by the endpoint
     with client.messages() as messages:
         errors = (message["output"]["error"] for message in messages if not message.get("success", True))
-        assert f"{endpoints.MOST_CALLS} calls have not returned" in next(errors)
+        assert f"{endpoints.MAX_CALLS} calls have not returned" in next(errors)
     leave.set()
 
 
@@ -229,7 +229,7 @@ def gradio_queue():
 
 
 def test_the_events_of_old_sessions_are_forgotten(monkeypatch):
-    monkeypatch.setattr(event_checks, "MOST_SESSIONS", 10)
+    monkeypatch.setattr(event_checks, "MAX_SESSIONS", 10)
     queue = gradio_queue()
     queue.pending_messages_per_session["new"] = []
     queue.pending_event_ids_session |= {f"old-{number}": {"event"} for number in range(10)} | {"new": {"event"}}
@@ -248,7 +248,7 @@ def test_gradio_does_not_summarise_all_earlier_events():
 
 
 def test_a_conversation_drops_its_oldest_turns(monkeypatch):
-    monkeypatch.setattr(conversation, "MOST_TURNS", 5)
+    monkeypatch.setattr(conversation, "MAX_TURNS", 5)
     turns = Conversation()
     turns.begin("open", 0.0, "")
     for number in range(10):

@@ -13,7 +13,7 @@ from served_page import Tab, serve
 
 from ui.page import traffic
 from ui.page.update_stream import UPDATES
-from ui.visitors.connections import MOST_OWNED, TAB_HEADER, SessionOwners
+from ui.visitors.connections import MAX_OWNED, TAB_HEADER, SessionOwners
 from ui.visitors.registry import Quota
 
 
@@ -108,11 +108,11 @@ def test_the_event_stream_of_an_unknown_session_ends_quietly(open_tab, caplog):
 def test_the_owners_of_sessions_are_limited():
     owners = SessionOwners()
     assert owners.claim("first", "a")
-    for i in range(MOST_OWNED):
+    for i in range(MAX_OWNED):
         owners.claim(f"session-{i}", "b")
         if i % 1000 == 0:
             assert not owners.claim("first", "b"), "a session in use is not forgotten"
-    assert len(owners._owners) == MOST_OWNED
+    assert len(owners._owners) == MAX_OWNED
 
 
 # Many pages -----------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ from ui.visitors.registry import Quota
 pytest.importorskip("mcp")
 from mcp import Client
 
-from ui.api.mcp_tools import MOST_ANSWERS, McpTools
+from ui.api.mcp_tools import MAX_ANSWERS, McpTools
 
 QUOTA = Quota(reload_seconds=0.2, per_client=4)
 TOOLS = {"watch_video", "ask_about_video", "list_memory", "close_video"}
@@ -186,9 +186,9 @@ def test_answers_and_starts_have_threads_of_their_own_and_are_refused_without_on
     async def conversation(call, _client):
         watched = await call("watch_video", **short)
         question = {"handle": watched["handle"], "question": "What is shown?"}
-        answers = [asyncio.create_task(call("ask_about_video", **question)) for _ in range(MOST_ANSWERS + 1)]
+        answers = [asyncio.create_task(call("ask_about_video", **question)) for _ in range(MAX_ANSWERS + 1)]
         done, waiting = await asyncio.wait(answers, return_when=asyncio.FIRST_COMPLETED)
-        assert [f"{MOST_ANSWERS} questions are being answered" in one.result() for one in done] == [True]
+        assert [f"{MAX_ANSWERS} questions are being answered" in one.result() for one in done] == [True]
         assert (await call("list_memory", handle=watched["handle"]))["frames_seen"], "other tools are served meanwhile"
         asked.go_on.set()
         await asyncio.wait(waiting)

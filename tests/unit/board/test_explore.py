@@ -19,7 +19,7 @@ from hermes import assets
 from hermes.errors import HermesError
 from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace import read, read_lab
-from ui.board.trail import MOST_BYTES, MOST_MOMENTS, Trail
+from ui.board.trail import MAX_BYTES, MAX_MOMENTS, Trail
 from ui.explore.explorer import Explorer
 from ui.explore.figures import FIGURES, MODES, NO_ANSWER, NO_FRAMES
 from ui.explore.fitting import Place, fitted, wrapped
@@ -203,8 +203,8 @@ def test_the_collected_moments_of_a_long_stream_stay_within_their_limits(live):
         kept = np.ones((snapshot.num_layers, frames), np.uint16)
         trail.note(replace(snapshot, kept=kept, frame_times=np.arange(frames) / 2, seconds=frames / 2))
     moments = trail.until(replace(snapshot, kept=kept, frame_times=np.arange(2999) / 2))
-    assert MOST_MOMENTS // 4 < len(moments) <= MOST_MOMENTS + 1
-    assert sum(moment.kept.nbytes for moment in moments[:-1]) <= MOST_BYTES
+    assert MAX_MOMENTS // 4 < len(moments) <= MAX_MOMENTS + 1
+    assert sum(moment.kept.nbytes for moment in moments[:-1]) <= MAX_BYTES
     assert all(not len(moment.frame) and moment.answer is None for moment in moments)
     assert np.ptp(np.diff([moment.frames_seen for moment in moments[:-1]])) <= 1  # evenly spaced
 

@@ -19,8 +19,8 @@ from ui.page.handlers import Handlers
 from ui.page.update_stream import (
     BUSY_SECONDS,
     IDLE_SECONDS,
+    MAX_BYTES,
     MORE_SECONDS,
-    MOST_BYTES,
     REQUESTS,
     THREADS,
     UPDATES,
@@ -121,7 +121,7 @@ def test_a_response_to_a_hidden_page_ends_after_one_update(client):
 
 
 def test_a_playing_run_arrives_as_one_chain_of_changes(client, monkeypatch):
-    monkeypatch.setattr(update_stream, "MOST_UPDATES", 4)  # sixteen take four seconds
+    monkeypatch.setattr(update_stream, "MAX_UPDATES", 4)  # sixteen take four seconds
     page, requests, boards = shows("a-playing-page", play=True), 0, []
     while requests < 2 or len(boards) < 6:
         requests += 1
@@ -214,7 +214,7 @@ def test_a_look_never_waits_for_the_model(client, served):
 
 
 def test_a_slow_visitor_does_not_delay_the_others(client, served, monkeypatch):
-    monkeypatch.setattr(update_stream, "MOST_UPDATES", 1)  # the last response ends after its first update
+    monkeypatch.setattr(update_stream, "MAX_UPDATES", 1)  # the last response ends after its first update
     _, handlers, _ = served
     visitor = handlers.sessions.get("session-a-slow-page")
     pages = [shows("a-slow-page", open={"n": i + 10, "id": "first-card-hermes"}) for i in range(2 * THREADS)]
@@ -247,7 +247,7 @@ def test_without_a_place_the_page_shows_a_message(client, served, monkeypatch):
         (b'{"session": 7}', 400),
         (b'{"session": "ab"}', 400),
         (b'{"session": "' + b"a" * 100 + b'"}', 400),
-        (b'{"session": "a-page", "more": "' + b"a" * MOST_BYTES + b'"}', 400),
+        (b'{"session": "a-page", "more": "' + b"a" * MAX_BYTES + b'"}', 400),
     ],
 )
 @pytest.mark.parametrize("name", [UPDATES, REQUESTS])

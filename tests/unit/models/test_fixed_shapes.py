@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import hermes
-from hermes.backbones.fixed_shapes import MOST_SLOTS, ROWS, FixedShapes, fixed_shapes
+from hermes.backbones.fixed_shapes import MAX_SLOTS, ROWS, FixedShapes, fixed_shapes
 
 QUESTION = "What was first?"
 DENSE = ("llava_onevision", "qwen2_5_vl", "qwen3_vl", "smolvlm", "internvl", "internvl3_5", "video_llama_3", "glm4v")
@@ -97,7 +97,7 @@ def test_a_second_answer_and_long_ones_run_without(tiny_model, noise, shapes):
     assert "".join(other.ask(QUESTION, max_new_tokens=4)) == expected
     memory = session.state.cache
     assert made.open(memory, ROWS[-1] + 1, 4) is None
-    assert made.open(memory, 4, MOST_SLOTS) is None
+    assert made.open(memory, 4, MAX_SLOTS) is None
     assert not made.in_use.locked()
 
 

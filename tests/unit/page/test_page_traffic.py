@@ -17,7 +17,7 @@ from patience import until
 from served_page import Tab, serve
 
 from hermes.errors import HermesError
-from ui.page.traffic import LEAVE, LONGEST_SESSION, MOST_BYTES, whole_body
+from ui.page.traffic import LEAVE, LONGEST_SESSION, MAX_BYTES, whole_body
 from ui.visitors import registry
 from ui.visitors.connections import TAB_HEADER, key_of_token
 from ui.visitors.registry import Quota
@@ -177,7 +177,7 @@ def test_the_routes_of_the_page_are_served(served, path):
 
 
 def test_a_body_that_is_too_large_is_refused(served):
-    body = b'{"data": ["' + b"x" * MOST_BYTES + b'"]}'
+    body = b'{"data": ["' + b"x" * MAX_BYTES + b'"]}'
     answer = httpx.post(f"{served[0]}gradio_api/queue/join", content=body, timeout=60)
     assert answer.status_code == 413
 

@@ -14,7 +14,7 @@ from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace import read, read_lab
 from ui.page.handlers import FAULT, Handlers
 from ui.player.clips import read_clips
-from ui.player.conversation import MOST_TURNS, STORED_CHARACTERS, Conversation
+from ui.player.conversation import MAX_TURNS, STORED_CHARACTERS, Conversation
 from ui.settings.model_loader import ModelLoader
 from ui.untrusted import event_data, finite, finite_json, is_one_of
 from ui.visitors.registry import Quota, Sessions
@@ -106,9 +106,9 @@ def test_event_data_that_is_no_object_is_empty(odd):
 def test_a_conversation_is_limited():
     conversation = Conversation()
     waiting = conversation.begin("Is this answered?", 1.0, "")
-    for _ in range(MOST_TURNS + 50):
+    for _ in range(MAX_TURNS + 50):
         list(conversation.ask(None, "?" * 100_000, ""))
-    assert len(conversation.turns) == MOST_TURNS
+    assert len(conversation.turns) == MAX_TURNS
     assert conversation.turns[0] is waiting, "an open question is kept"
     assert {len(turn.question) for turn in conversation.turns[1:]} == {STORED_CHARACTERS}
 

@@ -148,8 +148,8 @@ def test_only_the_hubs_variable_counts():
 
 def test_more_to_do_declares_more_seconds(request_of, clip):
     short = zerogpu.declared_seconds(request_of())
-    assert short < zerogpu.declared_seconds(request_of(("What?", 1.0))) < zerogpu.MOST_SECONDS
-    assert zerogpu.declared_seconds(request_of(*[("What?", 1.0)] * 100)) == zerogpu.MOST_SECONDS
+    assert short < zerogpu.declared_seconds(request_of(("What?", 1.0))) < zerogpu.MAX_SECONDS
+    assert zerogpu.declared_seconds(request_of(*[("What?", 1.0)] * 100)) == zerogpu.MAX_SECONDS
     before = fork_server().requests
     known = replace(request_of(), info=video.VideoInfo(Path(clip), 6.0, 8.0, 64, 48, 0, 48))
     assert zerogpu.declared_seconds(known) == short

@@ -40,12 +40,12 @@ def test_the_attention_of_the_tokens_averages_to_that_of_the_answer(monkeypatch,
 
 
 def test_the_number_of_tokens_is_limited(monkeypatch, tiny_model, noise):
-    monkeypatch.setattr(token_attention, "MOST_TOKENS", 5)
+    monkeypatch.setattr(token_attention, "MAX_TOKENS", 5)
     answer = answered(tiny_model, noise)
     assert len(answer.attention_by_token) == len(answer.token_ends) == 5
     recorded_words = [word for word in words_of(answer) if word.stop > word.first]
     assert all(word.stop <= 5 for word in recorded_words)
-    monkeypatch.setattr(token_attention, "MOST_BYTES", 10)
+    monkeypatch.setattr(token_attention, "MAX_BYTES", 10)
     assert answered(tiny_model, noise).attention_by_token.shape[0] == 0
 
 

@@ -159,7 +159,7 @@ def test_pictures_shrink_together_and_come_back_as_thumbnails(tmp_path):
 @pytest.mark.parametrize(("most", "memory"), [(5, None), (500, 7)])
 def test_a_recorder_is_full_after_too_many_answers(tmp_path, monkeypatch, most, memory):
     """Answers are never dropped, so their number and their memory are limited."""
-    monkeypatch.setattr(recorder_module, "MOST_ANSWERS", most)
+    monkeypatch.setattr(recorder_module, "MAX_ANSWERS", most)
     stream = SyntheticStream(5)
     views = [stream.push(), *(stream.ask(f"Question {i}?") for i in range(12))]
     answers = [view.snapshot.answer for view in views[1:]]

@@ -14,7 +14,7 @@ from hermes.errors import HermesError
 from hermes.policies import POLICIES
 from hermes.trace import read
 from hermes.view import StreamSettings
-from ui.ordering import MOST_AT_ONCE, MOST_WAITING, Turns
+from ui.ordering import MAX_AT_ONCE, MAX_WAITING, Turns
 from ui.page.handlers import Handlers
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
@@ -75,17 +75,17 @@ def test_only_a_few_wait_at_once():
         with turns.take(number):
             done.append(number)
 
-    arrivals = [lambda i=i: turns._waiting == i + 1 for i in range(MOST_WAITING)] + [lambda: done]
-    in_threads([lambda n=n: press(n) for n in range(10, 11 + MOST_WAITING)], arrivals)
+    arrivals = [lambda i=i: turns._waiting == i + 1 for i in range(MAX_WAITING)] + [lambda: done]
+    in_threads([lambda n=n: press(n) for n in range(10, 11 + MAX_WAITING)], arrivals)
     # the surplus action did not wait, and earlier ones need not wait any longer
-    assert sorted(done) == list(range(10, 11 + MOST_WAITING))
-    assert done[0] == 10 + MOST_WAITING
+    assert sorted(done) == list(range(10, 11 + MAX_WAITING))
+    assert done[0] == 10 + MAX_WAITING
 
 
 def test_one_page_cannot_occupy_all_threads():
     turns = Turns()
     with contextlib.ExitStack() as presses:
-        for _ in range(MOST_AT_ONCE):
+        for _ in range(MAX_AT_ONCE):
             presses.enter_context(turns.take(None))
         with pytest.raises(HermesError, match="Too many actions at once"):
             presses.enter_context(turns.take(None))

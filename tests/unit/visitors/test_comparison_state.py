@@ -17,7 +17,7 @@ from hermes.serving.engine import Engine, StreamSettings
 from hermes.trace import read_lab
 from ui.page.comparison_state import COMPARISON, ComparisonState
 from ui.page.handlers import Handlers
-from ui.page.update_stream import MOST_BYTES
+from ui.page.update_stream import MAX_BYTES
 from ui.runs.runs import ENDING
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
@@ -114,7 +114,7 @@ def test_other_requests_are_refused_or_passed_on(handlers):
     async def talk(client):
         assert (await client.get(COMPARISON)).status_code == 405
         assert (await client.post(COMPARISON, data={"session": "this-visitor"})).status_code == 415
-        for body in ("", "[]", "{", json.dumps({"frame": 1}), json.dumps(ME | {"frame": "x" * MOST_BYTES})):
+        for body in ("", "[]", "{", json.dumps({"frame": 1}), json.dumps(ME | {"frame": "x" * MAX_BYTES})):
             assert (await client.post(COMPARISON, content=body, headers=JSON)).status_code == 400, body[:20]
         for odd in ("1", None, 1e300, [], {}):
             assert (await client.post(COMPARISON, json=ME | {"frame": odd})).status_code == 200, odd

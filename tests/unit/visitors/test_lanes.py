@@ -5,15 +5,15 @@ from __future__ import annotations
 import numpy as np
 
 from hermes.session.stream_session import StreamSession
-from ui.lab.lanes import MOST_COLUMNS, Axis, held, spots
+from ui.lab.lanes import MAX_COLUMNS, Axis, held, spots
 
 
 def test_columns_are_frames_until_there_are_too_many():
     assert Axis.of(10, 20.0, 2.0) == Axis(40, 40)
     assert Axis.of(10, None, 2.0) == Axis(10, 10)
     long = Axis.of(10, 1800.0, 2.0)
-    assert long == Axis(3600, MOST_COLUMNS)
-    assert long.of_frames(3600)[[0, 22, 23, 3599]].tolist() == [0, 0, 1, MOST_COLUMNS - 1]
+    assert long == Axis(3600, MAX_COLUMNS)
+    assert long.of_frames(3600)[[0, 22, 23, 3599]].tolist() == [0, 0, 1, MAX_COLUMNS - 1]
 
 
 def test_tokens_held_and_read_by_column(tiny_model, noise):

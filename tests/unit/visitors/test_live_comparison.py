@@ -98,7 +98,7 @@ def test_one_question_is_asked_of_all(lab, monkeypatch):
     assert (hermes["tiers"] is None, window["tiers"]) == (False, None)
     assert window["verdict"]["outcome"] == "evicted"
     explored_live(lab)
-    monkeypatch.setattr(live, "MOST_ASKED", 1)
+    monkeypatch.setattr(live, "MAX_ASKED", 1)
     lab.do({"action": "ask", "question": "What was the last card?"})
     state = wait(
         lab, lambda payload: not payload["answering"] and payload["asked"][-1]["question"] == "What was the last card?"

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hermes.video.thumbnails import FramePictures, jpeg
-from ui.visitors.saved_pictures import MOST_PICTURES, pack_pictures, read_pictures
+from ui.visitors.saved_pictures import MAX_PICTURES, pack_pictures, read_pictures
 
 
 def test_pictures_that_are_no_jpeg_are_left_out(tmp_path):
@@ -24,7 +24,7 @@ def test_the_newest_and_some_of_the_old_pictures_of_a_long_stream_are_saved(tmp_
     path = tmp_path / "x.pictures"
     path.write_bytes(pack_pictures(FramePictures(dict.fromkeys(range(4000), picture))))
     frames = sorted(read_pictures(path).thumbnails)
-    assert len(frames) <= MOST_PICTURES
+    assert len(frames) <= MAX_PICTURES
     assert frames[0] == 0
     assert frames[-200:] == list(range(3800, 4000))
     assert max(np.diff(frames)) <= 8

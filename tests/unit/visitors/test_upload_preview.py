@@ -25,7 +25,7 @@ from ui.player.source import Source
 from ui.settings.budget import proposed_budget
 from ui.settings.model_loader import ModelLoader
 from ui.visitors.registry import Quota, Sessions
-from ui.visitors.state import MOST_OPENING
+from ui.visitors.state import MAX_OPENING
 from ui.visitors.visitor import Visitor
 
 
@@ -248,12 +248,12 @@ def test_a_visitor_opens_few_files_at_a_time(visitor, film, tmp_path, monkeypatc
     threads = [threading.Thread(target=one) for one in opens]
     for thread in threads:
         thread.start()
-    until(lambda: len(asked) >= 4 and len(begun) == MOST_OPENING)
+    until(lambda: len(asked) >= 4 and len(begun) == MAX_OPENING)
     ready.set()
     for thread in threads:
         thread.join()
     assert len(together) == 6
-    assert max(together) == MOST_OPENING
+    assert max(together) == MAX_OPENING
 
 
 @pytest.mark.parametrize("action", ["choose", "start"])

@@ -19,7 +19,7 @@ from hermes.assets import RUNS
 from hermes.errors import HermesError
 from hermes.trace.archive import TraceWriteError
 from ui.page.handlers import Handlers
-from ui.runs.reading import MOST_READ, RunReader
+from ui.runs.reading import MAX_READ, RunReader
 from ui.runs.stream_recorder import StreamRecording
 from ui.visitors.registry import Quota, Sessions
 
@@ -153,7 +153,7 @@ def test_recordings_are_read_one_at_a_time_for_each_visitor(tmp_path, monkeypatc
     threads = [threading.Thread(target=reader.read, args=(key, tmp_path)) for key in "abc"]
     for thread in threads:
         thread.start()
-    for _ in range(MOST_READ):
+    for _ in range(MAX_READ):
         begun.get(timeout=60)
     until(lambda: len(reader._readers) == 3)
     assert begun.empty()  # the third visitor waits
@@ -216,7 +216,7 @@ def test_open_recordings_share_one_budget(make_visitor, tmp_path, monkeypatch):
     run, comparison = visitor.replay.run, visitor.lab.recorded_run
     assert run.title
     assert min(run.memory_bytes, comparison.memory_bytes) > 1_000_000
-    monkeypatch.setattr("ui.runs.reading.MOST_BYTES", run.memory_bytes + comparison.memory_bytes - 1)
+    monkeypatch.setattr("ui.runs.reading.MAX_BYTES", run.memory_bytes + comparison.memory_bytes - 1)
     start("first-card-side-by-side")
     assert "which is open in the stream view, together need more than" in visitor.poll(None, -1)[0]["notice"]["text"]
     start("first-card-hermes")

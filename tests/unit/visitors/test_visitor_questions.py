@@ -14,7 +14,7 @@ from hermes.analysis.words import attention_of_word
 from hermes.backbones.card import Knowledge
 from ui.player import conversation, payloads
 from ui.player.clips import Clip
-from ui.player.conversation import MOST_WAITING, STORED_CHARACTERS, ChatTurn
+from ui.player.conversation import MAX_WAITING, STORED_CHARACTERS, ChatTurn
 from ui.player.payloads import GENERAL
 from ui.player.source import Source
 from ui.settings.model_loader import Loading
@@ -84,12 +84,12 @@ def test_the_number_of_waiting_questions_is_limited(make_visitor):
     visitor = playing(make_visitor)
     first = visitor.ask("What is shown?")
     next(first)
-    for _ in range(MOST_WAITING):
+    for _ in range(MAX_WAITING):
         assert list(visitor.ask("And now?"))[-1]["turns"][-1]["state"] == "waiting"
     assert "are waiting already" in list(visitor.ask("And now?"))[-1]["turns"][-1]["answer"]
     first.close()  # the page lost its connection
     states = [turn["state"] for turn in visitor.conversation.message()["turns"]]
-    assert states == ["stopped", *["cancelled"] * MOST_WAITING, "error"]
+    assert states == ["stopped", *["cancelled"] * MAX_WAITING, "error"]
     assert list(visitor.ask("And now?"))[-1]["turns"][-1]["state"] == "done"
 
 

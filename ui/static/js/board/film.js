@@ -12,7 +12,7 @@ const FADE = 0.88;
 const ASPECT = 4 / 3;
 /** Width of a large thumbnail's slot in a narrow figure, and the number of them that must fit. */
 const LARGE = 92;
-const LEAST_LARGE = 4;
+const MIN_LARGE = 4;
 
 /** Whether there is room for large thumbnails: on a tall screen, for a policy with one strip. Pure. */
 export function hasLargePictures({ state, tall }) {
@@ -27,7 +27,7 @@ export function picturesThatFit(width, window, large = false) {
 function roomFor(width, large) {
   const { left, right, narrow } = margins(width);
   const fit = (slot) => Math.floor((width - left - right) / slot);
-  const few = large && fit(LARGE) >= LEAST_LARGE;
+  const few = large && fit(LARGE) >= MIN_LARGE;
   return Math.max(1, Math.min(24, fit(!narrow ? 74 : few ? LARGE : 46)));
 }
 

@@ -11,7 +11,7 @@ import { layerNumber, secondsOf } from "./codec.js";
 /** Least time between two requests for the opened frame while the stream runs. */
 export const REFRESH_MS = 1000;
 /** Most words whose attention the browser keeps. */
-const MOST_WORDS = 100;
+const MAX_WORDS = 100;
 
 /** Connect the panel of the opened frame, its token history and the heads. `send(request)` sends a request to the server. */
 export function makeRequests(view, ui, { send, repaint, announce }) {
@@ -110,7 +110,7 @@ export function makeRequests(view, ui, { send, repaint, announce }) {
     if (words.has(key)) return words.get(key);
     const reply = await details.ask({ kind: "word", ...request });
     if (reply && !reply.error) {
-      if (words.size >= MOST_WORDS) words.clear();
+      if (words.size >= MAX_WORDS) words.clear();
       words.set(key, reply);
     }
     return reply;

@@ -10,7 +10,7 @@ import { frameScale, grownAxis } from "./zoom.js";
 /** Groups per row of the history: the three tiers, and all layers. */
 const GROUPS = 4;
 /** Most moments in the table. */
-const MOST_MOMENTS = 12;
+const MAX_MOMENTS = 12;
 
 /** Share (0 to 1) of the tokens in frame bin `frame` that a tier held at moment `at`; null if unknown. */
 export function heldShare(history, tier, at, frame) {
@@ -50,10 +50,10 @@ export function describeRetention(state, tier, { at, frame }) {
   };
 }
 
-/** One tier's figure as a table: a row per bin of frames, a column per moment; at most `MOST_MOMENTS`, evenly spaced. */
+/** One tier's figure as a table: a row per bin of frames, a column per moment; at most `MAX_MOMENTS`, evenly spaced. */
 export function tableRetention({ state }, tier, caption) {
   const moments = state.history.length;
-  const columns = Math.min(moments, MOST_MOMENTS);
+  const columns = Math.min(moments, MAX_MOMENTS);
   const shown = [...Array(columns).keys()].map((i) => Math.round(((i + 1) * moments) / columns) - 1);
   const share = (at, frame) => {
     const held = heldShare(state.history, tier, at, frame);

@@ -5,7 +5,7 @@ import { makeCards } from "./cards.js";
 import { lastQuestion, questionLine } from "./questions.js";
 
 const STORED = "hermes-pins";
-export const MOST_PINS = 6;
+export const MAX_PINS = 6;
 /** Number of pinned results shown side by side. */
 const SHOWN = 2;
 const VERSION = 1;
@@ -35,7 +35,7 @@ export function toggled(chosen, id) {
 function recall() {
   try {
     const stored = JSON.parse(sessionStorage.getItem(STORED));
-    return stored?.version === VERSION && Array.isArray(stored.pins) ? stored.pins.slice(0, MOST_PINS) : [];
+    return stored?.version === VERSION && Array.isArray(stored.pins) ? stored.pins.slice(0, MAX_PINS) : [];
   } catch {
     return [];
   }
@@ -124,8 +124,8 @@ export function makePins({ changed, showError, more = [] }) {
     paint,
     /** Pin a result and select it; returns whether there was room. */
     add(pin) {
-      if (pins.length >= MOST_PINS) {
-        showError(`At most ${count(MOST_PINS, "result")} can be pinned. Remove one first.`);
+      if (pins.length >= MAX_PINS) {
+        showError(`At most ${count(MAX_PINS, "result")} can be pinned. Remove one first.`);
         return false;
       }
       update([...pins, pin], toggled(chosen, pin.id));

@@ -1,7 +1,7 @@
 // Clip mode: the questions of a run and their times, which are set before it starts.
 import { h, setText } from "../shared/dom.js";
 
-export const MOST_QUESTIONS = 8;
+export const MAX_QUESTIONS = 8;
 const SUGGESTED = 3;
 
 /** The initial questions for a clip: a selection of its suggestions, spread over its length. Pure. */
@@ -47,8 +47,8 @@ export function makePlan(bus, run) {
   }
 
   function count() {
-    add.disabled = list.children.length >= MOST_QUESTIONS;
-    setText(hint, add.disabled ? `A run can have at most ${MOST_QUESTIONS} questions.` : "");
+    add.disabled = list.children.length >= MAX_QUESTIONS;
+    setText(hint, add.disabled ? `A run can have at most ${MAX_QUESTIONS} questions.` : "");
   }
 
   bus.on("view", (view) => {

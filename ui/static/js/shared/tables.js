@@ -2,12 +2,12 @@
 import { h } from "./dom.js";
 
 /** Most rows shown; the number of further rows is given below the table. */
-export const MOST_ROWS = 300;
+export const MAX_ROWS = 300;
 const REFRESH_MS = 1000;
 
 /** Create the elements of a table {head, rows, caption}. */
 export function tableElement({ head, rows, caption }) {
-  const shown = rows.slice(0, MOST_ROWS);
+  const shown = rows.slice(0, MAX_ROWS);
   const parts = [h("table", {}, caption ? h("caption", {}, caption) : null, h("thead", {}, h("tr", {}, head.map((text) => h("th", { scope: "col" }, text)))),
     h("tbody", {}, shown.map((row) => h("tr", {}, row.map((text, i) => (i ? h("td", {}, text) : h("th", { scope: "row" }, text)))))))];
   if (rows.length > shown.length) parts.push(h("p", {}, `${rows.length - shown.length} more rows are not shown; the CSV export contains all frames.`));

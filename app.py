@@ -14,15 +14,16 @@ from pathlib import Path
 if find_spec("gradio") is None:
     sys.exit("hermes: error: The page needs gradio, which is not installed: pip install -r requirements.txt")
 
-if __name__ == "__main__" and not {"-h", "--help"} & set(sys.argv):  # the imports take seconds
-    print("Loading the page. This takes up to a minute on a slow machine.", flush=True)  # noqa: T201
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # Leave one core to the server and the browser: model threads that wait for a busy core slow inference down many times.
 os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 2) - 1)))
 
 from ui import zerogpu
+from ui.process import interrupt_imports, prepare_process
 
+if __name__ == "__main__":
+    interrupt_imports()
 zerogpu.prepare()  # before any import of torch
 
 from hermes.errors import HermesError  # noqa: E402
@@ -32,7 +33,6 @@ from ui.address import Address, find_address  # noqa: E402
 from ui.engines import running_engine  # noqa: E402
 from ui.flags import agree_to_download, check, parse, read_options  # noqa: E402
 from ui.options import Options  # noqa: E402
-from ui.process import prepare_process  # noqa: E402
 from ui.visitors.files import server_folder  # noqa: E402
 
 logger = logging.getLogger("hermes.app")
@@ -49,6 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
     for name in ("httpx", "mcp"):
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
+        logger.info("Loading the page. This takes up to a minute on a slow machine.")
         check(flags)
         agree_to_download(flags.model, yes=flags.yes)
         address = find_address(flags.host, flags.port, explicit=flags.port_given)
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
         # The engine first: Ray cannot use the folder's long path for its sockets.
         with running_engine(flags, options) as engine, server_folder(Path(get_upload_folder())):
             return _serve(engine, options, address, share=flags.share)
-    except HermesError as error:
+    except (HermesError, OSError) as error:  # OSError: the folder of uploads cannot be used
         sys.stderr.write(f"hermes: error: {error}\n")
         return 2
     except KeyboardInterrupt:  # stopped while it was starting; later, Gradio handles it

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from hermes.assets import CLIPS, SHIPPED
 from hermes.backbones.downloads import ConsentError
@@ -259,12 +259,21 @@ def _check_clips(folder: Path) -> None:
             raise HermesError(f"There is no folder of clips at {folder} (--clips).")
         list(folder.iterdir())
         index = folder / "index.json"
-        if index.exists() and not isinstance(json.loads(index.read_text("utf-8")), (dict, list)):
+        if index.exists() and not _lists_clips(json.loads(index.read_text("utf-8"))):
             raise HermesError(f"{index} is not a list of clips (--clips).")
     except OSError as error:
         raise HermesError(f"The folder of clips {folder} cannot be read: {os.strerror(error.errno or 0)}.") from error
     except ValueError as error:
         raise HermesError(f"{folder / 'index.json'} is not valid JSON: {error}.") from error
+
+
+def _lists_clips(index: Any) -> bool:
+    """Return whether an `index.json` has the form that `ui.player.clips.read_clips` expects."""
+    entries = index.get("clips") if isinstance(index, dict) else index
+    return isinstance(entries, list) and all(
+        isinstance(entry, str) or (isinstance(entry, dict) and isinstance(entry.get("name") or entry.get("file"), str))
+        for entry in entries
+    )
 
 
 def _integer(least: int, most: int) -> Callable[[str], int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import subprocess
 import sys
@@ -131,7 +132,7 @@ def test_a_folder_without_a_usable_model_is_refused(no_environment, capsys, tmp_
 def test_an_unusable_folder_of_clips_is_refused(no_environment, capsys, tmp_path):  # noqa: ARG001
     assert "no folder" in refused(capsys, "--clips", str(tmp_path / "missing"))
     assert "no folder" in refused(capsys, "--clips", __file__)
-    for content in ("{", "7", "\udcff"):
+    for content in ("{", "7", "\udcff", "[1]", '[{"a": 1}]', '{"a": 1}'):
         (tmp_path / "index.json").write_text(content, "utf-8", "surrogateescape")
         assert "index.json" in refused(capsys, "--clips", str(tmp_path))
 
@@ -191,7 +192,27 @@ def test_a_port_in_use_ends_the_process_quietly(taken):
     command = [sys.executable, "-c", code, app.__file__, "--port", str(taken)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr == f"hermes: error: Port {taken} is in use on 127.0.0.1. {ADVICE}\n"
+    assert done.stderr.splitlines()[-1] + "\n" == f"hermes: error: Port {taken} is in use on 127.0.0.1. {ADVICE}\n"
+
+
+def test_an_interrupt_during_the_imports_leaves_no_traceback():
+    """The process interrupts itself where the module that reads the flags would be imported."""
+    code = (
+        "import os, runpy, signal, sys; from importlib.abc import MetaPathFinder\n"
+        "class Interrupt(MetaPathFinder):\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name == 'ui.flags': os.kill(os.getpid(), signal.SIGINT)\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Interrupt()); runpy.run_path(sys.argv.pop(1), run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, app.__file__], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")
+
+
+def test_a_folder_of_uploads_that_cannot_be_made_is_one_line(no_environment, capsys, tmp_path):
+    (tmp_path / "file").write_text("")
+    no_environment.setenv("GRADIO_TEMP_DIR", str(tmp_path / "file"))
+    assert "Not a directory" in refused(capsys)
 
 
 ADVICE = "Stop the other program, or choose another port with --port."

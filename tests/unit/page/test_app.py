@@ -192,7 +192,10 @@ def test_a_port_in_use_ends_the_process_quietly(taken):
     command = [sys.executable, "-c", code, app.__file__, "--port", str(taken)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.splitlines()[-1] + "\n" == f"hermes: error: Port {taken} is in use on 127.0.0.1. {ADVICE}\n"
+    begun, *message = done.stderr.splitlines()
+    assert begun.startswith("INFO hermes.app: Loading the page.")
+    assert message == [f"hermes: error: Port {taken} is in use on 127.0.0.1. {ADVICE}"]
+    assert done.stdout == ""
 
 
 def test_an_interrupt_during_the_imports_leaves_no_traceback():

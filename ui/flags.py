@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Final, NoReturn
 
 from hermes.assets import CLIPS, SHIPPED
 from hermes.backbones.downloads import ConsentError
@@ -21,6 +21,7 @@ from hermes.view import GATHER_SECONDS, StreamSettings
 from ui import zerogpu
 from ui.address import LARGEST_PORT
 from ui.options import Options
+from ui.player.clip_index import INDEX, clip_names
 from ui.visitors.registry import Quota
 from ui.visitors.webcam_limit import WEBCAM_MINUTES
 
@@ -258,22 +259,16 @@ def _check_clips(folder: Path) -> None:
         if not folder.is_dir():
             raise HermesError(f"There is no folder of clips at {folder} (--clips).")
         list(folder.iterdir())
-        index = folder / "index.json"
-        if index.exists() and not _lists_clips(json.loads(index.read_text("utf-8"))):
-            raise HermesError(f"{index} is not a list of clips (--clips).")
+        index = folder / INDEX
+        listed = json.loads(index.read_text("utf-8")) if index.exists() else []
     except OSError as error:
         raise HermesError(f"The folder of clips {folder} cannot be read: {os.strerror(error.errno or 0)}.") from error
     except ValueError as error:
-        raise HermesError(f"{folder / 'index.json'} is not valid JSON: {error}.") from error
-
-
-def _lists_clips(index: Any) -> bool:
-    """Return whether an `index.json` has the form that `ui.player.clips.read_clips` expects."""
-    entries = index.get("clips") if isinstance(index, dict) else index
-    return isinstance(entries, list) and all(
-        isinstance(entry, str) or (isinstance(entry, dict) and isinstance(entry.get("name") or entry.get("file"), str))
-        for entry in entries
-    )
+        raise HermesError(f"{folder / INDEX} is not valid JSON: {error}.") from error
+    try:
+        clip_names(listed)
+    except ValueError as error:
+        raise HermesError(f"{index} cannot be used: {error} (--clips).") from error
 
 
 def _integer(least: int, most: int) -> Callable[[str], int]:

@@ -11,6 +11,8 @@ from typing import Any, Final
 from hermes.lab.plan import Cell, LabError
 
 MEASUREMENTS: Final = "measurements.jsonl"
+RENAMED: Final = {"said": "answers", "fate": "outcomes"}
+"""Fields of measurements by their former names, in files of earlier versions."""
 
 
 class Store:
@@ -75,6 +77,7 @@ class Store:
         if "questions" in record:
             self.tasks[record["stream"]] = record
         else:
+            record = {RENAMED.get(name, name): value for name, value in record.items()}
             self.found[record["stream"], Cell(record["policy"], record["budget"])] = record
 
     def add(self, record: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from hermes.errors import HermesError
 from hermes.ground_truth import world_of
 from hermes.video import VideoInfo
 from hermes.video.thumbnails import jpeg
+from ui.player.clip_index import INDEX, clip_names
 
 logger = logging.getLogger(__name__)
 
@@ -58,14 +59,11 @@ class Clip:
 
 def read_clips(folder: Path) -> list[Clip]:
     """Return the clips in a folder's `index.json`, in its order. Unreadable clips are skipped with a warning."""
-    index = folder / "index.json"
+    index = folder / INDEX
     if not index.is_file():
         return []
-    listed = json.loads(index.read_text("utf-8"))
-    entries = listed["clips"] if isinstance(listed, dict) else listed
     clips = []
-    for entry in entries:
-        name = entry if isinstance(entry, str) else entry.get("name") or Path(entry["file"]).stem
+    for name in clip_names(json.loads(index.read_text("utf-8"))):
         try:
             clips.append(_read_clip(folder, name))
         except (OSError, KeyError, ValueError, HermesError) as error:

@@ -163,8 +163,12 @@ def test_a_run_that_was_stopped_continues(plan, pocket, summary, tmp_path, monke
 
     with pytest.raises(KeyboardInterrupt):
         measured(plan, pocket, tmp_path, progress=stop)
-    with (tmp_path / MEASUREMENTS).open("a") as file:
-        file.write('{"stream":1,"policy":"hermes","bud')  # a line that was never written whole
+    written = (tmp_path / MEASUREMENTS).read_text()
+    for name, former in (("answers", "said"), ("outcomes", "fate")):  # as earlier versions wrote them
+        assert f'"{name}":[' in written
+        written = written.replace(f'"{name}":[', f'"{former}":[')
+    written += '{"stream":1,"policy":"hermes","bud'  # a line that was never written whole
+    (tmp_path / MEASUREMENTS).write_text(written)
     store = Store(tmp_path, identity(plan, pocket))
     assert missing(plan, store) == [(1, plan.cells[1:])]
     store.close()
